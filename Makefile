@@ -1,0 +1,67 @@
+# `make help` lists what there is. Everything runs in .venv, which the first target that needs it makes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CODE := client server tests
+
+# $(call generate,FOLDER) writes the messages, the stubs of the files that have services, and their types below a folder.
+protoc = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc --proto_path=proto
+SERVICES := proto/shoal/v1/sessions.proto proto/shoal/v1/clustering.proto
+generate = $(protoc) --python_out=$(1) --mypy_out=quiet:$(1) proto/shoal/v1/*.proto && \
+	$(protoc) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) $(SERVICES)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-unit test-compose lint format typecheck proto proto-check constraints clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+setup: $(INSTALLED) ## make .venv and install everything that the other targets need
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED) ## cluster a photograph live with three engines and write a report
+	$(BIN)/shoal demo
+
+test: lint typecheck proto-check $(INSTALLED) ## check and test everything
+	$(BIN)/pytest
+
+test-unit: $(INSTALLED) ## the tests that take seconds
+	$(BIN)/pytest -m "not soak and not compose" tests
+
+test-compose: $(INSTALLED) ## build the image, bring docker-compose up, push from the host, take it down
+	$(BIN)/pytest -m compose tests/deploy
+
+lint: $(INSTALLED) ## ruff, import rules, buf
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-cache
+	cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code
+
+format: $(INSTALLED) ## put code and proto files into their usual form
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	cd proto && ../$(BIN)/buf format --write
+
+typecheck: $(INSTALLED) ## mypy --strict
+	$(BIN)/mypy
+
+proto: $(INSTALLED) ## generate client/shoal/v1 from proto/
+	$(call generate,client)
+
+proto-check: $(INSTALLED) ## fail if client/shoal/v1 is not what proto/ generates
+	@folder=$$(mktemp -d) && trap 'rm -r "$$folder"' EXIT && $(call generate,"$$folder") && \
+		diff -r -x __init__.py -x __pycache__ "$$folder/shoal/v1" client/shoal/v1 || \
+		{ echo "client/shoal/v1 is not what proto/ generates: run make proto" >&2; exit 1; }
+
+constraints: $(INSTALLED) ## choose the newest versions anew and pin them in constraints.txt
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --upgrade --all-extras --universal --python-version 3.11 --no-header \
+		pyproject.toml --output-file constraints.txt
+
+clean: ## remove everything that was made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis shoal-demo

@@ -1,0 +1,93 @@
+"""Finds out what kind of file it is and opens it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from io import BufferedReader
+from pathlib import Path
+
+from shoal import Batch
+from shoal.cli.failures import CommandError, wrong_usage
+from shoal.cli.files.arrays import open_npy, read_npy
+from shoal.cli.files.contract import PointFile, Reading
+from shoal.cli.files.csvs import read_csv
+from shoal.cli.files.images import open_image
+from shoal.cli.files.parquets import open_parquet
+
+STANDARD_INPUT = "-"
+
+_NPY_MAGIC = b"\x93"  # npy begins with "\x93NUMPY"; no text does begin with this byte
+
+
+def open_points(name: str, reading: Reading, stdin: Callable[[], BufferedReader]) -> PointFile:
+    """Open a file of points.
+
+    Parameters
+    ----------
+    name
+        A path whose ending says what kind it is, or ``-`` for standard input: npy or csv, as its first byte says.
+    reading
+        How to read it.
+    stdin
+        Gives the standard input; called only for ``-``.
+
+    Raises
+    ------
+    CommandError
+        For a file that isn't there, isn't of a known kind, has not the columns asked for or can't be read.
+    """
+    if name == STANDARD_INPUT:
+        return _open_stream(stdin(), reading)
+    path = Path(name)
+    opener = _opener(path)
+    try:
+        file = opener(path, reading)
+    except OSError as error:
+        raise _unreadable(name, error) from error
+    return replace(file, batches=_read(file))
+
+
+def _open_stream(stream: BufferedReader, reading: Reading) -> PointFile:
+    is_npy = stream.peek(1)[:1] == _NPY_MAGIC
+    return (read_npy if is_npy else read_csv)(stream, reading, "standard input")
+
+
+def _read(file: PointFile) -> Iterator[Batch]:
+    try:
+        yield from file.batches
+    except OSError as error:
+        raise _unreadable(file.name, error) from error
+
+
+def _unreadable(name: str, error: OSError) -> CommandError:
+    return CommandError(f"{name}: can't be read: {error.strerror or error}")
+
+
+def _opener(path: Path) -> Callable[[Path, Reading], PointFile]:
+    opener = _OPENERS.get(path.suffix.lower())
+    if not path.exists():
+        raise wrong_usage(f"{path}: there is no such file")
+    if path.is_dir():
+        raise wrong_usage(f"{path} is a folder; name the files in it")
+    if opener is None:
+        raise wrong_usage(f"{path}: the ending says no kind of file that can be read; {', '.join(_OPENERS)} can")
+    return opener
+
+
+def _open_csv(path: Path, reading: Reading) -> PointFile:
+    stream = path.open("rb")
+    try:
+        return read_csv(stream, reading, str(path))
+    except CommandError:
+        stream.close()
+        raise
+
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
+_OPENERS: dict[str, Callable[[Path, Reading], PointFile]] = {
+    ".npy": open_npy,
+    ".csv": _open_csv,
+    ".parquet": open_parquet,
+    **dict.fromkeys(_IMAGES, open_image),
+}

@@ -1,0 +1,105 @@
+"""The composition root: builds the parts from the settings, starts them, and stops them in order.
+
+The only module that knows them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from time import monotonic
+
+import structlog
+from threadpoolctl import threadpool_limits
+
+from shoal_server.clustering.config import EngineName
+from shoal_server.engines.contract import Engine
+from shoal_server.engines.numba import NumbaEngine
+from shoal_server.engines.scipy import ScipyEngine
+from shoal_server.engines.sklearn import SklearnEngine
+from shoal_server.rpc.server import RpcServer
+from shoal_server.sessions.compute import ComputePool
+from shoal_server.sessions.registry import Sessions
+from shoal_server.sessions.session import Surroundings
+from shoal_server.settings import Settings
+from shoal_server.telemetry.logs import configure_logs
+
+log = structlog.get_logger()
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until a signal comes, and then stop within settings.shutdown_grace seconds."""
+    configure_logs(settings.log_format, settings.log_level)
+    threadpool_limits(1)  # of BLAS and OpenMP, for the whole process: the server's own pool makes the parallelism
+    stop = _stop_requested(settings)
+    started = monotonic()
+    engines: dict[EngineName, Engine] = {
+        "numba": NumbaEngine(),
+        "sklearn": SklearnEngine(),
+        "scipy": ScipyEngine(),
+    }
+    async with _parts(settings, engines) as (server, compute):
+        port = await server.start(settings.host, settings.port)
+        address = f"{settings.host}:{port}"
+        log.info("starting", address=address, compute_threads=settings.compute_threads)
+        for engine in engines.values():
+            await compute.call(engine.warm_up)
+        await server.serve()
+        log.info("serving", address=address, seconds=round(monotonic() - started, 3))
+        _tell_ready(settings.ready_fd, address)
+        reason = await stop
+        log.info("stopping", reason=reason)
+        await server.stop(settings.shutdown_grace)
+    log.info("stopped")
+
+
+@asynccontextmanager
+async def _parts(settings: Settings, engines: dict[EngineName, Engine]) -> AsyncIterator[tuple[RpcServer, ComputePool]]:
+    compute = ComputePool(settings.compute_threads)
+    limits = settings.limits()
+    around = Surroundings(
+        engines=engines,
+        compute=compute,
+        limits=limits,
+        now=lambda: datetime.now(UTC),
+        draw_random_state=lambda: secrets.randbits(32),
+    )
+    try:
+        async with Sessions(around) as sessions:
+            yield RpcServer(sessions, limits, settings.max_message_bytes), compute
+    finally:
+        compute.close()
+
+
+def _stop_requested(settings: Settings) -> asyncio.Future[str]:
+    """Return what becomes the reason to stop."""
+    loop = asyncio.get_running_loop()
+    reason: asyncio.Future[str] = loop.create_future()
+
+    def request(why: str) -> None:
+        if not reason.done():
+            reason.set_result(why)
+
+    def read_input() -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            loop.remove_reader(sys.stdin.fileno())
+            request("end of input")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, request, number.name)
+    if settings.until_eof:
+        loop.add_reader(sys.stdin.fileno(), read_input)
+    return reason
+
+
+def _tell_ready(ready_fd: int | None, address: str) -> None:
+    if ready_fd is None:
+        return
+    with os.fdopen(ready_fd, "w") as ready:
+        ready.write(f"{address}\n")

@@ -1,0 +1,168 @@
+"""What a batch must be to be applied: its columns, type and weights, and what its invalid values get."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_server.clustering.grounds import precision_for
+from shoal_server.clustering.imputing import impute
+from shoal_server.clustering.state import ColumnMeans, Model, PointBatch
+from shoal_server.engines.contract import Float64Array, PointArray
+from shoal_server.errors import invalid
+
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """The rows that count, and where they stood in the batch."""
+
+    points: PointArray  # (m, d)
+    kept: BoolArray | None  # (n,); None: all
+    column_means: ColumnMeans | None  # with these rows counted in, where the model keeps them
+    sample_weight: Float64Array | None = None  # (m,)
+
+
+def admit(model: Model, batch: PointBatch) -> Admitted:
+    """Return the rows of a batch that are to be applied.
+
+    Raises
+    ------
+    DomainError
+        N_FEATURES_MISMATCH, DTYPE_MISMATCH, SAMPLE_WEIGHT_INVALID, or what `admit_for_assignment` raises.
+    """
+    _check_dtype(batch.points.dtype, model)
+    _check_weight(batch.sample_weight, len(batch.points))
+    admitted = admit_for_assignment(model, batch.points)
+    weight = batch.sample_weight
+    return replace(admitted, sample_weight=weight if weight is None or admitted.kept is None else weight[admitted.kept])
+
+
+def admit_for_assignment(model: Model, points: PointArray) -> Admitted:
+    """Return the rows that can be assigned. Any type will do: nothing of them stays in the model.
+
+    Raises
+    ------
+    DomainError
+        N_FEATURES_MISMATCH; with on_invalid="reject" NOT_FINITE, VALUE_TOO_LARGE or ZERO_ROW; with "impute"
+        IMPUTE_IMPOSSIBLE or ZERO_ROW.
+    """
+    _check_columns(points, model)
+    return _settle_invalid(points, model)
+
+
+def _settle_invalid(points: PointArray, model: Model) -> Admitted:
+    """Give invalid values what the model's policy says: refuse them, leave their rows out, or fill them in.
+
+    Invalid is what is not finite, what is too large to be squared in the model's precision, and under the cosine
+    metric a row of zeros, which has no direction.
+    """
+    config = model.config
+    most = _largest(model, points)
+    usable = _usable_values(points, most)
+    means = None
+    if config.on_invalid == "impute":
+        points, means = impute(points, usable, model.column_means)
+        usable = None
+    rows: BoolArray | None = None if usable is None else np.asarray(usable.all(axis=1))
+    if config.metric == "cosine":
+        rows = _with_direction(points, rows)
+    if rows is None or rows.all():
+        return Admitted(points, None, means)
+    if config.on_invalid != "drop":
+        _refuse(points, rows, usable, most)
+    return Admitted(points[rows], rows, means)
+
+
+def _check_columns(points: PointArray, model: Model) -> None:
+    if model.n_features is not None and points.shape[1] != model.n_features:
+        raise invalid(
+            "N_FEATURES_MISMATCH",
+            "points",
+            f"points has {points.shape[1]} columns, the session has n_features={model.n_features}",
+        )
+
+
+def _check_dtype(dtype: np.dtype[Any], model: Model) -> None:
+    if model.grounds is None or model.config.dtype is not None:
+        return
+    precision = model.grounds.precision
+    if not np.can_cast(dtype, precision, "safe"):
+        raise invalid(
+            "DTYPE_MISMATCH",
+            "points.dtype",
+            f"points are {dtype.name} and the session computes in {precision.name}, as its first points asked for: "
+            f"they would lose digits. Convert them to {precision.name}, or create a session with dtype='float64'",
+        )
+
+
+def _check_weight(weight: Float64Array | None, rows: int) -> None:
+    if weight is None:
+        return
+    if len(weight) != rows:
+        raise _bad_weight(f"sample_weight has {len(weight)} values for {rows} rows; there must be one a row")
+    if weight.min() >= 0 and weight.max() < math.inf:
+        return
+    row = int(np.argmax(~((weight >= 0) & np.isfinite(weight))))
+    raise _bad_weight(f"sample_weight[{row}] is {weight[row]}; a weight is a finite number from 0 up")
+
+
+def _bad_weight(message: str) -> Exception:
+    return invalid("SAMPLE_WEIGHT_INVALID", "sample_weight", message)
+
+
+def _largest(model: Model, points: PointArray) -> float:
+    """Return the largest value whose squared distances, summed over the columns, the precision still holds."""
+    precision = model.grounds.precision if model.grounds else precision_for(points.dtype, model.config)
+    return float(np.sqrt(np.finfo(precision).max / points.shape[1]) / 4)
+
+
+def _usable_values(points: PointArray, most: float) -> BoolArray | None:
+    """Say which values can be computed with; None where all can."""
+    if not np.issubdtype(points.dtype, np.floating):
+        return None
+    # NaN spreads through min and max, which need no memory; almost always that is all there is to do.
+    if points.min() >= -most and points.max() <= most:
+        return None
+    values: BoolArray = np.abs(points) <= most
+    return values
+
+
+def _with_direction(points: PointArray, rows: BoolArray | None) -> BoolArray | None:
+    directed: BoolArray = np.asarray(points.any(axis=1))
+    if directed.all():
+        return rows
+    return directed if rows is None else rows & directed
+
+
+def _refuse(points: PointArray, rows: BoolArray, usable: BoolArray | None, most: float) -> None:
+    row = int(np.argmin(rows))
+    others = len(rows) - int(rows.sum()) - 1
+    more = f" ({others:,} more rows are invalid)" if others else ""
+    if usable is None or usable[row].all():
+        raise invalid(
+            "ZERO_ROW",
+            "points",
+            f"points[{row}] is all zeros and has no direction, which metric='cosine' needs{more}; leave such rows out, "
+            f"or create the session with on_invalid='drop'",
+        )
+    column = int(np.argmin(usable[row]))
+    value = points[row, column]
+    if np.isfinite(value):
+        raise invalid(
+            "VALUE_TOO_LARGE",
+            "points",
+            f"points[{row}, {column}] is {value:g}{more}; beyond {most:.3g} squared distances overflow the session's "
+            f"precision: scale the points down, or create the session with dtype='float64'",
+        )
+    raise invalid(
+        "NOT_FINITE",
+        "points",
+        f"points[{row}, {column}] is {value}{more}; push finite numbers, or create the session with on_invalid='drop' "
+        f"or 'impute'",
+    )

@@ -1,0 +1,151 @@
+"""What a model is asked to be. Checked here once; inside, trusted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_server.errors import DomainError, Kind, invalid
+
+EngineName = Literal["numba", "sklearn", "scipy"]
+Metric = Literal["euclidean", "cosine"]
+OnInvalid = Literal["reject", "drop", "impute"]
+InitMethod = Literal["k-means++", "random"]
+Precision = Literal["float32", "float64"]
+HalfLifeUnit = Literal["batches", "points", "seconds"]
+
+
+@dataclass(frozen=True)
+class HalfLife:
+    """After `value` batches, points or seconds of event time, what came before counts half."""
+
+    value: float
+    unit: HalfLifeUnit
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The configuration of a model; the names mean what they mean in scikit-learn."""
+
+    n_clusters: int
+    n_features: int | None = None  # None: as many as the first batch has
+    engine: EngineName = "numba"
+    metric: Metric = "euclidean"
+    on_invalid: OnInvalid = "reject"
+    init: InitMethod | NDArray[Any] = "k-means++"  # an array: the initial centroids (k, d)
+    init_size: int | None = None  # None: 3 * n_clusters
+    random_state: int | None = None
+    dtype: Precision | None = None  # None: follows the first points
+    half_life: HalfLife | None = None  # None: nothing is forgotten
+
+    @property
+    def points_needed(self) -> int:
+        """How many points the initial centroids are computed from; 0 where they are given."""
+        if not isinstance(self.init, str):
+            return 0
+        return self.init_size if self.init_size is not None else 3 * self.n_clusters
+
+
+def validate(config: ModelConfig, *, max_centroid_values: int, max_init_values: int) -> None:
+    """Check a configuration.
+
+    Parameters
+    ----------
+    config
+        What is asked for.
+    max_centroid_values
+        The most that n_clusters * n_features may be.
+    max_init_values
+        The most that init_size * n_features may be.
+
+    Raises
+    ------
+    DomainError
+        N_CLUSTERS_INVALID, N_FEATURES_INVALID, INIT_SIZE_INVALID, INIT_INVALID, HALF_LIFE_INVALID, or
+        TOO_MANY_VALUES for what is over a limit.
+    """
+    if config.n_clusters < 1:
+        raise invalid(
+            "N_CLUSTERS_INVALID", "config.n_clusters", f"n_clusters is {config.n_clusters}; use a number from 1 up"
+        )
+    if config.n_features is not None and config.n_features < 1:
+        raise invalid(
+            "N_FEATURES_INVALID",
+            "config.n_features",
+            f"n_features is {config.n_features}; use a number from 1 up, or 0 for as many as the first batch has",
+        )
+    _check_init_size(config)
+    check_width(config, config.n_features or 1, max_centroid_values, max_init_values)
+    _check_init(config)
+    check_half_life(config.half_life)
+
+
+def check_width(config: ModelConfig, n_features: int, max_centroid_values: int, max_init_values: int) -> None:
+    """Raise TOO_MANY_VALUES if points of so many columns would make the model larger than it may be."""
+    sizes = (
+        ("n_clusters", config.n_clusters, max_centroid_values),
+        ("init_size", config.points_needed, max_init_values),
+    )
+    for field, rows, most in sizes:
+        if rows * n_features > most:
+            raise DomainError(
+                Kind.RESOURCE_EXHAUSTED,
+                "TOO_MANY_VALUES",
+                f"{field} {rows:,} times n_features {n_features:,} is {rows * n_features:,} values, and the server "
+                f"allows {most:,}; with {n_features:,} features, {field} can be {most // n_features:,} at most",
+                field=f"config.{field}",
+            )
+
+
+def check_half_life(half_life: HalfLife | None) -> None:
+    """Raise HALF_LIFE_INVALID unless the half-life is absent or above 0."""
+    if half_life is not None and not 0 < half_life.value < math.inf:
+        raise invalid(
+            "HALF_LIFE_INVALID",
+            "config.half_life.value",
+            f"half_life is {half_life.value} {half_life.unit}; use a finite number above 0, or leave it out to forget "
+            f"nothing",
+        )
+
+
+def _check_init_size(config: ModelConfig) -> None:
+    if config.init_size is not None and config.init_size < config.n_clusters:
+        raise invalid(
+            "INIT_SIZE_INVALID",
+            "config.init_size",
+            f"init_size is {config.init_size}, below n_clusters {config.n_clusters}; every initial centroid needs a "
+            f"point, so use {config.n_clusters} or more, or 0 for three times n_clusters",
+        )
+
+
+def _check_init(config: ModelConfig) -> None:
+    if isinstance(config.init, str):
+        return
+    shape = config.init.shape
+    wanted = (config.n_clusters, config.n_features or shape[1])
+    if shape != wanted:
+        raise invalid(
+            "INIT_INVALID",
+            "config.init.centroids",
+            f"init has shape {list(shape)}, n_clusters and n_features make it {list(wanted)}",
+        )
+    rows = config.init.astype(np.float64)
+    bad = ~np.isfinite(rows).all(axis=1)
+    if config.metric == "cosine":
+        bad |= ~rows.any(axis=1)
+    if bad.any():
+        row = int(bad.argmax())
+        raise invalid(
+            "INIT_INVALID",
+            "config.init.centroids",
+            f"init row {row} is {_shown(rows[row])}; a centroid needs finite numbers"
+            + (", not all of them zero under cosine" if config.metric == "cosine" else ""),
+        )
+
+
+def _shown(row: NDArray[np.float64]) -> str:
+    return np.array2string(row, threshold=6, precision=6)

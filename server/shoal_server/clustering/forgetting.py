@@ -1,0 +1,61 @@
+"""Half-life: how much of what came before still counts when a batch comes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shoal_server.clustering.config import HalfLife
+from shoal_server.errors import invalid
+
+
+@dataclass(frozen=True)
+class Decay:
+    """What a batch does to the weights."""
+
+    before: float  # the factor of what came before
+    batch: float  # the factor of the batch itself: below 1 for one that is late
+    latest_event: float | None
+
+
+def decay(half_life: HalfLife | None, rows: int, event_time: float | None, latest_event: float | None) -> Decay:
+    """Return the factors for a batch of `rows` accepted rows: 0.5 ** (Δ / half_life).
+
+    In event time a batch that comes late counts as it would if it had come in time, so that the weights don't depend
+    on the order: exponential decay relative to the newest event, as in Cormode, Shkapenyuk, Srivastava and Xu,
+    "Forward decay" (2009).
+
+    Raises
+    ------
+    DomainError
+        EVENT_TIME_MISSING: the half-life is in seconds and the batch has no event time.
+    """
+    latest = _later(event_time, latest_event)
+    if half_life is None:
+        return Decay(1.0, 1.0, latest)
+    if half_life.unit == "seconds":
+        return _in_seconds(half_life.value, event_time, latest_event)
+    delta = 1 if half_life.unit == "batches" else rows
+    return Decay(_half(delta, half_life.value), 1.0, latest)
+
+
+def _in_seconds(half_life: float, event_time: float | None, latest_event: float | None) -> Decay:
+    if event_time is None:
+        raise invalid(
+            "EVENT_TIME_MISSING",
+            "batch.event_time",
+            "the session's half-life is in seconds of event time, and the batch has no event_time; say when its points "
+            "happened",
+        )
+    if latest_event is None:
+        return Decay(1.0, 1.0, event_time)
+    delta = event_time - latest_event
+    return Decay(_half(max(delta, 0.0), half_life), _half(max(-delta, 0.0), half_life), max(event_time, latest_event))
+
+
+def _half(delta: float, half_life: float) -> float:
+    return float(0.5 ** (delta / half_life))
+
+
+def _later(event_time: float | None, latest_event: float | None) -> float | None:
+    times = [moment for moment in (event_time, latest_event) if moment is not None]
+    return max(times, default=None)

@@ -1,0 +1,116 @@
+"""What happens to a model: it takes batches, assigns points, is reconfigured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from shoal_server.clustering.admission import Admitted, admit, admit_for_assignment
+from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.forgetting import Decay, decay
+from shoal_server.clustering.grounds import lay_grounds
+from shoal_server.clustering.initialisation import start
+from shoal_server.clustering.state import Collected, Model, Outcome, PointBatch
+from shoal_server.clustering.update import frame_at, given_centroids, update
+from shoal_server.clustering.warming import collect
+from shoal_server.engines.contract import Assignment, Engine, LabelArray, PointArray, RunTasks
+from shoal_server.errors import DomainError, Kind
+
+
+def new_model(config: ModelConfig) -> Model:
+    """Return a model that has seen nothing; with centroids if the configuration gives them."""
+    if isinstance(config.init, str):
+        return Model(config, config.n_features, collected=Collected())
+    return Model(config, config.init.shape[1], snapshot=given_centroids(config.init, config.metric))
+
+
+def reconfigure(model: Model, config: ModelConfig) -> Model:
+    """Return the model with another configuration; what it has learnt stays."""
+    means = model.column_means if config.on_invalid == "impute" else None
+    return replace(model, config=config, column_means=means)
+
+
+def apply(model: Model, batch: PointBatch, engine: Engine, run: RunTasks) -> tuple[Model, Outcome]:
+    """Apply one batch: the model of the next version, or, while it is warming, with more points collected.
+
+    Raises
+    ------
+    DomainError
+        What is wrong with the batch; the model stays as it was.
+    """
+    rows = admit(model, batch)
+    fading = decay(model.config.half_life, len(rows.points), batch.event_time, model.latest_event)
+    model = _count_in(model, batch, rows, fading)
+    if model.collected is None:
+        model, inertia, labels = update(model, rows, fading, engine, run)
+        return model, _outcome(model, batch, rows, inertia, labels)
+    model = replace(model, collected=collect(model.collected, rows, fading))
+    if model.warming and model.warming.seen < model.warming.needed:
+        return model, _outcome(model, batch, rows, 0.0, None)
+    model, inertia, labels = start(model, rows, engine, run)
+    return model, _outcome(model, batch, rows, inertia, labels)
+
+
+def assign(model: Model, points: PointArray, engine: Engine, run: RunTasks) -> Assignment:
+    """Assign points (n, d) to the newest centroids. A row that is dropped gets label -1 and distance NaN.
+
+    Raises
+    ------
+    DomainError
+        SESSION_WARMING, or what is wrong with the points.
+    """
+    if model.snapshot is None:
+        raise still_warming(model)
+    rows = admit_for_assignment(model, points)
+    frame = frame_at(model, model.snapshot.centroids, model.snapshot.weights)
+    assignment = engine.assign(rows.points, frame, run)
+    if rows.kept is None:
+        return assignment
+    distances = np.full(len(rows.kept), np.nan, assignment.distances.dtype)
+    distances[rows.kept] = assignment.distances
+    return Assignment(_spread_out(assignment.labels, rows), distances)
+
+
+def still_warming(model: Model) -> DomainError:
+    """Say that there are no centroids yet."""
+    seen, needed = (model.warming.seen, model.warming.needed) if model.warming else (0, 0)
+    return DomainError(
+        Kind.FAILED_PRECONDITION,
+        "SESSION_WARMING",
+        f"the session has no centroids yet: {seen:,} of {needed:,} points have come that the initial centroids need; "
+        f"push more",
+    )
+
+
+def _count_in(model: Model, batch: PointBatch, rows: Admitted, fading: Decay) -> Model:
+    accepted = len(rows.points)
+    return replace(
+        model,
+        n_features=batch.points.shape[1],
+        grounds=model.grounds or (lay_grounds(rows.points, model) if accepted else None),
+        latest_event=fading.latest_event,
+        column_means=rows.column_means,
+        points_accepted=model.points_accepted + accepted,
+        points_dropped=model.points_dropped + len(batch.points) - accepted,
+    )
+
+
+def _outcome(model: Model, batch: PointBatch, rows: Admitted, inertia: float, labels: LabelArray | None) -> Outcome:
+    accepted = len(rows.points)
+    return Outcome(
+        version=model.version,
+        accepted=accepted,
+        dropped=len(batch.points) - accepted,
+        inertia=inertia,
+        labels=_spread_out(labels, rows) if labels is not None and batch.return_labels else None,
+        warming=model.warming,
+    )
+
+
+def _spread_out(labels: LabelArray, rows: Admitted) -> LabelArray:
+    if rows.kept is None:
+        return labels
+    spread = np.full(len(rows.kept), -1, np.int32)
+    spread[rows.kept] = labels
+    return spread

@@ -1,0 +1,116 @@
+"""A model and what it is made of. All immutable: a newer version is a new model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_server.clustering.config import ModelConfig
+from shoal_server.engines.contract import Float64Array, LabelArray, PointArray
+
+
+@dataclass(frozen=True)
+class PointBatch:
+    """An array that was pushed at once, as it came."""
+
+    points: PointArray  # (n, d)
+    sample_weight: Float64Array | None = None  # (n,)
+    event_time: float | None = None  # seconds since the epoch
+    return_labels: bool = False
+
+
+@dataclass(frozen=True)
+class Warming:
+    """How many points have been collected for the initial centroids."""
+
+    seen: int
+    needed: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a batch."""
+
+    version: int  # 0 while the model is warming
+    accepted: int
+    dropped: int
+    inertia: float  # over the accepted rows, before the centroids moved
+    labels: LabelArray | None  # (n,), -1 for a dropped row; None unless asked for
+    warming: Warming | None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that a reader may see of one version. The arrays are read-only."""
+
+    version: int
+    centroids: Float64Array  # (k, d)
+    weights: Float64Array  # (k,)
+    inertia: float  # of the batch that made the version
+    movement: Float64Array  # (k,) Euclidean
+    points_accepted: int
+
+
+@dataclass(frozen=True)
+class Grounds:
+    """What the first points settle for the life of a model."""
+
+    precision: np.dtype[Any]  # float32 or float64
+    origin: NDArray[np.floating[Any]]  # (d,) exact in `precision`
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Points of weight above 0 that wait for the initial centroids, in the order of their coming."""
+
+    points: tuple[PointArray, ...] = ()  # of each batch, (n, d)
+    weights: tuple[Float64Array, ...] = ()  # of each batch, (n,), forgotten as far as they are to be
+
+    @property
+    def seen(self) -> int:
+        """How many there are."""
+        return sum(len(points) for points in self.points)
+
+
+@dataclass(frozen=True)
+class ColumnMeans:
+    """The mean of each column over the rows so far, for on_invalid="impute"."""
+
+    rows: Float64Array  # (d,) how many finite values each mean stands for
+    means: Float64Array  # (d,)
+
+
+@dataclass(frozen=True)
+class Model:
+    """The whole state of a session's clustering."""
+
+    config: ModelConfig
+    n_features: int | None = None
+    grounds: Grounds | None = None  # None: no points have come
+    snapshot: Snapshot | None = None  # None: no centroids yet
+    collected: Collected | None = None  # None: the warming is over
+    latest_event: float | None = None  # seconds since the epoch
+    column_means: ColumnMeans | None = None
+    points_accepted: int = 0
+    points_dropped: int = 0
+
+    @property
+    def version(self) -> int:
+        """How many updates have been applied."""
+        return self.snapshot.version if self.snapshot else 0
+
+    @property
+    def warming(self) -> Warming | None:
+        """How far the collecting of the first points is; None when it is over."""
+        if self.collected is None:
+            return None
+        return Warming(self.collected.seen, self.config.points_needed)
+
+
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """Make an array that nobody else holds read-only."""
+    array.flags.writeable = False
+    return array

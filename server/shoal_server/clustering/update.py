@@ -1,0 +1,124 @@
+"""The update rule: how what a batch adds up to moves the centroids.
+
+    N ← a·N + n_j        μ ← μ + (s_j − n_j·μ) / N
+
+With a = 1 this is scikit-learn's MiniBatchKMeans.partial_fit without reassignment (Sculley, "Web-scale k-means
+clustering", 2010); with a = 0 it is one iteration of Lloyd's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_server.clustering.admission import Admitted
+from shoal_server.clustering.config import Metric
+from shoal_server.clustering.forgetting import Decay
+from shoal_server.clustering.movement import movement
+from shoal_server.clustering.state import Grounds, Model, Snapshot, frozen
+from shoal_server.engines.contract import (
+    Contribution,
+    Engine,
+    Float64Array,
+    Frame,
+    LabelArray,
+    RunTasks,
+    empty_contribution,
+    to_sphere,
+)
+
+
+def update(
+    model: Model, rows: Admitted, fading: Decay, engine: Engine, run: RunTasks
+) -> tuple[Model, float, LabelArray]:
+    """Make the next version of the rows of one batch; return it with their inertia and labels."""
+    if model.snapshot is None:
+        raise AssertionError("a model that is past its warming has centroids")
+    before = model.snapshot
+    frame = frame_at(model, before.centroids, before.weights * fading.before)
+    if not len(rows.points):
+        contribution = empty_contribution(frame)
+    else:
+        contribution = engine.contribute(rows.points, _late(rows, fading), frame, run)
+    return advance(model, before, frame, contribution), contribution.inertia, contribution.labels
+
+
+def frame_at(model: Model, centroids: Float64Array, weights: Float64Array) -> Frame:
+    """Return the coordinates in which a model computes, with centroids (k, d) and weights (k,) in them."""
+    grounds = model.grounds or Grounds(np.dtype(np.float64), np.zeros(centroids.shape[1]))
+    inside = (centroids - grounds.origin).astype(grounds.precision)
+    return Frame(inside, grounds.origin, weights, cosine=model.config.metric == "cosine")
+
+
+def advance(model: Model, before: Snapshot, frame: Frame, contribution: Contribution) -> Model:
+    """Return the model of the version after `before`."""
+    centroids, weights = move(before.centroids, frame.weights, contribution, frame.origin, cosine=frame.cosine)
+    snapshot = Snapshot(
+        version=before.version + 1,
+        centroids=frozen(centroids),
+        weights=frozen(weights),
+        inertia=contribution.inertia,
+        movement=frozen(movement(before.centroids, centroids)),
+        points_accepted=model.points_accepted,
+    )
+    return replace(model, snapshot=snapshot)
+
+
+def move(
+    centroids: Float64Array,
+    weights: Float64Array,
+    contribution: Contribution,
+    origin: NDArray[np.floating[Any]],
+    *,
+    cosine: bool,
+) -> tuple[Float64Array, Float64Array]:
+    """Return the centroids (k, d) and weights (k,) after a batch.
+
+    Parameters
+    ----------
+    centroids, weights
+        Before it, shapes (k, d) and (k,); the weights already forgotten as far as they are to be.
+    contribution
+        What the batch adds up to, relative to `origin` (d,).
+    origin
+        Of the contribution's sums.
+    cosine
+        Whether centroids are kept at length 1.
+    """
+    total = weights + contribution.counts
+    moved = contribution.counts > 0
+    counts = contribution.counts[moved, None]
+    shift = (contribution.sums[moved] - counts * (centroids[moved] - origin)) / total[moved, None]
+    after = centroids.copy()
+    after[moved] += shift
+    if cosine:
+        after[moved] = _back_to_sphere(after[moved], centroids[moved])
+    return after, total
+
+
+def given_centroids(centroids: NDArray[Any], metric: Metric) -> Snapshot:
+    """Return version 0 of centroids (k, d) that the configuration gives."""
+    wide = centroids.astype(np.float64)
+    return first_snapshot(to_sphere(wide) if metric == "cosine" else wide)
+
+
+def first_snapshot(centroids: Float64Array) -> Snapshot:
+    """Return version 0: initial centroids (k, d) that no point has moved yet."""
+    nothing = frozen(np.zeros(len(centroids)))
+    return Snapshot(0, frozen(centroids), nothing, 0.0, nothing, 0)
+
+
+def _late(rows: Admitted, fading: Decay) -> Float64Array | None:
+    if fading.batch == 1:
+        return rows.sample_weight
+    return fading.batch * (np.ones(len(rows.points)) if rows.sample_weight is None else rows.sample_weight)
+
+
+def _back_to_sphere(centroids: Float64Array, before: Float64Array) -> Float64Array:
+    length = np.linalg.norm(centroids, axis=1, keepdims=True)
+    # Directions that cancel out leave none: such a centroid keeps its place.
+    clear = length > np.finfo(np.float64).eps
+    return np.where(clear, centroids / np.where(clear, length, 1.0), before)

@@ -1,0 +1,99 @@
+"""The engine of scikit-learn: MiniBatchKMeans.partial_fit itself moves the centroids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import MiniBatchKMeans
+
+from shoal_server.engines.contract import (
+    Assignment,
+    Contribution,
+    Float64Array,
+    Frame,
+    LabelArray,
+    PointArray,
+    RunTasks,
+)
+
+
+class SklearnEngine:
+    """Lets scikit-learn take one step from the frame's centroids and weights, and reads off what the batch added.
+
+    partial_fit is not thread-safe, so every call has an estimator of its own. Reassignment is off: it would lose rare
+    clusters, and make the result depend on chance.
+    """
+
+    def warm_up(self) -> None:
+        """Let scikit-learn load what its first call loads."""
+        frame = Frame(np.zeros((1, 1)), np.zeros(1), np.zeros(1), cosine=False)
+        self.contribute(np.zeros((1, 1)), None, frame, _unused)
+
+    def contribute(
+        self,
+        points: PointArray,
+        sample_weight: Float64Array | None,
+        frame: Frame,
+        run: RunTasks,  # noqa: ARG002  (scikit-learn has threads of its own)
+    ) -> Contribution:
+        """Assign the points to the frame's centroids and add them up."""
+        inside = frame.enter(points)
+        weight = np.ones(len(inside)) if sample_weight is None else sample_weight
+        estimator = _estimator(frame)
+        # Before the step: with compute_labels=True partial_fit would give those of the centroids after it.
+        labels = estimator.predict(inside)
+        distances = _squared_distances(inside, frame, labels)
+        estimator.partial_fit(inside, sample_weight=sample_weight)
+        return Contribution(
+            counts=np.bincount(labels, weight, minlength=len(frame.centroids)).astype(np.float64),
+            sums=_added(estimator, frame),
+            inertia=float(np.dot(distances, weight)),
+            labels=labels,
+        )
+
+    def assign(
+        self,
+        points: PointArray,
+        frame: Frame,
+        run: RunTasks,  # noqa: ARG002  (scikit-learn has threads of its own)
+    ) -> Assignment:
+        """Assign the points to the frame's centroids."""
+        inside = frame.enter(points)
+        labels = _estimator(frame).predict(inside)
+        return Assignment(labels, _squared_distances(inside, frame, labels))
+
+
+def _estimator(frame: Frame) -> Any:
+    """Return a MiniBatchKMeans that stands where the frame does.
+
+    A first partial_fit would want n_clusters points at least, so what it would have left behind is put in its place.
+    """
+    k, d = frame.centroids.shape
+    estimator = MiniBatchKMeans(k, compute_labels=False, reassignment_ratio=0.0, random_state=0)
+    estimator.cluster_centers_ = frame.centroids.copy()
+    estimator.n_features_in_ = d
+    estimator._counts = frame.weights.astype(frame.dtype)  # noqa: SLF001
+    estimator._n_threads = 1  # noqa: SLF001  (the server runs sessions in parallel; OpenMP's threads would add to that)
+    estimator._n_since_last_reassign = 0  # noqa: SLF001
+    estimator._batch_size = 1  # noqa: SLF001
+    return estimator
+
+
+def _added(estimator: Any, frame: Frame) -> Float64Array:
+    """Return the sums (k, d) that the step added: scikit-learn keeps means, and a mean times its weight is a sum."""
+    before = frame.weights.astype(frame.dtype).astype(np.float64)[:, None] * frame.centroids
+    after = estimator._counts.astype(np.float64)[:, None] * estimator.cluster_centers_  # noqa: SLF001
+    sums: Float64Array = after - before
+    return sums
+
+
+def _squared_distances(inside: NDArray[Any], frame: Frame, labels: LabelArray) -> NDArray[Any]:
+    offset = inside - frame.centroids[labels]
+    squares: NDArray[Any] = np.einsum("nd,nd->n", offset, offset)
+    return squares
+
+
+def _unused(*_: object) -> None:
+    raise AssertionError("scikit-learn runs no tasks of ours")

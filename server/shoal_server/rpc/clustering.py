@@ -1,0 +1,95 @@
+"""shoal.v1.ClusteringService."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from shoal.v1 import clustering_pb2, clustering_pb2_grpc
+from shoal_server.engines.contract import Assignment
+from shoal_server.errors import DomainError
+from shoal_server.rpc.batches import decode_producer, encode_outcome, submit
+from shoal_server.rpc.errors import Context, to_status
+from shoal_server.rpc.gate import Gate
+from shoal_server.rpc.ingesting import IngestStream
+from shoal_server.rpc.tensor import decode_points, encode
+from shoal_server.rpc.watching import decode_options, encode_event, encode_snapshot
+from shoal_server.sessions.config import Limits
+from shoal_server.sessions.registry import Sessions
+from shoal_server.sessions.session import Session, session_gone
+
+
+class ClusteringService(clustering_pb2_grpc.ClusteringServiceServicer):
+    """Points in; centroids and labels out, on the wire."""
+
+    def __init__(self, sessions: Sessions, limits: Limits, gate: Gate) -> None:
+        self._sessions = sessions
+        self._limits = limits
+        self._gate = gate
+
+    async def Push(self, request: clustering_pb2.PushRequest, _context: Context) -> clustering_pb2.BatchResult:
+        """Apply one batch and answer when it is applied."""
+        session = self._sessions.get(request.session)
+        producer = decode_producer(request.producer)
+        submitted = await submit(session, request.batch, producer, self._limits.max_batch_bytes)
+        outcome = await submitted.result()
+        return encode_outcome(outcome, request.batch.sequence, duplicate=submitted.duplicate)
+
+    async def Ingest(
+        self, requests: AsyncIterator[clustering_pb2.IngestRequest], _context: Context
+    ) -> AsyncIterator[clustering_pb2.IngestResponse]:
+        """Apply a stream of batches."""
+        async for response in IngestStream(self._sessions, self._gate, self._limits.max_batch_bytes).run(requests):
+            yield response
+
+    async def Assign(self, request: clustering_pb2.AssignRequest, _context: Context) -> clustering_pb2.AssignResponse:
+        """Label points."""
+        return await self._assign(self._sessions.get(request.session), request)
+
+    async def AssignStream(
+        self, requests: AsyncIterator[clustering_pb2.AssignRequest], _context: Context
+    ) -> AsyncIterator[clustering_pb2.AssignResponse]:
+        """Label points, request after request."""
+        name = ""
+        async for request in requests:
+            name = request.session or name
+            try:
+                yield await self._assign(self._sessions.get(name), request)
+            except DomainError as refusal:
+                yield clustering_pb2.AssignResponse(error=to_status(refusal))
+
+    async def GetCentroids(
+        self, request: clustering_pb2.GetCentroidsRequest, _context: Context
+    ) -> clustering_pb2.Snapshot:
+        """Return the newest version, whole."""
+        session = self._sessions.get(request.session)
+        return encode_snapshot(session.read_snapshot(), session.uid)
+
+    async def WatchCentroids(
+        self, request: clustering_pb2.WatchCentroidsRequest, _context: Context
+    ) -> AsyncIterator[clustering_pb2.WatchCentroidsResponse]:
+        """Follow the centroids."""
+        session = self._watched(request)
+        options = decode_options(request, self._limits.progress_interval)
+        with session.watch(options) as watch:
+            async for event in watch.events():
+                yield encode_event(event, session.uid, delta=request.delta)
+
+    async def _assign(self, session: Session, request: clustering_pb2.AssignRequest) -> clustering_pb2.AssignResponse:
+        points = decode_points(request.points, "points", self._limits.max_batch_bytes)
+        version, assignment = await session.assign(points)
+        return _encode_assignment(version, assignment, return_distances=request.return_distances)
+
+    def _watched(self, request: clustering_pb2.WatchCentroidsRequest) -> Session:
+        session = self._sessions.get(request.session)
+        if request.session_uid and request.session_uid != session.uid:
+            raise session_gone(request.session)
+        return session
+
+
+def _encode_assignment(
+    version: int, assignment: Assignment, *, return_distances: bool
+) -> clustering_pb2.AssignResponse:
+    response = clustering_pb2.AssignResponse(version=version, labels=encode(assignment.labels))
+    if return_distances:
+        response.distances.CopyFrom(encode(assignment.distances))
+    return response

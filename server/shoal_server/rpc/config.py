@@ -1,0 +1,239 @@
+"""SessionConfig on the wire to SessionConfig inside, and a session's description back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from shoal.v1 import sessions_pb2, tensor_pb2
+from shoal_server.clustering.config import HalfLife, ModelConfig
+from shoal_server.clustering.state import Warming
+from shoal_server.errors import invalid
+from shoal_server.rpc.tensor import decode_points, encode
+from shoal_server.sessions.config import Changes, Limits, SessionConfig
+from shoal_server.sessions.session import Description
+
+ENGINES: dict[int, Any] = {
+    sessions_pb2.ENGINE_UNSPECIFIED: "numba",
+    sessions_pb2.ENGINE_NUMBA: "numba",
+    sessions_pb2.ENGINE_SKLEARN: "sklearn",
+    sessions_pb2.ENGINE_SCIPY: "scipy",
+}
+METRICS: dict[int, Any] = {
+    sessions_pb2.METRIC_UNSPECIFIED: "euclidean",
+    sessions_pb2.METRIC_EUCLIDEAN: "euclidean",
+    sessions_pb2.METRIC_COSINE: "cosine",
+}
+ON_INVALID: dict[int, Any] = {
+    sessions_pb2.ON_INVALID_UNSPECIFIED: "reject",
+    sessions_pb2.ON_INVALID_REJECT: "reject",
+    sessions_pb2.ON_INVALID_DROP: "drop",
+    sessions_pb2.ON_INVALID_IMPUTE: "impute",
+}
+INIT_METHODS: dict[int, Any] = {
+    sessions_pb2.INIT_METHOD_UNSPECIFIED: "k-means++",
+    sessions_pb2.INIT_METHOD_K_MEANS_PLUS_PLUS: "k-means++",
+    sessions_pb2.INIT_METHOD_RANDOM: "random",
+}
+PRECISIONS: dict[int, Any] = {
+    tensor_pb2.DTYPE_UNSPECIFIED: None,
+    tensor_pb2.DTYPE_FLOAT32: "float32",
+    tensor_pb2.DTYPE_FLOAT64: "float64",
+}
+UNITS: dict[int, Any] = {
+    sessions_pb2.HALF_LIFE_UNIT_UNSPECIFIED: "batches",
+    sessions_pb2.HALF_LIFE_UNIT_BATCHES: "batches",
+    sessions_pb2.HALF_LIFE_UNIT_POINTS: "points",
+    sessions_pb2.HALF_LIFE_UNIT_SECONDS: "seconds",
+}
+DURABILITIES: dict[int, Any] = {
+    sessions_pb2.DURABILITY_UNSPECIFIED: "memory",
+    sessions_pb2.DURABILITY_MEMORY: "memory",
+}
+
+CHANGEABLE = ("engine", "half_life", "on_invalid", "idle_ttl")
+
+
+def decode_config(config: sessions_pb2.SessionConfig, limits: Limits) -> SessionConfig:
+    """Return the configuration that a request asks for.
+
+    Raises
+    ------
+    DomainError
+        A value that shoal.v1 doesn't know, such as ENGINE_UNKNOWN; the values' meaning is checked by clustering.
+    """
+    return SessionConfig(
+        model=ModelConfig(
+            n_clusters=config.n_clusters,
+            n_features=config.n_features or None,
+            engine=_known(ENGINES, config.engine, "engine"),
+            metric=_known(METRICS, config.metric, "metric"),
+            on_invalid=_known(ON_INVALID, config.on_invalid, "on_invalid"),
+            init=_decode_init(config.init, limits),
+            init_size=config.init_size or None,
+            random_state=config.random_state if config.HasField("random_state") else None,
+            dtype=_known(PRECISIONS, config.dtype, "dtype"),
+            half_life=_decode_half_life(config),
+        ),
+        durability=_known(DURABILITIES, config.durability, "durability"),
+        idle_ttl=_decode_idle_ttl(config, limits),
+    )
+
+
+def decode_changes(request: sessions_pb2.UpdateSessionRequest, limits: Limits) -> Changes:
+    """Return the changes that a request's mask names.
+
+    Raises
+    ------
+    DomainError
+        UPDATE_MASK_EMPTY, FIELD_UNKNOWN, FIELD_IMMUTABLE, or a value that shoal.v1 doesn't know.
+    """
+    paths = list(request.update_mask.paths)
+    if not paths:
+        raise invalid("UPDATE_MASK_EMPTY", "update_mask", f"update_mask names no field; name some of {_LISTED}")
+    for path in paths:
+        _check_changeable(path)
+    return Changes(
+        model={path: _decode_change(path, request.config) for path in paths if path != "idle_ttl"},
+        session={"idle_ttl": _decode_idle_ttl(request.config, limits)} if "idle_ttl" in paths else {},
+    )
+
+
+def encode_description(session: Description) -> sessions_pb2.Session:
+    """Return a session as the wire has it."""
+    message = sessions_pb2.Session(
+        name=session.name,
+        uid=session.uid,
+        config=_encode_config(session),
+        etag=session.etag,
+        state=sessions_pb2.SESSION_STATE_WARMING if session.warming else sessions_pb2.SESSION_STATE_READY,
+        version=session.version,
+        points_accepted=session.points_accepted,
+        points_dropped=session.points_dropped,
+        queued_batches=session.queued_batches,
+        queued_bytes=session.queued_bytes,
+        watchers=session.watchers,
+        create_time=_encode_time(session.create_time),
+        update_time=_encode_time(session.update_time),
+    )
+    if session.warming:
+        message.warming.CopyFrom(encode_warming(session.warming))
+    return message
+
+
+def encode_warming(warming: Warming) -> sessions_pb2.Warming:
+    """Return how far the warming is."""
+    return sessions_pb2.Warming(seen=warming.seen, needed=warming.needed)
+
+
+def decode_duration(duration: Duration, field: str) -> float:
+    """Return seconds.
+
+    Raises
+    ------
+    DomainError
+        DURATION_NEGATIVE.
+    """
+    seconds: float = duration.ToNanoseconds() / 1e9
+    if seconds < 0:
+        raise invalid("DURATION_NEGATIVE", field, f"{field} is {seconds} s; it can't be below 0")
+    return seconds
+
+
+_LISTED = ", ".join(CHANGEABLE)
+
+
+def _known(values: dict[int, Any], number: int, field: str) -> Any:
+    if number in values:
+        return values[number]
+    raise invalid(
+        f"{field.upper()}_UNKNOWN",
+        f"config.{field}",
+        f"{field} {number} is not one that this server has; use one of "
+        f"{', '.join(dict.fromkeys(str(value) for value in values.values() if value))}",
+    )
+
+
+def _decode_init(init: sessions_pb2.Init, limits: Limits) -> Any:
+    if init.WhichOneof("source") == "centroids":
+        return decode_points(init.centroids, "config.init.centroids", limits.max_batch_bytes)
+    return _known(INIT_METHODS, init.method, "init")
+
+
+def _decode_half_life(config: sessions_pb2.SessionConfig) -> HalfLife | None:
+    if not config.HasField("half_life"):
+        return None
+    return HalfLife(config.half_life.value, _known(UNITS, config.half_life.unit, "half_life.unit"))
+
+
+def _decode_idle_ttl(config: sessions_pb2.SessionConfig, limits: Limits) -> float | None:
+    if not config.HasField("idle_ttl"):
+        return limits.idle_ttl
+    seconds = decode_duration(config.idle_ttl, "config.idle_ttl")
+    if seconds == 0:
+        raise invalid("IDLE_TTL_ZERO", "config.idle_ttl", "idle_ttl is 0 s; leave it out for a session that stays")
+    return seconds
+
+
+def _check_changeable(path: str) -> None:
+    if path in CHANGEABLE:
+        return
+    if path in sessions_pb2.SessionConfig.DESCRIPTOR.fields_by_name:
+        raise invalid(
+            "FIELD_IMMUTABLE",
+            "update_mask",
+            f"{path} can't change while a session lives; what can: {_LISTED}. Create another session for the rest",
+        )
+    raise invalid("FIELD_UNKNOWN", "update_mask", f"update_mask names {path!r}; what can change: {_LISTED}")
+
+
+def _decode_change(path: str, config: sessions_pb2.SessionConfig) -> Any:
+    match path:
+        case "engine":
+            return _known(ENGINES, config.engine, path)
+        case "on_invalid":
+            return _known(ON_INVALID, config.on_invalid, path)
+        case _:
+            return _decode_half_life(config)
+
+
+def _encode_config(session: Description) -> sessions_pb2.SessionConfig:
+    model = session.config.model
+    config = sessions_pb2.SessionConfig(
+        n_clusters=model.n_clusters,
+        n_features=session.n_features or 0,
+        engine=_number(ENGINES, model.engine),
+        metric=_number(METRICS, model.metric),
+        on_invalid=_number(ON_INVALID, model.on_invalid),
+        init=_encode_init(model),
+        init_size=model.points_needed,
+        random_state=model.random_state,
+        dtype=_number(PRECISIONS, model.dtype),
+        durability=_number(DURABILITIES, session.config.durability),
+    )
+    if model.half_life:
+        config.half_life.value = model.half_life.value
+        config.half_life.unit = _number(UNITS, model.half_life.unit)
+    if session.config.idle_ttl is not None:
+        config.idle_ttl.FromNanoseconds(round(session.config.idle_ttl * 1e9))
+    return config
+
+
+def _encode_init(model: ModelConfig) -> sessions_pb2.Init:
+    if isinstance(model.init, str):
+        return sessions_pb2.Init(method=_number(INIT_METHODS, model.init))
+    return sessions_pb2.Init(centroids=encode(model.init))
+
+
+def _number(values: dict[int, Any], value: Any) -> Any:
+    # The last one: the first, UNSPECIFIED, says the same but not as clearly.
+    return [number for number, name in values.items() if name == value][-1]
+
+
+def _encode_time(moment: datetime) -> Timestamp:
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    return timestamp

@@ -1,0 +1,158 @@
+"""Domain errors as google.rpc.Status, and the one interceptor that answers with them.
+
+Handlers let errors pass; nothing else in this room catches them. What is not a DomainError is a bug: it is logged,
+and the caller learns only that it was one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
+from contextlib import aclosing, nullcontext
+from typing import Any, Never
+
+import grpc
+import structlog
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import Message
+
+from shoal.v1 import errors_pb2
+from shoal_server.errors import DomainError, Kind
+from shoal_server.rpc.gate import Gate
+
+DETAILS_KEY = "grpc-status-details-bin"
+OURS = "/shoal.v1."
+
+log = structlog.get_logger()
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def to_status(error: Exception) -> errors_pb2.Status:
+    """Return an error as a google.rpc.Status with its details."""
+    if not isinstance(error, DomainError):
+        return _internal()
+    details: list[Message] = [_error_info(error)]
+    if error.violations:
+        details.append(_bad_request(error))
+    if error.kind in {Kind.NOT_FOUND, Kind.ALREADY_EXISTS} and error.session:
+        details.append(
+            errors_pb2.ResourceInfo(resource_type="session", resource_name=error.session, description=error.message)
+        )
+    if error.kind is Kind.FAILED_PRECONDITION:
+        details.append(_precondition(error))
+    if error.retry_after is not None:
+        details.append(_retry_info(error.retry_after))
+    code: int = grpc.StatusCode[error.kind.value].value[0]
+    return errors_pb2.Status(code=code, message=error.message, details=[_pack(detail) for detail in details])
+
+
+class ErrorInterceptor(grpc.aio.ServerInterceptor):
+    """Answers a failed call with its status, and closes the stream of a call that was given up.
+
+    Parameters
+    ----------
+    gate
+        Says whether calls are let in, and interrupts streams when the server is about to stop.
+    finishing
+        Streaming methods, by full name, that are not to be interrupted: they come to an end by themselves.
+    """
+
+    def __init__(self, gate: Gate, finishing: AbstractSet[str]) -> None:
+        self._gate = gate
+        self._finishing = finishing
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Wrap the handlers of shoal.v1; health and reflection answer for themselves."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or not method.startswith(OURS):
+            return handler
+        if not handler.response_streaming:
+            return grpc.unary_unary_rpc_method_handler(
+                self._unary(handler.unary_unary, method), handler.request_deserializer, handler.response_serializer
+            )
+        make = (
+            grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
+        )
+        behavior = handler.stream_stream or handler.unary_stream
+        return make(self._stream(behavior, method), handler.request_deserializer, handler.response_serializer)
+
+    def _unary(self, behavior: Any, method: str) -> Any:
+        async def answer(request: Any, context: Context) -> Any:
+            try:
+                self._gate.check()
+                return await behavior(request, context)
+            except Exception as error:  # noqa: BLE001  (a bug must not tell its story to the caller)
+                await _abort(error, context, method)
+
+        return answer
+
+    def _stream(self, behavior: Any, method: str) -> Any:
+        async def answer(requests: Any, context: Context) -> None:
+            try:
+                self._gate.check()
+                with nullcontext() if method in self._finishing else self._gate.interruptible():
+                    async with aclosing(behavior(requests, context)) as answers:
+                        async for response in answers:
+                            await context.write(response)
+            except Exception as error:  # noqa: BLE001  (a bug must not tell its story to the caller)
+                await _abort(error, context, method)
+
+        return answer
+
+
+async def _abort(error: Exception, context: Context, method: str) -> Never:
+    status = to_status(error)
+    if not isinstance(error, DomainError):
+        log.error("bug", method=method, exc_info=error)
+    code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
+    await context.abort(code, status.message, ((DETAILS_KEY, status.SerializeToString()),))
+    raise AssertionError  # context.abort never returns
+
+
+def _internal() -> errors_pb2.Status:
+    info = errors_pb2.ErrorInfo(reason="INTERNAL", domain="shoal")
+    return errors_pb2.Status(
+        code=grpc.StatusCode.INTERNAL.value[0],
+        message="the server has a bug: the call failed and changed nothing; its log says more",
+        details=[_pack(info)],
+    )
+
+
+def _error_info(error: DomainError) -> errors_pb2.ErrorInfo:
+    metadata = {"session": error.session} if error.session else {}
+    return errors_pb2.ErrorInfo(reason=error.reason, domain="shoal", metadata=metadata)
+
+
+def _bad_request(error: DomainError) -> errors_pb2.BadRequest:
+    violations = [
+        errors_pb2.BadRequest.FieldViolation(
+            field=violation.field, description=violation.description, reason=error.reason
+        )
+        for violation in error.violations
+    ]
+    return errors_pb2.BadRequest(field_violations=violations)
+
+
+def _precondition(error: DomainError) -> errors_pb2.PreconditionFailure:
+    violation = errors_pb2.PreconditionFailure.Violation(
+        type=error.reason, subject=error.session, description=error.message
+    )
+    return errors_pb2.PreconditionFailure(violations=[violation])
+
+
+def _retry_info(seconds: float) -> errors_pb2.RetryInfo:
+    retry = errors_pb2.RetryInfo()
+    retry.retry_delay.FromNanoseconds(int(seconds * 1e9))
+    return retry
+
+
+def _pack(detail: Message) -> AnyMessage:
+    return AnyMessage(
+        type_url=f"type.googleapis.com/google.rpc.{detail.DESCRIPTOR.name}", value=detail.SerializeToString()
+    )

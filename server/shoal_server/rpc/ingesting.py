@@ -1,0 +1,145 @@
+"""One Ingest stream: a task reads and submits, the call itself answers, in order and several in a message."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from shoal.v1 import clustering_pb2
+from shoal_server.errors import DomainError, invalid
+from shoal_server.rpc.batches import decode_producer, encode_outcome, encode_refusal, submit
+from shoal_server.rpc.gate import Gate
+from shoal_server.sessions.jobs import Submitted
+from shoal_server.sessions.producers import Producer
+from shoal_server.sessions.registry import Sessions
+
+# Answers that may wait for a producer that doesn't read them; when so many wait, its batches aren't read either.
+MOST_UNANSWERED = 256
+# After these the stream can't go on: whatever came next would be refused for the same reason.
+FATAL = {"PRODUCER_FENCED", "SESSION_NOT_FOUND", "SERVER_DRAINING"}
+
+Requests = AsyncIterator[clustering_pb2.IngestRequest]
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A batch that has been read: taken, or refused at once."""
+
+    sequence: int
+    submitted: Submitted | DomainError
+
+    @property
+    def done(self) -> bool:
+        return isinstance(self.submitted, DomainError) or self.submitted.outcome.done()
+
+
+class IngestStream:
+    """The batches of one producer and their answers."""
+
+    def __init__(self, sessions: Sessions, gate: Gate, max_batch_bytes: int) -> None:
+        self._sessions = sessions
+        self._gate = gate
+        self._max_batch_bytes = max_batch_bytes
+        self._pending: asyncio.Queue[_Pending | None] = asyncio.Queue(MOST_UNANSWERED)
+        self._ended_by: Exception | None = None
+
+    async def run(self, requests: Requests) -> AsyncIterator[clustering_pb2.IngestResponse]:
+        """Answer the stream: first what the server knows of the producer, then each batch."""
+        first = await self._read_first(requests)
+        self._session = self._sessions.get(first.open.session)
+        self._producer, opened = self._open(first.open)
+        yield clustering_pb2.IngestResponse(opened=opened)
+        async with _owned(self._read(first, requests)):
+            async for results in self._results():
+                yield clustering_pb2.IngestResponse(results=results)
+        if self._ended_by:
+            raise self._ended_by
+
+    async def _read_first(self, requests: Requests) -> clustering_pb2.IngestRequest:
+        with self._gate.interruptible():
+            async for request in requests:
+                if request.HasField("open"):
+                    return request
+                break
+        raise invalid(
+            "STREAM_NOT_OPENED", "open", "the first message of the stream has no open; begin with session and producer"
+        )
+
+    def _open(self, opening: clustering_pb2.IngestOpen) -> tuple[Producer | None, clustering_pb2.IngestOpened]:
+        producer = decode_producer(opening.producer)
+        opened = clustering_pb2.IngestOpened(session_uid=self._session.uid, max_batch_bytes=self._max_batch_bytes)
+        if producer is None:
+            return None, opened
+        position = self._session.open_producer(producer)
+        opened.epoch = position.epoch
+        opened.last_sequence = position.last_sequence
+        return Producer(producer.id, position.epoch), opened
+
+    async def _read(self, first: clustering_pb2.IngestRequest, requests: Requests) -> None:
+        try:
+            with self._gate.interruptible():
+                await self._submit_all(first)
+                async for request in requests:
+                    _refuse_second_open(request)
+                    await self._submit_all(request)
+        except Exception as error:  # noqa: BLE001  (told to the producer after the answers to what it sent before)
+            self._ended_by = error
+        await self._pending.put(None)
+
+    async def _submit_all(self, request: clustering_pb2.IngestRequest) -> None:
+        for batch in request.batches:
+            await self._pending.put(_Pending(batch.sequence, await self._submit(batch)))
+
+    async def _submit(self, batch: clustering_pb2.Batch) -> Submitted | DomainError:
+        try:
+            return await submit(self._session, batch, self._producer, self._max_batch_bytes)
+        except DomainError as refusal:
+            if refusal.reason in FATAL:
+                raise
+            return refusal
+
+    async def _results(self) -> AsyncIterator[list[clustering_pb2.BatchResult]]:
+        """Wait for the next answer, and give with it those that are ready too."""
+        held: _Pending | None = await self._pending.get()
+        while held:
+            results = [await _result(held)]
+            held = None
+            while not held and not self._pending.empty():
+                held = self._pending.get_nowait()
+                if held is None:
+                    yield results
+                    return
+                if held.done:
+                    results.append(await _result(held))
+                    held = None
+            yield results
+            held = held or await self._pending.get()
+
+
+async def _result(pending: _Pending) -> clustering_pb2.BatchResult:
+    if isinstance(pending.submitted, DomainError):
+        return encode_refusal(pending.submitted, pending.sequence)
+    try:
+        outcome = await pending.submitted.result()
+    except Exception as error:  # noqa: BLE001  (the answer of this batch, and of no other)
+        return encode_refusal(error, pending.sequence)
+    return encode_outcome(outcome, pending.sequence, duplicate=pending.submitted.duplicate)
+
+
+def _refuse_second_open(request: clustering_pb2.IngestRequest) -> None:
+    if request.HasField("open"):
+        raise invalid("STREAM_OPENED_TWICE", "open", "open is for the first message of the stream only")
+
+
+@asynccontextmanager
+async def _owned(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run a task beside the body, and end it with the body."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

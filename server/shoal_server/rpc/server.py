@@ -1,0 +1,92 @@
+"""The gRPC server: its services, limits and health."""
+
+from __future__ import annotations
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from shoal.v1 import clustering_pb2, clustering_pb2_grpc, sessions_pb2, sessions_pb2_grpc
+from shoal_server.rpc.clustering import ClusteringService
+from shoal_server.rpc.errors import ErrorInterceptor
+from shoal_server.rpc.gate import Gate
+from shoal_server.rpc.sessions import SessionService
+from shoal_server.sessions.config import Limits
+from shoal_server.sessions.registry import Sessions
+
+CLUSTERING = clustering_pb2.DESCRIPTOR.services_by_name["ClusteringService"].full_name
+SESSIONS = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name
+INGEST = f"/{CLUSTERING}/Ingest"
+
+# Clients send keepalive pings to find a dead connection; without leave the server would take them for an attack.
+LEAST_PING_INTERVAL_MS = 5_000
+
+
+class RpcServer:
+    """Listens as soon as it is started; its health says when it serves.
+
+    Parameters
+    ----------
+    sessions
+        What the services work on.
+    limits
+        What they allow.
+    max_message_bytes
+        The most bytes of a message, in either direction. gRPC itself refuses a larger one, and its stream with it; a
+        batch within it that is over `limits.max_batch_bytes` is refused with its own answer.
+    """
+
+    def __init__(self, sessions: Sessions, limits: Limits, max_message_bytes: int) -> None:
+        self._gate = Gate()
+        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(
+            interceptors=[ErrorInterceptor(self._gate, finishing={INGEST})], options=_options(max_message_bytes)
+        )
+        sessions_pb2_grpc.add_SessionServiceServicer_to_server(SessionService(sessions, limits), self._server)
+        clustering_pb2_grpc.add_ClusteringServiceServicer_to_server(
+            ClusteringService(sessions, limits, self._gate), self._server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (SESSIONS, CLUSTERING, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen, and say on which port; calls are refused as long as the health is NOT_SERVING.
+
+        Raises
+        ------
+        RuntimeError
+            The address can't be listened on.
+        """
+        bound = self._server.add_insecure_port(f"{host}:{port}")
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._server.start()
+        return bound
+
+    async def serve(self) -> None:
+        """Let calls in."""
+        self._gate.open()
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self, grace: float) -> None:
+        """Take nothing more, answer what has been taken, and stop, after `grace` seconds at the latest."""
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._gate.drain()
+        await self._server.stop(grace)
+
+    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for service in ("", SESSIONS, CLUSTERING):
+            await self._health.set(service, status)
+
+
+def _options(max_message_bytes: int) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.so_reuseport", 0),  # otherwise a second server would share the port, and clients reach either
+        ("grpc.http2.min_ping_interval_without_data_ms", LEAST_PING_INTERVAL_MS),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_ping_strikes", 0),
+        ("grpc.keepalive_time_ms", 20_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+    ]

@@ -1,0 +1,63 @@
+"""shoal.v1.SessionService."""
+
+from __future__ import annotations
+
+from shoal.v1 import sessions_pb2, sessions_pb2_grpc
+from shoal_server.errors import invalid
+from shoal_server.rpc.config import decode_changes, decode_config, encode_description
+from shoal_server.rpc.errors import Context
+from shoal_server.sessions.config import Limits
+from shoal_server.sessions.registry import Sessions
+
+DEFAULT_PAGE = 100
+LARGEST_PAGE = 1000
+
+
+class SessionService(sessions_pb2_grpc.SessionServiceServicer):
+    """The life of named sessions, on the wire."""
+
+    def __init__(self, sessions: Sessions, limits: Limits) -> None:
+        self._sessions = sessions
+        self._limits = limits
+
+    async def CreateSession(
+        self, request: sessions_pb2.CreateSessionRequest, _context: Context
+    ) -> sessions_pb2.Session:
+        """Make a session; see sessions.proto."""
+        config = decode_config(request.config, self._limits)
+        return encode_description(self._sessions.create(request.name, config, request.request_id).describe())
+
+    async def GetSession(self, request: sessions_pb2.GetSessionRequest, _context: Context) -> sessions_pb2.Session:
+        """Describe a session."""
+        return encode_description(self._sessions.get(request.name).describe())
+
+    async def ListSessions(
+        self, request: sessions_pb2.ListSessionsRequest, _context: Context
+    ) -> sessions_pb2.ListSessionsResponse:
+        """List sessions by name, a page at a time."""
+        page, after = self._sessions.list(_page_size(request.page_size), request.page_token)
+        return sessions_pb2.ListSessionsResponse(
+            sessions=[encode_description(session.describe()) for session in page], next_page_token=after
+        )
+
+    async def UpdateSession(
+        self, request: sessions_pb2.UpdateSessionRequest, _context: Context
+    ) -> sessions_pb2.Session:
+        """Change a session's configuration, in its place among the batches."""
+        session = self._sessions.get(request.name)
+        changes = decode_changes(request, self._limits)
+        description = await session.change(changes, request.etag)
+        self._sessions.note_ttl_change()
+        return encode_description(description)
+
+    async def DeleteSession(
+        self, request: sessions_pb2.DeleteSessionRequest, _context: Context
+    ) -> sessions_pb2.DeleteSessionResponse:
+        """Delete a session."""
+        return sessions_pb2.DeleteSessionResponse(version=await self._sessions.delete(request.name, request.etag))
+
+
+def _page_size(asked: int) -> int:
+    if not 0 <= asked <= LARGEST_PAGE:
+        raise invalid("PAGE_SIZE_INVALID", "page_size", f"page_size is {asked}; use 1 to {LARGEST_PAGE}, or 0")
+    return asked or DEFAULT_PAGE

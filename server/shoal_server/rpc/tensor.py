@@ -1,0 +1,102 @@
+"""shoal.v1.Tensor to NumPy and back. Checks what the bytes alone can tell; what they mean is for others."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.v1 import tensor_pb2
+from shoal_server.errors import DomainError, Kind, invalid
+
+DTYPES: dict[int, np.dtype[Any]] = {
+    tensor_pb2.DTYPE_FLOAT16: np.dtype("<f2"),
+    tensor_pb2.DTYPE_FLOAT32: np.dtype("<f4"),
+    tensor_pb2.DTYPE_FLOAT64: np.dtype("<f8"),
+    tensor_pb2.DTYPE_INT8: np.dtype("i1"),
+    tensor_pb2.DTYPE_INT16: np.dtype("<i2"),
+    tensor_pb2.DTYPE_INT32: np.dtype("<i4"),
+    tensor_pb2.DTYPE_INT64: np.dtype("<i8"),
+    tensor_pb2.DTYPE_UINT8: np.dtype("u1"),
+    tensor_pb2.DTYPE_UINT16: np.dtype("<u2"),
+    tensor_pb2.DTYPE_UINT32: np.dtype("<u4"),
+    tensor_pb2.DTYPE_UINT64: np.dtype("<u8"),
+}
+NUMBERS = {dtype: number for number, dtype in DTYPES.items()}
+NAMES = ", ".join(dtype.name for dtype in DTYPES.values())
+
+
+def decode_points(tensor: tensor_pb2.Tensor, field: str, max_bytes: int) -> NDArray[Any]:
+    """Return points (n, d) as a read-only view of the message's bytes.
+
+    Raises
+    ------
+    DomainError
+        DTYPE_UNKNOWN, SHAPE_INVALID, BYTES_MISMATCH, or BATCH_TOO_LARGE.
+    """
+    if len(tensor.shape) != 2:  # noqa: PLR2004  (rows and columns)
+        raise invalid(
+            "SHAPE_INVALID",
+            field,
+            f"{field} has {len(tensor.shape)} axes, shape {list(tensor.shape)}; points have two: rows and columns",
+        )
+    return _decode(tensor, field, max_bytes)
+
+
+def decode_vector(tensor: tensor_pb2.Tensor, field: str, max_bytes: int) -> NDArray[np.float64]:
+    """Return numbers (n,) as float64; raises as decode_points does."""
+    if len(tensor.shape) != 1:
+        raise invalid(
+            "SHAPE_INVALID", field, f"{field} has {len(tensor.shape)} axes, shape {list(tensor.shape)}; it has one"
+        )
+    return _decode(tensor, field, max_bytes).astype(np.float64)
+
+
+def encode(array: NDArray[Any]) -> tensor_pb2.Tensor:
+    """Return an array as a message."""
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return tensor_pb2.Tensor(dtype=NUMBERS[little.dtype], shape=little.shape, data=little.tobytes())  # type: ignore[arg-type]  # a dict of ints
+
+
+def _decode(tensor: tensor_pb2.Tensor, field: str, max_bytes: int) -> NDArray[Any]:
+    dtype = DTYPES.get(tensor.dtype)
+    if dtype is None:
+        raise invalid("DTYPE_UNKNOWN", f"{field}.dtype", f"{field} has dtype {tensor.dtype}; use one of {NAMES}")
+    _check_shape(tensor, field)
+    contents = tensor.data
+    _check_bytes(tensor, len(contents), dtype, field, max_bytes)
+    return np.frombuffer(contents, dtype).reshape(tuple(tensor.shape))
+
+
+def _check_shape(tensor: tensor_pb2.Tensor, field: str) -> None:
+    for axis, length in zip(("rows", "columns"), tensor.shape, strict=False):
+        if length < 1:
+            raise invalid(
+                "SHAPE_INVALID",
+                f"{field}.shape",
+                f"{field} has shape {list(tensor.shape)}, {length} {axis}; there must be at least one",
+            )
+
+
+def _check_bytes(tensor: tensor_pb2.Tensor, present: int, dtype: np.dtype[Any], field: str, max_bytes: int) -> None:
+    needed = math.prod(tensor.shape) * dtype.itemsize
+    if needed != present:
+        raise invalid(
+            "BYTES_MISMATCH",
+            f"{field}.data",
+            f"{field} has {present} bytes; shape {list(tensor.shape)} of {dtype.name} takes {needed}",
+        )
+    if present > max_bytes:
+        raise too_large(field, present, max_bytes)
+
+
+def too_large(field: str, size: int, max_bytes: int) -> DomainError:
+    """Say that a batch is larger than the server takes."""
+    return DomainError(
+        Kind.RESOURCE_EXHAUSTED,
+        "BATCH_TOO_LARGE",
+        f"{field} has {size:,} bytes and the server takes {max_bytes:,} in a batch; split it into smaller batches",
+        field=field,
+    )

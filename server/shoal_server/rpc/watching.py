@@ -1,0 +1,97 @@
+"""What a watcher asks for, and what it is sent."""
+
+from __future__ import annotations
+
+import math
+
+from shoal.v1 import clustering_pb2
+from shoal_server.clustering.movement import moved_rows
+from shoal_server.clustering.state import Snapshot
+from shoal_server.errors import invalid
+from shoal_server.rpc.config import decode_duration, encode_warming
+from shoal_server.rpc.tensor import encode
+from shoal_server.sessions.watching import End, Progress, Update, WatchOptions
+
+END_REASONS = {
+    "deleted": clustering_pb2.WATCH_END_REASON_DELETED,
+    "expired": clustering_pb2.WATCH_END_REASON_EXPIRED,
+}
+LEAST_PROGRESS_INTERVAL = 0.01  # seconds
+
+
+def decode_options(request: clustering_pb2.WatchCentroidsRequest, default_progress: float) -> WatchOptions:
+    """Return what a watcher wants to see.
+
+    Raises
+    ------
+    DomainError
+        DURATION_NEGATIVE, PROGRESS_INTERVAL_INVALID or MIN_SHIFT_INVALID.
+    """
+    if not 0 <= request.min_shift < math.inf:
+        raise invalid("MIN_SHIFT_INVALID", "min_shift", f"min_shift is {request.min_shift}; use a number from 0 up")
+    return WatchOptions(
+        after_version=request.after_version if request.HasField("after_version") else None,
+        min_interval=decode_duration(request.min_interval, "min_interval"),
+        min_shift=request.min_shift,
+        progress_interval=_progress_interval(request, default_progress),
+    )
+
+
+def encode_event(
+    event: Update | Progress | End, session_uid: str, *, delta: bool
+) -> clustering_pb2.WatchCentroidsResponse:
+    """Return an event of a watch as a message."""
+    if isinstance(event, Update):
+        return clustering_pb2.WatchCentroidsResponse(update=_encode_update(event, session_uid, delta=delta))
+    if isinstance(event, Progress):
+        progress = clustering_pb2.WatchProgress(version=event.version, session_uid=session_uid)
+        if event.warming:
+            progress.warming.CopyFrom(encode_warming(event.warming))
+        return clustering_pb2.WatchCentroidsResponse(progress=progress)
+    return clustering_pb2.WatchCentroidsResponse(
+        end=clustering_pb2.WatchEnd(reason=END_REASONS[event.reason], version=event.version)
+    )
+
+
+def encode_snapshot(snapshot: Snapshot, session_uid: str) -> clustering_pb2.Snapshot:
+    """Return a version, whole."""
+    message = _without_centroids(snapshot, session_uid)
+    message.centroids.CopyFrom(encode(snapshot.centroids))
+    return message
+
+
+def _encode_update(update: Update, session_uid: str, *, delta: bool) -> clustering_pb2.CentroidUpdate:
+    if not delta or update.base is None:
+        return clustering_pb2.CentroidUpdate(snapshot=encode_snapshot(update.snapshot, session_uid))
+    rows = moved_rows(update.base, update.snapshot)
+    message = clustering_pb2.CentroidUpdate(
+        snapshot=_without_centroids(update.snapshot, session_uid),
+        rows=encode(rows),
+        base_version=update.base.version,
+    )
+    message.snapshot.centroids.CopyFrom(encode(update.snapshot.centroids[rows]))
+    return message
+
+
+def _without_centroids(snapshot: Snapshot, session_uid: str) -> clustering_pb2.Snapshot:
+    return clustering_pb2.Snapshot(
+        version=snapshot.version,
+        weights=encode(snapshot.weights),
+        inertia=snapshot.inertia,
+        movement=encode(snapshot.movement),
+        points_accepted=snapshot.points_accepted,
+        session_uid=session_uid,
+    )
+
+
+def _progress_interval(request: clustering_pb2.WatchCentroidsRequest, default: float) -> float:
+    if not request.HasField("progress_interval"):
+        return default
+    seconds = decode_duration(request.progress_interval, "progress_interval")
+    if seconds < LEAST_PROGRESS_INTERVAL:
+        raise invalid(
+            "PROGRESS_INTERVAL_INVALID",
+            "progress_interval",
+            f"progress_interval is {seconds} s; use at least {LEAST_PROGRESS_INTERVAL} s, or leave it out",
+        )
+    return seconds

@@ -1,0 +1,49 @@
+"""The threads that compute: one pool for all sessions, and for the tasks of one large batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class ComputePool:
+    """Threads shared by every session.
+
+    A call from the event loop takes one thread. A batch that is cut into tasks asks for more, and does itself
+    whatever nobody else has begun: so the pool can't lock itself up however busy it is.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="compute")
+
+    async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a function on a thread of the pool."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, lambda: function(*args, **kwargs))
+
+    def run_tasks(self, task: Callable[[int], None], count: int) -> None:
+        """Run task(0) … task(count - 1), each once, and return when all are done. Called on a thread of the pool."""
+        indices = iter(range(count))
+        helpers = [self._executor.submit(_run_all, task, indices) for _ in range(min(self._threads, count) - 1)]
+        try:
+            _run_all(task, indices)
+        finally:
+            unfinished = [helper for helper in helpers if not helper.cancel()]
+            for helper in unfinished:
+                helper.result()
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _run_all(task: Callable[[int], None], indices: Iterator[int]) -> None:
+    # The threads draw from one iterator: next() on a range iterator is a single step.
+    for index in indices:
+        task(index)

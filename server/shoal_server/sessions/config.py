@@ -1,0 +1,42 @@
+"""What a session is asked to be, and what the server allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from shoal_server.clustering.config import ModelConfig
+
+Durability = Literal["memory", "durable"]
+
+
+@dataclass(frozen=True)
+class SessionConfig:
+    """A model and how the service keeps it."""
+
+    model: ModelConfig
+    durability: Durability = "memory"
+    idle_ttl: float | None = None  # seconds; None: the session stays until it is deleted
+
+
+@dataclass(frozen=True)
+class Changes:
+    """New values for a running session; only the named fields change."""
+
+    model: dict[str, Any]  # fields of ModelConfig
+    session: dict[str, Any]  # fields of SessionConfig
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the server allows. Sizes in bytes, times in seconds."""
+
+    max_sessions: int
+    max_centroid_values: int  # n_clusters * n_features of one session
+    max_init_values: int  # init_size * n_features of one session
+    max_batch_bytes: int  # points and weights of one batch
+    queue_bytes: int  # of one session
+    max_producers: int  # remembered by one session
+    replay_bytes: int  # of answers kept by one session, for batches that are sent again
+    idle_ttl: float | None  # of a session that doesn't say
+    progress_interval: float  # of a watch that doesn't say

@@ -1,0 +1,85 @@
+"""What waits in a session's queue, and how a compute thread works it off."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from shoal_server.clustering.config import EngineName
+from shoal_server.clustering.model import apply, reconfigure
+from shoal_server.clustering.state import Model, Outcome, PointBatch
+from shoal_server.engines.contract import Engine, RunTasks
+from shoal_server.sessions.config import Changes
+
+Engines = Mapping[EngineName, Engine]
+
+
+@dataclass(frozen=True)
+class QueuedBatch:
+    """A batch on its way to the writer."""
+
+    batch: PointBatch
+    outcome: asyncio.Future[Outcome]
+
+
+@dataclass(frozen=True)
+class QueuedChange:
+    """A change of the configuration, in its place among the batches."""
+
+    changes: Changes
+    outcome: asyncio.Future[None]
+
+
+Job = QueuedBatch | QueuedChange
+
+
+@dataclass(frozen=True)
+class Step:
+    """What became of one job: the model after it, and its outcome or why it was refused."""
+
+    model: Model
+    outcome: Outcome | None = None
+    failure: Exception | None = None
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A batch that has been taken, or had been before."""
+
+    outcome: asyncio.Future[Outcome]
+    duplicate: bool
+
+    async def result(self) -> Outcome:
+        """Wait until the batch is applied. Giving up the wait changes nothing for the batch."""
+        return await asyncio.shield(self.outcome)
+
+
+def apply_jobs(model: Model, jobs: Sequence[Job], engines: Engines, run: RunTasks) -> list[Step]:
+    """Apply jobs in their order. A job that is refused leaves the model as it was."""
+    steps: list[Step] = []
+    for job in jobs:
+        step = _apply_job(model, job, engines, run)
+        model = step.model
+        steps.append(step)
+    return steps
+
+
+def answer(job: Job, step: Step) -> None:
+    """Hand the outcome to whoever waits for it."""
+    if step.failure:
+        job.outcome.set_exception(step.failure)
+    elif isinstance(job, QueuedChange):
+        job.outcome.set_result(None)
+    elif step.outcome:
+        job.outcome.set_result(step.outcome)
+
+
+def _apply_job(model: Model, job: Job, engines: Engines, run: RunTasks) -> Step:
+    try:
+        if isinstance(job, QueuedChange):
+            return Step(reconfigure(model, dataclasses.replace(model.config, **job.changes.model)))
+        return Step(*apply(model, job.batch, engines[model.config.engine], run))
+    except Exception as failure:  # noqa: BLE001  (whatever it is, it is this job's answer, and the session lives on)
+        return Step(model, failure=failure)

@@ -1,0 +1,83 @@
+"""A session's queue: bounded in bytes, first come first served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class ByteQueue(Generic[T]):
+    """A queue that makes those who put wait while it holds more than `max_bytes`.
+
+    Bytes count from `reserve` until `release`, so what is being worked on counts too. An item larger than the whole
+    queue gets in when the queue is empty.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._items: deque[tuple[T, int]] = deque()
+        self._entry = asyncio.Lock()  # serves in the order of asking
+        self._room = asyncio.Event()
+        self._filled = asyncio.Event()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes reserved and not released."""
+        return self._bytes
+
+    async def reserve(self, size: int) -> None:
+        """Wait for room and take it. A cancelled wait takes nothing."""
+        async with self._entry:
+            while self._bytes and self._bytes + size > self._max_bytes:
+                self._room.clear()
+                await self._room.wait()
+            self._bytes += size
+
+    def put(self, item: T, size: int) -> None:
+        """Append an item whose bytes are reserved."""
+        self._items.append((item, size))
+        self._filled.set()
+
+    async def take(self, max_bytes: int) -> tuple[list[T], int]:
+        """Wait for an item; take the first ones, up to `max_bytes` or one, and say how many bytes they hold.
+
+        No items: the queue is closed.
+        """
+        while not self._items and not self._closed:
+            self._filled.clear()
+            await self._filled.wait()
+        return self._take_now(max_bytes)
+
+    def take_all(self) -> list[T]:
+        """Take what is there, without waiting."""
+        items = [item for item, _ in self._items]
+        self.release(sum(size for _, size in self._items))
+        self._items.clear()
+        return items
+
+    def close(self) -> None:
+        """Let whoever takes know that nothing more comes."""
+        self._closed = True
+        self._filled.set()
+
+    def release(self, size: int) -> None:
+        """Give room back."""
+        self._bytes -= size
+        self._room.set()
+
+    def _take_now(self, max_bytes: int) -> tuple[list[T], int]:
+        items: list[T] = []
+        taken = 0
+        while self._items and (not items or taken + self._items[0][1] <= max_bytes):
+            item, size = self._items.popleft()
+            items.append(item)
+            taken += size
+        return items, taken

@@ -1,0 +1,152 @@
+"""All sessions by name: making, finding, listing, deleting, and the end of those that nobody uses."""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Self
+
+import structlog
+
+from shoal_server.clustering.config import validate
+from shoal_server.errors import DomainError, Kind, invalid
+from shoal_server.sessions.config import SessionConfig
+from shoal_server.sessions.session import Session, Surroundings, session_gone
+from shoal_server.sessions.watching import EndReason
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+log = structlog.get_logger()
+
+
+class Sessions:
+    """The server's sessions. Use as an async context manager: it owns the task that ends idle sessions."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._sessions: dict[str, Session] = {}
+        self._ttl_changed = asyncio.Event()
+        self._reaper: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._reaper = asyncio.create_task(self._end_idle_sessions(), name="end idle sessions")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._reaper:
+            self._reaper.cancel()
+            await asyncio.wait([self._reaper])
+        for session in self._sessions.values():
+            await session.stop()
+
+    def create(self, name: str, config: SessionConfig, request_id: str = "") -> Session:
+        """Make a session, or return the one that the same request made.
+
+        Raises
+        ------
+        DomainError
+            NAME_INVALID, SESSION_EXISTS, TOO_MANY_SESSIONS or what is wrong with the configuration.
+        """
+        limits = self._around.limits
+        _check_name(name)
+        config = self._with_random_state(config)
+        validate(config.model, max_centroid_values=limits.max_centroid_values, max_init_values=limits.max_init_values)
+        existing = self._sessions.get(name)
+        if existing is not None:
+            return _same_request(existing, request_id)
+        if len(self._sessions) >= limits.max_sessions:
+            raise _too_many(limits.max_sessions)
+        session = self._sessions[name] = Session(name, config, request_id, self._around)
+        self._ttl_changed.set()
+        log.info("session created", session=name, engine=config.model.engine, n_clusters=config.model.n_clusters)
+        return session
+
+    def get(self, name: str) -> Session:
+        """Find a session.
+
+        Raises
+        ------
+        DomainError
+            SESSION_NOT_FOUND.
+        """
+        try:
+            return self._sessions[name]
+        except KeyError:
+            raise session_gone(name) from None
+
+    def list(self, page_size: int, after: str) -> tuple[list[Session], str]:
+        """Return up to `page_size` sessions whose names come after `after`, and where the next page begins after."""
+        names = sorted(self._sessions)
+        start = bisect.bisect_right(names, after)
+        page = names[start : start + page_size]
+        more = start + page_size < len(names)
+        return [self._sessions[name] for name in page], page[-1] if more else ""
+
+    async def delete(self, name: str, etag: str = "", reason: EndReason = "deleted") -> int:
+        """Delete a session and return its last version."""
+        session = self.get(name)
+        session.check_etag(etag)
+        del self._sessions[name]
+        await session.end(reason)
+        log.info("session ended", session=name, reason=reason, version=session.version)
+        return session.version
+
+    def note_ttl_change(self) -> None:
+        """Say that some session's idle_ttl has changed."""
+        self._ttl_changed.set()
+
+    def _with_random_state(self, config: SessionConfig) -> SessionConfig:
+        # Drawn once and shown in the configuration: whoever likes what chance made can have it again.
+        if config.model.random_state is not None:
+            return config
+        return replace(config, model=replace(config.model, random_state=self._around.draw_random_state()))
+
+    async def _end_idle_sessions(self) -> None:
+        now: Callable[[], float] = asyncio.get_running_loop().time
+        while True:
+            self._ttl_changed.clear()
+            next_end = min(self._ends(), default=None)
+            try:
+                async with asyncio.timeout_at(next_end[0] if next_end else None):
+                    await self._ttl_changed.wait()
+            except TimeoutError:
+                for ends_at, name in list(self._ends()):
+                    if ends_at <= now():
+                        await self.delete(name, reason="expired")
+
+    def _ends(self) -> Iterator[tuple[float, str]]:
+        for session in self._sessions.values():
+            if session.idle_ttl is not None:
+                yield session.used_at + session.idle_ttl, session.name
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise invalid(
+            "NAME_INVALID",
+            "name",
+            f"name is {name[:200]!r}; a session's name has 1 to 128 characters, letters, digits, '.', '_' or '-', and "
+            f"begins with a letter or digit",
+        )
+
+
+def _same_request(existing: Session, request_id: str) -> Session:
+    if request_id and existing.request_id == request_id:
+        return existing
+    raise DomainError(
+        Kind.ALREADY_EXISTS,
+        "SESSION_EXISTS",
+        f"session {existing.name!r} exists already; choose another name, or go on with the one there is",
+        session=existing.name,
+    )
+
+
+def _too_many(max_sessions: int) -> DomainError:
+    return DomainError(
+        Kind.RESOURCE_EXHAUSTED,
+        "TOO_MANY_SESSIONS",
+        f"the server holds {max_sessions} sessions, which is its limit; delete one, or raise SHOAL_MAX_SESSIONS",
+    )

@@ -1,0 +1,87 @@
+"""Every setting of the server: a flag of `shoal-server`, and an environment variable that begins with SHOAL_."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+from annotated_types import Ge, Gt
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shoal_server.sessions.config import Limits
+from shoal_server.telemetry.logs import LogFormat, LogLevel
+
+MIB = 1024 * 1024
+
+Count = Annotated[int, Ge(1)]
+Bytes = Annotated[int, Ge(1024)]
+Seconds = Annotated[float, Gt(0)]
+
+
+class Settings(BaseSettings):
+    """Serve streaming clustering over gRPC. Each flag is an environment variable as well: SHOAL_MAX_SESSIONS."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SHOAL_",
+        cli_parse_args=False,
+        cli_prog_name="shoal-server",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_avoid_json=True,
+        extra="forbid",
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    port: Annotated[int, Ge(0)] = Field(50051, description="Port to listen on; 0 for a free one.", le=65535)
+    compute_threads: Count = Field(
+        default_factory=lambda: len(os.sched_getaffinity(0)), description="Threads that compute. Default: one a core."
+    )
+    max_message_bytes: Bytes = Field(64 * MIB, description="Bytes of a message at most; gRPC refuses larger ones.")
+    max_batch_bytes: Bytes = Field(32 * MIB, description="Bytes of points and weights that a batch has at most.")
+    queue_bytes: Bytes = Field(
+        64 * MIB, description="Bytes that wait in a session's queue at most, before its producers are held back."
+    )
+    max_sessions: Count = Field(10_000, description="Sessions at most.")
+    max_centroid_values: Count = Field(2**24, description="n_clusters times n_features of a session at most.")
+    max_init_values: Count = Field(2**26, description="init_size times n_features of a session at most.")
+    max_producers: Count = Field(10_000, description="Producers that a session remembers at most.")
+    replay_bytes: Bytes = Field(
+        4 * MIB, description="Bytes of answers that a session keeps at most, for batches that are sent again."
+    )
+    idle_ttl: Seconds | None = Field(
+        None, description="Seconds without use after which a session is deleted that has no idle_ttl. Default: never."
+    )
+    progress_interval: Seconds = Field(15.0, description="Seconds of silence at most on a watch that doesn't say.")
+    shutdown_grace: Annotated[float, Ge(0)] = Field(
+        8.0, description="Seconds that a shutdown waits at most for what has been taken to be answered."
+    )
+    log_format: LogFormat = Field("json", description="Logs for machines or for people.")
+    log_level: LogLevel = Field("info", description="The least level that is logged.")
+    ready_fd: int | None = Field(
+        None, description="A file descriptor that gets a line with HOST:PORT and is closed once the server serves."
+    )
+    until_eof: bool = Field(False, description="Stop when standard input ends, as it does when the parent dies.")
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> Settings:
+        if self.max_batch_bytes > self.max_message_bytes:
+            raise ValueError(
+                f"max_batch_bytes is {self.max_batch_bytes:,}, above max_message_bytes {self.max_message_bytes:,}; a "
+                f"batch has to fit in a message"
+            )
+        return self
+
+    def limits(self) -> Limits:
+        """Return what the server allows its callers."""
+        return Limits(
+            max_sessions=self.max_sessions,
+            max_centroid_values=self.max_centroid_values,
+            max_init_values=self.max_init_values,
+            max_batch_bytes=self.max_batch_bytes,
+            queue_bytes=self.queue_bytes,
+            max_producers=self.max_producers,
+            replay_bytes=self.replay_bytes,
+            idle_ttl=self.idle_ttl,
+            progress_interval=self.progress_interval,
+        )
