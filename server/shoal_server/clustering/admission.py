@@ -127,9 +127,9 @@ def _usable_values(points: PointArray, most: float) -> BoolArray | None:
     if not np.issubdtype(points.dtype, np.floating):
         return None
     # NaN spreads through min and max, which need no memory; almost always that is all there is to do.
-    if points.min() >= -most and points.max() <= most:
+    if float(points.min()) >= -most and float(points.max()) <= most:
         return None
-    values: BoolArray = np.abs(points) <= most
+    values: BoolArray = np.abs(points, dtype=np.float64) <= most
     return values
 
 

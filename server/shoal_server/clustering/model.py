@@ -64,7 +64,7 @@ def assign(model: Model, points: PointArray, engine: Engine, run: RunTasks) -> A
         raise still_warming(model)
     rows = admit_for_assignment(model, points)
     frame = frame_at(model, model.snapshot.centroids, model.snapshot.weights)
-    assignment = engine.assign(rows.points, frame, run)
+    assignment = engine.assign(rows.points, frame, run) if len(rows.points) else _assigned_nothing()
     if rows.kept is None:
         return assignment
     distances = np.full(len(rows.kept), np.nan, assignment.distances.dtype)
@@ -106,6 +106,10 @@ def _outcome(model: Model, batch: PointBatch, rows: Admitted, inertia: float, la
         labels=_spread_out(labels, rows) if labels is not None and batch.return_labels else None,
         warming=model.warming,
     )
+
+
+def _assigned_nothing() -> Assignment:
+    return Assignment(np.empty(0, np.int32), np.empty(0))
 
 
 def _spread_out(labels: LabelArray, rows: Admitted) -> LabelArray:

@@ -45,7 +45,7 @@ class SklearnEngine:
         # Before the step: with compute_labels=True partial_fit would give those of the centroids after it.
         labels = estimator.predict(inside)
         distances = _squared_distances(inside, frame, labels)
-        estimator.partial_fit(inside, sample_weight=sample_weight)
+        _step(estimator, inside, weight.astype(frame.dtype))
         return Contribution(
             counts=np.bincount(labels, weight, minlength=len(frame.centroids)).astype(np.float64),
             sums=_added(estimator, frame),
@@ -79,6 +79,15 @@ def _estimator(frame: Frame) -> Any:
     estimator._n_since_last_reassign = 0  # noqa: SLF001
     estimator._batch_size = 1  # noqa: SLF001
     return estimator
+
+
+def _step(estimator: Any, inside: NDArray[Any], weight: NDArray[Any]) -> None:
+    # A cluster whose points have no weight at all would become NaN, and a batch of such points is refused.
+    counting = weight > 0
+    if counting.all():
+        estimator.partial_fit(inside, sample_weight=weight)
+    elif counting.any():
+        estimator.partial_fit(inside[counting], sample_weight=weight[counting])
 
 
 def _added(estimator: Any, frame: Frame) -> Float64Array:

@@ -1,0 +1,73 @@
+"""Points far from the origin cluster as well as the same points near it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from shoal_server.clustering.config import EngineName, ModelConfig
+from shoal_server.clustering.grounds import origin_among
+from shoal_server.clustering.model import new_model
+from shoal_server.engines.contract import Engine
+from tests.clustering.build import push, snapshot
+
+Engines = dict[EngineName, Engine]
+OFFSET = 1e6
+
+
+def _noise(seed: int, rows: int, d: int) -> NDArray[np.float32]:
+    # Multiples of 1/16 are what float32 can still tell apart at 1e6.
+    return (np.round(16 * np.random.default_rng(seed).normal(scale=20, size=(rows, d))) / 16).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["numba", "sklearn", "scipy"])
+@pytest.mark.parametrize("init", ["k-means++", "given"])
+@pytest.mark.parametrize("d", [1, 3, 40])
+def test_a_batch_at_offset_1e6_in_float32_clusters_as_at_0(
+    engines: Engines, name: EngineName, init: str, d: int
+) -> None:
+    batches = [_noise(seed, 500, d) for seed in range(5)]
+    results = []
+    for offset in (np.float32(0), np.float32(OFFSET)):
+        given: Any = _noise(99, 7, d) + offset if init == "given" else init
+        model = new_model(ModelConfig(7, init=given, random_state=3))
+        labels = []
+        for batch in batches:
+            model, outcome = push(model, batch + offset, engines[name])
+            labels.append(outcome.labels)
+        results.append((snapshot(model).centroids - offset, labels, outcome.inertia))
+
+    (near, near_labels, near_inertia), (far, far_labels, far_inertia) = results
+    share_alike = np.mean(np.concatenate(near_labels) == np.concatenate(far_labels))
+    assert share_alike > 0.998  # but for points on a border, where rounding decides
+    np.testing.assert_allclose(far, near, rtol=0, atol=0.2)
+    assert far_inertia == pytest.approx(near_inertia, rel=1e-3)
+
+
+def test_points_near_zero_keep_zero_as_their_origin() -> None:
+    points = np.random.default_rng(0).normal(loc=1.5, size=(200, 4))
+
+    np.testing.assert_array_equal(origin_among(points, np.dtype(np.float32), "euclidean"), np.zeros(4))
+
+
+def test_round_numbers_stay_round(engines: Engines) -> None:
+    points = np.array([[1_000_001.0, 7], [1_000_003.0, 9], [1_000_001.0, 11]], np.float32)
+
+    model, _ = push(new_model(ModelConfig(1, init=np.array([[1_000_000.0, 0]]))), points, engines["numba"])
+
+    np.testing.assert_array_equal(snapshot(model).centroids, [[(3_000_005) / 3, 9]])
+
+
+def test_one_row_far_off_does_not_settle_the_origin_alone(engines: Engines) -> None:
+    init = np.array([[0.0, 0.0], [-1.0, -1.0]])
+    model = new_model(ModelConfig(2, init=init, dtype="float32"))
+    model, _ = push(model, [[1e9, 1e9]], engines["numba"])
+
+    model, outcome = push(model, [[0.25, 0.25], [0.125, 0.125]], engines["numba"])
+
+    assert outcome.labels is not None
+    assert outcome.labels.tolist() == [1, 1]  # centroid 0 went after the first row
+    assert outcome.inertia == pytest.approx(2 * (1.25**2 + 1.125**2), rel=1e-6)
