@@ -74,4 +74,5 @@ def far_from_borders(points: NDArray[Any], model: NaiveModel, share: float) -> N
     nearest, second = np.sort(squared_distances(rows, model.centroids), axis=1)[:, :2].T
     middle = model.centroids.mean(axis=0)
     squares = ((rows - middle) ** 2).sum(axis=1) + ((model.centroids - middle) ** 2).sum(axis=1).max()
-    return second - nearest > share * squares
+    clear: NDArray[np.bool_] = second - nearest > share * squares
+    return clear

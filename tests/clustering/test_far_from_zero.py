@@ -34,10 +34,10 @@ def test_a_batch_at_offset_1e6_in_float32_clusters_as_at_0(
     for offset in (np.float32(0), np.float32(OFFSET)):
         given: Any = _noise(99, 7, d) + offset if init == "given" else init
         model = new_model(ModelConfig(7, init=given, random_state=3))
-        labels = []
+        labels: list[NDArray[Any]] = []
         for batch in batches:
             model, outcome = push(model, batch + offset, engines[name])
-            labels.append(outcome.labels)
+            labels.append(np.asarray(outcome.labels))
         results.append((snapshot(model).centroids - offset, labels, outcome.inertia))
 
     (near, near_labels, near_inertia), (far, far_labels, far_inertia) = results

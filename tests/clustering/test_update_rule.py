@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
 
 from shoal_server.clustering.config import EngineName, ModelConfig
@@ -22,7 +25,7 @@ def test_without_half_life_sklearn_is_a_plain_minibatchkmeans_loop(
     engines: Engines, dtype: type, tolerance: float
 ) -> None:
     random = np.random.default_rng(7)
-    centres = (10 * random.normal(size=(6, 3))).astype(dtype)
+    centres: NDArray[Any] = (10 * random.normal(size=(6, 3))).astype(dtype)
     batches = [
         (centres[random.integers(6, size=n)] + random.normal(size=(n, 3))).astype(dtype)
         for n in random.integers(6, 900, size=40)

@@ -1,0 +1,24 @@
+# The server, as an unprivileged user. What it keeps lies in the volume /var/lib/shoal.
+FROM python:3.11-slim-bookworm AS build
+WORKDIR /src
+COPY pyproject.toml constraints.txt README.md ./
+COPY client client
+COPY server server
+RUN python -m venv /opt/shoal \
+    && /opt/shoal/bin/pip install --no-cache-dir --constraint constraints.txt '.[server]'
+
+FROM python:3.11-slim-bookworm
+RUN useradd --system --uid 10001 --home-dir /var/lib/shoal --create-home shoal
+COPY --from=build /opt/shoal /opt/shoal
+ENV PATH=/opt/shoal/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    NUMBA_CACHE_DIR=/var/lib/shoal/kernels \
+    SHOAL_HOST=0.0.0.0 \
+    SHOAL_PORT=50051
+USER shoal
+VOLUME /var/lib/shoal
+EXPOSE 50051
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 \
+    CMD ["python", "-m", "shoal_server.rpc.checking"]
+ENTRYPOINT ["shoal-server"]
