@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-CODE := client server tests
+# Prints how to reach a Docker engine, and starts one where none runs.
+DOCKER_UP ?= $(if $(wildcard ../shared/tools/docker-up),../shared/tools/docker-up,true)
 
 # $(call generate,FOLDER) writes the messages, the stubs of the files that have services, and their types below a folder.
 protoc = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc --proto_path=proto
@@ -34,12 +35,11 @@ test-unit: $(INSTALLED) ## the tests that take seconds
 	$(BIN)/pytest -m "not soak and not compose" tests
 
 test-compose: $(INSTALLED) ## build the image, bring docker-compose up, push from the host, take it down
-	$(BIN)/pytest -m compose tests/deploy
+	eval "$$($(DOCKER_UP))" && $(BIN)/pytest -m compose tests/deploy
 
-lint: $(INSTALLED) ## ruff, import rules, buf
+lint: $(INSTALLED) ## ruff and buf
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/lint-imports --no-cache
 	cd proto && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code
 
 format: $(INSTALLED) ## put code and proto files into their usual form

@@ -1,0 +1,60 @@
+"""What README and docs state, checked."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shoal_server.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+DOCS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+
+
+def _example() -> str:
+    found = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert found
+    return found[1]
+
+
+def test_the_readme_example_has_twelve_lines_and_runs() -> None:
+    code = _example()
+
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, capture_output=True, text=True)
+
+    assert len([line for line in code.splitlines() if line]) == 12
+    assert "version 100: 1000 points" in done.stdout
+
+
+def test_the_readme_commands_are_targets_of_make() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    assert set(re.findall(r"^make ([a-z-]+)", README, re.MULTILINE)) == {"demo", "test"}
+    assert {"demo", "test"} <= targets
+
+
+@pytest.mark.parametrize("document", DOCS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)", document.read_text()):
+        if not link.startswith("https://"):
+            assert (document.parent / link).exists(), link
+
+
+def test_every_setting_is_in_the_operators_table() -> None:
+    rows = set(re.findall(r"^\| `([a-z_]+)` \|", (ROOT / "docs/operator.md").read_text(), re.MULTILINE))
+
+    assert rows == set(Settings.model_fields)
+
+
+def test_every_reason_is_in_the_producers_table() -> None:
+    code = "\n".join(path.read_text() for path in (ROOT / "server").rglob("*.py"))
+    raised = set(re.findall(r'(?:invalid\(|Kind\.[A-Z_]+,)\s*"([A-Z_]+)"', code))
+    documented = set(re.findall(r"`([A-Z_.]+)`", (ROOT / "docs/producer.md").read_text()))
+
+    assert len(raised) > 25
+    assert raised <= documented

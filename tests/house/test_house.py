@@ -1,0 +1,45 @@
+"""The rules of the house that tools can check."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_imports_keep_to_the_arrows() -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("heavy", ["numba", "scipy", "sklearn", "typer", "rich", "pandas", "pydantic", "shoal_server"])
+def test_the_light_client_loads_nothing_heavy(heavy: str) -> None:
+    code = f"import shoal, shoal.aio, shoal.testing, sys; sys.exit({heavy!r} in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_files_are_short_enough_to_read() -> None:
+    lengths = {
+        path: len(path.read_text().splitlines())
+        for room in ("client", "server", "tests")
+        for path in (ROOT / room).rglob("*.py")
+        if "v1" not in path.parts
+    }
+
+    assert not {path: lines for path, lines in lengths.items() if lines > 500}
+
+
+def test_the_constraints_name_no_host() -> None:
+    assert "://" not in (ROOT / "constraints.txt").read_text()
