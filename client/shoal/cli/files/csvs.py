@@ -36,7 +36,7 @@ def read_csv(stream: BufferedReader, reading: Reading, where: str) -> PointFile:
     if has_header and not stream.peek(1):
         raise no_rows(where)
     pieces = _pieces(begin, stream, names, columns, where)
-    return PointFile(where, None, in_batches(pieces, reading.batch_rows), stream.close)
+    return PointFile(where, None, in_batches(pieces, reading.batch_rows))
 
 
 def _first_line(stream: BufferedReader, where: str) -> list[str]:

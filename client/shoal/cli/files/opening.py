@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
@@ -76,12 +77,9 @@ def _opener(path: Path) -> Callable[[Path, Reading], PointFile]:
 
 
 def _open_csv(path: Path, reading: Reading) -> PointFile:
-    stream = path.open("rb")
-    try:
-        return read_csv(stream, reading, str(path))
-    except CommandError:
-        stream.close()
-        raise
+    with ExitStack() as stack:
+        file = read_csv(stack.enter_context(path.open("rb")), reading, str(path))
+        return replace(file, close=stack.pop_all().close)
 
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")

@@ -27,7 +27,7 @@ def open_parquet(path: Path, reading: Reading) -> PointFile:
     if rows == 0:
         raise no_rows(str(path))
     pieces = _pieces(table, [schema.names[place] for place in columns.all], columns, reading.batch_rows, str(path))
-    return PointFile(str(path), rows, in_batches(pieces, reading.batch_rows), table.close)
+    return PointFile(str(path), rows, in_batches(pieces, reading.batch_rows))
 
 
 def _table(path: Path) -> Any:

@@ -1,0 +1,112 @@
+"""Every unary call as a value: the method, the request, whether it is safe to repeat, and how to read the answer.
+
+The sync and the asyncio client make the same calls; they differ in how they wait.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from google.protobuf.message import Message
+from numpy.typing import ArrayLike
+
+from shoal._batches import decode_assignment, decode_result, decode_snapshot, freeze_batch
+from shoal._configs import decode_description
+from shoal._points import invalid, points_array
+from shoal._tensors import freeze
+from shoal._types import Assignment, Batch, PushResult, SessionDescription, Snapshot
+from shoal.v1 import clustering_pb2, sessions_pb2
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Call(Generic[Answer]):
+    """A unary call that can be made."""
+
+    method: str
+    request: Message
+    repeatable: bool
+    decode: Callable[[Any], Answer]
+    session: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some of the sessions, and what gets the next ones; empty: these are the last."""
+
+    sessions: tuple[SessionDescription, ...]
+    next_page_token: str
+
+
+def create_session(name: str, config: sessions_pb2.SessionConfig) -> Call[SessionDescription]:
+    """Make a session; the request has an id of its own, so that a repetition makes no second one."""
+    request = sessions_pb2.CreateSessionRequest(name=name, config=config, request_id=uuid.uuid4().hex)
+    return Call("CreateSession", request, repeatable=True, decode=decode_description, session=name)
+
+
+def get_session(name: str) -> Call[SessionDescription]:
+    """Describe a session."""
+    request = sessions_pb2.GetSessionRequest(name=name)
+    return Call("GetSession", request, repeatable=True, decode=decode_description, session=name)
+
+
+def list_sessions(page_token: str) -> Call[Page]:
+    """List the sessions of one page."""
+    request = sessions_pb2.ListSessionsRequest(page_token=page_token)
+    return Call("ListSessions", request, repeatable=True, decode=_decode_page)
+
+
+def update_session(request: sessions_pb2.UpdateSessionRequest) -> Call[SessionDescription]:
+    """Change a session."""
+    return Call("UpdateSession", request, repeatable=False, decode=decode_description, session=request.name)
+
+
+def delete_session(name: str, etag: str | None) -> Call[None]:
+    """Delete a session."""
+    request = sessions_pb2.DeleteSessionRequest(name=name, etag=etag or "")
+    return Call("DeleteSession", request, repeatable=False, decode=lambda _: None, session=name)
+
+
+def push(
+    name: str, batch: ArrayLike | Batch, *, return_labels: bool, producer: str | None, sequence: int | None
+) -> Call[PushResult]:
+    """Apply one batch; only a producer and a sequence tell it from the same batch pushed twice."""
+    if (producer is None) != (sequence is None):
+        raise invalid("PRODUCER_INVALID", "producer", "producer and sequence go together: give both or neither")
+    check_producer(producer)
+    request = clustering_pb2.PushRequest(session=name)
+    freeze_batch(batch).write(request.batch, sequence or 0, return_labels=return_labels)
+    if producer is not None:
+        request.producer.id = producer
+    return Call("Push", request, repeatable=producer is not None, decode=_result_of_push(name), session=name)
+
+
+def assign(name: str, X: ArrayLike, *, return_distances: bool) -> Call[Assignment]:
+    """Find the nearest centroid of each point."""
+    request = clustering_pb2.AssignRequest(session=name, return_distances=return_distances)
+    freeze(points_array(X)).write(request.points)
+    return Call("Assign", request, repeatable=True, decode=decode_assignment, session=name)
+
+
+def get_centroids(name: str) -> Call[Snapshot]:
+    """Read the newest version."""
+    request = clustering_pb2.GetCentroidsRequest(session=name)
+    return Call("GetCentroids", request, repeatable=True, decode=decode_snapshot, session=name)
+
+
+def check_producer(producer: str | None) -> None:
+    """Raise InvalidArgumentError for a producer without a name, which the wire takes for none."""
+    if producer == "":
+        raise invalid("PRODUCER_INVALID", "producer", "producer is empty; give it a name, or leave it out")
+
+
+def _decode_page(answer: sessions_pb2.ListSessionsResponse) -> Page:
+    return Page(tuple(decode_description(session) for session in answer.sessions), answer.next_page_token)
+
+
+def _result_of_push(name: str) -> Callable[[clustering_pb2.BatchResult], PushResult]:
+    return lambda result: decode_result(result, name, duplicate=result.duplicate)

@@ -1,0 +1,37 @@
+"""What the sync and the asyncio channel have in common: their options and the methods that they reach."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shoal.v1 import clustering_pb2_grpc, sessions_pb2_grpc
+
+DEFAULT_TARGET = "localhost:50051"
+DEFAULT_TIMEOUT = 30.0  # seconds
+
+CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
+    # How large a message may be is the server's to say.
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    # A server that vanished without a word is found dead after half a minute, on a quiet stream too.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    # While gRPC waits to reconnect, calls fail at once: it must not wait much longer than `_retrying` does.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # Each client has a connection of its own, and closing it ends it.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+def methods_of(channel: Any) -> dict[str, Any]:
+    """Return the methods of all services of shoal.v1 by name, for a channel of either kind."""
+    stubs = (sessions_pb2_grpc.SessionServiceStub(channel), clustering_pb2_grpc.ClusteringServiceStub(channel))
+    return {name: method for stub in stubs for name, method in vars(stub).items()}
+
+
+def closed_message(target: str) -> str:
+    """Say that a client was used after its end."""
+    return f"this client of {target} has been closed; make another one with connect"

@@ -1,0 +1,166 @@
+"""The client: the connection to a server, and the sessions on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Literal, Self
+
+from numpy.typing import ArrayLike, DTypeLike
+
+from shoal import _calls
+from shoal._channels import DEFAULT_TARGET, DEFAULT_TIMEOUT
+from shoal._configs import encode_config
+from shoal._connection import Connection
+from shoal._errors import SessionExistsError
+from shoal._session import Session
+from shoal._types import Durability, Engine, HalfLife, Metric, OnInvalid, SessionDescription
+
+
+def connect(target: str = DEFAULT_TARGET, *, timeout: float = DEFAULT_TIMEOUT) -> Client:
+    """Return a client of a server. Nothing is sent before the first call.
+
+    Parameters
+    ----------
+    target
+        ``host:port`` of the server.
+    timeout
+        Seconds that a call may take, its retries included. Streams (`ingest`, `assign_stream`, `watch`) take as long
+        as they take.
+
+    Examples
+    --------
+    >>> with shoal.connect("localhost:50051") as client:
+    ...     session = client.create_session("pixels", n_clusters=8)
+    ...     session.push(X)
+    """
+    return Client(target, timeout=timeout)
+
+
+class Client:
+    """A connection to a server. Use as a context manager, or `close` it. Safe for threads.
+
+    Parameters
+    ----------
+    target
+        ``host:port`` of the server.
+    timeout
+        Seconds that a call may take, its retries included.
+    """
+
+    def __init__(self, target: str = DEFAULT_TARGET, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        self._connection = Connection(target, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<shoal.Client of {self.target}>"
+
+    @property
+    def target(self) -> str:
+        """``host:port`` of the server."""
+        return self._connection.target
+
+    def close(self) -> None:
+        """End the connection; streams that are open raise ClientClosedError."""
+        self._connection.close()
+
+    def create_session(
+        self,
+        name: str,
+        n_clusters: int,
+        *,
+        n_features: int | None = None,
+        engine: Engine = "numba",
+        metric: Metric = "euclidean",
+        on_invalid: OnInvalid = "reject",
+        init: Literal["k-means++", "random"] | ArrayLike = "k-means++",
+        init_size: int | None = None,
+        random_state: int | None = None,
+        dtype: DTypeLike | None = None,
+        half_life: HalfLife | None = None,
+        durability: Durability | None = None,
+        idle_ttl: float | None = None,
+        exist_ok: bool = False,
+    ) -> Session:
+        """Make a session.
+
+        Parameters
+        ----------
+        name
+            1 to 128 characters: letters, digits, ``.``, ``_`` and ``-``, the first a letter or digit.
+        n_clusters
+            How many centroids, from 1 up.
+        n_features
+            Columns of the points; None: as many as the first batch has.
+        engine
+            What computes; all give the same answers.
+        metric
+            ``cosine`` scales rows and centroids to length 1.
+        on_invalid
+            What NaN and infinity get: an error, the row left out, or the column's mean so far.
+        init
+            How the first centroids are made of the first points, or the centroids themselves, shape (n_clusters, d):
+            then the session is ready at once.
+        init_size
+            How many points the first centroids are made of; None: three times n_clusters.
+        random_state
+            Makes the initialisation repeatable, 0 to 2**32 - 1.
+        dtype
+            Precision of the computing, float32 or float64; None: it follows the first points.
+        half_life
+            After this much, what came before counts half; None: nothing is forgotten.
+        durability
+            ``durable``: what was answered survives a crash; ``memory``: it need not. None: the server's choice.
+        idle_ttl
+            Seconds without use after which the session is deleted; None: the server's choice.
+        exist_ok
+            Return the session of this name if there is one, as it is.
+
+        Raises
+        ------
+        SessionExistsError
+            If there is one and exist_ok isn't set.
+        InvalidArgumentError
+            If something can't be right.
+        LimitExceededError
+            If the server has as many sessions, or as large ones, as it wants.
+        """
+        config = encode_config(
+            n_clusters,
+            n_features=n_features,
+            engine=engine,
+            metric=metric,
+            on_invalid=on_invalid,
+            init=init,
+            init_size=init_size,
+            random_state=random_state,
+            dtype=dtype,
+            half_life=half_life,
+            durability=durability,
+            idle_ttl=idle_ttl,
+        )
+        try:
+            self._connection.call(_calls.create_session(name, config))
+        except SessionExistsError:
+            if not exist_ok:
+                raise
+        return self.session(name)
+
+    def session(self, name: str) -> Session:
+        """Return the session of a name, without asking whether there is one."""
+        return Session(name, self._connection)
+
+    def list_sessions(self) -> Iterator[SessionDescription]:
+        """Yield the sessions in the order of their names, a page at a time."""
+        token: str | None = ""
+        while token is not None:
+            page = self._connection.call(_calls.list_sessions(token))
+            yield from page.sessions
+            token = page.next_page_token or None

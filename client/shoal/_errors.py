@@ -1,0 +1,120 @@
+"""What can go wrong, as one tree of exceptions.
+
+::
+
+    ShoalError
+    ├── InvalidArgumentError        the request can never be right: shapes, dtypes, names, values (also a ValueError)
+    ├── SessionNotFoundError        there is no session of this name, or no longer
+    ├── SessionExistsError          there is one already
+    ├── SessionReplacedError        the session is gone, and another one has its name
+    ├── SessionWarmingError         the session has no centroids yet
+    ├── StaleEtagError              the session has changed since its etag was read
+    ├── ProducerFencedError         another producer of the same id has taken over
+    ├── LimitExceededError          more than the server allows: sessions, bytes of a batch, k·d
+    ├── PreconditionError           the session is in some other state that the call can't use
+    ├── UnavailableError            the server can't be reached, or is shutting down
+    ├── DeadlineExceededError       no answer in time (also a TimeoutError)
+    ├── UnsupportedError            the server is older than this client, or not Shoal
+    ├── ClientClosedError           this client has been closed
+    ├── ServerStartError            `shoal.testing.LocalServer` couldn't start its server
+    └── InternalError               a bug, in the server or in this client
+
+A bad batch in a stream makes the same exceptions as a bad batch alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A field of the request and what is wrong with it."""
+
+    field: str
+    description: str
+
+
+class ShoalError(Exception):
+    """The root of what this library raises.
+
+    Parameters
+    ----------
+    message
+        For people: what was wrong, where, and what would be right.
+    reason
+        For programs: stays the same from release to release, such as ``SESSION_NOT_FOUND``.
+    violations
+        The fields of the request that are wrong, where it is that.
+    session
+        The name of the session concerned, empty where there is none.
+    """
+
+    def __init__(
+        self, message: str, *, reason: str = "", violations: tuple[Violation, ...] = (), session: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason
+        self.violations = violations
+        self.session = session
+
+
+class InvalidArgumentError(ShoalError, ValueError):
+    """The request can never be right, whatever the state of the session."""
+
+
+class SessionNotFoundError(ShoalError):
+    """There is no session of this name, or no longer."""
+
+
+class SessionExistsError(ShoalError):
+    """There is a session of this name already."""
+
+
+class SessionReplacedError(ShoalError):
+    """While a stream was broken, its session ended and another one got its name."""
+
+
+class SessionWarmingError(ShoalError):
+    """The session is collecting its first points and has no centroids yet."""
+
+
+class StaleEtagError(ShoalError):
+    """The session has changed since its etag was read: read it and try again."""
+
+
+class ProducerFencedError(ShoalError):
+    """Another producer of the same id has taken over; this one must stop."""
+
+
+class LimitExceededError(ShoalError):
+    """It is more than the server allows; the message says which limit."""
+
+
+class PreconditionError(ShoalError):
+    """The session is in a state that the call can't use; the message says which."""
+
+
+class UnavailableError(ShoalError):
+    """The server can't be reached, or is shutting down. Try again later."""
+
+
+class DeadlineExceededError(ShoalError, TimeoutError):
+    """The answer didn't come in time. Whether the call took effect is not known."""
+
+
+class UnsupportedError(ShoalError):
+    """The server doesn't know the method."""
+
+
+class ClientClosedError(ShoalError):
+    """The client has been closed."""
+
+
+class ServerStartError(ShoalError):
+    """The server of a `shoal.testing.LocalServer` didn't start; the message has the end of its log."""
+
+
+class InternalError(ShoalError):
+    """A bug, in the server or in this client."""

@@ -1,0 +1,293 @@
+"""A session, as its users see it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from datetime import datetime
+from typing import Literal
+
+from numpy.typing import ArrayLike
+
+from shoal import _calls
+from shoal._assigning import assign_pipeline
+from shoal._configs import UNSET, Unset, encode_changes
+from shoal._connection import Connection
+from shoal._ingesting import ingest_pipeline
+from shoal._streaming import run_pipeline, run_watch
+from shoal._types import (
+    Assignment,
+    Batch,
+    CentroidUpdate,
+    Engine,
+    HalfLife,
+    OnInvalid,
+    PushResult,
+    SessionDescription,
+    Snapshot,
+)
+from shoal._watching import new_watch
+
+
+class Session:
+    """A named session on a server; made by `Client.create_session` and `Client.session`. Safe for threads.
+
+    Every call raises SessionNotFoundError if there is no such session, UnavailableError if the server can't be reached
+    and DeadlineExceededError if it doesn't answer in time.
+    """
+
+    def __init__(self, name: str, connection: Connection) -> None:
+        self._name = name
+        self._connection = connection
+
+    def __repr__(self) -> str:
+        return f"<shoal.Session {self._name!r} on {self._connection.target}>"
+
+    @property
+    def name(self) -> str:
+        """The name of the session."""
+        return self._name
+
+    def describe(self) -> SessionDescription:
+        """Return the configuration and how the session stands."""
+        return self._connection.call(_calls.get_session(self._name))
+
+    def update(
+        self,
+        *,
+        engine: Engine | Unset | None = UNSET,
+        half_life: HalfLife | Unset | None = UNSET,
+        on_invalid: OnInvalid | Unset | None = UNSET,
+        idle_ttl: float | Unset | None = UNSET,
+        etag: str | None = None,
+    ) -> SessionDescription:
+        """Change the configuration; the change takes its place in the order of batches.
+
+        Parameters
+        ----------
+        engine, half_life, on_invalid, idle_ttl
+            As in `Client.create_session`. Only what is given changes; None goes back to the default.
+        etag
+            If given, the session must still have it.
+
+        Raises
+        ------
+        StaleEtagError
+            If the session has changed since its etag was read.
+        InvalidArgumentError
+            If something can't be right, or nothing is given.
+        """
+        request = encode_changes(
+            self._name, etag, engine=engine, half_life=half_life, on_invalid=on_invalid, idle_ttl=idle_ttl
+        )
+        return self._connection.call(_calls.update_session(request))
+
+    def delete(self, *, etag: str | None = None) -> None:
+        """Delete the session and end its watches.
+
+        Parameters
+        ----------
+        etag
+            If given, the session must still have it.
+
+        Raises
+        ------
+        StaleEtagError
+            If the session has changed since its etag was read.
+        """
+        self._connection.call(_calls.delete_session(self._name, etag))
+
+    def push(
+        self,
+        X: ArrayLike,
+        *,
+        sample_weight: ArrayLike | None = None,
+        event_time: datetime | None = None,
+        return_labels: bool = False,
+        producer: str | None = None,
+        sequence: int | None = None,
+    ) -> PushResult:
+        """Apply one batch and wait until it is applied. For many batches `ingest` is faster.
+
+        Parameters
+        ----------
+        X
+            Points, shape (n, d).
+        sample_weight
+            Shape (n,), none negative; None: every point counts 1.
+        event_time
+            When the points happened, with a time zone. A session whose half-life is in seconds needs it.
+        return_labels
+            Whether the result is to have the labels that the update used.
+        producer, sequence
+            Who pushes, and which of their batches this is, counted from 1 without gaps. With them the call is safe to
+            repeat and repeats itself; without them a batch may have been applied although the call failed.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If X can't be right: its shape, its dtype, NaN in a session that rejects it. Nothing has been applied.
+        LimitExceededError
+            If the batch is larger than the server takes.
+        """
+        call = _calls.push(
+            self._name,
+            Batch(X, sample_weight, event_time),
+            return_labels=return_labels,
+            producer=producer,
+            sequence=sequence,
+        )
+        return self._connection.call(call)
+
+    def ingest(
+        self,
+        batches: Iterable[ArrayLike | Batch],
+        *,
+        producer: str | None = None,
+        first_sequence: int = 1,
+        return_labels: bool = False,
+        max_in_flight: int = 32,
+        on_error: Literal["raise", "return"] = "raise",
+    ) -> Generator[PushResult, None, None]:
+        """Push many batches, pipelined, and yield what became of each, in order.
+
+        Nothing happens before the first result is asked for. A broken connection is resumed, and no batch is lost or
+        counted twice by that; after a minute without any progress UnavailableError says so. An iterator that is
+        dropped, or closed (``contextlib.closing``), cancels what is in flight.
+
+        Parameters
+        ----------
+        batches
+            Arrays (n, d) or `Batch`. They are read on a thread of their own, ahead of the results, and copied as they
+            come: a buffer may be used again. What they raise is raised here, after the results of those before.
+        producer
+            A name for whoever pushes. The same batches pushed again under it are answered again, as duplicates, and
+            not counted again; so a program that crashed may begin anew. None: a name nobody knows.
+        first_sequence
+            The sequence of the first batch; the next ones count up from it, without gaps.
+        return_labels
+            Whether the results are to have the labels that the updates used.
+        max_in_flight
+            How many batches may be without a result; there may also be no more than about 32 MiB of them.
+        on_error
+            What a batch that the server refuses does: ``raise`` ends the stream with its error (batches behind it may
+            have been applied), ``return`` yields a result that has the error, and goes on.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If a batch isn't an array of numbers with two axes, whatever on_error says; with ``raise``, also for what
+            the server refuses.
+        ProducerFencedError
+            If another one pushes under the same producer.
+        SessionReplacedError
+            If the session was replaced by another one while the connection was broken.
+        """
+        pipeline = ingest_pipeline(
+            self._name,
+            batches,
+            producer=producer,
+            first_sequence=first_sequence,
+            return_labels=return_labels,
+            max_in_flight=max_in_flight,
+            on_error=on_error,
+        )
+        return run_pipeline(self._connection, pipeline, batches)
+
+    def assign(self, X: ArrayLike, *, return_distances: bool = False) -> Assignment:
+        """Find the nearest centroid of each point; never changes the session.
+
+        Parameters
+        ----------
+        X
+            Points, shape (n, d).
+        return_distances
+            Whether the answer is to have the squared distances.
+
+        Raises
+        ------
+        SessionWarmingError
+            If the session has no centroids yet.
+        InvalidArgumentError
+            If X can't be right.
+        """
+        return self._connection.call(_calls.assign(self._name, X, return_distances=return_distances))
+
+    def assign_stream(
+        self, batches: Iterable[ArrayLike], *, return_distances: bool = False, max_in_flight: int = 32
+    ) -> Generator[Assignment, None, None]:
+        """Assign many arrays, pipelined, and yield the answers in order; see `ingest` for how the stream behaves.
+
+        Parameters
+        ----------
+        batches
+            Arrays (n, d).
+        return_distances
+            Whether the answers are to have the squared distances.
+        max_in_flight
+            How many arrays may be without an answer.
+
+        Raises
+        ------
+        SessionWarmingError
+            If the session has no centroids yet.
+        InvalidArgumentError
+            If an array can't be right.
+        """
+        pipeline = assign_pipeline(self._name, batches, return_distances=return_distances, max_in_flight=max_in_flight)
+        return run_pipeline(self._connection, pipeline, batches)
+
+    def centroids(self) -> Snapshot:
+        """Return the newest version.
+
+        Raises
+        ------
+        SessionWarmingError
+            If the session has no centroids yet.
+        """
+        return self._connection.call(_calls.get_centroids(self._name))
+
+    def watch(
+        self,
+        *,
+        after_version: int | None = None,
+        min_interval: float | None = None,
+        min_shift: float | None = None,
+        delta: bool = False,
+        progress_interval: float | None = None,
+    ) -> Generator[CentroidUpdate, None, None]:
+        """Yield the centroids as they change, the current ones first, until the session is deleted or expires.
+
+        Versions only ever grow. A watcher slower than the updates misses versions in between, never the newest. A
+        broken connection is resumed after the last version seen; after a minute without success UnavailableError
+        says so.
+
+        Parameters
+        ----------
+        after_version
+            The last version seen: only newer ones come.
+        min_interval
+            Seconds between two updates at least.
+        min_shift
+            Only updates in which some centroid is this far (Euclidean) from where the update before had it.
+        delta
+            Let the server send only the centroids that moved. The updates are whole all the same; it saves bytes
+            where few of many centroids move.
+        progress_interval
+            The longest silence of the server in seconds, after which it gives a sign of life; None: its choice.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If after_version is from the future.
+        SessionNotFoundError
+            If the session ended while the connection was broken, whether or not another one has its name now.
+        """
+        watch = new_watch(
+            self._name,
+            after_version=after_version,
+            min_interval=min_interval,
+            min_shift=min_shift,
+            delta=delta,
+            progress_interval=progress_interval,
+        )
+        return run_watch(self._connection, watch)

@@ -1,0 +1,150 @@
+"""google.rpc.Status, and gRPC's own failures, as exceptions of the tree in `_errors`. Works without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from shoal._errors import (
+    DeadlineExceededError,
+    InternalError,
+    InvalidArgumentError,
+    LimitExceededError,
+    PreconditionError,
+    ProducerFencedError,
+    SessionExistsError,
+    SessionNotFoundError,
+    SessionReplacedError,
+    SessionWarmingError,
+    ShoalError,
+    StaleEtagError,
+    UnavailableError,
+    UnsupportedError,
+    Violation,
+)
+from shoal.v1 import errors_pb2
+
+_DETAILS_KEY = "grpc-status-details-bin"
+
+_BY_REASON: dict[str, type[ShoalError]] = {
+    "SESSION_REPLACED": SessionReplacedError,
+    "SESSION_WARMING": SessionWarmingError,
+    "ETAG_MISMATCH": StaleEtagError,
+    "PRODUCER_FENCED": ProducerFencedError,
+}
+_BY_CODE: dict[grpc.StatusCode, type[ShoalError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidArgumentError,
+    grpc.StatusCode.OUT_OF_RANGE: InvalidArgumentError,
+    grpc.StatusCode.NOT_FOUND: SessionNotFoundError,
+    grpc.StatusCode.ALREADY_EXISTS: SessionExistsError,
+    grpc.StatusCode.FAILED_PRECONDITION: PreconditionError,
+    grpc.StatusCode.ABORTED: PreconditionError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: LimitExceededError,
+    grpc.StatusCode.UNAVAILABLE: UnavailableError,
+    grpc.StatusCode.CANCELLED: UnavailableError,  # not by us, so by the server, which ends its calls when it stops
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceededError,
+    grpc.StatusCode.UNIMPLEMENTED: UnsupportedError,
+}
+# grpc.aio says so of a call that the server, or the network, ended while the client was writing; why is lost
+# (grpc/grpc#36066). It is worth another attempt, which meets the reason again if it lasts.
+_ENDED_WHILE_WRITING = "Internal error from Core"
+_CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class FailedCall(Protocol):
+    """What gRPC's exceptions, sync and async, say of a call."""
+
+    def code(self) -> grpc.StatusCode:
+        """Return the status code."""
+
+    def details(self) -> str | None:
+        """Return the message."""
+
+    def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]] | None:
+        """Return what the server sent at the end."""
+
+
+def error_of_status(status: errors_pb2.Status, session: str = "") -> ShoalError:
+    """Return the exception for a status that a Shoal server sent.
+
+    Parameters
+    ----------
+    status
+        Of a failed call, or of one batch in a stream that goes on.
+    session
+        The session that was asked for, where the status doesn't name one.
+    """
+    info, request = errors_pb2.ErrorInfo(), errors_pb2.BadRequest()
+    for detail in status.details:
+        for known in (info, request):
+            if detail.TypeName().rpartition(".")[2] == known.DESCRIPTOR.name:
+                known.ParseFromString(detail.value)
+    code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+    return _error_class(code, info.reason)(
+        status.message,
+        reason=info.reason or code.name,
+        violations=tuple(Violation(each.field, each.description) for each in request.field_violations),
+        session=info.metadata.get("session", session),
+    )
+
+
+def error_of_call(failed: FailedCall, target: str, session: str = "") -> ShoalError:
+    """Return the exception for a call that failed, whether Shoal, gRPC or something between ended it."""
+    status = _sent_status(failed)
+    if status is not None:
+        return error_of_status(status, session)
+    code = _code_of(failed)
+    explain = _EXPLAIN.get(code, _explain_otherwise)
+    message = explain(target, failed.details() or code.name)
+    return _error_class(code, "")(message, reason=code.name, session=session)
+
+
+def _code_of(failed: FailedCall) -> grpc.StatusCode:
+    if failed.code() is grpc.StatusCode.INTERNAL and failed.details() == _ENDED_WHILE_WRITING:
+        return grpc.StatusCode.CANCELLED
+    return failed.code()
+
+
+def _sent_status(failed: FailedCall) -> errors_pb2.Status | None:
+    details = dict(failed.trailing_metadata() or ()).get(_DETAILS_KEY)
+    if not isinstance(details, bytes):
+        return None
+    try:
+        return errors_pb2.Status.FromString(details)
+    except DecodeError:  # not a Shoal server's
+        return None
+
+
+def _error_class(code: grpc.StatusCode, reason: str) -> type[ShoalError]:
+    return _BY_REASON.get(reason) or _BY_CODE.get(code, InternalError)
+
+
+def _explain_unavailable(target: str, said: str) -> str:
+    return f"can't reach {target}: is shoal-server running there? ({said})"
+
+
+def _explain_lost(target: str, said: str) -> str:
+    return f"{target} ended the call: is shoal-server shutting down? ({said})"
+
+
+def _explain_late(target: str, said: str) -> str:
+    return f"no answer from {target} in time: give shoal.connect a longer timeout if it has much to do ({said})"
+
+
+def _explain_unknown(target: str, said: str) -> str:
+    return f"{target} doesn't know this call: it is older than this client, or no shoal-server ({said})"
+
+
+def _explain_otherwise(target: str, said: str) -> str:
+    return f"{target} says: {said}"
+
+
+_EXPLAIN: dict[grpc.StatusCode, Callable[[str, str], str]] = {
+    grpc.StatusCode.UNAVAILABLE: _explain_unavailable,
+    grpc.StatusCode.CANCELLED: _explain_lost,
+    grpc.StatusCode.DEADLINE_EXCEEDED: _explain_late,
+    grpc.StatusCode.UNIMPLEMENTED: _explain_unknown,
+}

@@ -1,0 +1,167 @@
+"""What goes into the calls and what comes out, as plain values. No protobuf, no gRPC.
+
+Arrays that the server sent are read-only views of the message's bytes; ``numpy.array(x)`` makes a copy to write in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from shoal._errors import ShoalError
+
+Engine = Literal["numba", "sklearn", "scipy"]
+Metric = Literal["euclidean", "cosine"]
+OnInvalid = Literal["reject", "drop", "impute"]
+InitMethod = Literal["k-means++", "random"]
+Precision = Literal["float32", "float64"]
+HalfLifeUnit = Literal["batches", "points", "seconds"]
+Durability = Literal["durable", "memory"]
+State = Literal["warming", "ready"]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Points to push, for when they come with weights or a time."""
+
+    points: ArrayLike
+    """Shape (n, d), numbers."""
+    sample_weight: ArrayLike | None = None
+    """Shape (n,), none negative; None: every point counts 1."""
+    event_time: datetime | None = None
+    """When the points happened, with a time zone. A session whose half-life is in seconds needs it."""
+
+
+@dataclass(frozen=True)
+class HalfLife:
+    """After this much, what came before counts half."""
+
+    value: float
+    """Above 0."""
+    unit: HalfLifeUnit = "batches"
+    """Seconds are those between the event times of the batches."""
+
+
+@dataclass(frozen=True)
+class Warming:
+    """How far the collecting of the first points is."""
+
+    seen: int
+    needed: int
+
+
+@dataclass(frozen=True, eq=False)
+class PushResult:
+    """What became of one batch."""
+
+    sequence: int
+    """Of the batch that this answers; 0 for a push without one."""
+    version: int
+    """The version that the batch made; 0 while the session is warming."""
+    accepted: int
+    """Rows that count."""
+    dropped: int
+    """Rows left out, as ``on_invalid="drop"`` wants it."""
+    inertia: float
+    """The sum of weight times squared distance to the centroid assigned; 0 while the session is warming."""
+    labels: NDArray[np.int32] | None = None
+    """Shape (n,), those that the update used, -1 for a dropped row; None unless asked for, and while warming."""
+    durable: bool = False
+    """Whether the batch survives the loss of power."""
+    duplicate: bool = False
+    """The batch had been sent by an earlier call, and is not counted again."""
+    warming: Warming | None = None
+    """Present while the session is warming."""
+    error: ShoalError | None = None
+    """Why the batch was refused, nothing of it applied; only from ``ingest(on_error="return")``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Assignment:
+    """The nearest centroid of each point."""
+
+    version: int
+    """Of the centroids that were used."""
+    labels: NDArray[np.int32]
+    """Shape (n,)."""
+    distances: NDArray[np.floating[Any]] | None = None
+    """Shape (n,), squared; None unless asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Everything that a reader may see of one version."""
+
+    version: int
+    """How many updates have been applied."""
+    centroids: NDArray[np.float64]
+    """Shape (k, d)."""
+    weights: NDArray[np.float64]
+    """Shape (k,): how many points, after forgetting, each centroid stands for."""
+    inertia: float
+    """Of the batch that made the version, before it moved the centroids."""
+    movement: NDArray[np.float64]
+    """Shape (k,): how far the update moved each centroid (Euclidean)."""
+    points_accepted: int
+    """Rows accepted so far."""
+    session_uid: str
+    """Tells the session from another one that had or will have its name."""
+
+
+@dataclass(frozen=True, eq=False)
+class CentroidUpdate(Snapshot):
+    """A newer version, as a watch saw it: always whole, even where only the rows that moved were sent."""
+
+
+@dataclass(frozen=True, eq=False)
+class SessionConfig:
+    """How a session works, everything that was left to the server filled in."""
+
+    n_clusters: int
+    n_features: int | None
+    """None: as many as the first batch has."""
+    engine: Engine
+    metric: Metric
+    on_invalid: OnInvalid
+    init: InitMethod | NDArray[Any]
+    """The method, or the centroids (k, d) that were given."""
+    init_size: int
+    """How many points the first centroids are computed from."""
+    random_state: int | None
+    dtype: Precision | None
+    """None: it follows the first points."""
+    half_life: HalfLife | None
+    """None: nothing is forgotten."""
+    durability: Durability
+    idle_ttl: float | None
+    """Seconds without use after which the session is deleted; None: it stays."""
+
+
+@dataclass(frozen=True, eq=False)
+class SessionDescription:
+    """A session as it stands."""
+
+    name: str
+    uid: str
+    """Tells the session from another one that had or will have its name."""
+    config: SessionConfig
+    etag: str
+    """Changes with every change of the configuration."""
+    state: State
+    warming: Warming | None
+    """Present while the session is warming."""
+    version: int
+    """How many updates have been applied."""
+    points_accepted: int
+    points_dropped: int
+    queued_batches: int
+    queued_bytes: int
+    watchers: int
+    create_time: datetime
+    """UTC."""
+    update_time: datetime
+    """Of the configuration; UTC."""

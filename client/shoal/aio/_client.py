@@ -1,0 +1,124 @@
+"""The asyncio client; `shoal.Client` says more about each method."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from types import TracebackType
+from typing import Literal, Self
+
+from numpy.typing import ArrayLike, DTypeLike
+
+from shoal import _calls
+from shoal._channels import DEFAULT_TARGET, DEFAULT_TIMEOUT
+from shoal._configs import encode_config
+from shoal._errors import SessionExistsError
+from shoal._types import Durability, Engine, HalfLife, Metric, OnInvalid, SessionDescription
+from shoal.aio._connection import AsyncConnection
+from shoal.aio._session import Session
+
+
+def connect(target: str = DEFAULT_TARGET, *, timeout: float = DEFAULT_TIMEOUT) -> Client:
+    """Return an asyncio client of a server. Nothing is sent before the first call.
+
+    Parameters
+    ----------
+    target
+        ``host:port`` of the server.
+    timeout
+        Seconds that a call may take, its retries included. Streams take as long as they take.
+
+    Examples
+    --------
+    >>> async with shoal.aio.connect("localhost:50051") as client:
+    ...     session = await client.create_session("pixels", n_clusters=8)
+    ...     await session.push(X)
+    """
+    return Client(target, timeout=timeout)
+
+
+class Client:
+    """A connection to a server. Use as an async context manager, or `close` it. For one event loop.
+
+    Parameters
+    ----------
+    target
+        ``host:port`` of the server.
+    timeout
+        Seconds that a call may take, its retries included.
+    """
+
+    def __init__(self, target: str = DEFAULT_TARGET, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        self._connection = AsyncConnection(target, timeout)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<shoal.aio.Client of {self.target}>"
+
+    @property
+    def target(self) -> str:
+        """``host:port`` of the server."""
+        return self._connection.target
+
+    async def close(self) -> None:
+        """End the connection; see shoal.Client.close."""
+        await self._connection.close()
+
+    async def create_session(
+        self,
+        name: str,
+        n_clusters: int,
+        *,
+        n_features: int | None = None,
+        engine: Engine = "numba",
+        metric: Metric = "euclidean",
+        on_invalid: OnInvalid = "reject",
+        init: Literal["k-means++", "random"] | ArrayLike = "k-means++",
+        init_size: int | None = None,
+        random_state: int | None = None,
+        dtype: DTypeLike | None = None,
+        half_life: HalfLife | None = None,
+        durability: Durability | None = None,
+        idle_ttl: float | None = None,
+        exist_ok: bool = False,
+    ) -> Session:
+        """Make a session; see shoal.Client.create_session."""
+        config = encode_config(
+            n_clusters,
+            n_features=n_features,
+            engine=engine,
+            metric=metric,
+            on_invalid=on_invalid,
+            init=init,
+            init_size=init_size,
+            random_state=random_state,
+            dtype=dtype,
+            half_life=half_life,
+            durability=durability,
+            idle_ttl=idle_ttl,
+        )
+        try:
+            await self._connection.call(_calls.create_session(name, config))
+        except SessionExistsError:
+            if not exist_ok:
+                raise
+        return self.session(name)
+
+    def session(self, name: str) -> Session:
+        """Return the session of a name, without asking whether there is one."""
+        return Session(name, self._connection)
+
+    async def list_sessions(self) -> AsyncGenerator[SessionDescription, None]:
+        """Yield the sessions in the order of their names, a page at a time."""
+        token: str | None = ""
+        while token is not None:
+            page = await self._connection.call(_calls.list_sessions(token))
+            for session in page.sessions:
+                yield session
+            token = page.next_page_token or None

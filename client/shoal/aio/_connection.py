@@ -1,0 +1,84 @@
+"""The asyncio client's way to the server: unary calls with their retries, and streams as they open."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import cached_property
+from typing import Any, TypeVar
+
+import grpc
+
+from shoal._calls import Call
+from shoal._channels import CHANNEL_OPTIONS, closed_message, methods_of
+from shoal._errors import ClientClosedError, ShoalError
+from shoal._retrying import CallRetries
+from shoal._statuses import error_of_call
+
+Answer = TypeVar("Answer")
+
+
+class AsyncConnection:
+    """A channel to one server, for one event loop: the one that runs at the first call.
+
+    Parameters
+    ----------
+    target
+        ``host:port``.
+    timeout
+        Seconds that a unary call may take, its retries included.
+    """
+
+    def __init__(self, target: str, timeout: float) -> None:
+        self.target = target
+        self._timeout = timeout
+        self._closed = False
+
+    async def call(self, call: Call[Answer]) -> Answer:
+        """Make a unary call and wait for its answer."""
+        retries = CallRetries(time.monotonic() + self._timeout, repeatable=call.repeatable)
+        while True:
+            try:
+                answer = await self.open(call.method, call.request, timeout=retries.remaining(time.monotonic()))
+            except (grpc.RpcError, asyncio.CancelledError) as failed:
+                failure = self.error(failed, call.session)
+            else:
+                return call.decode(answer)
+            await asyncio.sleep(retries.delay_after(failure, time.monotonic()))
+
+    def open(self, method: str, *request: Any, timeout: float | None = None) -> Any:
+        """Open a call; whoever opens a stream cancels it."""
+        if self._closed:
+            raise self._closed_error()
+        return self._methods[method](*request, timeout=timeout)
+
+    def error(self, failed: BaseException, session: str) -> ShoalError:
+        """Return what a failed call means. A cancellation of the caller's task is none and goes on its way."""
+        if self._closed and not _cancelling():
+            return self._closed_error()
+        if not isinstance(failed, grpc.aio.AioRpcError):
+            raise failed
+        return error_of_call(failed, self.target, session)
+
+    async def close(self) -> None:
+        """End the channel and every call on it."""
+        self._closed = True
+        if "_channel" in vars(self):
+            await self._channel.close()
+
+    @cached_property
+    def _channel(self) -> grpc.aio.Channel:
+        # Made at the first call: gRPC binds a channel to the event loop that runs when it is made.
+        return grpc.aio.insecure_channel(self.target, options=CHANNEL_OPTIONS)
+
+    @cached_property
+    def _methods(self) -> dict[str, Any]:
+        return methods_of(self._channel)
+
+    def _closed_error(self) -> ClientClosedError:
+        return ClientClosedError(closed_message(self.target), reason="CLIENT_CLOSED")
+
+
+def _cancelling() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

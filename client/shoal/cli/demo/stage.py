@@ -1,0 +1,109 @@
+"""Puts the demo together: a server, the race, the offline fit, the report, and what is said about them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from rich.console import Console
+
+import shoal
+from shoal.cli.demo import photograph
+from shoal.cli.demo.comparison import Standing, compare, few_digits
+from shoal.cli.demo.display import Display, display_on
+from shoal.cli.demo.offline import fit_offline
+from shoal.cli.demo.photograph import Photograph
+from shoal.cli.demo.race import ENGINES, HALF_LIFE, N_CLUSTERS, RANDOM_STATE, race
+from shoal.cli.demo.report import write_report
+from shoal.cli.demo.results import DemoResults
+from shoal.cli.failures import CommandError, tell
+from shoal.cli.invocation import Invocation
+from shoal.cli.output import show_thing, show_things
+from shoal.testing import LocalServer
+
+_SERVER_PACKAGES = ("numba", "pydantic_settings", "scipy", "structlog")
+
+
+def perform(how: Invocation, folder: Path, step: int) -> None:
+    """Run the demo and say where its report is.
+
+    Raises
+    ------
+    CommandError
+        If a server is to be started and its packages are missing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    display = display_on(Console(stderr=True), ENGINES)
+    results = _run(how, photograph.load(step), display)
+    with display.busy("writing the report"):
+        page = write_report(results, _provenance(), folder).resolve()
+    _show(compare(results), page, how)
+    tell(f"the report: {page}\nopen it in a browser: {page.as_uri()}")
+
+
+def _run(how: Invocation, picture: Photograph, display: Display) -> DemoResults:
+    start = time.perf_counter()
+    with _target(how, display) as target, shoal.connect(target, timeout=how.timeout) as client:
+        runs = race(client, picture, display)
+    with display.busy("fitting all pixels offline with scikit-learn"):
+        offline = fit_offline(picture, N_CLUSTERS, RANDOM_STATE)
+    return DemoResults(picture, runs, offline, time.perf_counter() - start, HALF_LIFE.value)
+
+
+@contextmanager
+def _target(how: Invocation, display: Display) -> Iterator[str]:
+    if how.server is not None:
+        yield how.server
+        return
+    _check_server_packages()
+    with ExitStack() as stack:
+        with display.busy("starting a server"):
+            server = stack.enter_context(LocalServer())
+        yield server.target
+
+
+def _check_server_packages() -> None:
+    missing = [name for name in _SERVER_PACKAGES if find_spec(name) is None]
+    if missing:
+        raise CommandError(
+            f"the package {missing[0]!r} is missing, so no server can be started here; pip install 'shoal[demo]', or "
+            "name a running one with --server"
+        )
+
+
+def _show(standings: list[Standing], page: Path, how: Invocation) -> None:
+    if how.output == "json":
+        show_thing({"report": str(page), "fits": [asdict(standing) for standing in standings]}, "json")
+    else:
+        show_things([_row(standing) for standing in standings], "table")
+
+
+def _row(standing: Standing) -> dict[str, str | int | float | None]:
+    differs = standing.largest_disagreement
+    return {
+        "fit": standing.fit,
+        "inertia/point": round(standing.inertia_per_point, 2),
+        "x offline": round(standing.ratio_to_offline, 4),
+        "seconds": round(standing.seconds, 2),
+        "rows/s": round(standing.rows_per_second),
+        "disagreement": None if differs is None else f"{few_digits(differs)} levels",
+    }
+
+
+def _provenance() -> Mapping[str, str]:
+    packages = ("shoal", "numpy", "scikit-learn", "scipy")
+    return {
+        "Made": datetime.now().astimezone().strftime("%d %B %Y, %H:%M %Z"),
+        "On": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "With": ", ".join(f"{name} {version(name)}" for name in packages),
+        "Sessions": f"{N_CLUSTERS} clusters, k-means++ with random_state {RANDOM_STATE}, half-life "
+        f"{HALF_LIFE.value:g} (in {HALF_LIFE.unit}), durability memory",
+    }

@@ -1,0 +1,63 @@
+"""How a command fails: a message on standard error and an exit code. No traceback for what a user can put right.
+
+====  =======================================================================
+code  meaning
+====  =======================================================================
+0     it worked
+1     it failed: the server refused, a file can't be read
+2     the command line is wrong: an unknown option, file or column
+3     the server can't be reached, or doesn't answer in time
+130   interrupted with Ctrl-C
+====  =======================================================================
+"""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+import shoal
+
+FAILED = 1
+USAGE = 2
+UNREACHABLE = 3
+
+
+class CommandError(Exception):
+    """The command can't be carried out.
+
+    Parameters
+    ----------
+    message
+        What was wrong, where, and what would be right.
+    exit_code
+        What the process ends with.
+    """
+
+    def __init__(self, message: str, exit_code: int = FAILED) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def wrong_usage(message: str) -> CommandError:
+    """Make the error for a command line that can't be right."""
+    return CommandError(message, USAGE)
+
+
+def exit_code(error: Exception) -> int:
+    """Return what the process ends with after `error`."""
+    if isinstance(error, CommandError):
+        return error.exit_code
+    unreachable = (shoal.UnavailableError, shoal.DeadlineExceededError)
+    return UNREACHABLE if isinstance(error, unreachable) else FAILED
+
+
+def tell(message: str) -> None:
+    """Write a message for people on standard error, as it is: not wrapped, no markup."""
+    Console(stderr=True).print(Text(message), soft_wrap=True)
+
+
+def tell_error(message: str) -> None:
+    """Write what went wrong on standard error."""
+    text = Text.assemble(("error: ", "bold red"), message)
+    Console(stderr=True).print(text, soft_wrap=True)

@@ -1,0 +1,91 @@
+"""What goes to standard output: a table for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+Format = Literal["table", "json"]
+
+_WHOLE = 1e5  # from here on, what is behind the point isn't shown
+_UNWRAPPED = 10_000  # columns; a pipe has no edge to wrap at
+
+
+def show_thing(thing: Mapping[str, Any], form: Format) -> None:
+    """Write one thing: its fields below one another, those of inner things as ``outer.inner``, or a JSON document."""
+    if form == "json":
+        write_lines([as_json(thing, indent=2)])
+    else:
+        _print_table(["", ""], [(name, value) for name, value in _flat(thing) if value is not None], header=False)
+
+
+def show_things(things: Sequence[Mapping[str, Any]], form: Format) -> None:
+    """Write things of one kind: a row each, or one JSON array."""
+    if form == "json":
+        write_lines([as_json(things, indent=2)])
+    elif things:
+        _print_table(list(things[0]), [tuple(thing.values()) for thing in things])
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Write lines at once, for a reader at the other end of a pipe."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
+
+
+def as_json(document: Any, indent: int | None = None) -> str:
+    """Return a JSON document on one line or indented; NaN and infinity, which JSON lacks, become null."""
+    try:
+        return json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(document), indent=indent, ensure_ascii=False)
+
+
+def as_text(value: Any) -> str:
+    """Return how a table shows a value."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return "–" if not math.isfinite(value) else f"{value:,.0f}" if abs(value) >= _WHOLE else f"{value:,.6g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return f"an array of shape {np.shape(value)}" if isinstance(value, list) else str(value)
+
+
+def _print_table(names: Sequence[str], rows: Iterable[Sequence[Any]], *, header: bool = True) -> None:
+    console = Console() if Console().is_terminal else Console(width=_UNWRAPPED)
+    rows = list(rows)
+    table = Table(box=None, show_header=header, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for place, name in enumerate(names):
+        numbers = header and all(isinstance(row[place], int | float) for row in rows)
+        style = "bold" if not header and place == 0 else ""
+        table.add_column(name, style=style, no_wrap=True, justify="right" if numbers else "left")
+    for row in rows:
+        table.add_row(*(Text(as_text(value)) for value in row))
+    console.print(table)
+
+
+def _flat(thing: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in thing.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return value

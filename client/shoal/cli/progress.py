@@ -1,0 +1,71 @@
+"""The progress of `ingest` on standard error; nothing where that is no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
+
+
+class PourBar:
+    """A bar with rows, rows/s, version and inertia per point. Made by `pour_bar`."""
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        self._progress = progress
+        self._task = task
+
+    def advance(self, rows: int, inertia_per_point: float | None, version: int) -> None:
+        """Count `rows` more, and show how well the points fit by now."""
+        self._progress.update(self._task, advance=rows, fit=_fit_text(version, inertia_per_point))
+
+
+@contextmanager
+def pour_bar(title: str, rows: int | None) -> Iterator[PourBar]:
+    """Draw a bar as long as the context lasts.
+
+    Parameters
+    ----------
+    title
+        What stands before the bar.
+    rows
+        How many there will be; None: not known.
+    """
+    console = Console(stderr=True)
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        _RowsColumn(),
+        TextColumn("{task.fields[fit]}"),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
+        yield PourBar(progress, progress.add_task(title, total=rows, fit=""))
+
+
+class _RowsColumn(ProgressColumn):
+    """Rows so far and rows per second."""
+
+    def render(self, task: Task) -> Text:
+        """Return the text for one bar."""
+        speed = task.finished_speed or task.speed or 0.0
+        return Text(f"{task.completed:>12,.0f} rows {speed:>12,.0f} rows/s", style="cyan")
+
+
+def _fit_text(version: int, inertia_per_point: float | None) -> str:
+    if inertia_per_point is None:
+        return "warming"
+    return f"version {version:,} · inertia per point {inertia_per_point:,.5g}"

@@ -1,0 +1,34 @@
+"""The root of the command line: lets the shared options stand anywhere, and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+import shoal
+from shoal.cli.failures import FAILED, CommandError, exit_code, tell_error
+from shoal.cli.invocation import shared_first
+
+
+class RootCommand(TyperGroup):
+    """`shoal` itself."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the shared options, wherever they stand, before the sub-command."""
+        return super().parse_args(ctx, shared_first(args))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the sub-command; `typer.Exit` carries the exit code of what went wrong."""
+        try:
+            return super().invoke(ctx)
+        except (CommandError, shoal.ShoalError) as error:
+            tell_error(str(error))
+            raise typer.Exit(exit_code(error)) from None
+        except OSError as error:
+            if error.errno == errno.EPIPE or error.filename is None:
+                raise
+            tell_error(f"{error.filename}: {error.strerror}")
+            raise typer.Exit(FAILED) from None

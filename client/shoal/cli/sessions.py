@@ -1,0 +1,185 @@
+"""`shoal sessions`: create, list, show, update and delete."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast, get_args
+
+import numpy as np
+import typer
+
+import shoal
+from shoal.cli.documents import plain, session_row
+from shoal.cli.failures import tell, wrong_usage
+from shoal.cli.files.contract import Array
+from shoal.cli.invocation import Invocation, invocation
+from shoal.cli.output import show_thing, show_things
+
+app = typer.Typer(help="Create, list, show, update and delete sessions.", no_args_is_help=True)
+
+Engine = Literal["numba", "sklearn", "scipy"]
+InitMethod = Literal["k-means++", "random"]
+OnInvalid = Literal["reject", "drop", "impute"]
+
+
+class Resettable(StrEnum):
+    """The fields that have a default to go back to; typer takes lists of enumerations, not of literals."""
+
+    ENGINE = "engine"
+    HALF_LIFE = "half-life"
+    ON_INVALID = "on-invalid"
+    IDLE_TTL = "idle-ttl"
+
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The session.")]
+HalfLifeText = Annotated[
+    str | None,
+    typer.Option(
+        "--half-life",
+        metavar="VALUE[UNIT]",
+        help="After this much, what came before counts half: 20, 20batches, 1e6points, 3600seconds.",
+    ),
+]
+IdleTtl = Annotated[float | None, typer.Option(min=0, help="Seconds without use after which the session is deleted.")]
+
+_HALF_LIFE = re.compile(
+    r"(?P<value>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?) *(?P<unit>batches|points|seconds)?", re.IGNORECASE
+)
+
+
+@app.command()
+def create(
+    ctx: typer.Context,
+    name: Name,
+    clusters: Annotated[int, typer.Option("--clusters", "-k", min=1, help="How many centroids.")],
+    features: Annotated[
+        int | None,
+        typer.Option("--features", "-d", min=1, help="Columns of the points; else as many as the first batch has."),
+    ] = None,
+    engine: Annotated[Engine, typer.Option(help="What computes.")] = "numba",
+    metric: Annotated[Literal["euclidean", "cosine"], typer.Option(help="What near means.")] = "euclidean",
+    on_invalid: Annotated[OnInvalid, typer.Option(help="What NaN and infinity get.")] = "reject",
+    init: Annotated[
+        str, typer.Option(metavar="METHOD|FILE", help="k-means++, random, or an npy file of centroids (k, d).")
+    ] = "k-means++",
+    init_size: Annotated[
+        int | None, typer.Option(min=1, help="Points that the first centroids are computed from; else three times k.")
+    ] = None,
+    random_state: Annotated[int | None, typer.Option(min=0, help="Makes the initialisation repeatable.")] = None,
+    dtype: Annotated[
+        Literal["float32", "float64"] | None, typer.Option(help="Precision; else it follows the points.")
+    ] = None,
+    half_life: HalfLifeText = None,
+    durability: Annotated[
+        Literal["durable", "memory"] | None, typer.Option(help="What survives the server's end; else as it decides.")
+    ] = None,
+    idle_ttl: IdleTtl = None,
+    exist_ok: Annotated[bool, typer.Option("--exist-ok", help="Fine if there is such a session already.")] = False,
+) -> None:
+    """Make a session."""
+    with invocation(ctx).connect() as client:
+        session = client.create_session(
+            name,
+            clusters,
+            n_features=features,
+            engine=engine,
+            metric=metric,
+            on_invalid=on_invalid,
+            init=_init(init),
+            init_size=init_size,
+            random_state=random_state,
+            dtype=dtype,
+            half_life=_half_life(half_life),
+            durability=durability,
+            idle_ttl=idle_ttl,
+            exist_ok=exist_ok,
+        )
+        _show(session.describe(), invocation(ctx))
+
+
+@app.command("list")
+def list_(ctx: typer.Context) -> None:
+    """List the sessions."""
+    with invocation(ctx).connect() as client:
+        sessions = list(client.list_sessions())
+    if invocation(ctx).output == "json":
+        show_things([plain(session) for session in sessions], "json")
+    elif sessions:
+        show_things([session_row(session) for session in sessions], "table")
+    else:
+        tell(f"{invocation(ctx).target} has no sessions; make one with: shoal sessions create NAME -k 8")
+
+
+@app.command()
+def show(ctx: typer.Context, name: Name) -> None:
+    """Show everything about a session but its centroids."""
+    with invocation(ctx).connect() as client:
+        _show(client.session(name).describe(), invocation(ctx))
+
+
+@app.command()
+def update(
+    ctx: typer.Context,
+    name: Name,
+    engine: Annotated[Engine | None, typer.Option(help="What computes from the next batch on.")] = None,
+    half_life: HalfLifeText = None,
+    on_invalid: Annotated[OnInvalid | None, typer.Option(help="What NaN and infinity get.")] = None,
+    idle_ttl: IdleTtl = None,
+    reset: Annotated[
+        list[Resettable] | None, typer.Option(help="Back to the default; may be given more than once.")
+    ] = None,
+    etag: Annotated[str | None, typer.Option(help="Only if the session still has this etag.")] = None,
+) -> None:
+    """Change a session; the change takes its place in the order of batches."""
+    wanted = {"engine": engine, "half_life": _half_life(half_life), "on_invalid": on_invalid, "idle_ttl": idle_ttl}
+    changes: dict[str, Any] = {field: value for field, value in wanted.items() if value is not None}
+    resets = {field.replace("-", "_") for field in reset or ()}
+    if both := sorted(resets & set(changes)):
+        raise wrong_usage(f"{both[0]} can't be given and reset at once")
+    changes.update(dict.fromkeys(resets, None))
+    if not changes:
+        raise wrong_usage("nothing to change; give --engine, --half-life, --on-invalid, --idle-ttl or --reset")
+    with invocation(ctx).connect() as client:
+        _show(client.session(name).update(**changes, etag=etag), invocation(ctx))
+
+
+@app.command()
+def delete(
+    ctx: typer.Context,
+    name: Name,
+    etag: Annotated[str | None, typer.Option(help="Only if the session still has this etag.")] = None,
+) -> None:
+    """Delete a session and end its watches."""
+    with invocation(ctx).connect() as client:
+        client.session(name).delete(etag=etag)
+    tell(f"session {name!r} is deleted")
+
+
+def _show(session: shoal.SessionDescription, how: Invocation) -> None:
+    show_thing(plain(session), how.output)
+
+
+def _init(text: str) -> InitMethod | Array:
+    if text in get_args(InitMethod):
+        return cast("InitMethod", text)
+    if not Path(text).is_file():
+        raise wrong_usage(f"--init {text}: neither k-means++ nor random nor an npy file of centroids (k, d)")
+    try:
+        centroids: Array = np.load(text, allow_pickle=False)
+    except (EOFError, ValueError) as error:
+        raise wrong_usage(f"--init {text}: not an npy file of centroids (k, d): {error}") from error
+    return centroids
+
+
+def _half_life(text: str | None) -> shoal.HalfLife | None:
+    if text is None:
+        return None
+    match = _HALF_LIFE.fullmatch(text.strip())
+    if match is None or not float(match["value"]) > 0:
+        raise wrong_usage(
+            f"--half-life {text}: say a number above 0 and a unit, such as 20batches, 1e6points or 3600seconds"
+        )
+    unit: Any = (match["unit"] or "batches").lower()
+    return shoal.HalfLife(float(match["value"]), unit)

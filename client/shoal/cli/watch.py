@@ -1,0 +1,61 @@
+"""`shoal watch`: a line for each new version of the centroids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import closing
+from itertools import islice
+from typing import Annotated
+
+import numpy as np
+import typer
+
+import shoal
+from shoal.cli.documents import plain
+from shoal.cli.failures import tell
+from shoal.cli.invocation import invocation
+from shoal.cli.output import Format, as_json, write_lines
+
+
+def watch(
+    ctx: typer.Context,
+    session: Annotated[str, typer.Argument(metavar="SESSION")],
+    after_version: Annotated[int | None, typer.Option(min=0, help="Only versions newer than this one.")] = None,
+    min_interval: Annotated[float | None, typer.Option(min=0, help="Seconds between two updates at least.")] = None,
+    min_shift: Annotated[
+        float | None, typer.Option(min=0, help="Only when some centroid has moved this far since the last update.")
+    ] = None,
+    count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="Stop after this many updates.")] = None,
+) -> None:
+    """Follow the centroids of a session until it is deleted, or Ctrl-C.
+
+    With --output json each line is a whole update, centroids and weights included. A reader that is slower than the
+    updates misses versions in between, never the newest.
+    """
+    form = invocation(ctx).output
+    with invocation(ctx).connect() as client:
+        updates = client.session(session).watch(
+            after_version=after_version, min_interval=min_interval, min_shift=min_shift
+        )
+        if form == "table":
+            write_lines([_HEADINGS])
+        with closing(updates):
+            written = _write_all(islice(updates, count), form)
+    if written != count:
+        tell(f"session {session!r} is gone; there will be no newer version")
+
+
+_HEADINGS = f"{'version':>10}  {'points':>14}  {'inertia of batch':>16}  {'farthest move':>13}"
+
+
+def _write_all(updates: Iterable[shoal.CentroidUpdate], form: Format) -> int:
+    written = 0
+    for update in updates:
+        write_lines([as_json(plain(update)) if form == "json" else _row(update)])
+        written += 1
+    return written
+
+
+def _row(update: shoal.CentroidUpdate) -> str:
+    movement = float(np.max(update.movement, initial=0.0))
+    return f"{update.version:>10,}  {update.points_accepted:>14,}  {update.inertia:>16,.6g}  {movement:>13,.4g}"
