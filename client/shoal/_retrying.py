@@ -12,7 +12,7 @@ from shoal._errors import ShoalError, UnavailableError
 
 _FIRST_DELAY = 0.1  # seconds; then twice as long each time
 _LONGEST_DELAY = 2.0
-_FEW = 4  # attempts, in well under a second: enough for a hiccup, and a server that isn't there is soon told
+_FEW = 5  # attempts, in about a second: enough for a hiccup, and a server that isn't there is soon told
 PATIENCE = 60.0  # seconds that a stream which once worked may be down
 
 Uniform = Callable[[float, float], float]

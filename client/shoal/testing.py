@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -46,9 +47,7 @@ class LocalServer:
         self._settings: dict[str, object] = {"host": "127.0.0.1", "port": _ANY_PORT, **settings}
         self._process: subprocess.Popen[bytes] | None = None
         self._target: str | None = None
-        descriptor, path = tempfile.mkstemp(prefix="shoal-server-", suffix=".log")
-        os.close(descriptor)
-        self.log_path = Path(path)
+        self.log_path = Path(tempfile.gettempdir()) / f"shoal-server-{uuid.uuid4().hex}.log"
         """What the server writes; it goes with the ``with`` block."""
 
     def __enter__(self) -> Self:
@@ -125,7 +124,8 @@ class LocalServer:
             return line
         self.kill()
         tail = "\n".join(self.log_path.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
-        raise ServerStartError(f"the server didn't start. The end of {self.log_path}:\n{tail}", reason="SERVER_FAILED")
+        self.log_path.unlink()
+        raise ServerStartError(f"the server didn't start. The end of its log:\n{tail}", reason="SERVER_NOT_STARTED")
 
     def _end(self, by: signal.Signals) -> None:
         process, self._process = self._process, None

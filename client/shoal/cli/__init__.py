@@ -13,5 +13,6 @@ def main() -> None:
     try:
         from shoal.cli.app import app  # noqa: PLC0415  (so that a missing package gets advice, not a traceback)
     except ModuleNotFoundError as error:
-        sys.exit(f"error: the package {error.name!r} is missing; the command needs: pip install 'shoal[cli]'")
+        package = str(error.name).partition(".")[0]
+        sys.exit(f"error: the package {package!r} is missing; the command needs: pip install 'shoal[cli]'")
     app()

@@ -12,6 +12,7 @@ import typer
 import shoal
 from shoal.cli import pouring
 from shoal.cli.failures import tell
+from shoal.cli.files import Reading
 from shoal.cli.invocation import invocation
 from shoal.cli.output import Format, as_json, write_lines
 
@@ -29,9 +30,10 @@ def assign(
 
     A line is the label, with --distances a comma and the squared distance; as JSON {"label": …, "distance": …}.
     """
+    how = Reading(batch_rows, pouring.column_names(columns), header=header)
     versions: set[int] = set()
     with (
-        pouring.opened([file], pouring.reading(batch_rows, columns, header)) as points,
+        pouring.opened([file], how) as points,
         invocation(ctx).connect() as client,
     ):
         batches = (batch.points for batch in pouring.all_batches(points))

@@ -14,6 +14,7 @@ import shoal
 from shoal.cli import pouring
 from shoal.cli.documents import plain
 from shoal.cli.failures import tell, tell_error
+from shoal.cli.files import Reading
 from shoal.cli.invocation import invocation
 from shoal.cli.output import show_thing
 from shoal.cli.progress import PourBar, pour_bar
@@ -28,6 +29,13 @@ def ingest(
     batch_rows: pouring.BatchRows = pouring.DEFAULT_BATCH_ROWS,
     columns: pouring.ColumnNames = None,
     weight_column: Annotated[str | None, typer.Option(help="The column that says how much a point counts.")] = None,
+    time_column: Annotated[
+        str | None,
+        typer.Option(
+            help="The column that says when, in seconds since 1970 or as 2026-01-31T23:59:59Z; a batch has the time of "
+            "its newest row. A session whose half-life is in seconds needs it."
+        ),
+    ] = None,
     header: pouring.Header = None,
     producer: Annotated[
         str | None,
@@ -39,7 +47,7 @@ def ingest(
 
     The batches are the same each time, so with --producer a command can be repeated: batch i is the producer's i-th.
     """
-    how = pouring.reading(batch_rows, columns, header, weight_column)
+    how = Reading(batch_rows, pouring.column_names(columns), weight_column, time_column, header)
     policy: Literal["raise", "return"] = "raise" if on_error == "raise" else "return"
     start = time.monotonic()
     with pouring.opened(files, how) as points, invocation(ctx).connect() as client:

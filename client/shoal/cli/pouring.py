@@ -29,10 +29,9 @@ Header = Annotated[
 DEFAULT_BATCH_ROWS = 8192
 
 
-def reading(batch_rows: int, columns: str | None, header: bool | None, weight_column: str | None = None) -> Reading:
-    """Return how the options say that files are read."""
-    names = None if columns is None else tuple(name.strip() for name in columns.split(","))
-    return Reading(batch_rows, names, weight_column, header)
+def column_names(text: str | None) -> tuple[str, ...] | None:
+    """Return the names that --columns lists."""
+    return None if text is None else tuple(name.strip() for name in text.split(","))
 
 
 @contextmanager

@@ -167,8 +167,8 @@ def _init(text: str) -> InitMethod | Array:
     if not Path(text).is_file():
         raise wrong_usage(f"--init {text}: neither k-means++ nor random nor an npy file of centroids (k, d)")
     try:
-        centroids: Array = np.load(text, allow_pickle=False)
-    except (EOFError, ValueError) as error:
+        centroids: Array = np.lib.format.open_memmap(text, mode="r")
+    except ValueError as error:
         raise wrong_usage(f"--init {text}: not an npy file of centroids (k, d): {error}") from error
     return centroids
 

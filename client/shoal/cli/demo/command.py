@@ -28,7 +28,6 @@ def demo(
     try:
         from shoal.cli.demo.stage import perform  # noqa: PLC0415  (so that a missing package gets advice)
     except ModuleNotFoundError as error:
-        raise CommandError(
-            f"the package {error.name!r} is missing; the demo needs: pip install 'shoal[demo]'"
-        ) from error
+        package = str(error.name).partition(".")[0]
+        raise CommandError(f"the package {package!r} is missing; the demo needs: pip install 'shoal[demo]'") from error
     perform(invocation(ctx), output_dir, step)

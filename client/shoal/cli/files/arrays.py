@@ -10,7 +10,7 @@ import numpy as np
 
 from shoal import Batch
 from shoal.cli.failures import CommandError, wrong_usage
-from shoal.cli.files.columns import Columns, choose, take
+from shoal.cli.files.columns import Columns, choose
 from shoal.cli.files.contract import Array, PointFile, Reading, no_rows
 
 _DIMENSIONS = 2
@@ -23,7 +23,7 @@ def open_npy(path: Path, reading: Reading) -> PointFile:
     except ValueError as error:
         raise CommandError(f"{path}: not a whole npy file of numbers: {error}") from error
     columns = _columns(rows.shape, rows.dtype, reading, str(path))
-    batches = (take(piece, columns) for piece in slices(rows, reading.batch_rows))
+    batches = (columns.take(piece).batch for piece in slices(rows, reading.batch_rows))
     return PointFile(str(path), len(rows), batches)
 
 
@@ -76,4 +76,4 @@ def _streamed(
         buffer = stream.read(wanted)
         if len(buffer) < wanted:
             raise CommandError(f"{where} ended after {start + len(buffer) // row_bytes} of {shape[0]} rows")
-        yield take(np.frombuffer(buffer, dtype).reshape(-1, shape[1]), columns)
+        yield columns.take(np.frombuffer(buffer, dtype).reshape(-1, shape[1])).batch

@@ -1,13 +1,15 @@
-"""Which columns of a file are coordinates and which is the weight."""
+"""Which columns of a file are coordinates, and which are the weight and the time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shoal import Batch
+import numpy as np
+
 from shoal.cli.failures import wrong_usage
 from shoal.cli.files.contract import Array, Reading
+from shoal.cli.files.rows import Rows
 
 _SHOWN = 12
 
@@ -18,12 +20,31 @@ class Columns:
 
     points: tuple[int, ...]
     weight: int | None
+    time: int | None
     everything: bool  # all of the file's columns, in their order, are coordinates
 
     @property
     def all(self) -> tuple[int, ...]:
-        """The coordinates and, last, the weight."""
-        return self.points if self.weight is None else (*self.points, self.weight)
+        """The coordinates, then the weight, then the time."""
+        return (*self.points, *(place for place in (self.weight, self.time) if place is not None))
+
+    @property
+    def n_numbers(self) -> int:
+        """How many of `all` are numbers: all but the time."""
+        return len(self.all) - (self.time is not None)
+
+    def join(self, arrays: Sequence[Array]) -> Rows:
+        """Put the columns that `all` names side by side."""
+        beside = iter(arrays[len(self.points) :])
+        weight = None if self.weight is None else next(beside).astype("f8")
+        time = None if self.time is None else next(beside)
+        return Rows(np.column_stack(arrays[: len(self.points)]), weight, time)
+
+    def take(self, table: Array) -> Rows:
+        """Pick the columns out of an (n, all columns) array."""
+        points = table if self.everything else table[:, list(self.points)]
+        weight, time = (None if place is None else table[:, place].astype("f8") for place in (self.weight, self.time))
+        return Rows(points, weight, time)
 
 
 def choose(names: Sequence[str], reading: Reading, where: str) -> Columns:
@@ -35,19 +56,14 @@ def choose(names: Sequence[str], reading: Reading, where: str) -> Columns:
         For a column that isn't there, or is there more than once; the message lists those that are.
     """
     weight = None if reading.weight_column is None else _find(reading.weight_column, names, where)
+    time = None if reading.time_column is None else _find(reading.time_column, names, where)
     if reading.columns is None:
-        points = tuple(place for place in range(len(names)) if place != weight)
+        points = tuple(place for place in range(len(names)) if place not in (weight, time))
     else:
         points = tuple(_find(name, names, where) for name in reading.columns)
     if not points:
         raise wrong_usage(f"{where}: no column is left for the points; name one with --columns")
-    return Columns(points, weight, points == tuple(range(len(names))))
-
-
-def take(rows: Array, columns: Columns) -> Batch:
-    """Pick the columns out of an (n, all columns) array."""
-    points = rows if columns.everything else rows[:, list(columns.points)]
-    return Batch(points, None if columns.weight is None else rows[:, columns.weight].astype("f8"))
+    return Columns(points, weight, time, points == tuple(range(len(names))))
 
 
 def _find(name: str, names: Sequence[str], where: str) -> int:

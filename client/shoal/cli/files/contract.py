@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from shoal import Batch
@@ -20,8 +19,9 @@ class Reading:
     """How files are to be read."""
 
     batch_rows: int
-    columns: tuple[str, ...] | None = None  # None: every column but the weight
+    columns: tuple[str, ...] | None = None  # None: every column but those of weight and time
     weight_column: str | None = None
+    time_column: str | None = None
     header: bool | None = None  # of csv; None: as its first line looks
 
 
@@ -29,8 +29,8 @@ class Reading:
 class PointFile:
     """A file of points whose beginning has been read and found right.
 
-    `batches` yields (n, d) points of `batch_rows` rows each, the last one fewer, with (n,) weights where a column was
-    named for them. It is read once, and closed by whoever opened it.
+    `batches` yields (n, d) points of `batch_rows` rows each, the last one fewer, with (n,) weights and the time of the
+    newest row where columns were named for them. It is read once, and closed by whoever opened it.
     """
 
     name: str
@@ -42,9 +42,3 @@ class PointFile:
 def no_rows(where: str) -> CommandError:
     """Make the error for a file without points."""
     return CommandError(f"{where}: there are no rows in it; at least one point is needed")
-
-
-def cut(batch: Batch, start: int, stop: int) -> Batch:
-    """Return rows `start` to `stop` of a batch, as views."""
-    points, weight = np.asarray(batch.points), batch.sample_weight
-    return Batch(points[start:stop], None if weight is None else np.asarray(weight)[start:stop])

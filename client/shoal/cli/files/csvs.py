@@ -6,53 +6,50 @@ Columns without names are called by their numbers, from 0.
 from __future__ import annotations
 
 import csv
-import math
 import re
 from collections.abc import Iterator, Sequence
 from io import BufferedReader
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from shoal import Batch
 from shoal.cli.failures import CommandError
 from shoal.cli.files.columns import Columns, choose
 from shoal.cli.files.contract import PointFile, Reading, no_rows
-from shoal.cli.files.tables import as_array, in_batches
+from shoal.cli.files.rows import Rows, in_batches
+from shoal.cli.files.tables import as_rows
 
 _NULLS = frozenset(arrow_csv.ConvertOptions().null_values)
+_BLOCK_BYTES = 1 << 20
 
 
 def read_csv(stream: BufferedReader, reading: Reading, where: str) -> PointFile:
     """Read csv from a file or a stream; the first line decides what the columns are called."""
     first = _first_line(stream, where)
-    has_header = _looks_like_names(first) if reading.header is None else reading.header
-    names = first if has_header else [str(place) for place in range(len(first))]
-    columns = choose(names, reading, where)
-    begin = [] if has_header else [_as_row(first, columns, where)]
-    _skip_empty_lines(stream)
-    if has_header and not stream.peek(1):
+    fields = [field.strip() for field in next(csv.reader([first]))]
+    has_header = _looks_like_names(fields) if reading.header is None else reading.header
+    if has_header and not _has_more(stream):
         raise no_rows(where)
-    pieces = _pieces(begin, stream, names, columns, where)
-    return PointFile(where, None, in_batches(pieces, reading.batch_rows))
+    names = fields if has_header else [str(place) for place in range(len(fields))]
+    columns = choose(names, reading, where)
+    blocks = _blocks(stream, b"" if has_header else first.encode() + b"\n")
+    return PointFile(where, None, in_batches(_pieces(blocks, names, columns, where), reading.batch_rows))
 
 
-def _first_line(stream: BufferedReader, where: str) -> list[str]:
-    _skip_empty_lines(stream)
+def _first_line(stream: BufferedReader, where: str) -> str:
+    if not _has_more(stream):
+        raise no_rows(where)
     try:
-        line = stream.readline().decode("utf-8-sig").strip()
+        return stream.readline().decode("utf-8-sig").strip()
     except UnicodeDecodeError as error:
         raise CommandError(f"{where}: neither csv in UTF-8 nor npy: its first line isn't text") from error
-    if not line:
-        raise no_rows(where)
-    return [field.strip() for field in next(csv.reader([line]))]
 
 
-def _skip_empty_lines(stream: BufferedReader) -> None:
-    while stream.peek(1)[:1] in (b"\n", b"\r"):
+def _has_more(stream: BufferedReader) -> bool:
+    while (following := stream.peek(1)[:1]) in (b"\n", b"\r"):
         stream.read(1)
+    return following != b""
 
 
 def _looks_like_names(fields: Sequence[str]) -> bool:
@@ -69,47 +66,52 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _as_row(fields: Sequence[str], columns: Columns, where: str) -> Batch:
-    try:
-        values = np.array([[_number(fields[place]) for place in columns.all]])
-    except ValueError as error:
-        raise CommandError(f"{where}: line 1 isn't all numbers ({error}); if it holds names, say --header") from error
-    return _split(values, columns)
+def _blocks(stream: BufferedReader, begin: bytes) -> Iterator[bytes]:
+    """Yield whole lines as they come: a pipe that is slow is not waited for until a block is full."""
+    if begin:
+        yield begin
+    rest = b""
+    while piece := stream.read1(_BLOCK_BYTES):
+        lines, newline, rest = (rest + piece).rpartition(b"\n")
+        if newline:
+            yield lines + newline
+    if rest:
+        yield rest
 
 
-def _number(text: str) -> float:
-    return math.nan if text in _NULLS else float(text)
+def _pieces(blocks: Iterator[bytes], names: Sequence[str], columns: Columns, where: str) -> Iterator[Rows]:
+    rows = 0
+    for block in blocks:
+        try:
+            table = _parse(block, names, columns)
+        except pa.ArrowInvalid as error:
+            raise CommandError(f"{where}: {_explained(str(error), names, rows)}") from error
+        yield as_rows([table.column(name).combine_chunks() for name in _wanted(names, columns)], names, columns, where)
+        rows += table.num_rows
 
 
-def _split(values: np.ndarray[Any, Any], columns: Columns) -> Batch:
-    return Batch(values) if columns.weight is None else Batch(values[:, :-1], values[:, -1])
-
-
-def _pieces(
-    begin: list[Batch], stream: BufferedReader, names: Sequence[str], columns: Columns, where: str
-) -> Iterator[Batch]:
-    yield from begin
-    rows = len(begin)
-    try:
-        for batch in _open(stream, names, columns) if stream.peek(1) else ():
-            yield _split(np.column_stack([as_array(column) for column in batch.columns]), columns)
-            rows += batch.num_rows
-    except pa.ArrowInvalid as error:
-        raise CommandError(f"{where}: after row {rows:,}: {_explained(str(error), names)}") from error
-
-
-def _open(stream: BufferedReader, names: Sequence[str], columns: Columns) -> Any:
-    unique = [f"{place}:{name}" for place, name in enumerate(names)]  # two columns may have one name
-    wanted = [unique[place] for place in columns.all]
-    return arrow_csv.open_csv(
-        stream,
-        read_options=arrow_csv.ReadOptions(column_names=unique),
+def _parse(block: bytes, names: Sequence[str], columns: Columns) -> Any:
+    return arrow_csv.read_csv(
+        pa.BufferReader(block),
+        # Arrow's threads, were they to wait for a pipe, would outlive Ctrl-C.
+        read_options=arrow_csv.ReadOptions(column_names=_unique(names), use_threads=False),
         convert_options=arrow_csv.ConvertOptions(
-            column_types=dict.fromkeys(wanted, pa.float64()), include_columns=wanted, strings_can_be_null=True
+            column_types=dict.fromkeys(_wanted(names, columns)[: columns.n_numbers], pa.float64()),
+            include_columns=list(dict.fromkeys(_wanted(names, columns))),
+            strings_can_be_null=True,
         ),
     )
 
 
-def _explained(error: str, names: Sequence[str]) -> str:
-    told = re.sub(r"In CSV column #(\d+): CSV ", lambda match: f"in column {names[int(match[1])]!r}: ", error)
-    return f"{told}; each line needs {len(names)} values, numbers in the columns read (--columns chooses)"
+def _wanted(names: Sequence[str], columns: Columns) -> list[str]:
+    return [_unique(names)[place] for place in columns.all]
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    return [f"{place}:{name}" for place, name in enumerate(names)]  # two columns may have one name
+
+
+def _explained(error: str, names: Sequence[str], rows_before: int) -> str:
+    told = re.sub(r"Row #(\d+)", lambda match: f"row {rows_before + int(match[1]):,}", error)
+    told = re.sub(r"In CSV column #(\d+)", lambda match: f"column {names[int(match[1])]!r}", told)
+    return f"{told}; each row needs {len(names)} values, and numbers where they are read: see --columns and --header"

@@ -9,7 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 from shoal.cli.failures import CommandError
 from shoal.cli.files.arrays import slices
-from shoal.cli.files.columns import choose, take
+from shoal.cli.files.columns import choose
 from shoal.cli.files.contract import Array, PointFile, Reading
 
 _AS_OTHER_MODE = {"1": "L", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB"}
@@ -19,7 +19,7 @@ def open_image(path: Path, reading: Reading) -> PointFile:
     """Open an image as (height * width, channels) points; its columns are called as its channels: R, G, B."""
     channels, pixels = _pixels(path)
     columns = choose(channels, reading, str(path))
-    batches = (take(piece, columns) for piece in slices(pixels, reading.batch_rows))
+    batches = (columns.take(piece).batch for piece in slices(pixels, reading.batch_rows))
     return PointFile(str(path), len(pixels), batches)
 
 

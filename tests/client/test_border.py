@@ -1,0 +1,94 @@
+"""What can't be points is told before anything is sent: no server here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import numpy as np
+import pytest
+
+import shoal
+from tests.client.driving import Driver
+
+NOWHERE = "127.0.0.1:1"
+
+
+@pytest.fixture
+def session(driver: Driver) -> Iterator[shoal.Session]:
+    with driver.connect(NOWHERE) as client:
+        yield client.session("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("points", "advice"),
+    [
+        ([1.0, 2.0], r"reshape\(1, -1\)"),
+        (3.0, "two"),
+        (np.zeros((2, 2, 2)), r"reshape\(-1, d\)"),
+        ([["a", "b"]], "dtype"),
+        (np.array([[1, None]]), r"astype\(float\)"),
+        (np.array([[1j, 2]]), "complex"),
+        (np.zeros((1, 2), np.longdouble), "float64"),
+        (np.zeros((1, 2), "M8[s]"), "dtype"),
+        ([[1.0], [1.0, 2.0]], "no array"),
+        (np.ma.masked_equal([[1.0, 2.0]], 2.0), "filled"),
+    ],
+)
+def test_what_is_not_points_is_refused_with_advice(session: shoal.Session, points: object, advice: str) -> None:
+    with pytest.raises(shoal.InvalidArgumentError, match=advice) as pushed:
+        session.push(points)  # type: ignore[arg-type]
+    with pytest.raises(shoal.InvalidArgumentError, match=advice):
+        session.assign(points)  # type: ignore[arg-type]
+
+    assert pushed.value.violations[0].field == "points"
+
+
+@pytest.mark.parametrize("weight", [1.0, [1.0], [[1.0], [1.0]], ["a", "b"]])
+def test_weights_are_one_number_a_point(session: shoal.Session, weight: object) -> None:
+    with pytest.raises(shoal.InvalidArgumentError, match="sample_weight"):
+        session.push([[1.0], [2.0]], sample_weight=weight)  # type: ignore[arg-type]
+
+
+def test_a_time_without_a_zone_is_refused(session: shoal.Session) -> None:
+    with pytest.raises(shoal.InvalidArgumentError, match="time zone"):
+        session.push([[1.0]], event_time=datetime(2026, 1, 1))  # noqa: DTZ001  (the point of the test)
+
+
+def test_producer_and_sequence_go_together(session: shoal.Session) -> None:
+    with pytest.raises(shoal.InvalidArgumentError, match="both or neither"):
+        session.push([[1.0]], producer="sensor")
+    with pytest.raises(shoal.InvalidArgumentError, match="empty"):
+        session.push([[1.0]], producer="", sequence=1)
+
+
+def test_streams_check_their_arguments_at_once(session: shoal.Session) -> None:
+    with pytest.raises(shoal.InvalidArgumentError, match=r"give \[X\]"):
+        session.ingest(np.zeros((3, 2)))
+    with pytest.raises(shoal.InvalidArgumentError, match=r"give \[X\]"):
+        session.assign_stream(np.zeros((3, 2)))
+    with pytest.raises(shoal.InvalidArgumentError, match="max_in_flight"):
+        session.ingest([], max_in_flight=0)
+    with pytest.raises(shoal.InvalidArgumentError, match="first_sequence"):
+        session.ingest([], first_sequence=0)
+    with pytest.raises(shoal.InvalidArgumentError, match="on_error"):
+        session.ingest([], on_error="ignore")  # type: ignore[arg-type]
+    with pytest.raises(shoal.InvalidArgumentError, match="min_interval"):
+        session.watch(min_interval=float("inf"))
+
+
+def test_a_server_that_is_not_there_is_told_in_plain_words(session: shoal.Session) -> None:
+    for call in (session.describe, lambda: next(session.ingest([[[1.0]]])), lambda: next(session.watch())):
+        with pytest.raises(shoal.UnavailableError) as caught:
+            call()
+
+        assert NOWHERE in caught.value.message
+        assert "is shoal-server running there?" in caught.value.message
+
+
+def test_a_closed_client_says_so(driver: Driver) -> None:
+    client = driver.connect(NOWHERE)
+    client.close()
+
+    with pytest.raises(shoal.ClientClosedError, match="closed"):
+        client.session("any").describe()

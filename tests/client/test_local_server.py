@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+import shoal
+from shoal.testing import LocalServer
+from tests.client.driving import PATIENCE
+
+PARENT = """
+import sys, shoal.testing
+server = shoal.testing.LocalServer().start()
+print(server.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_server_starts_stops_and_starts_again_at_the_same_place() -> None:
+    with LocalServer(max_sessions=1) as server, shoal.connect(server.target) as client:
+        client.create_session("one", 2)
+        with pytest.raises(shoal.LimitExceededError):
+            client.create_session("two", 2)
+        before = (server.target, server.pid)
+
+        server.stop()
+        with pytest.raises(shoal.UnavailableError):
+            client.session("one").describe()
+        server.start()
+
+        assert (server.target == before[0], server.pid == before[1]) == (True, False)
+        assert list(client.list_sessions()) == []
+        assert "serving" in server.log_path.read_text()
+
+    assert not server.log_path.exists()
+    assert not psutil.pid_exists(before[1])
+
+
+def test_a_setting_that_is_none_of_the_servers_is_told_with_its_log() -> None:
+    with pytest.raises(shoal.ServerStartError, match="no-such-setting"):
+        LocalServer(no_such_setting=1).start()
+
+
+def test_a_port_that_is_taken_is_told(server: LocalServer) -> None:
+    with pytest.raises(shoal.ServerStartError) as caught:
+        LocalServer(port=server.port).start()
+
+    assert str(server.port) in caught.value.message
+
+
+def test_a_server_ends_with_the_process_that_started_it() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        server = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+
+    server.wait(PATIENCE)  # raises if it is still there
+
+
+def test_a_missing_server_is_told_how_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+
+    with pytest.raises(shoal.ServerStartError, match=r"pip install 'shoal\[server\]'"):
+        LocalServer().start()
+
+
+def test_a_server_that_was_not_started_has_no_target() -> None:
+    with pytest.raises(shoal.ServerStartError, match="start"):
+        _ = LocalServer().target

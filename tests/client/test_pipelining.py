@@ -1,0 +1,174 @@
+"""The state of a pipelined call, without any I/O."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import pytest
+
+from shoal import InternalError, PushResult, UnavailableError
+from shoal._batches import FrozenBatch
+from shoal._ingesting import IngestDialogue
+from shoal._pipeline import MESSAGE_BYTES, WINDOW_BYTES, Pipeline
+from shoal._retrying import StreamRetries
+from shoal.v1 import clustering_pb2
+
+MANY = 10_000
+OPENED = clustering_pb2.IngestResponse(opened=clustering_pb2.IngestOpened(session_uid="uid", epoch=3))
+
+
+def new_pipeline(max_in_flight: int = MANY) -> Pipeline[FrozenBatch, PushResult]:
+    dialogue = IngestDialogue("s", "p", first_sequence=1, return_labels=False, raise_errors=True)
+    return Pipeline(dialogue, max_in_flight, StreamRetries())
+
+
+def opened_pipeline(max_in_flight: int = MANY) -> Pipeline[FrozenBatch, PushResult]:
+    pipeline = new_pipeline(max_in_flight)
+    pipeline.connect()
+    pipeline.next_request()
+    pipeline.receive(OPENED)
+    return pipeline
+
+
+def take(pipeline: Pipeline[FrozenBatch, PushResult], *sizes: int) -> None:
+    for size in sizes:
+        pipeline.take(pipeline.freeze(np.zeros((size, 1), np.uint8)))
+
+
+def next_sequences(pipeline: Pipeline[FrozenBatch, PushResult]) -> list[int] | None:
+    request = cast("clustering_pb2.IngestRequest | None", pipeline.next_request())
+    return None if request is None else [batch.sequence for batch in request.batches]
+
+
+def result(*sequences: int) -> clustering_pb2.IngestResponse:
+    return clustering_pb2.IngestResponse(
+        results=[clustering_pb2.BatchResult(sequence=sequence) for sequence in sequences]
+    )
+
+
+def test_no_batch_goes_out_before_the_opening_is_answered() -> None:
+    pipeline = new_pipeline()
+    take(pipeline, 1)
+    pipeline.connect()
+
+    assert next_sequences(pipeline) == []
+    assert next_sequences(pipeline) is None
+    pipeline.receive(OPENED)
+
+    assert next_sequences(pipeline) == [1]
+
+
+def test_what_has_piled_up_goes_in_one_message() -> None:
+    pipeline = opened_pipeline()
+    take(pipeline, *[10] * 300)
+
+    assert next_sequences(pipeline) == list(range(1, 257))
+    assert next_sequences(pipeline) == list(range(257, 301))
+    assert next_sequences(pipeline) is None
+
+
+def test_a_message_has_a_megabyte_or_one_batch() -> None:
+    pipeline = opened_pipeline()
+    half = MESSAGE_BYTES // 2
+    take(pipeline, half, half, 1, 3 * MESSAGE_BYTES, 1)
+
+    assert next_sequences(pipeline) == [1, 2]
+    assert next_sequences(pipeline) == [3]
+    assert next_sequences(pipeline) == [4]
+    assert next_sequences(pipeline) == [5]
+
+
+def test_there_is_room_until_the_window_is_full() -> None:
+    pipeline = opened_pipeline(max_in_flight=2)
+    take(pipeline, 1)
+    assert pipeline.has_room
+    take(pipeline, 1)
+    assert not pipeline.has_room
+
+    pipeline.next_request()
+    pipeline.receive(result(1))
+
+    assert pipeline.has_room
+
+
+def test_the_window_is_bounded_in_bytes_as_well() -> None:
+    pipeline = opened_pipeline()
+
+    take(pipeline, WINDOW_BYTES - 1)
+    assert pipeline.has_room
+    take(pipeline, 1)
+
+    assert not pipeline.has_room
+
+
+def test_what_has_no_answer_is_sent_again_on_the_next_connection() -> None:
+    pipeline = opened_pipeline()
+    take(pipeline, *[1] * 5)
+    pipeline.next_request()
+    pipeline.receive(result(1, 2))
+
+    pipeline.lost(UnavailableError("cut"), now=0.0)
+    pipeline.connect()
+    opening = cast("clustering_pb2.IngestRequest", pipeline.next_request())
+    take(pipeline, 1)
+
+    assert (opening.open.producer.id, opening.open.producer.epoch) == ("p", 3)
+    assert next_sequences(pipeline) is None
+    pipeline.receive(OPENED)
+    assert next_sequences(pipeline) == [3, 4, 5, 6]
+
+
+def test_it_is_done_when_the_source_has_ended_and_all_is_answered() -> None:
+    pipeline = opened_pipeline()
+    take(pipeline, 1)
+    pipeline.next_request()
+    pipeline.end()
+    assert pipeline.all_sent
+    assert not pipeline.done
+
+    pipeline.receive(result(1))
+
+    assert pipeline.done
+    assert pipeline.lost(UnavailableError("cut"), now=0.0) == 0.0
+
+
+@pytest.mark.parametrize("sequence", [0, 2, 7])
+def test_an_answer_to_another_batch_is_a_bug(sequence: int) -> None:
+    pipeline = opened_pipeline()
+    take(pipeline, 1, 1)
+    pipeline.next_request()
+
+    with pytest.raises(InternalError):
+        pipeline.receive(result(sequence))
+
+
+def test_an_answer_before_the_question_is_a_bug() -> None:
+    pipeline = opened_pipeline()
+    take(pipeline, 1)
+
+    with pytest.raises(InternalError):
+        pipeline.receive(result(1))
+
+
+def test_a_server_that_breaks_down_on_a_batch_each_time_is_given_up() -> None:
+    pipeline = opened_pipeline()
+    take(pipeline, 1)
+    attempts = 0
+
+    def try_again(now: float) -> float:
+        nonlocal attempts
+        attempts += 1
+        pipeline.connect()
+        pipeline.next_request()
+        pipeline.receive(OPENED)
+        pipeline.next_request()
+        return now + pipeline.lost(UnavailableError("cut"), now)
+
+    now = 0.0
+    with pytest.raises(UnavailableError):  # noqa: PT012  (the loop is the point)
+        while now < 3600.0:
+            now = try_again(now)
+
+    assert now <= 60.0
+    assert attempts > 10

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import shoal
+from tests.client.driving import PATIENCE
+
+CENTROIDS = [[0.0, 0.0], [10.0, 10.0]]
+POINTS = np.array([[0.0, 1.0], [10.0, 9.0], [1.0, 0.0]])
+
+
+@pytest.fixture
+def session(client: shoal.Client, name: str) -> shoal.Session:
+    return client.create_session(name, 2, init=CENTROIDS)
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor() as executor:
+        yield executor
+
+
+def test_the_current_centroids_come_first_and_each_newer_version_follows(session: shoal.Session) -> None:
+    updates = session.watch()
+
+    first = next(updates)
+    session.push(POINTS)
+    second = next(updates)
+
+    assert isinstance(first, shoal.CentroidUpdate)
+    assert (first.version, second.version, second.points_accepted) == (0, 1, 3)
+    np.testing.assert_array_equal(first.centroids, CENTROIDS)
+    np.testing.assert_array_equal(second.centroids, session.centroids().centroids)
+    np.testing.assert_array_equal(second.movement, session.centroids().movement)
+    assert second.session_uid == session.describe().uid
+
+
+def test_the_watch_ends_with_the_session(session: shoal.Session, threads: ThreadPoolExecutor) -> None:
+    updates = session.watch()
+    next(updates)
+
+    rest = threads.submit(list[Any], updates)
+    session.delete()
+
+    assert rest.result(PATIENCE) == []
+
+
+def test_a_session_that_expires_ends_its_watch(session: shoal.Session) -> None:
+    updates = session.watch()
+    next(updates)
+
+    session.update(idle_ttl=0.05)
+
+    assert list(updates) == []
+    with pytest.raises(shoal.SessionNotFoundError):
+        session.describe()
+
+
+def test_an_unknown_session_is_told(client: shoal.Client, name: str) -> None:
+    with pytest.raises(shoal.SessionNotFoundError):
+        next(client.session(name).watch())
+
+
+def test_a_version_from_the_future_is_refused(session: shoal.Session) -> None:
+    with pytest.raises(shoal.InvalidArgumentError, match="after_version"):
+        next(session.watch(after_version=5))
+
+
+def test_after_version_brings_only_what_is_newer(session: shoal.Session) -> None:
+    for _ in range(3):
+        session.push(POINTS)
+    updates = session.watch(after_version=3)
+
+    session.push(POINTS)
+
+    assert next(updates).version == 4
+
+
+def test_versions_only_grow_and_the_newest_is_never_missed(session: shoal.Session, threads: ThreadPoolExecutor) -> None:
+    def watch_until(version: int) -> list[int]:
+        versions = []
+        for update in session.watch():
+            versions.append(update.version)
+            if update.version == version:
+                break
+        return versions
+
+    seen = threads.submit(watch_until, 300)
+    list(session.ingest(POINTS for _ in range(300)))
+
+    versions = seen.result(PATIENCE)
+    assert all(older < newer for older, newer in pairwise(versions))
+    assert versions[-1] == 300
+
+
+def test_what_delta_frames_make_equals_the_whole(client: shoal.Client, name: str) -> None:
+    rng = np.random.default_rng(0)
+    k = 20
+    session = client.create_session(name, k, init=rng.normal(size=(k, 3)))
+    whole, delta = session.watch(), session.watch(delta=True)
+    assert next(whole).version == next(delta).version == 0
+
+    for rows in rng.integers(1, 4, size=60):  # few rows move few centroids
+        session.push(rng.normal(size=(rows, 3)))
+        expected, rebuilt = next(whole), next(delta)
+
+        assert rebuilt.version == expected.version
+        for field in ("centroids", "weights", "movement"):
+            np.testing.assert_array_equal(getattr(rebuilt, field), getattr(expected, field))
+        assert not rebuilt.centroids.flags.writeable
+
+
+def test_signs_of_life_are_not_updates(session: shoal.Session, threads: ThreadPoolExecutor) -> None:
+    updates = session.watch(after_version=0, progress_interval=0.01)
+    update = threads.submit(next, updates)
+
+    with pytest.raises(TimeoutError):
+        update.result(0.1)  # ten signs of life, no update
+    session.push(POINTS)
+
+    newest: shoal.CentroidUpdate = update.result(PATIENCE)
+    assert newest.version == 1
+
+
+def test_min_shift_leaves_out_what_hardly_moves(session: shoal.Session) -> None:
+    far: NDArray[np.float64] = np.full((1000, 2), 100.0)
+    updates = session.watch(min_shift=5.0)
+    assert next(updates).version == 0
+
+    session.push(POINTS)
+    session.push(far)
+
+    assert next(updates).version == 2

@@ -1,0 +1,92 @@
+"""The state of a watch, without any I/O."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import shoal
+from shoal._tensors import freeze
+from shoal._watching import Watch, new_watch
+from shoal.v1 import clustering_pb2
+
+
+def watch(after_version: int | None = None) -> Watch:
+    return new_watch(
+        "s", after_version=after_version, min_interval=None, min_shift=None, delta=True, progress_interval=None
+    )
+
+
+def update(
+    version: int, centroids: list[list[float]], rows: list[int] | None = None, base_version: int = 0
+) -> clustering_pb2.WatchCentroidsResponse:
+    response = clustering_pb2.WatchCentroidsResponse()
+    snapshot = response.update.snapshot
+    snapshot.version = version
+    freeze(np.array(centroids, dtype=np.float64).reshape(-1, 1)).write(snapshot.centroids)
+    for tensor in (snapshot.weights, snapshot.movement):
+        freeze(np.zeros(3)).write(tensor)
+    if rows is not None:
+        freeze(np.array(rows, dtype=np.int32)).write(response.update.rows)
+        response.update.base_version = base_version
+    return response
+
+
+def centroids_of(received: shoal.CentroidUpdate | None) -> list[float]:
+    assert received is not None
+    return [float(value) for value in received.centroids[:, 0]]
+
+
+def test_rows_that_moved_make_the_whole() -> None:
+    state = watch()
+    state.connect()
+
+    first = state.receive(update(1, [[1], [2], [3]]))
+    second = state.receive(update(2, [[30]], rows=[2], base_version=1))
+    third = state.receive(update(5, [], rows=[], base_version=2))
+
+    assert centroids_of(first) == [1, 2, 3]
+    assert centroids_of(second) == centroids_of(third) == [1, 2, 30]
+
+
+def test_a_delta_from_a_version_not_seen_is_a_bug() -> None:
+    state = watch()
+    state.connect()
+    with pytest.raises(shoal.InternalError, match="none"):
+        state.receive(update(2, [[30]], rows=[2], base_version=1))
+
+    state.receive(update(3, [[1], [2], [3]]))
+    with pytest.raises(shoal.InternalError, match="version 1"):
+        state.receive(update(4, [[30]], rows=[2], base_version=1))
+
+
+def test_the_next_connection_goes_on_after_the_last_version_with_whole_centroids() -> None:
+    state = watch(after_version=2)
+    state.identify("uid")
+    assert state.connect().after_version == 2
+    state.receive(update(7, [[1], [2], [3]]))
+
+    state.lost(shoal.UnavailableError("cut"), now=0.0)
+    request = state.connect()
+
+    assert (request.after_version, request.session_uid, request.delta) == (7, "uid", True)
+    with pytest.raises(shoal.InternalError):
+        state.receive(update(8, [[30]], rows=[2], base_version=7))  # the server can't know what this client still has
+
+
+def test_without_a_version_seen_the_current_one_is_asked_for() -> None:
+    assert not watch().connect().HasField("after_version")
+
+
+def test_the_end_is_the_end_and_a_sign_of_life_is_nothing() -> None:
+    state = watch()
+    state.connect()
+
+    assert (
+        state.receive(clustering_pb2.WatchCentroidsResponse(progress=clustering_pb2.WatchProgress(version=3))) is None
+    )
+    assert not state.ended
+    assert state.receive(clustering_pb2.WatchCentroidsResponse(end=clustering_pb2.WatchEnd(version=3))) is None
+
+    assert state.ended
+    assert state.lost(None, now=0.0) == 0.0
