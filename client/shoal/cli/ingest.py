@@ -52,7 +52,7 @@ def ingest(
     start = time.monotonic()
     with pouring.opened(files, how) as points, invocation(ctx).connect() as client:
         results = client.session(session).ingest(pouring.all_batches(points), producer=producer, on_error=policy)
-        with closing(results), pour_bar(session, pouring.total_rows(points)) as bar:
+        with closing(results), pour_bar(pouring.total_rows(points)) as bar:
             tally = _follow(results, bar)
     show_thing(tally.summary(session, time.monotonic() - start), invocation(ctx).output)
 
@@ -98,8 +98,8 @@ class Tally:
             self.batches + 1,
             self.refused + (result.error is not None),
             self.duplicates + result.duplicate,
-            self.accepted + result.accepted,
-            self.dropped + result.dropped,
+            self.accepted + (0 if result.duplicate else result.accepted),
+            self.dropped + (0 if result.duplicate else result.dropped),
             max(self.version, result.version),
             self.inertia + (result.inertia if result.version else 0.0),
             self.measured + (result.accepted if result.version else 0),

@@ -67,7 +67,7 @@ def _print_table(names: Sequence[str], rows: Iterable[Sequence[Any]], *, header:
     for place, name in enumerate(names):
         numbers = header and all(isinstance(row[place], int | float) for row in rows)
         style = "bold" if not header and place == 0 else ""
-        table.add_column(name, style=style, no_wrap=True, justify="right" if numbers else "left")
+        table.add_column(Text(name), style=style, no_wrap=True, justify="right" if numbers else "left")
     for row in rows:
         table.add_row(*(Text(as_text(value)) for value in row))
     console.print(table)

@@ -14,8 +14,8 @@ from rich.progress import (
     Task,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 
@@ -32,28 +32,19 @@ class PourBar:
 
 
 @contextmanager
-def pour_bar(title: str, rows: int | None) -> Iterator[PourBar]:
-    """Draw a bar as long as the context lasts.
-
-    Parameters
-    ----------
-    title
-        What stands before the bar.
-    rows
-        How many there will be; None: not known.
-    """
+def pour_bar(rows: int | None) -> Iterator[PourBar]:
+    """Draw a bar as long as the context lasts; `rows` says how many there will be, None if that isn't known."""
     console = Console(stderr=True)
     with Progress(
         SpinnerColumn(),
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        _RowsColumn(),
-        TextColumn("{task.fields[fit]}"),
-        TimeElapsedColumn(),
+        BarColumn(None),  # as wide as the terminal allows
+        _RowsColumn(table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[fit]}", table_column=Column(no_wrap=True)),
         console=console,
+        expand=True,
         disable=not console.is_terminal,
     ) as progress:
-        yield PourBar(progress, progress.add_task(title, total=rows, fit=""))
+        yield PourBar(progress, progress.add_task("", total=rows, fit=""))
 
 
 class _RowsColumn(ProgressColumn):
@@ -62,10 +53,10 @@ class _RowsColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Return the text for one bar."""
         speed = task.finished_speed or task.speed or 0.0
-        return Text(f"{task.completed:>12,.0f} rows {speed:>12,.0f} rows/s", style="cyan")
+        return Text(f"{task.completed:,.0f} rows  {speed:>9,.0f} rows/s", style="cyan")
 
 
 def _fit_text(version: int, inertia_per_point: float | None) -> str:
     if inertia_per_point is None:
         return "warming"
-    return f"version {version:,} · inertia per point {inertia_per_point:,.5g}"
+    return f"version {version:,}  inertia per point {inertia_per_point:,.5g}"

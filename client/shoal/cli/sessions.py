@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, cast, get_args
 
 import numpy as np
 import typer
 
 import shoal
+from shoal._types import Durability, Engine, InitMethod, Metric, OnInvalid, Precision
 from shoal.cli.documents import plain, session_row
 from shoal.cli.failures import tell, wrong_usage
 from shoal.cli.files.contract import Array
@@ -18,10 +19,6 @@ from shoal.cli.invocation import Invocation, invocation
 from shoal.cli.output import show_thing, show_things
 
 app = typer.Typer(help="Create, list, show, update and delete sessions.", no_args_is_help=True)
-
-Engine = Literal["numba", "sklearn", "scipy"]
-InitMethod = Literal["k-means++", "random"]
-OnInvalid = Literal["reject", "drop", "impute"]
 
 
 class Resettable(StrEnum):
@@ -59,7 +56,7 @@ def create(
         typer.Option("--features", "-d", min=1, help="Columns of the points; else as many as the first batch has."),
     ] = None,
     engine: Annotated[Engine, typer.Option(help="What computes.")] = "numba",
-    metric: Annotated[Literal["euclidean", "cosine"], typer.Option(help="What near means.")] = "euclidean",
+    metric: Annotated[Metric, typer.Option(help="What near means.")] = "euclidean",
     on_invalid: Annotated[OnInvalid, typer.Option(help="What NaN and infinity get.")] = "reject",
     init: Annotated[
         str, typer.Option(metavar="METHOD|FILE", help="k-means++, random, or an npy file of centroids (k, d).")
@@ -68,12 +65,10 @@ def create(
         int | None, typer.Option(min=1, help="Points that the first centroids are computed from; else three times k.")
     ] = None,
     random_state: Annotated[int | None, typer.Option(min=0, help="Makes the initialisation repeatable.")] = None,
-    dtype: Annotated[
-        Literal["float32", "float64"] | None, typer.Option(help="Precision; else it follows the points.")
-    ] = None,
+    dtype: Annotated[Precision | None, typer.Option(help="Precision; else it follows the points.")] = None,
     half_life: HalfLifeText = None,
     durability: Annotated[
-        Literal["durable", "memory"] | None, typer.Option(help="What survives the server's end; else as it decides.")
+        Durability | None, typer.Option(help="What survives the server's end; else as it decides.")
     ] = None,
     idle_ttl: IdleTtl = None,
     exist_ok: Annotated[bool, typer.Option("--exist-ok", help="Fine if there is such a session already.")] = False,

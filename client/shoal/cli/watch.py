@@ -29,8 +29,9 @@ def watch(
 ) -> None:
     """Follow the centroids of a session until it is deleted, or Ctrl-C.
 
-    With --output json each line is a whole update, centroids and weights included. A reader that is slower than the
-    updates misses versions in between, never the newest.
+    With --output json each line is a whole update, centroids and weights included.
+
+    A reader that is slower than the updates misses versions in between, never the newest.
     """
     form = invocation(ctx).output
     with invocation(ctx).connect() as client:

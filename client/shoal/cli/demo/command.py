@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,9 @@ import typer
 
 from shoal.cli.failures import CommandError
 from shoal.cli.invocation import invocation
+
+_REPORT_PACKAGES = ("matplotlib", "sklearn")
+_SERVER_PACKAGES = ("numba", "pydantic_settings", "scipy", "structlog")
 
 
 def demo(
@@ -22,12 +26,18 @@ def demo(
 ) -> None:
     """Cluster a photograph live with three engines, and write a report of it.
 
-    Starts a server of its own unless --server or SHOAL_SERVER names one. The pixels are streamed twice, in scan order
-    and shuffled, into three sessions at once, and set beside an offline scikit-learn fit of all pixels.
+    The pixels go into three sessions at once, in scan order and then shuffled, beside an offline fit of them all.
+
+    Starts a server of its own, unless --server or SHOAL_SERVER names one.
     """
-    try:
-        from shoal.cli.demo.stage import perform  # noqa: PLC0415  (so that a missing package gets advice)
-    except ModuleNotFoundError as error:
-        package = str(error.name).partition(".")[0]
-        raise CommandError(f"the package {package!r} is missing; the demo needs: pip install 'shoal[demo]'") from error
+    _check_packages(own_server=invocation(ctx).server is None)
+    from shoal.cli.demo.stage import perform  # noqa: PLC0415  (it needs those packages)
+
     perform(invocation(ctx), output_dir, step)
+
+
+def _check_packages(*, own_server: bool) -> None:
+    needed = (*_REPORT_PACKAGES, *(_SERVER_PACKAGES if own_server else ()))
+    missing = [name for name in needed if find_spec(name) is None]
+    if missing:
+        raise CommandError(f"the package {missing[0]!r} is missing; the demo needs: pip install 'shoal[demo]'")

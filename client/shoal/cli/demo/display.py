@@ -8,6 +8,7 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Column
 from rich.text import Text
 
 
@@ -25,7 +26,7 @@ class Lap:
     def text(self) -> str:
         """What stands beside the bar."""
         speed = self.rows / self.seconds if self.seconds else 0.0
-        return f"{speed:>11,.0f} rows/s  version {self.version:>4,}  inertia per point {self.inertia_per_point:>9,.1f}"
+        return f"{speed:>9,.0f} rows/s  version {self.version:>3,}  inertia per point {self.inertia_per_point:>7,.1f}"
 
 
 class Display(Protocol):
@@ -87,9 +88,10 @@ class Bars:
     def _new_progress(self) -> Progress:
         return Progress(
             TextColumn("  [bold]{task.description:<8}"),
-            BarColumn(28),
-            TextColumn("{task.fields[text]}"),
+            BarColumn(None),  # as wide as the terminal allows
+            TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True)),
             console=self._console,
+            expand=True,
         )
 
 

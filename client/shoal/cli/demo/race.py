@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 import shoal
+from shoal._types import Engine
 from shoal.cli.demo.display import Display, Lap
 from shoal.cli.demo.photograph import Photograph, batches
 from shoal.cli.demo.results import EngineRun, Frame, Pass, Update
 
-Engine = Literal["numba", "sklearn", "scipy"]
 Result = TypeVar("Result")
 
 ENGINES: tuple[Engine, ...] = ("numba", "sklearn", "scipy")

@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
@@ -24,22 +23,14 @@ from shoal.cli.demo.photograph import Photograph
 from shoal.cli.demo.race import ENGINES, HALF_LIFE, N_CLUSTERS, RANDOM_STATE, race
 from shoal.cli.demo.report import write_report
 from shoal.cli.demo.results import DemoResults
-from shoal.cli.failures import CommandError, tell
+from shoal.cli.failures import tell
 from shoal.cli.invocation import Invocation
 from shoal.cli.output import show_thing, show_things
 from shoal.testing import LocalServer
 
-_SERVER_PACKAGES = ("numba", "pydantic_settings", "scipy", "structlog")
-
 
 def perform(how: Invocation, folder: Path, step: int) -> None:
-    """Run the demo and say where its report is.
-
-    Raises
-    ------
-    CommandError
-        If a server is to be started and its packages are missing.
-    """
+    """Run the demo and say where its report is."""
     folder.mkdir(parents=True, exist_ok=True)
     display = display_on(Console(stderr=True), ENGINES)
     results = _run(how, photograph.load(step), display)
@@ -63,20 +54,10 @@ def _target(how: Invocation, display: Display) -> Iterator[str]:
     if how.server is not None:
         yield how.server
         return
-    _check_server_packages()
     with ExitStack() as stack:
         with display.busy("starting a server"):
             server = stack.enter_context(LocalServer())
         yield server.target
-
-
-def _check_server_packages() -> None:
-    missing = [name for name in _SERVER_PACKAGES if find_spec(name) is None]
-    if missing:
-        raise CommandError(
-            f"the package {missing[0]!r} is missing, so no server can be started here; pip install 'shoal[demo]', or "
-            "name a running one with --server"
-        )
 
 
 def _show(standings: list[Standing], page: Path, how: Invocation) -> None:

@@ -1,0 +1,98 @@
+"""Runs the `shoal` command."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from typer.testing import CliRunner
+
+from shoal.cli.app import app
+
+InProcess = Callable[..., "Outcome"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+def run_here(*arguments: object, env: Mapping[str, str] | None = None) -> Outcome:
+    """Run the command in this process."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=env)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Outcome(result.exit_code, result.stdout, result.stderr)
+
+
+def run_apart(*arguments: object, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> Outcome:
+    """Run the command in a process of its own."""
+    result = subprocess.run(_command(*arguments), input=stdin, env=_environment(env), capture_output=True, check=False)
+    return Outcome(result.returncode, result.stdout.decode(), result.stderr.decode())
+
+
+def run_on_terminal(*arguments: object, columns: int, env: Mapping[str, str]) -> list[str]:
+    """Run the command in a process of its own on a terminal, and return the lines that were drawn there."""
+    drawn = b""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (40, columns))
+    with subprocess.Popen(_command(*arguments), env=_environment(env), stdin=theirs, stdout=theirs, stderr=theirs):
+        os.close(theirs)
+        while piece := _read_terminal(ours):
+            drawn += piece
+    os.close(ours)
+    return without_escapes(drawn.decode()).replace("\r", "\n").split("\n")
+
+
+def without_escapes(drawn: str) -> str:
+    """Return what a terminal was sent without colours and movements of the cursor."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", drawn)
+
+
+@contextmanager
+def running(*arguments: object, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """Start the command in a process of its own, with pipes at all its ends."""
+    with subprocess.Popen(
+        _command(*arguments),
+        env=_environment(env),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=_heed_interrupts,  # noqa: PLW1509  (a test runner in the background hands down deafness to Ctrl-C)
+    ) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+def _read_terminal(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # how Linux says that nobody has the other end any more
+        return b""
+
+
+def _command(*arguments: object) -> list[str]:
+    return [sys.executable, "-W", "error", "-m", "shoal.cli", *map(str, arguments)]
+
+
+def _environment(added: Mapping[str, str] | None) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
+    return {**inherited, **(added or {})}
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

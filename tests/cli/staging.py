@@ -1,0 +1,40 @@
+"""Results of a demo that never ran, for tests of what is made of them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal.cli.demo import photograph
+from shoal.cli.demo.offline import fit_offline
+from shoal.cli.demo.results import Array, DemoResults, EngineRun, Frame, Pass, Update
+
+N_CLUSTERS = 4
+UPDATES = 3  # of a pass
+
+
+def staged(engines: dict[str, Array], frames: int = 2 * UPDATES) -> DemoResults:
+    """Return results in which each engine ends with the centroids given."""
+    picture = photograph.load(step=8)
+    runs = tuple(_run(name, centroids, picture.pixels, frames) for name, centroids in engines.items())
+    return DemoResults(picture, runs, fit_offline(picture, N_CLUSTERS, 0), seconds=12.3, half_life=1)
+
+
+def centroids() -> Array:
+    return np.linspace(30, 220, 3 * N_CLUSTERS).reshape(N_CLUSTERS, 3)
+
+
+def _run(engine: str, ends: Array, pixels: NDArray[np.uint8], frames: int) -> EngineRun:
+    distances = ((pixels[:, None, :] - ends[None]) ** 2).sum(axis=2)
+    inertia = float(distances.min(axis=1).sum())
+    return EngineRun(
+        engine=engine,
+        passes=tuple(Pass(_updates(first), 0.5, inertia * worse) for first, worse in ((1, 2), (UPDATES + 1, 1))),
+        frames=tuple(Frame(version, ends + 9 / version) for version in range(1, frames + 1)),
+        centroids=ends,
+        labels=distances.argmin(axis=1).astype(np.int32),
+    )
+
+
+def _updates(first: int) -> tuple[Update, ...]:
+    return tuple(Update(version, 100, 5e4 / version) for version in range(first, first + UPDATES))

@@ -1,0 +1,95 @@
+"""What all commands share: options, exit codes, colours, and advice instead of tracebacks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import shoal
+from shoal.cli.failures import UNREACHABLE, USAGE
+from shoal.cli.invocation import shared_first
+from shoal.testing import LocalServer
+from tests.cli.commanding import InProcess, run_apart, run_here
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("sessions list --output json", "--output json sessions list"),
+        ("sessions list --output=json", "--output=json sessions list"),
+        ("--server a watch b", "--server a watch b"),
+        ("watch b --count 1 --server a", "--server a watch b --count 1"),
+        ("demo --output-dir out", "demo --output-dir out"),
+        ("watch -- --output", "watch -- --output"),
+        ("watch b --server", "--server watch b"),
+    ],
+)
+def test_shared_options_may_stand_anywhere(given: str, read: str) -> None:
+    assert shared_first(given.split()) == read.split()
+
+
+def test_the_server_may_be_named_after_the_command(server: LocalServer) -> None:
+    assert run_here("sessions", "list", "--server", server.target, "--output", "json").exit_code == 0
+
+
+def test_the_server_may_be_named_in_the_environment(server: LocalServer) -> None:
+    assert run_here("sessions", "list", env={"SHOAL_SERVER": server.target}).exit_code == 0
+
+
+def test_a_server_that_is_not_there_is_unreachable() -> None:
+    outcome = run_apart("--server", "localhost:1", "--timeout", 1, "sessions", "list")
+
+    assert outcome.exit_code == UNREACHABLE
+    assert outcome.stdout == ""
+    assert outcome.stderr.startswith("error: can't reach localhost:1")
+    assert outcome.stderr.count("\n") == 1
+
+
+def test_an_address_that_is_none_is_no_traceback() -> None:
+    outcome = run_here("--server", "no such host at all", "--timeout", 1, "sessions", "list")
+
+    assert outcome.exit_code == UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--no-such-option"], ["no-such-command"], ["--output", "xml", "sessions", "list"]]
+)
+def test_a_command_line_that_is_wrong_is_told_on_standard_error(arguments: list[str]) -> None:
+    outcome = run_here(*arguments)
+
+    assert outcome.exit_code == USAGE
+    assert outcome.stdout == ""
+    assert outcome.stderr != ""
+
+
+@pytest.mark.parametrize("help_option", ["-h", "--help"])
+def test_help_lists_the_commands(help_option: str) -> None:
+    outcome = run_here(help_option)
+
+    assert outcome.exit_code == 0
+    for command in ("sessions", "ingest", "assign", "centroids", "watch", "demo"):
+        assert command in outcome.stdout
+
+
+def test_the_version_is_printed() -> None:
+    assert run_here("--version").stdout.startswith("shoal ")
+
+
+def test_no_color_is_honoured_even_where_colour_is_forced(command: InProcess, client: shoal.Client, name: str) -> None:
+    coloured = command("sessions", "show", name, env={"FORCE_COLOR": "1", "SHOAL_SERVER": client.target})
+    plain = command("sessions", "show", name, env={"FORCE_COLOR": "1", "NO_COLOR": "1", "SHOAL_SERVER": client.target})
+
+    assert "\x1b[1;31merror" in coloured.stderr
+    assert "\x1b[1;31m" not in plain.stderr
+    assert "\x1b[31m" not in plain.stderr
+
+
+def test_a_missing_package_gets_advice_and_no_traceback() -> None:
+    without_rich = "import sys; sys.modules['rich'] = None; from shoal.cli import main; main()"
+
+    outcome = subprocess.run([sys.executable, "-c", without_rich], capture_output=True, text=True, check=False)
+
+    assert outcome.returncode == 1
+    assert outcome.stderr == "error: the package 'rich' is missing; the command needs: pip install 'shoal[cli]'\n"

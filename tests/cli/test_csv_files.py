@@ -1,0 +1,173 @@
+"""csv, with and without names, whole and broken."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shoal.cli.failures import FAILED, USAGE
+from shoal.cli.files import Reading
+from shoal.cli.files.csvs import read_csv
+from tests.cli.reading import opened, piped, points, read, refusal, weights
+
+NAMED = b"x,y,weight\n1,2,10\n3,4,20\n5,6,30\n"
+
+
+def test_a_line_without_numbers_is_taken_for_names() -> None:
+    assert np.array_equal(points(piped(NAMED, columns=("y", "x"))), [[2, 1], [4, 3], [6, 5]])
+
+
+def test_a_line_of_numbers_is_the_first_point() -> None:
+    assert np.array_equal(points(piped(b"1,2\n3,4\n")), [[1, 2], [3, 4]])
+
+
+def test_columns_without_names_are_called_by_their_numbers() -> None:
+    assert np.array_equal(points(piped(b"1,2\n3,4\n", columns=("1",))), [[2], [4]])
+
+
+def test_a_weight_column_is_taken_out_of_the_points() -> None:
+    assert np.array_equal(points(piped(NAMED, weight_column="weight")), [[1, 2], [3, 4], [5, 6]])
+    assert np.array_equal(weights(piped(NAMED, weight_column="weight")), [10, 20, 30])
+
+
+def test_names_that_are_numbers_are_names_when_asked_for() -> None:
+    assert np.array_equal(points(piped(b"2019,2020\n1,2\n", header=True, columns=("2020",))), [[2]])
+
+
+def test_a_first_point_with_a_missing_value_is_not_lost_as_names() -> None:
+    rows = points(piped(b"1,,NA\n4,5,6\n"))
+
+    assert np.array_equal(rows, np.array([[1, np.nan, np.nan], [4, 5, 6]]), equal_nan=True)
+
+
+def test_a_first_line_of_words_and_numbers_is_a_point_not_names() -> None:
+    rows = points(piped(b"berlin,1,2\nparis,3,4\n", columns=("1", "2")))
+
+    assert np.array_equal(rows, [[1, 2], [3, 4]])
+
+
+def test_empty_and_null_and_nan_fields_are_nan() -> None:
+    rows = points(piped(b"x,y\n,null\nnan,NA\n1,inf\n"))
+
+    assert np.array_equal(rows, [[np.nan, np.nan], [np.nan, np.nan], [1, np.inf]], equal_nan=True)
+
+
+def test_text_in_a_column_that_is_not_read_does_no_harm() -> None:
+    assert np.array_equal(points(piped(b"city,x\nberlin,1\nparis,2\n", columns=("x",))), [[1], [2]])
+
+
+def test_two_columns_of_one_name_are_both_points() -> None:
+    assert np.array_equal(points(piped(b"x,x\n1,2\n")), [[1, 2]])
+
+
+def test_a_name_that_two_columns_have_can_not_be_chosen() -> None:
+    error = refusal(lambda: piped(b"x,x\n1,2\n", columns=("x",)))
+
+    assert "2 columns 'x'" in str(error)
+    assert error.exit_code == USAGE
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbfx,y\n1,2\n",
+        b"x,y\r\n1,2\r\n",
+        b"\n\nx,y\n\n1,2\n\n",
+        b' x , y\n" 1", 2\n',
+        b"x,y\n1,2",
+    ],
+    ids=["byte order mark", "carriage returns", "empty lines", "quotes and spaces", "no last newline"],
+)
+def test_what_other_programs_write_is_read(content: bytes) -> None:
+    assert np.array_equal(points(piped(content, columns=("x", "y"))), [[1, 2]])
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"x,y\n", b"x,y\n\n"])
+def test_a_file_without_rows_is_refused_when_it_is_opened(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "points.csv"
+    path.write_bytes(content)
+
+    assert "no rows" in str(refusal(lambda: opened(path)))
+
+
+def test_the_batches_are_as_long_as_asked_for_however_long_the_file_is() -> None:
+    lines = b"".join(b"%d,%d\n" % (row, -row) for row in range(100_000))
+
+    batches = [np.asarray(batch.points) for batch in read(piped(lines, batch_rows=30_000))]
+
+    assert [len(batch) for batch in batches] == [30_000, 30_000, 30_000, 10_000]
+    assert np.array_equal(np.concatenate(batches)[:, 0], np.arange(100_000))
+
+
+def test_a_word_among_the_numbers_is_told_with_its_column() -> None:
+    error = refusal(lambda: read(piped(b"x,y\n1,2\n\n3,oops\n")))
+
+    assert "column 'y': row 2: CSV conversion error to double: invalid value 'oops'" in str(error)
+    assert error.exit_code == FAILED
+
+
+def test_a_line_of_another_length_is_told() -> None:
+    error = refusal(lambda: read(piped(b"x,y\n1,2\n3\n")))
+
+    assert "row 2: Expected 2 columns, got 1: 3; each row needs 2 values" in str(error)
+
+
+def test_a_row_is_counted_from_the_beginning_of_the_file_however_far_it_is() -> None:
+    error = refusal(lambda: read(piped(b"x,y\n" + b"1,2\n" * 700_000 + b"3,oops\n")))
+
+    assert "row 700,001" in str(error)
+
+
+def test_a_word_in_the_first_line_of_numbers_gets_advice() -> None:
+    error = refusal(lambda: read(piped(b"1,oops\n3,4\n")))
+
+    assert "row 1" in str(error)
+    assert "--header" in str(error)
+
+
+def test_bytes_that_are_no_text_are_refused() -> None:
+    assert "isn't text" in str(refusal(lambda: piped(b"\x89PNG\r\n\x1a\n\x00\x00")))
+
+
+def test_a_column_that_is_not_there_is_wrong_usage() -> None:
+    error = refusal(lambda: piped(NAMED, columns=("z",)))
+
+    assert "no column 'z'; it has x, y, weight" in str(error)
+    assert error.exit_code == USAGE
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [b"1,0\n2,86400\n", b"1,1970-01-01\n2,1970-01-02\n", b"1,1970-01-01T00:00:00Z\n2,1970-01-02 00:00:00+00:00\n"],
+)
+def test_a_batch_has_the_time_of_its_newest_row(lines: bytes) -> None:
+    (batch,) = read(piped(b"x,when\n" + lines, time_column="when"))
+
+    assert np.array_equal(np.asarray(batch.points), [[1], [2]])
+    assert batch.event_time == datetime(1970, 1, 2, tzinfo=UTC)
+
+
+def test_a_time_that_is_none_is_told_with_its_column() -> None:
+    error = refusal(lambda: read(piped(b"x,when\n1,yesterday\n", time_column="when")))
+
+    assert "column 'when': it holds string; a time is" in str(error)
+
+
+def test_a_pipe_that_is_slow_gives_its_rows_as_they_come() -> None:
+    receiving, sending = os.pipe()
+    with os.fdopen(receiving, "rb") as stream, os.fdopen(sending, "wb") as source:
+        source.write(b"1,2\n3,4\n")
+        source.flush()
+        batches = read_csv(stream, Reading(2), "the pipe").batches
+
+        batch = next(batches)
+
+    assert np.array_equal(np.asarray(batch.points), [[1, 2], [3, 4]])
+
+
+def test_no_column_left_for_the_points_is_wrong_usage() -> None:
+    assert refusal(lambda: piped(b"weight\n1\n", weight_column="weight")).exit_code == USAGE

@@ -1,0 +1,208 @@
+"""`shoal ingest`: what comes of files, good and bad."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import shoal
+from shoal.cli.failures import FAILED, UNREACHABLE, USAGE
+from shoal.testing import LocalServer
+from tests.cli.commanding import InProcess, Outcome, run_apart, run_on_terminal
+
+POINTS = np.random.default_rng(0).normal(size=(1000, 3)).astype(np.float32)
+
+
+@pytest.fixture
+def session(client: shoal.Client, name: str) -> shoal.Session:
+    return client.create_session(name, 4, random_state=0)
+
+
+@pytest.fixture
+def points(tmp_path: Path) -> Path:
+    np.save(tmp_path / "points.npy", POINTS)
+    return tmp_path / "points.npy"
+
+
+def summary(outcome: Outcome) -> dict[str, Any]:
+    assert outcome.exit_code == 0, outcome.stderr
+    document: dict[str, Any] = json.loads(outcome.stdout)
+    return document
+
+
+def test_every_point_of_a_file_counts(command: InProcess, session: shoal.Session, points: Path) -> None:
+    told = summary(command("--output", "json", "ingest", session.name, points, "--batch-rows", 300))
+
+    assert (told["batches"], told["points_accepted"], told["version"]) == (4, 1000, 4)
+    assert told["inertia_per_point"] > 0
+    assert session.describe().points_accepted == 1000
+
+
+def test_the_centroids_are_those_of_the_same_batches_pushed_by_the_client(
+    command: InProcess, client: shoal.Client, session: shoal.Session, points: Path
+) -> None:
+    twin = client.create_session(f"{session.name}-twin", 4, random_state=0)
+
+    command("ingest", session.name, points, "--batch-rows", 300)
+    for start in range(0, 1000, 300):
+        twin.push(POINTS[start : start + 300])
+
+    assert np.array_equal(session.centroids().centroids, twin.centroids().centroids)
+    twin.delete()
+
+
+def test_files_of_several_kinds_follow_one_another(command: InProcess, session: shoal.Session, tmp_path: Path) -> None:
+    files = [tmp_path / "points.csv", tmp_path / "points.npy", tmp_path / "black.png"]
+    np.savetxt(files[0], POINTS[:10], delimiter=",")
+    np.save(files[1], POINTS)
+    Image.new("RGB", (5, 4)).save(files[2])
+
+    told = summary(command("ingest", session.name, *files, "--output", "json"))
+
+    assert told["points_accepted"] == 10 + 1000 + 20
+
+
+def test_a_summary_is_a_table_unless_json_is_asked_for(
+    command: InProcess, session: shoal.Session, points: Path
+) -> None:
+    outcome = command("ingest", session.name, points)
+
+    assert ["points_accepted", "1,000"] in [line.split() for line in outcome.stdout.splitlines()]
+    assert outcome.stderr == ""
+
+
+def test_a_terminal_of_80_columns_shows_progress_on_one_line(
+    server: LocalServer, session: shoal.Session, points: Path
+) -> None:
+    lines = run_on_terminal("ingest", session.name, points, columns=80, env={"SHOAL_SERVER": server.target})
+
+    last = [line for line in lines if "rows/s" in line][-1]
+    assert len(last) <= 80
+    assert "1,000 rows" in last
+    assert "version 1 " in last
+    assert "inertia per point" in last
+
+
+def test_a_session_that_still_warms_says_how_far_it_is(
+    command: InProcess, session: shoal.Session, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "few.npy", POINTS[:5])
+
+    told = summary(command("--output", "json", "ingest", session.name, tmp_path / "few.npy"))
+
+    assert told["warming"] == {"seen": 5, "needed": 12}
+    assert told["inertia_per_point"] is None
+
+
+def test_weights_come_from_a_column(command: InProcess, client: shoal.Client, name: str, tmp_path: Path) -> None:
+    (tmp_path / "points.csv").write_text("x,count\n1,3\n4,1\n")
+    session = client.create_session(name, 1, init=[[0.0]])
+
+    command("ingest", name, tmp_path / "points.csv", "--weight-column", "count")
+
+    assert session.centroids().weights.tolist() == [4]
+    assert session.centroids().centroids.tolist() == [[(3 * 1 + 4) / 4]]
+
+
+def test_a_half_life_in_seconds_takes_the_time_from_a_column(
+    command: InProcess, client: shoal.Client, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "points.csv").write_text("when,x\n2026-01-01T00:00:00Z,1\n2026-01-01T00:01:00Z,1\n")
+    session = client.create_session(name, 1, init=[[0.0]], half_life=shoal.HalfLife(60, "seconds"))
+
+    command("ingest", name, tmp_path / "points.csv", "--time-column", "when", "--batch-rows", 1)
+
+    assert session.centroids().weights.tolist() == [1.5]
+
+
+def test_the_same_command_again_with_a_producer_counts_nothing_twice(
+    command: InProcess, session: shoal.Session, points: Path
+) -> None:
+    command("ingest", session.name, points, "--producer", "importer")
+
+    again = command("--output", "json", "ingest", session.name, points, "--producer", "importer")
+
+    assert (summary(again)["batches_counted_before"], summary(again)["points_accepted"]) == (1, 0)
+    assert "not counted again" in again.stderr
+    assert session.describe().points_accepted == 1000
+
+
+def test_a_batch_that_the_server_refuses_ends_the_command(
+    command: InProcess, session: shoal.Session, tmp_path: Path
+) -> None:
+    (tmp_path / "points.csv").write_text("1,2\n3,nan\n")
+
+    outcome = command("ingest", session.name, tmp_path / "points.csv")
+
+    assert outcome.exit_code == FAILED
+    assert outcome.stdout == ""
+    assert "points[1, 1] is nan" in outcome.stderr
+
+
+def test_batches_that_the_server_refuses_can_be_skipped(
+    command: InProcess, session: shoal.Session, tmp_path: Path
+) -> None:
+    rows = POINTS.copy()
+    rows[150] = np.nan
+    np.save(tmp_path / "points.npy", rows)
+
+    outcome = command(
+        "ingest", session.name, tmp_path / "points.npy", "--batch-rows", 100, "--on-error", "skip", "--output", "json"
+    )
+
+    assert (summary(outcome)["batches_refused"], summary(outcome)["points_accepted"]) == (1, 900)
+    assert "batch 2 was refused" in outcome.stderr
+
+
+def test_a_file_that_turns_bad_keeps_what_came_before(
+    command: InProcess, session: shoal.Session, tmp_path: Path
+) -> None:
+    (tmp_path / "points.csv").write_text("1,2\n" * 300_000 + "3,oops\n")
+
+    outcome = command("ingest", session.name, tmp_path / "points.csv")
+
+    assert outcome.exit_code == FAILED
+    assert "row 300,001" in outcome.stderr
+    assert session.describe().points_accepted > 0
+
+
+def test_a_wrong_file_name_is_told_before_the_server_is_asked(command: InProcess, points: Path) -> None:
+    outcome = command("--server", "localhost:1", "ingest", "pixels", points, "no-such-file.csv")
+
+    assert outcome.exit_code == USAGE
+
+
+def test_a_session_that_is_not_there_fails(command: InProcess, name: str, points: Path) -> None:
+    assert command("ingest", name, points).exit_code == FAILED
+
+
+def test_a_server_that_is_not_there_is_unreachable(command: InProcess, points: Path) -> None:
+    outcome = command("--server", "localhost:1", "--timeout", 1, "ingest", "pixels", points)
+
+    assert outcome.exit_code == UNREACHABLE
+    assert outcome.stdout == ""
+
+
+@pytest.mark.parametrize("kind", ["csv", "npy"])
+def test_standard_input_is_a_file_called_minus(
+    server: LocalServer, session: shoal.Session, points: Path, kind: str
+) -> None:
+    content = points.read_bytes() if kind == "npy" else b"x,y,z\n" + b"1,2,3\n" * 1000
+
+    outcome = run_apart("--server", server.target, "--output", "json", "ingest", session.name, "-", stdin=content)
+
+    assert summary(outcome)["points_accepted"] == 1000
+
+
+def test_standard_input_that_breaks_off_fails_and_says_where(
+    server: LocalServer, session: shoal.Session, points: Path
+) -> None:
+    outcome = run_apart("--server", server.target, "ingest", session.name, "-", stdin=points.read_bytes()[:-12])
+
+    assert outcome.exit_code == FAILED
+    assert outcome.stderr == "error: standard input ended after 999 of 1000 rows\n"

@@ -1,0 +1,53 @@
+"""What values look like on standard output."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from shoal.cli.output import as_json, as_text, show_thing, show_things
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (True, "True"),
+        (1234567, "1,234,567"),
+        (1234567.8, "1,234,568"),
+        (0.000012345678, "1.23457e-05"),
+        (float("nan"), "–"),
+        ([[1.0, 2.0]], "an array of shape (1, 2)"),
+        ("[bold]", "[bold]"),
+    ],
+)
+def test_a_table_shows_values_for_people(value: Any, text: str) -> None:
+    assert as_text(value) == text
+
+
+def test_what_json_lacks_is_null() -> None:
+    document = {"a": float("nan"), "b": [1.5, float("inf")], "c": {"d": (-float("inf"),)}, "e": "é"}
+
+    assert json.loads(as_json(document)) == {"a": None, "b": [1.5, None], "c": {"d": [None]}, "e": "é"}
+
+
+def test_a_table_is_not_cut_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    show_things([{"name": "x" * 300, "[red]other": 1}], "table")
+
+    heading, row = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["name", "[red]other"]
+    assert row.split() == ["x" * 300, "1"]
+
+
+def test_nothing_to_list_is_no_table(capsys: pytest.CaptureFixture[str]) -> None:
+    show_things([], "table")
+
+    assert capsys.readouterr().out == ""
+
+
+def test_what_is_not_known_is_left_out_of_a_thing(capsys: pytest.CaptureFixture[str]) -> None:
+    show_thing({"known": 1, "unknown": None, "inner": {"value": 2}}, "table")
+
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [["known", "1"], ["inner.value", "2"]]

@@ -1,0 +1,168 @@
+"""`shoal assign`, `centroids` and `watch`: what comes out of a session."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import shoal
+from shoal.cli.failures import FAILED
+from shoal.testing import LocalServer
+from tests.cli.commanding import InProcess, running
+
+Watching = subprocess.Popen[str]
+
+POINTS = np.random.default_rng(0).normal(size=(1000, 3))
+
+
+@pytest.fixture
+def session(client: shoal.Client, name: str) -> shoal.Session:
+    session = client.create_session(name, 4, random_state=0)
+    session.push(POINTS)
+    return session
+
+
+@pytest.fixture
+def points(tmp_path: Path) -> Path:
+    np.save(tmp_path / "points.npy", POINTS)
+    return tmp_path / "points.npy"
+
+
+def test_assign_prints_the_label_of_each_point_in_the_order_of_the_file(
+    command: InProcess, session: shoal.Session, points: Path
+) -> None:
+    outcome = command("assign", session.name, points, "--batch-rows", 300)
+
+    assert [int(line) for line in outcome.stdout.splitlines()] == session.assign(POINTS).labels.tolist()
+    assert session.describe().version == 1
+
+
+def test_assign_prints_distances_when_asked_for(command: InProcess, session: shoal.Session, points: Path) -> None:
+    outcome = command("assign", session.name, points, "--distances")
+
+    told = np.array([line.split(",") for line in outcome.stdout.splitlines()], dtype=np.float64)
+    expected = session.assign(POINTS, return_distances=True)
+    assert np.array_equal(told[:, 0], expected.labels)
+    assert np.array_equal(told[:, 1], np.asarray(expected.distances))
+
+
+def test_assign_prints_a_json_document_for_each_point(command: InProcess, session: shoal.Session, points: Path) -> None:
+    plain = command("--output", "json", "assign", session.name, points).stdout.splitlines()
+    with_distances = command("--output", "json", "assign", session.name, points, "--distances").stdout.splitlines()
+
+    assert [json.loads(line)["label"] for line in plain] == session.assign(POINTS).labels.tolist()
+    assert set(json.loads(with_distances[0])) == {"label", "distance"}
+
+
+def test_assign_to_a_session_that_warms_fails(
+    command: InProcess, client: shoal.Client, name: str, points: Path
+) -> None:
+    client.create_session(name, 4)
+
+    outcome = command("assign", name, points)
+
+    assert outcome.exit_code == FAILED
+    assert outcome.stdout == ""
+
+
+def test_assign_ends_quietly_when_its_reader_has_enough(
+    server: LocalServer, session: shoal.Session, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "many.npy", np.tile(POINTS, (300, 1)))
+
+    with running("--server", server.target, "assign", session.name, tmp_path / "many.npy") as command:
+        assert command.stdout is not None
+        assert command.stderr is not None
+        command.stdout.readline()
+        command.stdout.close()
+        command.wait(60)
+
+        assert command.stderr.read() == ""
+
+
+def test_centroids_are_a_table_or_a_json_document(command: InProcess, session: shoal.Session) -> None:
+    table = command("centroids", session.name)
+    document = json.loads(command("--output", "json", "centroids", session.name).stdout)
+
+    snapshot = session.centroids()
+    assert [line.split()[0] for line in table.stdout.splitlines()] == ["label", "0", "1", "2", "3"]
+    assert "version 1, 1,000 points" in table.stderr
+    assert document["centroids"] == snapshot.centroids.tolist()
+    assert document["weights"] == snapshot.weights.tolist()
+
+
+def test_a_table_of_many_coordinates_shows_the_first_and_says_how_many_there_are(
+    command: InProcess, client: shoal.Client, name: str
+) -> None:
+    client.create_session(name, 2, init=np.zeros((2, 50)))
+
+    assert "… 50 in all" in command("centroids", name).stdout
+
+
+def test_watch_stops_after_as_many_updates_as_asked_for(command: InProcess, session: shoal.Session) -> None:
+    outcome = command("watch", session.name, "--count", 1)
+
+    heading, line = outcome.stdout.splitlines()
+    assert heading.split()[:2] == ["version", "points"]
+    assert line.split()[:2] == ["1", "1,000"]
+    assert outcome.stderr == ""
+
+
+def test_watch_prints_whole_updates_as_json_lines(command: InProcess, session: shoal.Session) -> None:
+    update = json.loads(command("--output", "json", "watch", session.name, "-n", 1).stdout)
+
+    assert update["version"] == 1
+    assert update["centroids"] == session.centroids().centroids.tolist()
+
+
+@pytest.fixture
+def watching(server: LocalServer, session: shoal.Session) -> Iterator[Watching]:
+    with running("--server", server.target, "watch", session.name) as command:
+        assert command.stdout is not None
+        command.stdout.readline()
+        assert command.stdout.readline().split()[0] == "1"
+        yield command
+
+
+def test_watch_prints_each_newer_version_as_it_comes(watching: Watching, session: shoal.Session) -> None:
+    session.push(POINTS)
+
+    assert watching.stdout is not None
+    assert watching.stdout.readline().split()[0] == "2"
+
+
+def test_watch_ends_when_the_session_is_deleted(watching: Watching, session: shoal.Session) -> None:
+    session.delete()
+
+    assert watching.wait(60) == 0
+    assert watching.stderr is not None
+    assert "is gone" in watching.stderr.read()
+
+
+def test_watch_ends_on_ctrl_c_with_130_and_without_a_traceback(watching: Watching) -> None:
+    watching.send_signal(signal.SIGINT)
+
+    assert watching.wait(60) == 130
+    assert watching.stderr is not None
+    assert watching.stderr.read() == ""
+
+
+def test_ingest_ends_on_ctrl_c_although_its_standard_input_is_silent(
+    server: LocalServer, session: shoal.Session
+) -> None:
+    with running("--server", server.target, "ingest", session.name, "-", "--batch-rows", 1) as command:
+        assert command.stdin is not None
+        assert command.stderr is not None
+        command.stdin.write("1,2,3\n")
+        command.stdin.flush()
+        next(update for update in session.watch() if update.points_accepted == 1001)
+        command.send_signal(signal.SIGINT)
+
+        assert command.wait(60) == 130
+        assert command.stderr.read() == ""

@@ -1,0 +1,175 @@
+"""`shoal sessions`: the life of a session from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import shoal
+from shoal.cli.failures import FAILED, USAGE
+from tests.cli.commanding import InProcess
+
+
+def test_a_session_is_made_as_the_options_say(command: InProcess, client: shoal.Client, name: str) -> None:
+    outcome = command(
+        "sessions", "create", name, "-k", 5, "-d", 3, "--engine", "scipy", "--on-invalid", "drop", "--dtype", "float64",
+        "--random-state", 7, "--init-size", 50, "--half-life", "1e3points", "--idle-ttl", 600, "--durability", "memory",
+    )  # fmt: skip
+
+    assert outcome.exit_code == 0
+    config = client.session(name).describe().config
+    assert (config.n_clusters, config.n_features, config.engine, config.on_invalid) == (5, 3, "scipy", "drop")
+    assert (config.dtype, config.random_state, config.init_size, config.idle_ttl) == ("float64", 7, 50, 600)
+    assert config.half_life == shoal.HalfLife(1000, "points")
+
+
+def test_what_has_been_made_is_shown_as_json(command: InProcess, name: str) -> None:
+    made = json.loads(command("--output", "json", "sessions", "create", name, "-k", 5).stdout)
+    shown = json.loads(command("--output", "json", "sessions", "show", name).stdout)
+
+    assert made["name"] == name
+    assert made["config"]["n_clusters"] == 5
+    assert made["state"] == "warming"
+    assert shown == made
+
+
+def test_what_has_been_made_is_shown_as_a_table(command: InProcess, name: str) -> None:
+    lines = command("sessions", "create", name, "-k", 5).stdout.splitlines()
+
+    assert ["name", name] in [line.split() for line in lines]
+    assert ["config.n_clusters", "5"] in [line.split() for line in lines]
+
+
+def test_centroids_from_a_file_make_the_session_ready(
+    command: InProcess, client: shoal.Client, name: str, tmp_path: Path
+) -> None:
+    centroids = np.arange(6.0).reshape(3, 2)
+    np.save(tmp_path / "init.npy", centroids)
+
+    outcome = command("sessions", "create", name, "-k", 3, "--init", tmp_path / "init.npy")
+
+    assert np.array_equal(client.session(name).centroids().centroids, centroids)
+    assert "an array of shape (3, 2)" in outcome.stdout
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04"])
+def test_a_file_that_holds_no_centroids_is_wrong_usage(
+    command: InProcess, name: str, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "init.npy").write_bytes(content)
+
+    outcome = command("sessions", "create", name, "-k", 3, "--init", tmp_path / "init.npy")
+
+    assert outcome.exit_code == USAGE
+    assert "not an npy file of centroids" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--init", "kmeans"),
+        ("--half-life", "0"),
+        ("--half-life", "1.2.3"),
+        ("--half-life", "3 fortnights"),
+        ("--engine", "faiss"),
+        ("--features", 0),
+        ("--no-such-option",),
+    ],
+)
+def test_options_that_can_not_be_right_are_wrong_usage(
+    command: InProcess, name: str, options: tuple[object, ...]
+) -> None:
+    outcome = command("sessions", "create", name, "-k", 3, *options)
+
+    assert outcome.exit_code == USAGE
+    assert outcome.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "half_life"),
+    [
+        ("20", shoal.HalfLife(20, "batches")),
+        (".5 batches", shoal.HalfLife(0.5, "batches")),
+        ("1.5E3Points", shoal.HalfLife(1500, "points")),
+        ("3600seconds", shoal.HalfLife(3600, "seconds")),
+    ],
+)
+def test_a_half_life_is_a_number_and_a_unit(
+    command: InProcess, client: shoal.Client, name: str, text: str, half_life: shoal.HalfLife
+) -> None:
+    command("sessions", "create", name, "-k", 3, "--half-life", text)
+
+    assert client.session(name).describe().config.half_life == half_life
+
+
+def test_a_second_session_of_one_name_fails_unless_that_is_fine(command: InProcess, name: str) -> None:
+    command("sessions", "create", name, "-k", 3)
+
+    assert command("sessions", "create", name, "-k", 3).exit_code == FAILED
+    assert command("sessions", "create", name, "-k", 3, "--exist-ok").exit_code == 0
+
+
+def test_a_list_has_every_session_as_a_row_and_as_json(command: InProcess, name: str) -> None:
+    command("sessions", "create", name, "-k", 3)
+
+    table = command("sessions", "list")
+    document = command("sessions", "list", "--output", "json")
+
+    assert name in [line.split()[0] for line in table.stdout.splitlines()[1:]]
+    assert name in [session["name"] for session in json.loads(document.stdout)]
+
+
+def test_a_session_that_is_not_there_fails_with_a_message_and_nothing_on_standard_output(
+    command: InProcess, name: str
+) -> None:
+    outcome = command("sessions", "show", name)
+
+    assert outcome.exit_code == FAILED
+    assert outcome.stdout == ""
+    assert outcome.stderr.startswith(f"error: there is no session '{name}'")
+
+
+def test_a_change_changes_what_is_named_and_no_more(command: InProcess, client: shoal.Client, name: str) -> None:
+    command("sessions", "create", name, "-k", 3, "--on-invalid", "drop")
+
+    command("sessions", "update", name, "--engine", "sklearn", "--half-life", "5")
+
+    config = client.session(name).describe().config
+    assert (config.engine, config.half_life, config.on_invalid) == ("sklearn", shoal.HalfLife(5), "drop")
+
+
+def test_a_field_goes_back_to_its_default(command: InProcess, client: shoal.Client, name: str) -> None:
+    command("sessions", "create", name, "-k", 3, "--half-life", 5, "--on-invalid", "drop")
+
+    command("sessions", "update", name, "--reset", "half-life", "--reset", "on-invalid")
+
+    config = client.session(name).describe().config
+    assert (config.half_life, config.on_invalid) == (None, "reject")
+
+
+@pytest.mark.parametrize("options", [(), ("--engine", "scipy", "--reset", "engine")])
+def test_a_change_of_nothing_or_in_two_directions_is_wrong_usage(
+    command: InProcess, name: str, options: tuple[str, ...]
+) -> None:
+    assert command("sessions", "update", name, *options).exit_code == USAGE
+
+
+def test_a_stale_etag_fails(command: InProcess, client: shoal.Client, name: str) -> None:
+    etag = client.create_session(name, 3).describe().etag
+    command("sessions", "update", name, "--engine", "scipy")
+
+    assert command("sessions", "update", name, "--engine", "numba", "--etag", etag).exit_code == FAILED
+    assert command("sessions", "delete", name, "--etag", etag).exit_code == FAILED
+
+
+def test_a_deleted_session_is_gone(command: InProcess, name: str) -> None:
+    command("sessions", "create", name, "-k", 3)
+
+    outcome = command("sessions", "delete", name)
+
+    assert outcome.stdout == ""
+    assert outcome.stderr == f"session '{name}' is deleted\n"
+    assert command("sessions", "show", name).exit_code == FAILED
