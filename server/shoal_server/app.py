@@ -9,7 +9,6 @@ import asyncio
 import os
 import secrets
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -29,6 +28,8 @@ from shoal_server.sessions.registry import Sessions
 from shoal_server.sessions.session import Surroundings
 from shoal_server.settings import Settings
 from shoal_server.telemetry.logs import configure_logs
+
+STANDARD_INPUT = 0
 
 log = structlog.get_logger()
 
@@ -87,14 +88,17 @@ def _stop_requested(settings: Settings) -> asyncio.Future[str]:
             reason.set_result(why)
 
     def read_input() -> None:
-        if not os.read(sys.stdin.fileno(), 4096):
-            loop.remove_reader(sys.stdin.fileno())
+        if not os.read(STANDARD_INPUT, 4096):
+            loop.remove_reader(STANDARD_INPUT)
             request("end of input")
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, request, number.name)
     if settings.until_eof:
-        loop.add_reader(sys.stdin.fileno(), read_input)
+        try:
+            loop.add_reader(STANDARD_INPUT, read_input)
+        except (OSError, ValueError):
+            raise RuntimeError("until_eof needs a pipe or a terminal as standard input, not a file") from None
     return reason
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+LONGEST_QUOTE = 200
+
 
 class Kind(Enum):
     """What sort of failure it is; the values are the names of gRPC's status codes."""
@@ -72,6 +74,12 @@ class DomainError(Exception):
     def violations(self) -> tuple[Violation, ...]:
         """The fields that are wrong."""
         return (Violation(self.field, self.message),) if self.field else ()
+
+
+def quoted(said: object) -> str:
+    """Return what the request said as a message quotes it: gRPC refuses a status of more than 8 KiB."""
+    text = repr(said)
+    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}…"
 
 
 def invalid(reason: str, field: str, message: str) -> DomainError:

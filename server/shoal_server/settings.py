@@ -6,7 +6,7 @@ import os
 from typing import Annotated
 
 from annotated_types import Ge, Gt
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shoal_server.sessions.config import Limits
@@ -16,7 +16,7 @@ MIB = 1024 * 1024
 
 Count = Annotated[int, Ge(1)]
 Bytes = Annotated[int, Ge(1024)]
-Seconds = Annotated[float, Gt(0)]
+Seconds = Annotated[FiniteFloat, Gt(0)]
 
 
 class Settings(BaseSettings):
@@ -53,7 +53,7 @@ class Settings(BaseSettings):
         None, description="Seconds without use after which a session is deleted that has no idle_ttl. Default: never."
     )
     progress_interval: Seconds = Field(15.0, description="Seconds of silence at most on a watch that doesn't say.")
-    shutdown_grace: Annotated[float, Ge(0)] = Field(
+    shutdown_grace: Annotated[FiniteFloat, Ge(0)] = Field(
         8.0, description="Seconds that a shutdown waits at most for what has been taken to be answered."
     )
     log_format: LogFormat = Field("json", description="Logs for machines or for people.")
@@ -62,6 +62,16 @@ class Settings(BaseSettings):
         None, description="A file descriptor that gets a line with HOST:PORT and is closed once the server serves."
     )
     until_eof: bool = Field(False, description="Stop when standard input ends, as it does when the parent dies.")
+
+    @field_validator("ready_fd")
+    @classmethod
+    def _check_ready_fd(cls, ready_fd: int | None) -> int | None:
+        if ready_fd is not None:
+            try:
+                os.fstat(ready_fd)
+            except (OSError, OverflowError):
+                raise ValueError(f"{ready_fd} is no open file descriptor of this process") from None
+        return ready_fd
 
     @model_validator(mode="after")
     def _check_sizes(self) -> Settings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +15,10 @@ from shoal_server.engines.contract import Float64Array, PointArray
 from shoal_server.errors import invalid
 
 BoolArray = NDArray[np.bool_]
+
+# Sums are float64, and so many weighted squares may be added up that some room must be left for them.
+MOST_VALUE = 1e100
+MOST_WEIGHT = 1e50
 
 
 @dataclass(frozen=True)
@@ -106,10 +109,10 @@ def _check_weight(weight: Float64Array | None, rows: int) -> None:
         return
     if len(weight) != rows:
         raise _bad_weight(f"sample_weight has {len(weight)} values for {rows} rows; there must be one a row")
-    if weight.min() >= 0 and weight.max() < math.inf:
+    if weight.min() >= 0 and weight.max() <= MOST_WEIGHT:
         return
-    row = int(np.argmax(~((weight >= 0) & np.isfinite(weight))))
-    raise _bad_weight(f"sample_weight[{row}] is {weight[row]}; a weight is a finite number from 0 up")
+    row = int(np.argmax(~((weight >= 0) & (weight <= MOST_WEIGHT))))
+    raise _bad_weight(f"sample_weight[{row}] is {weight[row]}; a weight is a number from 0 to {MOST_WEIGHT:g}")
 
 
 def _bad_weight(message: str) -> Exception:
@@ -117,14 +120,14 @@ def _bad_weight(message: str) -> Exception:
 
 
 def _largest(model: Model, points: PointArray) -> float:
-    """Return the largest value whose squared distances, summed over the columns, the precision still holds."""
+    """Return the largest value whose squared distances, summed over the columns, the precision still holds well."""
     precision = model.grounds.precision if model.grounds else precision_for(points.dtype, model.config)
-    return float(np.sqrt(np.finfo(precision).max / points.shape[1]) / 4)
+    return min(float(np.sqrt(np.finfo(precision).max / points.shape[1]) / 4), MOST_VALUE)
 
 
 def _usable_values(points: PointArray, most: float) -> BoolArray | None:
     """Say which values can be computed with; None where all can."""
-    if not np.issubdtype(points.dtype, np.floating):
+    if np.issubdtype(points.dtype, np.integer) and np.iinfo(points.dtype).max <= most:
         return None
     # NaN spreads through min and max, which need no memory; almost always that is all there is to do.
     if float(points.min()) >= -most and float(points.max()) <= most:

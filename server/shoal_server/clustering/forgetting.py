@@ -42,7 +42,7 @@ def _in_seconds(half_life: float, event_time: float | None, latest_event: float 
     if event_time is None:
         raise invalid(
             "EVENT_TIME_MISSING",
-            "batch.event_time",
+            "event_time",
             "the session's half-life is in seconds of event time, and the batch has no event_time; say when its points "
             "happened",
         )

@@ -29,6 +29,7 @@ from shoal_server.engines.contract import (
     empty_contribution,
     to_sphere,
 )
+from shoal_server.errors import invalid
 
 
 def update(
@@ -54,8 +55,16 @@ def frame_at(model: Model, centroids: Float64Array, weights: Float64Array) -> Fr
 
 
 def advance(model: Model, before: Snapshot, frame: Frame, contribution: Contribution) -> Model:
-    """Return the model of the version after `before`."""
-    centroids, weights = move(before.centroids, frame.weights, contribution, frame.origin, cosine=frame.cosine)
+    """Return the model of the version after `before`.
+
+    Raises
+    ------
+    DomainError
+        VALUE_TOO_LARGE: the batch adds up to more than can be computed with.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        centroids, weights = move(before.centroids, frame.weights, contribution, frame.origin, cosine=frame.cosine)
+    _refuse_overflow(contribution.inertia, centroids, weights)
     snapshot = Snapshot(
         version=before.version + 1,
         centroids=frozen(centroids),
@@ -109,6 +118,17 @@ def first_snapshot(centroids: Float64Array) -> Snapshot:
     """Return version 0: initial centroids (k, d) that no point has moved yet."""
     nothing = frozen(np.zeros(len(centroids)))
     return Snapshot(0, frozen(centroids), nothing, 0.0, nothing, 0)
+
+
+def _refuse_overflow(inertia: float, *arrays: Float64Array) -> None:
+    # What isn't finite once would be so in every later version.
+    if not (np.isfinite(inertia) and all(np.isfinite(array).all() for array in arrays)):
+        raise invalid(
+            "VALUE_TOO_LARGE",
+            "points",
+            "the points, or their distances from the centroids, add up to more than the session's precision holds; "
+            "scale them down, or create the session with other initial centroids",
+        )
 
 
 def _late(rows: Admitted, fading: Decay) -> Float64Array | None:

@@ -42,8 +42,10 @@ class _Kernel:
     def assign(
         self, inside: NDArray[Any], centroids: NDArray[Any], labels: LabelArray, distances: NDArray[Any]
     ) -> None:
-        labels[:], distance = vq(inside, centroids, check_finite=False)
-        np.square(distance, out=distances)
+        labels[:], _ = vq(inside, centroids, check_finite=False)
+        # vq's own distances, which it expands into squares of the points, lose digits in float32.
+        offset = inside - centroids[labels]
+        np.einsum("nd,nd->n", offset, offset, out=distances)
 
     def add_up(
         self, inside: NDArray[Any], weight: Float64Array, labels: LabelArray, counts: Float64Array, sums: Float64Array

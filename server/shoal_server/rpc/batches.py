@@ -8,7 +8,7 @@ import xxhash
 
 from shoal.v1 import clustering_pb2
 from shoal_server.clustering.state import Outcome, PointBatch
-from shoal_server.errors import invalid
+from shoal_server.errors import DomainError, invalid
 from shoal_server.rpc.config import encode_warming
 from shoal_server.rpc.errors import to_status
 from shoal_server.rpc.tensor import decode_points, decode_vector, encode, too_large
@@ -22,11 +22,10 @@ LABEL_BYTES = 4
 
 @dataclass(frozen=True)
 class DecodedBatch:
-    """A batch and what the service wants to know about it."""
+    """A batch and how much it holds."""
 
     batch: PointBatch
     size: int  # bytes
-    fingerprint: int
 
 
 def decode_batch(message: clustering_pb2.Batch, max_bytes: int) -> DecodedBatch:
@@ -44,10 +43,8 @@ def decode_batch(message: clustering_pb2.Batch, max_bytes: int) -> DecodedBatch:
         weight = decode_vector(message.sample_weight, "sample_weight", max_bytes)
         size += weight.nbytes
     if size > max_bytes:
-        raise too_large("points with sample_weight", size, max_bytes)
-    return DecodedBatch(
-        PointBatch(points, weight, _event_time(message), message.return_labels), size, _fingerprint(message)
-    )
+        raise too_large("points", "points with sample_weight", size, max_bytes)
+    return DecodedBatch(PointBatch(points, weight, _event_time(message), message.return_labels), size)
 
 
 def decode_producer(message: clustering_pb2.Producer) -> Producer | None:
@@ -73,8 +70,11 @@ async def submit(
     session: Session, message: clustering_pb2.Batch, producer: Producer | None, max_bytes: int
 ) -> Submitted:
     """Decode a batch and hand it to its session; see Session.submit."""
-    decoded = decode_batch(message, max_bytes)
-    stamp = Stamp(producer, message.sequence, decoded.fingerprint) if producer else None
+    stamp = Stamp(producer, message.sequence, _fingerprint(message)) if producer else None
+    try:
+        decoded = decode_batch(message, max_bytes)
+    except DomainError as refusal:
+        return session.refuse(refusal, stamp)
     label_bytes = LABEL_BYTES * len(decoded.batch.points) if message.return_labels else 0
     return await session.submit(decoded.batch, decoded.size, stamp, label_bytes)
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 
 from shoal.v1 import clustering_pb2, clustering_pb2_grpc
 from shoal_server.engines.contract import Assignment
-from shoal_server.errors import DomainError
 from shoal_server.rpc.batches import decode_producer, encode_outcome, submit
 from shoal_server.rpc.errors import Context, to_status
 from shoal_server.rpc.gate import Gate
@@ -52,10 +51,7 @@ class ClusteringService(clustering_pb2_grpc.ClusteringServiceServicer):
         name = ""
         async for request in requests:
             name = request.session or name
-            try:
-                yield await self._assign(self._sessions.get(name), request)
-            except DomainError as refusal:
-                yield clustering_pb2.AssignResponse(error=to_status(refusal))
+            yield await self._assign_or_refuse(name, request)
 
     async def GetCentroids(
         self, request: clustering_pb2.GetCentroidsRequest, _context: Context
@@ -78,6 +74,14 @@ class ClusteringService(clustering_pb2_grpc.ClusteringServiceServicer):
         points = decode_points(request.points, "points", self._limits.max_batch_bytes)
         version, assignment = await session.assign(points)
         return _encode_assignment(version, assignment, return_distances=request.return_distances)
+
+    async def _assign_or_refuse(
+        self, name: str, request: clustering_pb2.AssignRequest
+    ) -> clustering_pb2.AssignResponse:
+        try:
+            return await self._assign(self._sessions.get(name), request)
+        except Exception as error:  # noqa: BLE001  (the answer of this request, and of no other)
+            return clustering_pb2.AssignResponse(error=to_status(error))
 
     def _watched(self, request: clustering_pb2.WatchCentroidsRequest) -> Session:
         session = self._sessions.get(request.session)

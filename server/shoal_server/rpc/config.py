@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from shoal.v1 import sessions_pb2, tensor_pb2
 from shoal_server.clustering.config import HalfLife, ModelConfig
 from shoal_server.clustering.state import Warming
-from shoal_server.errors import invalid
+from shoal_server.errors import invalid, quoted
 from shoal_server.rpc.tensor import decode_points, encode
 from shoal_server.sessions.config import Changes, Limits, SessionConfig
 from shoal_server.sessions.session import Description
@@ -150,7 +150,7 @@ def _known(values: dict[int, Any], number: int, field: str) -> Any:
     if number in values:
         return values[number]
     raise invalid(
-        f"{field.upper()}_UNKNOWN",
+        f"{field.upper().replace('.', '_')}_UNKNOWN",
         f"config.{field}",
         f"{field} {number} is not one that this server has; use one of "
         f"{', '.join(dict.fromkeys(str(value) for value in values.values() if value))}",
@@ -187,7 +187,7 @@ def _check_changeable(path: str) -> None:
             "update_mask",
             f"{path} can't change while a session lives; what can: {_LISTED}. Create another session for the rest",
         )
-    raise invalid("FIELD_UNKNOWN", "update_mask", f"update_mask names {path!r}; what can change: {_LISTED}")
+    raise invalid("FIELD_UNKNOWN", "update_mask", f"update_mask names {quoted(path)}; what can change: {_LISTED}")
 
 
 def _decode_change(path: str, config: sessions_pb2.SessionConfig) -> Any:

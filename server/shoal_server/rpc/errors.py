@@ -6,6 +6,7 @@ and the caller learns only that it was one.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing, nullcontext
@@ -14,10 +15,10 @@ from typing import Any, Never
 import grpc
 import structlog
 from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from shoal.v1 import errors_pb2
-from shoal_server.errors import DomainError, Kind
+from shoal_server.errors import DomainError, Kind, invalid
 from shoal_server.rpc.gate import Gate
 
 DETAILS_KEY = "grpc-status-details-bin"
@@ -31,7 +32,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 def to_status(error: Exception) -> errors_pb2.Status:
     """Return an error as a google.rpc.Status with its details."""
     if not isinstance(error, DomainError):
-        return _internal()
+        return _internal(error)
     details: list[Message] = [_error_info(error)]
     if error.violations:
         details.append(_bad_request(error))
@@ -72,50 +73,69 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or not method.startswith(OURS):
             return handler
-        if not handler.response_streaming:
-            return grpc.unary_unary_rpc_method_handler(
-                self._unary(handler.unary_unary, method), handler.request_deserializer, handler.response_serializer
-            )
-        make = (
-            grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
-        )
-        behavior = handler.stream_stream or handler.unary_stream
-        return make(self._stream(behavior, method), handler.request_deserializer, handler.response_serializer)
+        parse, serialize = _parser(handler.request_deserializer), handler.response_serializer
+        # A single request is parsed where its failure has an answer, below; one of a stream is as it is.
+        if handler.unary_unary:
+            return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary, parse), None, serialize)
+        if handler.unary_stream:
+            behavior = self._stream(handler.unary_stream, parse, method)
+            return grpc.unary_stream_rpc_method_handler(behavior, None, serialize)
+        behavior = self._stream(handler.stream_stream, _as_it_is, method)
+        return grpc.stream_stream_rpc_method_handler(behavior, parse, serialize)
 
-    def _unary(self, behavior: Any, method: str) -> Any:
+    def _unary(self, behavior: Any, parse: Callable[[Any], Any]) -> Any:
         async def answer(request: Any, context: Context) -> Any:
             try:
-                self._gate.check()
-                return await behavior(request, context)
+                with self._gate.inside():
+                    return await behavior(parse(request), context)
             except Exception as error:  # noqa: BLE001  (a bug must not tell its story to the caller)
-                await _abort(error, context, method)
+                await _abort(error, context)
 
         return answer
 
-    def _stream(self, behavior: Any, method: str) -> Any:
+    def _stream(self, behavior: Any, parse: Callable[[Any], Any], method: str) -> Any:
+        finishes = method in self._finishing
+
         async def answer(requests: Any, context: Context) -> None:
             try:
-                self._gate.check()
-                with nullcontext() if method in self._finishing else self._gate.interruptible():
-                    async with aclosing(behavior(requests, context)) as answers:
+                with self._gate.inside(), nullcontext() if finishes else self._gate.interruptible():
+                    async with aclosing(behavior(parse(requests), context)) as answers:
                         async for response in answers:
                             await context.write(response)
+            except grpc.aio.InternalError:
+                # gRPC couldn't write: the client has gone, and the word of it, which cancels this call, is on its way.
+                raise asyncio.CancelledError from None
             except Exception as error:  # noqa: BLE001  (a bug must not tell its story to the caller)
-                await _abort(error, context, method)
+                await _abort(error, context)
 
         return answer
 
 
-async def _abort(error: Exception, context: Context, method: str) -> Never:
+def _parser(deserialize: Any) -> Callable[[bytes], Any]:
+    def parse(contents: bytes) -> Any:
+        try:
+            return deserialize(contents)
+        except DecodeError:
+            raise invalid(
+                "MESSAGE_MALFORMED", "", "the message's bytes are not what shoal.v1 says for this method; use its stubs"
+            ) from None
+
+    return parse
+
+
+def _as_it_is(requests: Any) -> Any:
+    return requests
+
+
+async def _abort(error: Exception, context: Context) -> Never:
     status = to_status(error)
-    if not isinstance(error, DomainError):
-        log.error("bug", method=method, exc_info=error)
     code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
     await context.abort(code, status.message, ((DETAILS_KEY, status.SerializeToString()),))
     raise AssertionError  # context.abort never returns
 
 
-def _internal() -> errors_pb2.Status:
+def _internal(bug: Exception) -> errors_pb2.Status:
+    log.error("bug", exc_info=bug)
     info = errors_pb2.ErrorInfo(reason="INTERNAL", domain="shoal")
     return errors_pb2.Status(
         code=grpc.StatusCode.INTERNAL.value[0],

@@ -15,6 +15,9 @@ class Gate:
     def __init__(self) -> None:
         self._refusal: DomainError | None = _starting()
         self._waiting: set[asyncio.Task[object]] = set()
+        self._inside = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     def open(self) -> None:
         """Let calls in."""
@@ -30,6 +33,23 @@ class Gate:
         """Raise SERVER_STARTING or SERVER_DRAINING unless calls are let in."""
         if self._refusal is not None:
             raise self._refusal
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Let a call in, and count it as long as it lasts; raises as check does."""
+        self.check()
+        self._inside += 1
+        self._empty.clear()
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                self._empty.set()
+
+    async def wait_until_empty(self) -> None:
+        """Wait for the end of every call that has been let in."""
+        await self._empty.wait()
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from shoal_server.sessions.registry import Sessions
 
 # Answers that may wait for a producer that doesn't read them; when so many wait, its batches aren't read either.
 MOST_UNANSWERED = 256
+# Labels that share a message: a message that has so many already carries no further answer.
+SHARED_LABEL_BYTES = 1024 * 1024
 # After these the stream can't go on: whatever came next would be refused for the same reason.
 FATAL = {"PRODUCER_FENCED", "SESSION_NOT_FOUND", "SERVER_DRAINING"}
 
@@ -43,7 +46,10 @@ class IngestStream:
         self._sessions = sessions
         self._gate = gate
         self._max_batch_bytes = max_batch_bytes
-        self._pending: asyncio.Queue[_Pending | None] = asyncio.Queue(MOST_UNANSWERED)
+        self._pending: deque[_Pending] = deque()
+        self._room = asyncio.Semaphore(MOST_UNANSWERED)
+        self._news = asyncio.Event()
+        self._all_read = False
         self._ended_by: Exception | None = None
 
     async def run(self, requests: Requests) -> AsyncIterator[clustering_pb2.IngestResponse]:
@@ -87,11 +93,15 @@ class IngestStream:
                     await self._submit_all(request)
         except Exception as error:  # noqa: BLE001  (told to the producer after the answers to what it sent before)
             self._ended_by = error
-        await self._pending.put(None)
+        self._all_read = True
+        self._news.set()
 
     async def _submit_all(self, request: clustering_pb2.IngestRequest) -> None:
         for batch in request.batches:
-            await self._pending.put(_Pending(batch.sequence, await self._submit(batch)))
+            # First a place for the answer: nothing may come between a batch that has been taken and its answer.
+            await self._room.acquire()
+            self._pending.append(_Pending(batch.sequence, await self._submit(batch)))
+            self._news.set()
 
     async def _submit(self, batch: clustering_pb2.Batch) -> Submitted | DomainError:
         try:
@@ -103,20 +113,23 @@ class IngestStream:
 
     async def _results(self) -> AsyncIterator[list[clustering_pb2.BatchResult]]:
         """Wait for the next answer, and give with it those that are ready too."""
-        held: _Pending | None = await self._pending.get()
-        while held:
-            results = [await _result(held)]
-            held = None
-            while not held and not self._pending.empty():
-                held = self._pending.get_nowait()
-                if held is None:
-                    yield results
-                    return
-                if held.done:
-                    results.append(await _result(held))
-                    held = None
+        while await self._has_pending():
+            results = [await _result(self._take())]
+            label_bytes = len(results[0].labels.data)
+            while self._pending and self._pending[0].done and label_bytes < SHARED_LABEL_BYTES:
+                results.append(await _result(self._take()))
+                label_bytes += len(results[-1].labels.data)
             yield results
-            held = held or await self._pending.get()
+
+    async def _has_pending(self) -> bool:
+        while not self._pending and not self._all_read:
+            self._news.clear()
+            await self._news.wait()
+        return bool(self._pending)
+
+    def _take(self) -> _Pending:
+        self._room.release()
+        return self._pending.popleft()
 
 
 async def _result(pending: _Pending) -> clustering_pb2.BatchResult:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -20,6 +23,8 @@ INGEST = f"/{CLUSTERING}/Ingest"
 
 # Clients send keepalive pings to find a dead connection; without leave the server would take them for an attack.
 LEAST_PING_INTERVAL_MS = 5_000
+# Seconds for the last statuses to get out when all calls have ended. Watches of the health never end by themselves.
+FAREWELL = 2.0
 
 
 class RpcServer:
@@ -32,7 +37,7 @@ class RpcServer:
     limits
         What they allow.
     max_message_bytes
-        The most bytes of a message, in either direction. gRPC itself refuses a larger one, and its stream with it; a
+        The most bytes of a message that comes in. gRPC itself refuses a larger one, and its stream with it; a
         batch within it that is over `limits.max_batch_bytes` is refused with its own answer.
     """
 
@@ -58,7 +63,12 @@ class RpcServer:
         RuntimeError
             The address can't be listened on.
         """
-        bound = self._server.add_insecure_port(f"{host}:{port}")
+        try:
+            bound = self._server.add_insecure_port(f"{host}:{port}")
+        except RuntimeError:
+            raise RuntimeError(
+                f"can't listen on {host}:{port}: another server has the port, or the address isn't this machine's"
+            ) from None
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
         return bound
@@ -69,10 +79,18 @@ class RpcServer:
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self, grace: float) -> None:
-        """Take nothing more, answer what has been taken, and stop, after `grace` seconds at the latest."""
+        """Take nothing more, answer what has been taken, and stop, after `grace` seconds at the latest.
+
+        Until the last answer is out the server listens, so that health says NOT_SERVING and calls are told why.
+        """
+        now = asyncio.get_running_loop().time
+        end = now() + grace
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         self._gate.drain()
-        await self._server.stop(grace)
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(end):
+                await self._gate.wait_until_empty()
+        await self._server.stop(min(FAREWELL, max(0.0, end - now())))
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for service in ("", SESSIONS, CLUSTERING):
@@ -82,7 +100,7 @@ class RpcServer:
 def _options(max_message_bytes: int) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", max_message_bytes),
-        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", -1),  # an answer is as large as what was asked: labels outweigh uint8 points
         ("grpc.so_reuseport", 0),  # otherwise a second server would share the port, and clients reach either
         ("grpc.http2.min_ping_interval_without_data_ms", LEAST_PING_INTERVAL_MS),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.v1 import tensor_pb2
-from shoal_server.errors import DomainError, Kind, invalid
+from shoal_server.errors import DomainError, Kind, invalid, quoted
 
 DTYPES: dict[int, np.dtype[Any]] = {
     tensor_pb2.DTYPE_FLOAT16: np.dtype("<f2"),
@@ -40,7 +40,8 @@ def decode_points(tensor: tensor_pb2.Tensor, field: str, max_bytes: int) -> NDAr
         raise invalid(
             "SHAPE_INVALID",
             field,
-            f"{field} has {len(tensor.shape)} axes, shape {list(tensor.shape)}; points have two: rows and columns",
+            f"{field} has {len(tensor.shape)} axes, shape {quoted(list(tensor.shape))}; points have two: rows and "
+            f"columns",
         )
     return _decode(tensor, field, max_bytes)
 
@@ -49,7 +50,9 @@ def decode_vector(tensor: tensor_pb2.Tensor, field: str, max_bytes: int) -> NDAr
     """Return numbers (n,) as float64; raises as decode_points does."""
     if len(tensor.shape) != 1:
         raise invalid(
-            "SHAPE_INVALID", field, f"{field} has {len(tensor.shape)} axes, shape {list(tensor.shape)}; it has one"
+            "SHAPE_INVALID",
+            field,
+            f"{field} has {len(tensor.shape)} axes, shape {quoted(list(tensor.shape))}; it must have one",
         )
     return _decode(tensor, field, max_bytes).astype(np.float64)
 
@@ -89,14 +92,14 @@ def _check_bytes(tensor: tensor_pb2.Tensor, present: int, dtype: np.dtype[Any], 
             f"{field} has {present} bytes; shape {list(tensor.shape)} of {dtype.name} takes {needed}",
         )
     if present > max_bytes:
-        raise too_large(field, present, max_bytes)
+        raise too_large(field, field, present, max_bytes)
 
 
-def too_large(field: str, size: int, max_bytes: int) -> DomainError:
+def too_large(field: str, what: str, size: int, max_bytes: int) -> DomainError:
     """Say that a batch is larger than the server takes."""
     return DomainError(
         Kind.RESOURCE_EXHAUSTED,
         "BATCH_TOO_LARGE",
-        f"{field} has {size:,} bytes and the server takes {max_bytes:,} in a batch; split it into smaller batches",
+        f"{what} has {size:,} bytes and the server takes {max_bytes:,} in a batch; split it into smaller batches",
         field=field,
     )

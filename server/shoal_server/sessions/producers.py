@@ -108,7 +108,7 @@ class ProducerLedger:
         if answer.fingerprint != stamp.fingerprint:
             raise invalid(
                 "SEQUENCE_REUSED",
-                "batch.sequence",
+                "sequence",
                 f"sequence {stamp.sequence} of producer {stamp.producer.id!r} was used for other points; "
                 f"a sequence stands for one batch for ever",
             )
@@ -148,13 +148,13 @@ def _refuse_gap(stamp: Stamp, position: Position) -> None:
     if stamp.sequence > position.last_sequence + 1:
         raise invalid(
             "SEQUENCE_GAP",
-            "batch.sequence",
+            "sequence",
             f"sequence {stamp.sequence} of producer {stamp.producer.id!r} leaves a gap; the next is "
             f"{position.last_sequence + 1}",
         )
     if stamp.sequence < 1:
         raise invalid(
             "SEQUENCE_MISSING",
-            "batch.sequence",
+            "sequence",
             f"sequence is {stamp.sequence}; a batch of a named producer needs one, counted from 1",
         )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Self
 
 import structlog
 
 from shoal_server.clustering.config import validate
-from shoal_server.errors import DomainError, Kind, invalid
+from shoal_server.errors import DomainError, Kind, invalid, quoted
 from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.session import Session, Surroundings, session_gone
 from shoal_server.sessions.watching import EndReason
@@ -39,7 +40,7 @@ class Sessions:
         if self._reaper:
             self._reaper.cancel()
             await asyncio.wait([self._reaper])
-        for session in self._sessions.values():
+        for session in list(self._sessions.values()):
             await session.stop()
 
     def create(self, name: str, config: SessionConfig, request_id: str = "") -> Session:
@@ -108,19 +109,18 @@ class Sessions:
         now: Callable[[], float] = asyncio.get_running_loop().time
         while True:
             self._ttl_changed.clear()
-            next_end = min(self._ends(), default=None)
             try:
-                async with asyncio.timeout_at(next_end[0] if next_end else None):
+                async with asyncio.timeout_at(min(map(_end_of, self._sessions.values()), default=None)):
                     await self._ttl_changed.wait()
             except TimeoutError:
-                for ends_at, name in list(self._ends()):
-                    if ends_at <= now():
-                        await self.delete(name, reason="expired")
+                for session in [each for each in self._sessions.values() if _end_of(each) <= now()]:
+                    # While those before it ended, somebody may have used this one, or deleted it.
+                    if self._sessions.get(session.name) is session and _end_of(session) <= now():
+                        await self.delete(session.name, reason="expired")
 
-    def _ends(self) -> Iterator[tuple[float, str]]:
-        for session in self._sessions.values():
-            if session.idle_ttl is not None:
-                yield session.used_at + session.idle_ttl, session.name
+
+def _end_of(session: Session) -> float:
+    return math.inf if session.idle_ttl is None else session.used_at + session.idle_ttl
 
 
 def _check_name(name: str) -> None:
@@ -128,7 +128,7 @@ def _check_name(name: str) -> None:
         raise invalid(
             "NAME_INVALID",
             "name",
-            f"name is {name[:200]!r}; a session's name has 1 to 128 characters, letters, digits, '.', '_' or '-', and "
+            f"name is {quoted(name)}; a session's name has 1 to 128 characters, letters, digits, '.', '_' or '-', and "
             f"begins with a letter or digit",
         )
 

@@ -13,9 +13,9 @@ from typing import TypeVar
 
 from shoal_server.clustering.config import check_half_life, check_width
 from shoal_server.clustering.model import assign, new_model, still_warming
-from shoal_server.clustering.state import PointBatch, Snapshot, Warming
+from shoal_server.clustering.state import Outcome, PointBatch, Snapshot, Warming
 from shoal_server.engines.contract import Assignment, PointArray
-from shoal_server.errors import DomainError, Kind
+from shoal_server.errors import DomainError, Kind, quoted
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.config import Changes, Limits, SessionConfig
 from shoal_server.sessions.jobs import Engines, Job, QueuedBatch, QueuedChange, Step, Submitted, answer, apply_jobs
@@ -28,6 +28,10 @@ T = TypeVar("T")
 # What the writer takes at most in one hop to a compute thread: enough to share the cost of the hop among many small
 # batches, little enough that other sessions and assignments get their turn.
 HOP_BYTES = 4 * 1024 * 1024
+# What a batch counts for at least: as much as a queued one takes besides its points (970 bytes, measured). Otherwise a
+# queue of tiny batches would have no bound.
+LEAST_BATCH_BYTES = 1024
+LONGEST_NAME = 128
 
 
 @dataclass(frozen=True)
@@ -72,12 +76,14 @@ class Session:
         self._config = config
         self._around = around
         self._model = new_model(config.model)
-        self._revision = 1
+        self._revision = 1  # of the configuration in force
+        self._asked_revision = 1  # with the changes that wait in the queue
         self._created = self._updated = around.now()
         self._queue: ByteQueue[Job] = ByteQueue(around.limits.queue_bytes)
         self._ledger = ProducerLedger(around.limits.max_producers, around.limits.replay_bytes)
         self._watches: set[Watch] = set()
         self._closing = False  # takes nothing more
+        self._ending: EndReason | None = None
         self._ended: EndReason | None = None
         self._writer = asyncio.create_task(self._write(), name=f"writer of {name}")
 
@@ -109,7 +115,7 @@ class Session:
     @property
     def etag(self) -> str:
         """Changes with every change of the configuration."""
-        return f"{self.uid[:12]}-{self._revision}"
+        return self._etag_of(self._revision)
 
     def describe(self) -> Description:
         """Say what the session is and how it stands."""
@@ -146,7 +152,7 @@ class Session:
         batch
             The points.
         size
-            Bytes that the batch holds.
+            Bytes of its points and weights.
         stamp
             What tells the batch from every other one, if its producer has a name.
         label_bytes
@@ -155,12 +161,14 @@ class Session:
         Raises
         ------
         DomainError
-            SESSION_NOT_FOUND if the session has ended; TOO_MANY_VALUES for points that are too wide; see
-            ProducerLedger.seen for the rest.
+            SESSION_NOT_FOUND if the session has ended; see ProducerLedger.seen for the rest.
         """
         self._touch()
-        limits = self._around.limits
-        check_width(self._config.model, batch.points.shape[1], limits.max_centroid_values, limits.max_init_values)
+        try:
+            self._refuse_too_wide(batch.points.shape[1])
+        except DomainError as refusal:
+            return self.refuse(refusal, stamp)
+        size = max(size, LEAST_BATCH_BYTES)
         await self._queue.reserve(size)
         try:
             self._refuse_if_closing()
@@ -177,6 +185,25 @@ class Session:
             self._ledger.record(stamp, job.outcome, label_bytes)
         return Submitted(job.outcome, duplicate=False)
 
+    def refuse(self, refusal: DomainError, stamp: Stamp | None) -> Submitted:
+        """Take a batch that can't be applied: its outcome is the refusal, and its sequence is used up.
+
+        Raises
+        ------
+        DomainError
+            As submit does.
+        """
+        self._touch()
+        self._refuse_if_closing()
+        known = self._ledger.seen(stamp) if stamp else None
+        if known is not None:
+            return Submitted(known, duplicate=True)
+        outcome: asyncio.Future[Outcome] = self._new_outcome()
+        outcome.set_exception(self._named(refusal))
+        if stamp:
+            self._ledger.record(stamp, outcome, 0)
+        return Submitted(outcome, duplicate=False)
+
     async def change(self, changes: Changes, etag: str) -> Description:
         """Change the configuration after the batches that are queued now and before those to come.
 
@@ -189,7 +216,7 @@ class Session:
         self._refuse_if_closing()
         self.check_etag(etag)
         check_half_life(changes.model.get("half_life"))
-        self._revision += 1
+        self._asked_revision += 1
         job = QueuedChange(changes, self._new_outcome())
         self._queue.put(job, 0)
         await asyncio.shield(job.outcome)
@@ -222,6 +249,7 @@ class Session:
     @contextmanager
     def watch(self, options: WatchOptions) -> Iterator[Watch]:
         """Watch the session while the context is open."""
+        self._touch()
         watch = Watch(self, options)
         self._watches.add(watch)
         try:
@@ -231,38 +259,39 @@ class Session:
 
     def check_etag(self, etag: str) -> None:
         """Raise ETAG_MISMATCH unless the etag is empty or the session's own."""
-        if etag and etag != self.etag:
+        newest = self._etag_of(self._asked_revision)
+        if etag and etag != newest:
             raise DomainError(
                 Kind.ABORTED,
                 "ETAG_MISMATCH",
-                f"etag {etag!r} is stale, session {self.name!r} has {self.etag!r}: read the session and try again",
+                f"etag {quoted(etag)} is stale, session {self.name!r} has {newest!r}: read the session and try again",
                 session=self.name,
             )
 
     async def end(self, reason: EndReason) -> None:
-        """Stop the writer, refuse what is queued, and tell the watchers."""
-        self._closing = True
+        """Refuse what is queued, and tell the watchers once what is being computed is done, whoever waits for it."""
+        self._ending = reason
         for job in self._queue.take_all():
             answer(job, Step(self._model, failure=session_gone(self.name)))
         await self.stop()
-        self._ended = reason
-        self._wake_watches()
 
     async def stop(self) -> None:
         """Let the writer finish what is queued, and end it."""
         self._closing = True
         self._queue.close()
-        await self._writer
+        await asyncio.shield(self._writer)
 
     async def _write(self) -> None:
         compute = self._around.compute
         while True:
             jobs, size = await self._queue.take(HOP_BYTES)
             if not jobs:
-                return
+                break
             steps = await compute.call(apply_jobs, self._model, jobs, self._around.engines, compute.run_tasks)
             self._publish(jobs, steps)
             self._queue.release(size)
+        self._ended = self._ending
+        self._wake_watches()
 
     def _publish(self, jobs: Sequence[Job], steps: Sequence[Step]) -> None:
         self._model = steps[-1].model
@@ -270,11 +299,16 @@ class Session:
         for job, step in zip(jobs, steps, strict=True):
             if isinstance(step.failure, DomainError):
                 self._named(step.failure)
+            if isinstance(job, QueuedChange):
+                self._revision += 1
             if isinstance(job, QueuedChange) and not step.failure:
                 self._config = dataclasses.replace(self._config, model=step.model.config, **job.changes.session)
                 self._updated = self._around.now()
             answer(job, step)
         self._wake_watches()
+
+    def _etag_of(self, revision: int) -> str:
+        return f"{self.uid[:12]}-{revision}"
 
     def _new_outcome(self) -> asyncio.Future[T]:
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -293,6 +327,12 @@ class Session:
     def _touch(self) -> None:
         self.used_at = asyncio.get_running_loop().time()
 
+    def _refuse_too_wide(self, columns: int) -> None:
+        # Points that don't fit the columns that are settled are told so when their turn comes.
+        limits = self._around.limits
+        if self._model.n_features is None:
+            check_width(self._config.model, columns, limits.max_centroid_values, limits.max_init_values)
+
     def _refuse_if_closing(self) -> None:
         if self._closing:
             raise session_gone(self.name)
@@ -303,6 +343,6 @@ def session_gone(name: str) -> DomainError:
     return DomainError(
         Kind.NOT_FOUND,
         "SESSION_NOT_FOUND",
-        f"there is no session {name!r}; create it first, or list the sessions to see their names",
-        session=name,
+        f"there is no session {quoted(name)}; create it first, or list the sessions to see their names",
+        session=name[:LONGEST_NAME],
     )

@@ -1,0 +1,143 @@
+"""A full queue stops the reading, an unread answer too, and nothing is lost by it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from shoal.v1 import clustering_pb2
+from tests.rpc.inprocess import GatedEngine, InProcessServer, QuickEngine
+from tests.rpc.waiting import until_nothing_moves, until_queued
+from tests.rpc.ways import Stream, opening
+from tests.rpc.wire import PATIENCE, Wire, array, batch, config
+
+MIB = 1024 * 1024
+QUEUE_BYTES = 2 * MIB
+BATCHES = 64  # of 1 MiB: more than the queue and every buffer of gRPC hold together
+
+
+@pytest.fixture
+def engine() -> GatedEngine:
+    return GatedEngine(QuickEngine())
+
+
+@pytest.fixture
+def wire(engine: GatedEngine) -> Iterator[Wire]:
+    with InProcessServer(engine, queue_bytes=QUEUE_BYTES) as server, Wire(server.target) as wire:
+        try:
+            yield wire
+        finally:
+            engine.gate.set()
+
+
+class Counted:
+    """Requests, and how many of them gRPC has drawn: it draws the next one when it has got rid of the last."""
+
+    def __init__(self, requests: list[clustering_pb2.IngestRequest]) -> None:
+        self._requests = requests
+        self.drawn = 0
+
+    def __iter__(self) -> Iterator[clustering_pb2.IngestRequest]:
+        for request in self._requests:
+            self.drawn += 1
+            yield request
+
+
+def test_a_full_queue_stops_the_reading_and_loses_nothing(wire: Wire, engine: GatedEngine, name: str) -> None:
+    wire.create(name, config(1, init=np.zeros((1, 1))))
+    batches = [batch(np.full((MIB, 1), number, np.uint8), sequence=number) for number in range(1, BATCHES + 1)]
+    requests = Counted([opening(name, "tester"), *(clustering_pb2.IngestRequest(batches=[each]) for each in batches)])
+
+    call = wire.clustering.Ingest(iter(requests))
+    most = until_nothing_moves(wire, name, lambda: requests.drawn)
+    drawn = requests.drawn
+    engine.gate.set()
+    results = [result for response in call for result in response.results]
+
+    assert most == QUEUE_BYTES
+    assert drawn < BATCHES // 2
+    assert [(result.sequence, result.version) for result in results] == [(n, n) for n in range(1, BATCHES + 1)]
+    session = wire.describe(name)
+    assert (session.points_accepted, session.queued_bytes, session.queued_batches) == (BATCHES * MIB, 0, 0)
+
+
+def test_a_push_waits_for_room_in_a_full_queue(wire: Wire, engine: GatedEngine, name: str) -> None:
+    wire.create(name, config(1, init=np.zeros((1, 1))))
+    message = batch(np.ones((MIB, 1), np.uint8))
+
+    pushes = [wire.clustering.Push.future(clustering_pb2.PushRequest(session=name, batch=message)) for _ in range(8)]
+    most = until_nothing_moves(wire, name, lambda: wire.describe(name).queued_batches)
+    engine.gate.set()
+
+    assert most == QUEUE_BYTES
+    assert sorted(push.result().version for push in pushes) == list(range(1, 9))
+
+
+def test_a_batch_larger_than_the_queue_gets_in_when_the_queue_is_empty(
+    wire: Wire, engine: GatedEngine, name: str
+) -> None:
+    wire.create(name, config(1, init=np.zeros((1, 1))))
+    engine.gate.set()
+
+    results = [wire.push(name, batch(np.ones((3 * MIB, 1), np.uint8))) for _ in range(2)]
+
+    assert [result.version for result in results] == [1, 2]
+
+
+def test_a_full_queue_of_one_session_holds_up_no_other(wire: Wire, engine: GatedEngine, name: str) -> None:
+    for each in (name, f"{name}-other"):
+        wire.create(each, config(1, init=np.zeros((1, 1))))
+    wire.update(f"{name}-other", config(engine=3), ["engine"])  # scipy: not held up by the gate
+    message = batch(np.ones((QUEUE_BYTES, 1), np.uint8))
+    pushes = [wire.clustering.Push.future(clustering_pb2.PushRequest(session=name, batch=message)) for _ in range(2)]
+    until_nothing_moves(wire, name, lambda: wire.describe(name).queued_batches)
+
+    assert wire.push(f"{name}-other", message).version == 1
+    assert wire.assign(name, message.points).version == 0
+    engine.gate.set()
+    assert sorted(push.result().version for push in pushes) == [1, 2]
+
+
+def test_a_producer_that_does_not_read_its_answers_is_not_read_either(
+    wire: Wire, engine: GatedEngine, name: str
+) -> None:
+    wire.create(name, config(2, init=[[0], [9]]))
+    engine.gate.set()
+    total = 3000
+    points = np.zeros((4096, 1), np.uint8)  # labels are four times as large
+    message = clustering_pb2.IngestRequest(batches=[batch(points, return_labels=True)] * 3)
+
+    with Stream(wire.clustering.Ingest) as stream:
+        stream.send(opening(name))
+        for _ in range(total // 3):
+            stream.send(message)
+        until_nothing_moves(wire, name, lambda: wire.describe(name).version)
+        applied = wire.describe(name).version
+        results = stream.results(total)
+
+    assert applied < total
+    assert [result.version for result in results] == list(range(1, total + 1))
+    assert all(array(result.labels).shape == (4096,) for result in results)
+
+
+def test_answers_that_are_ready_share_a_message_but_not_without_bounds(
+    wire: Wire, engine: GatedEngine, name: str
+) -> None:
+    wire.create(name, config(1, init=np.zeros((1, 1))))
+    message = batch(np.zeros((64 * 1024, 1), np.uint8), return_labels=True)  # labels of 256 KiB
+
+    push = wire.clustering.Push.future(clustering_pb2.PushRequest(session=name, batch=message))
+    assert engine.waiting.acquire(timeout=PATIENCE)
+    with Stream(wire.clustering.Ingest) as stream:
+        stream.send(opening(name))
+        stream.receive()
+        stream.send(clustering_pb2.IngestRequest(batches=[message] * 20))
+        until_queued(wire, name, 20)
+        engine.gate.set()
+        assert push.result().version == 1
+        shared = [len(response.results) for response in stream.rest()]
+
+    assert sum(shared) == 20
+    assert max(shared) == 4  # of 1 MiB

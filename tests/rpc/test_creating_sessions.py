@@ -1,0 +1,203 @@
+"""What a session can't be asked to be, and names: each refusal leaves no session behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import grpc
+import numpy as np
+import pytest
+
+from shoal.v1 import sessions_pb2
+from tests.rpc.bad_points import CENTROIDS, INF, NAN
+from tests.rpc.refusals import Refusal, no_session, refused_call
+from tests.rpc.wire import Wire, config, duration, tensor
+
+COSINE = sessions_pb2.METRIC_COSINE
+FISH = "\N{FISH}"
+
+
+@dataclass(frozen=True)
+class BadConfig:
+    title: str
+    config: sessions_pb2.SessionConfig
+    refusal: Refusal
+
+    def __str__(self) -> str:
+        return self.title
+
+
+def _unknown(field: str, number: int, *names: str, at: str = "") -> BadConfig:
+    reason = f"{(at or field).upper().replace('.', '_')}_UNKNOWN"
+    refusal = Refusal(reason, (f"{at or field} {number}", "use one of", *names), f"config.{at or field}")
+    return BadConfig(f"{at or field} {number}", config(**{field: number}), refusal)
+
+
+def _half_life(value: float) -> BadConfig:
+    half_life = sessions_pb2.HalfLife(value=value)
+    says = (f"half_life is {value} batches", "finite number above 0", "leave it out")
+    refusal = Refusal("HALF_LIFE_INVALID", says, "config.half_life.value")
+    return BadConfig(f"half_life {value}", config(half_life=half_life), refusal)
+
+
+def _centroids(title: str, made: sessions_pb2.SessionConfig, *says: str) -> BadConfig:
+    return BadConfig(title, made, Refusal("INIT_INVALID", says, "config.init.centroids"))
+
+
+def _too_many(title: str, made: sessions_pb2.SessionConfig, field: str, *says: str) -> BadConfig:
+    return BadConfig(
+        title, made, Refusal("TOO_MANY_VALUES", says, f"config.{field}", grpc.StatusCode.RESOURCE_EXHAUSTED)
+    )
+
+
+BAD_CONFIGS = [
+    *(
+        BadConfig(
+            f"n_clusters {k}",
+            config(k),
+            Refusal("N_CLUSTERS_INVALID", (f"n_clusters is {k}", "from 1 up"), "config.n_clusters"),
+        )
+        for k in (0, -3)
+    ),
+    BadConfig(
+        "n_features -1",
+        config(n_features=-1),
+        Refusal("N_FEATURES_INVALID", ("n_features is -1", "from 1 up, or 0"), "config.n_features"),
+    ),
+    *(
+        BadConfig(
+            f"init_size {size}",
+            config(5, init_size=size),
+            Refusal("INIT_SIZE_INVALID", (f"init_size is {size}", "use 5 or more, or 0"), "config.init_size"),
+        )
+        for size in (4, -1)
+    ),
+    _too_many(
+        "k·d",
+        config(2**13, n_features=2**12),
+        "n_clusters",
+        "n_clusters 8,192 times n_features 4,096",
+        "allows 16,777,216",
+        "n_clusters can be 4,096 at most",
+    ),
+    _too_many("k alone", config(2**25), "n_clusters", "n_clusters 33,554,432", "allows 16,777,216"),
+    _too_many("init_size·d", config(2, n_features=64, init_size=2**21), "init_size", "init_size 2,097,152", "at most"),
+    _unknown("engine", 99, "numba, sklearn, scipy"),
+    _unknown("engine", -1, "numba, sklearn, scipy"),
+    _unknown("metric", 99, "euclidean, cosine"),
+    _unknown("on_invalid", 99, "reject, drop, impute"),
+    _unknown("dtype", 99, "float32, float64"),
+    _unknown("dtype", 4, "float32, float64"),  # int8 is a type of points, not of computing
+    _unknown("durability", 99, "memory"),
+    _unknown("durability", 1, "memory"),  # durable, which this server doesn't offer yet
+    BadConfig(
+        "init 99",
+        config(init=sessions_pb2.Init(method=99)),  # type: ignore[arg-type]
+        Refusal("INIT_UNKNOWN", ("init 99", "use one of k-means++, random"), "config.init"),
+    ),
+    BadConfig(
+        "half_life.unit 99",
+        config(half_life=sessions_pb2.HalfLife(value=1, unit=99)),  # type: ignore[arg-type]
+        Refusal(
+            "HALF_LIFE_UNIT_UNKNOWN",
+            ("half_life.unit 99", "use one of batches, points, seconds"),
+            "config.half_life.unit",
+        ),
+    ),
+    *(_half_life(value) for value in (0.0, -1.0, NAN, INF)),
+    BadConfig(
+        "idle_ttl 0",
+        config(idle_ttl=duration(0)),
+        Refusal("IDLE_TTL_ZERO", ("idle_ttl is 0 s", "leave it out"), "config.idle_ttl"),
+    ),
+    BadConfig(
+        "idle_ttl -1.5",
+        config(idle_ttl=duration(-1.5)),
+        Refusal("DURATION_NEGATIVE", ("config.idle_ttl is -1.5 s", "below 0"), "config.idle_ttl"),
+    ),
+    _centroids("too many centroids", config(2, init=np.zeros((3, 2))), "init has shape [3, 2]", "make it [2, 2]"),
+    _centroids(
+        "centroids with a column too many",
+        config(2, init=np.zeros((2, 3)), n_features=2),
+        "init has shape [2, 3]",
+        "make it [2, 2]",
+    ),
+    _centroids("a centroid that is NaN", config(init=[[1, 2], [NAN, 0]]), "init row 1 is [nan", "finite"),
+    _centroids("an infinite centroid", config(init=[[INF, 2], [1, 0]]), "init row 0 is [inf", "finite"),
+    _centroids(
+        "a centroid of zeros under cosine",
+        config(init=[[1, 2], [0, 0]], metric=COSINE),
+        "init row 1",
+        "not all of them",
+    ),
+    BadConfig(
+        "centroids with one axis",
+        config(1, init=[1, 2]),
+        Refusal("SHAPE_INVALID", ("1 axes", "rows and columns"), "config.init.centroids"),
+    ),
+    BadConfig(
+        "centroids without bytes",
+        config(init=tensor(CENTROIDS, contents=b"")),
+        Refusal("BYTES_MISMATCH", ("0 bytes", "takes 16"), "config.init.centroids.data"),
+    ),
+    BadConfig(
+        "centroids of an unknown dtype",
+        config(init=tensor(CENTROIDS, dtype=99)),
+        Refusal("DTYPE_UNKNOWN", ("dtype 99", "float32"), "config.init.centroids.dtype"),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", BAD_CONFIGS, ids=str)
+def test_a_bad_configuration_is_refused_and_makes_no_session(wire: Wire, name: str, case: BadConfig) -> None:
+    status = refused_call(lambda: wire.create(name, case.config))
+
+    case.refusal.check(status)
+    no_session(name).check(refused_call(lambda: wire.describe(name)))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["", "a" * 129, "a/b", ".a", "-a", "_a", "a b", "a\n", "a\0", "ä", FISH, FISH * 50_000],
+    ids=lambda bad: ascii(bad[:10]),
+)
+def test_a_bad_name_is_refused_with_the_rule_for_names(wire: Wire, bad: str) -> None:
+    status = refused_call(lambda: wire.create(bad, config()))
+
+    says = ("1 to 128 characters, letters, digits, '.', '_' or '-'", "begins with a letter or digit")
+    Refusal("NAME_INVALID", says, "name").check(status)
+    no_session(bad).check(refused_call(lambda: wire.describe(bad)))
+
+
+@pytest.mark.parametrize("good", ["a", "7", "A0._-", "a" * 128])
+def test_a_good_name_is_taken(wire: Wire, good: str) -> None:
+    assert wire.create(good, config()).name == good
+    wire.delete(good)
+
+
+@pytest.mark.parametrize("ids", [("", ""), ("first", "second"), ("first", "")], ids=str)
+def test_a_second_session_of_a_name_is_refused(wire: Wire, name: str, ids: tuple[str, str]) -> None:
+    first = wire.create(name, config(2), ids[0])
+
+    status = refused_call(lambda: wire.create(name, config(3), ids[1]))
+
+    says = (f"session '{name}' exists", "another name")
+    Refusal("SESSION_EXISTS", says, code=grpc.StatusCode.ALREADY_EXISTS, session=name).check(status)
+    assert wire.describe(name) == first
+
+
+def test_the_same_request_again_gives_the_same_session(wire: Wire, name: str) -> None:
+    first = wire.create(name, config(2), "once")
+
+    again = wire.create(name, config(2), "once")
+
+    assert again == first
+
+
+def test_a_request_whose_session_is_gone_makes_a_new_one(wire: Wire, name: str) -> None:
+    first = wire.create(name, config(2), "once")
+    wire.delete(name)
+
+    again = wire.create(name, config(2), "once")
+
+    assert again.uid != first.uid

@@ -1,0 +1,175 @@
+"""Sessions that nobody uses end. The server's clock jumps: no test waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from shoal.v1 import clustering_pb2
+from tests.rpc.bad_points import GOOD
+from tests.rpc.inprocess import GatedEngine, InProcessServer
+from tests.rpc.refusals import no_session, refused_call
+from tests.rpc.waiting import until_gone
+from tests.rpc.ways import Stream, opening
+from tests.rpc.wire import PATIENCE, Wire, batch, config, duration, tensor
+
+TTL = 100.0  # seconds of a clock that only `pass_time` moves far
+
+
+@pytest.fixture
+def engine() -> GatedEngine:
+    engine = GatedEngine()
+    engine.gate.set()
+    return engine
+
+
+@pytest.fixture
+def server(engine: GatedEngine) -> Iterator[InProcessServer]:
+    with InProcessServer(engine) as server:
+        yield server
+        engine.gate.set()
+
+
+@pytest.fixture
+def wire(server: InProcessServer) -> Iterator[Wire]:
+    with Wire(server.target) as wire:
+        yield wire
+
+
+def glance(wire: Wire, name: str) -> None:
+    """Watch for one update."""
+    watch = wire.watch(name)
+    next(watch)
+    watch.cancel()
+
+
+USES: dict[str, Callable[[Wire, str], object]] = {
+    "Push": lambda wire, name: wire.push(name, batch(GOOD)),
+    "a refused Push": lambda wire, name: refused_call(lambda: wire.push(name, batch([[1, 2, 3]]))),
+    "opening Ingest": lambda wire, name: list(wire.clustering.Ingest(iter([opening(name, "tester")]))),
+    "Assign": lambda wire, name: wire.assign(name, tensor(GOOD)),
+    "GetCentroids": lambda wire, name: wire.centroids(name),
+    "WatchCentroids": glance,
+    "UpdateSession": lambda wire, name: wire.update(name, config(engine=3), ["engine"]),
+}
+
+
+def idle(seconds: float | None = TTL) -> Any:
+    return config(init=GOOD, idle_ttl=None if seconds is None else duration(seconds))
+
+
+def end_of(watch: Any) -> clustering_pb2.WatchEnd:
+    """Wait for the end of a watch."""
+    *_, last = watch
+    assert isinstance(last, clustering_pb2.WatchCentroidsResponse)
+    return last.end
+
+
+def test_an_idle_session_ends_and_its_watches_are_told(server: InProcessServer, wire: Wire, name: str) -> None:
+    wire.create(name, idle())
+    wire.push(name, batch(GOOD))
+    watches = [wire.watch(name) for _ in range(3)]
+    assert [next(watch).update.snapshot.version for watch in watches] == [1, 1, 1]
+
+    server.pass_time(TTL + 1)
+
+    expired = clustering_pb2.WatchEnd(reason=clustering_pb2.WATCH_END_REASON_EXPIRED, version=1)
+    assert [end_of(watch) for watch in watches] == [expired] * 3
+    no_session(name).check(refused_call(lambda: wire.describe(name)))
+
+
+@pytest.mark.parametrize("use", USES)
+def test_every_use_puts_the_end_off(server: InProcessServer, wire: Wire, name: str, use: str) -> None:
+    wire.create(name, idle())
+
+    for _ in range(3):
+        server.pass_time(TTL - 10)
+        USES[use](wire, name)
+    server.pass_time(TTL - 10)
+
+    assert wire.describe(name).name == name
+    server.pass_time(20)
+    until_gone(wire, name)
+
+
+def test_to_describe_or_list_a_session_is_no_use_of_it(server: InProcessServer, wire: Wire, name: str) -> None:
+    wire.create(name, idle())
+    server.pass_time(TTL - 10)
+    wire.describe(name)
+
+    server.pass_time(20)
+
+    until_gone(wire, name)
+
+
+def test_a_session_without_a_time_to_live_stays(server: InProcessServer, wire: Wire, name: str) -> None:
+    wire.create(name, idle(None))
+    wire.create(f"{name}-idle", idle())
+
+    server.pass_time(1e9)
+
+    until_gone(wire, f"{name}-idle")
+    assert wire.describe(name).name == name
+
+
+def test_a_time_to_live_can_be_given_and_taken_later(server: InProcessServer, wire: Wire, name: str) -> None:
+    wire.create(name, idle(None))
+    wire.create(f"{name}-stays", idle())
+
+    wire.update(name, config(idle_ttl=duration(TTL)), ["idle_ttl"])
+    wire.update(f"{name}-stays", config(), ["idle_ttl"])
+    server.pass_time(TTL + 1)
+
+    until_gone(wire, name)
+    assert wire.describe(f"{name}-stays").name == f"{name}-stays"
+
+
+def test_sessions_that_are_used_or_deleted_while_others_end_do_not_stop_the_ending(
+    server: InProcessServer, wire: Wire, engine: GatedEngine, name: str
+) -> None:
+    for suffix in ("a", "b", "c", "d"):
+        wire.create(f"{name}-{suffix}", idle())
+    engine.gate.clear()
+    request = clustering_pb2.PushRequest(session=f"{name}-a", batch=batch(GOOD))
+    push = wire.clustering.Push.future(request, timeout=PATIENCE)
+    assert engine.waiting.acquire(timeout=PATIENCE)
+
+    server.pass_time(TTL + 1)  # a ends, but its writer is computing: the others wait for it
+    until_gone(wire, f"{name}-a")
+    wire.delete(f"{name}-b")
+    wire.centroids(f"{name}-c")
+    engine.gate.set()
+
+    assert push.result().version == 1
+    until_gone(wire, f"{name}-d")
+    assert wire.describe(f"{name}-c").name == f"{name}-c"
+    server.pass_time(TTL + 1)
+    until_gone(wire, f"{name}-c")
+
+
+def test_the_server_may_have_a_time_to_live_for_sessions_that_say_nothing(name: str) -> None:
+    with InProcessServer(idle_ttl=TTL) as server, Wire(server.target) as wire:
+        assert wire.create(name, idle(None)).config.idle_ttl == duration(TTL)
+        wire.create(f"{name}-longer", idle(10 * TTL))
+
+        server.pass_time(TTL + 1)
+
+        until_gone(wire, name)
+        assert wire.describe(f"{name}-longer").config.idle_ttl == duration(10 * TTL)
+
+
+def test_an_ingest_stream_of_a_session_that_has_ended_is_told_at_the_next_batch(
+    server: InProcessServer, wire: Wire, name: str
+) -> None:
+    wire.create(name, idle())
+    with Stream(wire.clustering.Ingest) as stream:
+        stream.send(opening(name))
+        stream.receive()
+        server.pass_time(TTL + 1)
+        until_gone(wire, name)
+
+        stream.send(clustering_pb2.IngestRequest(batches=[batch(GOOD)]))
+
+        no_session(name).check(refused_call(stream.receive))

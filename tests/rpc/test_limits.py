@@ -1,0 +1,193 @@
+"""What is too much, on a server that allows little: each limit is told, and what stays within it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import grpc
+import numpy as np
+import pytest
+
+from shoal.testing import LocalServer
+from shoal.v1 import clustering_pb2, sessions_pb2
+from tests.rpc.bad_points import GOOD
+from tests.rpc.conftest import SMALL
+from tests.rpc.refusals import Refusal, refused_call
+from tests.rpc.ways import ASSIGNING, UPDATING, NamedIngest, Stream, Way, as_duplicate, check_refusal, opening
+from tests.rpc.wire import Wire, array, batch, config
+
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
+LARGEST_BATCH = SMALL["max_batch_bytes"]
+LARGEST_MESSAGE = SMALL["max_message_bytes"]
+
+
+@pytest.fixture
+def wire(small_server: LocalServer) -> Iterator[Wire]:
+    with Wire(small_server.target) as wire:
+        yield wire
+        for session in wire.sessions.ListSessions(sessions_pb2.ListSessionsRequest()).sessions:
+            wire.delete(session.name)
+
+
+def test_a_session_too_many_is_refused_until_one_is_deleted(wire: Wire) -> None:
+    first = wire.create("s-0", config(), "first")
+    for number in range(1, SMALL["max_sessions"]):
+        wire.create(f"s-{number}", config())
+
+    status = refused_call(lambda: wire.create("one-more", config()))
+
+    says = ("holds 8 sessions", "delete one", "SHOAL_MAX_SESSIONS")
+    Refusal("TOO_MANY_SESSIONS", says, code=EXHAUSTED).check(status)
+    assert wire.create("s-0", config(), "first") == first
+    wire.delete("s-3")
+    assert wire.create("one-more", config()).name == "one-more"
+
+
+@pytest.mark.parametrize("open_way", [*UPDATING, *ASSIGNING])
+def test_a_batch_that_is_too_large_is_refused_by_itself(wire: Wire, name: str, open_way: type[Way]) -> None:
+    wire.create(name, config(init=GOOD))
+    wire.push(name, batch(GOOD))
+    bad = batch(np.ones((LARGEST_BATCH // 8 + 1, 2), np.float32))
+    says = ("points has 16,392 bytes", "takes 16,384", "split it")
+
+    with open_way(wire, name) as way:
+        check_refusal(way, bad, Refusal("BATCH_TOO_LARGE", says, "points", EXHAUSTED), batch(GOOD))
+
+
+@pytest.mark.parametrize("open_way", UPDATING)
+def test_weights_count_in_the_size_of_a_batch(wire: Wire, name: str, open_way: type[Way]) -> None:
+    wire.create(name, config(init=GOOD))
+    rows = LARGEST_BATCH // 16
+    bad = batch(np.ones((rows + 1, 2), np.float32), sample_weight=np.ones(rows + 1))
+    says = ("points with sample_weight has 16,400 bytes", "takes 16,384", "split it")
+    largest = batch(np.ones((rows, 2), np.float32), sample_weight=np.ones(rows))
+
+    with open_way(wire, name) as way:
+        check_refusal(way, bad, Refusal("BATCH_TOO_LARGE", says, "points", EXHAUSTED), largest)
+
+
+def test_the_opening_of_a_stream_says_how_large_a_batch_may_be(wire: Wire, name: str) -> None:
+    wire.create(name, config(init=GOOD))
+
+    with NamedIngest(wire, name) as way:
+        assert way.opened.max_batch_bytes == LARGEST_BATCH
+
+
+def test_a_message_that_is_too_large_costs_its_call_and_not_the_session(wire: Wire, name: str) -> None:
+    wire.create(name, config(init=GOOD))
+    wire.push(name, batch(GOOD))
+    huge = batch(np.ones((LARGEST_MESSAGE // 8, 2), np.float32), sequence=2)
+
+    for call in (
+        lambda: wire.push(name, huge),
+        lambda: wire.assign(name, huge.points),
+        lambda: list(
+            wire.clustering.AssignStream(iter([clustering_pb2.AssignRequest(session=name, points=huge.points)]))
+        ),
+    ):
+        with pytest.raises(grpc.RpcError) as caught:
+            call()
+        check_told_by_grpc(caught.value)
+
+    assert wire.push(name, batch(GOOD)).version == 2
+
+
+def test_a_message_that_is_too_large_ends_a_stream_whose_producer_can_go_on(wire: Wire, name: str) -> None:
+    wire.create(name, config(init=GOOD))
+    huge = batch(np.ones((LARGEST_MESSAGE // 8, 2), np.float32), sequence=2)
+
+    with Stream(wire.clustering.Ingest) as stream:
+        stream.send(opening(name, "tester"))
+        stream.send(clustering_pb2.IngestRequest(batches=[batch(GOOD, sequence=1)]))
+        assert stream.results(1)[0].version == 1
+        stream.send(clustering_pb2.IngestRequest(batches=[huge]))
+        with pytest.raises(grpc.RpcError) as caught:
+            stream.receive()
+    with NamedIngest(wire, name) as way:
+        check_told_by_grpc(caught.value)
+        assert way.opened.last_sequence == 1
+        assert way.accepted(batch(GOOD)).version == 2
+
+
+@pytest.mark.parametrize("open_way", UPDATING)
+@pytest.mark.parametrize(
+    ("asked", "field", "says"),
+    [
+        (
+            config(100, init_size=100),
+            "n_clusters",
+            ("n_clusters 100 times n_features 11", "allows 1,000", "n_clusters can be 90"),
+        ),
+        (config(10, init_size=200), "init_size", ("init_size 200 times n_features 11", "init_size can be 181")),
+    ],
+    ids=["k·d", "init_size·d"],
+)
+def test_a_first_batch_that_makes_the_model_too_large_is_refused(
+    wire: Wire, name: str, open_way: type[Way], asked: sessions_pb2.SessionConfig, field: str, says: tuple[str, ...]
+) -> None:
+    before = wire.create(name, asked)
+
+    with open_way(wire, name) as way:
+        status = way.refused(batch(np.ones((3, 11), np.float32)))
+
+        Refusal("TOO_MANY_VALUES", says, f"config.{field}", EXHAUSTED).check(status)
+        assert wire.describe(name) == before
+        result = way.accepted(batch(np.ones((3, 10), np.float32)))
+        assert (result.accepted, result.warming.seen) == (3, 3)
+
+
+def test_an_answer_may_be_larger_than_a_request(wire: Wire, name: str) -> None:
+    wire.create(name, config(init=[[0], [9]]))
+    pixels = batch(np.arange(LARGEST_BATCH, dtype=np.uint8)[:, None] % 10, return_labels=True)
+    expected = array(pixels.points)[:, 0] > 4
+
+    pushed = wire.push(name, pixels)
+    assigned = wire.assign(name, pixels.points, return_distances=True)
+    with Stream(wire.clustering.Ingest) as stream:
+        stream.send(opening(name))
+        for _ in range(8):
+            stream.send(clustering_pb2.IngestRequest(batches=[pixels] * 3))
+        results = stream.results(24)
+
+    assert pushed.ByteSize() > LARGEST_MESSAGE
+    assert assigned.ByteSize() > 2 * LARGEST_MESSAGE
+    np.testing.assert_array_equal(array(pushed.labels), expected)
+    assert [result.version for result in results] == list(range(2, 26))
+    for result in results:
+        np.testing.assert_array_equal(array(result.labels), expected)
+
+
+def test_answers_that_are_no_longer_kept_say_only_that_the_batch_was_seen(wire: Wire, name: str) -> None:
+    wire.create(name, config(init=GOOD))
+    many = [batch(GOOD, sequence=number) for number in range(1, 41)]
+
+    with Stream(wire.clustering.Ingest) as stream:
+        stream.send(opening(name, "tester"))
+        stream.send(clustering_pb2.IngestRequest(batches=many))
+        stream.results(len(many))
+        stream.send(clustering_pb2.IngestRequest(batches=[batch(GOOD, sequence=len(many) + 1)]))
+        (last,) = stream.results(1)
+        stream.send(clustering_pb2.IngestRequest(batches=[many[0], batch(GOOD, sequence=len(many) + 1)]))
+        oldest, newest = stream.results(2)
+
+    assert oldest == clustering_pb2.BatchResult(sequence=1, duplicate=True)
+    assert newest == as_duplicate(last)
+    assert wire.describe(name).version == len(many) + 1
+
+
+def test_of_too_many_producers_the_one_that_pushed_longest_ago_is_forgotten(wire: Wire, name: str) -> None:
+    wire.create(name, config(init=GOOD))
+    for number in range(SMALL["max_producers"] + 1):
+        wire.push(name, batch(GOOD, sequence=1), clustering_pb2.Producer(id=f"p-{number}"))
+
+    forgotten = refused_call(lambda: wire.push(name, batch(GOOD, sequence=2), clustering_pb2.Producer(id="p-0")))
+    remembered = wire.push(name, batch(GOOD, sequence=2), clustering_pb2.Producer(id="p-1"))
+
+    Refusal("SEQUENCE_GAP", ("the next is 1",), "sequence").check(forgotten)
+    assert remembered.version == SMALL["max_producers"] + 2
+
+
+def check_told_by_grpc(error: grpc.RpcError) -> None:
+    """Fail unless gRPC has refused a message and said how large it may be."""
+    assert error.code() is EXHAUSTED
+    assert f"vs. {LARGEST_MESSAGE}" in str(error.details())

@@ -1,0 +1,67 @@
+"""Lists of sessions, page by page, on a server that has no others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from shoal.testing import LocalServer
+from shoal.v1 import sessions_pb2
+from tests.rpc.refusals import Refusal, refused_call
+from tests.rpc.wire import Wire, config
+
+NAMES = tuple(f"listed-{number}" for number in range(5))
+
+
+@pytest.fixture
+def wire(small_server: LocalServer) -> Iterator[Wire]:
+    with Wire(small_server.target) as wire:
+        for name in reversed(NAMES):
+            wire.create(name, config())
+        yield wire
+        for session in listed(wire, 0, "").sessions:
+            wire.delete(session.name)
+
+
+def test_pages_follow_the_order_of_names_and_end(wire: Wire) -> None:
+    pages: list[list[str]] = []
+    token = ""
+    while not pages or token:
+        page = listed(wire, 2, token)
+        pages.append([session.name for session in page.sessions])
+        token = page.next_page_token
+
+    assert pages == [["listed-0", "listed-1"], ["listed-2", "listed-3"], ["listed-4"]]
+
+
+@pytest.mark.parametrize("size", [0, 5, 1000])
+def test_a_page_that_has_the_last_session_is_the_last(wire: Wire, size: int) -> None:
+    page = listed(wire, size, "")
+
+    assert (len(page.sessions), page.next_page_token) == (5, "")
+
+
+def test_a_page_goes_on_where_a_deleted_session_was(wire: Wire) -> None:
+    token = listed(wire, 2, "").next_page_token
+    wire.delete("listed-1")
+
+    page = listed(wire, 2, token)
+
+    assert [session.name for session in page.sessions] == ["listed-2", "listed-3"]
+
+
+def test_a_session_is_listed_as_it_describes_itself(wire: Wire) -> None:
+    assert list(listed(wire, 0, "").sessions) == [wire.describe(name) for name in NAMES]
+
+
+@pytest.mark.parametrize("size", [-1, 1001, 2**31 - 1])
+def test_a_bad_page_size_is_refused_with_the_range(wire: Wire, size: int) -> None:
+    status = refused_call(lambda: listed(wire, size, ""))
+
+    Refusal("PAGE_SIZE_INVALID", (f"page_size is {size}", "use 1 to 1000, or 0"), "page_size").check(status)
+
+
+def listed(wire: Wire, page_size: int, token: str) -> sessions_pb2.ListSessionsResponse:
+    request = sessions_pb2.ListSessionsRequest(page_size=page_size, page_token=token)
+    return wire.sessions.ListSessions(request)

@@ -1,0 +1,97 @@
+"""A server that can't start says why in a line, without a trace."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from shoal.testing import LocalServer
+from shoal_server.__main__ import main
+from tests.rpc.wire import Wire, config
+
+WRONG = [
+    ("--port 70000", "port: Input should be less than or equal to 65535"),
+    ("--port x", "port: Input should be a valid integer"),
+    ("--compute-threads 0", "compute_threads: Input should be greater than or equal to 1"),
+    ("--max-sessions -5", "max_sessions: Input should be greater than or equal to 1"),
+    ("--queue-bytes 5", "queue_bytes: Input should be greater than or equal to 1024"),
+    ("--max-batch-bytes 99999999999", "max_batch_bytes is 99,999,999,999, above max_message_bytes 67,108,864"),
+    ("--idle-ttl -1", "idle_ttl: Input should be greater than 0"),
+    ("--idle-ttl inf", "idle_ttl: Input should be a finite number"),
+    ("--shutdown-grace nan", "shutdown_grace: Input should be a finite number"),
+    ("--log-level loud", "log_level: Input should be 'debug', 'info', 'warning' or 'error'"),
+    ("--ready-fd -1", "ready_fd: Value error, -1 is no open file descriptor"),
+    ("--port x --log-level loud", "error: port: Input should be a valid integer"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "says"), WRONG, ids=[arguments for arguments, _ in WRONG])
+def test_a_wrong_setting_is_named_with_what_would_be_right(
+    monkeypatch: pytest.MonkeyPatch, arguments: str, says: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["shoal-server", *arguments.split()])
+
+    with pytest.raises(SystemExit) as caught:
+        main()
+
+    message = str(caught.value.code)  # the interpreter prints it, and exits with 1
+    assert says in message
+    assert all(line.startswith("error: ") for line in message.splitlines())
+    assert len(message.splitlines()) == arguments.count("--")
+
+
+def test_a_wrong_variable_of_the_environment_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["shoal-server"])
+    monkeypatch.setenv("SHOAL_COMPUTE_THREADS", "many")
+
+    with pytest.raises(SystemExit) as caught:
+        main()
+
+    assert "error: compute_threads: Input should be a valid integer" in str(caught.value.code)
+
+
+@pytest.mark.parametrize("arguments", ["--colour red", "stray", "--port"])
+def test_an_unknown_flag_is_a_matter_of_usage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["shoal-server", *arguments.split()])
+
+    with pytest.raises(SystemExit) as caught:
+        main()
+
+    assert caught.value.code == 2
+    assert "shoal-server: error: " in capsys.readouterr().err
+
+
+def test_a_second_server_on_a_port_says_that_it_is_taken_and_leaves_the_first_alone(
+    server: LocalServer, wire: Wire, name: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "shoal_server", "--port", str(server.port)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 1
+    assert f"error: can't listen on 127.0.0.1:{server.port}: another server has the port" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert wire.create(name, config()).name == name
+
+
+def test_until_eof_with_a_file_as_standard_input_is_refused() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "shoal_server", "--port", "0", "--until-eof"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr == "error: until_eof needs a pipe or a terminal as standard input, not a file\n"

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+import pytest
+
+from shoal_server.sessions.compute import ComputePool
+from shoal_server.sessions.session import Session, Surroundings
+from tests.sessions.clock import JumpingLoop
+from tests.sessions.engines import StagedEngine
+from tests.sessions.staging import started, surroundings
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"jumping": JumpingLoop}
+
+
+@pytest.fixture
+async def engine() -> StagedEngine:
+    return StagedEngine()
+
+
+@pytest.fixture
+def compute(engine: StagedEngine) -> Iterator[ComputePool]:
+    pool = ComputePool(2)
+    yield pool
+    engine.open_gate()
+    pool.close()
+
+
+@pytest.fixture
+def around(compute: ComputePool, engine: StagedEngine) -> Surroundings:
+    return surroundings(compute, engine)
+
+
+@pytest.fixture
+async def session(around: Surroundings, engine: StagedEngine) -> AsyncIterator[Session]:
+    """A session of one centroid at 0."""
+    async with started(around) as session:
+        yield session
+        engine.open_gate()

@@ -1,0 +1,59 @@
+"""An engine that waits at a gate and fails on cue, and tells the loop of what comes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import numpy as np
+
+from shoal_server.engines.contract import Assignment, Contribution, Float64Array, Frame, PointArray, RunTasks
+from shoal_server.engines.scipy import ScipyEngine
+
+PATIENCE = 60.0  # seconds after which a gate that nobody opens is an error
+FAULTY = 666.0  # a value that the engine can't bear
+
+
+class StagedEngine:
+    """An engine that computes like SciPy's. Its gate is open until it is closed, and stops updates only."""
+
+    def __init__(self) -> None:
+        self._inner = ScipyEngine()
+        self._gate = threading.Event()
+        self._gate.set()
+        self._loop = asyncio.get_running_loop()
+        self._arrivals: asyncio.Queue[float] = asyncio.Queue()
+
+    def close_gate(self) -> None:
+        """Let the updates to come wait."""
+        self._gate.clear()
+
+    def open_gate(self) -> None:
+        """Let all updates pass."""
+        self._gate.set()
+
+    async def arrival(self) -> float:
+        """Wait for the next update that comes to the gate, and return the first value of its points."""
+        return await self._arrivals.get()
+
+    def contribute(
+        self, points: PointArray, sample_weight: Float64Array | None, frame: Frame, run: RunTasks
+    ) -> Contribution:
+        """Assign and add up, once the gate is open."""
+        self._loop.call_soon_threadsafe(self._arrivals.put_nowait, float(points[0, 0]))
+        assert self._gate.wait(PATIENCE)
+        _fail_if_faulty(points)
+        return self._inner.contribute(points, sample_weight, frame, run)
+
+    def assign(self, points: PointArray, frame: Frame, run: RunTasks) -> Assignment:
+        """Assign, whatever the gate."""
+        _fail_if_faulty(points)
+        return self._inner.assign(points, frame, run)
+
+    def warm_up(self) -> None:
+        """Nothing to do."""
+
+
+def _fail_if_faulty(points: PointArray) -> None:
+    if np.any(points == FAULTY):
+        raise ZeroDivisionError("the engine has a bug")

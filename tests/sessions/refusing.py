@@ -1,0 +1,23 @@
+"""Asks why something is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from shoal_server.errors import DomainError
+
+
+def refusal(call: Callable[[], object]) -> DomainError:
+    """Return the error of a call that has to be refused."""
+    with pytest.raises(DomainError) as raised:
+        call()
+    return raised.value
+
+
+async def refusal_of(awaited: Awaitable[object]) -> DomainError:
+    """Return the error of what is awaited and has to be refused."""
+    with pytest.raises(DomainError) as raised:
+        await awaited
+    return raised.value

@@ -1,0 +1,188 @@
+"""The queue of a session: in order, bounded in bytes, fair to those who wait."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from shoal_server.sessions.queue import ByteQueue
+from tests.sessions.clock import until_quiet
+
+PLENTY = 1000
+
+
+def filled(queue: ByteQueue[str], items: str, size: int = 1) -> ByteQueue[str]:
+    """Put letters into a queue, without a wait for room."""
+    for item in items:
+        queue.put(item, size)
+    return queue
+
+
+async def test_items_are_taken_in_the_order_of_their_coming() -> None:
+    queue = filled(ByteQueue[str](PLENTY), "abc")
+
+    items, _ = await queue.take(PLENTY)
+
+    assert items == ["a", "b", "c"]
+
+
+async def test_a_take_is_bounded_in_bytes_and_says_how_many_it_got() -> None:
+    queue = filled(ByteQueue[str](PLENTY), "abcde", size=10)
+
+    takes = [await queue.take(25) for _ in range(3)]
+
+    assert takes == [(["a", "b"], 20), (["c", "d"], 20), (["e"], 10)]
+
+
+async def test_an_item_larger_than_a_take_comes_alone() -> None:
+    queue = filled(ByteQueue[str](PLENTY), "a", size=30)
+    filled(queue, "b", size=1)
+
+    assert await queue.take(25) == (["a"], 30)
+    assert await queue.take(25) == (["b"], 1)
+
+
+async def test_items_without_bytes_come_along_with_a_full_take() -> None:
+    queue = filled(ByteQueue[str](PLENTY), "a", size=25)
+    filled(queue, "bc", size=0)
+    filled(queue, "d", size=1)
+
+    assert await queue.take(25) == (["a", "b", "c"], 25)
+
+
+async def test_a_take_of_an_empty_queue_waits_for_an_item() -> None:
+    queue = ByteQueue[str](PLENTY)
+    take = asyncio.ensure_future(queue.take(PLENTY))
+    await until_quiet()
+    assert not take.done()
+
+    queue.put("a", 1)
+
+    assert await take == (["a"], 1)
+
+
+async def test_bytes_count_from_reserve_until_release() -> None:
+    queue = ByteQueue[str](PLENTY)
+
+    await queue.reserve(40)
+    reserved = queue.bytes
+    queue.put("a", 40)
+    _, size = await queue.take(PLENTY)
+    taken = queue.bytes
+    queue.release(size)
+
+    assert (reserved, taken, queue.bytes) == (40, 40, 0)
+
+
+async def test_the_length_counts_the_items_that_wait() -> None:
+    queue = filled(ByteQueue[str](PLENTY), "abc", size=10)
+
+    await queue.take(10)
+
+    assert len(queue) == 2
+
+
+async def test_there_is_room_up_to_the_last_byte() -> None:
+    queue = ByteQueue[str](100)
+    await queue.reserve(60)
+
+    await queue.reserve(40)
+
+    assert queue.bytes == 100
+
+
+@pytest.mark.parametrize("released", [1, 59])
+async def test_who_reserves_waits_until_there_is_room_enough(released: int) -> None:
+    queue = ByteQueue[str](100)
+    await queue.reserve(100)
+    waiting = asyncio.create_task(queue.reserve(60))
+
+    queue.release(released)
+    await until_quiet()
+    early = waiting.done()
+    queue.release(60 - released)
+    await waiting
+
+    assert not early
+    assert queue.bytes == 100
+
+
+async def test_an_item_larger_than_the_queue_gets_in_when_the_queue_is_empty() -> None:
+    queue = ByteQueue[str](100)
+    await queue.reserve(1)
+    large = asyncio.create_task(queue.reserve(500))
+    await until_quiet()
+    assert not large.done()
+
+    queue.release(1)
+    await large
+
+    assert queue.bytes == 500
+
+
+async def test_nothing_joins_an_item_larger_than_the_queue() -> None:
+    queue = ByteQueue[str](100)
+    await queue.reserve(500)
+    small = asyncio.create_task(queue.reserve(1))
+    await until_quiet()
+    assert not small.done()
+
+    queue.release(500)
+    await small
+
+    assert queue.bytes == 1
+
+
+async def test_a_small_item_does_not_overtake_a_large_one_that_waits() -> None:
+    queue = ByteQueue[str](100)
+    await queue.reserve(90)
+    order: list[str] = []
+    waiting = [asyncio.create_task(reserving(queue, size, order.append)) for size in (50, 5, 95)]
+    await until_quiet()
+    assert order == []
+
+    for size in (90, 50, 5):
+        queue.release(size)
+        await until_quiet()
+
+    assert order == ["50", "5", "95"]
+    await asyncio.gather(*waiting)
+
+
+@pytest.mark.parametrize("cancelled", [0, 1, 2])
+async def test_a_cancelled_wait_takes_nothing_and_lets_the_others_pass(cancelled: int) -> None:
+    queue = ByteQueue[str](100)
+    await queue.reserve(100)
+    waiting = [asyncio.create_task(queue.reserve(50)) for _ in range(3)]
+    await until_quiet()
+
+    waiting[cancelled].cancel()
+    await until_quiet()
+    still_full = queue.bytes
+    queue.release(100)
+    await asyncio.wait(waiting)
+
+    assert still_full == queue.bytes == 100
+    assert [task.cancelled() for task in waiting] == [index == cancelled for index in range(3)]
+
+
+async def test_a_wait_that_is_cancelled_when_its_room_has_come_takes_nothing() -> None:
+    queue = ByteQueue[str](100)
+    await queue.reserve(100)
+    waiting = [asyncio.create_task(queue.reserve(100)) for _ in range(2)]
+    await until_quiet()
+
+    queue.release(100)
+    waiting[0].cancel()
+    await asyncio.wait(waiting)
+
+    assert waiting[0].cancelled()
+    assert queue.bytes == 100
+
+
+async def reserving(queue: ByteQueue[str], size: int, note: Callable[[str], None]) -> None:
+    """Reserve, and note when it was done."""
+    await queue.reserve(size)
+    note(str(size))

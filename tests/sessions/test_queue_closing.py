@@ -1,0 +1,91 @@
+"""The end of a queue, and taking all that waits."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shoal_server.sessions.queue import ByteQueue
+from tests.sessions.clock import until_quiet
+
+
+async def test_a_closed_queue_gives_what_it_has_and_then_nothing() -> None:
+    queue = ByteQueue[str](100)
+    queue.put("a", 1)
+
+    queue.close()
+
+    assert await queue.take(100) == (["a"], 1)
+    assert await queue.take(100) == ([], 0)
+    assert await queue.take(100) == ([], 0)
+
+
+async def test_closing_ends_the_wait_for_an_item() -> None:
+    queue = ByteQueue[str](100)
+    take = asyncio.ensure_future(queue.take(100))
+    await until_quiet()
+
+    queue.close()
+
+    assert await take == ([], 0)
+
+
+async def test_taking_all_leaves_nothing_and_gives_its_bytes_back() -> None:
+    queue = ByteQueue[str](100)
+    for item in "abc":
+        await queue.reserve(20)
+        queue.put(item, 20)
+    await queue.take(20)
+
+    items = queue.take_all()
+
+    assert items == ["b", "c"]
+    assert len(queue) == 0
+    assert queue.bytes == 20  # of what has been taken before and is not released
+
+
+async def test_taking_all_lets_in_who_waits_for_room() -> None:
+    queue = ByteQueue[str](100)
+    await queue.reserve(100)
+    queue.put("a", 100)
+    waiting = asyncio.create_task(queue.reserve(100))
+    await until_quiet()
+
+    queue.take_all()
+    await waiting
+
+    assert queue.bytes == 100
+
+
+async def test_taking_all_of_an_empty_queue_gives_nothing() -> None:
+    assert ByteQueue[str](100).take_all() == []
+
+
+@settings(deadline=None)
+@given(sizes=st.lists(st.integers(0, 150), max_size=30), hop=st.integers(0, 200))
+async def test_whatever_the_sizes_nothing_is_lost_and_the_bound_holds(sizes: list[int], hop: int) -> None:
+    queue = ByteQueue[int](100)
+    taken: list[int] = []
+    most = 0
+
+    async def put_all() -> None:
+        for size in sizes:
+            await queue.reserve(size)
+            queue.put(size, size)
+        queue.close()
+
+    putting = asyncio.create_task(put_all())
+    while (take := await queue.take(hop))[0]:
+        items, held = take
+        taken += items
+        most = max(most, queue.bytes)
+        assert held == sum(items)
+        assert len(items) == 1 or held <= hop
+        queue.release(held)
+    await putting
+
+    assert taken == sizes
+    assert most <= max([100, *sizes])
+    assert queue.bytes == 0

@@ -1,0 +1,172 @@
+"""The end of a session: deleted, expired, or stopped with the server."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from shoal_server.errors import DomainError, Kind, invalid
+from shoal_server.sessions.session import LEAST_BATCH_BYTES, Session, Surroundings, session_gone
+from shoal_server.sessions.watching import EndReason, WatchOptions
+from tests.sessions.clock import until_quiet
+from tests.sessions.engines import StagedEngine
+from tests.sessions.refusing import refusal, refusal_of
+from tests.sessions.staging import model_changes, points, push, started, submit, surroundings
+from tests.sessions.stamping import stamp
+from tests.sessions.watched import told
+
+DROP = model_changes(on_invalid="drop")
+
+
+async def test_the_end_refuses_what_waits_and_answers_what_is_being_applied(
+    session: Session, engine: StagedEngine
+) -> None:
+    engine.close_gate()
+    applied = await submit(session, 1.0)
+    await engine.arrival()
+    waiting = await submit(session, 2.0)
+    change = asyncio.create_task(session.change(DROP, ""))
+    await until_quiet()
+
+    ending = asyncio.create_task(session.end("deleted"))
+    refused = [await refusal_of(waiting.result()), await refusal_of(change)]
+    early = ending.done()
+    engine.open_gate()
+    await ending
+
+    for error in refused:
+        assert (error.kind, error.reason, error.session) == (Kind.NOT_FOUND, "SESSION_NOT_FOUND", "pixels")
+    assert not early
+    assert (await applied.result()).version == session.version == 1
+    assert session.describe().queued_bytes == 0
+
+
+async def test_a_session_that_has_ended_takes_nothing_more(session: Session) -> None:
+    await push(session, 1.0, stamp=stamp(1))
+
+    await session.end("deleted")
+    refused = [
+        await refusal_of(session.submit(points(1.0), 1, None, 0)),
+        await refusal_of(session.submit(points(1.0), 1, stamp(1), 0)),
+        await refusal_of(session.change(DROP, "")),
+        refusal(lambda: session.refuse(invalid("POINTS_INVALID", "points", "no good"), stamp(2))),
+    ]
+
+    assert {error.reason for error in refused} == {"SESSION_NOT_FOUND"}
+    assert session.version == 1
+    assert session.describe().queued_bytes == 0
+
+
+async def test_those_who_wait_for_room_are_refused_at_the_end(around: Surroundings, engine: StagedEngine) -> None:
+    narrow = surroundings(around.compute, engine, queue_bytes=2 * LEAST_BATCH_BYTES)
+    async with started(narrow) as session:
+        engine.close_gate()
+        applied = await submit(session, 1.0)
+        await engine.arrival()
+        waiting = [asyncio.create_task(push(session, 2.0)) for _ in range(5)]
+        await until_quiet()
+
+        ending = asyncio.create_task(session.end("deleted"))
+        refused = await asyncio.gather(*waiting, return_exceptions=True)
+        engine.open_gate()
+        await ending
+
+    assert [error.reason for error in refused if isinstance(error, DomainError)] == ["SESSION_NOT_FOUND"] * 5
+    assert (await applied.result()).version == 1
+    assert session.describe().queued_bytes == 0
+
+
+@pytest.mark.parametrize("reason", ["deleted", "expired"])
+async def test_watchers_get_the_last_version_and_then_the_end(
+    session: Session, engine: StagedEngine, reason: EndReason
+) -> None:
+    engine.close_gate()
+    await submit(session, 1.0)
+    await engine.arrival()
+    with session.watch(WatchOptions()) as watch:
+        events = watch.events()
+        first = await anext(events)
+
+        ending = asyncio.create_task(session.end(reason))
+        await until_quiet()
+        engine.open_gate()
+        rest = [told(event) async for event in events]
+
+    await ending
+    assert told(first) == "0"
+    assert rest == ["1 after 0", f"{reason} at 1"]
+
+
+async def test_a_session_has_not_ended_before_what_is_being_applied(session: Session, engine: StagedEngine) -> None:
+    engine.close_gate()
+    await submit(session, 1.0)
+    await engine.arrival()
+
+    ending = asyncio.create_task(session.end("deleted"))
+    await until_quiet()
+    meanwhile = session.ended
+    engine.open_gate()
+    await ending
+
+    assert (meanwhile, session.ended) == (None, "deleted")
+
+
+async def test_an_end_that_nobody_waits_for_comes_all_the_same(session: Session, engine: StagedEngine) -> None:
+    engine.close_gate()
+    applied = await submit(session, 1.0)
+    await engine.arrival()
+    ending = asyncio.create_task(session.end("deleted"))
+    await until_quiet()
+
+    with session.watch(WatchOptions(after_version=0)) as watch:
+        ending.cancel()
+        engine.open_gate()
+        events = [told(event) async for event in watch.events()]
+
+    assert (await applied.result()).version == 1
+    assert events == ["1", "deleted at 1"]
+
+
+async def test_stopping_finishes_what_waits(session: Session, engine: StagedEngine) -> None:
+    engine.close_gate()
+    submitted = [await submit(session, value) for value in (1.0, 2.0)]
+    change = asyncio.create_task(session.change(DROP, ""))
+    await engine.arrival()
+
+    stopping = asyncio.create_task(session.stop())
+    await until_quiet()
+    early = stopping.done()
+    refused = await refusal_of(session.submit(points(3.0), 1, None, 0))
+    engine.open_gate()
+    await stopping
+
+    assert not early
+    assert [each.outcome.result().version for each in submitted] == [1, 2]
+    assert (await change).config.model.on_invalid == "drop"
+    assert refused.reason == "SESSION_NOT_FOUND"
+
+
+async def test_a_stopped_session_has_not_ended_for_its_watchers(session: Session) -> None:
+    with session.watch(WatchOptions(progress_interval=10)) as watch:
+        events = watch.events()
+        await anext(events)
+
+        await session.stop()
+
+        assert told(await anext(events)) == "still 0"
+    assert session.ended is None
+
+
+async def test_stopping_twice_is_stopping_once(session: Session) -> None:
+    await session.stop()
+    await session.stop()
+
+    assert session.ended is None
+
+
+def test_the_error_for_a_session_that_is_not_there_quotes_no_more_than_a_name() -> None:
+    error = session_gone("x" * 10_000)
+
+    assert error.session == "x" * 128
+    assert len(error.message) < 500

@@ -1,0 +1,101 @@
+"""Producers with a name: what they send twice counts once."""
+
+from __future__ import annotations
+
+import asyncio
+
+from shoal_server.sessions.producers import Position, Producer
+from shoal_server.sessions.session import LEAST_BATCH_BYTES, Session, Surroundings
+from tests.sessions.clock import until_quiet
+from tests.sessions.engines import StagedEngine
+from tests.sessions.refusing import refusal_of
+from tests.sessions.staging import points, push, started, submit, surroundings
+from tests.sessions.stamping import stamp
+
+
+async def test_a_batch_that_is_sent_again_gets_the_same_answer_and_counts_once(session: Session) -> None:
+    first = await submit(session, 4.0, stamp=stamp(1))
+    outcome = await first.result()
+
+    again = await submit(session, 4.0, stamp=stamp(1))
+
+    assert (first.duplicate, again.duplicate) == (False, True)
+    assert await again.result() is outcome
+    assert session.describe().points_accepted == 1
+    assert session.describe().queued_bytes == 0
+
+
+async def test_a_batch_that_is_sent_again_while_it_waits_counts_once(session: Session, engine: StagedEngine) -> None:
+    engine.close_gate()
+    submitted = [await submit(session, 4.0, stamp=stamp(1)) for _ in range(3)]
+    await engine.arrival()
+
+    engine.open_gate()
+    versions = [(await each.result()).version for each in submitted]
+
+    assert versions == [1, 1, 1]
+    assert [each.duplicate for each in submitted] == [False, True, True]
+    assert session.version == 1
+
+
+async def test_two_that_wait_for_room_with_the_same_batch_count_once(
+    around: Surroundings, engine: StagedEngine
+) -> None:
+    narrow = surroundings(around.compute, engine, queue_bytes=LEAST_BATCH_BYTES)
+    async with started(narrow) as session:
+        engine.close_gate()
+        await submit(session, 1.0)
+        await engine.arrival()
+        waiting = [asyncio.create_task(submit(session, 4.0, stamp=stamp(1))) for _ in range(2)]
+        await until_quiet()
+
+        engine.open_gate()
+        submitted = [await each for each in waiting]
+        versions = [(await each.result()).version for each in submitted]
+
+    assert [each.duplicate for each in submitted] == [False, True]
+    assert versions == [2, 2]
+    assert session.describe().points_accepted == 2
+
+
+async def test_who_gives_up_waiting_for_room_keeps_its_sequence(around: Surroundings, engine: StagedEngine) -> None:
+    narrow = surroundings(around.compute, engine, queue_bytes=LEAST_BATCH_BYTES)
+    async with started(narrow) as session:
+        engine.close_gate()
+        await submit(session, 1.0)
+        await engine.arrival()
+        waiting = asyncio.create_task(submit(session, 4.0, stamp=stamp(1)))
+        await until_quiet()
+
+        waiting.cancel()
+        engine.open_gate()
+        outcome = await push(session, 5.0, stamp=stamp(1, fingerprint=7))
+
+    assert outcome.version == 2
+
+
+async def test_who_takes_over_shuts_out_a_batch_that_waits_for_room(around: Surroundings, engine: StagedEngine) -> None:
+    narrow = surroundings(around.compute, engine, queue_bytes=LEAST_BATCH_BYTES)
+    async with started(narrow) as session:
+        engine.close_gate()
+        session.open_producer(Producer("p"))
+        await submit(session, 1.0, stamp=stamp(1, epoch=1))
+        await engine.arrival()
+        waiting = asyncio.create_task(session.submit(points(2.0), 1, stamp(2, epoch=1), 0))
+        await until_quiet()
+
+        position = session.open_producer(Producer("p"))
+        engine.open_gate()
+        error = await refusal_of(waiting)
+        successor = await push(session, 3.0, stamp=stamp(2, epoch=2))
+
+    assert position == Position(epoch=2, last_sequence=1)
+    assert error.reason == "PRODUCER_FENCED"
+    assert successor.version == 2
+
+
+async def test_producers_without_a_name_need_no_sequence(session: Session) -> None:
+    submitted = [await submit(session, 4.0) for _ in range(3)]
+
+    assert [each.duplicate for each in submitted] == [False] * 3
+    assert [(await each.result()).version for each in submitted] == [1, 2, 3]

@@ -1,0 +1,131 @@
+"""Batches that can't be applied: each gets its own error, and nothing else changes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from shoal_server.clustering.state import PointBatch
+from shoal_server.errors import DomainError, Kind, invalid
+from shoal_server.sessions.session import Session, Surroundings
+from tests.sessions.engines import FAULTY, StagedEngine
+from tests.sessions.refusing import refusal, refusal_of
+from tests.sessions.staging import kept_for, points, push, started, submit, warming
+from tests.sessions.stamping import stamp
+
+TOO_WIDE = PointBatch(np.zeros((1, 101)))
+
+
+async def test_a_refused_batch_changes_nothing(session: Session) -> None:
+    await push(session, 1.0)
+    before, snapshot = session.describe(), session.snapshot
+
+    error = await refusal_of(push(session, 1.0, np.nan))
+
+    assert (error.reason, error.session) == ("NOT_FINITE", "pixels")
+    assert session.snapshot is snapshot
+    assert session.describe() == before
+
+
+async def test_a_refused_batch_uses_its_sequence_up(session: Session) -> None:
+    await refusal_of(push(session, np.nan, stamp=stamp(1)))
+
+    outcome = await push(session, 1.0, stamp=stamp(2))
+
+    assert outcome.version == 1
+
+
+async def test_a_refused_batch_that_is_sent_again_is_refused_again(session: Session) -> None:
+    await refusal_of(push(session, np.nan, stamp=stamp(1)))
+
+    again = await submit(session, np.nan, stamp=stamp(1))
+
+    assert again.duplicate
+    assert (await refusal_of(again.result())).reason == "NOT_FINITE"
+
+
+async def test_an_engine_that_fails_gives_that_batch_an_error_and_the_session_lives_on(session: Session) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await push(session, FAULTY, stamp=stamp(1))
+
+    assert session.version == 0
+    assert (await push(session, 1.0, stamp=stamp(2))).version == 1
+
+
+async def test_a_failure_in_the_middle_of_a_hop_is_of_one_batch_only(session: Session, engine: StagedEngine) -> None:
+    engine.close_gate()
+    submitted = [await submit(session, value) for value in (1.0, 2.0, FAULTY, np.nan, 5.0)]
+    await engine.arrival()
+
+    engine.open_gate()
+    answers = await asyncio.gather(*(each.result() for each in submitted), return_exceptions=True)
+
+    assert isinstance(answers[2], ZeroDivisionError)
+    assert isinstance(answers[3], DomainError)
+    assert [answer.version for answer in answers if not isinstance(answer, BaseException)] == [1, 2, 3]
+
+
+async def test_an_assignment_that_fails_harms_nobody(session: Session) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await session.assign(np.array([[FAULTY]]))
+
+    assert (await push(session, 1.0)).version == 1
+
+
+async def test_a_refused_assignment_names_the_session(session: Session) -> None:
+    error = await refusal_of(session.assign(np.zeros((1, 2))))
+
+    assert (error.reason, error.session) == ("N_FEATURES_MISMATCH", "pixels")
+
+
+async def test_points_too_wide_for_a_new_session_are_refused_at_once(around: Surroundings) -> None:
+    async with started(around, kept_for(None, warming())) as session:
+        wide = await session.submit(TOO_WIDE, 1, stamp(1), 0)
+        at_once = wide.outcome.done()
+        error = await refusal_of(wide.result())
+        await push(session, 1.0, stamp=stamp(2))
+
+    assert at_once
+    assert (error.kind, error.reason, error.session) == (Kind.RESOURCE_EXHAUSTED, "TOO_MANY_VALUES", "pixels")
+    assert session.describe().n_features == 1
+    assert session.describe().queued_bytes == 0
+
+
+async def test_wide_points_for_settled_columns_are_told_how_many_columns_there_are(session: Session) -> None:
+    wide = await session.submit(TOO_WIDE, 1, None, 0)
+
+    assert (await refusal_of(wide.result())).reason == "N_FEATURES_MISMATCH"
+
+
+async def test_a_batch_that_could_not_be_read_is_refused_in_its_place(session: Session) -> None:
+    unreadable = invalid("POINTS_INVALID", "points", "no good")
+
+    first = session.refuse(unreadable, stamp(1))
+    again = session.refuse(unreadable, stamp(1))
+    second = await push(session, 1.0, stamp=stamp(2))
+
+    assert (first.duplicate, again.duplicate) == (False, True)
+    assert await refusal_of(again.result()) is unreadable
+    assert (unreadable.session, second.version) == ("pixels", 1)
+
+
+async def test_a_batch_that_could_not_be_read_must_have_its_place_too(session: Session) -> None:
+    unreadable = invalid("POINTS_INVALID", "points", "no good")
+
+    assert refusal(lambda: session.refuse(unreadable, stamp(2))).reason == "SEQUENCE_GAP"
+    assert not session.refuse(unreadable, None).duplicate
+
+
+async def test_a_gap_gives_its_room_back(session: Session) -> None:
+    error = await refusal_of(session.submit(points(1.0), 5000, stamp(2), 0))
+
+    assert error.reason == "SEQUENCE_GAP"
+    assert session.describe().queued_bytes == 0
+
+
+async def test_a_refusal_that_nobody_waits_for_disturbs_nobody(session: Session) -> None:
+    await submit(session, np.nan)
+
+    assert (await push(session, 1.0)).version == 1

@@ -1,0 +1,81 @@
+"""A session as a watch sees it, played from a script, and what the watcher gets at which second."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from shoal_server.clustering.state import Snapshot, Warming, frozen
+from shoal_server.sessions.watching import End, EndReason, Progress, Update, Watch, WatchOptions
+from tests.sessions.clock import now
+
+Event = Update | Progress | End
+
+
+@dataclass
+class PlayedSession:
+    """What a watch needs of a session."""
+
+    snapshot: Snapshot | None = None
+    warming: Warming | None = None
+    ended: EndReason | None = None
+
+    @property
+    def version(self) -> int:
+        """The newest version's number."""
+        return self.snapshot.version if self.snapshot else 0
+
+
+class Stage:
+    """A played session and one watch of it."""
+
+    def __init__(self, options: WatchOptions | None = None, version: int | None = None) -> None:
+        self.session = PlayedSession(None if version is None else snapshot(version))
+        self.watch = Watch(self.session, options or WatchOptions())
+
+    def publish(self, version: int, *centroids: float) -> Snapshot:
+        """Make a version, whose centroid is at its number unless it is said where."""
+        self.session.snapshot = newest = snapshot(version, *centroids)
+        self.watch.wake()
+        return newest
+
+    def end(self, reason: EndReason = "deleted") -> None:
+        """End the session."""
+        self.session.ended = reason
+        self.watch.wake()
+
+    def play(self, versions: Mapping[float, int], end: float) -> None:
+        """Publish versions at their seconds, and end the session."""
+        loop = asyncio.get_running_loop()
+        for second, version in versions.items():
+            loop.call_at(second, self.publish, version)
+        loop.call_at(end, self.end)
+
+    async def timeline(self) -> list[tuple[float, str]]:
+        """Watch to the end."""
+        return [(now(), told(event)) async for event in self.watch.events()]
+
+    def events(self) -> AsyncIterator[Event]:
+        """Watch event by event."""
+        return self.watch.events()
+
+
+def snapshot(version: int, *centroids: float) -> Snapshot:
+    """Return a version of one feature."""
+    values = frozen(np.array(centroids or (float(version),))[:, None])
+    nothing = frozen(np.zeros(len(values)))
+    return Snapshot(version, values, nothing, 0.0, nothing, version)
+
+
+def told(event: Event) -> str:
+    """Say in short what a watcher was told."""
+    match event:
+        case Update(newest, base):
+            return f"{newest.version}" + (f" after {base.version}" if base else "")
+        case Progress(version, warming):
+            return f"still {version}" + (f", {warming.seen} of {warming.needed}" if warming else "")
+        case End(reason, version):
+            return f"{reason} at {version}"
