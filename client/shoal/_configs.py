@@ -11,11 +11,11 @@ from typing import Any, Final, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from shoal import _tensors
 from shoal._points import invalid, points_array
-from shoal._types import HalfLife, SessionConfig, SessionDescription, Warming
+from shoal._types import HalfLife, InitMethod, SessionConfig, SessionDescription, Warming
 from shoal.v1 import sessions_pb2, tensor_pb2
 
 Number = TypeVar("Number", bound=int)
@@ -171,14 +171,13 @@ def decode_warming(warming: sessions_pb2.Warming) -> Warming:
 
 
 def _decode_config(config: sessions_pb2.SessionConfig) -> SessionConfig:
-    given = config.init.WhichOneof("source") == "centroids"
     return SessionConfig(
         n_clusters=config.n_clusters,
         n_features=config.n_features or None,
         engine=_name(config.engine, ENGINES),
         metric=_name(config.metric, METRICS),
         on_invalid=_name(config.on_invalid, ON_INVALID),
-        init=_tensors.decode(config.init.centroids) if given else _name(config.init.method, INIT_METHODS),
+        init=_decode_init(config.init),
         init_size=config.init_size,
         random_state=config.random_state if config.HasField("random_state") else None,
         dtype=_name(config.dtype, PRECISIONS) if config.dtype else None,
@@ -186,6 +185,17 @@ def _decode_config(config: sessions_pb2.SessionConfig) -> SessionConfig:
         durability=_name(config.durability, DURABILITIES),
         idle_ttl=config.idle_ttl.ToNanoseconds() / 1e9 if config.HasField("idle_ttl") else None,
     )
+
+
+def _decode_init(init: sessions_pb2.Init) -> InitMethod | NDArray[Any] | None:
+    match init.WhichOneof("source"):
+        case "centroids":
+            return _tensors.decode(init.centroids)
+        case "method":
+            method: InitMethod = _name(init.method, INIT_METHODS)
+            return method
+        case _:
+            return None
 
 
 def _decode_half_life(half_life: sessions_pb2.HalfLife) -> HalfLife:

@@ -127,8 +127,8 @@ class SessionConfig:
     engine: Engine
     metric: Metric
     on_invalid: OnInvalid
-    init: InitMethod | NDArray[Any]
-    """The method, or the centroids (k, d) that were given."""
+    init: InitMethod | NDArray[Any] | None
+    """The method, or the centroids (k, d) that were given; None: `Client.list_sessions` leaves those out."""
     init_size: int
     """How many points the first centroids are computed from."""
     random_state: int | None

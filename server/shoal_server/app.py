@@ -22,7 +22,7 @@ from shoal_server.engines.contract import Engine
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.scipy import ScipyEngine
 from shoal_server.engines.sklearn import SklearnEngine
-from shoal_server.rpc.server import RpcServer
+from shoal_server.rpc.server import RpcServer, address_of
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.registry import Sessions
 from shoal_server.sessions.session import Surroundings
@@ -47,7 +47,7 @@ async def serve(settings: Settings) -> None:
     }
     async with _parts(settings, engines) as (server, compute):
         port = await server.start(settings.host, settings.port)
-        address = f"{settings.host}:{port}"
+        address = address_of(settings.host, port)
         log.info("starting", address=address, compute_threads=settings.compute_threads)
         for engine in engines.values():
             await compute.call(engine.warm_up)

@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     )
     progress_interval: Seconds = Field(15.0, description="Seconds of silence at most on a watch that doesn't say.")
     shutdown_grace: Annotated[FiniteFloat, Ge(0)] = Field(
-        8.0, description="Seconds that a shutdown waits at most for what has been taken to be answered."
+        6.0, description="Seconds that a shutdown waits at most for what has been taken to be answered."
     )
     log_format: LogFormat = Field("json", description="Logs for machines or for people.")
     log_level: LogLevel = Field("info", description="The least level that is logged.")

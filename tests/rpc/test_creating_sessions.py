@@ -169,6 +169,13 @@ def test_a_bad_name_is_refused_with_the_rule_for_names(wire: Wire, bad: str) -> 
     no_session(bad).check(refused_call(lambda: wire.describe(bad)))
 
 
+def test_a_request_id_that_is_too_long_is_refused(wire: Wire) -> None:
+    status = refused_call(lambda: wire.create("identified", config(), request_id="x" * 129))
+
+    Refusal("REQUEST_ID_INVALID", ("at most 128",), "request_id").check(status)
+    no_session("identified").check(refused_call(lambda: wire.describe("identified")))
+
+
 @pytest.mark.parametrize("good", ["a", "7", "A0._-", "a" * 128])
 def test_a_good_name_is_taken(wire: Wire, good: str) -> None:
     assert wire.create(good, config()).name == good

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from shoal.testing import LocalServer
 from shoal.v1 import sessions_pb2
 from tests.rpc.refusals import Refusal, refused_call
-from tests.rpc.wire import Wire, config
+from tests.rpc.wire import Wire, config, tensor
 
 NAMES = tuple(f"listed-{number}" for number in range(5))
 
@@ -53,6 +54,16 @@ def test_a_page_goes_on_where_a_deleted_session_was(wire: Wire) -> None:
 
 def test_a_session_is_listed_as_it_describes_itself(wire: Wire) -> None:
     assert list(listed(wire, 0, "").sessions) == [wire.describe(name) for name in NAMES]
+
+
+def test_a_list_leaves_out_given_centroids_which_would_not_fit_a_message(wire: Wire) -> None:
+    wire.create("listed-given", config(init=np.ones((2, 3))))
+
+    (session,) = listed(wire, 1, NAMES[-1]).sessions
+
+    assert session.name == "listed-given"
+    assert session.config.init.WhichOneof("source") is None
+    assert wire.describe("listed-given").config.init.centroids == tensor(np.ones((2, 3)))
 
 
 @pytest.mark.parametrize("size", [-1, 1001, 2**31 - 1])

@@ -416,7 +416,7 @@ class CreateSessionRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     request_id: _builtins.str
-    """Any text that is new for each session wished for. The same request again gives the session that the first one made."""
+    """Any text of up to 128 characters that is new for each session wished for. The same request again gives the session that the first one made."""
     @_builtins.property
     def config(self) -> Global___SessionConfig: ...
     def __init__(

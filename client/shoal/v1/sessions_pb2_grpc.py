@@ -80,7 +80,7 @@ class SessionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSessions(self, request, context):
-        """Sessions in the order of their names, a page at a time.
+        """Sessions in the order of their names, a page at a time. Centroids that were given as init are left out: GetSession has them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

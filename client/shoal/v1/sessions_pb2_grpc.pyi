@@ -37,7 +37,7 @@ class SessionServiceStub:
     """Makes a session. With a request_id it is safe to repeat."""
     GetSession: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.GetSessionRequest, _sessions_pb2.Session]
     ListSessions: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.ListSessionsRequest, _sessions_pb2.ListSessionsResponse]
-    """Sessions in the order of their names, a page at a time."""
+    """Sessions in the order of their names, a page at a time. Centroids that were given as init are left out: GetSession has them."""
     UpdateSession: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.UpdateSessionRequest, _sessions_pb2.Session]
     """Changes the configuration. The change takes its place in the order of batches, like a batch."""
     DeleteSession: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.DeleteSessionRequest, _sessions_pb2.DeleteSessionResponse]
@@ -52,7 +52,7 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """Makes a session. With a request_id it is safe to repeat."""
     GetSession: _aio.UnaryUnaryMultiCallable[_sessions_pb2.GetSessionRequest, _sessions_pb2.Session]  # type: ignore[assignment]
     ListSessions: _aio.UnaryUnaryMultiCallable[_sessions_pb2.ListSessionsRequest, _sessions_pb2.ListSessionsResponse]  # type: ignore[assignment]
-    """Sessions in the order of their names, a page at a time."""
+    """Sessions in the order of their names, a page at a time. Centroids that were given as init are left out: GetSession has them."""
     UpdateSession: _aio.UnaryUnaryMultiCallable[_sessions_pb2.UpdateSessionRequest, _sessions_pb2.Session]  # type: ignore[assignment]
     """Changes the configuration. The change takes its place in the order of batches, like a batch."""
     DeleteSession: _aio.UnaryUnaryMultiCallable[_sessions_pb2.DeleteSessionRequest, _sessions_pb2.DeleteSessionResponse]  # type: ignore[assignment]
@@ -82,7 +82,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sessions_pb2.ListSessionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sessions_pb2.ListSessionsResponse, _abc.Awaitable[_sessions_pb2.ListSessionsResponse]]:
-        """Sessions in the order of their names, a page at a time."""
+        """Sessions in the order of their names, a page at a time. Centroids that were given as init are left out: GetSession has them."""
 
     @_abc_1.abstractmethod
     def UpdateSession(

@@ -64,10 +64,11 @@ class RpcServer:
             The address can't be listened on.
         """
         try:
-            bound = self._server.add_insecure_port(f"{host}:{port}")
+            bound = self._server.add_insecure_port(address_of(host, port))
         except RuntimeError:
             raise RuntimeError(
-                f"can't listen on {host}:{port}: another server has the port, or the address isn't this machine's"
+                f"can't listen on {address_of(host, port)}: another server has the port, or the address isn't of this "
+                f"machine"
             ) from None
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
@@ -95,6 +96,11 @@ class RpcServer:
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for service in ("", SESSIONS, CLUSTERING):
             await self._health.set(service, status)
+
+
+def address_of(host: str, port: int) -> str:
+    """Return HOST:PORT, with brackets where the host is an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _options(max_message_bytes: int) -> list[tuple[str, int]]:

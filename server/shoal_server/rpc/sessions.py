@@ -37,7 +37,8 @@ class SessionService(sessions_pb2_grpc.SessionServiceServicer):
         """List sessions by name, a page at a time."""
         page, after = self._sessions.list(_page_size(request.page_size), request.page_token)
         return sessions_pb2.ListSessionsResponse(
-            sessions=[encode_description(session.describe()) for session in page], next_page_token=after
+            sessions=[_without_centroids(encode_description(session.describe())) for session in page],
+            next_page_token=after,
         )
 
     async def UpdateSession(
@@ -55,6 +56,12 @@ class SessionService(sessions_pb2_grpc.SessionServiceServicer):
     ) -> sessions_pb2.DeleteSessionResponse:
         """Delete a session."""
         return sessions_pb2.DeleteSessionResponse(version=await self._sessions.delete(request.name, request.etag))
+
+
+def _without_centroids(session: sessions_pb2.Session) -> sessions_pb2.Session:
+    # A page of large sessions wouldn't fit a message.
+    session.config.init.ClearField("centroids")
+    return session
 
 
 def _page_size(asked: int) -> int:

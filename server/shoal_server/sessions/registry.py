@@ -18,6 +18,7 @@ from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.session import Session, Surroundings, session_gone
 from shoal_server.sessions.watching import EndReason
 
+LONGEST_REQUEST_ID = 128
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 log = structlog.get_logger()
@@ -49,10 +50,11 @@ class Sessions:
         Raises
         ------
         DomainError
-            NAME_INVALID, SESSION_EXISTS, TOO_MANY_SESSIONS or what is wrong with the configuration.
+            NAME_INVALID, REQUEST_ID_INVALID, SESSION_EXISTS, TOO_MANY_SESSIONS or what is wrong with the configuration.
         """
         limits = self._around.limits
         _check_name(name)
+        _check_request_id(request_id)
         config = self._with_random_state(config)
         validate(config.model, max_centroid_values=limits.max_centroid_values, max_init_values=limits.max_init_values)
         existing = self._sessions.get(name)
@@ -130,6 +132,15 @@ def _check_name(name: str) -> None:
             "name",
             f"name is {quoted(name)}; a session's name has 1 to 128 characters, letters, digits, '.', '_' or '-', and "
             f"begins with a letter or digit",
+        )
+
+
+def _check_request_id(request_id: str) -> None:
+    if len(request_id) > LONGEST_REQUEST_ID:
+        raise invalid(
+            "REQUEST_ID_INVALID",
+            "request_id",
+            f"request_id has {len(request_id):,} characters; use at most {LONGEST_REQUEST_ID}, such as a UUID",
         )
 
 
