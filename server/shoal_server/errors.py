@@ -70,6 +70,17 @@ class DomainError(Exception):
         self.session = session
         self.retry_after = retry_after
 
+    def again(self) -> DomainError:
+        """Return the same error anew: one that was raised holds the frames it came through, and the points in them."""
+        return DomainError(
+            self.kind,
+            self.reason,
+            self.message,
+            field=self.field,
+            session=self.session,
+            retry_after=self.retry_after,
+        )
+
     @property
     def violations(self) -> tuple[Violation, ...]:
         """The fields that are wrong."""

@@ -1,20 +1,25 @@
 """An event loop whose clock stands still while anything is left to do, and then jumps to the next timer.
 
-So minutes of a watch pass at once, and every time in a test is exact. A thread that computes does not hold the clock
-up: where one does, no test relies on a timer but `until_quiet`.
+So minutes of a watch pass at once, and every time in a test is exact.
 """
 
 from __future__ import annotations
 
 import asyncio
 import selectors
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import TypeVar, TypeVarTuple
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 A_DAY = 24 * 3600  # asyncio waits no longer at a time: a timer so far away stands for one that never rings
 TICK = 2**-20  # seconds
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
-    """Its time begins at 0."""
+    """Its time begins at 0. What has been given to a thread holds the clock as long as it isn't done."""
 
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
@@ -24,10 +29,23 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         """Seconds that have been jumped over."""
         return self._jumping.now
 
+    def hold(self, threads: int) -> None:
+        """Hold the clock for so many threads more, or, below 0, for so many less."""
+        self._jumping.holders += threads
 
-def now() -> float:
-    """Return the time by the clock of the running loop."""
-    return asyncio.get_running_loop().time()
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        """Run a function on a thread, which holds the clock."""
+        call = super().run_in_executor(executor, func, *args)
+        self.hold(1)
+        call.add_done_callback(lambda _: self.hold(-1))
+        return call
+
+
+def jumping_loop() -> JumpingLoop:
+    """Return the loop that runs the test."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, JumpingLoop)
+    return loop
 
 
 async def until(moment: float) -> None:
@@ -38,20 +56,21 @@ async def until(moment: float) -> None:
 
 
 async def until_quiet() -> None:
-    """Let every task go as far as it can."""
-    await until(now() + TICK)
+    """Let everything go as far as it can."""
+    await until(jumping_loop().time() + TICK)
 
 
 class _JumpingSelector(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
+        self.holders = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
-        if ready:
+        if ready or timeout == 0:
             return ready
-        if timeout is None or timeout >= A_DAY:
-            return super().select(None)  # threads may have something to say
+        if timeout is None or timeout >= A_DAY or self.holders:
+            return super().select(None)  # until a thread has something to say
         self.now += timeout
         return ready

@@ -9,27 +9,34 @@ import numpy as np
 
 from shoal_server.engines.contract import Assignment, Contribution, Float64Array, Frame, PointArray, RunTasks
 from shoal_server.engines.scipy import ScipyEngine
+from tests.sessions.clock import jumping_loop
 
 PATIENCE = 60.0  # seconds after which a gate that nobody opens is an error
 FAULTY = 666.0  # a value that the engine can't bear
 
 
 class StagedEngine:
-    """An engine that computes like SciPy's. Its gate is open until it is closed, and stops updates only."""
+    """An engine that computes like SciPy's. Its gate is open until it is closed, and stops updates only.
+
+    The clock may jump while an update waits at the gate.
+    """
 
     def __init__(self) -> None:
         self._inner = ScipyEngine()
-        self._gate = threading.Event()
-        self._gate.set()
-        self._loop = asyncio.get_running_loop()
+        self._loop = jumping_loop()
         self._arrivals: asyncio.Queue[float] = asyncio.Queue()
+        self._gate = threading.Event()
+        self._waiting = 0
+        self.open_gate()
 
     def close_gate(self) -> None:
-        """Let the updates to come wait."""
+        """Let the updates to come wait. For a moment when none is on its way."""
         self._gate.clear()
 
     def open_gate(self) -> None:
         """Let all updates pass."""
+        self._loop.hold(self._waiting)
+        self._waiting = 0
         self._gate.set()
 
     async def arrival(self) -> float:
@@ -40,7 +47,7 @@ class StagedEngine:
         self, points: PointArray, sample_weight: Float64Array | None, frame: Frame, run: RunTasks
     ) -> Contribution:
         """Assign and add up, once the gate is open."""
-        self._loop.call_soon_threadsafe(self._arrivals.put_nowait, float(points[0, 0]))
+        self._loop.call_soon_threadsafe(self._arrive, float(points[0, 0]))
         assert self._gate.wait(PATIENCE)
         _fail_if_faulty(points)
         return self._inner.contribute(points, sample_weight, frame, run)
@@ -52,6 +59,12 @@ class StagedEngine:
 
     def warm_up(self) -> None:
         """Nothing to do."""
+
+    def _arrive(self, first_value: float) -> None:
+        self._arrivals.put_nowait(first_value)
+        if not self._gate.is_set():
+            self._waiting += 1
+            self._loop.hold(-1)
 
 
 def _fail_if_faulty(points: PointArray) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 import pytest
 
 from shoal_server.clustering.state import Outcome
 from shoal_server.sessions.producers import ENTRY_BYTES, Position, Producer, ProducerLedger
+from tests.sessions.clock import until_quiet
 from tests.sessions.refusing import refusal
 from tests.sessions.stamping import answered, kept, stamp, take, unanswered
 
@@ -98,13 +100,21 @@ async def test_answers_that_are_still_to_come_are_kept_beyond_the_bound() -> Non
 
 async def test_answers_that_have_come_are_forgotten_at_the_next_batch() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=ENTRY_BYTES)
-    for sequence in range(1, 6):
-        take(ledger, stamp(sequence), coming := unanswered())
-        coming.set_result(answered(sequence).result())
+    take_and_answer(ledger, range(1, 6))
 
     take(ledger, stamp(6))
 
     assert [kept(ledger, stamp(sequence)) for sequence in range(1, 7)] == [False] * 5 + [True]
+
+
+@pytest.mark.xfail(reason="answers beyond the bound stay until the next batch, which may never come", strict=True)
+async def test_answers_that_have_come_are_forgotten_when_no_more_batches_come() -> None:
+    ledger = ProducerLedger(max_producers=1, replay_bytes=ENTRY_BYTES)
+
+    take_and_answer(ledger, range(1, 6))
+    await until_quiet()
+
+    assert [kept(ledger, stamp(sequence)) for sequence in range(1, 6)] == [False] * 4 + [True]
 
 
 async def test_a_refusal_is_an_answer_like_any_other() -> None:
@@ -175,3 +185,10 @@ async def test_a_producer_that_was_forgotten_before_its_answer_came_begins_anew(
     take(ledger, stamp(1, producer="a"))
 
     assert not kept(ledger, stamp(1, producer="a"))
+
+
+def take_and_answer(ledger: ProducerLedger, sequences: Iterable[int]) -> None:
+    """Take batches first, and answer them all then."""
+    answers = {sequence: take(ledger, stamp(sequence), unanswered()) for sequence in sequences}
+    for sequence, answer in answers.items():
+        answer.set_result(answered(sequence).result())

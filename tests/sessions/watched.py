@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from shoal_server.clustering.state import Snapshot, Warming, frozen
 from shoal_server.sessions.watching import End, EndReason, Progress, Update, Watch, WatchOptions
-from tests.sessions.clock import now
+from tests.sessions.clock import jumping_loop
 
 Event = Update | Progress | End
 
@@ -49,14 +48,14 @@ class Stage:
 
     def play(self, versions: Mapping[float, int], end: float) -> None:
         """Publish versions at their seconds, and end the session."""
-        loop = asyncio.get_running_loop()
+        loop = jumping_loop()
         for second, version in versions.items():
             loop.call_at(second, self.publish, version)
         loop.call_at(end, self.end)
 
     async def timeline(self) -> list[tuple[float, str]]:
         """Watch to the end."""
-        return [(now(), told(event)) async for event in self.watch.events()]
+        return [(jumping_loop().time(), told(event)) async for event in self.watch.events()]
 
     def events(self) -> AsyncIterator[Event]:
         """Watch event by event."""

@@ -52,6 +52,7 @@ class ClusteringService(clustering_pb2_grpc.ClusteringServiceServicer):
         async for request in requests:
             name = request.session or name
             yield await self._assign_or_refuse(name, request)
+            del request  # a stream that falls quiet must not hold its last message
 
     async def GetCentroids(
         self, request: clustering_pb2.GetCentroidsRequest, _context: Context
@@ -69,6 +70,7 @@ class ClusteringService(clustering_pb2_grpc.ClusteringServiceServicer):
         with session.watch(options) as watch:
             async for event in watch.events():
                 yield encode_event(event, session.uid, delta=request.delta)
+                del event  # it holds older versions
 
     async def _assign(self, session: Session, request: clustering_pb2.AssignRequest) -> clustering_pb2.AssignResponse:
         points = decode_points(request.points, "points", self._limits.max_batch_bytes)

@@ -7,7 +7,7 @@ and the caller learns only that it was one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing, nullcontext
 from typing import Any, Never
@@ -74,13 +74,13 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         if handler is None or not method.startswith(OURS):
             return handler
         parse, serialize = _parser(handler.request_deserializer), handler.response_serializer
-        # A single request is parsed where its failure has an answer, below; one of a stream is as it is.
+        # A single request is parsed where its failure has an answer, below.
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary, parse), None, serialize)
         if handler.unary_stream:
-            behavior = self._stream(handler.unary_stream, parse, method)
+            behavior = self._stream(handler.unary_stream, lambda request, _: parse(request), method)
             return grpc.unary_stream_rpc_method_handler(behavior, None, serialize)
-        behavior = self._stream(handler.stream_stream, _as_it_is, method)
+        behavior = self._stream(handler.stream_stream, lambda _, context: _requests(context), method)
         return grpc.stream_stream_rpc_method_handler(behavior, parse, serialize)
 
     def _unary(self, behavior: Any, parse: Callable[[Any], Any]) -> Any:
@@ -89,24 +89,30 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                 with self._gate.inside():
                     return await behavior(parse(request), context)
             except Exception as error:  # noqa: BLE001  (a bug must not tell its story to the caller)
-                await _abort(error, context)
+                status = to_status(error)
+            del request  # gRPC holds this frame until the garbage collector comes
+            return await _abort(status, context)
 
         return answer
 
-    def _stream(self, behavior: Any, parse: Callable[[Any], Any], method: str) -> Any:
+    def _stream(self, behavior: Any, said: Callable[[Any, Context], Any], method: str) -> Any:
         finishes = method in self._finishing
 
-        async def answer(requests: Any, context: Context) -> None:
+        async def answer(request: Any, context: Context) -> None:
             try:
                 with self._gate.inside(), nullcontext() if finishes else self._gate.interruptible():
-                    async with aclosing(behavior(parse(requests), context)) as answers:
+                    async with aclosing(behavior(said(request, context), context)) as answers:
                         async for response in answers:
                             await context.write(response)
+                            del response  # a stream that falls quiet must not hold its last answer
             except grpc.aio.InternalError:
                 # gRPC couldn't write: the client has gone, and the word of it, which cancels this call, is on its way.
                 raise asyncio.CancelledError from None
             except Exception as error:  # noqa: BLE001  (a bug must not tell its story to the caller)
-                await _abort(error, context)
+                status = to_status(error)
+            else:
+                return
+            await _abort(status, context)
 
         return answer
 
@@ -123,12 +129,14 @@ def _parser(deserialize: Any) -> Callable[[bytes], Any]:
     return parse
 
 
-def _as_it_is(requests: Any) -> Any:
-    return requests
+async def _requests(context: Context) -> AsyncIterator[Any]:
+    """Yield the requests of a stream. Those that gRPC passes hold the last one while they wait for the next."""
+    while (request := await context.read()) is not grpc.aio.EOF:
+        yield request
+        del request
 
 
-async def _abort(error: Exception, context: Context) -> Never:
-    status = to_status(error)
+async def _abort(status: errors_pb2.Status, context: Context) -> Never:
     code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
     await context.abort(code, status.message, ((DETAILS_KEY, status.SerializeToString()),))
     raise AssertionError  # context.abort never returns

@@ -58,7 +58,9 @@ class IngestStream:
         self._session = self._sessions.get(first.open.session)
         self._producer, opened = self._open(first.open)
         yield clustering_pb2.IngestResponse(opened=opened)
-        async with _owned(self._read(first, requests)):
+        reading = self._read(first, requests)
+        del first  # as below
+        async with _owned(reading):
             async for results in self._results():
                 yield clustering_pb2.IngestResponse(results=results)
         if self._ended_by:
@@ -88,9 +90,11 @@ class IngestStream:
         try:
             with self._gate.interruptible():
                 await self._submit_all(first)
+                del first  # a stream that falls quiet must not hold its last message
                 async for request in requests:
                     _refuse_second_open(request)
                     await self._submit_all(request)
+                    del request
         except Exception as error:  # noqa: BLE001  (told to the producer after the answers to what it sent before)
             self._ended_by = error
         self._all_read = True
@@ -109,7 +113,7 @@ class IngestStream:
         except DomainError as refusal:
             if refusal.reason in FATAL:
                 raise
-            return refusal
+            return refusal.again()
 
     async def _results(self) -> AsyncIterator[list[clustering_pb2.BatchResult]]:
         """Wait for the next answer, and give with it those that are ready too."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from shoal_server.clustering.config import ModelConfig
@@ -25,6 +25,11 @@ class Changes:
 
     model: dict[str, Any]  # fields of ModelConfig
     session: dict[str, Any]  # fields of SessionConfig
+
+
+def changed(config: SessionConfig, changes: Changes) -> SessionConfig:
+    """Return the configuration after changes."""
+    return replace(config, model=replace(config.model, **changes.model), **changes.session)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from shoal_server.clustering.config import EngineName
 from shoal_server.clustering.model import apply, reconfigure
 from shoal_server.clustering.state import Model, Outcome, PointBatch
 from shoal_server.engines.contract import Engine, RunTasks
+from shoal_server.errors import DomainError
 from shoal_server.sessions.config import Changes
 
 Engines = Mapping[EngineName, Engine]
@@ -37,9 +38,8 @@ Job = QueuedBatch | QueuedChange
 
 @dataclass(frozen=True)
 class Step:
-    """What became of one job: the model after it, and its outcome or why it was refused."""
+    """What became of one job: its outcome, or why it was refused."""
 
-    model: Model
     outcome: Outcome | None = None
     failure: Exception | None = None
 
@@ -53,17 +53,19 @@ class Submitted:
 
     async def result(self) -> Outcome:
         """Wait until the batch is applied. Giving up the wait changes nothing for the batch."""
-        return await asyncio.shield(self.outcome)
+        try:
+            return await asyncio.shield(self.outcome)
+        except DomainError as refusal:
+            raise refusal.again() from None  # the outcome itself may be kept for long
 
 
-def apply_jobs(model: Model, jobs: Sequence[Job], engines: Engines, run: RunTasks) -> list[Step]:
-    """Apply jobs in their order. A job that is refused leaves the model as it was."""
+def apply_jobs(model: Model, jobs: Sequence[Job], engines: Engines, run: RunTasks) -> tuple[Model, list[Step]]:
+    """Apply jobs in their order, and return the model after the last. A job that is refused leaves it as it was."""
     steps: list[Step] = []
     for job in jobs:
-        step = _apply_job(model, job, engines, run)
-        model = step.model
+        model, step = _apply_job(model, job, engines, run)
         steps.append(step)
-    return steps
+    return model, steps
 
 
 def answer(job: Job, step: Step) -> None:
@@ -76,10 +78,13 @@ def answer(job: Job, step: Step) -> None:
         job.outcome.set_result(step.outcome)
 
 
-def _apply_job(model: Model, job: Job, engines: Engines, run: RunTasks) -> Step:
+def _apply_job(model: Model, job: Job, engines: Engines, run: RunTasks) -> tuple[Model, Step]:
     try:
         if isinstance(job, QueuedChange):
-            return Step(reconfigure(model, dataclasses.replace(model.config, **job.changes.model)))
-        return Step(*apply(model, job.batch, engines[model.config.engine], run))
-    except Exception as failure:  # noqa: BLE001  (whatever it is, it is this job's answer, and the session lives on)
-        return Step(model, failure=failure)
+            return reconfigure(model, dataclasses.replace(model.config, **job.changes.model)), Step()
+        model, outcome = apply(model, job.batch, engines[model.config.engine], run)
+        return model, Step(outcome)
+    except DomainError as refusal:
+        return model, Step(failure=refusal.again())
+    except Exception as bug:  # noqa: BLE001  (whatever it is, it is this job's answer, and the session lives on)
+        return model, Step(failure=bug)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,11 +12,11 @@ from typing import TypeVar
 
 from shoal_server.clustering.config import check_half_life, check_width
 from shoal_server.clustering.model import assign, new_model, still_warming
-from shoal_server.clustering.state import Outcome, PointBatch, Snapshot, Warming
+from shoal_server.clustering.state import Model, Outcome, PointBatch, Snapshot, Warming
 from shoal_server.engines.contract import Assignment, PointArray
 from shoal_server.errors import DomainError, Kind, quoted
 from shoal_server.sessions.compute import ComputePool
-from shoal_server.sessions.config import Changes, Limits, SessionConfig
+from shoal_server.sessions.config import Changes, Limits, SessionConfig, changed
 from shoal_server.sessions.jobs import Engines, Job, QueuedBatch, QueuedChange, Step, Submitted, answer, apply_jobs
 from shoal_server.sessions.producers import Position, Producer, ProducerLedger, Stamp
 from shoal_server.sessions.queue import ByteQueue
@@ -199,7 +198,7 @@ class Session:
         if known is not None:
             return Submitted(known, duplicate=True)
         outcome: asyncio.Future[Outcome] = self._new_outcome()
-        outcome.set_exception(self._named(refusal))
+        outcome.set_exception(self._named(refusal.again()))
         if stamp:
             self._ledger.record(stamp, outcome, 0)
         return Submitted(outcome, duplicate=False)
@@ -272,7 +271,7 @@ class Session:
         """Refuse what is queued, and tell the watchers once what is being computed is done, whoever waits for it."""
         self._ending = reason
         for job in self._queue.take_all():
-            answer(job, Step(self._model, failure=session_gone(self.name)))
+            answer(job, Step(failure=session_gone(self.name)))
         await self.stop()
 
     async def stop(self) -> None:
@@ -282,19 +281,27 @@ class Session:
         await asyncio.shield(self._writer)
 
     async def _write(self) -> None:
-        compute = self._around.compute
-        while True:
-            jobs, size = await self._queue.take(HOP_BYTES)
-            if not jobs:
-                break
-            steps = await compute.call(apply_jobs, self._model, jobs, self._around.engines, compute.run_tasks)
-            self._publish(jobs, steps)
-            self._queue.release(size)
+        while await self._write_what_is_queued():
+            pass
         self._ended = self._ending
         self._wake_watches()
 
-    def _publish(self, jobs: Sequence[Job], steps: Sequence[Step]) -> None:
-        self._model = steps[-1].model
+    async def _write_what_is_queued(self) -> bool:
+        """Wait for jobs and apply them; False: there will be no more.
+
+        A hop has a call of its own, so that nothing of the last one is held while waiting for the next.
+        """
+        jobs, size = await self._queue.take(HOP_BYTES)
+        if not jobs:
+            return False
+        compute = self._around.compute
+        model, steps = await compute.call(apply_jobs, self._model, jobs, self._around.engines, compute.run_tasks)
+        self._publish(model, jobs, steps)
+        self._queue.release(size)
+        return True
+
+    def _publish(self, model: Model, jobs: Sequence[Job], steps: Sequence[Step]) -> None:
+        self._model = model
         self._touch()
         for job, step in zip(jobs, steps, strict=True):
             if isinstance(step.failure, DomainError):
@@ -302,7 +309,7 @@ class Session:
             if isinstance(job, QueuedChange):
                 self._revision += 1
             if isinstance(job, QueuedChange) and not step.failure:
-                self._config = dataclasses.replace(self._config, model=step.model.config, **job.changes.session)
+                self._config = changed(self._config, job.changes)
                 self._updated = self._around.now()
             answer(job, step)
         self._wake_watches()

@@ -107,6 +107,7 @@ class Watch:
             self._news.clear()
             if now() >= not_before and (update := self._next_update()):
                 yield update
+                del update  # it holds an older version
                 not_before = now() + self._options.min_interval
                 quiet_since = now()
             elif self._session.ended and not self._has_newer():

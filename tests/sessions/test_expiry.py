@@ -1,0 +1,172 @@
+"""The end of sessions that nobody uses. Time is the loop's, which jumps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from shoal_server.sessions.config import Changes
+from shoal_server.sessions.producers import Producer
+from shoal_server.sessions.registry import Sessions
+from shoal_server.sessions.session import Surroundings
+from shoal_server.sessions.watching import WatchOptions
+from tests.sessions.clock import jumping_loop, until
+from tests.sessions.engines import StagedEngine
+from tests.sessions.staging import kept_for, push, submit
+from tests.sessions.watched import told
+
+LONG = 80_000  # seconds
+
+
+@pytest.fixture
+async def sessions(around: Surroundings, engine: StagedEngine) -> AsyncIterator[Sessions]:
+    async with Sessions(around) as sessions:
+        yield sessions
+        engine.open_gate()
+
+
+def alive(sessions: Sessions) -> list[str]:
+    """Return the names of the sessions there are."""
+    return [session.name for session in sessions.list(100, "")[0]]
+
+
+async def test_an_idle_session_ends_when_its_time_is_over(sessions: Sessions) -> None:
+    session = sessions.create("pixels", kept_for(100))
+
+    await until(99.9)
+    before = alive(sessions)
+    await until(100.1)
+
+    assert before == ["pixels"]
+    assert alive(sessions) == []
+    assert session.ended == "expired"
+
+
+async def test_each_session_has_its_own_time(sessions: Sessions) -> None:
+    for name, idle_ttl in (("long", 300), ("short", 100), ("ever", None)):
+        sessions.create(name, kept_for(idle_ttl))
+
+    there = []
+    for moment in (101, 299, 301, LONG):
+        await until(moment)
+        there.append(alive(sessions))
+
+    assert there == [["ever", "long"], ["ever", "long"], ["ever"], ["ever"]]
+
+
+async def test_a_session_that_is_made_later_may_end_earlier(sessions: Sessions) -> None:
+    sessions.create("long", kept_for(300))
+    await until(50)
+
+    sessions.create("short", kept_for(100))
+    await until(151)
+
+    assert alive(sessions) == ["long"]
+
+
+async def test_sessions_whose_time_is_over_together_end_together(sessions: Sessions) -> None:
+    for name in ("a", "b", "c"):
+        sessions.create(name, kept_for(100))
+
+    await until(100.1)
+
+    assert alive(sessions) == []
+
+
+async def test_a_use_puts_the_end_off(sessions: Sessions) -> None:
+    session = sessions.create("pixels", kept_for(100))
+
+    for moment in (90, 180, 270):
+        await until(moment)
+        session.read_snapshot()
+    await until(369)
+    before = alive(sessions)
+    await until(371)
+
+    assert (before, alive(sessions)) == (["pixels"], [])
+
+
+async def test_a_push_and_an_opening_are_uses(sessions: Sessions) -> None:
+    session = sessions.create("pixels", kept_for(100))
+
+    await until(90)
+    await push(session, 1.0)
+    await until(180)
+    session.open_producer(Producer("p"))
+    await until(279)
+
+    assert alive(sessions) == ["pixels"]
+
+
+async def test_an_open_watch_is_no_use_and_is_told_of_the_end(sessions: Sessions) -> None:
+    session = sessions.create("pixels", kept_for(100))
+    await until(20)
+
+    with session.watch(WatchOptions(progress_interval=50)) as watch:
+        seen = [(jumping_loop().time(), told(event)) async for event in watch.events()]
+
+    assert seen == [(20, "0"), (70, "still 0"), (120, "still 0"), (120, "expired at 0")]
+
+
+async def test_a_time_that_is_given_later_counts_from_the_last_use(sessions: Sessions) -> None:
+    session = sessions.create("pixels", kept_for(None))
+    await until(1000)
+    await session.change(Changes(model={}, session={"idle_ttl": 100.0}), "")
+    sessions.note_ttl_change()
+
+    await until(1099)
+    before = alive(sessions)
+    await until(1101)
+
+    assert (before, alive(sessions)) == (["pixels"], [])
+
+
+async def test_a_time_that_is_taken_away_ends_nothing(sessions: Sessions) -> None:
+    session = sessions.create("pixels", kept_for(100))
+    await session.change(Changes(model={}, session={"idle_ttl": None}), "")
+    sessions.note_ttl_change()
+
+    await until(LONG)
+
+    assert alive(sessions) == ["pixels"]
+
+
+async def test_a_deleted_session_leaves_its_name_to_one_with_a_time_of_its_own(sessions: Sessions) -> None:
+    sessions.create("pixels", kept_for(100))
+    await until(50)
+    await sessions.delete("pixels")
+
+    sessions.create("pixels", kept_for(100))
+    await until(149)
+
+    assert alive(sessions) == ["pixels"]
+
+
+async def test_a_session_that_is_used_while_others_end_stays(sessions: Sessions, engine: StagedEngine) -> None:
+    busy, used = sessions.create("busy", kept_for(100)), sessions.create("used", kept_for(100))
+    engine.close_gate()
+    batch = await submit(busy, 1.0)
+    await engine.arrival()
+
+    await until(101)  # busy ends once its writer is done, and the others after it
+    meanwhile = alive(sessions)
+    used.read_snapshot()
+    engine.open_gate()
+    await asyncio.wait([batch.outcome])
+    await until(150)
+
+    assert meanwhile == ["used"]
+    assert (busy.ended, used.ended) == ("expired", None)
+    await until(202)
+    assert alive(sessions) == []
+
+
+async def test_leaving_ends_the_watch_over_idle_sessions(around: Surroundings) -> None:
+    async with Sessions(around) as sessions:
+        session = sessions.create("pixels", kept_for(100))
+
+    await until(1000)
+
+    assert session.ended is None

@@ -1,0 +1,59 @@
+"""A stream of batches, the ways to send it, and everything that the server answers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from shoal.v1 import clustering_pb2
+from tests.rpc.wire import Wire, batch
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What each batch was answered, and the centroids at the end: equal when every bit is."""
+
+    results: tuple[bytes, ...]
+    newest: bytes
+
+
+def draw_batches(sizes: Sequence[int], features: int, dtypes: Iterable[DTypeLike]) -> Iterator[clustering_pb2.Batch]:
+    """Yield batches of these sizes, of types that take turns, every fifth with weights."""
+    random = np.random.default_rng(7)
+    centres = random.uniform(20, 110, size=(20, features))
+    for sequence, (rows, dtype) in enumerate(zip(sizes, itertools.cycle(dtypes), strict=False), start=1):
+        points = centres[random.integers(0, len(centres), rows)] + random.normal(0, 4, (rows, features))
+        weight = random.exponential(size=rows) if sequence % 5 == 0 else None
+        yield batch(points.astype(dtype), sample_weight=weight, sequence=sequence, return_labels=True)
+
+
+def push_each(wire: Wire, session: str, batches: Sequence[clustering_pb2.Batch]) -> Answers:
+    """Push the batches one by one, each after the answer to the one before."""
+    return _answers(wire, session, [wire.push(session, each) for each in batches])
+
+
+def ingest(wire: Wire, session: str, batches: Sequence[clustering_pb2.Batch], batches_a_message: int) -> Answers:
+    """Send the batches as fast as the server takes them."""
+    responses = wire.clustering.Ingest(_messages(session, batches, batches_a_message))
+    return _answers(wire, session, [result for response in responses for result in response.results])
+
+
+def _messages(
+    session: str, batches: Sequence[clustering_pb2.Batch], batches_a_message: int
+) -> Iterator[clustering_pb2.IngestRequest]:
+    yield clustering_pb2.IngestRequest(open=clustering_pb2.IngestOpen(session=session))
+    for start in range(0, len(batches), batches_a_message):
+        yield clustering_pb2.IngestRequest(batches=batches[start : start + batches_a_message])
+
+
+def _answers(wire: Wire, session: str, results: Iterable[clustering_pb2.BatchResult]) -> Answers:
+    newest = wire.centroids(session)
+    newest.ClearField("session_uid")
+    return Answers(
+        tuple(result.SerializeToString(deterministic=True) for result in results),
+        newest.SerializeToString(deterministic=True),
+    )

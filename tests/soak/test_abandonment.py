@@ -1,0 +1,139 @@
+"""Thousands of streams that are dropped in every way leave nothing behind in the server."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import threading
+from collections import Counter
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from shoal.testing import LocalServer
+from shoal_server.engines.numba import NumbaEngine
+from tests.rpc.inprocess import InProcessServer
+from tests.soak.abandoning import (
+    STREAMS_A_ROUND,
+    abandon_floods,
+    abandon_streams,
+    apply_all,
+    create_session,
+    describe_session,
+)
+
+pytestmark = pytest.mark.soak
+
+MIB = 1024 * 1024
+ROUNDS = -(-5000 // STREAMS_A_ROUND)
+SLICES = 10  # memory goes up and down all the time: its lowest points are compared
+OWN = Counter(["Session._write", "Sessions._end_idle_sessions"])  # the tasks of a session that nobody uses
+STUCK = 30.0  # seconds after which a task is one that stays
+
+
+@pytest.fixture
+def inside(caplog: pytest.LogCaptureFixture) -> Iterator[InProcessServer]:
+    """Run a server in this very process, where its tasks can be counted."""
+    engine = NumbaEngine()
+    engine.warm_up()
+    with InProcessServer(engine) as server:
+        yield server
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.fixture
+def beside() -> Iterator[LocalServer]:
+    """Run a server in a process of its own, whose memory holds nothing else."""
+    with LocalServer() as server:
+        yield server
+
+
+async def test_no_task_thread_or_object_is_left(inside: InProcessServer) -> None:
+    await create_session(inside.target)
+    await abandon_streams(inside.target, rounds=5)
+    await _tasks_left(inside)
+    threads, objects = _threads(), _objects()
+
+    await abandon_streams(inside.target, ROUNDS)
+
+    assert await _tasks_left(inside) == OWN
+    assert _threads() == threads
+    assert _objects() - objects < 500
+
+
+async def test_no_watcher_or_queued_batch_is_left(inside: InProcessServer) -> None:
+    await create_session(inside.target)
+
+    await abandon_streams(inside.target, rounds=20)
+
+    await _tasks_left(inside)
+    session = await describe_session(inside.target)
+    assert (session.watchers, session.queued_batches, session.queued_bytes) == (0, 0, 0)
+    assert session.version > 0
+
+
+async def test_what_waits_for_room_ends_with_its_stream(inside: InProcessServer) -> None:
+    await create_session(inside.target)
+
+    await abandon_floods(inside.target, streams=8)
+
+    assert await _tasks_left(inside) == OWN
+
+
+async def test_no_memory_file_or_complaint_is_left(beside: LocalServer) -> None:
+    process = psutil.Process(beside.pid)
+    await create_session(beside.target)
+    settled = await _lowest_memory(process, beside.target)
+    files, threads = process.num_fds(), process.num_threads()
+
+    left = await _lowest_memory(process, beside.target) - settled
+
+    assert left < 5 * MIB
+    assert process.num_fds() < files + 20
+    assert process.num_threads() < threads + 5
+    assert {json.loads(line)["level"] for line in beside.log_path.read_text().splitlines()} == {"info"}
+
+
+async def _lowest_memory(process: psutil.Process, target: str) -> int:
+    lowest = process.memory_info().rss
+    for _ in range(SLICES):
+        await abandon_streams(target, -(-ROUNDS // SLICES))
+        await apply_all(target)
+        lowest = min(lowest, process.memory_info().rss)
+    return int(lowest)
+
+
+async def _tasks_left(server: InProcessServer) -> Counter[str]:
+    """Wait for every task of the server that comes to an end by itself, and return which are left."""
+    await apply_all(server.target)
+    gc.collect()  # asyncio complains of a task that nobody holds any more
+    return await asyncio.wrap_future(server.begin(_staying_tasks()))
+
+
+async def _staying_tasks() -> Counter[str]:
+    while passing := [task for task in _tasks() if _name(task) not in OWN]:
+        _, staying = await asyncio.wait(passing, timeout=STUCK)
+        assert not staying
+    return Counter(map(_name, _tasks()))
+
+
+def _tasks() -> list[asyncio.Task[object]]:
+    """Return all tasks but this one and those with which gRPC waits for calls."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    return [task for task in others if not _name(task).startswith("AioServer.")]
+
+
+def _name(task: asyncio.Task[object]) -> str:
+    return getattr(task.get_coro(), "__qualname__", "")
+
+
+def _threads() -> Counter[str]:
+    return Counter(thread.name for thread in threading.enumerate())
+
+
+def _objects() -> int:
+    gc.collect()
+    return len(gc.get_objects())
