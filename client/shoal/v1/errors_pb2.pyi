@@ -200,7 +200,7 @@ class PreconditionFailure(_message.Message):
         SUBJECT_FIELD_NUMBER: _builtins.int
         DESCRIPTION_FIELD_NUMBER: _builtins.int
         type: _builtins.str
-        """Such as "WARMING" or "ETAG"."""
+        """The reason again, such as "SESSION_WARMING"."""
         subject: _builtins.str
         """The session."""
         description: _builtins.str

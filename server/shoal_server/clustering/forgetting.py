@@ -7,14 +7,22 @@ from dataclasses import dataclass
 from shoal_server.clustering.config import HalfLife
 from shoal_server.errors import invalid
 
+# Half-lives after which nothing is left in float64, with much to spare.
+_ALL_FORGOTTEN = 1e4
+
 
 @dataclass(frozen=True)
 class Decay:
     """What a batch does to the weights."""
 
-    before: float  # the factor of what came before
+    half_lives: float  # that have passed since the batch before
     batch: float  # the factor of the batch itself: below 1 for one that is late
     latest_event: float | None
+
+    @property
+    def before(self) -> float:
+        """The factor of what came before."""
+        return float(0.5**self.half_lives)
 
 
 def decay(half_life: HalfLife | None, rows: int, event_time: float | None, latest_event: float | None) -> Decay:
@@ -31,11 +39,11 @@ def decay(half_life: HalfLife | None, rows: int, event_time: float | None, lates
     """
     latest = _later(event_time, latest_event)
     if half_life is None:
-        return Decay(1.0, 1.0, latest)
+        return Decay(0.0, 1.0, latest)
     if half_life.unit == "seconds":
         return _in_seconds(half_life.value, event_time, latest_event)
     delta = 1 if half_life.unit == "batches" else rows
-    return Decay(_half(delta, half_life.value), 1.0, latest)
+    return Decay(_half_lives(delta, half_life.value), 1.0, latest)
 
 
 def _in_seconds(half_life: float, event_time: float | None, latest_event: float | None) -> Decay:
@@ -47,13 +55,14 @@ def _in_seconds(half_life: float, event_time: float | None, latest_event: float 
             "happened",
         )
     if latest_event is None:
-        return Decay(1.0, 1.0, event_time)
+        return Decay(0.0, 1.0, event_time)
     delta = event_time - latest_event
-    return Decay(_half(max(delta, 0.0), half_life), _half(max(-delta, 0.0), half_life), max(event_time, latest_event))
+    late = float(0.5 ** _half_lives(-delta, half_life))
+    return Decay(_half_lives(delta, half_life), late, max(event_time, latest_event))
 
 
-def _half(delta: float, half_life: float) -> float:
-    return float(0.5 ** (delta / half_life))
+def _half_lives(delta: float, half_life: float) -> float:
+    return min(max(delta, 0.0) / half_life, _ALL_FORGOTTEN)
 
 
 def _later(event_time: float | None, latest_event: float | None) -> float | None:

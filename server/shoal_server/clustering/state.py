@@ -63,16 +63,21 @@ class Grounds:
 
 
 @dataclass(frozen=True)
+class CollectedBatch:
+    """Points of weight above 0 that wait for the initial centroids."""
+
+    points: PointArray  # (n, d)
+    weights: Float64Array  # (n,)
+    born: float  # half-lives that had passed when they came
+
+
+@dataclass(frozen=True)
 class Collected:
-    """Points of weight above 0 that wait for the initial centroids, in the order of their coming."""
+    """What waits for the initial centroids, in the order of its coming."""
 
-    points: tuple[PointArray, ...] = ()  # of each batch, (n, d)
-    weights: tuple[Float64Array, ...] = ()  # of each batch, (n,), forgotten as far as they are to be
-
-    @property
-    def seen(self) -> int:
-        """How many there are."""
-        return sum(len(points) for points in self.points)
+    batches: tuple[CollectedBatch, ...] = ()
+    seen: int = 0  # points
+    age: float = 0.0  # half-lives that have passed
 
 
 @dataclass(frozen=True)

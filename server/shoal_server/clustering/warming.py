@@ -6,7 +6,7 @@ import numpy as np
 
 from shoal_server.clustering.admission import Admitted
 from shoal_server.clustering.forgetting import Decay
-from shoal_server.clustering.state import Collected
+from shoal_server.clustering.state import Collected, CollectedBatch
 from shoal_server.engines.contract import Float64Array, PointArray
 
 
@@ -14,11 +14,14 @@ def collect(collected: Collected, rows: Admitted, fading: Decay) -> Collected:
     """Return what has been collected with the rows of one more batch; those of weight 0 don't count."""
     weight = np.ones(len(rows.points)) if rows.sample_weight is None else rows.sample_weight
     counting = weight > 0
-    older = collected.weights if fading.before == 1 else tuple(each * fading.before for each in collected.weights)
+    age = collected.age + fading.half_lives
     # Indexing copies: the points are a view of a message that may be much larger.
-    return Collected((*collected.points, rows.points[counting]), (*older, weight[counting] * fading.batch))
+    batch = CollectedBatch(rows.points[counting], weight[counting] * fading.batch, age)
+    return Collected((*collected.batches, batch), collected.seen + len(batch.points), age)
 
 
 def together(collected: Collected) -> tuple[PointArray, Float64Array]:
-    """Return all points, (n, d) in a type that holds every batch, and their weights, (n,)."""
-    return np.concatenate(collected.points), np.concatenate(collected.weights)
+    """Return all points, (n, d) in a type that holds every batch, and what they still weigh, (n,)."""
+    points = np.concatenate([batch.points for batch in collected.batches])
+    weights = [batch.weights * 0.5 ** (collected.age - batch.born) for batch in collected.batches]
+    return points, np.concatenate(weights)

@@ -41,14 +41,13 @@ class SklearnEngine:
         """Assign the points to the frame's centroids and add them up."""
         inside = frame.enter(points)
         weight = np.ones(len(inside)) if sample_weight is None else sample_weight
-        estimator = _estimator(frame)
         # Before the step: with compute_labels=True partial_fit would give those of the centroids after it.
-        labels = estimator.predict(inside)
+        labels = _estimator(frame, frame.weights).predict(inside)
         distances = _squared_distances(inside, frame, labels)
-        _step(estimator, inside, weight.astype(frame.dtype))
+        counts = np.bincount(labels, weight, minlength=len(frame.centroids)).astype(np.float64)
         return Contribution(
-            counts=np.bincount(labels, weight, minlength=len(frame.centroids)).astype(np.float64),
-            sums=_added(estimator, frame),
+            counts=counts,
+            sums=_added(_stepped(inside, weight, labels, counts, frame), counts, frame),
             inertia=float(np.dot(distances, weight)),
             labels=labels,
         )
@@ -61,11 +60,11 @@ class SklearnEngine:
     ) -> Assignment:
         """Assign the points to the frame's centroids."""
         inside = frame.enter(points)
-        labels = _estimator(frame).predict(inside)
+        labels = _estimator(frame, frame.weights).predict(inside)
         return Assignment(labels, _squared_distances(inside, frame, labels))
 
 
-def _estimator(frame: Frame) -> Any:
+def _estimator(frame: Frame, weights: Float64Array) -> Any:
     """Return a MiniBatchKMeans that stands where the frame does.
 
     A first partial_fit would want n_clusters points at least, so what it would have left behind is put in its place.
@@ -74,27 +73,37 @@ def _estimator(frame: Frame) -> Any:
     estimator = MiniBatchKMeans(k, compute_labels=False, reassignment_ratio=0.0, random_state=0)
     estimator.cluster_centers_ = frame.centroids.copy()
     estimator.n_features_in_ = d
-    estimator._counts = frame.weights.astype(frame.dtype)  # noqa: SLF001
+    estimator._counts = weights.astype(frame.dtype)  # noqa: SLF001
     estimator._n_threads = 1  # noqa: SLF001  (the server runs sessions in parallel; OpenMP's threads would add to that)
     estimator._n_since_last_reassign = 0  # noqa: SLF001
     estimator._batch_size = 1  # noqa: SLF001
     return estimator
 
 
-def _step(estimator: Any, inside: NDArray[Any], weight: NDArray[Any]) -> None:
+def _stepped(
+    inside: NDArray[Any], weight: Float64Array, labels: LabelArray, counts: Float64Array, frame: Frame
+) -> NDArray[Any]:
+    """Return the centroids (k, d) after one step of partial_fit.
+
+    A cluster's step depends on the ratios of its weights only, and float32, in which scikit-learn keeps them, has a
+    narrow range: so they are scaled to about 1, by a power of two, which changes no digit.
+    """
+    total = frame.weights + counts
+    scale = np.exp2(-np.floor(np.log2(total, where=total > 0, out=np.zeros_like(total))))
+    scaled = (weight * scale[labels]).astype(frame.dtype)
+    estimator = _estimator(frame, frame.weights * scale)
     # A cluster whose points have no weight at all would become NaN, and a batch of such points is refused.
-    counting = weight > 0
-    if counting.all():
-        estimator.partial_fit(inside, sample_weight=weight)
-    elif counting.any():
-        estimator.partial_fit(inside[counting], sample_weight=weight[counting])
+    counting = scaled > 0
+    if counting.any():
+        estimator.partial_fit(inside[counting], sample_weight=scaled[counting])
+    centroids: NDArray[Any] = estimator.cluster_centers_
+    return centroids
 
 
-def _added(estimator: Any, frame: Frame) -> Float64Array:
+def _added(stepped: NDArray[Any], counts: Float64Array, frame: Frame) -> Float64Array:
     """Return the sums (k, d) that the step added: scikit-learn keeps means, and a mean times its weight is a sum."""
-    before = frame.weights.astype(frame.dtype).astype(np.float64)[:, None] * frame.centroids
-    after = estimator._counts.astype(np.float64)[:, None] * estimator.cluster_centers_  # noqa: SLF001
-    sums: Float64Array = after - before
+    before = frame.weights[:, None] * frame.centroids
+    sums: Float64Array = (frame.weights + counts)[:, None] * stepped - before
     return sums
 
 

@@ -196,8 +196,10 @@ def _decode_change(path: str, config: sessions_pb2.SessionConfig) -> Any:
             return _known(ENGINES, config.engine, path)
         case "on_invalid":
             return _known(ON_INVALID, config.on_invalid, path)
-        case _:
+        case "half_life":
             return _decode_half_life(config)
+        case _:
+            raise AssertionError(f"{path} is listed as changeable")
 
 
 def _encode_config(session: Description) -> sessions_pb2.SessionConfig:
