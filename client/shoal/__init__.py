@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from shoal import aio
 from shoal._client import Client, connect
 from shoal._errors import (
     ClientClosedError,
@@ -76,5 +77,6 @@ __all__ = [
     "UnsupportedError",
     "Violation",
     "Warming",
+    "aio",
     "connect",
 ]

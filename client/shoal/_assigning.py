@@ -29,7 +29,7 @@ class FrozenPoints:
 
 
 def assign_pipeline(
-    session: str, batches: object, *, return_distances: bool, max_in_flight: int
+    session: str, batches: object, *, return_distances: bool, max_in_flight: int, timeout: float
 ) -> Pipeline[FrozenPoints, Assignment]:
     """Return the state of a new AssignStream call; see shoal.Session.assign_stream.
 
@@ -39,7 +39,8 @@ def assign_pipeline(
         For arguments that can't be right.
     """
     check_stream(batches, max_in_flight)
-    return Pipeline(AssignDialogue(session, return_distances=return_distances), max_in_flight, StreamRetries())
+    dialogue = AssignDialogue(session, return_distances=return_distances)
+    return Pipeline(dialogue, max_in_flight, StreamRetries(timeout))
 
 
 class AssignDialogue:

@@ -39,6 +39,21 @@ class FrozenBatch:
         message.return_labels = return_labels
 
 
+def as_batch(X: ArrayLike | Batch, sample_weight: ArrayLike | None, event_time: datetime | None) -> Batch:
+    """Return what `push` is given as one batch.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a batch comes with weights or a time beside its own.
+    """
+    if not isinstance(X, Batch):
+        return Batch(X, sample_weight, event_time)
+    if sample_weight is not None or event_time is not None:
+        raise invalid("BATCH_INVALID", "X", "X is a shoal.Batch: give its sample_weight and event_time to the Batch")
+    return X
+
+
 def freeze_batch(batch: ArrayLike | Batch) -> FrozenBatch:
     """Check what the caller gives as a batch, and copy it.
 
@@ -66,6 +81,7 @@ def decode_result(result: clustering_pb2.BatchResult, session: str, *, duplicate
         labels=_tensors.decode(result.labels) if result.HasField("labels") else None,
         durable=result.durable,
         duplicate=duplicate,
+        forgotten=result.forgotten,
         warming=decode_warming(result.warming) if result.HasField("warming") else None,
         error=error_of_status(result.error, session) if result.HasField("error") else None,
     )
@@ -91,6 +107,12 @@ def decode_snapshot(snapshot: clustering_pb2.Snapshot) -> Snapshot:
 
 
 def _checked(event_time: datetime | None) -> datetime | None:
+    if event_time is not None and not isinstance(event_time, datetime):
+        raise invalid(
+            "EVENT_TIME_INVALID",
+            "event_time",
+            f"event_time is {event_time!r}; give a datetime with a time zone, such as datetime.fromtimestamp(t, UTC)",
+        )
     if event_time is not None and event_time.tzinfo is None:
         raise invalid(
             "EVENT_TIME_INVALID",

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from shoal._batches import decode_assignment, decode_result, decode_snapshot, freeze_batch
 from shoal._configs import decode_description
-from shoal._points import invalid, points_array
+from shoal._points import checked_name, invalid, points_array
 from shoal._tensors import freeze
 from shoal._types import Assignment, Batch, PushResult, SessionDescription, Snapshot
 from shoal.v1 import clustering_pb2, sessions_pb2
@@ -44,7 +44,7 @@ class Page:
 
 def create_session(name: str, config: sessions_pb2.SessionConfig) -> Call[SessionDescription]:
     """Make a session; the request has an id of its own, so that a repetition makes no second one."""
-    request = sessions_pb2.CreateSessionRequest(name=name, config=config, request_id=uuid.uuid4().hex)
+    request = sessions_pb2.CreateSessionRequest(name=checked_name(name), config=config, request_id=uuid.uuid4().hex)
     return Call("CreateSession", request, repeatable=True, decode=decode_description, session=name)
 
 

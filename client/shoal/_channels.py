@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from shoal._points import invalid
 from shoal.v1 import clustering_pb2_grpc, sessions_pb2_grpc
 
 DEFAULT_TARGET = "localhost:50051"
 DEFAULT_TIMEOUT = 30.0  # seconds
+
+_SCHEME = re.compile(r"(?:dns|unix|unix-abstract|ipv4|ipv6|vsock|xds):")
+_HOST_AND_PORT = re.compile(r"(?:[^\s:/\[\]]+|\[[0-9A-Fa-f:.%]+\]):(?P<port>[0-9]{1,5})")
+_LARGEST_PORT = 65535
 
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     # How large a message may be is the server's to say.
@@ -32,6 +38,22 @@ def methods_of(channel: Any) -> dict[str, Any]:
     """Return the methods of all services of shoal.v1 by name, for a channel of either kind."""
     stubs = (sessions_pb2_grpc.SessionServiceStub(channel), clustering_pb2_grpc.ClusteringServiceStub(channel))
     return {name: method for stub in stubs for name, method in vars(stub).items()}
+
+
+def checked_target(target: str) -> str:
+    """Return where to connect, if it can be that.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it isn't HOST:PORT, nor a gRPC address with a scheme, such as unix:/run/shoal.sock.
+    """
+    if isinstance(target, str) and _SCHEME.match(target):
+        return target
+    match = _HOST_AND_PORT.fullmatch(target) if isinstance(target, str) else None
+    if match is None or not 0 < int(match["port"]) <= _LARGEST_PORT:
+        raise invalid("TARGET_INVALID", "target", f"target is {target!r}; use HOST:PORT, such as {DEFAULT_TARGET}")
+    return target
 
 
 def closed_message(target: str) -> str:

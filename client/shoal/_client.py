@@ -9,7 +9,7 @@ from typing import Literal, Self
 from numpy.typing import ArrayLike, DTypeLike
 
 from shoal import _calls
-from shoal._channels import DEFAULT_TARGET, DEFAULT_TIMEOUT
+from shoal._channels import DEFAULT_TARGET, DEFAULT_TIMEOUT, checked_target
 from shoal._configs import encode_config
 from shoal._connection import Connection
 from shoal._errors import SessionExistsError
@@ -49,7 +49,7 @@ class Client:
     """
 
     def __init__(self, target: str = DEFAULT_TARGET, *, timeout: float = DEFAULT_TIMEOUT) -> None:
-        self._connection = Connection(target, timeout)
+        self._connection = Connection(checked_target(target), timeout)
 
     def __enter__(self) -> Self:
         return self

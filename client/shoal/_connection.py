@@ -29,14 +29,14 @@ class Connection:
 
     def __init__(self, target: str, timeout: float) -> None:
         self.target = target
-        self._timeout = timeout
+        self.timeout = timeout
         self._channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
         self._methods = methods_of(self._channel)
         self._closed = False
 
     def call(self, call: Call[Answer]) -> Answer:
         """Make a unary call and wait for its answer."""
-        retries = CallRetries(time.monotonic() + self._timeout, repeatable=call.repeatable)
+        retries = CallRetries(time.monotonic() + self.timeout, repeatable=call.repeatable)
         method = self._method(call.method)
         while True:
             try:

@@ -48,16 +48,25 @@ class ShoalError(Exception):
         The fields of the request that are wrong, where it is that.
     session
         The name of the session concerned, empty where there is none.
+    retry_after
+        Seconds after which the same may succeed, where the server says so.
     """
 
     def __init__(
-        self, message: str, *, reason: str = "", violations: tuple[Violation, ...] = (), session: str = ""
+        self,
+        message: str,
+        *,
+        reason: str = "",
+        violations: tuple[Violation, ...] = (),
+        session: str = "",
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.reason = reason
         self.violations = violations
         self.session = session
+        self.retry_after = retry_after
 
 
 class InvalidArgumentError(ShoalError, ValueError):

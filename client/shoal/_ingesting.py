@@ -27,6 +27,7 @@ def ingest_pipeline(
     return_labels: bool,
     max_in_flight: int,
     on_error: OnError,
+    timeout: float,
 ) -> Pipeline[FrozenBatch, PushResult]:
     """Return the state of a new Ingest call; see shoal.Session.ingest.
 
@@ -43,13 +44,12 @@ def ingest_pipeline(
         raise invalid("ON_ERROR_UNKNOWN", "on_error", f"on_error {on_error!r} is not known; use raise or return")
     dialogue = IngestDialogue(
         session,
-        # A name of its own, so that what is sent again after a broken connection isn't counted again.
-        producer or uuid.uuid4().hex,
+        _named(producer),
         first_sequence=first_sequence,
         return_labels=return_labels,
         raise_errors=on_error == "raise",
     )
-    return Pipeline(dialogue, max_in_flight, StreamRetries())
+    return Pipeline(dialogue, max_in_flight, StreamRetries(timeout))
 
 
 class IngestDialogue:
@@ -59,24 +59,30 @@ class IngestDialogue:
     most_in_message = 256
 
     def __init__(
-        self, session: str, producer: str, *, first_sequence: int, return_labels: bool, raise_errors: bool
+        self,
+        session: str,
+        producer: clustering_pb2.Producer,
+        *,
+        first_sequence: int,
+        return_labels: bool,
+        raise_errors: bool,
     ) -> None:
         self.session = session
         self._producer = producer
         self._first_sequence = first_sequence
         self._return_labels = return_labels
         self._raise_errors = raise_errors
-        self._epoch = 0  # the server gives the next one
         self._session_uid = ""
         self._sent_earlier = 0  # the last sequence that an earlier call sent
+        self._received = 0  # the last sequence that has been answered to this one
         self.ready = False
 
     def opening(self) -> clustering_pb2.IngestRequest:
         """See Dialogue."""
         # No batch goes out before the answer: then `_sent_earlier` surely doesn't count any of this call.
         self.ready = False
-        producer = clustering_pb2.Producer(id=self._producer, epoch=self._epoch)
-        return clustering_pb2.IngestRequest(open=clustering_pb2.IngestOpen(session=self.session, producer=producer))
+        opening = clustering_pb2.IngestOpen(session=self.session, producer=self._producer)
+        return clustering_pb2.IngestRequest(open=opening, acknowledged=self._received)
 
     def freeze(self, thing: Any) -> FrozenBatch:
         """See Dialogue."""
@@ -84,7 +90,7 @@ class IngestDialogue:
 
     def request(self, items: list[tuple[int, FrozenBatch]]) -> clustering_pb2.IngestRequest:
         """See Dialogue."""
-        request = clustering_pb2.IngestRequest()
+        request = clustering_pb2.IngestRequest(acknowledged=self._received)
         for number, batch in items:
             sequence = self._first_sequence + number
             batch.write(request.batches.add(), sequence, return_labels=self._return_labels)
@@ -94,6 +100,8 @@ class IngestDialogue:
         """See Dialogue."""
         if response.HasField("opened"):
             self._note_opened(response.opened)
+        for result in response.results:
+            self._received = result.sequence
         return [(result.sequence - self._first_sequence, partial(self._deliver, result)) for result in response.results]
 
     def _note_opened(self, opened: clustering_pb2.IngestOpened) -> None:
@@ -102,7 +110,7 @@ class IngestDialogue:
             self._sent_earlier = opened.last_sequence
         elif opened.session_uid != self._session_uid:
             raise _replaced(self.session)
-        self._epoch = opened.epoch
+        self._producer.epoch = opened.epoch
         self.ready = True
 
     def _deliver(self, result: clustering_pb2.BatchResult) -> PushResult:
@@ -111,6 +119,13 @@ class IngestDialogue:
         if delivered.error is not None and self._raise_errors:
             raise delivered.error
         return delivered
+
+
+def _named(producer: str | None) -> clustering_pb2.Producer:
+    if producer is not None:
+        return clustering_pb2.Producer(id=producer)
+    # A name of its own, so that what is sent again after a broken connection isn't counted again.
+    return clustering_pb2.Producer(id=uuid.uuid4().hex, ephemeral=True)
 
 
 def _replaced(session: str) -> SessionReplacedError:

@@ -8,7 +8,7 @@ again. Nothing here waits, and nothing here is safe for threads: the shells see 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -162,7 +162,7 @@ class Pipeline(Generic[Item, Result]):
         numbered = self._dialogue.deliveries(response)
         for number, _ in numbered:
             self._finish_first(number)
-        if numbered:
+        if numbered or not self._pending:
             self._retries.note_progress()
         return [delivery for _, delivery in numbered]
 
@@ -176,7 +176,10 @@ class Pipeline(Generic[Item, Result]):
         now
             Seconds of any clock that only goes forward.
         """
-        return 0.0 if self.done else self._retries.delay_after(failure or _ended_early(), now)
+        if self.done:
+            return 0.0
+        owed = bool(self._pending) or not self._dialogue.ready
+        return self._retries.delay_after(failure or _ended_early(), now, owed=owed)
 
     def raise_source_error(self) -> None:
         """Raise what the source raised."""
@@ -211,6 +214,12 @@ def check_stream(batches: object, max_in_flight: int) -> None:
             "batches",
             f"batches is one array of shape {batches.shape}; a stream takes an iterable of (n, d) arrays: give [X], "
             f"or cut it with numpy.array_split",
+        )
+    if not isinstance(batches, Iterable | AsyncIterable):
+        raise invalid(
+            "BATCHES_INVALID",
+            "batches",
+            f"batches is {batches!r}; a stream takes an iterable of (n, d) arrays, such as a list or a generator",
         )
     if max_in_flight < 1:
         raise invalid("MAX_IN_FLIGHT_INVALID", "max_in_flight", f"max_in_flight is {max_in_flight}; use 1 or more")

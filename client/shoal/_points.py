@@ -48,6 +48,19 @@ def weight_array(sample_weight: ArrayLike, n_points: int) -> NDArray[Any]:
     return array
 
 
+def checked_name(name: str) -> str:
+    """Return the name of a session if it is a string; whether it is a good one is for the server to judge.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it isn't a string.
+    """
+    if not isinstance(name, str):
+        raise invalid("NAME_INVALID", "name", f"name is {name!r}; a session's name is a string, such as 'pixels'")
+    return name
+
+
 def invalid(reason: str, field: str, message: str) -> InvalidArgumentError:
     """Make the error for an argument that can't be right."""
     return InvalidArgumentError(message, reason=reason, violations=(Violation(field, message),))

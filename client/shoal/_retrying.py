@@ -9,17 +9,22 @@ import random
 from collections.abc import Callable
 
 from shoal._errors import ShoalError, UnavailableError
+from shoal._statuses import UNREACHABLE
 
 _FIRST_DELAY = 0.1  # seconds; then twice as long each time
 _LONGEST_DELAY = 2.0
-_FEW = 5  # attempts, in about a second: enough for a hiccup, and a server that isn't there is soon told
+# Seconds without anybody at the address: enough for a hiccup, and a server that isn't there is soon told.
+UNREACHABLE_PATIENCE = 3.0
 PATIENCE = 60.0  # seconds that a stream which once worked may be down
+# Seconds after which a connection that has broken counts as one that was up, though nothing had come over it.
+_LASTING = 10.0
+_NEVER = float("inf")  # on a clock
 
 Uniform = Callable[[float, float], float]
 
 
 class CallRetries:
-    """For one unary call: a few attempts within its deadline.
+    """For one unary call: attempts until its deadline, as long as there is somebody to answer them.
 
     Parameters
     ----------
@@ -33,8 +38,9 @@ class CallRetries:
 
     def __init__(self, deadline: float, *, repeatable: bool, uniform: Uniform = random.uniform) -> None:
         self._deadline = deadline
-        self._left = _FEW - 1 if repeatable else 0
+        self._repeatable = repeatable
         self._backoff = _Backoff(uniform)
+        self._nobody = _Nobody()
 
     def remaining(self, now: float) -> float:
         """Return the seconds that an attempt has."""
@@ -42,52 +48,88 @@ class CallRetries:
 
     def delay_after(self, failure: ShoalError, now: float) -> float:
         """Return the seconds to wait before the next attempt, or raise the failure if there is to be none."""
-        delay = self._backoff.next()
-        if not isinstance(failure, UnavailableError) or not self._left or now + delay >= self._deadline:
+        delay = self._backoff.next(failure)
+        if not self._repeatable or not isinstance(failure, UnavailableError) or now + delay >= self._deadline:
             raise failure
-        self._left -= 1
+        if self._nobody.there_for(failure, now, delay) > UNREACHABLE_PATIENCE:
+            raise failure
         return delay
 
 
 class StreamRetries:
-    """For a stream: as a unary call until it has worked once, then `PATIENCE` without progress.
+    """For a stream: as a unary call until it has worked once, then until it has been down for `PATIENCE`.
 
     Parameters
     ----------
+    timeout
+        Seconds until the stream must have worked.
     worked
         Whether the server has been heard already.
     uniform
         Draws a random number between two.
     """
 
-    def __init__(self, *, worked: bool = False, uniform: Uniform = random.uniform) -> None:
+    def __init__(self, timeout: float = PATIENCE, *, worked: bool = False, uniform: Uniform = random.uniform) -> None:
+        self._timeout = timeout
         self._worked = worked
         self._uniform = uniform
-        self._failures = 0
-        self._down_since: float | None = None
+        self._down_since = _NEVER
+        self._connected_at = _NEVER  # again, or tried to
         self._backoff = _Backoff(uniform)
+        self._nobody = _Nobody()
 
     def note_contact(self) -> None:
         """Say that the server has been heard."""
         self._worked = True
 
     def note_progress(self) -> None:
-        """Say that the server has done something: patience begins anew."""
+        """Say that the server has done all that it could: patience begins anew."""
         self._worked = True
-        self._failures = 0
-        self._down_since = None
+        self._down_since = _NEVER
         self._backoff = _Backoff(self._uniform)
 
-    def delay_after(self, failure: ShoalError, now: float) -> float:
-        """Return the seconds to wait before the next attempt, or raise the failure if there is to be none."""
-        self._failures += 1
-        if self._down_since is None:
-            self._down_since = now
-        delay = self._backoff.next()
-        given_up = now + delay - self._down_since > PATIENCE if self._worked else self._failures >= _FEW
-        if given_up or not isinstance(failure, UnavailableError):
+    def delay_after(self, failure: ShoalError, now: float, *, owed: bool = False) -> float:
+        """Return the seconds to wait before the next attempt, or raise the failure if there is to be none.
+
+        Parameters
+        ----------
+        failure
+            Why the connection ended.
+        now
+            When, in seconds.
+        owed
+            Whether the server had something to answer. If not, its silence is no failure, and a connection that
+            lasted was up.
+        """
+        if not owed and failure.reason != UNREACHABLE and now - self._connected_at > _LASTING:
+            self.note_progress()
+        self._down_since = min(self._down_since, now)
+        delay = self._backoff.next(failure)
+        self._connected_at = now + delay
+        if not isinstance(failure, UnavailableError) or self._too_long(failure, now, delay):
             raise failure
         return delay
+
+    def _too_long(self, failure: ShoalError, now: float, delay: float) -> bool:
+        down = now + delay - self._down_since
+        if self._worked:
+            return down > PATIENCE
+        return down > self._timeout or self._nobody.there_for(failure, now, delay) > UNREACHABLE_PATIENCE
+
+
+class _Nobody:
+    """Since when there is nobody at the address."""
+
+    def __init__(self) -> None:
+        self._since = _NEVER
+
+    def there_for(self, failure: ShoalError, now: float, delay: float) -> float:
+        """Return for how many seconds nobody will have been there after the delay; 0: there is somebody."""
+        if failure.reason != UNREACHABLE:
+            self._since = _NEVER
+            return 0.0
+        self._since = min(self._since, now)
+        return now + delay - self._since
 
 
 class _Backoff:
@@ -95,7 +137,8 @@ class _Backoff:
         self._uniform = uniform
         self._ceiling = _FIRST_DELAY
 
-    def next(self) -> float:
+    def next(self, failure: ShoalError) -> float:
+        """Return a delay, behind the one that the server asks for."""
         delay = self._uniform(self._ceiling / 2, self._ceiling)
         self._ceiling = min(2 * self._ceiling, _LONGEST_DELAY)
-        return delay
+        return delay + (failure.retry_after or 0.0)

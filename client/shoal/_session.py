@@ -10,9 +10,11 @@ from numpy.typing import ArrayLike
 
 from shoal import _calls
 from shoal._assigning import assign_pipeline
+from shoal._batches import as_batch
 from shoal._configs import UNSET, Unset, encode_changes
 from shoal._connection import Connection
 from shoal._ingesting import ingest_pipeline
+from shoal._points import checked_name
 from shoal._streaming import run_pipeline, run_watch
 from shoal._types import (
     Assignment,
@@ -36,7 +38,7 @@ class Session:
     """
 
     def __init__(self, name: str, connection: Connection) -> None:
-        self._name = name
+        self._name = checked_name(name)
         self._connection = connection
 
     def __repr__(self) -> str:
@@ -98,7 +100,7 @@ class Session:
 
     def push(
         self,
-        X: ArrayLike,
+        X: ArrayLike | Batch,
         *,
         sample_weight: ArrayLike | None = None,
         event_time: datetime | None = None,
@@ -111,7 +113,7 @@ class Session:
         Parameters
         ----------
         X
-            Points, shape (n, d).
+            Points, shape (n, d); or a `Batch`, which has its weights and time with it.
         sample_weight
             Shape (n,), none negative; None: every point counts 1.
         event_time
@@ -131,7 +133,7 @@ class Session:
         """
         call = _calls.push(
             self._name,
-            Batch(X, sample_weight, event_time),
+            as_batch(X, sample_weight, event_time),
             return_labels=return_labels,
             producer=producer,
             sequence=sequence,
@@ -190,6 +192,7 @@ class Session:
             return_labels=return_labels,
             max_in_flight=max_in_flight,
             on_error=on_error,
+            timeout=self._connection.timeout,
         )
         return run_pipeline(self._connection, pipeline, batches)
 
@@ -233,7 +236,13 @@ class Session:
         InvalidArgumentError
             If an array can't be right.
         """
-        pipeline = assign_pipeline(self._name, batches, return_distances=return_distances, max_in_flight=max_in_flight)
+        pipeline = assign_pipeline(
+            self._name,
+            batches,
+            return_distances=return_distances,
+            max_in_flight=max_in_flight,
+            timeout=self._connection.timeout,
+        )
         return run_pipeline(self._connection, pipeline, batches)
 
     def centroids(self) -> Snapshot:

@@ -27,6 +27,8 @@ from shoal._errors import (
 )
 from shoal.v1 import errors_pb2
 
+UNREACHABLE = "SERVER_UNREACHABLE"  # the reason where there is no connection at all
+
 _DETAILS_KEY = "grpc-status-details-bin"
 
 _BY_REASON: dict[str, type[ShoalError]] = {
@@ -51,6 +53,8 @@ _BY_CODE: dict[grpc.StatusCode, type[ShoalError]] = {
 # grpc.aio says so of a call that the server, or the network, ended while the client was writing; why is lost
 # (grpc/grpc#36066). It is worth another attempt, which meets the reason again if it lasts.
 _ENDED_WHILE_WRITING = "Internal error from Core"
+# How gRPC begins to say so: nobody listens there, or the name isn't known.
+_NOT_CONNECTED = ("failed to connect to all addresses", "errors resolving", "DNS resolution failed")
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -77,9 +81,9 @@ def error_of_status(status: errors_pb2.Status, session: str = "") -> ShoalError:
     session
         The session that was asked for, where the status doesn't name one.
     """
-    info, request = errors_pb2.ErrorInfo(), errors_pb2.BadRequest()
+    info, request, retry = errors_pb2.ErrorInfo(), errors_pb2.BadRequest(), errors_pb2.RetryInfo()
     for detail in status.details:
-        for known in (info, request):
+        for known in (info, request, retry):
             if detail.TypeName().rpartition(".")[2] == known.DESCRIPTOR.name:
                 known.ParseFromString(detail.value)
     code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
@@ -88,6 +92,7 @@ def error_of_status(status: errors_pb2.Status, session: str = "") -> ShoalError:
         reason=info.reason or code.name,
         violations=tuple(Violation(each.field, each.description) for each in request.field_violations),
         session=info.metadata.get("session", session),
+        retry_after=retry.retry_delay.ToNanoseconds() / 1e9 if retry.HasField("retry_delay") else None,
     )
 
 
@@ -96,10 +101,10 @@ def error_of_call(failed: FailedCall, target: str, session: str = "") -> ShoalEr
     status = _sent_status(failed)
     if status is not None:
         return error_of_status(status, session)
-    code = _code_of(failed)
+    code, said = _code_of(failed), failed.details() or ""
     explain = _EXPLAIN.get(code, _explain_otherwise)
-    message = explain(target, failed.details() or code.name)
-    return _error_class(code, "")(message, reason=code.name, session=session)
+    reason = UNREACHABLE if said.startswith(_NOT_CONNECTED) else code.name
+    return _error_class(code, "")(explain(target, said or code.name), reason=reason, session=session)
 
 
 def _code_of(failed: FailedCall) -> grpc.StatusCode:

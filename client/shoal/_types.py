@@ -69,11 +69,15 @@ class PushResult:
     inertia: float
     """The sum of weight times squared distance to the centroid assigned; 0 while the session is warming."""
     labels: NDArray[np.int32] | None = None
-    """Shape (n,), those that the update used, -1 for a dropped row; None unless asked for, and while warming."""
+    """Shape (n,), those that the update used, -1 for a dropped row; None unless asked for, while warming, and where
+    they are `forgotten`."""
     durable: bool = False
     """Whether the batch survives the loss of power."""
     duplicate: bool = False
     """The batch had been sent by an earlier call, and is not counted again."""
+    forgotten: bool = False
+    """The batch had been sent before, and the server no longer has the whole answer. The labels go first; where
+    ``version`` is 0 too, nothing is known but that the batch was taken then, and ``accepted`` says nothing."""
     warming: Warming | None = None
     """Present while the session is warming."""
     error: ShoalError | None = None

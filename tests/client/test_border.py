@@ -92,3 +92,41 @@ def test_a_closed_client_says_so(driver: Driver) -> None:
 
     with pytest.raises(shoal.ClientClosedError, match="closed"):
         client.session("any").describe()
+
+
+@pytest.mark.parametrize(
+    "target", ["", "localhost", "localhost:0", "localhost:70000", "a b:1", "http://localhost:1", 5]
+)
+def test_a_target_that_is_no_host_and_port_is_refused(driver: Driver, target: str) -> None:
+    with pytest.raises(shoal.InvalidArgumentError, match="use HOST:PORT") as refused:
+        driver.connect(target)
+
+    assert refused.value.reason == "TARGET_INVALID"
+
+
+@pytest.mark.parametrize("target", ["localhost:1", "[::1]:50051", "unix:/run/shoal.sock", "dns:///shoal.example:50051"])
+def test_a_target_may_be_what_grpc_understands(driver: Driver, target: str) -> None:
+    with driver.connect(target) as client:
+        assert client.target == target
+
+
+@pytest.mark.parametrize("event_time", [1.7e9, "2026-01-01", np.datetime64("2026-01-01")])
+def test_an_event_time_that_is_no_datetime_is_refused(session: shoal.Session, event_time: object) -> None:
+    with pytest.raises(shoal.InvalidArgumentError, match="a datetime with a time zone"):
+        session.push([[1.0]], event_time=event_time)  # type: ignore[arg-type]  # the point of it
+
+
+def test_a_batch_brings_its_own_weights(session: shoal.Session) -> None:
+    with pytest.raises(shoal.InvalidArgumentError, match="to the Batch"):
+        session.push(shoal.Batch([[1.0]]), sample_weight=[1.0])
+
+
+def test_a_name_is_a_string(driver: Driver) -> None:
+    with driver.connect(NOWHERE) as client, pytest.raises(shoal.InvalidArgumentError, match="'pixels'"):
+        client.create_session(5, n_clusters=3)  # type: ignore[arg-type]  # the point of it
+
+
+@pytest.mark.parametrize("batches", [None, 5])
+def test_a_stream_takes_an_iterable(session: shoal.Session, batches: object) -> None:
+    with pytest.raises(shoal.InvalidArgumentError, match="iterable"):
+        session.ingest(batches)  # type: ignore[arg-type]  # the point of it

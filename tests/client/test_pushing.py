@@ -122,3 +122,11 @@ def test_a_snapshot_is_whole_and_cannot_be_written_in(client: shoal.Client, name
     assert snapshot.movement.shape == (2,)
     with pytest.raises(ValueError, match="read-only"):
         snapshot.centroids[0, 0] = 1
+
+
+def test_a_push_takes_a_batch_with_its_weights(client: shoal.Client, name: str) -> None:
+    session = client.create_session(name, 2, init=CENTROIDS)
+
+    session.push(shoal.Batch(POINTS, sample_weight=[3, 1, 1]))
+
+    np.testing.assert_allclose(session.centroids().weights, [4, 1])

@@ -58,3 +58,12 @@ def test_every_reason_is_in_the_producers_table() -> None:
 
     assert len(raised) > 25
     assert raised <= documented
+
+
+def test_every_reason_of_the_client_is_in_the_producers_tables() -> None:
+    code = "\n".join(path.read_text() for path in (ROOT / "client/shoal").rglob("*.py") if "v1" not in path.parts)
+    raised = set(re.findall(r'(?:invalid\(\s*|reason=)"([A-Z_]+)"', code))
+    documented = set(re.findall(r"`([A-Z_.]+)`", (ROOT / "docs/producer.md").read_text()))
+
+    assert len(raised) > 10
+    assert raised <= documented

@@ -31,12 +31,12 @@ class AsyncConnection:
 
     def __init__(self, target: str, timeout: float) -> None:
         self.target = target
-        self._timeout = timeout
+        self.timeout = timeout
         self._closed = False
 
     async def call(self, call: Call[Answer]) -> Answer:
         """Make a unary call and wait for its answer."""
-        retries = CallRetries(time.monotonic() + self._timeout, repeatable=call.repeatable)
+        retries = CallRetries(time.monotonic() + self.timeout, repeatable=call.repeatable)
         while True:
             try:
                 answer = await self.open(call.method, call.request, timeout=retries.remaining(time.monotonic()))

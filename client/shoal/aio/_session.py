@@ -10,8 +10,10 @@ from numpy.typing import ArrayLike
 
 from shoal import _calls
 from shoal._assigning import assign_pipeline
+from shoal._batches import as_batch
 from shoal._configs import UNSET, Unset, encode_changes
 from shoal._ingesting import ingest_pipeline
+from shoal._points import checked_name
 from shoal._types import (
     Assignment,
     Batch,
@@ -32,7 +34,7 @@ class Session:
     """A named session on a server; made by `Client.create_session` and `Client.session`."""
 
     def __init__(self, name: str, connection: AsyncConnection) -> None:
-        self._name = name
+        self._name = checked_name(name)
         self._connection = connection
 
     def __repr__(self) -> str:
@@ -68,7 +70,7 @@ class Session:
 
     async def push(
         self,
-        X: ArrayLike,
+        X: ArrayLike | Batch,
         *,
         sample_weight: ArrayLike | None = None,
         event_time: datetime | None = None,
@@ -79,7 +81,7 @@ class Session:
         """Apply one batch and wait until it is applied; see shoal.Session.push."""
         call = _calls.push(
             self._name,
-            Batch(X, sample_weight, event_time),
+            as_batch(X, sample_weight, event_time),
             return_labels=return_labels,
             producer=producer,
             sequence=sequence,
@@ -109,6 +111,7 @@ class Session:
             return_labels=return_labels,
             max_in_flight=max_in_flight,
             on_error=on_error,
+            timeout=self._connection.timeout,
         )
         return run_pipeline(self._connection, pipeline, batches)
 
@@ -124,7 +127,13 @@ class Session:
         max_in_flight: int = 32,
     ) -> AsyncGenerator[Assignment, None]:
         """Assign many arrays, pipelined, and yield the answers in order; see shoal.Session.assign_stream."""
-        pipeline = assign_pipeline(self._name, batches, return_distances=return_distances, max_in_flight=max_in_flight)
+        pipeline = assign_pipeline(
+            self._name,
+            batches,
+            return_distances=return_distances,
+            max_in_flight=max_in_flight,
+            timeout=self._connection.timeout,
+        )
         return run_pipeline(self._connection, pipeline, batches)
 
     async def centroids(self) -> Snapshot:

@@ -95,19 +95,26 @@ class Producer(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
+    EPHEMERAL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """1 to 128 characters. Empty: the batches are not told from others, and can't be safely sent again."""
     epoch: _builtins.int
     """A newer epoch shuts out an older one. 0: the server gives the next one."""
+    ephemeral: _builtins.bool
+    """The id was made for one call, and nobody comes back under it later: the server may forget the producer some minutes
+    after its stream has ended. Others are remembered as long as the session lives, and a session takes no more of them
+    than max_producers. Of two producers with the same id, one ephemeral and one not, neither is the other.
+    """
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         epoch: _builtins.int = ...,
+        ephemeral: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "id", b"id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ephemeral", b"ephemeral", "epoch", b"epoch", "id", b"id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -124,7 +131,9 @@ class PushRequest(_message.Message):
     @_builtins.property
     def batch(self) -> Global___Batch: ...
     @_builtins.property
-    def producer(self) -> Global___Producer: ...
+    def producer(self) -> Global___Producer:
+        """Whoever pushes a batch has the answers to those before."""
+
     def __init__(
         self,
         *,
@@ -146,6 +155,11 @@ class IngestRequest(_message.Message):
 
     OPEN_FIELD_NUMBER: _builtins.int
     BATCHES_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    acknowledged: _builtins.int
+    """The last sequence whose answer the producer has received. The server holds the answers to those behind it until the
+    producer has been gone for some minutes, within a bound; it may forget the ones up to here.
+    """
     @_builtins.property
     def open(self) -> Global___IngestOpen:
         """In the first message, and only there."""
@@ -157,10 +171,11 @@ class IngestRequest(_message.Message):
         *,
         open: Global___IngestOpen | None = ...,
         batches: _abc.Iterable[Global___Batch] | None = ...,
+        acknowledged: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["open", b"open"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "open", b"open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "batches", b"batches", "open", b"open"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -262,6 +277,7 @@ class BatchResult(_message.Message):
     DUPLICATE_FIELD_NUMBER: _builtins.int
     WARMING_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    FORGOTTEN_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Of the batch that this answers."""
     version: _builtins.int
@@ -274,6 +290,10 @@ class BatchResult(_message.Message):
     """Whether the batch survives the loss of power."""
     duplicate: _builtins.bool
     """The batch had been applied before; this is the answer to it again."""
+    forgotten: _builtins.bool
+    """The batch had been seen before, and the answer to it is no longer kept whole. The labels go first: then only they
+    are missing. Where `version` is 0 too, all is gone: the batch was applied, or refused, and nothing else is known.
+    """
     @_builtins.property
     def labels(self) -> _tensor_pb2.Tensor:
         """Shape (n,) int32, those that the update used; -1 for a dropped row. Empty while the session is warming."""
@@ -299,10 +319,11 @@ class BatchResult(_message.Message):
         duplicate: _builtins.bool = ...,
         warming: _sessions_pb2.Warming | None = ...,
         error: _errors_pb2.Status | None = ...,
+        forgotten: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "labels", b"labels", "warming", b"warming"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "dropped", b"dropped", "duplicate", b"duplicate", "durable", b"durable", "error", b"error", "inertia", b"inertia", "labels", b"labels", "sequence", b"sequence", "version", b"version", "warming", b"warming"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "dropped", b"dropped", "duplicate", b"duplicate", "durable", b"durable", "error", b"error", "forgotten", b"forgotten", "inertia", b"inertia", "labels", b"labels", "sequence", b"sequence", "version", b"version", "warming", b"warming"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

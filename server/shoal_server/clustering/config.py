@@ -96,9 +96,15 @@ def check_width(config: ModelConfig, n_features: int, max_centroid_values: int, 
                 Kind.RESOURCE_EXHAUSTED,
                 "TOO_MANY_VALUES",
                 f"{field} {rows:,} times n_features {n_features:,} is {rows * n_features:,} values, and the server "
-                f"allows {most:,}; with {n_features:,} features, {field} can be {most // n_features:,} at most",
+                f"allows {most:,}: {_most_of(field, n_features, most)}",
                 field=f"config.{field}",
             )
+
+
+def _most_of(field: str, n_features: int, most: int) -> str:
+    if n_features > most:
+        return f"n_features can be {most:,} at most"
+    return f"with n_features {n_features:,}, {field} can be {most // n_features:,} at most"
 
 
 def check_half_life(half_life: HalfLife | None) -> None:
