@@ -18,6 +18,9 @@ class NaiveModel:
     centroids: Array
     weights: Array
     cosine: bool = False
+    shortest: float = (
+        1.0  # of the mean directions so far: near 0 they cancel out, and rounding decides where they point
+    )
 
 
 def start(centroids: NDArray[Any], *, cosine: bool) -> NaiveModel:
@@ -56,11 +59,14 @@ def update(model: NaiveModel, points: NDArray[Any], weight: Array | None, before
         sums[label] += each * row
     weights = before * model.weights + counts
     centroids = model.centroids.copy()
+    shortest = model.shortest
     for label in np.flatnonzero(counts):
         centroids[label] += (sums[label] - counts[label] * centroids[label]) / weights[label]
         if model.cosine:
-            centroids[label] /= np.sqrt((centroids[label] ** 2).sum())
-    return replace(model, centroids=centroids, weights=weights)
+            length = np.sqrt((centroids[label] ** 2).sum())
+            shortest = min(shortest, length)
+            centroids[label] = centroids[label] / length if length > 1e-15 else model.centroids[label]
+    return replace(model, centroids=centroids, weights=weights, shortest=shortest)
 
 
 def far_from_borders(points: NDArray[Any], model: NaiveModel, share: float) -> NDArray[np.bool_]:

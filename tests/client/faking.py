@@ -10,7 +10,7 @@ from typing import Any, Never, Self
 import grpc
 from google.protobuf.message_factory import GetMessageClass
 
-from shoal.v1 import clustering_pb2, sessions_pb2
+from shoal.v1 import clustering_pb2, errors_pb2, sessions_pb2
 
 Script = Callable[[Any, grpc.ServicerContext], Any]
 
@@ -64,6 +64,19 @@ _METHODS = {
 
 def unavailable(_request: object, context: grpc.ServicerContext) -> Never:
     context.abort(grpc.StatusCode.UNAVAILABLE, "out for lunch")
+    raise AssertionError
+
+
+def starting(_request: object, context: grpc.ServicerContext) -> Never:
+    """Refuse as a server does that isn't ready, and ask for a while."""
+    retry = errors_pb2.RetryInfo()
+    retry.retry_delay.FromMilliseconds(50)
+    status = errors_pb2.Status(code=grpc.StatusCode.UNAVAILABLE.value[0], message="starting")
+    for detail in (errors_pb2.ErrorInfo(reason="SERVER_STARTING", domain="shoal"), retry):
+        name = detail.DESCRIPTOR.name
+        status.details.add(type_url=f"type.googleapis.com/google.rpc.{name}", value=detail.SerializeToString())
+    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+    context.abort(grpc.StatusCode.UNAVAILABLE, "starting")
     raise AssertionError
 
 

@@ -84,6 +84,7 @@ def test_a_server_that_is_not_there_is_told_in_plain_words(session: shoal.Sessio
 
         assert NOWHERE in caught.value.message
         assert "is shoal-server running there?" in caught.value.message
+        assert caught.value.reason == "SERVER_UNREACHABLE"  # which is given up soon
 
 
 def test_a_closed_client_says_so(driver: Driver) -> None:

@@ -99,6 +99,29 @@ def test_a_failure_of_grpc_itself_names_the_target(
     assert (error.reason, error.session) == (code.name, "pixels")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Connection refused",
+        "errors resolving nowhere:1: [field:hostname lookup error:Domain name not found]",
+    ],
+)
+def test_a_server_that_is_not_there_has_a_reason_of_its_own(said: str) -> None:
+    error = error_of_call(Failed(grpc.StatusCode.UNAVAILABLE, said), "host:1")
+
+    assert (type(error), error.reason) == (shoal.UnavailableError, "SERVER_UNREACHABLE")
+
+
+def test_how_long_to_wait_is_told_where_the_server_says_it() -> None:
+    retry = errors_pb2.RetryInfo()
+    retry.retry_delay.FromMilliseconds(1500)
+    waiting = status(grpc.StatusCode.UNAVAILABLE, "SERVER_STARTING")
+    waiting.details.add(type_url="type.googleapis.com/google.rpc.RetryInfo", value=retry.SerializeToString())
+
+    assert error_of_status(waiting).retry_after == 1.5
+    assert error_of_status(status(grpc.StatusCode.UNAVAILABLE, "SERVER_STARTING")).retry_after is None
+
+
 def test_a_call_that_ended_while_it_was_written_to_may_be_tried_again() -> None:
     error = error_of_call(Failed(grpc.StatusCode.INTERNAL, "Internal error from Core"), "host:1")
 

@@ -188,6 +188,17 @@ def test_a_producer_that_begins_anew_is_told_what_it_had_pushed(session: shoal.S
     assert session.describe().points_accepted == 30 * 50
 
 
+def test_labels_that_the_server_does_not_have_are_told_so(session: shoal.Session) -> None:
+    list(session.ingest([POINTS], producer="tape"))
+
+    again, new = session.ingest([POINTS, POINTS], producer="tape", return_labels=True)
+
+    assert (again.duplicate, again.forgotten, again.version, again.accepted) == (True, True, 1, 3)
+    assert again.labels is None
+    assert (new.duplicate, new.forgotten) == (False, False)
+    assert new.labels is not None
+
+
 def test_a_producer_may_go_on_where_it_was(session: shoal.Session) -> None:
     list(session.ingest(batches(5), producer="tape"))
 

@@ -19,7 +19,8 @@ OPENED = clustering_pb2.IngestResponse(opened=clustering_pb2.IngestOpened(sessio
 
 
 def new_pipeline(max_in_flight: int = MANY) -> Pipeline[FrozenBatch, PushResult]:
-    dialogue = IngestDialogue("s", "p", first_sequence=1, return_labels=False, raise_errors=True)
+    producer = clustering_pb2.Producer(id="p")
+    dialogue = IngestDialogue("s", producer, first_sequence=1, return_labels=False, raise_errors=True)
     return Pipeline(dialogue, max_in_flight, StreamRetries())
 
 
@@ -117,6 +118,30 @@ def test_what_has_no_answer_is_sent_again_on_the_next_connection() -> None:
     assert next_sequences(pipeline) is None
     pipeline.receive(OPENED)
     assert next_sequences(pipeline) == [3, 4, 5, 6]
+
+
+def test_every_request_says_what_has_been_received() -> None:
+    pipeline = opened_pipeline()
+    take(pipeline, *[1] * 3)
+    first = cast("clustering_pb2.IngestRequest", pipeline.next_request())
+    pipeline.receive(result(1, 2))
+
+    take(pipeline, 1)
+    second = cast("clustering_pb2.IngestRequest", pipeline.next_request())
+    pipeline.connect()
+    opening = cast("clustering_pb2.IngestRequest", pipeline.next_request())
+
+    assert [request.acknowledged for request in (first, second, opening)] == [0, 2, 2]
+
+
+def test_a_quiet_stream_that_was_resumed_is_resumed_again_however_late() -> None:
+    pipeline = opened_pipeline()
+
+    for now in (0.0, 100.0, 105.0, 2000.0):
+        assert pipeline.lost(UnavailableError("cut"), now) <= 0.1
+        pipeline.connect()
+        pipeline.next_request()
+        pipeline.receive(OPENED)
 
 
 def test_it_is_done_when_the_source_has_ended_and_all_is_answered() -> None:

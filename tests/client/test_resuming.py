@@ -17,7 +17,7 @@ import shoal
 from shoal.testing import LocalServer
 from shoal.v1 import clustering_pb2
 from tests.client.driving import AioDriver, Driver, SyncDriver
-from tests.client.faking import FakeServer, Ingesting, answers, described, streams, unavailable
+from tests.client.faking import FakeServer, Ingesting, answers, described, starting, streams, unavailable
 from tests.client.proxying import Proxy
 
 CENTROIDS = [[0.0, 0.0], [10.0, 10.0]]
@@ -58,6 +58,22 @@ def test_a_stream_cut_many_times_loses_nothing_and_counts_nothing_twice(
     assert not any(result.duplicate for result in results)
     assert cut.describe().points_accepted == 2000 * 20
     np.testing.assert_array_equal(cut.centroids().centroids, whole.centroids().centroids)
+
+
+def test_a_stream_cut_many_times_loses_no_labels(
+    far: shoal.Client, client: shoal.Client, proxy: Proxy, name: str
+) -> None:
+    client.create_session(name, 2, init=[[0.0], [9.0]])
+    points = np.array([[0], [9], [9]], np.uint8)
+    given = [np.repeat(points, 2**17 + number, axis=0) for number in range(40)]  # with 1.5 MB of labels each
+    proxy.cut_after(*[9_000_000] * 5)
+
+    results = list(far.session(name).ingest(given, return_labels=True))
+
+    assert proxy.cuts_left == 0
+    assert not any(result.forgotten for result in results)
+    for result, batch in zip(results, given, strict=True):
+        np.testing.assert_array_equal(result.labels, batch[:, 0] == 9)
 
 
 def test_a_cut_while_the_source_waits_is_no_news(
@@ -194,6 +210,8 @@ def test_a_stream_is_opened_again_as_the_same_producer_and_sends_what_has_no_ans
     assert second.opening is not None
     assert (first.opening.producer.epoch, second.opening.producer.epoch) == (0, 7)
     assert first.opening.producer.id == second.opening.producer.id != ""
+    assert first.opening.producer.ephemeral
+    assert second.opening.producer.ephemeral
     assert first.received == [1, 2, 3]
     assert second.received == [4, 5, 6, 7, 8]
     assert [result.sequence for result in results] == [1, 2, 3, 4, 5, 6, 7, 8]
@@ -213,13 +231,23 @@ def test_all_answered_is_the_end_however_the_stream_ends(fake: FakeServer, faked
     assert fake.count("Ingest") == 1
 
 
-def test_a_server_that_never_lets_the_stream_in_is_given_up_soon(fake: FakeServer, faked: shoal.Session) -> None:
+def test_a_server_that_never_lets_the_stream_in_is_given_up_after_the_time_of_a_call(
+    driver: Driver, fake: FakeServer
+) -> None:
     fake.plays("Ingest", Ingesting(batches=-1))
 
-    with pytest.raises(shoal.UnavailableError):
-        list(faked.ingest(batches(1)))
+    with driver.connect(fake.target, timeout=0.5) as client, pytest.raises(shoal.UnavailableError):
+        list(client.session("fake").ingest(batches(1)))
 
     assert 1 < fake.count("Ingest") < 6
+
+
+def test_a_server_that_is_starting_is_waited_for(fake: FakeServer, faked: shoal.Session) -> None:
+    fake.plays("GetSession", *[starting] * 5, described())
+    fake.plays("Ingest", *[starting] * 5, Ingesting(batches=None))
+
+    assert faked.describe().uid == "uid-1"
+    assert [result.sequence for result in faked.ingest(batches(3))] == [1, 2, 3]
 
 
 def test_another_session_of_the_name_is_told(fake: FakeServer, faked: shoal.Session) -> None:

@@ -3,23 +3,39 @@ from __future__ import annotations
 import pytest
 
 from shoal import InvalidArgumentError, ShoalError, UnavailableError
-from shoal._retrying import PATIENCE, CallRetries, StreamRetries
+from shoal._retrying import PATIENCE, UNREACHABLE_PATIENCE, CallRetries, StreamRetries
+from shoal._statuses import UNREACHABLE
 
 DOWN = UnavailableError("down")
+NOBODY = UnavailableError("nobody there", reason=UNREACHABLE)
+STARTING = UnavailableError("starting", reason="SERVER_STARTING", retry_after=1.0)
 
 
 def longest(_low: float, high: float) -> float:
     return high
 
 
-def test_a_call_is_repeated_a_few_times_with_growing_delays() -> None:
+def failing_until_given_up(retries: CallRetries | StreamRetries, failure: ShoalError, now: float = 0.0) -> float:
+    while True:
+        try:
+            now += retries.delay_after(failure, now)
+        except UnavailableError:
+            return now
+
+
+def test_a_call_is_repeated_with_growing_delays() -> None:
     retries = CallRetries(30.0, repeatable=True, uniform=longest)
 
-    delays = [retries.delay_after(DOWN, now=0.0) for _ in range(4)]
+    delays = [retries.delay_after(DOWN, now=0.0) for _ in range(7)]
 
-    assert delays == pytest.approx([0.1, 0.2, 0.4, 0.8])
-    with pytest.raises(UnavailableError):
-        retries.delay_after(DOWN, now=0.0)
+    assert delays == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0])
+
+
+@pytest.mark.parametrize("failure", [DOWN, STARTING])
+def test_a_call_is_repeated_until_its_deadline(failure: ShoalError) -> None:
+    given_up = failing_until_given_up(CallRetries(30.0, repeatable=True, uniform=longest), failure)
+
+    assert 27.0 <= given_up < 30.0
 
 
 def test_a_call_is_not_repeated_beyond_its_deadline() -> None:
@@ -29,6 +45,25 @@ def test_a_call_is_not_repeated_beyond_its_deadline() -> None:
     assert retries.remaining(11.0) == 0.0
     with pytest.raises(UnavailableError):
         retries.delay_after(DOWN, now=9.95)
+
+
+def test_a_server_that_asks_for_a_while_gets_it() -> None:
+    retries = CallRetries(30.0, repeatable=True, uniform=longest)
+
+    assert [retries.delay_after(STARTING, now=0.0) for _ in range(3)] == pytest.approx([1.1, 1.2, 1.4])
+
+
+def test_a_call_is_soon_given_up_where_there_is_nobody() -> None:
+    given_up = failing_until_given_up(CallRetries(30.0, repeatable=True, uniform=longest), NOBODY)
+
+    assert 1.0 <= given_up <= UNREACHABLE_PATIENCE
+
+
+def test_a_server_that_is_being_started_anew_is_waited_for() -> None:
+    retries = CallRetries(30.0, repeatable=True, uniform=longest)
+
+    for now, failure in ((0.0, STARTING), (5.0, NOBODY), (7.0, STARTING), (20.0, NOBODY)):
+        assert retries.delay_after(failure, now) > 0
 
 
 @pytest.mark.parametrize(
@@ -51,39 +86,49 @@ def test_delays_are_spread_between_half_and_whole() -> None:
     assert drawn == [(0.05, 0.1)]
 
 
-def test_a_stream_that_never_worked_is_given_up_as_soon_as_a_call() -> None:
-    retries = StreamRetries()
+@pytest.mark.parametrize("failure", [DOWN, STARTING])
+def test_a_stream_that_never_worked_is_given_up_after_the_time_of_a_call(failure: ShoalError) -> None:
+    given_up = failing_until_given_up(StreamRetries(20.0, uniform=longest), failure, now=100.0)
 
-    for _ in range(4):
-        retries.delay_after(DOWN, now=0.0)
-    with pytest.raises(UnavailableError):
-        retries.delay_after(DOWN, now=0.0)
+    assert 17.0 <= given_up - 100.0 <= 20.0
 
 
-def failing_until_given_up(retries: StreamRetries, now: float) -> float:
-    while True:
-        try:
-            now += retries.delay_after(DOWN, now)
-        except UnavailableError:
-            return now
+def test_a_stream_that_never_worked_is_soon_given_up_where_there_is_nobody() -> None:
+    assert failing_until_given_up(StreamRetries(20.0, uniform=longest), NOBODY) <= UNREACHABLE_PATIENCE
 
 
-def test_a_stream_that_worked_is_given_up_after_a_minute() -> None:
-    retries = StreamRetries(uniform=longest)
+@pytest.mark.parametrize("failure", [DOWN, STARTING, NOBODY])
+def test_a_stream_that_worked_is_given_up_after_a_minute(failure: ShoalError) -> None:
+    retries = StreamRetries(20.0, uniform=longest)
     retries.note_contact()
 
-    given_up = failing_until_given_up(retries, now=100.0)
+    given_up = failing_until_given_up(retries, failure, now=100.0)
 
-    assert PATIENCE - 2.0 <= given_up - 100.0 <= PATIENCE
+    assert PATIENCE - 3.1 <= given_up - 100.0 <= PATIENCE
 
 
 def test_progress_begins_the_minute_anew_and_contact_alone_does_not() -> None:
     retries = StreamRetries(worked=True, uniform=longest)
-    assert retries.delay_after(DOWN, now=0.0) == pytest.approx(0.1)
+    assert retries.delay_after(DOWN, now=0.0, owed=True) == pytest.approx(0.1)
 
     retries.note_contact()
     with pytest.raises(UnavailableError):
-        retries.delay_after(DOWN, now=PATIENCE)
+        retries.delay_after(DOWN, now=PATIENCE, owed=True)
     retries.note_progress()
 
-    assert retries.delay_after(DOWN, now=PATIENCE) == pytest.approx(0.1)
+    assert retries.delay_after(DOWN, now=PATIENCE, owed=True) == pytest.approx(0.1)
+
+
+def test_a_connection_that_lasted_was_up_though_the_server_had_nothing_to_say() -> None:
+    retries = StreamRetries(worked=True, uniform=longest)
+
+    assert [retries.delay_after(DOWN, now) for now in (0.0, 300.0, 900.0)] == pytest.approx([0.1] * 3)
+
+
+def test_an_attempt_to_connect_is_no_connection_however_long_it_takes() -> None:
+    retries = StreamRetries(worked=True, uniform=longest)
+    for now in (0.0, 20.0, 40.0):
+        retries.delay_after(NOBODY, now)
+
+    with pytest.raises(UnavailableError):
+        retries.delay_after(NOBODY, now=60.0)

@@ -74,6 +74,14 @@ def test_the_next_connection_goes_on_after_the_last_version_with_whole_centroids
         state.receive(update(8, [[30]], rows=[2], base_version=7))  # the server can't know what this client still has
 
 
+def test_a_watch_that_was_resumed_in_silence_is_resumed_again_however_late() -> None:
+    state = watch(after_version=2)
+
+    for now in (0.0, 300.0, 2000.0):
+        state.connect()
+        assert state.lost(shoal.UnavailableError("cut"), now) <= 0.1
+
+
 def test_without_a_version_seen_the_current_one_is_asked_for() -> None:
     assert not watch().connect().HasField("after_version")
 

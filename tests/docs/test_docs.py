@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from shoal_server.settings import Settings
+from shoal_server.settings import MIB, Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+WORDS = {"never": None, "none": None, "off": False, "one a core": len(os.sched_getaffinity(0))}
 DOCS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
 
@@ -45,10 +47,19 @@ def test_links_lead_somewhere(document: Path) -> None:
             assert (document.parent / link).exists(), link
 
 
-def test_every_setting_is_in_the_operators_table() -> None:
-    rows = set(re.findall(r"^\| `([a-z_]+)` \|", (ROOT / "docs/operator.md").read_text(), re.MULTILINE))
+def test_every_setting_is_in_the_operators_table_with_its_default() -> None:
+    rows = re.findall(r"^\| `([a-z_]+)` \| ([^|]+) \|", (ROOT / "docs/operator.md").read_text(), re.MULTILINE)
 
-    assert rows == set(Settings.model_fields)
+    defaults = {name: field.get_default(call_default_factory=True) for name, field in Settings.model_fields.items()}
+    assert {name: _meant(default) for name, default in rows} == defaults
+
+
+def _meant(default: str) -> object:
+    """Return the value that the operator's table puts into words."""
+    if default in WORDS:
+        return WORDS[default]
+    number = re.fullmatch(r"([\d,]+)( MiB)?", default)
+    return int(number[1].replace(",", "")) * (MIB if number[2] else 1) if number else default
 
 
 def test_every_reason_is_in_the_producers_table() -> None:

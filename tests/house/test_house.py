@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -21,6 +25,23 @@ def test_imports_keep_to_the_arrows() -> None:
     )
 
     assert done.returncode == 0, done.stdout
+
+
+def test_every_package_that_the_server_imports_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {
+        re.match(r"[\w-]+", each)[0]  # type: ignore[index]  # a requirement begins with a name
+        for each in (*project["dependencies"], *project["optional-dependencies"]["server"])
+    }
+    owners = packages_distributions()
+
+    undeclared = {
+        package
+        for package in _imported(ROOT / "server") - sys.stdlib_module_names - {"shoal", "shoal_server"}
+        if not declared & set(owners[package])
+    }
+
+    assert not undeclared
 
 
 @pytest.mark.parametrize("heavy", ["numba", "scipy", "sklearn", "typer", "rich", "pandas", "pydantic", "shoal_server"])
@@ -43,3 +64,13 @@ def test_files_are_short_enough_to_read() -> None:
 
 def test_the_constraints_name_no_host() -> None:
     assert "://" not in (ROOT / "constraints.txt").read_text()
+
+
+def _imported(room: Path) -> set[str]:
+    """Return the top-level packages that a room's code imports."""
+    nodes = [node for path in room.rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
+    plain = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
+    return {
+        name.partition(".")[0]
+        for name in plain | {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    }

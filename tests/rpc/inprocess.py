@@ -44,7 +44,7 @@ class InProcessServer:
         self._settings = Settings(**settings)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="in-process server")
-        self._parts = AsyncExitStack()
+        self._open = AsyncExitStack()
         self._ahead = 0.0
         self.target = ""
 
@@ -71,21 +71,26 @@ class InProcessServer:
         """Run a coroutine on the server's loop and wait for it."""
         return self.begin(coroutine).result(PATIENCE)
 
+    async def stop(self, grace: float) -> None:
+        """Stop as after a signal."""
+        await self._parts.stop(grace)
+
     def pass_time(self, seconds: float) -> None:
         """Let the server's clock jump."""
         self.run(self._jump(seconds))
 
     async def _start(self) -> int:
         engines = {"numba": self._engine, "sklearn": SklearnEngine(), "scipy": ScipyEngine()}
-        self.rpc, _ = await self._parts.enter_async_context(_parts(self._settings, engines))  # type: ignore[arg-type]
+        self._parts = await self._open.enter_async_context(_parts(self._settings, engines))  # type: ignore[arg-type]
+        self.rpc = self._parts.server
         port = await self.rpc.start("127.0.0.1", 0)
         if self._serving:
             await self.rpc.serve()
         return port
 
     async def _stop(self) -> None:
-        await self.rpc.stop(0)
-        await self._parts.aclose()
+        await self.stop(0)
+        await self._open.aclose()
 
     async def _jump(self, seconds: float) -> None:
         self._ahead += seconds

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import grpc
 import numpy as np
 import pytest
+import structlog
 
 from shoal.v1 import clustering_pb2
 from tests.rpc.bad_points import GOOD
@@ -21,6 +22,9 @@ GRACE = 60.0  # seconds; no test needs them
 QUEUE_BYTES = 32 * 1024
 SAYS = ("shutting down", "applied and answered", "try again")
 DRAINING = Refusal("SERVER_DRAINING", SAYS, code=grpc.StatusCode.UNAVAILABLE)
+NOT_APPLIED = Refusal(
+    "SERVER_DRAINING", ("shutting down", "not applied this", "send it again"), code=grpc.StatusCode.UNAVAILABLE
+)
 
 
 @pytest.fixture
@@ -58,7 +62,7 @@ def test_what_has_been_taken_is_applied_and_answered_before_the_server_stops(
         ingest.send(clustering_pb2.IngestRequest(batches=[batch(GOOD)] * 20))
         until_queued(wire, name, 20)
 
-        stopping = server.begin(server.rpc.stop(GRACE))
+        stopping = server.begin(server.stop(GRACE))
 
         DRAINING.check(refused_call(lambda: next(watch)))
         DRAINING.check(refused_call(assign.receive))
@@ -69,6 +73,34 @@ def test_what_has_been_taken_is_applied_and_answered_before_the_server_stops(
     assert push.result().version == 1
     assert [result.version for result in results] == list(range(2, 22))
     stopping.result(PATIENCE)
+
+
+def test_what_is_not_begun_when_the_grace_is_over_is_refused_and_the_batch_that_is_being_computed_answered(
+    server: InProcessServer, wire: Wire, engine: GatedEngine, name: str
+) -> None:
+    wire.create(name, config(init=GOOD))
+    request = clustering_pb2.PushRequest(session=name, batch=batch(GOOD))
+    with Stream(wire.clustering.Ingest) as ingest, structlog.testing.capture_logs() as logs:
+        ingest.send(opening(name))
+        ingest.receive()
+        ingest.send(clustering_pb2.IngestRequest(batches=[batch(GOOD)] * 20))
+        assert engine.waiting.acquire(timeout=PATIENCE)
+        push = wire.clustering.Push.future(request, timeout=PATIENCE)
+        until_queued(wire, name, 1)
+        stopping = server.begin(server.stop(GRACE))
+        until_refused(wire, name)
+
+        server.pass_time(GRACE)
+
+        NOT_APPLIED.check(refused_call(push.result))
+        assert not stopping.done()
+        engine.gate.set()
+        results = ingest.results(1)
+        NOT_APPLIED.check(refused_call(ingest.receive))
+        stopping.result(PATIENCE)
+    assert [result.version for result in results] == [1]
+    assert len(engine.batches) == 1
+    assert [entry["batches"] for entry in logs if entry["event"] == "batches not applied"] == [20]
 
 
 def test_batches_that_wait_for_room_are_not_taken_any_more(
@@ -82,7 +114,7 @@ def test_batches_that_wait_for_room_are_not_taken_any_more(
         stream.send(clustering_pb2.IngestRequest(batches=[filling] * 10))
         assert engine.waiting.acquire(timeout=PATIENCE)
 
-        stopping = server.begin(server.rpc.stop(GRACE))
+        stopping = server.begin(server.stop(GRACE))
         until_refused(wire, name)
         engine.gate.set()
 
@@ -106,7 +138,7 @@ def test_a_client_that_reads_late_still_gets_every_answer(
             stream.send(message)
         until_nothing_moves(wire, name, lambda: wire.describe(name).version)
 
-        stopping = server.begin(server.rpc.stop(GRACE))
+        stopping = server.begin(server.stop(GRACE))
         until_refused(wire, name)
         versions, status = read_to_the_end(stream)
 
@@ -129,7 +161,7 @@ def test_a_client_that_never_reads_holds_the_server_up_no_longer_than_its_grace(
             stream.send(message)
         until_nothing_moves(wire, name, lambda: wire.describe(name).version)
 
-        server.begin(server.rpc.stop(0.1)).result(PATIENCE)
+        server.begin(server.stop(0.1)).result(PATIENCE)
 
         stream.call.cancel()
 
@@ -142,7 +174,7 @@ def test_a_call_that_comes_while_the_server_stops_is_refused(
     request = clustering_pb2.PushRequest(session=name, batch=batch(GOOD))
     push = wire.clustering.Push.future(request, timeout=PATIENCE)
     assert engine.waiting.acquire(timeout=PATIENCE)
-    stopping = server.begin(server.rpc.stop(GRACE))
+    stopping = server.begin(server.stop(GRACE))
     until_refused(wire, name)
 
     DRAINING.check(refused_call(lambda: CALLS[method](wire, name)))

@@ -8,8 +8,10 @@ import grpc
 import numpy as np
 import pytest
 
+import shoal
 from shoal.testing import LocalServer
 from shoal.v1 import clustering_pb2, sessions_pb2
+from shoal_server.sessions.answers import ENTRY_BYTES
 from tests.rpc.bad_points import GOOD
 from tests.rpc.conftest import SMALL
 from tests.rpc.refusals import Refusal, refused_call
@@ -157,34 +159,79 @@ def test_an_answer_may_be_larger_than_a_request(wire: Wire, name: str) -> None:
         np.testing.assert_array_equal(array(result.labels), expected)
 
 
-def test_answers_that_are_no_longer_kept_say_only_that_the_batch_was_seen(wire: Wire, name: str) -> None:
+def test_answers_that_are_no_longer_kept_say_so(wire: Wire, name: str) -> None:
     wire.create(name, config(init=GOOD))
-    many = [batch(GOOD, sequence=number) for number in range(1, 41)]
+    many = [batch(GOOD, sequence=number, return_labels=True) for number in range(1, 41)]
 
     with Stream(wire.clustering.Ingest) as stream:
         stream.send(opening(name, "tester"))
         stream.send(clustering_pb2.IngestRequest(batches=many))
-        stream.results(len(many))
-        stream.send(clustering_pb2.IngestRequest(batches=[batch(GOOD, sequence=len(many) + 1)]))
-        (last,) = stream.results(1)
-        stream.send(clustering_pb2.IngestRequest(batches=[many[0], batch(GOOD, sequence=len(many) + 1)]))
-        oldest, newest = stream.results(2)
+        first = stream.results(len(many))
+        stream.send(clustering_pb2.IngestRequest(batches=many, acknowledged=len(many) - 1))
+        again = stream.results(len(many))
 
-    assert oldest == clustering_pb2.BatchResult(sequence=1, duplicate=True)
-    assert newest == as_duplicate(last)
-    assert wire.describe(name).version == len(many) + 1
+    room = SMALL["replay_bytes"] // ENTRY_BYTES
+    oldest, bare, newest = again[: -room - 1], again[-room - 1 : -1], again[-1]
+    assert oldest == [
+        clustering_pb2.BatchResult(sequence=number, duplicate=True, forgotten=True)
+        for number in range(1, len(many) - room)
+    ]
+    assert bare == [without_labels(result) for result in first[-room - 1 : -1]]
+    assert newest == as_duplicate(first[-1])
+    assert wire.describe(name).version == len(many)
 
 
-def test_of_too_many_producers_the_one_that_pushed_longest_ago_is_forgotten(wire: Wire, name: str) -> None:
+def test_what_has_not_been_acknowledged_is_answered_again_whole(wire: Wire, name: str) -> None:
     wire.create(name, config(init=GOOD))
-    for number in range(SMALL["max_producers"] + 1):
+    rows = np.tile(np.array(GOOD, np.float32), (500, 1))  # whose labels take nearly all that is kept without need
+    many = [batch(rows, sequence=number, return_labels=True) for number in range(1, 31)]
+    for_all = [clustering_pb2.IngestRequest(batches=many[first : first + 5]) for first in range(0, len(many), 5)]
+
+    answers = []
+    for _ in range(2):
+        with Stream(wire.clustering.Ingest) as stream:
+            stream.send(opening(name, "tester"))
+            for request in for_all:
+                stream.send(request)
+            answers.append(stream.results(len(many)))
+
+    assert answers[1] == [as_duplicate(result) for result in answers[0]]
+
+
+def test_a_name_too_many_is_refused_and_those_that_pushed_are_remembered(wire: Wire, name: str) -> None:
+    wire.create(name, config(init=GOOD))
+    for number in range(SMALL["max_producers"]):
         wire.push(name, batch(GOOD, sequence=1), clustering_pb2.Producer(id=f"p-{number}"))
+    too_many = Refusal("TOO_MANY_PRODUCERS", ("3 producers by name", "SHOAL_MAX_PRODUCERS"), code=EXHAUSTED)
 
-    forgotten = refused_call(lambda: wire.push(name, batch(GOOD, sequence=2), clustering_pb2.Producer(id="p-0")))
-    remembered = wire.push(name, batch(GOOD, sequence=2), clustering_pb2.Producer(id="p-1"))
+    too_many.check(refused_call(lambda: wire.push(name, batch(GOOD, sequence=1), clustering_pb2.Producer(id="more"))))
+    too_many.check(refused_call(lambda: list(wire.clustering.Ingest(iter([opening(name, "more")])))))
 
-    Refusal("SEQUENCE_GAP", ("the next is 1",), "sequence").check(forgotten)
-    assert remembered.version == SMALL["max_producers"] + 2
+    again = wire.push(name, batch(GOOD, sequence=1), clustering_pb2.Producer(id="p-0"))
+    assert again.duplicate
+    assert wire.describe(name).version == SMALL["max_producers"]
+
+
+def test_calls_of_a_client_that_gives_no_name_make_no_name_forgotten(
+    small_server: LocalServer, wire: Wire, name: str
+) -> None:
+    wire.create(name, config(init=GOOD))
+    with shoal.connect(small_server.target) as client:
+        session, batches = client.session(name), [np.array(GOOD, np.float32)]
+        list(session.ingest(batches, producer="nightly"))
+
+        for _ in range(3 * SMALL["max_producers"]):
+            list(session.ingest(batches))
+
+        assert [result.duplicate for result in session.ingest(batches, producer="nightly")] == [True]
+
+
+def without_labels(result: clustering_pb2.BatchResult) -> clustering_pb2.BatchResult:
+    """Return the answer to a batch as it is given again when its labels have been forgotten."""
+    again = as_duplicate(result)
+    again.forgotten = True
+    again.ClearField("labels")
+    return again
 
 
 def check_told_by_grpc(error: grpc.RpcError) -> None:

@@ -52,7 +52,7 @@ def test_health_follows_the_life_of_the_server(starting: InProcessServer, servic
         starting.run(starting.rpc.serve())
         assert next(watch).status == health_of(wire, service) == SERVING
 
-        stopping = starting.begin(starting.rpc.stop(PATIENCE))
+        stopping = starting.begin(starting.stop(PATIENCE))
         assert next(watch).status == NOT_SERVING
         watch.cancel()
         stopping.result(PATIENCE)

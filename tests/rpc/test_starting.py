@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from shoal.testing import LocalServer
+from shoal_server import __main__ as program
 from shoal_server.__main__ import main
+from shoal_server.settings import Settings
 from tests.rpc.wire import Wire, config
 
 WRONG = [
@@ -95,3 +101,30 @@ def test_until_eof_with_a_file_as_standard_input_is_refused() -> None:
 
     assert done.returncode == 1
     assert done.stderr == "error: until_eof needs a pipe or a terminal as standard input, not a file\n"
+
+
+def test_a_bug_keeps_its_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: Settings) -> None:
+        raise RuntimeError("the server has a bug")
+
+    monkeypatch.setattr(sys, "argv", ["shoal-server"])
+    monkeypatch.setattr(program, "serve", fail)
+
+    with pytest.raises(RuntimeError, match="has a bug"):
+        main()
+
+
+def test_a_signal_while_the_kernels_are_compiled_ends_the_server_without_them(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "shoal_server", "--port", "0"],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        rest = process.stderr.read()
+
+    assert process.returncode == 0
+    events = [json.loads(line)["event"] for line in (first + rest).splitlines()]
+    assert events == ["starting", "stopping", "stopped"]

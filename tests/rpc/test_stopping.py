@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,15 +17,18 @@ import numpy as np
 from shoal.testing import LocalServer
 from shoal.v1 import clustering_pb2
 from tests.rpc.refusals import Refusal, status_of
-from tests.rpc.waiting import until_version
+from tests.rpc.waiting import until_queued, until_version
 from tests.rpc.ways import opening
 from tests.rpc.wire import PATIENCE, Wire, batch, config, tensor
 
 BOUND = 10.0  # seconds from the signal to the end of the process
 GRACE = 2.0  # seconds; clients that don't read use them up
 DRAINING = Refusal("SERVER_DRAINING", ("shutting down", "applied and answered"), code=grpc.StatusCode.UNAVAILABLE)
+NOT_APPLIED = Refusal("SERVER_DRAINING", ("not applied this", "again"), code=grpc.StatusCode.UNAVAILABLE)
 POINTS = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
 PIXELS = np.zeros((65_536, 4), np.uint8)  # labels of 256 KiB: what nobody reads soon fills every buffer
+HEAVY = np.random.default_rng(0).integers(0, 256, (262_144, 4)).astype(np.uint8)  # 1 MiB
+HEAVY_CLUSTERS = 4096
 READ, UNREAD = ["read-0", "read-1", "read-2", "read-3"], "unread"
 MANY = 40  # versions that nobody has read before the signal comes
 ENOUGH = 5  # answers that each reader has seen before the signal comes
@@ -113,6 +117,26 @@ def test_the_end_of_standard_input_stops_the_server(name: str) -> None:
         assert "Traceback" not in server.log_path.read_text()
 
 
+def test_a_backlog_of_heavy_batches_holds_the_server_up_no_longer_than_its_grace(name: str) -> None:
+    init = np.random.default_rng(0).integers(0, 256, (HEAVY_CLUSTERS, 4)).astype(np.float32)
+    with LocalServer(shutdown_grace=GRACE, queue_bytes=64 * HEAVY.nbytes) as server, Wire(server.target) as wire:
+        wire.create(name, config(HEAVY_CLUSTERS, init=init))
+        reader = Reader(wire.clustering.Ingest(batches(name, "tester", HEAVY), timeout=PATIENCE))
+        with ThreadPoolExecutor(1) as pool:
+            end = pool.submit(reader.read)
+            until_queued(wire, name, 50)
+
+            seconds, exit_code = stopped(server, server.stop)
+
+        NOT_APPLIED.check(end.result(PATIENCE))
+        check_answers([(name, reader)], [])
+        assert seconds < BOUND
+        assert exit_code == 0
+        not_applied = [event for event in events(server) if event["event"] == "batches not applied"]
+        assert len(not_applied) == 1
+        assert 0 < not_applied[0]["batches"] <= 64
+
+
 def unread_streams(wire: Wire) -> list[Any]:
     """Open streams of every kind, and read nothing of them."""
     return [
@@ -132,6 +156,10 @@ def stopped(server: LocalServer, stop: Callable[[], None]) -> tuple[float, int]:
     began = time.monotonic()
     stop()
     return time.monotonic() - began, process.wait(PATIENCE)
+
+
+def events(server: LocalServer) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in server.log_path.read_text().splitlines()]
 
 
 def close_input(server: LocalServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -77,14 +78,14 @@ def model_changes(**fields: Any) -> Changes:
 @asynccontextmanager
 async def started(around: Surroundings, config: SessionConfig | None = None) -> AsyncIterator[Session]:
     """Run a session, of one centroid at 0 unless it is said what, and stop it."""
-    session = Session("pixels", config or SessionConfig(given_centroids()), "", around)
+    session = Session("pixels", config or SessionConfig(given_centroids()), "", around, on_change=lambda: None)
     yield session
-    await session.stop()
+    await session.stop(math.inf)
 
 
 async def submit(session: Session, *values: float, stamp: Stamp | None = None, size: int = 1) -> Submitted:
     """Hand points of one feature to a session."""
-    return await session.submit(points(*values), size, stamp, 0)
+    return await session.submit(points(*values), size, stamp)
 
 
 async def push(session: Session, *values: float, stamp: Stamp | None = None) -> Outcome:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 
+import numpy as np
+
 from shoal_server.clustering.state import Outcome
+from shoal_server.sessions.answers import ENTRY_BYTES
 from shoal_server.sessions.producers import Producer, ProducerLedger, Stamp
 
 Answer = asyncio.Future[Outcome]
 
 
-def stamp(sequence: int, *, producer: str = "p", epoch: int = 0, fingerprint: int | None = None) -> Stamp:
+def stamp(
+    sequence: int, *, producer: str = "p", epoch: int = 0, ephemeral: bool = False, fingerprint: int | None = None
+) -> Stamp:
     """Return the stamp of a batch; the fingerprint follows the sequence."""
-    return Stamp(Producer(producer, epoch), sequence, 100 + sequence if fingerprint is None else fingerprint)
+    known = Producer(producer, epoch, ephemeral)
+    return Stamp(known, sequence, 100 + sequence if fingerprint is None else fingerprint)
 
 
 def unanswered() -> Answer:
@@ -20,23 +26,37 @@ def unanswered() -> Answer:
     return asyncio.get_running_loop().create_future()
 
 
-def answered(version: int) -> Answer:
+def outcome(version: int, *, entries_of_labels: int = 0) -> Outcome:
+    """Return the outcome of a batch that made a version, with labels that take the bytes of so many answers."""
+    labels = np.zeros(entries_of_labels * ENTRY_BYTES // 4, np.int32) if entries_of_labels else None
+    return Outcome(version, accepted=1, dropped=0, inertia=0.5, labels=labels, warming=None)
+
+
+def answered(version: int, *, entries_of_labels: int = 0) -> Answer:
     """Return the answer of a batch that made a version."""
     answer = unanswered()
-    answer.set_result(Outcome(version, accepted=1, dropped=0, inertia=0.5, labels=None, warming=None))
+    answer.set_result(outcome(version, entries_of_labels=entries_of_labels))
     return answer
 
 
-def take(ledger: ProducerLedger, batch: Stamp, answer: Answer | None = None, label_bytes: int = 0) -> Answer:
+def take(ledger: ProducerLedger, batch: Stamp, answer: Answer | None = None) -> Answer:
     """Take a batch that has to be a new one, and return what is recorded as its answer."""
     assert ledger.seen(batch) is None
     recorded = answer or answered(batch.sequence)
-    ledger.record(batch, recorded, label_bytes)
+    ledger.record(batch, recorded)
     return recorded
+
+
+def again(ledger: ProducerLedger, batch: Stamp) -> Answer:
+    """Return the answer that a batch gets which was seen before."""
+    submitted = ledger.seen(batch)
+    assert submitted is not None
+    assert submitted.duplicate
+    return submitted.outcome
 
 
 def kept(ledger: ProducerLedger, batch: Stamp) -> bool:
     """Say whether the answer of a batch that was seen before is there still."""
-    again = ledger.seen(batch)
-    assert again is not None
-    return not again.done() or again.result().version != 0
+    submitted = ledger.seen(batch)
+    assert submitted is not None
+    return not submitted.forgotten

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shoal_server.sessions.compute import ComputePool
+from shoal_server.sessions.compute import ComputePool, _run_all
 from tests.sessions.engines import PATIENCE
 
 A_WHILE = 0.3  # seconds that a helper still works while another one has failed
@@ -122,7 +122,6 @@ def test_helpers_that_never_began_are_cancelled() -> None:
     assert [helper.cancelled() for helper in helpers] == [True, True]
 
 
-@pytest.mark.xfail(reason="run_tasks waits for no further helper once one has failed", strict=True)
 def test_a_failure_is_raised_when_no_task_is_running_any_more() -> None:
     failed: Future[None] = Future()
     failed.set_exception(ZeroDivisionError())
@@ -145,6 +144,18 @@ def test_a_failure_is_raised_when_no_task_is_running_any_more() -> None:
     worker.join()
 
     assert not raised_early.is_set()
+
+
+def test_when_a_task_fails_no_further_one_begins() -> None:
+    indices = iter(range(5))
+
+    def fail(_: int) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        _run_all(fail, indices)
+
+    assert list(indices) == []
 
 
 def meet(barrier: threading.Barrier) -> None:

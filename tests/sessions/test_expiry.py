@@ -114,7 +114,6 @@ async def test_a_time_that_is_given_later_counts_from_the_last_use(sessions: Ses
     session = sessions.create("pixels", kept_for(None))
     await until(1000)
     await session.change(Changes(model={}, session={"idle_ttl": 100.0}), "")
-    sessions.note_ttl_change()
 
     await until(1099)
     before = alive(sessions)
@@ -123,10 +122,25 @@ async def test_a_time_that_is_given_later_counts_from_the_last_use(sessions: Ses
     assert (before, alive(sessions)) == (["pixels"], [])
 
 
+async def test_a_time_counts_though_whoever_gave_it_did_not_wait(sessions: Sessions, engine: StagedEngine) -> None:
+    session = sessions.create("pixels", kept_for(None))
+    engine.close_gate()
+    await submit(session, 1.0)
+    await engine.arrival()
+    changing = asyncio.create_task(session.change(Changes(model={}, session={"idle_ttl": 100.0}), ""))
+    await until(50)
+
+    changing.cancel()
+    engine.open_gate()
+    await until(151)
+
+    assert alive(sessions) == []
+    assert session.ended == "expired"
+
+
 async def test_a_time_that_is_taken_away_ends_nothing(sessions: Sessions) -> None:
     session = sessions.create("pixels", kept_for(100))
     await session.change(Changes(model={}, session={"idle_ttl": None}), "")
-    sessions.note_ttl_change()
 
     await until(LONG)
 
@@ -144,8 +158,24 @@ async def test_a_deleted_session_leaves_its_name_to_one_with_a_time_of_its_own(s
     assert alive(sessions) == ["pixels"]
 
 
-async def test_a_session_that_is_used_while_others_end_stays(sessions: Sessions, engine: StagedEngine) -> None:
-    busy, used = sessions.create("busy", kept_for(100)), sessions.create("used", kept_for(100))
+async def test_a_batch_that_is_applied_late_puts_the_end_off(sessions: Sessions, engine: StagedEngine) -> None:
+    session = sessions.create("pixels", kept_for(100))
+    engine.close_gate()
+    batch = await submit(session, 1.0)
+    await engine.arrival()
+
+    await until(50)
+    engine.open_gate()
+    await batch.result()
+    await until(149)
+
+    assert alive(sessions) == ["pixels"]
+
+
+async def test_sessions_that_are_used_or_made_anew_while_others_end_stay(
+    sessions: Sessions, engine: StagedEngine
+) -> None:
+    busy, used, _ = (sessions.create(name, kept_for(100)) for name in ("busy", "used", "anew"))
     engine.close_gate()
     batch = await submit(busy, 1.0)
     await engine.arrival()
@@ -153,20 +183,22 @@ async def test_a_session_that_is_used_while_others_end_stays(sessions: Sessions,
     await until(101)  # busy ends once its writer is done, and the others after it
     meanwhile = alive(sessions)
     used.read_snapshot()
+    await sessions.delete("anew")
+    anew = sessions.create("anew", kept_for(100))
     engine.open_gate()
-    await asyncio.wait([batch.outcome])
+    await batch.result()
     await until(150)
 
-    assert meanwhile == ["used"]
-    assert (busy.ended, used.ended) == ("expired", None)
+    assert meanwhile == ["anew", "used"]
+    assert (busy.ended, used.ended, anew.ended) == ("expired", None, None)
     await until(202)
     assert alive(sessions) == []
 
 
 async def test_leaving_ends_the_watch_over_idle_sessions(around: Surroundings) -> None:
     async with Sessions(around) as sessions:
-        session = sessions.create("pixels", kept_for(100))
+        sessions.create("pixels", kept_for(100))
 
     await until(1000)
 
-    assert session.ended is None
+    assert alive(sessions) == ["pixels"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shoal_server.errors import Kind
 from shoal_server.sessions.producers import Position, Producer, ProducerLedger
 from tests.sessions.refusing import refusal
-from tests.sessions.stamping import kept, stamp, take, unanswered
+from tests.sessions.stamping import again, kept, stamp, take, unanswered
 
 PLENTY = 1_000_000
 
@@ -80,6 +80,14 @@ def test_a_batch_without_epoch_belongs_to_the_epoch_in_force(ledger: ProducerLed
     assert ledger.seen(stamp(1, epoch=0)) is None
 
 
+async def test_a_batch_without_epoch_leaves_the_older_ones_shut_out(ledger: ProducerLedger) -> None:
+    ledger.open(Producer("p", 4))
+
+    take(ledger, stamp(1, epoch=0))
+
+    assert refusal(lambda: ledger.seen(stamp(2, epoch=3))).reason == "PRODUCER_FENCED"
+
+
 async def test_the_sequence_goes_on_from_epoch_to_epoch(ledger: ProducerLedger) -> None:
     take(ledger, stamp(1, epoch=1))
     ledger.open(Producer("p"))
@@ -119,15 +127,15 @@ async def test_a_sequence_stands_for_one_batch_for_ever(ledger: ProducerLedger) 
 async def test_a_batch_that_was_seen_before_gets_the_same_answer(ledger: ProducerLedger) -> None:
     answers = [take(ledger, stamp(sequence)) for sequence in (1, 2, 3)]
 
-    again = [ledger.seen(stamp(sequence)) for sequence in (3, 1, 2)]
+    repeated = [again(ledger, stamp(sequence)) for sequence in (3, 1, 2)]
 
-    assert again == [answers[2], answers[0], answers[1]]
+    assert repeated == [answers[2], answers[0], answers[1]]
 
 
 async def test_a_batch_that_is_being_applied_is_answered_with_it(ledger: ProducerLedger) -> None:
     coming = take(ledger, stamp(1), unanswered())
 
-    assert ledger.seen(stamp(1)) is coming
+    assert again(ledger, stamp(1)) is coming
 
 
 async def test_asking_takes_nothing(ledger: ProducerLedger) -> None:
@@ -138,8 +146,8 @@ async def test_producers_do_not_mix(ledger: ProducerLedger) -> None:
     first = take(ledger, stamp(1, producer="a"))
     second = take(ledger, stamp(1, producer="b"))
 
-    assert ledger.seen(stamp(1, producer="a")) is first
-    assert ledger.seen(stamp(1, producer="b")) is second
+    assert again(ledger, stamp(1, producer="a")) is first
+    assert again(ledger, stamp(1, producer="b")) is second
 
 
 @settings(deadline=None)

@@ -127,9 +127,9 @@ async def test_a_half_life_that_makes_no_sense_is_refused_and_the_etag_stays(ses
 async def test_a_change_that_fails_is_answered_and_the_session_lives_on(session: Session) -> None:
     nonsense: dict[str, Any] = {"number_of_wheels": 4}
 
-    with pytest.raises(TypeError):
-        await session.change(Changes(model=nonsense, session={}), "")
+    error = await refusal_of(session.change(Changes(model=nonsense, session={}), ""))
 
+    assert (error.kind, error.reason, error.session) == (Kind.INTERNAL, "INTERNAL", "pixels")
     assert (await push(session, 1.0)).version == 1
     session.check_etag(session.etag)
 

@@ -135,7 +135,7 @@ async def test_who_gives_up_waiting_for_room_has_pushed_nothing(around: Surround
     async with started(narrow) as session:
         engine.close_gate()
         first = await submit(session, 1.0)
-        waiting = asyncio.create_task(session.submit(points(2.0), 1, None, 0))
+        waiting = asyncio.create_task(session.submit(points(2.0), 1, None))
         await engine.arrival()
 
         waiting.cancel()

@@ -38,6 +38,13 @@ async def test_a_batch_that_is_sent_again_while_it_waits_counts_once(session: Se
     assert session.version == 1
 
 
+async def test_two_that_send_the_same_batch_at_once_count_once(session: Session) -> None:
+    submitted = await asyncio.gather(*(submit(session, 4.0, stamp=stamp(1)) for _ in range(2)))
+
+    assert [each.duplicate for each in submitted] == [False, True]
+    assert [(await each.result()).version for each in submitted] == [1, 1]
+
+
 async def test_two_that_wait_for_room_with_the_same_batch_count_once(
     around: Surroundings, engine: StagedEngine
 ) -> None:
@@ -81,7 +88,7 @@ async def test_who_takes_over_shuts_out_a_batch_that_waits_for_room(around: Surr
         session.open_producer(Producer("p"))
         await submit(session, 1.0, stamp=stamp(1, epoch=1))
         await engine.arrival()
-        waiting = asyncio.create_task(session.submit(points(2.0), 1, stamp(2, epoch=1), 0))
+        waiting = asyncio.create_task(session.submit(points(2.0), 1, stamp(2, epoch=1)))
         await until_quiet()
 
         position = session.open_producer(Producer("p"))

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import closing
+
 import numpy as np
 import pytest
 
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.state import Warming
 from shoal_server.errors import DomainError
+from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.session import Session, Surroundings
 from shoal_server.sessions.watching import Progress, Update, WatchOptions
-from tests.sessions.clock import until
+from tests.sessions.clock import until, until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal, refusal_of
-from tests.sessions.staging import BEGINNING, given_centroids, kept_for, points, push, started, submit, warming
+from tests.sessions.staging import (
+    BEGINNING,
+    given_centroids,
+    kept_for,
+    points,
+    push,
+    started,
+    submit,
+    surroundings,
+    warming,
+)
 from tests.sessions.watched import told
 
 
@@ -93,6 +107,25 @@ async def test_an_assignment_is_to_the_version_it_names(session: Session, engine
     assert (newer, moved.distances.tolist()) == (2, [4.0])
 
 
+async def test_an_assignment_that_waits_for_a_thread_is_to_the_version_it_began_with(
+    engine: StagedEngine,
+) -> None:
+    with closing(ComputePool(1)) as compute:
+        async with started(surroundings(compute, engine)) as session:
+            await push(session, 4.0)
+            await engine.arrival()
+            engine.close_gate()
+            coming = await submit(session, 6.0)
+            await engine.arrival()
+
+            assigning = asyncio.create_task(session.assign(points(7.0).points))
+            engine.open_gate()
+            version, assignment = await assigning
+
+    assert (version, assignment.distances.tolist()) == (1, [9.0])
+    assert coming.outcome.result().version == 2
+
+
 async def test_a_session_that_is_warming_has_nothing_to_read(around: Surroundings) -> None:
     async with started(around, kept_for(None, warming(n_clusters=2))) as session:
         await push(session, 1.0, 2.0)
@@ -119,6 +152,16 @@ async def test_a_watch_of_a_warming_session_begins_with_version_1(around: Surrou
     assert isinstance(first, Update)
     assert (first.snapshot, first.base) == (session.snapshot, None)
     assert session.warming is None
+
+
+async def test_a_watch_that_waits_is_told_at_once(session: Session) -> None:
+    with session.watch(WatchOptions(after_version=0)) as watch:
+        waiting = asyncio.ensure_future(anext(watch.events()))
+        await until_quiet()
+
+        await push(session, 1.0)
+
+        assert told(await waiting) == "1"
 
 
 async def test_every_watch_is_told_of_the_newest_version(session: Session) -> None:

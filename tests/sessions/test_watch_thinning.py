@@ -29,11 +29,18 @@ async def test_the_first_version_does_not_wait_for_min_interval() -> None:
     assert (await stage.timeline())[0] == (3, "0")
 
 
-async def test_the_last_version_waits_for_min_interval_and_the_end_for_it() -> None:
-    stage = Stage(WatchOptions(min_interval=4), version=0)
+async def test_the_last_version_and_the_end_wait_for_no_interval() -> None:
+    stage = Stage(WatchOptions(min_interval=4000), version=0)
     stage.play({1: 1}, end=2)
 
-    assert await stage.timeline() == [(0, "0"), (4, "1 after 0"), (4, "deleted at 1")]
+    assert await stage.timeline() == [(0, "0"), (2, "1 after 0"), (2, "deleted at 1")]
+
+
+async def test_an_end_without_a_newer_version_waits_for_no_interval() -> None:
+    stage = Stage(WatchOptions(min_interval=4000), version=0)
+    stage.play({}, end=2)
+
+    assert await stage.timeline() == [(0, "0"), (2, "deleted at 0")]
 
 
 async def test_signs_of_life_come_while_a_version_waits() -> None:

@@ -20,7 +20,7 @@ MIB = 1024 * 1024
 class Measured:
     """A server in a process of its own."""
 
-    target: str
+    server: LocalServer
     process: psutil.Process
 
     def memory(self) -> int:
@@ -45,4 +45,4 @@ def measured_server() -> Iterator[Measured]:
         patch.setenv("MALLOC_MMAP_THRESHOLD_", str(128 * 1024))
         server.start()
     with server:
-        yield Measured(server.target, psutil.Process(server.pid))
+        yield Measured(server, psutil.Process(server.pid))

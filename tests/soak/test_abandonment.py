@@ -10,10 +10,8 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 
-import psutil
 import pytest
 
-from shoal.testing import LocalServer
 from shoal_server.engines.numba import NumbaEngine
 from tests.rpc.inprocess import InProcessServer
 from tests.soak.abandoning import (
@@ -24,10 +22,10 @@ from tests.soak.abandoning import (
     create_session,
     describe_session,
 )
+from tests.soak.measuring import MIB, Measured
 
 pytestmark = pytest.mark.soak
 
-MIB = 1024 * 1024
 ROUNDS = -(-5000 // STREAMS_A_ROUND)
 SLICES = 10  # memory goes up and down all the time: its lowest points are compared
 OWN = Counter(["Session._write", "Sessions._end_idle_sessions"])  # the tasks of a session that nobody uses
@@ -42,13 +40,6 @@ def inside(caplog: pytest.LogCaptureFixture) -> Iterator[InProcessServer]:
     with InProcessServer(engine) as server:
         yield server
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
-
-
-@pytest.fixture
-def beside() -> Iterator[LocalServer]:
-    """Run a server in a process of its own, whose memory holds nothing else."""
-    with LocalServer() as server:
-        yield server
 
 
 async def test_no_task_thread_or_object_is_left(inside: InProcessServer) -> None:
@@ -83,27 +74,26 @@ async def test_what_waits_for_room_ends_with_its_stream(inside: InProcessServer)
     assert await _tasks_left(inside) == OWN
 
 
-async def test_no_memory_file_or_complaint_is_left(beside: LocalServer) -> None:
-    process = psutil.Process(beside.pid)
-    await create_session(beside.target)
-    settled = await _lowest_memory(process, beside.target)
-    files, threads = process.num_fds(), process.num_threads()
+async def test_no_memory_file_or_complaint_is_left(measured: Measured) -> None:
+    await create_session(measured.server.target)
+    settled = await _lowest_memory(measured)
+    files, threads = measured.process.num_fds(), measured.process.num_threads()
 
-    left = await _lowest_memory(process, beside.target) - settled
+    left = await _lowest_memory(measured) - settled
 
     assert left < 5 * MIB
-    assert process.num_fds() < files + 20
-    assert process.num_threads() < threads + 5
-    assert {json.loads(line)["level"] for line in beside.log_path.read_text().splitlines()} == {"info"}
+    assert measured.process.num_fds() < files + 20
+    assert measured.process.num_threads() < threads + 5
+    assert {json.loads(line)["level"] for line in measured.server.log_path.read_text().splitlines()} == {"info"}
 
 
-async def _lowest_memory(process: psutil.Process, target: str) -> int:
-    lowest = process.memory_info().rss
+async def _lowest_memory(measured: Measured) -> int:
+    lowest = measured.memory()
     for _ in range(SLICES):
-        await abandon_streams(target, -(-ROUNDS // SLICES))
-        await apply_all(target)
-        lowest = min(lowest, process.memory_info().rss)
-    return int(lowest)
+        await abandon_streams(measured.server.target, -(-ROUNDS // SLICES))
+        await apply_all(measured.server.target)
+        lowest = min(lowest, measured.memory())
+    return lowest
 
 
 async def _tasks_left(server: InProcessServer) -> Counter[str]:

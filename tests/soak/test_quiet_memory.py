@@ -14,7 +14,7 @@ from shoal.v1.clustering_pb2 import Producer
 from tests.rpc.refusals import refused_call
 from tests.rpc.ways import Stream, opening
 from tests.rpc.wire import Wire, batch, config, tensor
-from tests.soak.measuring import MIB, Measured, measured_server
+from tests.soak.measuring import MIB, Measured
 
 pytestmark = pytest.mark.soak
 
@@ -25,14 +25,8 @@ CENTROIDS = np.zeros((8192, 64))  # 4 MiB
 
 
 @pytest.fixture(scope="module")
-def measured() -> Iterator[Measured]:
-    with measured_server() as measured:
-        yield measured
-
-
-@pytest.fixture(scope="module")
 def wire(measured: Measured) -> Iterator[Wire]:
-    with Wire(measured.target) as wire:
+    with Wire(measured.server.target) as wire:
         wire.create("warm-up", config(init=ORIGIN))
         for _ in range(MANY):
             wire.push("warm-up", batch(POINTS))

@@ -1,137 +1,156 @@
-"""Many watchers of one session, and one that never reads."""
+"""Watchers of a busy session: some read, some hang, some come and go, some put deltas together."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from itertools import islice, pairwise
 
-import grpc
 import numpy as np
-import psutil
 import pytest
 
 import shoal
-from shoal.testing import LocalServer
-from shoal.v1 import clustering_pb2, clustering_pb2_grpc
+from shoal.v1 import clustering_pb2
+from tests.client.proxying import Proxy
+from tests.rpc.ways import Stream, opening
+from tests.rpc.wire import Wire, batch, config
+from tests.soak.measuring import MIB, Measured
 
-MIB = 1024 * 1024
-CLUSTERS, FEATURES, ROWS = 128, 64, 200  # a frame has 64 KiB: a queue of them would show
+pytestmark = pytest.mark.soak
+
 BATCHES = 2000
+WARM_UP = 200
+BATCHES_A_MESSAGE = 5
 READERS = 19
+CENTROIDS = np.random.default_rng(1).normal(size=(256, 64))  # 128 KiB: a queue of versions would show
+POINTS = np.random.default_rng(2).normal(size=(BATCHES_A_MESSAGE, 64)).astype(np.float32)
 
 
 @pytest.fixture
-def client(server: LocalServer) -> Iterator[shoal.Client]:
-    with shoal.connect(server.target) as connected:
-        yield connected
+def wire(measured: Measured) -> Iterator[Wire]:
+    with Wire(measured.server.target) as wire:
+        yield wire
 
 
 @pytest.fixture
-def session(client: shoal.Client, request: pytest.FixtureRequest) -> Iterator[shoal.Session]:
-    made = client.create_session(
-        request.node.name.replace("[", "-").replace("]", ""),
-        CLUSTERS,
-        init=np.random.default_rng(1).normal(size=(CLUSTERS, FEATURES)),
-        half_life=shoal.HalfLife(50),
-    )
-    yield made
-    made.delete()
+def name(wire: Wire, request: pytest.FixtureRequest) -> str:
+    return wire.create(request.node.name, config(len(CENTROIDS), init=CENTROIDS)).name
 
 
-def _batches(count: int) -> Iterator[np.ndarray[tuple[int, int], np.dtype[np.float32]]]:
-    random = np.random.default_rng(0)
-    for _ in range(count):
-        yield random.normal(size=(ROWS, FEATURES)).astype(np.float32)
-
-
-@contextmanager
-def _watcher_that_never_reads(target: str, name: str) -> Iterator[None]:
-    with grpc.insecure_channel(target) as channel:
-        request = clustering_pb2.WatchCentroidsRequest(session=name)
-        call = clustering_pb2_grpc.ClusteringServiceStub(channel).WatchCentroids(request)
-        try:
-            yield
-        finally:
-            call.cancel()
-
-
-def _read_until(session: shoal.Session, last: int, *, delta: bool = False) -> list[shoal.CentroidUpdate]:
-    updates = session.watch(delta=delta)
-    seen = []
-    for update in updates:
-        seen.append(update)
-        if update.version >= last:
-            break
-    updates.close()
-    return seen
-
-
-def _ingest(session: shoal.Session, count: int) -> None:
-    for result in session.ingest(_batches(count)):
-        assert result.error is None
-
-
-@pytest.mark.soak
-def test_a_watcher_that_never_reads_holds_up_nobody_and_takes_no_memory(
-    server: LocalServer, session: shoal.Session
+def test_watchers_that_hang_take_no_memory_and_keep_nothing_from_the_others(
+    measured: Measured, wire: Wire, name: str
 ) -> None:
-    process = psutil.Process(server.pid)
-    warm = 200
-    with (
-        ThreadPoolExecutor(READERS) as threads,
-        _watcher_that_never_reads(server.target, session.name),
-    ):
-        readers: list[Future[list[shoal.CentroidUpdate]]] = [
-            threads.submit(_read_until, session, warm + BATCHES, delta=bool(number % 2)) for number in range(READERS)
-        ]
-        _ingest(session, warm)
-        before = process.memory_info().rss
-        _ingest(session, BATCHES)
-        after = process.memory_info().rss
-        watchers = session.describe().watchers
+    target = measured.server.target
+    with ExitStack() as stack, ThreadPoolExecutor(READERS) as threads:
+        hang_up(stack, target, name)
+        readers = [threads.submit(follow, target, name) for _ in range(READERS)]
+        while wire.describe(name).watchers < READERS + 2:
+            pass
+        ingest(wire, name, WARM_UP)
+        before = measured.memory()
+        measured.forget_peak()
+
+        ingest(wire, name, BATCHES)
+
+        grown = measured.peak() - before
+        wire.delete(name)
         seen = [reader.result() for reader in readers]
 
-    newest = session.centroids()
-    assert watchers >= 1  # the one that never reads
-    assert after - before < 20 * MIB
-    for updates in seen:
-        versions = [update.version for update in updates]
-        assert all(earlier < later for earlier, later in itertools.pairwise(versions))
-        assert versions[-1] == warm + BATCHES
-        np.testing.assert_array_equal(updates[-1].centroids, newest.centroids)
+    assert grown < 20 * MIB
+    assert all(strictly_grow(versions) for versions in seen)
+    assert {versions[-1] for versions in seen} == {WARM_UP + BATCHES}
 
 
-def test_deltas_rebuilt_by_the_client_equal_whole_frames(session: shoal.Session) -> None:
-    with ThreadPoolExecutor(2) as threads:
-        whole = threads.submit(_read_until, session, 60)
-        rebuilt = threads.submit(_read_until, session, 60, delta=True)
-        for batch in _batches(60):
-            session.push(batch[:3])
+def test_watchers_that_come_and_go_see_nothing_twice_and_the_newest(measured: Measured, wire: Wire, name: str) -> None:
+    with ThreadPoolExecutor(READERS) as threads:
+        visitors = [threads.submit(come_and_go, measured.server.target, name, visit, BATCHES) for visit in range(1, 9)]
 
-    frames = {update.version: update for update in whole.result()}
-    both = [update for update in rebuilt.result() if update.version in frames]
-    assert both[-1].version == 60
-    for update in both:
-        np.testing.assert_array_equal(update.centroids, frames[update.version].centroids)
-        np.testing.assert_array_equal(update.weights, frames[update.version].weights)
+        ingest(wire, name, BATCHES)
+
+        seen = [visitor.result() for visitor in visitors]
+
+    assert all(strictly_grow(versions) for versions in seen)
+    assert {versions[-1] for versions in seen} == {BATCHES}
 
 
-def test_going_on_after_a_version_gives_nothing_old_and_the_newest(session: shoal.Session) -> None:
-    _ingest(session, 5)
-    first = next(session.watch())
-    _ingest(session, 5)
+def test_deltas_put_together_are_the_whole_however_many_versions_they_skip(
+    measured: Measured, wire: Wire, name: str
+) -> None:
+    with shoal.connect(measured.server.target) as client, ThreadPoolExecutor(6) as threads:
+        session = client.session(name)
+        readers = [threads.submit(collect, session, BATCHES, delta=bool(number % 2)) for number in range(6)]
 
-    later = next(session.watch(after_version=first.version))
+        ingest(wire, name, BATCHES)
 
-    assert (first.version, later.version) == (5, 10)
+        seen = [reader.result() for reader in readers]
+
+    whole = {version: centroids for frames in seen[::2] for version, centroids in frames.items()}
+    rebuilt = [(version, centroids) for frames in seen[1::2] for version, centroids in frames.items()]
+    compared = [whole[version] == centroids for version, centroids in rebuilt if version in whole]
+    assert len(compared) >= 3
+    assert all(compared)
 
 
-def test_going_on_after_the_newest_version_waits_for_a_newer_one(session: shoal.Session) -> None:
-    _ingest(session, 3)
-    with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(next, session.watch(after_version=3))
-        _ingest(session, 1)
+def ingest(wire: Wire, name: str, batches: int) -> None:
+    """Push single points, so that a version moves few of the centroids; await the answers to some before the next.
 
-        assert waiting.result().version == 4
+    So these are not applied together with those, and 400 versions at least are there to be seen.
+    """
+    some = [batch(POINTS[row : row + 1]) for row in range(BATCHES_A_MESSAGE)]
+    with Stream(wire.clustering.Ingest) as stream:
+        stream.send(opening(name))
+        stream.receive()
+        for _ in range(0, batches, BATCHES_A_MESSAGE):
+            stream.send(clustering_pb2.IngestRequest(batches=some))
+            stream.results(BATCHES_A_MESSAGE)
+
+
+def hang_up(stack: ExitStack, target: str, name: str) -> None:
+    """Open a watch that is never read, and one whose connection isn't."""
+    unread = stack.enter_context(Wire(target)).watch(name)
+    stack.callback(unread.cancel)
+    proxy = stack.enter_context(Proxy(target))
+    stalled = stack.enter_context(Wire(proxy.target)).watch(name)
+    stack.callback(stalled.cancel)
+    next(stalled)
+    proxy.stall()
+
+
+def follow(target: str, name: str) -> list[int]:
+    """Watch to the end, over a connection of its own; return the versions, the last one of the end itself."""
+    with Wire(target) as wire:
+        *updates, last = wire.watch(name)
+    versions = [event.update.snapshot.version for event in updates]
+    assert last.end.version == versions[-1]
+    return versions
+
+
+def come_and_go(target: str, name: str, visit: int, last: int) -> list[int]:
+    """Watch `visit` versions at a time, each time over another connection."""
+    versions: list[int] = []
+    while not versions or versions[-1] < last:
+        with Wire(target) as wire:
+            watch = wire.watch(name, after_version=versions[-1] if versions else None)
+            for event in islice(watch, visit):
+                versions.append(event.update.snapshot.version)
+                if versions[-1] == last:
+                    break
+            watch.cancel()
+    return versions
+
+
+def collect(session: shoal.Session, last: int, *, delta: bool) -> dict[int, bytes]:
+    """Watch with the client until a version; return the centroids of each that was seen."""
+    frames: dict[int, bytes] = {}
+    with closing(session.watch(delta=delta)) as updates:
+        for update in updates:
+            frames[update.version] = update.centroids.tobytes()
+            if update.version == last:
+                break
+    return frames
+
+
+def strictly_grow(versions: list[int]) -> bool:
+    """Say whether no version comes twice or too late."""
+    return all(earlier < later for earlier, later in pairwise(versions))

@@ -1,0 +1,167 @@
+"""Which producers the ledger remembers: names for ever, and ephemeral ones for as long as they may come back."""
+
+from __future__ import annotations
+
+import pytest
+
+from shoal_server.errors import Kind
+from shoal_server.sessions.answers import ENTRY_BYTES
+from shoal_server.sessions.producers import ABSENCE, Position, Producer, ProducerLedger
+from shoal_server.sessions.session import Session, Surroundings
+from tests.sessions.clock import jumping_loop, until, until_quiet
+from tests.sessions.engines import StagedEngine
+from tests.sessions.refusing import refusal, refusal_of
+from tests.sessions.staging import push, started, surroundings
+from tests.sessions.stamping import kept, stamp, take, unanswered
+
+PLENTY = 1_000_000
+
+
+@pytest.fixture
+def ledger() -> ProducerLedger:
+    return ProducerLedger(max_producers=2, replay_bytes=PLENTY)
+
+
+def fleeting(number: int, epoch: int = 0) -> Producer:
+    return Producer(f"e-{number}", epoch, ephemeral=True)
+
+
+def pass_by(ledger: ProducerLedger, number: int) -> None:
+    """Open a stream of an ephemeral producer, take a batch, and end it."""
+    ledger.open(fleeting(number))
+    take(ledger, stamp(1, producer=f"e-{number}", ephemeral=True))
+    ledger.leave(fleeting(number))
+
+
+async def test_ephemeral_producers_take_no_place_of_one_with_a_name(ledger: ProducerLedger) -> None:
+    take(ledger, stamp(1, producer="nightly"))
+
+    for number in range(10):
+        pass_by(ledger, number)
+
+    assert kept(ledger, stamp(1, producer="nightly"))
+    assert ledger.open(Producer("nightly")) == Position(epoch=1, last_sequence=1)
+
+
+async def test_one_name_more_than_are_remembered_is_refused_and_told_what_to_do(ledger: ProducerLedger) -> None:
+    ledger.open(Producer("a"))
+    take(ledger, stamp(1, producer="b"))
+
+    opening = refusal(lambda: ledger.open(Producer("c")))
+    pushing = refusal(lambda: ledger.seen(stamp(1, producer="c")))
+
+    for error in (opening, pushing):
+        assert (error.kind, error.reason) == (Kind.RESOURCE_EXHAUSTED, "TOO_MANY_PRODUCERS")
+        assert "2 producers" in error.message
+        assert "raise SHOAL_MAX_PRODUCERS" in error.message
+    assert ledger.open(Producer("a")).epoch == 2
+    assert ledger.seen(stamp(2, producer="b")) is None
+
+
+async def test_a_name_is_remembered_however_long_it_stays_away(ledger: ProducerLedger) -> None:
+    ledger.open(Producer("a"))
+    take(ledger, stamp(1, producer="a"))
+    ledger.leave(Producer("a"))
+
+    await until(jumping_loop().time() + 100 * ABSENCE)
+
+    assert ledger.open(Producer("a")).last_sequence == 1
+
+
+async def test_an_ephemeral_producer_that_comes_back_in_time_goes_on(ledger: ProducerLedger) -> None:
+    pass_by(ledger, 1)
+
+    await until(ABSENCE - 1)
+
+    assert ledger.open(fleeting(1, epoch=1)) == Position(epoch=1, last_sequence=1)
+
+
+async def test_an_ephemeral_producer_is_forgotten_some_time_after_its_stream(ledger: ProducerLedger) -> None:
+    pass_by(ledger, 1)
+
+    await until(2 * ABSENCE)
+
+    assert ledger.open(fleeting(1)) == Position(epoch=1, last_sequence=0)
+
+
+async def test_an_ephemeral_producer_with_a_stream_is_not_forgotten(ledger: ProducerLedger) -> None:
+    ledger.open(fleeting(0))
+    take(ledger, stamp(1, producer="e-0", ephemeral=True))
+
+    for number in range(1, 10):
+        pass_by(ledger, number)
+    await until(3 * ABSENCE)
+
+    assert ledger.open(fleeting(0)).last_sequence == 1
+
+
+async def test_of_too_many_ephemeral_producers_the_one_gone_longest_is_forgotten_first(ledger: ProducerLedger) -> None:
+    for number in (1, 2, 3):
+        pass_by(ledger, number)
+
+    assert [ledger.open(fleeting(number)).last_sequence for number in (2, 3)] == [1, 1]
+    assert ledger.open(fleeting(1)).last_sequence == 0
+
+
+async def test_a_name_and_an_ephemeral_producer_of_the_same_id_are_two(ledger: ProducerLedger) -> None:
+    take(ledger, stamp(1, producer="x"))
+    take(ledger, stamp(1, producer="x", ephemeral=True, fingerprint=77))
+
+    await until(2 * ABSENCE)
+
+    assert kept(ledger, stamp(1, producer="x"))
+    assert ledger.seen(stamp(1, producer="x", ephemeral=True)) is None
+
+
+async def test_the_answers_of_a_forgotten_producer_leave_room_for_as_many_others() -> None:
+    ledger = ProducerLedger(max_producers=1, replay_bytes=3 * ENTRY_BYTES)
+    for number in range(10):
+        pass_by(ledger, number)
+    take(ledger, stamp(1, producer="p"))
+    await until_quiet()
+
+    await until(2 * ABSENCE)
+    for sequence in (2, 3, 4):
+        take(ledger, stamp(sequence, producer="p"))
+    await until_quiet()
+
+    assert [kept(ledger, stamp(sequence, producer="p")) for sequence in (1, 2, 3, 4)] == [True] * 4
+
+
+async def test_an_answer_that_comes_after_its_producer_was_forgotten_is_not_kept() -> None:
+    ledger = ProducerLedger(max_producers=1, replay_bytes=ENTRY_BYTES)
+    coming = unanswered()
+    take(ledger, stamp(1, producer="e", ephemeral=True), coming)
+    ledger.open(fleeting(1))
+    take(ledger, stamp(1, producer="p"))
+
+    coming.set_exception(ValueError("late"))
+    await until_quiet()
+    take(ledger, stamp(2, producer="p"))
+    await until_quiet()
+
+    assert kept(ledger, stamp(1, producer="p"))
+    assert ledger.seen(stamp(1, producer="e", ephemeral=True)) is None
+
+
+async def test_a_batch_of_one_name_too_many_is_refused_and_gives_its_room_back(
+    around: Surroundings, engine: StagedEngine
+) -> None:
+    async with started(surroundings(around.compute, engine, max_producers=1)) as session:
+        await push(session, 1.0, stamp=stamp(1, producer="a"))
+
+        error = await refusal_of(push(session, 1.0, stamp=stamp(1, producer="b")))
+
+        assert error.reason == "TOO_MANY_PRODUCERS"
+        assert session.describe().queued_bytes == 0
+        assert (await push(session, 1.0, stamp=stamp(2, producer="a"))).version == 2
+
+
+async def test_a_stream_that_ends_lets_its_ephemeral_producer_go(session: Session) -> None:
+    session.open_producer(fleeting(1))
+    await push(session, 1.0, stamp=stamp(1, producer="e-1", ephemeral=True))
+
+    session.leave_producer(fleeting(1))
+    await until(jumping_loop().time() + 2 * ABSENCE)
+
+    assert session.open_producer(fleeting(1)).last_sequence == 0
