@@ -153,7 +153,8 @@ class Session:
         """Push many batches, pipelined, and yield what became of each, in order.
 
         Nothing happens before the first result is asked for. A broken connection is resumed, and no batch is lost or
-        counted twice by that; after a minute without any progress UnavailableError says so. An iterator that is
+        counted twice by that. After a minute without any progress UnavailableError says so; if the stream has never
+        worked, after the client's timeout, or after a few seconds where there is no server at all. An iterator that is
         dropped, or closed (``contextlib.closing``), cancels what is in flight.
 
         Parameters
@@ -163,11 +164,13 @@ class Session:
             come: a buffer may be used again. What they raise is raised here, after the results of those before.
         producer
             A name for whoever pushes. The same batches pushed again under it are answered again, as duplicates, and
-            not counted again; so a program that crashed may begin anew. None: a name nobody knows.
+            not counted again; so a program that crashed may begin anew. The session remembers the name as long as it
+            lives. None: a name nobody knows, which is soon forgotten.
         first_sequence
             The sequence of the first batch; the next ones count up from it, without gaps.
         return_labels
-            Whether the results are to have the labels that the updates used.
+            Whether the results are to have the labels that the updates used. A duplicate may have lost them:
+            `PushResult.forgotten` says so.
         max_in_flight
             How many batches may be without a result; there may also be no more than about 32 MiB of them.
         on_error

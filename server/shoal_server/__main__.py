@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pydantic_settings import CliApp
 
 from shoal_server.app import serve
+from shoal_server.errors import StartError
 from shoal_server.settings import Settings
 
 
@@ -20,7 +21,7 @@ def main() -> None:
         sys.exit("\n".join(_told(error)))
     try:
         asyncio.run(serve(settings))
-    except RuntimeError as error:
+    except StartError as error:
         sys.exit(f"error: {error}")
 
 

@@ -9,10 +9,13 @@ import asyncio
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
+from typing import Any, Never
 
 import structlog
 from threadpoolctl import threadpool_limits
@@ -22,6 +25,7 @@ from shoal_server.engines.contract import Engine
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.scipy import ScipyEngine
 from shoal_server.engines.sklearn import SklearnEngine
+from shoal_server.errors import StartError
 from shoal_server.rpc.server import RpcServer, address_of
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.registry import Sessions
@@ -35,7 +39,13 @@ log = structlog.get_logger()
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until a signal comes, and then stop within settings.shutdown_grace seconds."""
+    """Serve until a signal comes, and then stop: what has been taken has settings.shutdown_grace seconds.
+
+    Raises
+    ------
+    StartError
+        The server can't start with these settings.
+    """
     configure_logs(settings.log_format, settings.log_level)
     threadpool_limits(1)  # of BLAS and OpenMP, for the whole process: the server's own pool makes the parallelism
     stop = _stop_requested(settings)
@@ -45,23 +55,46 @@ async def serve(settings: Settings) -> None:
         "sklearn": SklearnEngine(),
         "scipy": ScipyEngine(),
     }
-    async with _parts(settings, engines) as (server, compute):
-        port = await server.start(settings.host, settings.port)
+    async with _parts(settings, engines) as parts:
+        port = await parts.server.start(settings.host, settings.port)
         address = address_of(settings.host, port)
         log.info("starting", address=address, compute_threads=settings.compute_threads)
-        for engine in engines.values():
-            await compute.call(engine.warm_up)
-        await server.serve()
-        log.info("serving", address=address, seconds=round(monotonic() - started, 3))
-        _tell_ready(settings.ready_fd, address)
-        reason = await stop
-        log.info("stopping", reason=reason)
-        await server.stop(settings.shutdown_grace)
+        warming = asyncio.create_task(_warm_up(engines.values(), parts.compute), name="warm-up")
+        first: list[asyncio.Future[Any]] = [warming, stop]
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if warming.done():
+            await warming
+            await parts.server.serve()
+            log.info("serving", address=address, seconds=round(monotonic() - started, 3))
+            _tell_ready(settings.ready_fd, address)
+        log.info("stopping", reason=await stop)
+        await parts.stop(settings.shutdown_grace)
+        if not warming.done():
+            _exit_at_once()
     log.info("stopped")
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What is started and stopped."""
+
+    server: RpcServer
+    sessions: Sessions
+    compute: ComputePool
+
+    async def stop(self, grace: float) -> None:
+        """Stop in order: calls, then sessions, then the answers. What has been taken has `grace` seconds for all of it.
+
+        After them whatever is queued is refused; the batches that are being computed are waited for, and FAREWELL.
+        """
+        deadline = asyncio.get_running_loop().time() + grace
+        await self.server.drain(deadline)
+        await self.sessions.stop(deadline)
+        await self.server.stop()
+
+
 @asynccontextmanager
-async def _parts(settings: Settings, engines: dict[EngineName, Engine]) -> AsyncIterator[tuple[RpcServer, ComputePool]]:
+async def _parts(settings: Settings, engines: dict[EngineName, Engine]) -> AsyncIterator[Parts]:
     compute = ComputePool(settings.compute_threads)
     limits = settings.limits()
     around = Surroundings(
@@ -73,9 +106,22 @@ async def _parts(settings: Settings, engines: dict[EngineName, Engine]) -> Async
     )
     try:
         async with Sessions(around) as sessions:
-            yield RpcServer(sessions, limits, settings.max_message_bytes), compute
+            yield Parts(RpcServer(sessions, limits, settings.max_message_bytes), sessions, compute)
     finally:
         compute.close()
+
+
+async def _warm_up(engines: Iterable[Engine], compute: ComputePool) -> None:
+    for engine in engines:
+        await compute.call(engine.warm_up)
+
+
+def _exit_at_once() -> Never:
+    """End a process that compiles: a compilation can't be interrupted, and its thread would be waited for."""
+    log.info("stopped")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _stop_requested(settings: Settings) -> asyncio.Future[str]:
@@ -98,7 +144,7 @@ def _stop_requested(settings: Settings) -> asyncio.Future[str]:
         try:
             loop.add_reader(STANDARD_INPUT, read_input)
         except (OSError, ValueError):
-            raise RuntimeError("until_eof needs a pipe or a terminal as standard input, not a file") from None
+            raise StartError("until_eof needs a pipe or a terminal as standard input, not a file") from None
     return reason
 
 

@@ -22,6 +22,7 @@ class Kind(Enum):
     ABORTED = "ABORTED"
     RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
     UNAVAILABLE = "UNAVAILABLE"
+    INTERNAL = "INTERNAL"
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,10 @@ class DomainError(Exception):
         return (Violation(self.field, self.message),) if self.field else ()
 
 
+class StartError(Exception):
+    """The server can't start as it is asked to; the message is for whoever started it."""
+
+
 def quoted(said: object) -> str:
     """Return what the request said as a message quotes it: gRPC refuses a status of more than 8 KiB."""
     text = repr(said)
@@ -96,3 +101,12 @@ def quoted(said: object) -> str:
 def invalid(reason: str, field: str, message: str) -> DomainError:
     """Input that can never be right, whatever the state of the session."""
     return DomainError(Kind.INVALID_ARGUMENT, reason, message, field=field)
+
+
+def internal() -> DomainError:
+    """Say that there is a bug, and nothing of its story: that is for the log."""
+    return DomainError(
+        Kind.INTERNAL,
+        "INTERNAL",
+        "the server has a bug: the call failed and changed nothing; its log says more",
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Annotated
 
-from annotated_types import Ge, Gt
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -14,9 +13,9 @@ from shoal_server.telemetry.logs import LogFormat, LogLevel
 
 MIB = 1024 * 1024
 
-Count = Annotated[int, Ge(1)]
-Bytes = Annotated[int, Ge(1024)]
-Seconds = Annotated[FiniteFloat, Gt(0)]
+Count = Annotated[int, Field(ge=1)]
+Bytes = Annotated[int, Field(ge=1024)]
+Seconds = Annotated[FiniteFloat, Field(gt=0)]
 
 
 class Settings(BaseSettings):
@@ -33,7 +32,7 @@ class Settings(BaseSettings):
     )
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
-    port: Annotated[int, Ge(0)] = Field(50051, description="Port to listen on; 0 for a free one.", le=65535)
+    port: int = Field(50051, description="Port to listen on; 0 for a free one.", ge=0, le=65535)
     compute_threads: Count = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)), description="Threads that compute. Default: one a core."
     )
@@ -45,16 +44,18 @@ class Settings(BaseSettings):
     max_sessions: Count = Field(10_000, description="Sessions at most.")
     max_centroid_values: Count = Field(2**24, description="n_clusters times n_features of a session at most.")
     max_init_values: Count = Field(2**26, description="init_size times n_features of a session at most.")
-    max_producers: Count = Field(10_000, description="Producers that a session remembers at most.")
+    max_producers: Count = Field(10_000, description="Producers with a name that a session remembers at most.")
     replay_bytes: Bytes = Field(
-        4 * MIB, description="Bytes of answers that a session keeps at most, for batches that are sent again."
+        4 * MIB, description="Bytes of answers that a session keeps for batches which are sent again much later."
     )
     idle_ttl: Seconds | None = Field(
         None, description="Seconds without use after which a session is deleted that has no idle_ttl. Default: never."
     )
     progress_interval: Seconds = Field(15.0, description="Seconds of silence at most on a watch that doesn't say.")
-    shutdown_grace: Annotated[FiniteFloat, Ge(0)] = Field(
-        6.0, description="Seconds that a shutdown waits at most for what has been taken to be answered."
+    shutdown_grace: FiniteFloat = Field(
+        6.0,
+        description="Seconds in which a shutdown applies and answers what has been taken; the rest is refused.",
+        ge=0,
     )
     log_format: LogFormat = Field("json", description="Logs for machines or for people.")
     log_level: LogLevel = Field("info", description="The least level that is logged.")

@@ -17,7 +17,6 @@ from shoal_server.sessions.producers import Producer, Stamp
 from shoal_server.sessions.session import Session
 
 LONGEST_PRODUCER_ID = 128
-LABEL_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def decode_producer(message: clustering_pb2.Producer) -> Producer | None:
         )
     if message.epoch < 0:
         raise invalid("PRODUCER_INVALID", "producer.epoch", f"producer.epoch is {message.epoch}; use 0 or more")
-    return Producer(message.id, message.epoch) if message.id else None
+    return Producer(message.id, message.epoch, message.ephemeral) if message.id else None
 
 
 async def submit(
@@ -75,19 +74,34 @@ async def submit(
         decoded = decode_batch(message, max_bytes)
     except DomainError as refusal:
         return session.refuse(refusal, stamp)
-    label_bytes = LABEL_BYTES * len(decoded.batch.points) if message.return_labels else 0
-    return await session.submit(decoded.batch, decoded.size, stamp, label_bytes)
+    return await session.submit(decoded.batch, decoded.size, stamp)
 
 
-def encode_outcome(outcome: Outcome, sequence: int, *, duplicate: bool) -> clustering_pb2.BatchResult:
-    """Return what became of a batch."""
+def encode_outcome(
+    outcome: Outcome, submitted: Submitted, sequence: int, *, return_labels: bool
+) -> clustering_pb2.BatchResult:
+    """Return what became of a batch.
+
+    Parameters
+    ----------
+    outcome
+        The result of what was submitted.
+    submitted
+        The batch as it was taken, or had been before.
+    sequence
+        Of the batch.
+    return_labels
+        Whether labels are asked for: of a batch that had been taken before, they may not be there.
+    """
+    labels_lost = submitted.duplicate and return_labels and outcome.labels is None and outcome.warming is None
     result = clustering_pb2.BatchResult(
         sequence=sequence,
         version=outcome.version,
         accepted=outcome.accepted,
         dropped=outcome.dropped,
         inertia=outcome.inertia,
-        duplicate=duplicate,
+        duplicate=submitted.duplicate,
+        forgotten=submitted.forgotten or labels_lost,
     )
     if outcome.labels is not None:
         result.labels.CopyFrom(encode(outcome.labels))

@@ -31,7 +31,8 @@ class ClusteringService(clustering_pb2_grpc.ClusteringServiceServicer):
         producer = decode_producer(request.producer)
         submitted = await submit(session, request.batch, producer, self._limits.max_batch_bytes)
         outcome = await submitted.result()
-        return encode_outcome(outcome, request.batch.sequence, duplicate=submitted.duplicate)
+        wants_labels = request.batch.return_labels
+        return encode_outcome(outcome, submitted, request.batch.sequence, return_labels=wants_labels)
 
     async def Ingest(
         self, requests: AsyncIterator[clustering_pb2.IngestRequest], _context: Context

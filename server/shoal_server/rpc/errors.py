@@ -18,7 +18,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
 
 from shoal.v1 import errors_pb2
-from shoal_server.errors import DomainError, Kind, invalid
+from shoal_server.errors import DomainError, Kind, internal, invalid
 from shoal_server.rpc.gate import Gate
 
 DETAILS_KEY = "grpc-status-details-bin"
@@ -144,12 +144,7 @@ async def _abort(status: errors_pb2.Status, context: Context) -> Never:
 
 def _internal(bug: Exception) -> errors_pb2.Status:
     log.error("bug", exc_info=bug)
-    info = errors_pb2.ErrorInfo(reason="INTERNAL", domain="shoal")
-    return errors_pb2.Status(
-        code=grpc.StatusCode.INTERNAL.value[0],
-        message="the server has a bug: the call failed and changed nothing; its log says more",
-        details=[_pack(info)],
-    )
+    return to_status(internal())
 
 
 def _error_info(error: DomainError) -> errors_pb2.ErrorInfo:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from shoal_server.errors import DomainError, Kind
 
@@ -32,7 +32,7 @@ class Gate:
     def check(self) -> None:
         """Raise SERVER_STARTING or SERVER_DRAINING unless calls are let in."""
         if self._refusal is not None:
-            raise self._refusal
+            raise self._refusal.again()
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -47,9 +47,11 @@ class Gate:
             if not self._inside:
                 self._empty.set()
 
-    async def wait_until_empty(self) -> None:
-        """Wait for the end of every call that has been let in."""
-        await self._empty.wait()
+    async def wait_until_empty(self, deadline: float) -> None:
+        """Wait for the end of every call that has been let in, until the deadline on the loop's clock at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                await self._empty.wait()
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -65,7 +67,7 @@ class Gate:
         except asyncio.CancelledError:
             if self._refusal is None or task.uncancel():
                 raise
-            raise self._refusal from None
+            raise self._refusal.again() from None
         finally:
             self._waiting.discard(task)
 

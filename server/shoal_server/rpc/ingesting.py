@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shoal.v1 import clustering_pb2
@@ -32,11 +32,20 @@ class _Pending:
     """A batch that has been read: taken, or refused at once."""
 
     sequence: int
+    return_labels: bool
     submitted: Submitted | DomainError
 
     @property
     def done(self) -> bool:
         return isinstance(self.submitted, DomainError) or self.submitted.outcome.done()
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it was taken and not applied before the server stops: the stream ends here, to be resumed with it."""
+        if isinstance(self.submitted, DomainError) or not self.submitted.outcome.done():
+            return False
+        refusal = self.submitted.outcome.exception()
+        return isinstance(refusal, DomainError) and refusal.reason == "SERVER_DRAINING"
 
 
 class IngestStream:
@@ -57,14 +66,18 @@ class IngestStream:
         first = await self._read_first(requests)
         self._session = self._sessions.get(first.open.session)
         self._producer, opened = self._open(first.open)
-        yield clustering_pb2.IngestResponse(opened=opened)
-        reading = self._read(first, requests)
-        del first  # as below
-        async with _owned(reading):
-            async for results in self._results():
-                yield clustering_pb2.IngestResponse(results=results)
-        if self._ended_by:
-            raise self._ended_by
+        try:
+            yield clustering_pb2.IngestResponse(opened=opened)
+            reading = self._read(first, requests)
+            del first  # as below
+            async with _owned(reading):
+                async for results in self._results():
+                    yield clustering_pb2.IngestResponse(results=results)
+            if self._ended_by:
+                raise self._ended_by
+        finally:
+            if self._producer:
+                self._session.leave_producer(self._producer)
 
     async def _read_first(self, requests: Requests) -> clustering_pb2.IngestRequest:
         with self._gate.interruptible():
@@ -84,7 +97,7 @@ class IngestStream:
         position = self._session.open_producer(producer)
         opened.epoch = position.epoch
         opened.last_sequence = position.last_sequence
-        return Producer(producer.id, position.epoch), opened
+        return replace(producer, epoch=position.epoch), opened
 
     async def _read(self, first: clustering_pb2.IngestRequest, requests: Requests) -> None:
         try:
@@ -101,10 +114,12 @@ class IngestStream:
         self._news.set()
 
     async def _submit_all(self, request: clustering_pb2.IngestRequest) -> None:
+        if self._producer and request.acknowledged:
+            self._session.acknowledge(self._producer, request.acknowledged)
         for batch in request.batches:
             # First a place for the answer: nothing may come between a batch that has been taken and its answer.
             await self._room.acquire()
-            self._pending.append(_Pending(batch.sequence, await self._submit(batch)))
+            self._pending.append(_Pending(batch.sequence, batch.return_labels, await self._submit(batch)))
             self._news.set()
 
     async def _submit(self, batch: clustering_pb2.Batch) -> Submitted | DomainError:
@@ -120,7 +135,7 @@ class IngestStream:
         while await self._has_pending():
             results = [await _result(self._take())]
             label_bytes = len(results[0].labels.data)
-            while self._pending and self._pending[0].done and label_bytes < SHARED_LABEL_BYTES:
+            while label_bytes < SHARED_LABEL_BYTES and self._has_ready():
                 results.append(await _result(self._take()))
                 label_bytes += len(results[-1].labels.data)
             yield results
@@ -130,6 +145,9 @@ class IngestStream:
             self._news.clear()
             await self._news.wait()
         return bool(self._pending)
+
+    def _has_ready(self) -> bool:
+        return bool(self._pending) and self._pending[0].done and not self._pending[0].given_up
 
     def _take(self) -> _Pending:
         self._room.release()
@@ -141,9 +159,11 @@ async def _result(pending: _Pending) -> clustering_pb2.BatchResult:
         return encode_refusal(pending.submitted, pending.sequence)
     try:
         outcome = await pending.submitted.result()
-    except Exception as error:  # noqa: BLE001  (the answer of this batch, and of no other)
-        return encode_refusal(error, pending.sequence)
-    return encode_outcome(outcome, pending.sequence, duplicate=pending.submitted.duplicate)
+    except DomainError as refusal:
+        if pending.given_up:
+            raise
+        return encode_refusal(refusal, pending.sequence)
+    return encode_outcome(outcome, pending.submitted, pending.sequence, return_labels=pending.return_labels)
 
 
 def _refuse_second_open(request: clustering_pb2.IngestRequest) -> None:

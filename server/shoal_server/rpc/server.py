@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from shoal.v1 import clustering_pb2, clustering_pb2_grpc, sessions_pb2, sessions_pb2_grpc
+from shoal_server.errors import StartError
 from shoal_server.rpc.clustering import ClusteringService
 from shoal_server.rpc.errors import ErrorInterceptor
 from shoal_server.rpc.gate import Gate
@@ -23,8 +23,8 @@ INGEST = f"/{CLUSTERING}/Ingest"
 
 # Clients send keepalive pings to find a dead connection; without leave the server would take them for an attack.
 LEAST_PING_INTERVAL_MS = 5_000
-# Seconds for the last statuses to get out when all calls have ended. Watches of the health never end by themselves.
-FAREWELL = 2.0
+# Seconds for the last answers and statuses to get out. Watches of the health never end by themselves.
+FAREWELL = 1.0
 
 
 class RpcServer:
@@ -60,13 +60,13 @@ class RpcServer:
 
         Raises
         ------
-        RuntimeError
+        StartError
             The address can't be listened on.
         """
         try:
             bound = self._server.add_insecure_port(address_of(host, port))
         except RuntimeError:
-            raise RuntimeError(
+            raise StartError(
                 f"can't listen on {address_of(host, port)}: another server has the port, or the address isn't of this "
                 f"machine"
             ) from None
@@ -79,19 +79,26 @@ class RpcServer:
         self._gate.open()
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
-    async def stop(self, grace: float) -> None:
-        """Take nothing more, answer what has been taken, and stop, after `grace` seconds at the latest.
+    async def drain(self, deadline: float) -> None:
+        """Let no more calls in, and wait for the end of those that are in, until the deadline at most.
 
-        Until the last answer is out the server listens, so that health says NOT_SERVING and calls are told why.
+        The server still listens, so that health says NOT_SERVING and calls are told why they aren't let in.
+
+        Parameters
+        ----------
+        deadline
+            In the seconds of the loop's clock.
         """
-        now = asyncio.get_running_loop().time
-        end = now() + grace
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         self._gate.drain()
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(end):
-                await self._gate.wait_until_empty()
-        await self._server.stop(min(FAREWELL, max(0.0, end - now())))
+        await self._gate.wait_until_empty(deadline)
+
+    async def stop(self) -> None:
+        """Let what has been answered get out, for FAREWELL seconds at most, and end the calls that are left."""
+        now = asyncio.get_running_loop().time
+        end = now() + FAREWELL
+        await self._gate.wait_until_empty(end)
+        await self._server.stop(max(0.0, end - now()))
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for service in ("", SESSIONS, CLUSTERING):

@@ -47,9 +47,7 @@ class SessionService(sessions_pb2_grpc.SessionServiceServicer):
         """Change a session's configuration, in its place among the batches."""
         session = self._sessions.get(request.name)
         changes = decode_changes(request, self._limits)
-        description = await session.change(changes, request.etag)
-        self._sessions.note_ttl_change()
-        return encode_description(description)
+        return encode_description(await session.change(changes, request.etag))
 
     async def DeleteSession(
         self, request: sessions_pb2.DeleteSessionRequest, _context: Context

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -28,15 +29,19 @@ class ComputePool:
         return await loop.run_in_executor(self._executor, lambda: function(*args, **kwargs))
 
     def run_tasks(self, task: Callable[[int], None], count: int) -> None:
-        """Run task(0) … task(count - 1), each once, and return when all are done. Called on a thread of the pool."""
+        """Run task(0) … task(count - 1), each once, and return when all are done. Called on a thread of the pool.
+
+        When one fails no further one begins, and the failure is raised once none is running any more.
+        """
         indices = iter(range(count))
         helpers = [self._executor.submit(_run_all, task, indices) for _ in range(min(self._threads, count) - 1)]
         try:
             _run_all(task, indices)
         finally:
             unfinished = [helper for helper in helpers if not helper.cancel()]
-            for helper in unfinished:
-                helper.result()
+            wait(unfinished)
+        for helper in unfinished:
+            helper.result()
 
     def close(self) -> None:
         """Let the threads end."""
@@ -45,5 +50,8 @@ class ComputePool:
 
 def _run_all(task: Callable[[int], None], indices: Iterator[int]) -> None:
     # The threads draw from one iterator: next() on a range iterator is a single step.
-    for index in indices:
-        task(index)
+    try:
+        for index in indices:
+            task(index)
+    finally:
+        deque(indices, maxlen=0)  # if a task failed the others find nothing more to draw

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from shoal_server.clustering.config import EngineName
@@ -38,7 +38,7 @@ Job = QueuedBatch | QueuedChange
 
 @dataclass(frozen=True)
 class Step:
-    """What became of one job: its outcome, or why it was refused."""
+    """What became of one job: its outcome, or why it was refused; not a DomainError is a bug."""
 
     outcome: Outcome | None = None
     failure: Exception | None = None
@@ -50,19 +50,29 @@ class Submitted:
 
     outcome: asyncio.Future[Outcome]
     duplicate: bool
+    forgotten: bool = False  # its outcome is no longer known; the one here is empty
 
     async def result(self) -> Outcome:
         """Wait until the batch is applied. Giving up the wait changes nothing for the batch."""
-        try:
-            return await asyncio.shield(self.outcome)
-        except DomainError as refusal:
-            raise refusal.again() from None  # the outcome itself may be kept for long
+        if not self.outcome.done():
+            await asyncio.wait([self.outcome])
+        refusal = self.outcome.exception()
+        if isinstance(refusal, DomainError):
+            raise refusal.again()  # the outcome itself may be kept for long
+        return self.outcome.result()
 
 
-def apply_jobs(model: Model, jobs: Sequence[Job], engines: Engines, run: RunTasks) -> tuple[Model, list[Step]]:
-    """Apply jobs in their order, and return the model after the last. A job that is refused leaves it as it was."""
+def apply_jobs(
+    model: Model, jobs: Sequence[Job], engines: Engines, run: RunTasks, halted: Callable[[], bool]
+) -> tuple[Model, list[Step]]:
+    """Apply jobs in their order, and return the model after the last. A job that is refused leaves it as it was.
+
+    Asks before each job whether to stop there: the jobs that are left then have no step.
+    """
     steps: list[Step] = []
     for job in jobs:
+        if halted():
+            break
         model, step = _apply_job(model, job, engines, run)
         steps.append(step)
     return model, steps

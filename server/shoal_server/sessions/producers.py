@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shoal_server.clustering.state import Outcome
 from shoal_server.errors import DomainError, Kind, invalid
+from shoal_server.sessions.answers import Answers
+from shoal_server.sessions.jobs import Submitted
 
-# An answer without labels, with its place in the dictionary, takes about this many bytes.
-ENTRY_BYTES = 512
+# Seconds that a producer without a stream is expected back at least: twice as long as the official client tries to.
+ABSENCE = 120.0
 
 
 @dataclass(frozen=True)
 class Producer:
-    """Who pushes; `epoch` 0 stands for the one in force."""
+    """Who pushes; `epoch` 0 stands for the one in force. Under an ephemeral id nobody comes back after the call."""
 
     id: str
     epoch: int = 0
+    ephemeral: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,69 +45,107 @@ class Position:
     last_sequence: int
 
 
-@dataclass(frozen=True)
-class _Answer:
-    fingerprint: int
-    outcome: asyncio.Future[Outcome]
-    size: int
-
-
 class ProducerLedger:
-    """The positions of a session's producers and their last answers. The longest unused are forgotten first."""
+    """The positions of a session's producers and their last answers.
+
+    A producer with a name of its own is remembered as long as the session lives; where there are too many, no new one
+    is taken. An ephemeral one is forgotten `ABSENCE` after its stream or sooner, where there are too many of them.
+
+    Parameters
+    ----------
+    max_producers
+        How many there may be, with names and ephemeral ones each.
+    replay_bytes
+        Of the answers that no producer is expected to need, at most.
+    """
 
     def __init__(self, max_producers: int, replay_bytes: int) -> None:
         self._max_producers = max_producers
-        self._replay_bytes = replay_bytes
-        self._kept_bytes = 0
-        self._positions: OrderedDict[str, Position] = OrderedDict()
-        self._answers: OrderedDict[tuple[str, int], _Answer] = OrderedDict()
+        self._answers = Answers(replay_bytes)
+        self._named = _Crowd()
+        self._ephemeral = _Crowd()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
     def open(self, producer: Producer) -> Position:
-        """Begin or go on: epoch 0 gets the next epoch, which shuts out the ones before.
+        """Begin or go on, until `leave`: epoch 0 gets the next epoch, which shuts out the ones before.
 
         Raises
         ------
         DomainError
-            PRODUCER_FENCED: a newer epoch is in force.
+            PRODUCER_FENCED: a newer epoch is in force; TOO_MANY_PRODUCERS.
         """
-        position = self._positions.get(producer.id, Position(0, 0))
-        if producer.epoch:
-            _refuse_older(producer, position)
-        opened = Position(producer.epoch or position.epoch + 1, position.last_sequence)
-        self._remember(producer.id, opened)
-        return opened
+        position = self._position(producer)
+        _refuse_older(producer, position)
+        self._refuse_too_many(producer)
+        seat = self._seat(producer)
+        seat.position = Position(producer.epoch or position.epoch + 1, position.last_sequence)
+        seat.streams += 1
+        self._crowd(producer).absent.pop(producer.id, None)
+        return seat.position
 
-    def seen(self, stamp: Stamp) -> asyncio.Future[Outcome] | None:
+    def leave(self, producer: Producer) -> None:
+        """Note that what `open` began has ended."""
+        seat = self._seat(producer)
+        seat.streams -= 1
+        if not seat.streams:
+            self._miss(producer)
+
+    def acknowledge(self, producer: Producer, sequence: int) -> None:
+        """Note that a producer has the answers up to a sequence."""
+        self._answers.release(_key(producer), min(sequence, self._position(producer).last_sequence))
+
+    def seen(self, stamp: Stamp) -> Submitted | None:
         """Return the answer to a batch that was seen before, None for the next new one.
 
-        An answer that is no longer kept is one of version 0 with no rows.
-
         Raises
         ------
         DomainError
-            PRODUCER_FENCED, SEQUENCE_GAP, SEQUENCE_MISSING, or SEQUENCE_REUSED (for other bytes than before).
+            PRODUCER_FENCED, SEQUENCE_GAP, SEQUENCE_MISSING, SEQUENCE_REUSED (for other bytes than before) or
+            TOO_MANY_PRODUCERS.
         """
-        position = self._positions.get(stamp.producer.id, Position(0, 0))
+        position = self._position(stamp.producer)
         _refuse_older(stamp.producer, position)
         _refuse_gap(stamp, position)
         if stamp.sequence > position.last_sequence:
+            self._refuse_too_many(stamp.producer)
             return None
-        return self._kept_answer(stamp)
+        return self._answer_again(stamp)
 
-    def record(self, stamp: Stamp, outcome: asyncio.Future[Outcome], label_bytes: int) -> None:
+    def record(self, stamp: Stamp, outcome: asyncio.Future[Outcome]) -> None:
         """Note that a new batch has been taken, and keep what will be its answer."""
-        position = self._positions.get(stamp.producer.id, Position(0, 0))
-        epoch = max(stamp.producer.epoch, position.epoch)
-        self._remember(stamp.producer.id, Position(epoch, stamp.sequence))
-        answer = _Answer(stamp.fingerprint, outcome, ENTRY_BYTES + label_bytes)
-        self._answers[stamp.producer.id, stamp.sequence] = answer
-        self._kept_bytes += answer.size
-        self._forget_answers()
+        seat = self._seat(stamp.producer)
+        seat.position = Position(max(stamp.producer.epoch, seat.position.epoch), stamp.sequence)
+        self._answers.hold(_key(stamp.producer), stamp.sequence, stamp.fingerprint, outcome)
+        if not seat.streams:
+            self.acknowledge(stamp.producer, stamp.sequence - 1)  # who calls again has the answer to the call before
+            self._miss(stamp.producer)
 
-    def _kept_answer(self, stamp: Stamp) -> asyncio.Future[Outcome]:
-        answer = self._answers.get((stamp.producer.id, stamp.sequence))
+    def close(self) -> None:
+        """Expect nobody back."""
+        self._closed = True
+        if self._timer:
+            self._timer.cancel()
+
+    def _crowd(self, producer: Producer) -> _Crowd:
+        return self._ephemeral if producer.ephemeral else self._named
+
+    def _position(self, producer: Producer) -> Position:
+        seat = self._crowd(producer).seats.get(producer.id)
+        return seat.position if seat else Position(0, 0)
+
+    def _seat(self, producer: Producer) -> _Seat:
+        seats = self._crowd(producer).seats
+        if producer.id not in seats:
+            if producer.ephemeral:
+                self._make_room()
+            seats[producer.id] = _Seat()
+        return seats[producer.id]
+
+    def _answer_again(self, stamp: Stamp) -> Submitted:
+        answer = self._answers.find(_key(stamp.producer), stamp.sequence)
         if answer is None:
-            return _forgotten()
+            return Submitted(_forgotten(), duplicate=True, forgotten=True)
         if answer.fingerprint != stamp.fingerprint:
             raise invalid(
                 "SEQUENCE_REUSED",
@@ -112,20 +153,79 @@ class ProducerLedger:
                 f"sequence {stamp.sequence} of producer {stamp.producer.id!r} was used for other points; "
                 f"a sequence stands for one batch for ever",
             )
-        return answer.outcome
+        return Submitted(answer.outcome, duplicate=True)
 
-    def _remember(self, producer_id: str, position: Position) -> None:
-        self._positions[producer_id] = position
-        self._positions.move_to_end(producer_id)
-        while len(self._positions) > self._max_producers:
-            self._positions.popitem(last=False)
+    def _miss(self, producer: Producer) -> None:
+        """Expect a producer back that has no stream."""
+        loop = asyncio.get_running_loop()
+        self._crowd(producer).miss(producer.id, loop.time())
+        if self._timer is None and not self._closed:
+            self._timer = loop.call_later(ABSENCE, self._give_up)
 
-    def _forget_answers(self) -> None:
-        while self._kept_bytes > self._replay_bytes:
-            oldest = next(iter(self._answers))
-            if not self._answers[oldest].outcome.done():
-                return
-            self._kept_bytes -= self._answers.pop(oldest).size
+    def _give_up(self) -> None:
+        """Expect those back no longer that have been absent for long."""
+        loop = asyncio.get_running_loop()
+        before = loop.time() - ABSENCE
+        for name in self._named.absent_since(before):
+            self._answers.release((False, name), self._named.seats[name].position.last_sequence)
+        for name in self._ephemeral.absent_since(before):
+            self._forget(name)
+        expecting = self._named.absent or self._ephemeral.absent
+        self._timer = loop.call_later(ABSENCE, self._give_up) if expecting else None
+
+    def _make_room(self) -> None:
+        """Forget ephemeral producers until there is room for one more; those that have a stream stay."""
+        seats, absent = self._ephemeral.seats, self._ephemeral.absent
+        while len(seats) >= self._max_producers and absent:
+            self._forget(absent.popitem(last=False)[0])
+
+    def _forget(self, ephemeral: str) -> None:
+        del self._ephemeral.seats[ephemeral]
+        self._answers.forget((True, ephemeral))
+
+    def _refuse_too_many(self, producer: Producer) -> None:
+        names = self._named.seats
+        if not producer.ephemeral and producer.id not in names and len(names) >= self._max_producers:
+            raise DomainError(
+                Kind.RESOURCE_EXHAUSTED,
+                "TOO_MANY_PRODUCERS",
+                f"the session remembers {len(names):,} producers by name and forgets none, so that nothing counts "
+                f"twice; push under one of those names or without one, or raise SHOAL_MAX_PRODUCERS",
+            )
+
+
+@dataclass
+class _Seat:
+    """What is known of one producer."""
+
+    position: Position = Position(0, 0)
+    streams: int = 0
+    missed_at: float = 0.0  # seconds of the loop's clock
+
+
+@dataclass
+class _Crowd:
+    """Producers of one kind, by id."""
+
+    seats: dict[str, _Seat] = field(default_factory=dict)
+    absent: OrderedDict[str, _Seat] = field(default_factory=OrderedDict)  # without a stream, the longest unused first
+
+    def miss(self, name: str, now: float) -> None:
+        seat = self.seats[name]
+        seat.missed_at = now
+        self.absent[name] = seat
+        self.absent.move_to_end(name)
+
+    def absent_since(self, moment: float) -> list[str]:
+        """Return those that have been absent since then, and count them among the absent no longer."""
+        names = [name for name, seat in self.absent.items() if seat.missed_at <= moment]
+        for name in names:
+            del self.absent[name]
+        return names
+
+
+def _key(producer: Producer) -> tuple[bool, str]:
+    return producer.ephemeral, producer.id
 
 
 def _forgotten() -> asyncio.Future[Outcome]:

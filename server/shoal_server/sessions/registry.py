@@ -25,11 +25,15 @@ log = structlog.get_logger()
 
 
 class Sessions:
-    """The server's sessions. Use as an async context manager: it owns the task that ends idle sessions."""
+    """The server's sessions. Use as an async context manager: it owns the task that ends idle sessions.
+
+    Leaving it refuses what is queued; `stop` before that gives it time.
+    """
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._sessions: dict[str, Session] = {}
+        self._ending: set[asyncio.Task[None]] = set()  # of sessions that have lost their names
         self._ttl_changed = asyncio.Event()
         self._reaper: asyncio.Task[None] | None = None
 
@@ -38,11 +42,17 @@ class Sessions:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.stop(asyncio.get_running_loop().time())
+
+    async def stop(self, deadline: float) -> None:
+        """Let all sessions finish what they have taken until the deadline, and refuse the rest; see Session.stop."""
         if self._reaper:
             self._reaper.cancel()
             await asyncio.wait([self._reaper])
-        for session in list(self._sessions.values()):
-            await session.stop()
+        not_applied = sum(await asyncio.gather(*(session.stop(deadline) for session in self._sessions.values())))
+        await asyncio.gather(*self._ending)
+        if not_applied:
+            log.warning("batches not applied", batches=not_applied)
 
     def create(self, name: str, config: SessionConfig, request_id: str = "") -> Session:
         """Make a session, or return the one that the same request made.
@@ -62,7 +72,8 @@ class Sessions:
             return _same_request(existing, request_id)
         if len(self._sessions) >= limits.max_sessions:
             raise _too_many(limits.max_sessions)
-        session = self._sessions[name] = Session(name, config, request_id, self._around)
+        session = Session(name, config, request_id, self._around, on_change=self._ttl_changed.set)
+        self._sessions[name] = session
         self._ttl_changed.set()
         log.info("session created", session=name, engine=config.model.engine, n_clusters=config.model.n_clusters)
         return session
@@ -89,17 +100,15 @@ class Sessions:
         return [self._sessions[name] for name in page], page[-1] if more else ""
 
     async def delete(self, name: str, etag: str = "", reason: EndReason = "deleted") -> int:
-        """Delete a session and return its last version."""
+        """Delete a session and return its last version. Once begun it comes to its end, whoever waits for it."""
         session = self.get(name)
         session.check_etag(etag)
         del self._sessions[name]
-        await session.end(reason)
-        log.info("session ended", session=name, reason=reason, version=session.version)
+        ending = asyncio.create_task(_end(session, reason), name=f"end of {name}")
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        await asyncio.shield(ending)
         return session.version
-
-    def note_ttl_change(self) -> None:
-        """Say that some session's idle_ttl has changed."""
-        self._ttl_changed.set()
 
     def _with_random_state(self, config: SessionConfig) -> SessionConfig:
         # Drawn once and shown in the configuration: whoever likes what chance made can have it again.
@@ -119,6 +128,11 @@ class Sessions:
                     # While those before it ended, somebody may have used this one, or deleted it.
                     if self._sessions.get(session.name) is session and _end_of(session) <= now():
                         await self.delete(session.name, reason="expired")
+
+
+async def _end(session: Session, reason: EndReason) -> None:
+    await session.end(reason)
+    log.info("session ended", session=session.name, reason=reason, version=session.version)
 
 
 def _end_of(session: Session) -> float:

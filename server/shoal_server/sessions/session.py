@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
+
+import structlog
 
 from shoal_server.clustering.config import check_half_life, check_width
 from shoal_server.clustering.model import assign, new_model, still_warming
 from shoal_server.clustering.state import Model, Outcome, PointBatch, Snapshot, Warming
 from shoal_server.engines.contract import Assignment, PointArray
-from shoal_server.errors import DomainError, Kind, quoted
+from shoal_server.errors import DomainError, Kind, internal, quoted
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.config import Changes, Limits, SessionConfig, changed
 from shoal_server.sessions.jobs import Engines, Job, QueuedBatch, QueuedChange, Step, Submitted, answer, apply_jobs
@@ -31,6 +33,8 @@ HOP_BYTES = 4 * 1024 * 1024
 # queue of tiny batches would have no bound.
 LEAST_BATCH_BYTES = 1024
 LONGEST_NAME = 128
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -65,15 +69,37 @@ class Description:
 
 
 class Session:
-    """A named model that one writer updates and everybody may read."""
+    """A named model that one writer updates and everybody may read.
 
-    def __init__(self, name: str, config: SessionConfig, request_id: str, around: Surroundings) -> None:
+    Parameters
+    ----------
+    name
+        Its name.
+    config
+        What it is asked to be.
+    request_id
+        Of the request that made it.
+    around
+        What the server hands to each session.
+    on_change
+        Called when a new configuration is in force.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: SessionConfig,
+        request_id: str,
+        around: Surroundings,
+        on_change: Callable[[], None],
+    ) -> None:
         self.name = name
         self.uid = uuid.uuid4().hex
         self.request_id = request_id
         self.used_at = asyncio.get_running_loop().time()
         self._config = config
         self._around = around
+        self._on_change = on_change
         self._model = new_model(config.model)
         self._revision = 1  # of the configuration in force
         self._asked_revision = 1  # with the changes that wait in the queue
@@ -82,6 +108,9 @@ class Session:
         self._ledger = ProducerLedger(around.limits.max_producers, around.limits.replay_bytes)
         self._watches: set[Watch] = set()
         self._closing = False  # takes nothing more
+        self._halted = False  # begins nothing more of what it has taken
+        self._refusal = session_gone(name)  # of what is not taken then, or not begun
+        self._not_applied = 0  # batches that were taken and then refused
         self._ending: EndReason | None = None
         self._ended: EndReason | None = None
         self._writer = asyncio.create_task(self._write(), name=f"writer of {name}")
@@ -137,11 +166,19 @@ class Session:
         )
 
     def open_producer(self, producer: Producer) -> Position:
-        """Begin or go on pushing under a name; see ProducerLedger.open."""
+        """Begin or go on pushing under a name, until `leave_producer`; see ProducerLedger.open."""
         self._touch()
         return self._ledger.open(producer)
 
-    async def submit(self, batch: PointBatch, size: int, stamp: Stamp | None, label_bytes: int) -> Submitted:
+    def leave_producer(self, producer: Producer) -> None:
+        """Say that what `open_producer` began has ended."""
+        self._ledger.leave(producer)
+
+    def acknowledge(self, producer: Producer, sequence: int) -> None:
+        """Say that a producer has the answers up to a sequence."""
+        self._ledger.acknowledge(producer, sequence)
+
+    async def submit(self, batch: PointBatch, size: int, stamp: Stamp | None) -> Submitted:
         """Wait for room in the queue and take the batch; its outcome comes later.
 
         A wait that is cancelled has taken nothing; what has been taken is applied and gets its outcome.
@@ -154,8 +191,6 @@ class Session:
             Bytes of its points and weights.
         stamp
             What tells the batch from every other one, if its producer has a name.
-        label_bytes
-            Bytes of the labels that its answer will carry.
 
         Raises
         ------
@@ -177,11 +212,11 @@ class Session:
             raise
         if known is not None:
             self._queue.release(size)
-            return Submitted(known, duplicate=True)
+            return known
         job = QueuedBatch(batch, self._new_outcome())
         self._queue.put(job, size)
         if stamp:
-            self._ledger.record(stamp, job.outcome, label_bytes)
+            self._ledger.record(stamp, job.outcome)
         return Submitted(job.outcome, duplicate=False)
 
     def refuse(self, refusal: DomainError, stamp: Stamp | None) -> Submitted:
@@ -196,11 +231,11 @@ class Session:
         self._refuse_if_closing()
         known = self._ledger.seen(stamp) if stamp else None
         if known is not None:
-            return Submitted(known, duplicate=True)
+            return known
         outcome: asyncio.Future[Outcome] = self._new_outcome()
         outcome.set_exception(self._named(refusal.again()))
         if stamp:
-            self._ledger.record(stamp, outcome, 0)
+            self._ledger.record(stamp, outcome)
         return Submitted(outcome, duplicate=False)
 
     async def change(self, changes: Changes, etag: str) -> Description:
@@ -225,10 +260,8 @@ class Session:
         """Assign points (n, d) to the centroids of the newest version, and say which version that is."""
         self._touch()
         model = self._model
-        engine = self._around.engines[model.config.engine]
-        compute = self._around.compute
         try:
-            return model.version, await compute.call(assign, model, points, engine, compute.run_tasks)
+            return model.version, await self._around.compute.call(self._assign, model, points)
         except DomainError as error:
             raise self._named(error) from None
 
@@ -270,19 +303,54 @@ class Session:
     async def end(self, reason: EndReason) -> None:
         """Refuse what is queued, and tell the watchers once what is being computed is done, whoever waits for it."""
         self._ending = reason
-        for job in self._queue.take_all():
-            answer(job, Step(failure=session_gone(self.name)))
-        await self.stop()
+        self._close(session_gone(self.name))
+        self._halt()
+        await asyncio.shield(self._writer)
 
-    async def stop(self) -> None:
-        """Let the writer finish what is queued, and end it."""
+    async def stop(self, deadline: float) -> int:
+        """Let the writer finish what is queued, and end it; what it hasn't begun by the deadline is refused.
+
+        Parameters
+        ----------
+        deadline
+            In the seconds of the loop's clock. The batch that is being computed then is waited for.
+
+        Returns
+        -------
+        int
+            How many batches had been taken and were then refused.
+        """
+        before = self._not_applied
+        self._close(shutting_down())
+        await asyncio.wait([self._writer], timeout=deadline - asyncio.get_running_loop().time())
+        self._halt()
+        await asyncio.shield(self._writer)
+        return self._not_applied - before
+
+    def _close(self, refusal: DomainError) -> None:
+        self._refusal = refusal
         self._closing = True
         self._queue.close()
-        await asyncio.shield(self._writer)
+
+    def _halt(self) -> None:
+        self._halted = True
+        self._refuse_all(self._queue.take_all())
+
+    def _refuse_all(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            answer(job, Step(failure=self._named(self._refusal.again())))
+            self._not_applied += isinstance(job, QueuedBatch)
+
+    def _assign(self, model: Model, points: PointArray) -> Assignment:
+        # On a compute thread, and perhaps long after it was asked for.
+        if self._halted:
+            raise self._refusal.again()
+        return assign(model, points, self._around.engines[model.config.engine], self._around.compute.run_tasks)
 
     async def _write(self) -> None:
         while await self._write_what_is_queued():
             pass
+        self._ledger.close()
         self._ended = self._ending
         self._wake_watches()
 
@@ -295,8 +363,11 @@ class Session:
         if not jobs:
             return False
         compute = self._around.compute
-        model, steps = await compute.call(apply_jobs, self._model, jobs, self._around.engines, compute.run_tasks)
-        self._publish(model, jobs, steps)
+        model, steps = await compute.call(
+            apply_jobs, self._model, jobs, self._around.engines, compute.run_tasks, lambda: self._halted
+        )
+        self._publish(model, jobs[: len(steps)], steps)
+        self._refuse_all(jobs[len(steps) :])
         self._queue.release(size)
         return True
 
@@ -304,15 +375,24 @@ class Session:
         self._model = model
         self._touch()
         for job, step in zip(jobs, steps, strict=True):
-            if isinstance(step.failure, DomainError):
-                self._named(step.failure)
             if isinstance(job, QueuedChange):
-                self._revision += 1
-            if isinstance(job, QueuedChange) and not step.failure:
-                self._config = changed(self._config, job.changes)
-                self._updated = self._around.now()
-            answer(job, step)
+                self._publish_change(job, step)
+            answer(job, replace(step, failure=self._told(step.failure)) if step.failure else step)
         self._wake_watches()
+
+    def _publish_change(self, job: QueuedChange, step: Step) -> None:
+        self._revision += 1
+        if not step.failure:
+            self._config = changed(self._config, job.changes)
+            self._updated = self._around.now()
+            self._on_change()
+
+    def _told(self, failure: Exception) -> DomainError:
+        """Return what is told of a failure, and kept for whoever asks again: a bug itself would keep the points too."""
+        if isinstance(failure, DomainError):
+            return self._named(failure)
+        log.error("bug", session=self.name, exc_info=failure)
+        return self._named(internal())
 
     def _etag_of(self, revision: int) -> str:
         return f"{self.uid[:12]}-{revision}"
@@ -342,7 +422,7 @@ class Session:
 
     def _refuse_if_closing(self) -> None:
         if self._closing:
-            raise session_gone(self.name)
+            raise self._named(self._refusal.again())
 
 
 def session_gone(name: str) -> DomainError:
@@ -352,4 +432,14 @@ def session_gone(name: str) -> DomainError:
         "SESSION_NOT_FOUND",
         f"there is no session {quoted(name)}; create it first, or list the sessions to see their names",
         session=name[:LONGEST_NAME],
+    )
+
+
+def shutting_down() -> DomainError:
+    """Say that the server had no time left for something."""
+    return DomainError(
+        Kind.UNAVAILABLE,
+        "SERVER_DRAINING",
+        "the server is shutting down and has not applied this; send it again when the server is back",
+        retry_after=1.0,
     )

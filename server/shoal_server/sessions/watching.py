@@ -20,7 +20,7 @@ EndReason = Literal["deleted", "expired"]
 
 @dataclass(frozen=True)
 class WatchOptions:
-    """What a watcher wants to see. Times in seconds."""
+    """What a watcher wants to see. Times in seconds. The end and the version before it wait for no interval."""
 
     after_version: int | None = None
     min_interval: float = 0.0
@@ -105,7 +105,7 @@ class Watch:
         quiet_since = now()
         while True:
             self._news.clear()
-            if now() >= not_before and (update := self._next_update()):
+            if (now() >= not_before or self._session.ended) and (update := self._next_update()):
                 yield update
                 del update  # it holds an older version
                 not_before = now() + self._options.min_interval
