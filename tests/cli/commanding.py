@@ -12,6 +12,7 @@ import termios
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import IO
 
 from typer.testing import CliRunner
 
@@ -35,10 +36,17 @@ def run_here(*arguments: object, env: Mapping[str, str] | None = None) -> Outcom
     return Outcome(result.exit_code, result.stdout, result.stderr)
 
 
-def run_apart(*arguments: object, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> Outcome:
+def run_apart(
+    *arguments: object,
+    stdin: bytes = b"",
+    stdout: IO[bytes] | int = subprocess.PIPE,
+    env: Mapping[str, str] | None = None,
+) -> Outcome:
     """Run the command in a process of its own."""
-    result = subprocess.run(_command(*arguments), input=stdin, env=_environment(env), capture_output=True, check=False)
-    return Outcome(result.returncode, result.stdout.decode(), result.stderr.decode())
+    result = subprocess.run(
+        _command(*arguments), input=stdin, env=_environment(env), stdout=stdout, stderr=subprocess.PIPE, check=False
+    )
+    return Outcome(result.returncode, (result.stdout or b"").decode(), result.stderr.decode())
 
 
 def run_on_terminal(*arguments: object, columns: int, env: Mapping[str, str]) -> list[str]:

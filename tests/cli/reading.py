@@ -16,11 +16,11 @@ from shoal.cli.failures import CommandError
 from shoal.cli.files import PointFile, Reading, open_points
 
 
-def opened(path: Path | str, batch_rows: int = 4, **how: Any) -> PointFile:
+def opened(path: Path | str, batch_rows: int | None = 4, **how: Any) -> PointFile:
     return open_points(str(path), Reading(batch_rows, **how), _no_stdin)
 
 
-def piped(content: bytes, batch_rows: int = 4, **how: Any) -> PointFile:
+def piped(content: bytes, batch_rows: int | None = 4, **how: Any) -> PointFile:
     return open_points("-", Reading(batch_rows, **how), stdin(content))
 
 

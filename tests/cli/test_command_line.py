@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import shoal
-from shoal.cli.failures import UNREACHABLE, USAGE
+from shoal.cli.failures import FAILED, UNREACHABLE, USAGE
 from shoal.cli.invocation import shared_first
 from shoal.testing import LocalServer
 from tests.cli.commanding import InProcess, run_apart, run_here
@@ -47,10 +48,11 @@ def test_a_server_that_is_not_there_is_unreachable() -> None:
     assert outcome.stderr.count("\n") == 1
 
 
-def test_an_address_that_is_none_is_no_traceback() -> None:
+def test_an_address_that_is_none_is_wrong_usage() -> None:
     outcome = run_here("--server", "no such host at all", "--timeout", 1, "sessions", "list")
 
-    assert outcome.exit_code == UNREACHABLE
+    assert outcome.exit_code == USAGE
+    assert "use HOST:PORT" in outcome.stderr
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,37 @@ def test_a_command_line_that_is_wrong_is_told_on_standard_error(arguments: list[
     assert outcome.exit_code == USAGE
     assert outcome.stdout == ""
     assert outcome.stderr != ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("sessions create a -k 0", "'-k': it must be 1 or more"),
+        ("sessions create a -k x", "'-k': it must be a whole number"),
+        ("watch a --min-shift x", "'--min-shift': it must be a number"),
+        ("--output xml sessions list", "'--output': 'xml' is not one of"),
+    ],
+)
+def test_a_wrong_value_is_told_in_plain_words(arguments: str, told: str) -> None:
+    outcome = run_here(*arguments.split(), env={"COLUMNS": "200"})
+
+    assert outcome.exit_code == USAGE
+    assert told in outcome.stderr
+    assert "Value error" not in outcome.stderr
+
+
+@pytest.mark.parametrize("arguments", [("sessions", "list", "--output", "json"), ("sessions", "show")])
+def test_an_output_that_takes_no_more_is_one_line(
+    server: LocalServer, client: shoal.Client, name: str, arguments: tuple[str, ...]
+) -> None:
+    client.create_session(name, 3)
+    given = [*arguments, name] if arguments[-1] == "show" else arguments
+
+    with Path("/dev/full").open("wb") as full:
+        outcome = run_apart("--server", server.target, *given, stdout=full)
+
+    assert outcome.exit_code == FAILED
+    assert outcome.stderr == "error: can't write to standard output: No space left on device\n"
 
 
 @pytest.mark.parametrize("help_option", ["-h", "--help"])

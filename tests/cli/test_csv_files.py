@@ -130,7 +130,37 @@ def test_a_word_in_the_first_line_of_numbers_gets_advice() -> None:
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:
-    assert "isn't text" in str(refusal(lambda: piped(b"\x89PNG\r\n\x1a\n\x00\x00")))
+    error = refusal(lambda: piped(b"\x89PNG\r\n\x1a\n\x00\x00"))
+
+    assert "isn't text; parquet and images are read only from files" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("content", "separator"),
+    [(b"x;y\n1;2\n", "';'"), (b"1,5;2,5\n", "';'"), (b"1\t2\n3\t4\n", "tabs"), (b"1 2\n3 4\n", "spaces")],
+)
+def test_another_separator_than_a_comma_is_named(content: bytes, separator: str) -> None:
+    error = refusal(lambda: read(piped(content)))
+
+    assert f"seem to be separated by {separator}: write commas" in str(error)
+    assert error.exit_code == FAILED
+
+
+def test_numbers_are_read_in_the_precision_asked_for_and_weights_in_full() -> None:
+    batches = read(piped(b"x,w\n0.1,0.1\n1e300,0.2\n", dtype="float32", weight_column="w"))
+
+    (rows,) = [np.asarray(batch.points) for batch in batches]
+    assert rows.dtype == np.float32
+    assert np.array_equal(rows, np.array([[0.1], [np.inf]], np.float32))
+    assert np.array_equal(weights(piped(b"x,w\n0.1,0.1\n", dtype="float32", weight_column="w")), [0.1])
+
+
+def test_batches_of_wide_rows_are_of_about_a_mebibyte() -> None:
+    line = b",".join([b"1"] * 2048) + b"\n"
+
+    batches = read(piped(line * 100, batch_rows=None))
+
+    assert [len(np.asarray(batch.points)) for batch in batches] == [64, 36]
 
 
 def test_a_column_that_is_not_there_is_wrong_usage() -> None:

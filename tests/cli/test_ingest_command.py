@@ -13,7 +13,7 @@ from PIL import Image
 import shoal
 from shoal.cli.failures import FAILED, UNREACHABLE, USAGE
 from shoal.testing import LocalServer
-from tests.cli.commanding import InProcess, Outcome, run_apart, run_on_terminal
+from tests.cli.commanding import InProcess, Outcome, run_apart, run_on_terminal, running
 
 POINTS = np.random.default_rng(0).normal(size=(1000, 3)).astype(np.float32)
 
@@ -140,8 +140,8 @@ def test_a_batch_that_the_server_refuses_ends_the_command(
     outcome = command("ingest", session.name, tmp_path / "points.csv")
 
     assert outcome.exit_code == FAILED
-    assert outcome.stdout == ""
-    assert "points[1, 1] is nan" in outcome.stderr
+    assert ["batches_refused", "1"] in [line.split() for line in outcome.stdout.splitlines()]
+    assert "points.csv row 2 (counted from 1): points[1, 1] is nan" in outcome.stderr
 
 
 def test_batches_that_the_server_refuses_can_be_skipped(
@@ -156,7 +156,75 @@ def test_batches_that_the_server_refuses_can_be_skipped(
     )
 
     assert (summary(outcome)["batches_refused"], summary(outcome)["points_accepted"]) == (1, 900)
-    assert "batch 2 was refused" in outcome.stderr
+    assert f"batch 2 was refused: {tmp_path / 'points.npy'} row 150 (counted from 0): points[50, 0]" in outcome.stderr
+
+
+def test_the_batches_on_their_way_behind_a_refused_one_are_applied_and_told(
+    command: InProcess, session: shoal.Session, points: Path, tmp_path: Path
+) -> None:
+    rows = POINTS.copy()
+    rows[150, 2] = np.inf
+    np.save(tmp_path / "late.npy", rows)
+
+    outcome = command(
+        "ingest", session.name, points, tmp_path / "late.npy", points, "--batch-rows", 100, "--output", "json"
+    )
+
+    told = json.loads(outcome.stdout)
+    behind = told["batches"] - 12
+    assert outcome.exit_code == FAILED
+    assert "late.npy row 150 (counted from 0): points[50, 2] is inf" in outcome.stderr
+    if behind > 1:
+        assert f"; the {behind} batches after it that were on their way have been applied" in outcome.stderr
+    assert (told["batches_refused"], told["batches_unanswered"]) == (1, 0)
+    assert told["points_accepted"] == session.describe().points_accepted == 100 * (told["batches"] - 1)
+
+
+def test_a_refused_batch_ends_the_command_although_more_may_come(server: LocalServer, session: shoal.Session) -> None:
+    with running("--server", server.target, "ingest", session.name, "-", "--batch-rows", 1) as command:
+        assert command.stdin is not None
+        assert command.stderr is not None
+        command.stdin.write("1,2,nan\n")
+        command.stdin.flush()
+
+        assert command.wait(60) == FAILED
+        assert "standard input row 1 (counted from 1): points[0, 2] is nan" in command.stderr.read()
+
+
+def test_a_batch_as_a_whole_is_told_by_its_rows(command: InProcess, session: shoal.Session, tmp_path: Path) -> None:
+    session.push(POINTS)
+    np.save(tmp_path / "narrow.npy", POINTS[:, :2])
+
+    outcome = command("ingest", session.name, tmp_path / "narrow.npy", "--batch-rows", 600)
+
+    assert "narrow.npy rows 0 to 599 (counted from 0): points has 2 columns" in outcome.stderr
+    assert outcome.stderr.endswith("; of the batch after it that was on the way, 0 applied and 1 refused as well\n")
+
+
+def test_a_csv_goes_into_a_session_of_float32_in_that_precision(
+    command: InProcess, session: shoal.Session, tmp_path: Path
+) -> None:
+    session.push(POINTS)
+    np.savetxt(tmp_path / "points.csv", POINTS, delimiter=",")
+
+    refused = command("ingest", session.name, tmp_path / "points.csv")
+    taken = command("--output", "json", "ingest", session.name, tmp_path / "points.csv", "--dtype", "float32")
+
+    assert refused.exit_code == FAILED
+    assert "--dtype float32 reads them as float32" in refused.stderr
+    assert summary(taken)["points_accepted"] == 1000
+
+
+@pytest.mark.parametrize("width", [600, 1200])  # over what the server takes in a batch, and in a message
+def test_a_batch_that_is_too_large_names_the_option(
+    command: InProcess, session: shoal.Session, tmp_path: Path, width: int
+) -> None:
+    np.save(tmp_path / "wide.npy", np.ones((8192, width)))
+
+    outcome = command("ingest", session.name, tmp_path / "wide.npy", "--batch-rows", 8192)
+
+    assert outcome.exit_code == FAILED
+    assert "fewer --batch-rows make smaller batches" in outcome.stderr
 
 
 def test_a_file_that_turns_bad_keeps_what_came_before(
@@ -168,7 +236,8 @@ def test_a_file_that_turns_bad_keeps_what_came_before(
 
     assert outcome.exit_code == FAILED
     assert "row 300,001" in outcome.stderr
-    assert session.describe().points_accepted > 0
+    told = dict(line.split() for line in outcome.stdout.splitlines())
+    assert int(told["points_accepted"].replace(",", "")) == session.describe().points_accepted > 0
 
 
 def test_a_wrong_file_name_is_told_before_the_server_is_asked(command: InProcess, points: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_column_major_stream_is_refused_with_advice() -> None:
     error = refusal(lambda: piped(as_npy(np.asfortranarray(ROWS))))
 
     assert "row-major" in str(error)
-    assert error.exit_code == USAGE
+    assert error.exit_code == FAILED
 
 
 def test_a_column_that_is_not_there_is_wrong_usage_and_the_message_lists_those_that_are(tmp_path: Path) -> None:
@@ -98,13 +98,39 @@ def test_an_array_without_two_axes_is_refused(tmp_path: Path, shape: tuple[int, 
     error = refusal(lambda: opened(saved(np.zeros(shape), tmp_path / "points.npy")))
 
     assert "two axes" in str(error)
+    assert error.exit_code == FAILED
 
 
-@pytest.mark.parametrize("dtype", ["U3", "M8[s]", "c16", "?"])
+@pytest.mark.parametrize("dtype", ["U3", "M8[s]", "c16"])
 def test_an_array_of_other_than_numbers_is_refused(tmp_path: Path, dtype: str) -> None:
     error = refusal(lambda: opened(saved(np.zeros((2, 2), dtype), tmp_path / "points.npy")))
 
     assert "points are floating-point numbers or integers" in str(error)
+    assert error.exit_code == FAILED
+
+
+def test_true_and_false_are_1_and_0(tmp_path: Path) -> None:
+    rows = np.array([[True, False], [False, True]])
+
+    from_file, from_pipe = points(opened(saved(rows, tmp_path / "points.npy"))), points(piped(as_npy(rows)))
+
+    for read_rows in (from_file, from_pipe):
+        assert read_rows.dtype == np.uint8
+        assert np.array_equal(read_rows, [[1, 0], [0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((9000, 3), [8192, 808]), ((300, 4096), [64, 64, 64, 64, 44]), ((3, 400_000), [1, 1, 1])],
+)
+def test_batches_are_of_about_a_mebibyte_unless_their_rows_are_said(
+    tmp_path: Path, shape: tuple[int, int], expected: list[int]
+) -> None:
+    path = saved(np.zeros(shape, np.float32), tmp_path / "points.npy")
+
+    batches = read(opened(path, batch_rows=None))
+
+    assert [len(np.asarray(batch.points)) for batch in batches] == expected
 
 
 def test_an_array_of_python_objects_is_refused_and_not_unpickled(tmp_path: Path) -> None:

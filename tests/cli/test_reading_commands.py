@@ -14,7 +14,7 @@ import pytest
 import shoal
 from shoal.cli.failures import FAILED
 from shoal.testing import LocalServer
-from tests.cli.commanding import InProcess, running
+from tests.cli.commanding import InProcess, run_apart, running
 
 Watching = subprocess.Popen[str]
 
@@ -86,6 +86,31 @@ def test_assign_ends_quietly_when_its_reader_has_enough(
         assert command.stderr.read() == ""
 
 
+def test_assign_to_an_output_that_takes_no_more_is_one_line(
+    server: LocalServer, session: shoal.Session, points: Path
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        outcome = run_apart("--server", server.target, "assign", session.name, points, stdout=full)
+
+    assert outcome.exit_code == FAILED
+    assert outcome.stderr == "error: can't write to standard output: No space left on device\n"
+
+
+def test_assign_tells_the_row_of_the_file_that_is_wrong(
+    command: InProcess, session: shoal.Session, points: Path
+) -> None:
+    rows = POINTS.copy()
+    rows[750, 2] = np.inf
+    np.save(points.with_name("late.npy"), rows)
+
+    outcome = command("assign", session.name, points, "--batch-rows", 300)
+    late = command("assign", session.name, points.with_name("late.npy"), "--batch-rows", 300)
+
+    assert outcome.exit_code == 0
+    assert late.exit_code == FAILED
+    assert "late.npy row 750 (counted from 0): points[150, 2] is inf" in late.stderr
+
+
 def test_centroids_are_a_table_or_a_json_document(command: InProcess, session: shoal.Session) -> None:
     table = command("centroids", session.name)
     document = json.loads(command("--output", "json", "centroids", session.name).stdout)
@@ -112,6 +137,14 @@ def test_watch_stops_after_as_many_updates_as_asked_for(command: InProcess, sess
     assert heading.split()[:2] == ["version", "points"]
     assert line.split()[:2] == ["1", "1,000"]
     assert outcome.stderr == ""
+
+
+def test_watch_of_a_session_that_is_not_there_prints_no_headings(command: InProcess, name: str) -> None:
+    outcome = command("watch", name)
+
+    assert outcome.exit_code == FAILED
+    assert outcome.stdout == ""
+    assert "there is no session" in outcome.stderr
 
 
 def test_watch_prints_whole_updates_as_json_lines(command: InProcess, session: shoal.Session) -> None:
@@ -166,3 +199,5 @@ def test_ingest_ends_on_ctrl_c_although_its_standard_input_is_silent(
 
         assert command.wait(60) == 130
         assert command.stderr.read() == ""
+        assert command.stdout is not None
+        assert ["points_accepted", "1"] in [line.split() for line in command.stdout]

@@ -16,7 +16,7 @@ from tests.cli.commanding import InProcess
 def test_a_session_is_made_as_the_options_say(command: InProcess, client: shoal.Client, name: str) -> None:
     outcome = command(
         "sessions", "create", name, "-k", 5, "-d", 3, "--engine", "scipy", "--on-invalid", "drop", "--dtype", "float64",
-        "--random-state", 7, "--init-size", 50, "--half-life", "1e3points", "--idle-ttl", 600, "--durability", "memory",
+        "--random-state", 7, "--init-size", 50, "--half-life", "1e3points", "--idle-ttl", 600,
     )  # fmt: skip
 
     assert outcome.exit_code == 0
@@ -56,14 +56,14 @@ def test_centroids_from_a_file_make_the_session_ready(
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04"])
-def test_a_file_that_holds_no_centroids_is_wrong_usage(
+def test_a_file_that_holds_no_centroids_is_refused(
     command: InProcess, name: str, tmp_path: Path, content: bytes
 ) -> None:
     (tmp_path / "init.npy").write_bytes(content)
 
     outcome = command("sessions", "create", name, "-k", 3, "--init", tmp_path / "init.npy")
 
-    assert outcome.exit_code == USAGE
+    assert outcome.exit_code == FAILED
     assert "not an npy file of centroids" in outcome.stderr
 
 
@@ -76,6 +76,7 @@ def test_a_file_that_holds_no_centroids_is_wrong_usage(
         ("--half-life", "3 fortnights"),
         ("--engine", "faiss"),
         ("--features", 0),
+        ("--durability", "durable"),  # until a server offers it
         ("--no-such-option",),
     ],
 )
@@ -110,6 +111,34 @@ def test_a_second_session_of_one_name_fails_unless_that_is_fine(command: InProce
 
     assert command("sessions", "create", name, "-k", 3).exit_code == FAILED
     assert command("sessions", "create", name, "-k", 3, "--exist-ok").exit_code == 0
+
+
+def test_a_session_that_is_there_and_not_as_asked_for_tells_how_it_differs(command: InProcess, name: str) -> None:
+    command("sessions", "create", name, "-k", 3, "--metric", "cosine", "--half-life", 20)
+
+    outcome = command("sessions", "create", name, "-k", 5, "--exist-ok", "--random-state", 7, "--output", "json")
+
+    assert outcome.exit_code == 0
+    assert json.loads(outcome.stdout)["config"]["n_clusters"] == 3
+    assert "was there already and stays as it is: n_clusters is 3, not 5; metric is cosine, not eucl" in outcome.stderr
+    assert "random_state is " in outcome.stderr
+    assert "half_life is 20 batches, not None" in outcome.stderr
+
+
+def test_a_session_that_is_there_and_as_asked_for_is_no_news(command: InProcess, name: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "init.npy", np.arange(1, 7.0).reshape(3, 2))
+    asked = ("-k", 3, "--metric", "cosine", "--half-life", "5points", "--init", tmp_path / "init.npy", "--exist-ok")
+
+    first, second = (command("sessions", "create", name, *asked) for _ in range(2))
+
+    assert (first.exit_code, first.stderr) == (0, "")
+    assert (second.exit_code, second.stderr) == (0, "")
+
+
+def test_a_random_state_is_written_so_that_it_can_be_copied(command: InProcess, name: str) -> None:
+    lines = command("sessions", "create", name, "-k", 5, "--random-state", 1234567).stdout.splitlines()
+
+    assert ["config.random_state", "1234567"] in [line.split() for line in lines]
 
 
 def test_a_list_has_every_session_as_a_row_and_as_json(command: InProcess, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import Annotated
 
@@ -15,14 +15,15 @@ from shoal.cli.failures import tell
 from shoal.cli.files import Reading
 from shoal.cli.invocation import invocation
 from shoal.cli.output import Format, as_json, write_lines
+from shoal.cli.source import Source
 
 
 def assign(
     ctx: typer.Context,
     session: Annotated[str, typer.Argument(metavar="SESSION")],
-    file: Annotated[str, typer.Argument(metavar="FILE", help="npy, csv, parquet or an image; - is standard input.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help=pouring.FILES)],
     distances: Annotated[bool, typer.Option("--distances", help="The squared distance as well.")] = False,
-    batch_rows: pouring.BatchRows = pouring.DEFAULT_BATCH_ROWS,
+    batch_rows: pouring.BatchRows = None,
     columns: pouring.ColumnNames = None,
     header: pouring.Header = None,
 ) -> None:
@@ -31,17 +32,27 @@ def assign(
     A line is the label, with --distances a comma and the squared distance; as JSON {"label": …, "distance": …}.
     """
     how = Reading(batch_rows, pouring.column_names(columns), header=header)
+    with pouring.opened([file], how) as points, invocation(ctx).connect() as client:
+        source = Source(points)
+        batches = (batch.points for batch in source.batches())
+        answers = client.session(session).assign_stream(batches, return_distances=distances)
+        with closing(answers):
+            versions = _write_all(answers, source, invocation(ctx).output)
+    if len(versions) > 1:
+        tell(f"the session moved meanwhile: the labels are of versions {min(versions)} to {max(versions)}")
+
+
+def _write_all(answers: Iterable[shoal.Assignment], source: Source, form: Format) -> set[int]:
+    """Write the labels as they come; return the versions that they are of."""
     versions: set[int] = set()
-    with (
-        pouring.opened([file], how) as points,
-        invocation(ctx).connect() as client,
-    ):
-        batches = (batch.points for batch in pouring.all_batches(points))
-        with closing(client.session(session).assign_stream(batches, return_distances=distances)) as answers:
-            for answer in answers:
-                versions.add(answer.version)
-                write_lines(_lines(answer, invocation(ctx).output))
-    _tell_versions(versions)
+    try:
+        for answer in answers:
+            source.answered()
+            versions.add(answer.version)
+            write_lines(_lines(answer, form))
+    except shoal.ShoalError as error:
+        raise source.blame(error) from error
+    return versions
 
 
 def _lines(answer: shoal.Assignment, form: Format) -> Iterator[str]:
@@ -56,8 +67,3 @@ def _rows(answer: shoal.Assignment) -> Iterator[tuple[int, float | None]]:
     labels = np.asarray(answer.labels).tolist()
     distances = [None] * len(labels) if answer.distances is None else answer.distances.tolist()
     return zip(labels, distances, strict=True)
-
-
-def _tell_versions(versions: set[int]) -> None:
-    if len(versions) > 1:
-        tell(f"the session moved meanwhile: the labels are of versions {min(versions)} to {max(versions)}")

@@ -1,14 +1,14 @@
 """How a command fails: a message on standard error and an exit code. No traceback for what a user can put right.
 
-====  =======================================================================
+====  =================================================================================================================
 code  meaning
-====  =======================================================================
+====  =================================================================================================================
 0     it worked
-1     it failed: the server refused, a file can't be read
-2     the command line is wrong: an unknown option, file or column
+1     it failed: the server refused, a file can't be read, or what is in it is no points: another shape, text, nothing
+2     the command line is wrong: an unknown option or column, a file that isn't there, a folder, an unknown ending
 3     the server can't be reached, or doesn't answer in time
 130   interrupted with Ctrl-C
-====  =======================================================================
+====  =================================================================================================================
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ def exit_code(error: Exception) -> int:
     """Return what the process ends with after `error`."""
     if isinstance(error, CommandError):
         return error.exit_code
+    if isinstance(error, shoal.ShoalError) and error.reason == "TARGET_INVALID":
+        return USAGE
     unreachable = (shoal.UnavailableError, shoal.DeadlineExceededError)
     return UNREACHABLE if isinstance(error, unreachable) else FAILED
 

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from contextlib import closing
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from typing import Annotated, Literal
 
 import typer
 
 import shoal
+from shoal._types import Precision
 from shoal.cli import pouring
-from shoal.cli.documents import plain
-from shoal.cli.failures import tell, tell_error
+from shoal.cli.failures import CommandError, tell, tell_error
 from shoal.cli.files import Reading
-from shoal.cli.invocation import invocation
+from shoal.cli.invocation import Invocation, invocation
 from shoal.cli.output import show_thing
 from shoal.cli.progress import PourBar, pour_bar
+from shoal.cli.source import Source
+from shoal.cli.tally import Tally
 
 
 def ingest(
     ctx: typer.Context,
     session: Annotated[str, typer.Argument(metavar="SESSION")],
-    files: Annotated[
-        list[str], typer.Argument(metavar="FILE…", help="npy, csv, parquet or an image; - is standard input.")
-    ],
-    batch_rows: pouring.BatchRows = pouring.DEFAULT_BATCH_ROWS,
+    files: Annotated[list[str], typer.Argument(metavar="FILE…", help=pouring.FILES)],
+    batch_rows: pouring.BatchRows = None,
     columns: pouring.ColumnNames = None,
     weight_column: Annotated[str | None, typer.Option(help="The column that says how much a point counts.")] = None,
     time_column: Annotated[
@@ -37,88 +36,100 @@ def ingest(
         ),
     ] = None,
     header: pouring.Header = None,
+    dtype: Annotated[
+        Precision, typer.Option(help="What the numbers of csv are read as; other files have a type of their own.")
+    ] = "float64",
     producer: Annotated[
         str | None,
         typer.Option(help="A name of yours: the same command with it, run again after a crash, counts nothing twice."),
     ] = None,
-    on_error: Annotated[Literal["raise", "skip"], typer.Option(help="What a refused batch does.")] = "raise",
+    on_error: Annotated[
+        Literal["raise", "skip"], typer.Option(help="Whether a refused batch ends the command.")
+    ] = "raise",
 ) -> None:
     """Push the points of files into a session and say how they fit.
 
+    A batch that is refused ends it; those that are on their way to the server by then still count. What has been
+    applied is told in any case, after Ctrl-C too.
+
     The batches are the same each time, so with --producer a command can be repeated: batch i is the producer's i-th.
     """
-    how = Reading(batch_rows, pouring.column_names(columns), weight_column, time_column, header)
-    policy: Literal["raise", "return"] = "raise" if on_error == "raise" else "return"
-    start = time.monotonic()
+    how = Reading(batch_rows, pouring.column_names(columns), weight_column, time_column, header, dtype)
     with pouring.opened(files, how) as points, invocation(ctx).connect() as client:
-        results = client.session(session).ingest(pouring.all_batches(points), producer=producer, on_error=policy)
-        with closing(results), pour_bar(pouring.total_rows(points)) as bar:
-            tally = _follow(results, bar)
-    show_thing(tally.summary(session, time.monotonic() - start), invocation(ctx).output)
+        account = _Account(Source(points), stop_at_refusal=on_error == "raise")
+        # Not on_error="raise": the answers to what is in flight behind a refused batch are wanted too.
+        results = client.session(session).ingest(account.source.batches(), producer=producer, on_error="return")
+        with _summarised(account, session, invocation(ctx)), closing(results), pour_bar(account.source.rows) as bar:
+            account.follow(results, bar)
+    if account.failure:
+        raise CommandError(account.failure)
 
 
-def _follow(results: Iterable[shoal.PushResult], bar: PourBar) -> Tally:
-    tally = Tally()
-    for result in results:
-        tally = tally.plus(result)
-        _tell_refusal(result)
-        bar.advance(result.accepted + result.dropped, tally.inertia_per_point, tally.version)
-    return tally
+class _Account:
+    """What has come of the batches of a source so far."""
 
-
-def _tell_refusal(result: shoal.PushResult) -> None:
-    if result.error is not None:
-        tell_error(f"batch {result.sequence} was refused: {result.error}")
-    if result.sequence == 1 and result.duplicate:
-        tell("this producer has pushed before: what the server has already is not counted again")
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What has come of the batches so far."""
-
-    batches: int = 0
-    refused: int = 0
-    duplicates: int = 0
-    accepted: int = 0
-    dropped: int = 0
-    version: int = 0
-    inertia: float = 0.0
-    measured: int = 0  # points whose inertia is known: those that came after the warming
-    warming: shoal.Warming | None = None
+    def __init__(self, source: Source, *, stop_at_refusal: bool) -> None:
+        self.source = source
+        self.tally = Tally()
+        self._stop_at_refusal = stop_at_refusal
+        self._refusal = ""  # the one that stopped the source
+        self._at_refusal = Tally()
 
     @property
-    def inertia_per_point(self) -> float | None:
-        """The mean squared distance to the centroid assigned; None while no batch has been measured."""
-        return self.inertia / self.measured if self.measured else None
+    def failure(self) -> str:
+        """Why the source was stopped, and what became of the batches behind; empty if it wasn't."""
+        behind = self.tally.batches - self._at_refusal.batches
+        refused = self.tally.refused - self._at_refusal.refused
+        return f"{self._refusal}{_told_of_those(behind, refused)}" if self._refusal else ""
 
-    def plus(self, result: shoal.PushResult) -> Tally:
-        """Return the tally with one more answer."""
-        return Tally(
-            self.batches + 1,
-            self.refused + (result.error is not None),
-            self.duplicates + result.duplicate,
-            self.accepted + (0 if result.duplicate else result.accepted),
-            self.dropped + (0 if result.duplicate else result.dropped),
-            max(self.version, result.version),
-            self.inertia + (result.inertia if result.version else 0.0),
-            self.measured + (result.accepted if result.version else 0),
-            None if result.version else result.warming or self.warming,
-        )
+    def follow(self, results: Iterable[shoal.PushResult], bar: PourBar) -> None:
+        """Count the answers; once the source is stopped, until what it has given out is answered."""
+        try:
+            for result in results:
+                self._count(result)
+                bar.advance(result.accepted + result.dropped, self.tally.inertia_per_point, self.tally.version)
+                if self._refusal and not self.source.unanswered:
+                    return
+        except shoal.ShoalError as error:
+            if self._refusal:
+                tell_error(self.failure)
+            raise self.source.blame(error) from error
 
-    def summary(self, session: str, seconds: float) -> dict[str, Any]:
-        """Return what is printed at the end; `warming` only for a session that has no centroids yet."""
-        rows = self.accepted + self.dropped
-        return {
-            "session": session,
-            "batches": self.batches,
-            "batches_refused": self.refused,
-            "batches_counted_before": self.duplicates,
-            "points_accepted": self.accepted,
-            "points_dropped": self.dropped,
-            "version": self.version,
-            "warming": plain(self.warming),
-            "inertia_per_point": self.inertia_per_point,
-            "seconds": round(seconds, 3),
-            "rows_per_second": round(rows / seconds) if seconds > 0 else None,
-        }
+    def _count(self, result: shoal.PushResult) -> None:
+        place = self.source.answered()
+        self.tally = self.tally.plus(result)
+        if result.sequence == 1 and result.duplicate:
+            tell("this producer has pushed before: what the server has already is not counted again")
+        if result.error is None or self._refusal:
+            return
+        refusal = f"batch {result.sequence} was refused: {place.tell(result.error)}"
+        if self._stop_at_refusal:
+            self.source.stop()
+            self._refusal, self._at_refusal = refusal, self.tally
+        else:
+            tell_error(refusal)
+
+
+def _told_of_those(behind: int, refused: int) -> str:
+    if not behind:
+        return ""
+    those = "the batch after it that was" if behind == 1 else f"the {behind} batches after it that were"
+    if not refused:
+        return f"; {those} on {'its' if behind == 1 else 'their'} way {'has' if behind == 1 else 'have'} been applied"
+    return f"; of {those} on the way, {behind - refused} applied and {refused} refused as well"
+
+
+@contextmanager
+def _summarised(account: _Account, session: str, how: Invocation) -> Iterator[None]:
+    """Tell at the end what has been applied, however it ends; not if it fails before the first answer."""
+    start = time.monotonic()
+    interrupted = False
+    try:
+        yield
+    except KeyboardInterrupt:
+        interrupted = True
+        raise
+    finally:
+        if account.tally.batches or interrupted:
+            seconds = time.monotonic() - start
+            show_thing(account.tally.summary(session, account.source.unanswered, seconds), how.output)

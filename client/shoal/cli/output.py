@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -13,8 +16,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from shoal.cli.failures import CommandError
+
 Format = Literal["table", "json"]
 
+_NOT_COUNTED = {"config.random_state"}  # to be copied, not read as a quantity
 _WHOLE = 1e5  # from here on, what is behind the point isn't shown
 _UNWRAPPED = 10_000  # columns; a pipe has no edge to wrap at
 
@@ -24,7 +30,8 @@ def show_thing(thing: Mapping[str, Any], form: Format) -> None:
     if form == "json":
         write_lines([as_json(thing, indent=2)])
     else:
-        _print_table(["", ""], [(name, value) for name, value in _flat(thing) if value is not None], header=False)
+        rows = [(name, _as_named(name, value)) for name, value in _flat(thing) if value is not None]
+        _print_table(["", ""], rows, header=False)
 
 
 def show_things(things: Sequence[Mapping[str, Any]], form: Format) -> None:
@@ -37,8 +44,9 @@ def show_things(things: Sequence[Mapping[str, Any]], form: Format) -> None:
 
 def write_lines(lines: Iterable[str]) -> None:
     """Write lines at once, for a reader at the other end of a pipe."""
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
-    sys.stdout.flush()
+    with _writing():
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        sys.stdout.flush()
 
 
 def as_json(document: Any, indent: int | None = None) -> str:
@@ -60,6 +68,10 @@ def as_text(value: Any) -> str:
     return f"an array of shape {np.shape(value)}" if isinstance(value, list) else str(value)
 
 
+def _as_named(name: str, value: Any) -> Any:
+    return str(value) if name in _NOT_COUNTED else value
+
+
 def _print_table(names: Sequence[str], rows: Iterable[Sequence[Any]], *, header: bool = True) -> None:
     console = Console() if Console().is_terminal else Console(width=_UNWRAPPED)
     rows = list(rows)
@@ -70,7 +82,21 @@ def _print_table(names: Sequence[str], rows: Iterable[Sequence[Any]], *, header:
         table.add_column(Text(name), style=style, no_wrap=True, justify="right" if numbers else "left")
     for row in rows:
         table.add_row(*(Text(as_text(value)) for value in row))
-    console.print(table)
+    with _writing():
+        console.print(table)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Turn what is wrong with standard output into a message; a reader that has enough ends the command as it does."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        # What is still in the buffer would fail once more when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise CommandError(f"can't write to standard output: {error.strerror}") from error
 
 
 def _flat(thing: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""The options that say how files are read, shared by `ingest` and `assign`."""
+"""The options that say how files are read, shared by `ingest` and `assign`, and the files opened as they say."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from typing import Annotated
 
 import typer
 
-from shoal import Batch
 from shoal.cli.files import PointFile, Reading, open_points
 
-BatchRows = Annotated[int, typer.Option(min=1, help="Rows of a batch.")]
+FILES = "npy, csv, parquet or an image; - is standard input, npy or csv."
+
+BatchRows = Annotated[
+    int | None,
+    typer.Option(min=1, help="Rows of a batch; else as many as are about 1 MiB, 8192 at most.", show_default=False),
+]
 ColumnNames = Annotated[
     str | None,
     typer.Option(
@@ -25,8 +29,6 @@ ColumnNames = Annotated[
 Header = Annotated[
     bool | None, typer.Option("--header/--no-header", help="Whether csv begins with names; else as it looks.")
 ]
-
-DEFAULT_BATCH_ROWS = 8192
 
 
 def column_names(text: str | None) -> tuple[str, ...] | None:
@@ -44,18 +46,6 @@ def opened(names: Sequence[str], how: Reading) -> Iterator[list[PointFile]]:
             stack.callback(file.close)
             files.append(file)
         yield files
-
-
-def all_batches(files: Sequence[PointFile]) -> Iterator[Batch]:
-    """Yield the batches of one file after the other."""
-    for file in files:
-        yield from file.batches
-
-
-def total_rows(files: Sequence[PointFile]) -> int | None:
-    """Return how many rows the files have together, None where one of them doesn't say."""
-    rows = [file.rows for file in files if file.rows is not None]
-    return sum(rows) if len(rows) == len(files) else None
 
 
 def _standard_input() -> BufferedReader:

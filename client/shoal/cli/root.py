@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -18,12 +21,14 @@ class RootCommand(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the shared options, wherever they stand, before the sub-command."""
-        return super().parse_args(ctx, shared_first(args))
+        with _in_plain_words():
+            return super().parse_args(ctx, shared_first(args))
 
     def invoke(self, ctx: Any) -> Any:
         """Run the sub-command; `typer.Exit` carries the exit code of what went wrong."""
         try:
-            return super().invoke(ctx)
+            with _in_plain_words():
+                return super().invoke(ctx)
         except (CommandError, shoal.ShoalError) as error:
             tell_error(str(error))
             raise typer.Exit(exit_code(error)) from None
@@ -32,3 +37,23 @@ class RootCommand(TyperGroup):
                 raise
             tell_error(f"{error.filename}: {error.strerror}")
             raise typer.Exit(FAILED) from None
+
+
+@contextmanager
+def _in_plain_words() -> Iterator[None]:
+    """Say what is wrong with an option in our words: typer passes on those of its validator."""
+    try:
+        yield
+    except typer.BadParameter as error:
+        for theirs, ours in _OUR_WORDS:
+            error.message = theirs.sub(ours, error.message)
+        raise
+
+
+_OUR_WORDS = (
+    (re.compile(r"^Value error, "), ""),
+    (re.compile(r"^Input should be greater than or equal to (\S+)$"), r"it must be \1 or more"),
+    (re.compile(r"^Input should be a valid integer\b.*"), "it must be a whole number"),
+    (re.compile(r"^Input should be a valid number\b.*"), "it must be a number"),
+    (re.compile(r"^Input should be "), "it must be "),
+)

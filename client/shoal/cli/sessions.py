@@ -11,9 +11,9 @@ import numpy as np
 import typer
 
 import shoal
-from shoal._types import Durability, Engine, InitMethod, Metric, OnInvalid, Precision
+from shoal._types import Engine, InitMethod, Metric, OnInvalid, Precision
 from shoal.cli.documents import plain, session_row
-from shoal.cli.failures import tell, wrong_usage
+from shoal.cli.failures import CommandError, tell, wrong_usage
 from shoal.cli.files.contract import Array
 from shoal.cli.invocation import Invocation, invocation
 from shoal.cli.output import show_thing, show_things
@@ -67,31 +67,28 @@ def create(
     random_state: Annotated[int | None, typer.Option(min=0, help="Makes the initialisation repeatable.")] = None,
     dtype: Annotated[Precision | None, typer.Option(help="Precision; else it follows the points.")] = None,
     half_life: HalfLifeText = None,
-    durability: Annotated[
-        Durability | None, typer.Option(help="What survives the server's end; else as it decides.")
-    ] = None,
     idle_ttl: IdleTtl = None,
     exist_ok: Annotated[bool, typer.Option("--exist-ok", help="Fine if there is such a session already.")] = False,
 ) -> None:
     """Make a session."""
+    asked: dict[str, Any] = {
+        "n_clusters": clusters,
+        "n_features": features,
+        "engine": engine,
+        "metric": metric,
+        "on_invalid": on_invalid,
+        "init": _init(init),
+        "init_size": init_size,
+        "random_state": random_state,
+        "dtype": dtype,
+        "half_life": _half_life(half_life),
+        "idle_ttl": idle_ttl,
+    }
     with invocation(ctx).connect() as client:
-        session = client.create_session(
-            name,
-            clusters,
-            n_features=features,
-            engine=engine,
-            metric=metric,
-            on_invalid=on_invalid,
-            init=_init(init),
-            init_size=init_size,
-            random_state=random_state,
-            dtype=dtype,
-            half_life=_half_life(half_life),
-            durability=durability,
-            idle_ttl=idle_ttl,
-            exist_ok=exist_ok,
-        )
-        _show(session.describe(), invocation(ctx))
+        session = client.create_session(name, **asked, exist_ok=exist_ok).describe()
+    if exist_ok:
+        _tell_differences(session, asked)
+    _show(session, invocation(ctx))
 
 
 @app.command("list")
@@ -156,6 +153,24 @@ def _show(session: shoal.SessionDescription, how: Invocation) -> None:
     show_thing(plain(session), how.output)
 
 
+def _tell_differences(session: shoal.SessionDescription, asked: dict[str, Any]) -> None:
+    """Say in what a session that was there already is not as asked for; what was left to the server can't differ."""
+    there = {field: getattr(session.config, field) for field in asked}
+    differences = [
+        f"{field} is {_brief(there[field])}, not {_brief(wanted)}"
+        for field, wanted in asked.items()
+        if not np.array_equal(there[field], wanted) and (wanted is not None or field == "half_life")
+    ]
+    if differences:
+        tell(f"session {session.name!r} was there already and stays as it is: {'; '.join(differences)}")
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, shoal.HalfLife):
+        return f"{value.value:g} {value.unit}"
+    return f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else str(value)
+
+
 def _init(text: str) -> InitMethod | Array:
     if text in get_args(InitMethod):
         return cast("InitMethod", text)
@@ -164,7 +179,7 @@ def _init(text: str) -> InitMethod | Array:
     try:
         centroids: Array = np.lib.format.open_memmap(text, mode="r")
     except ValueError as error:
-        raise wrong_usage(f"--init {text}: not an npy file of centroids (k, d): {error}") from error
+        raise CommandError(f"{text}: not an npy file of centroids (k, d): {error}") from error
     return centroids
 
 

@@ -38,8 +38,6 @@ def watch(
         updates = client.session(session).watch(
             after_version=after_version, min_interval=min_interval, min_shift=min_shift
         )
-        if form == "table":
-            write_lines([_HEADINGS])
         with closing(updates):
             written = _write_all(islice(updates, count), form)
     if written != count:
@@ -52,7 +50,8 @@ _HEADINGS = f"{'version':>10}  {'points':>14}  {'inertia of batch':>16}  {'farth
 def _write_all(updates: Iterable[shoal.CentroidUpdate], form: Format) -> int:
     written = 0
     for update in updates:
-        write_lines([as_json(plain(update)) if form == "json" else _row(update)])
+        headings = [_HEADINGS] if form == "table" and not written else []  # not before it is known that there are any
+        write_lines([*headings, as_json(plain(update)) if form == "json" else _row(update)])
         written += 1
     return written
 

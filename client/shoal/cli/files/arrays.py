@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from shoal import Batch
-from shoal.cli.failures import CommandError, wrong_usage
+from shoal.cli.failures import CommandError
 from shoal.cli.files.columns import Columns, choose
 from shoal.cli.files.contract import Array, PointFile, Reading, no_rows
 
@@ -23,7 +23,8 @@ def open_npy(path: Path, reading: Reading) -> PointFile:
     except ValueError as error:
         raise CommandError(f"{path}: not a whole npy file of numbers: {error}") from error
     columns = _columns(rows.shape, rows.dtype, reading, str(path))
-    batches = (columns.take(piece).batch for piece in slices(rows, reading.batch_rows))
+    rows = rows.view(_number(rows.dtype))
+    batches = (columns.take(piece).batch for piece in slices(rows, _batch_rows(rows.dtype, columns, reading)))
     return PointFile(str(path), len(rows), batches)
 
 
@@ -31,7 +32,8 @@ def read_npy(stream: BufferedReader, reading: Reading, where: str) -> PointFile:
     """Read npy from a stream that can't be mapped, a batch at a time."""
     shape, dtype = _header(stream, where)
     columns = _columns(shape, dtype, reading, where)
-    return PointFile(where, shape[0], _streamed(stream, shape, dtype, columns, reading.batch_rows, where))
+    batch_rows = _batch_rows(dtype, columns, reading)
+    return PointFile(where, shape[0], _streamed(stream, shape, _number(dtype), columns, batch_rows, where))
 
 
 def slices(rows: Array, batch_rows: int) -> Iterator[Array]:
@@ -42,12 +44,20 @@ def slices(rows: Array, batch_rows: int) -> Iterator[Array]:
 
 def _columns(shape: tuple[int, ...], dtype: np.dtype[np.generic], reading: Reading, where: str) -> Columns:
     if len(shape) != _DIMENSIONS:
-        raise wrong_usage(f"{where} has shape {shape}; points need two axes: (n, d), one row a point")
-    if dtype.kind not in "fiu":
-        raise wrong_usage(f"{where} holds {dtype}; points are floating-point numbers or integers")
+        raise CommandError(f"{where} has shape {shape}; points need two axes: (n, d), one row a point")
+    if dtype.kind not in "fiub":
+        raise CommandError(f"{where} holds {dtype}; points are floating-point numbers or integers")
     if shape[0] == 0:
         raise no_rows(where)
     return choose([str(place) for place in range(shape[1])], reading, where)
+
+
+def _number(dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
+    return np.dtype(np.uint8) if dtype.kind == "b" else dtype  # as the client does: true is 1
+
+
+def _batch_rows(dtype: np.dtype[np.generic], columns: Columns, reading: Reading) -> int:
+    return reading.rows_of(dtype.itemsize * len(columns.points))
 
 
 def _header(stream: BufferedReader, where: str) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
@@ -58,7 +68,7 @@ def _header(stream: BufferedReader, where: str) -> tuple[tuple[int, ...], np.dty
     except ValueError as error:
         raise CommandError(f"{where}: not npy: {error}") from error
     if column_major and min(shape, default=0) > 1:
-        raise wrong_usage(f"{where}: the array is in column-major order and can't be streamed; save it row-major")
+        raise CommandError(f"{where}: the array is in column-major order and can't be streamed; save it row-major")
     return shape, dtype
 
 

@@ -1,4 +1,4 @@
-"""csv: numbers in lines, with or without a line of names. Streamed; everything is read as float64.
+"""csv: numbers in lines, with or without a line of names. Streamed.
 
 Columns without names are called by their numbers, from 0.
 """
@@ -8,12 +8,15 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from io import BufferedReader
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
+from shoal._types import Precision
 from shoal.cli.failures import CommandError
 from shoal.cli.files.columns import Columns, choose
 from shoal.cli.files.contract import PointFile, Reading, no_rows
@@ -34,7 +37,9 @@ def read_csv(stream: BufferedReader, reading: Reading, where: str) -> PointFile:
     names = fields if has_header else [str(place) for place in range(len(fields))]
     columns = choose(names, reading, where)
     blocks = _blocks(stream, b"" if has_header else first.encode() + b"\n")
-    return PointFile(where, None, in_batches(_pieces(blocks, names, columns, where), reading.batch_rows))
+    pieces = _pieces(blocks, names, columns, where, _other_separator(first))
+    batches = in_batches((_typed(rows, reading.dtype) for rows in pieces), reading)
+    return PointFile(where, None, batches, first_row=1, typed=False)
 
 
 def _first_line(stream: BufferedReader, where: str) -> str:
@@ -43,7 +48,10 @@ def _first_line(stream: BufferedReader, where: str) -> str:
     try:
         return stream.readline().decode("utf-8-sig").strip()
     except UnicodeDecodeError as error:
-        raise CommandError(f"{where}: neither csv in UTF-8 nor npy: its first line isn't text") from error
+        raise CommandError(
+            f"{where}: neither csv in UTF-8 nor npy: its first line isn't text; parquet and images "
+            f"are read only from files that are named so"
+        ) from error
 
 
 def _has_more(stream: BufferedReader) -> bool:
@@ -79,13 +87,27 @@ def _blocks(stream: BufferedReader, begin: bytes) -> Iterator[bytes]:
         yield rest
 
 
-def _pieces(blocks: Iterator[bytes], names: Sequence[str], columns: Columns, where: str) -> Iterator[Rows]:
+def _other_separator(line: str) -> str:
+    """Return what seems to stand between the fields of a line instead of commas; empty if nothing does."""
+    if ";" in line or "\t" in line:
+        return "';'" if ";" in line else "tabs"
+    return "spaces" if " " in line and "," not in line else ""
+
+
+def _typed(rows: Rows, dtype: Precision) -> Rows:
+    with np.errstate(over="ignore"):  # becomes infinity, which the server refuses by name
+        return replace(rows, points=rows.points.astype(dtype, copy=False))
+
+
+def _pieces(
+    blocks: Iterator[bytes], names: Sequence[str], columns: Columns, where: str, other_separator: str
+) -> Iterator[Rows]:
     rows = 0
     for block in blocks:
         try:
             table = _parse(block, names, columns)
         except pa.ArrowInvalid as error:
-            raise CommandError(f"{where}: {_explained(str(error), names, rows)}") from error
+            raise CommandError(f"{where}: {_explained(str(error), names, rows, other_separator)}") from error
         yield as_rows([table.column(name).combine_chunks() for name in _wanted(names, columns)], names, columns, where)
         rows += table.num_rows
 
@@ -111,7 +133,9 @@ def _unique(names: Sequence[str]) -> list[str]:
     return [f"{place}:{name}" for place, name in enumerate(names)]  # two columns may have one name
 
 
-def _explained(error: str, names: Sequence[str], rows_before: int) -> str:
+def _explained(error: str, names: Sequence[str], rows_before: int, other_separator: str) -> str:
     told = re.sub(r"Row #(\d+)", lambda match: f"row {rows_before + int(match[1]):,}", error)
     told = re.sub(r"In CSV column #(\d+)", lambda match: f"column {names[int(match[1])]!r}", told)
+    if other_separator:
+        return f"{told}; the fields seem to be separated by {other_separator}: write commas between them"
     return f"{told}; each row needs {len(names)} values, and numbers where they are read: see --columns and --header"

@@ -19,7 +19,8 @@ def open_image(path: Path, reading: Reading) -> PointFile:
     """Open an image as (height * width, channels) points; its columns are called as its channels: R, G, B."""
     channels, pixels = _pixels(path)
     columns = choose(channels, reading, str(path))
-    batches = (columns.take(piece).batch for piece in slices(pixels, reading.batch_rows))
+    batch_rows = reading.rows_of(pixels.itemsize * len(columns.points))
+    batches = (columns.take(piece).batch for piece in slices(pixels, batch_rows))
     return PointFile(str(path), len(pixels), batches)
 
 

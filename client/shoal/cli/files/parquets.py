@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from shoal.cli.failures import CommandError, wrong_usage
+from shoal.cli.failures import CommandError
 from shoal.cli.files.columns import Columns, choose
-from shoal.cli.files.contract import PointFile, Reading, no_rows
+from shoal.cli.files.contract import MOST_ROWS, PointFile, Reading, no_rows
 from shoal.cli.files.rows import Rows, in_batches
 from shoal.cli.files.tables import as_rows, is_list, is_number
 
@@ -24,8 +24,8 @@ def open_parquet(path: Path, reading: Reading) -> PointFile:
     rows = table.metadata.num_rows
     if rows == 0:
         raise no_rows(str(path))
-    pieces = _pieces(table, columns, reading.batch_rows, str(path))
-    return PointFile(str(path), rows, in_batches(pieces, reading.batch_rows))
+    pieces = _pieces(table, columns, reading.batch_rows or MOST_ROWS, str(path))
+    return PointFile(str(path), rows, in_batches(pieces, reading))
 
 
 def _table(path: Path) -> Any:
@@ -39,12 +39,12 @@ def _check_types(schema: Any, columns: Columns, where: str) -> None:
     for place in columns.points:
         field = schema.field(place)
         if not is_number(field.type.value_type if is_list(field.type) else field.type):
-            raise wrong_usage(
+            raise CommandError(
                 f"{where}: column {field.name!r} holds {field.type}, points are numbers; choose columns with --columns"
             )
     if columns.weight is not None and not is_number(schema.field(columns.weight).type):
         field = schema.field(columns.weight)
-        raise wrong_usage(f"{where}: column {field.name!r} holds {field.type}; a weight is a number")
+        raise CommandError(f"{where}: column {field.name!r} holds {field.type}; a weight is a number")
 
 
 def _pieces(table: Any, columns: Columns, batch_rows: int, where: str) -> Iterator[Rows]:

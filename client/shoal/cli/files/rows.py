@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from shoal import Batch
-from shoal.cli.files.contract import Array
+from shoal.cli.files.contract import Array, Reading
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,12 @@ class Rows:
         return Rows(self.points[start:stop], _cut(self.weight, start, stop), _cut(self.time, start, stop))
 
 
-def in_batches(pieces: Iterable[Rows], batch_rows: int) -> Iterator[Batch]:
-    """Cut pieces of any length into batches of `batch_rows` rows, the last one shorter."""
+def in_batches(pieces: Iterable[Rows], reading: Reading) -> Iterator[Batch]:
+    """Cut pieces of any length into batches, the last one shorter; the first piece says how wide rows are."""
     waiting: list[Rows] = []
-    n_rows = 0
+    n_rows = batch_rows = 0
     for piece in pieces:
+        batch_rows = batch_rows or reading.rows_of(piece.points[0].nbytes)
         waiting.append(piece)
         n_rows += len(piece.points)
         if n_rows < batch_rows:
