@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from shoal.cli.failures import FAILED, USAGE
+from shoal.cli.failures import FAILED
 from tests.cli.reading import opened, points, read, refusal, weights
 
 
@@ -103,19 +103,19 @@ def test_the_number_of_rows_is_known_before_they_are_read(path: Path) -> None:
         (pa.array([{"x": 1}, {"x": 2}]), "struct"),
     ],
 )
-def test_a_column_that_holds_no_numbers_is_wrong_usage(path: Path, column: Any, kind: str) -> None:
+def test_a_column_that_holds_no_numbers_is_refused(path: Path, column: Any, kind: str) -> None:
     saved(path, x=[1.0, 2.0], other=column)
 
     error = refusal(lambda: opened(path))
 
     assert f"column 'other' holds {kind}" in str(error)
-    assert error.exit_code == USAGE
+    assert error.exit_code == FAILED
 
 
-def test_a_weight_that_is_no_number_is_wrong_usage(path: Path) -> None:
+def test_a_weight_that_is_no_number_is_refused(path: Path) -> None:
     saved(path, x=[1.0], weight=["heavy"])
 
-    assert refusal(lambda: opened(path, weight_column="weight")).exit_code == USAGE
+    assert refusal(lambda: opened(path, weight_column="weight")).exit_code == FAILED
 
 
 @pytest.mark.parametrize("lists", [[[1.0], [2.0, 3.0]], [[1.0], None], [[], []]])
@@ -159,3 +159,11 @@ def test_a_file_with_a_broken_page_is_told_and_not_a_traceback(path: Path) -> No
     error = refusal(lambda: read(opened(path)))
 
     assert str(path) in str(error)
+
+
+def test_batches_of_wide_rows_are_of_about_a_mebibyte(path: Path) -> None:
+    saved(path, embedding=pa.array(np.ones((100, 4096), np.float32).tolist(), pa.list_(pa.float32())))
+
+    batches = read(opened(path, batch_rows=None))
+
+    assert [len(np.asarray(batch.points)) for batch in batches] == [64, 36]

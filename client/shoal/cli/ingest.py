@@ -131,5 +131,11 @@ def _summarised(account: _Account, session: str, how: Invocation) -> Iterator[No
         raise
     finally:
         if account.tally.batches or interrupted:
-            seconds = time.monotonic() - start
-            show_thing(account.tally.summary(session, account.source.unanswered, seconds), how.output)
+            _tell(account, session, time.monotonic() - start, how)
+
+
+def _tell(account: _Account, session: str, seconds: float, how: Invocation) -> None:
+    unanswered = account.source.unanswered
+    if unanswered:
+        tell(f"no answer to the last {unanswered} batch{'es' * (unanswered > 1)}: what was sent may have been applied")
+    show_thing(account.tally.summary(session, unanswered, seconds), how.output)
