@@ -9,7 +9,7 @@ import asyncio
 import selectors
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -24,6 +24,8 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
+        self.errors: list[dict[str, Any]] = []  # that asyncio would log, and carry on
+        self.set_exception_handler(lambda _, context: self.errors.append(context))
 
     def time(self) -> float:
         """Seconds that have been jumped over."""
@@ -39,6 +41,11 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         self.hold(1)
         call.add_done_callback(lambda _: self.hold(-1))
         return call
+
+
+def timers(loop: JumpingLoop) -> int:
+    """Return how many timers are to ring."""
+    return sum(not timer.cancelled() for timer in loop._scheduled)  # type: ignore[attr-defined]
 
 
 def jumping_loop() -> JumpingLoop:

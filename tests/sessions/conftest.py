@@ -16,6 +16,14 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
     return {"jumping": JumpingLoop}
 
 
+@pytest.fixture(autouse=True)
+async def _no_errors_in_the_loop() -> AsyncIterator[None]:
+    yield
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, JumpingLoop):  # not under a test that uses none
+        assert loop.errors == []
+
+
 @pytest.fixture
 async def engine() -> StagedEngine:
     return StagedEngine()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 import numpy as np
 
 from shoal_server.clustering.state import Outcome
 from shoal_server.sessions.answers import ENTRY_BYTES
-from shoal_server.sessions.producers import Producer, ProducerLedger, Stamp
+from shoal_server.sessions.producers import ABSENCE, Producer, ProducerLedger, Stamp
+from tests.sessions.clock import jumping_loop, until
 
 Answer = asyncio.Future[Outcome]
 
@@ -60,3 +62,13 @@ def kept(ledger: ProducerLedger, batch: Stamp) -> bool:
     submitted = ledger.seen(batch)
     assert submitted is not None
     return not submitted.forgotten
+
+
+def kept_of(ledger: ProducerLedger, sequences: Iterable[int]) -> list[int]:
+    """Return the sequences of producer p whose answers are there still."""
+    return [sequence for sequence in sequences if kept(ledger, stamp(sequence))]
+
+
+async def after_absence() -> None:
+    """Let pass what the ledger waits for those who are absent."""
+    await until(jumping_loop().time() + 2 * ABSENCE)

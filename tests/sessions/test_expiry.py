@@ -193,12 +193,3 @@ async def test_sessions_that_are_used_or_made_anew_while_others_end_stay(
     assert (busy.ended, used.ended, anew.ended) == ("expired", None, None)
     await until(202)
     assert alive(sessions) == []
-
-
-async def test_leaving_ends_the_watch_over_idle_sessions(around: Surroundings) -> None:
-    async with Sessions(around) as sessions:
-        sessions.create("pixels", kept_for(100))
-
-    await until(1000)
-
-    assert alive(sessions) == ["pixels"]

@@ -103,6 +103,15 @@ async def test_of_too_many_ephemeral_producers_the_one_gone_longest_is_forgotten
     assert ledger.open(fleeting(1)).last_sequence == 0
 
 
+async def test_an_ephemeral_producer_that_pushed_again_is_not_the_one_gone_longest(ledger: ProducerLedger) -> None:
+    for number, sequence in ((1, 1), (2, 1), (1, 2)):
+        take(ledger, stamp(sequence, producer=f"e-{number}", ephemeral=True))
+
+    pass_by(ledger, 3)
+
+    assert ledger.open(fleeting(1)).last_sequence == 2
+
+
 async def test_a_name_and_an_ephemeral_producer_of_the_same_id_are_two(ledger: ProducerLedger) -> None:
     take(ledger, stamp(1, producer="x"))
     take(ledger, stamp(1, producer="x", ephemeral=True, fingerprint=77))
@@ -136,6 +145,7 @@ async def test_an_answer_that_comes_after_its_producer_was_forgotten_is_not_kept
     take(ledger, stamp(1, producer="p"))
 
     coming.set_exception(ValueError("late"))
+    assert coming.exception()
     await until_quiet()
     take(ledger, stamp(2, producer="p"))
     await until_quiet()

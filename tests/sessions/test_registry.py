@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import partial
 
 import pytest
-import structlog
 
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.errors import Kind
 from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.registry import Sessions
 from shoal_server.sessions.session import Surroundings
-from tests.sessions.clock import until, until_quiet
+from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal, refusal_of
 from tests.sessions.staging import FIRST_RANDOM_STATE, LIMITS, given_centroids, model_changes, push, submit, warming
@@ -81,6 +79,13 @@ async def test_a_request_that_is_sent_again_gets_the_session_it_made(sessions: S
 
     assert again is first
     assert again.version == 1
+
+
+async def test_the_id_of_a_request_is_no_longer_than_needed(sessions: Sessions) -> None:
+    error = refusal(partial(sessions.create, "pixels", PLAIN, "x" * 129))
+
+    assert (error.kind, error.reason, error.field) == (Kind.INVALID_ARGUMENT, "REQUEST_ID_INVALID", "request_id")
+    assert sessions.create("pixels", PLAIN, "x" * 128).request_id == "x" * 128
 
 
 async def test_no_more_sessions_than_the_limit(sessions: Sessions) -> None:
@@ -164,70 +169,3 @@ async def test_a_session_that_is_being_deleted_is_gone_at_once(sessions: Session
 
     assert error.reason == "SESSION_NOT_FOUND"
     assert await deleting == 1
-
-
-async def test_stopping_finishes_what_every_session_has_taken(around: Surroundings, engine: StagedEngine) -> None:
-    async with Sessions(around) as sessions:
-        submitted = [await submit(sessions.create(name, PLAIN), 1.0) for name in ("a", "b", "c")]
-
-        with structlog.testing.capture_logs() as logs:
-            await sessions.stop(math.inf)
-
-    assert logs == []
-    assert [each.outcome.result().version for each in submitted] == [1, 1, 1]
-    assert await engine.arrival() == 1.0
-
-
-async def test_at_the_deadline_all_sessions_refuse_what_they_have_not_begun(
-    around: Surroundings, engine: StagedEngine
-) -> None:
-    async with Sessions(around) as sessions:
-        engine.close_gate()
-        both = [sessions.create(name, PLAIN) for name in ("a", "b")]
-        begun = [await submit(session, 1.0) for session in both]
-        await engine.arrival()
-        await engine.arrival()
-        waiting = [await submit(session, 2.0) for session in both for _ in range(3)]
-
-        with structlog.testing.capture_logs() as logs:
-            stopping = asyncio.create_task(sessions.stop(10))
-            await until(9.9)
-            early = [each.outcome.done() for each in waiting]
-            await until(10.1)
-            refused = [await refusal_of(each.result()) for each in waiting]
-            engine.open_gate()
-            await stopping
-
-    assert not any(early)
-    assert {error.reason for error in refused} == {"SERVER_DRAINING"}
-    assert [each.outcome.result().version for each in begun] == [1, 1]
-    assert logs == [{"event": "batches not applied", "batches": 6, "log_level": "warning"}]
-
-
-async def test_leaving_without_a_stop_waits_for_what_is_being_computed_only(
-    around: Surroundings, engine: StagedEngine
-) -> None:
-    async with Sessions(around) as sessions:
-        session = sessions.create("pixels", PLAIN)
-        engine.close_gate()
-        begun, waiting = await submit(session, 1.0), await submit(session, 2.0)
-        await engine.arrival()
-        asyncio.get_running_loop().call_later(1, engine.open_gate)
-
-    assert begun.outcome.result().version == 1
-    assert (await refusal_of(waiting.result())).reason == "SERVER_DRAINING"
-
-
-async def test_leaving_waits_for_sessions_that_are_being_deleted(around: Surroundings, engine: StagedEngine) -> None:
-    async with Sessions(around) as sessions:
-        session = sessions.create("pixels", PLAIN)
-        engine.close_gate()
-        batch = await submit(session, 1.0)
-        await engine.arrival()
-        deleting = asyncio.create_task(sessions.delete("pixels"))
-        await until_quiet()
-        deleting.cancel()
-        asyncio.get_running_loop().call_soon(engine.open_gate)
-
-    assert session.ended == "deleted"
-    assert batch.outcome.result().version == 1

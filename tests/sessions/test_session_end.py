@@ -1,9 +1,8 @@
-"""The end of a session: deleted, expired, or stopped with the server."""
+"""The end of a session that is deleted or expires."""
 
 from __future__ import annotations
 
 import asyncio
-import math
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from shoal_server.errors import DomainError, Kind, invalid
 from shoal_server.sessions.session import LEAST_BATCH_BYTES, Session, Surroundings, session_gone
 from shoal_server.sessions.watching import EndReason, WatchOptions
-from tests.sessions.clock import until, until_quiet
+from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal, refusal_of
 from tests.sessions.staging import model_changes, points, push, started, submit, surroundings
@@ -130,70 +129,6 @@ async def test_an_end_that_nobody_waits_for_comes_all_the_same(session: Session,
     assert events == ["1", "deleted at 1"]
 
 
-async def test_stopping_finishes_what_waits(session: Session, engine: StagedEngine) -> None:
-    engine.close_gate()
-    submitted = [await submit(session, value) for value in (1.0, 2.0)]
-    change = asyncio.create_task(session.change(DROP, ""))
-    await engine.arrival()
-
-    stopping = asyncio.create_task(session.stop(math.inf))
-    await until_quiet()
-    early = stopping.done()
-    refused = await refusal_of(session.submit(points(3.0), 1, None))
-    engine.open_gate()
-    not_applied = await stopping
-
-    assert not early
-    assert not_applied == 0
-    assert [each.outcome.result().version for each in submitted] == [1, 2]
-    assert (await change).config.model.on_invalid == "drop"
-    assert (refused.kind, refused.reason, refused.session) == (Kind.UNAVAILABLE, "SERVER_DRAINING", "pixels")
-    assert refused.retry_after
-
-
-async def test_stopping_refuses_at_the_deadline_what_is_not_begun(session: Session, engine: StagedEngine) -> None:
-    engine.close_gate()
-    begun = await submit(session, 1.0)
-    await engine.arrival()
-    waiting = await submit(session, 2.0)
-    change = asyncio.create_task(session.change(DROP, ""))
-
-    stopping = asyncio.create_task(session.stop(10))
-    await until(9.9)
-    early = waiting.outcome.done()
-    await until(10.1)
-    refused = [await refusal_of(waiting.result()), await refusal_of(change)]
-    waits = not stopping.done()
-    engine.open_gate()
-    not_applied = await stopping
-
-    assert not early
-    assert {(error.reason, error.session) for error in refused} == {("SERVER_DRAINING", "pixels")}
-    assert waits
-    assert begun.outcome.result().version == session.version == 1
-    assert not_applied == 1  # batch
-    assert session.describe().queued_bytes == 0
-
-
-async def test_those_who_wait_for_room_are_refused_when_the_server_stops(
-    around: Surroundings, engine: StagedEngine
-) -> None:
-    narrow = surroundings(around.compute, engine, queue_bytes=LEAST_BATCH_BYTES)
-    async with started(narrow) as session:
-        engine.close_gate()
-        await submit(session, 1.0)
-        await engine.arrival()
-        waiting = asyncio.create_task(push(session, 2.0))
-        await until_quiet()
-
-        stopping = asyncio.create_task(session.stop(10))
-        await until(10.1)
-        engine.open_gate()
-
-        assert (await refusal_of(waiting)).reason == "SERVER_DRAINING"
-        assert await stopping == 0
-
-
 async def test_a_hop_ends_after_the_batch_that_is_being_computed(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
     submitted = [await submit(session, value) for value in (1.0, 2.0, 3.0)]
@@ -226,24 +161,6 @@ async def test_what_waits_for_a_thread_is_not_begun_after_the_end(
         assert (await refusal_of(batch.result())).reason == "SESSION_NOT_FOUND"
         assert (await refusal_of(assigning)).reason == "SESSION_NOT_FOUND"
     assert session.version == 0
-
-
-async def test_a_stopped_session_has_not_ended_for_its_watchers(session: Session) -> None:
-    with session.watch(WatchOptions(progress_interval=10)) as watch:
-        events = watch.events()
-        await anext(events)
-
-        await session.stop(math.inf)
-
-        assert told(await anext(events)) == "still 0"
-    assert session.ended is None
-
-
-async def test_stopping_twice_is_stopping_once(session: Session) -> None:
-    await session.stop(math.inf)
-    await session.stop(math.inf)
-
-    assert session.ended is None
 
 
 def test_the_error_for_a_session_that_is_not_there_quotes_no_more_than_a_name() -> None:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import closing
-
 import numpy as np
 import pytest
 
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.state import Warming
-from shoal_server.errors import DomainError
-from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.session import Session, Surroundings
-from shoal_server.sessions.watching import Progress, Update, WatchOptions
-from tests.sessions.clock import until, until_quiet
+from tests.sessions.clock import until
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal, refusal_of
 from tests.sessions.staging import (
@@ -26,10 +20,8 @@ from tests.sessions.staging import (
     push,
     started,
     submit,
-    surroundings,
     warming,
 )
-from tests.sessions.watched import told
 
 
 async def test_a_reader_keeps_its_version_whole_while_the_writer_goes_on(session: Session) -> None:
@@ -91,41 +83,6 @@ async def test_a_reader_sees_the_version_before_while_the_next_is_computed(
     assert session.read_snapshot().version == 2
 
 
-async def test_an_assignment_is_to_the_version_it_names(session: Session, engine: StagedEngine) -> None:
-    await push(session, 4.0)
-    await engine.arrival()
-    engine.close_gate()
-    coming = await submit(session, 6.0)
-    await engine.arrival()
-
-    version, assignment = await session.assign(points(7.0).points)
-    engine.open_gate()
-    await coming.result()
-    newer, moved = await session.assign(points(7.0).points)
-
-    assert (version, assignment.distances.tolist()) == (1, [9.0])
-    assert (newer, moved.distances.tolist()) == (2, [4.0])
-
-
-async def test_an_assignment_that_waits_for_a_thread_is_to_the_version_it_began_with(
-    engine: StagedEngine,
-) -> None:
-    with closing(ComputePool(1)) as compute:
-        async with started(surroundings(compute, engine)) as session:
-            await push(session, 4.0)
-            await engine.arrival()
-            engine.close_gate()
-            coming = await submit(session, 6.0)
-            await engine.arrival()
-
-            assigning = asyncio.create_task(session.assign(points(7.0).points))
-            engine.open_gate()
-            version, assignment = await assigning
-
-    assert (version, assignment.distances.tolist()) == (1, [9.0])
-    assert coming.outcome.result().version == 2
-
-
 async def test_a_session_that_is_warming_has_nothing_to_read(around: Surroundings) -> None:
     async with started(around, kept_for(None, warming(n_clusters=2))) as session:
         await push(session, 1.0, 2.0)
@@ -137,53 +94,6 @@ async def test_a_session_that_is_warming_has_nothing_to_read(around: Surrounding
         assert (error.reason, error.session) == ("SESSION_WARMING", "pixels")
         assert "2 of 6 points have come" in error.message
     assert (session.version, session.snapshot, session.warming) == (0, None, Warming(2, 6))
-
-
-async def test_a_watch_of_a_warming_session_begins_with_version_1(around: Surroundings) -> None:
-    async with started(around, kept_for(None, warming())) as session:
-        with session.watch(WatchOptions()) as watch:
-            events = watch.events()
-            waiting = await anext(events)
-            await push(session, 1.0)
-            await push(session, 2.0, 3.0)
-            first = await anext(events)
-
-    assert waiting == Progress(0, Warming(0, 3))
-    assert isinstance(first, Update)
-    assert (first.snapshot, first.base) == (session.snapshot, None)
-    assert session.warming is None
-
-
-async def test_a_watch_that_waits_is_told_at_once(session: Session) -> None:
-    with session.watch(WatchOptions(after_version=0)) as watch:
-        waiting = asyncio.ensure_future(anext(watch.events()))
-        await until_quiet()
-
-        await push(session, 1.0)
-
-        assert told(await waiting) == "1"
-
-
-async def test_every_watch_is_told_of_the_newest_version(session: Session) -> None:
-    with session.watch(WatchOptions()) as quick, session.watch(WatchOptions()) as slow:
-        quick_events, slow_events = quick.events(), slow.events()
-        seen = [told(await anext(quick_events)), told(await anext(slow_events))]
-        for value in (1.0, 2.0, 3.0):
-            await push(session, value)
-            seen.append(told(await anext(quick_events)))
-
-        seen.append(told(await anext(slow_events)))
-
-    assert seen == ["0", "0", "1 after 0", "2 after 1", "3 after 2", "3 after 0"]
-
-
-async def test_a_session_counts_its_watches_while_they_are_open(session: Session) -> None:
-    with session.watch(WatchOptions()), session.watch(WatchOptions()):
-        two = session.describe().watchers
-    with pytest.raises(DomainError), session.watch(WatchOptions(after_version=9)):
-        pass
-
-    assert (two, session.describe().watchers) == (2, 0)
 
 
 async def test_a_new_session_describes_itself(around: Surroundings) -> None:

@@ -1,0 +1,51 @@
+"""The one timer of a ledger, which gives up those who stay away."""
+
+from __future__ import annotations
+
+from shoal_server.sessions.producers import ABSENCE, Producer, ProducerLedger
+from shoal_server.sessions.session import Session
+from tests.sessions.clock import jumping_loop, timers, until
+from tests.sessions.staging import push
+from tests.sessions.stamping import kept, stamp, take
+
+
+async def test_each_who_stays_away_is_given_up_in_its_time() -> None:
+    ledger = ProducerLedger(max_producers=9, replay_bytes=0)
+    take(ledger, stamp(1, producer="a"))
+    await until(ABSENCE / 2)
+    take(ledger, stamp(1, producer="b"))
+
+    await until(4 * ABSENCE)
+
+    assert [kept(ledger, stamp(1, producer=producer)) for producer in "ab"] == [False] * 2
+    assert timers(jumping_loop()) == 0
+
+
+async def test_nothing_is_left_of_ephemeral_producers_that_are_gone() -> None:
+    ledger = ProducerLedger(max_producers=9, replay_bytes=1_000_000)
+    for number in range(50):
+        take(ledger, stamp(1, producer=f"e-{number}", ephemeral=True))
+
+    await until(2 * ABSENCE)
+
+    assert len(ledger._ephemeral.seats) == len(ledger._ephemeral.absent) == len(ledger._answers._known) == 0
+
+
+async def test_a_ledger_that_was_closed_sets_no_timer() -> None:
+    ledger = ProducerLedger(max_producers=9, replay_bytes=0)
+    ledger.open(Producer("a"))
+
+    ledger.close()
+    ledger.leave(Producer("a"))
+
+    assert timers(jumping_loop()) == 0
+
+
+async def test_a_session_that_has_ended_leaves_no_timer(session: Session) -> None:
+    session.open_producer(Producer("a"))
+    await push(session, 1.0, stamp=stamp(1, producer="b"))
+
+    await session.end("deleted")
+    session.leave_producer(Producer("a"))
+
+    assert timers(jumping_loop()) == 0

@@ -1,0 +1,73 @@
+"""Assignments: each is to one version, and says to which."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import closing
+
+from shoal_server.sessions.compute import ComputePool
+from shoal_server.sessions.session import Session
+from tests.sessions.engines import StagedEngine
+from tests.sessions.staging import (
+    points,
+    push,
+    started,
+    submit,
+    surroundings,
+)
+
+
+async def test_an_assignment_is_to_the_version_it_names(session: Session, engine: StagedEngine) -> None:
+    await push(session, 4.0)
+    await engine.arrival()
+    engine.close_gate()
+    coming = await submit(session, 6.0)
+    await engine.arrival()
+
+    version, assignment = await session.assign(points(7.0).points)
+    engine.open_gate()
+    await coming.result()
+    newer, moved = await session.assign(points(7.0).points)
+
+    assert (version, assignment.distances.tolist()) == (1, [9.0])
+    assert (newer, moved.distances.tolist()) == (2, [4.0])
+
+
+async def test_an_assignment_that_waits_for_a_thread_is_to_the_version_it_began_with(engine: StagedEngine) -> None:
+    first_guest, second_guest = StagedEngine(), StagedEngine()
+    for guest in (first_guest, second_guest):
+        guest.close_gate()
+    with closing(ComputePool(1)) as compute:
+        async with (
+            started(surroundings(compute, engine)) as session,
+            started(surroundings(compute, first_guest)) as first,
+            started(surroundings(compute, second_guest)) as second,
+        ):
+            await push(session, 4.0)
+            await submit(first, 1.0)  # has the thread; after it come an update, the second guest and the assignment
+            await first_guest.arrival()
+            update = await submit(session, 6.0)
+            await submit(second, 1.0)
+            assigning = asyncio.create_task(session.assign(points(7.0).points))
+
+            first_guest.open_gate()
+            newer = await update.result()
+            second_guest.open_gate()
+            version, assignment = await assigning
+
+    assert newer.version == 2
+    assert (version, assignment.distances.tolist()) == (1, [9.0])
+
+
+async def test_assignments_of_one_session_may_run_at_the_same_time_as_its_updates(
+    session: Session, engine: StagedEngine
+) -> None:
+    engine.close_gate()
+    coming = await submit(session, 6.0)
+    await engine.arrival()
+
+    versions = [(await session.assign(points(7.0).points))[0] for _ in range(3)]
+    engine.open_gate()
+
+    assert versions == [0, 0, 0]
+    assert (await coming.result()).version == 1

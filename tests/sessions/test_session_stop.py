@@ -1,0 +1,99 @@
+"""The end of a session with the server: what has been taken is finished, as far as there is time."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+from shoal_server.errors import Kind
+from shoal_server.sessions.session import LEAST_BATCH_BYTES, Session, Surroundings
+from shoal_server.sessions.watching import WatchOptions
+from tests.sessions.clock import until, until_quiet
+from tests.sessions.engines import StagedEngine
+from tests.sessions.refusing import refusal_of
+from tests.sessions.staging import model_changes, points, push, started, submit, surroundings
+from tests.sessions.watched import told
+
+DROP = model_changes(on_invalid="drop")
+
+
+async def test_stopping_finishes_what_waits(session: Session, engine: StagedEngine) -> None:
+    engine.close_gate()
+    submitted = [await submit(session, value) for value in (1.0, 2.0)]
+    change = asyncio.create_task(session.change(DROP, ""))
+    await engine.arrival()
+
+    stopping = asyncio.create_task(session.stop(math.inf))
+    await until_quiet()
+    early = stopping.done()
+    refused = await refusal_of(session.submit(points(3.0), 1, None))
+    engine.open_gate()
+    not_applied = await stopping
+
+    assert not early
+    assert not_applied == 0
+    assert [each.outcome.result().version for each in submitted] == [1, 2]
+    assert (await change).config.model.on_invalid == "drop"
+    assert (refused.kind, refused.reason, refused.session) == (Kind.UNAVAILABLE, "SERVER_DRAINING", "pixels")
+    assert refused.retry_after
+
+
+async def test_stopping_refuses_at_the_deadline_what_is_not_begun(session: Session, engine: StagedEngine) -> None:
+    engine.close_gate()
+    begun = await submit(session, 1.0)
+    await engine.arrival()
+    waiting = await submit(session, 2.0)
+    change = asyncio.create_task(session.change(DROP, ""))
+
+    stopping = asyncio.create_task(session.stop(10))
+    await until(9.9)
+    early = waiting.outcome.done()
+    await until(10.1)
+    refused = [await refusal_of(waiting.result()), await refusal_of(change)]
+    waits = not stopping.done()
+    engine.open_gate()
+    not_applied = await stopping
+
+    assert not early
+    assert {(error.reason, error.session) for error in refused} == {("SERVER_DRAINING", "pixels")}
+    assert waits
+    assert begun.outcome.result().version == session.version == 1
+    assert not_applied == 1  # batch
+    assert session.describe().queued_bytes == 0
+
+
+async def test_those_who_wait_for_room_are_refused_when_the_server_stops(
+    around: Surroundings, engine: StagedEngine
+) -> None:
+    narrow = surroundings(around.compute, engine, queue_bytes=LEAST_BATCH_BYTES)
+    async with started(narrow) as session:
+        engine.close_gate()
+        await submit(session, 1.0)
+        await engine.arrival()
+        waiting = asyncio.create_task(push(session, 2.0))
+        await until_quiet()
+
+        stopping = asyncio.create_task(session.stop(10))
+        await until(10.1)
+        engine.open_gate()
+
+        assert (await refusal_of(waiting)).reason == "SERVER_DRAINING"
+        assert await stopping == 0
+
+
+async def test_a_stopped_session_has_not_ended_for_its_watchers(session: Session) -> None:
+    with session.watch(WatchOptions(progress_interval=10)) as watch:
+        events = watch.events()
+        await anext(events)
+
+        await session.stop(math.inf)
+
+        assert told(await anext(events)) == "still 0"
+    assert session.ended is None
+
+
+async def test_stopping_twice_is_stopping_once(session: Session) -> None:
+    await session.stop(math.inf)
+    await session.stop(math.inf)
+
+    assert session.ended is None
