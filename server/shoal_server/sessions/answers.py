@@ -63,9 +63,8 @@ class Answers:
         known = self._known.get(producer)
         if known is None:
             return
-        for sequence in range(known.released + 1, through + 1):
-            answer = known.answers.get(sequence)
-            if answer is not None and self._held.remove(answer):
+        for answer in known.released_by(through):
+            if self._held.remove(answer):
                 self._spare(answer)
         known.released = max(known.released, through)
         self._trim()
@@ -111,6 +110,13 @@ class _Known:
 
     released: int  # the last sequence whose answer the producer no longer needs
     answers: dict[int, Answer] = field(default_factory=dict)
+
+    def released_by(self, through: int) -> list[Answer]:
+        """Return the answers after the last one released, up to a sequence."""
+        due = range(self.released + 1, through + 1)
+        if len(due) < len(self.answers):
+            return [self.answers[sequence] for sequence in due if sequence in self.answers]
+        return [answer for sequence, answer in self.answers.items() if sequence in due]
 
 
 class _Shelf:
