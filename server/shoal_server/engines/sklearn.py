@@ -23,7 +23,9 @@ class SklearnEngine:
     """Lets scikit-learn take one step from the frame's centroids and weights, and reads off what the batch added.
 
     partial_fit is not thread-safe, so every call has an estimator of its own. Reassignment is off: it would lose rare
-    clusters, and make the result depend on chance.
+    clusters, and make the result depend on chance. It computes in float64 whatever the session's precision: in float32
+    scikit-learn's distances, expanded into squares, lose digits that the other engines keep, and its counts stop
+    growing at 2**24.
     """
 
     def warm_up(self) -> None:
@@ -39,15 +41,15 @@ class SklearnEngine:
         run: RunTasks,  # noqa: ARG002  (scikit-learn has threads of its own)
     ) -> Contribution:
         """Assign the points to the frame's centroids and add them up."""
-        inside = frame.enter(points)
+        inside = frame.enter(points).astype(np.float64)
         weight = np.ones(len(inside)) if sample_weight is None else sample_weight
         # Before the step: with compute_labels=True partial_fit would give those of the centroids after it.
-        labels = _estimator(frame, frame.weights).predict(inside)
+        labels = _estimator(frame).predict(inside)
         distances = _squared_distances(inside, frame, labels)
         counts = np.bincount(labels, weight, minlength=len(frame.centroids)).astype(np.float64)
         return Contribution(
             counts=counts,
-            sums=_added(_stepped(inside, weight, labels, counts, frame), counts, frame),
+            sums=_added(_stepped(inside, weight, frame), counts, frame),
             inertia=float(np.dot(distances, weight)),
             labels=labels,
         )
@@ -59,48 +61,39 @@ class SklearnEngine:
         run: RunTasks,  # noqa: ARG002  (scikit-learn has threads of its own)
     ) -> Assignment:
         """Assign the points to the frame's centroids."""
-        inside = frame.enter(points)
-        labels = _estimator(frame, frame.weights).predict(inside)
-        return Assignment(labels, _squared_distances(inside, frame, labels))
+        inside = frame.enter(points).astype(np.float64)
+        labels = _estimator(frame).predict(inside)
+        return Assignment(labels, _squared_distances(inside, frame, labels).astype(frame.dtype))
 
 
-def _estimator(frame: Frame, weights: Float64Array) -> Any:
+def _estimator(frame: Frame) -> Any:
     """Return a MiniBatchKMeans that stands where the frame does.
 
     A first partial_fit would want n_clusters points at least, so what it would have left behind is put in its place.
     """
     k, d = frame.centroids.shape
     estimator = MiniBatchKMeans(k, compute_labels=False, reassignment_ratio=0.0, random_state=0)
-    estimator.cluster_centers_ = frame.centroids.copy()
+    estimator.cluster_centers_ = frame.centroids.astype(np.float64)
     estimator.n_features_in_ = d
-    estimator._counts = weights.astype(frame.dtype)  # noqa: SLF001
+    estimator._counts = frame.weights.copy()  # noqa: SLF001
     estimator._n_threads = 1  # noqa: SLF001  (the server runs sessions in parallel; OpenMP's threads would add to that)
     estimator._n_since_last_reassign = 0  # noqa: SLF001
     estimator._batch_size = 1  # noqa: SLF001
     return estimator
 
 
-def _stepped(
-    inside: NDArray[Any], weight: Float64Array, labels: LabelArray, counts: Float64Array, frame: Frame
-) -> NDArray[Any]:
-    """Return the centroids (k, d) after one step of partial_fit.
-
-    A cluster's step depends on the ratios of its weights only, and float32, in which scikit-learn keeps them, has a
-    narrow range: so they are scaled to about 1, by a power of two, which changes no digit.
-    """
-    total = frame.weights + counts
-    scale = np.exp2(-np.floor(np.log2(total, where=total > 0, out=np.zeros_like(total))))
-    scaled = (weight * scale[labels]).astype(frame.dtype)
-    estimator = _estimator(frame, frame.weights * scale)
+def _stepped(inside: Float64Array, weight: Float64Array, frame: Frame) -> Float64Array:
+    """Return the centroids (k, d) after one step of partial_fit."""
+    estimator = _estimator(frame)
     # A cluster whose points have no weight at all would become NaN, and a batch of such points is refused.
-    counting = scaled > 0
+    counting = weight > 0
     if counting.any():
-        estimator.partial_fit(inside[counting], sample_weight=scaled[counting])
-    centroids: NDArray[Any] = estimator.cluster_centers_
+        estimator.partial_fit(inside[counting], sample_weight=weight[counting])
+    centroids: Float64Array = estimator.cluster_centers_
     return centroids
 
 
-def _added(stepped: NDArray[Any], counts: Float64Array, frame: Frame) -> Float64Array:
+def _added(stepped: Float64Array, counts: Float64Array, frame: Frame) -> Float64Array:
     """Return the sums (k, d) that the step added: scikit-learn keeps means, and a mean times its weight is a sum."""
     before = frame.weights[:, None] * frame.centroids
     sums: Float64Array = (frame.weights + counts)[:, None] * stepped - before
