@@ -38,7 +38,7 @@ class SklearnEngine:
         points: PointArray,
         sample_weight: Float64Array | None,
         frame: Frame,
-        run: RunTasks,  # noqa: ARG002  (scikit-learn has threads of its own)
+        run: RunTasks,  # noqa: ARG002  (a call of scikit-learn can't be cut into tasks)
     ) -> Contribution:
         """Assign the points to the frame's centroids and add them up."""
         inside = frame.enter(points).astype(np.float64)
@@ -58,7 +58,7 @@ class SklearnEngine:
         self,
         points: PointArray,
         frame: Frame,
-        run: RunTasks,  # noqa: ARG002  (scikit-learn has threads of its own)
+        run: RunTasks,  # noqa: ARG002  (a call of scikit-learn can't be cut into tasks)
     ) -> Assignment:
         """Assign the points to the frame's centroids."""
         inside = frame.enter(points).astype(np.float64)
