@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shoal.cli.demo.comparison import compare
+from shoal.cli.demo.comparison import compare, few_digits
 from shoal.cli.demo.findings import findings
 from shoal.cli.demo.pictures import PALETTE_SHAPE
 from shoal.cli.demo.report import write_report
@@ -165,3 +165,8 @@ def test_versions_that_a_watcher_missed_are_counted() -> None:
 
 def test_a_watcher_that_missed_nothing_is_said_to_be_exact(results: DemoResults) -> None:
     assert "the distances above are exact" in dict(findings(results))["What did the watchers see?"]
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.0, "0"), (0.00021, "0.0002"), (12.0, "10"), (4.6e-14, "5e-14")])
+def test_a_small_number_has_one_digit_and_no_row_of_zeros(value: float, text: str) -> None:
+    assert few_digits(value) == text

@@ -43,6 +43,11 @@ def _standing(run: EngineRun, results: DemoResults) -> Standing:
     )
 
 
+_TOO_MANY_ZEROS = 1e-6
+
+
 def few_digits(value: float) -> str:
-    """Return a small number with one significant digit and no exponent."""
+    """Return a small number with one significant digit: 0.0003, and 5e-14 where nobody would count the zeros."""
+    if 0 < value < _TOO_MANY_ZEROS:
+        return f"{value:.0e}"
     return np.format_float_positional(value, precision=1, fractional=False, trim="-")
