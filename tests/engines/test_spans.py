@@ -15,7 +15,7 @@ from shoal_server.sessions.compute import ComputePool
 
 @given(st.integers(0, 3_000_000))
 def test_spans_cover_every_row_once_and_are_few(rows: int) -> None:
-    cut = spans(rows)
+    cut = spans(rows, 8, 8)
 
     assert [span.start for span in cut] == [0, *(span.stop for span in cut[:-1])][: len(cut)]
     assert sum(span.stop - span.start for span in cut) == rows
@@ -24,7 +24,7 @@ def test_spans_cover_every_row_once_and_are_few(rows: int) -> None:
 
 @given(st.integers(1, 100_000))
 def test_blocks_cover_a_span_in_order(rows: int) -> None:
-    blocks = [block for span in spans(rows) for block in span.blocks()]
+    blocks = [block for span in spans(rows, 8, 8) for block in span.blocks()]
 
     assert all(block.stop - block.start <= BLOCK_ROWS for block in blocks)
     assert sum(block.stop - block.start for block in blocks) == rows

@@ -106,8 +106,8 @@ class QuickEngine:
         counts[0] = len(points)
         return Contribution(counts, np.zeros(frame.centroids.shape), 0.0, np.zeros(len(points), np.int32))
 
-    def assign(self, points: PointArray, _frame: Frame, _run: RunTasks) -> Assignment:
-        return Assignment(np.zeros(len(points), np.int32), np.zeros(len(points)))
+    def assign(self, points: PointArray, _frame: Frame, _run: RunTasks, *, return_distances: bool) -> Assignment:
+        return Assignment(np.zeros(len(points), np.int32), np.zeros(len(points)) if return_distances else None)
 
     def warm_up(self) -> None:
         pass
@@ -130,8 +130,8 @@ class GatedEngine:
         assert self.gate.wait(PATIENCE)
         return self._inner.contribute(points, sample_weight, frame, run)
 
-    def assign(self, points: PointArray, frame: Frame, run: RunTasks) -> Assignment:
-        return self._inner.assign(points, frame, run)
+    def assign(self, points: PointArray, frame: Frame, run: RunTasks, *, return_distances: bool) -> Assignment:
+        return self._inner.assign(points, frame, run, return_distances=return_distances)
 
     def warm_up(self) -> None:
         pass
@@ -145,7 +145,7 @@ class BrokenEngine:
     def contribute(self, *_: object) -> Contribution:
         raise ValueError(self.STORY)
 
-    def assign(self, *_: object) -> Assignment:
+    def assign(self, *_: object, **__: object) -> Assignment:
         raise ValueError(self.STORY)
 
     def warm_up(self) -> None:

@@ -52,10 +52,10 @@ class StagedEngine:
         _fail_if_faulty(points)
         return self._inner.contribute(points, sample_weight, frame, run)
 
-    def assign(self, points: PointArray, frame: Frame, run: RunTasks) -> Assignment:
+    def assign(self, points: PointArray, frame: Frame, run: RunTasks, *, return_distances: bool) -> Assignment:
         """Assign, whatever the gate."""
         _fail_if_faulty(points)
-        return self._inner.assign(points, frame, run)
+        return self._inner.assign(points, frame, run, return_distances=return_distances)
 
     def warm_up(self) -> None:
         """Nothing to do."""

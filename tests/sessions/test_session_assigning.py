@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import closing
 
+import numpy as np
+
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.session import Session
 from tests.sessions.engines import StagedEngine
@@ -24,13 +26,13 @@ async def test_an_assignment_is_to_the_version_it_names(session: Session, engine
     coming = await submit(session, 6.0)
     await engine.arrival()
 
-    version, assignment = await session.assign(points(7.0).points)
+    version, assignment = await session.assign(points(7.0).points, return_distances=True)
     engine.open_gate()
     await coming.result()
-    newer, moved = await session.assign(points(7.0).points)
+    newer, moved = await session.assign(points(7.0).points, return_distances=True)
 
-    assert (version, assignment.distances.tolist()) == (1, [9.0])
-    assert (newer, moved.distances.tolist()) == (2, [4.0])
+    assert (version, np.array(assignment.distances).tolist()) == (1, [9.0])
+    assert (newer, np.array(moved.distances).tolist()) == (2, [4.0])
 
 
 async def test_an_assignment_that_waits_for_a_thread_is_to_the_version_it_began_with(engine: StagedEngine) -> None:
@@ -48,7 +50,7 @@ async def test_an_assignment_that_waits_for_a_thread_is_to_the_version_it_began_
             await first_guest.arrival()
             update = await submit(session, 6.0)
             await submit(second, 1.0)
-            assigning = asyncio.create_task(session.assign(points(7.0).points))
+            assigning = asyncio.create_task(session.assign(points(7.0).points, return_distances=True))
 
             first_guest.open_gate()
             newer = await update.result()
@@ -56,7 +58,7 @@ async def test_an_assignment_that_waits_for_a_thread_is_to_the_version_it_began_
             version, assignment = await assigning
 
     assert newer.version == 2
-    assert (version, assignment.distances.tolist()) == (1, [9.0])
+    assert (version, np.array(assignment.distances).tolist()) == (1, [9.0])
 
 
 async def test_assignments_of_one_session_may_run_at_the_same_time_as_its_updates(

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from shoal_server.clustering.grounds import precision_for
 from shoal_server.clustering.imputing import impute
 from shoal_server.clustering.state import ColumnMeans, Model, PointBatch
-from shoal_server.engines.contract import Float64Array, PointArray
+from shoal_server.engines.contract import Float64Array, PointArray, most_value
 from shoal_server.errors import invalid
 
 BoolArray = NDArray[np.bool_]
 
 # Sums are float64, and so many weighted squares may be added up that some room must be left for them.
-MOST_VALUE = 1e100
 MOST_WEIGHT = 1e50
 
 
@@ -31,39 +30,47 @@ class Admitted:
     sample_weight: Float64Array | None = None  # (m,)
 
 
-def admit(model: Model, batch: PointBatch) -> Admitted:
-    """Return the rows of a batch that are to be applied.
+def check_batch(model: Model, batch: PointBatch) -> None:
+    """Check what can be told without a look at the points' values.
 
     Raises
     ------
     DomainError
-        N_FEATURES_MISMATCH, DTYPE_MISMATCH, SAMPLE_WEIGHT_INVALID, or what `admit_for_assignment` raises.
+        N_FEATURES_MISMATCH, DTYPE_MISMATCH or SAMPLE_WEIGHT_INVALID.
     """
+    check_columns(model, batch.points)
     _check_dtype(batch.points.dtype, model)
     _check_weight(batch.sample_weight, len(batch.points))
+
+
+def as_they_are(batch: PointBatch) -> Admitted:
+    """Return all rows of a batch, in the hope that none is invalid: the engines notice, and at less cost."""
+    return Admitted(batch.points, None, None, batch.sample_weight)
+
+
+def admit(model: Model, batch: PointBatch) -> Admitted:
+    """Return the rows of a checked batch that are to be applied.
+
+    Raises
+    ------
+    DomainError
+        What `admit_for_assignment` raises.
+    """
     admitted = admit_for_assignment(model, batch.points)
     weight = batch.sample_weight
     return replace(admitted, sample_weight=weight if weight is None or admitted.kept is None else weight[admitted.kept])
 
 
 def admit_for_assignment(model: Model, points: PointArray) -> Admitted:
-    """Return the rows that can be assigned. Any type will do: nothing of them stays in the model.
+    """Return the rows that can be assigned: give invalid values what the model's policy says.
+
+    Their rows are refused or left out, or they are filled in. Invalid is what is not finite, what is too large to be
+    squared in the model's precision, and under the cosine metric a row of zeros, which has no direction.
 
     Raises
     ------
     DomainError
-        N_FEATURES_MISMATCH; with on_invalid="reject" NOT_FINITE, VALUE_TOO_LARGE or ZERO_ROW; with "impute"
-        IMPUTE_IMPOSSIBLE or ZERO_ROW.
-    """
-    _check_columns(points, model)
-    return _settle_invalid(points, model)
-
-
-def _settle_invalid(points: PointArray, model: Model) -> Admitted:
-    """Give invalid values what the model's policy says: refuse them, leave their rows out, or fill them in.
-
-    Invalid is what is not finite, what is too large to be squared in the model's precision, and under the cosine
-    metric a row of zeros, which has no direction.
+        With on_invalid="reject" NOT_FINITE, VALUE_TOO_LARGE or ZERO_ROW; with "impute" IMPUTE_IMPOSSIBLE or ZERO_ROW.
     """
     config = model.config
     most = _largest(model, points)
@@ -82,7 +89,8 @@ def _settle_invalid(points: PointArray, model: Model) -> Admitted:
     return Admitted(points[rows], rows, means)
 
 
-def _check_columns(points: PointArray, model: Model) -> None:
+def check_columns(model: Model, points: PointArray) -> None:
+    """Raise N_FEATURES_MISMATCH unless the points (n, d) have as many columns as the model. Any type will do."""
     if model.n_features is not None and points.shape[1] != model.n_features:
         raise invalid(
             "N_FEATURES_MISMATCH",
@@ -120,9 +128,8 @@ def _bad_weight(message: str) -> Exception:
 
 
 def _largest(model: Model, points: PointArray) -> float:
-    """Return the largest value whose squared distances, summed over the columns, the precision still holds well."""
     precision = model.grounds.precision if model.grounds else precision_for(points.dtype, model.config)
-    return min(float(np.sqrt(np.finfo(precision).max / points.shape[1]) / 4), MOST_VALUE)
+    return most_value(precision, points.shape[1])
 
 
 def _usable_values(points: PointArray, most: float) -> BoolArray | None:

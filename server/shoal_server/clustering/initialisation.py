@@ -13,9 +13,9 @@ from shoal_server.clustering.admission import Admitted
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.grounds import origin_among
 from shoal_server.clustering.state import Grounds, Model
-from shoal_server.clustering.update import advance, first_snapshot, frame_at
+from shoal_server.clustering.update import advance, first_snapshot
 from shoal_server.clustering.warming import together
-from shoal_server.engines.contract import Engine, Float64Array, LabelArray, RunTasks
+from shoal_server.engines.contract import Assignment, Engine, Float64Array, LabelArray, RunTasks
 
 
 def start(model: Model, rows: Admitted, engine: Engine, run: RunTasks) -> tuple[Model, float, LabelArray]:
@@ -33,15 +33,14 @@ def start(model: Model, rows: Admitted, engine: Engine, run: RunTasks) -> tuple[
     points, weight = together(model.collected)
     precision = model.grounds.precision
     grounds = Grounds(precision, origin_among(points, precision, model.config.metric))
-    model = replace(model, collected=None, grounds=grounds)
-    no_weights = np.zeros(model.config.n_clusters)
-    nowhere = frame_at(model, np.zeros((len(no_weights), points.shape[1])), no_weights)
-    centroids = initial_centroids(nowhere.enter(points), weight, model.config) + grounds.origin
-    frame = frame_at(model, centroids, no_weights)
-    contribution = engine.contribute(points, weight, frame, run)
-    own = engine.assign(rows.points, frame, run)
-    inertia = float(np.dot(own.distances, _ones_or(rows.sample_weight, len(own.distances))))
-    return advance(model, first_snapshot(centroids), frame, contribution), inertia, own.labels
+    nowhere = np.zeros((model.config.n_clusters, points.shape[1]))
+    inside = grounds.frame(nowhere, nowhere[:, 0], cosine=model.config.metric == "cosine").enter(points)
+    centroids = initial_centroids(inside, weight, model.config) + grounds.origin
+    model = replace(model, collected=None, grounds=grounds, snapshot=first_snapshot(centroids))
+    contribution = engine.contribute(points, weight, model.frame, run)
+    own = engine.assign(rows.points, model.frame, run, return_distances=True)
+    inertia = float(np.dot(_distances(own), _ones_or(rows.sample_weight, len(own.labels))))
+    return advance(model, model.frame, contribution), inertia, own.labels
 
 
 def initial_centroids(inside: NDArray[np.floating[Any]], weight: Float64Array, config: ModelConfig) -> Float64Array:
@@ -59,6 +58,12 @@ def initial_centroids(inside: NDArray[np.floating[Any]], weight: Float64Array, c
         return wide[random.choice(len(wide), config.n_clusters, replace=False)]
     centroids, _ = kmeans_plusplus(wide, config.n_clusters, sample_weight=weight, random_state=random)
     return np.asarray(centroids, dtype=np.float64)
+
+
+def _distances(assignment: Assignment) -> NDArray[np.floating[Any]]:
+    if assignment.distances is None:
+        raise AssertionError("they were asked for")
+    return assignment.distances
 
 
 def _ones_or(weight: Float64Array | None, rows: int) -> Float64Array:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
-from shoal_server.clustering.admission import Admitted, admit, admit_for_assignment
+from shoal_server.clustering.admission import (
+    Admitted,
+    admit,
+    admit_for_assignment,
+    as_they_are,
+    check_batch,
+    check_columns,
+)
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.forgetting import Decay, decay
 from shoal_server.clustering.grounds import lay_grounds
 from shoal_server.clustering.initialisation import start
 from shoal_server.clustering.state import Collected, Model, Outcome, PointBatch
-from shoal_server.clustering.update import frame_at, given_centroids, update
+from shoal_server.clustering.update import given_centroids, update
 from shoal_server.clustering.warming import collect
-from shoal_server.engines.contract import Assignment, Engine, LabelArray, PointArray, RunTasks
+from shoal_server.engines.contract import Assignment, Engine, LabelArray, PointArray, RunTasks, UnusablePoints
 from shoal_server.errors import DomainError, Kind
 
 
@@ -39,20 +47,17 @@ def apply(model: Model, batch: PointBatch, engine: Engine, run: RunTasks) -> tup
     DomainError
         What is wrong with the batch; the model stays as it was.
     """
-    rows = admit(model, batch)
-    fading = decay(model.config.half_life, len(rows.points), batch.event_time, model.latest_event)
-    model = _count_in(model, batch, rows, fading)
-    if model.collected is None:
-        model, inertia, labels = update(model, rows, fading, engine, run)
-        return model, _outcome(model, batch, rows, inertia, labels)
-    model = replace(model, collected=collect(model.collected, rows, fading))
-    if model.warming and model.warming.seen < model.warming.needed:
-        return model, _outcome(model, batch, rows, 0.0, None)
-    model, inertia, labels = start(model, rows, engine, run)
-    return model, _outcome(model, batch, rows, inertia, labels)
+    check_batch(model, batch)
+    if _may_hope(model):
+        # Almost always all rows are valid, and engines notice on their way if one is not.
+        with suppress(UnusablePoints):
+            return _apply(model, batch, as_they_are(batch), engine, run)
+    return _apply(model, batch, admit(model, batch), engine, run)
 
 
-def assign(model: Model, points: PointArray, engine: Engine, run: RunTasks) -> Assignment:
+def assign(
+    model: Model, points: PointArray, engine: Engine, run: RunTasks, *, return_distances: bool = True
+) -> Assignment:
     """Assign points (n, d) to the newest centroids. A row that is dropped gets label -1 and distance NaN.
 
     Raises
@@ -62,14 +67,16 @@ def assign(model: Model, points: PointArray, engine: Engine, run: RunTasks) -> A
     """
     if model.snapshot is None:
         raise still_warming(model)
+    check_columns(model, points)
+    if _may_hope(model):
+        with suppress(UnusablePoints):
+            return engine.assign(points, model.frame, run, return_distances=return_distances)
     rows = admit_for_assignment(model, points)
-    frame = frame_at(model, model.snapshot.centroids, model.snapshot.weights)
-    assignment = engine.assign(rows.points, frame, run) if len(rows.points) else _assigned_nothing()
-    if rows.kept is None:
-        return assignment
-    distances = np.full(len(rows.kept), np.nan, assignment.distances.dtype)
-    distances[rows.kept] = assignment.distances
-    return Assignment(_spread_out(assignment.labels, rows), distances)
+    if not len(rows.points):
+        assignment = Assignment(np.empty(0, np.int32), np.empty(0) if return_distances else None)
+    else:
+        assignment = engine.assign(rows.points, model.frame, run, return_distances=return_distances)
+    return _spread(assignment, rows)
 
 
 def still_warming(model: Model) -> DomainError:
@@ -81,6 +88,24 @@ def still_warming(model: Model) -> DomainError:
         f"the session has no centroids yet: {seen:,} of {needed:,} points have come that the initial centroids need; "
         f"push more",
     )
+
+
+def _may_hope(model: Model) -> bool:
+    """Say whether points may go to the engine as they are: what they could change before that is settled."""
+    return model.grounds is not None and model.collected is None and model.config.on_invalid != "impute"
+
+
+def _apply(model: Model, batch: PointBatch, rows: Admitted, engine: Engine, run: RunTasks) -> tuple[Model, Outcome]:
+    fading = decay(model.config.half_life, len(rows.points), batch.event_time, model.latest_event)
+    model = _count_in(model, batch, rows, fading)
+    if model.collected is None:
+        model, inertia, labels = update(model, rows, fading, engine, run)
+        return model, _outcome(model, batch, rows, inertia, labels)
+    model = replace(model, collected=collect(model.collected, rows, fading))
+    if model.warming and model.warming.seen < model.warming.needed:
+        return model, _outcome(model, batch, rows, 0.0, None)
+    model, inertia, labels = start(model, rows, engine, run)
+    return model, _outcome(model, batch, rows, inertia, labels)
 
 
 def _count_in(model: Model, batch: PointBatch, rows: Admitted, fading: Decay) -> Model:
@@ -108,8 +133,13 @@ def _outcome(model: Model, batch: PointBatch, rows: Admitted, inertia: float, la
     )
 
 
-def _assigned_nothing() -> Assignment:
-    return Assignment(np.empty(0, np.int32), np.empty(0))
+def _spread(assignment: Assignment, rows: Admitted) -> Assignment:
+    labels = _spread_out(assignment.labels, rows)
+    if rows.kept is None or assignment.distances is None:
+        return Assignment(labels, assignment.distances)
+    distances = np.full(len(rows.kept), np.nan, assignment.distances.dtype)
+    distances[rows.kept] = assignment.distances
+    return Assignment(labels, distances)
 
 
 def _spread_out(labels: LabelArray, rows: Admitted) -> LabelArray:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.clustering.config import ModelConfig
-from shoal_server.engines.contract import Float64Array, LabelArray, PointArray
+from shoal_server.engines.contract import Float64Array, Frame, LabelArray, PointArray
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ class Grounds:
     precision: np.dtype[Any]  # float32 or float64
     origin: NDArray[np.floating[Any]]  # (d,) exact in `precision`
 
+    def frame(self, centroids: Float64Array, weights: Float64Array, *, cosine: bool) -> Frame:
+        """Return the coordinates to compute in, with centroids (k, d) and weights (k,) in them."""
+        inside = (centroids - self.origin).astype(self.precision)
+        return Frame(inside, self.origin, weights, cosine=cosine)
+
 
 @dataclass(frozen=True)
 class CollectedBatch:
@@ -101,6 +107,18 @@ class Model:
     column_means: ColumnMeans | None = None
     points_accepted: int = 0
     points_dropped: int = 0
+    last_frame: tuple[Snapshot, Frame] | None = None  # what an engine left behind when it made a snapshot
+
+    @cached_property
+    def frame(self) -> Frame:
+        """The coordinates in which the newest version is computed with. There must be one."""
+        if self.snapshot is None:
+            raise AssertionError("a model that is past its warming has centroids")
+        if self.last_frame and self.last_frame[0] is self.snapshot:
+            return self.last_frame[1]
+        centroids = self.snapshot.centroids
+        grounds = self.grounds or Grounds(np.dtype(np.float64), np.zeros(centroids.shape[1]))
+        return grounds.frame(centroids, self.snapshot.weights, cosine=self.config.metric == "cosine")
 
     @property
     def version(self) -> int:

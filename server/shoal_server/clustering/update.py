@@ -18,7 +18,7 @@ from shoal_server.clustering.admission import Admitted
 from shoal_server.clustering.config import Metric
 from shoal_server.clustering.forgetting import Decay
 from shoal_server.clustering.movement import movement
-from shoal_server.clustering.state import Grounds, Model, Snapshot, frozen
+from shoal_server.clustering.state import Model, Snapshot, frozen
 from shoal_server.engines.contract import (
     Contribution,
     Engine,
@@ -35,33 +35,33 @@ from shoal_server.errors import invalid
 def update(
     model: Model, rows: Admitted, fading: Decay, engine: Engine, run: RunTasks
 ) -> tuple[Model, float, LabelArray]:
-    """Make the next version of the rows of one batch; return it with their inertia and labels."""
-    if model.snapshot is None:
-        raise AssertionError("a model that is past its warming has centroids")
-    before = model.snapshot
-    frame = frame_at(model, before.centroids, before.weights * fading.before)
+    """Make the next version of the rows of one batch; return it with their inertia and labels.
+
+    Raises
+    ------
+    UnusablePoints
+        A row is invalid.
+    DomainError
+        VALUE_TOO_LARGE: the batch adds up to more than can be computed with.
+    """
+    frame = model.frame
+    frame = replace(frame, weights=frame.weights * fading.before)
     if not len(rows.points):
         contribution = empty_contribution(frame)
     else:
         contribution = engine.contribute(rows.points, _late(rows, fading), frame, run)
-    return advance(model, before, frame, contribution), contribution.inertia, contribution.labels
+    return advance(model, frame, contribution), contribution.inertia, contribution.labels
 
 
-def frame_at(model: Model, centroids: Float64Array, weights: Float64Array) -> Frame:
-    """Return the coordinates in which a model computes, with centroids (k, d) and weights (k,) in them."""
-    grounds = model.grounds or Grounds(np.dtype(np.float64), np.zeros(centroids.shape[1]))
-    inside = (centroids - grounds.origin).astype(grounds.precision)
-    return Frame(inside, grounds.origin, weights, cosine=model.config.metric == "cosine")
-
-
-def advance(model: Model, before: Snapshot, frame: Frame, contribution: Contribution) -> Model:
-    """Return the model of the version after `before`.
+def advance(model: Model, frame: Frame, contribution: Contribution) -> Model:
+    """Return the model of the next version; `frame` is the model's own, its weights forgotten as far as they are to be.
 
     Raises
     ------
     DomainError
         VALUE_TOO_LARGE: the batch adds up to more than can be computed with.
     """
+    before = newest(model)
     with np.errstate(over="ignore", invalid="ignore"):
         centroids, weights = move(before.centroids, frame.weights, contribution, frame.origin, cosine=frame.cosine)
     _refuse_overflow(contribution.inertia, centroids, weights)
@@ -118,6 +118,13 @@ def first_snapshot(centroids: Float64Array) -> Snapshot:
     """Return version 0: initial centroids (k, d) that no point has moved yet."""
     nothing = frozen(np.zeros(len(centroids)))
     return Snapshot(0, frozen(centroids), nothing, 0.0, nothing, 0)
+
+
+def newest(model: Model) -> Snapshot:
+    """Return the newest version of a model that is past its warming."""
+    if model.snapshot is None:
+        raise AssertionError("a model that is past its warming has centroids")
+    return model.snapshot
 
 
 def _refuse_overflow(inertia: float, *arrays: Float64Array) -> None:

@@ -1,24 +1,34 @@
 """The one contract of the engines: points and centroids in, what the points add up to out.
 
-An engine never moves a centroid: it answers with a Contribution, and the update rule of clustering/ applies it. So the
-engines differ in how they assign and add, and in nothing else.
+An engine answers with a Contribution, and the update rule of clustering/ applies it. So the engines differ in how they
+assign and add, and in nothing else. One that is a Follower also applies that rule itself, where a call for each of many
+small batches would cost more than the batches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 Float64Array = NDArray[np.float64]
 LabelArray = NDArray[np.int32]
-PointArray = NDArray[Any]  # (n, d): float32 or float64 after validation, or small integers as they came
+PointArray = NDArray[Any]  # (n, d), of the type in which they came
+T = TypeVar("T")
+
+# Sums are float64, and so many squares may be added up that some room must be left for them.
+_MOST_VALUE = 1e100
 
 
-@dataclass(frozen=True)
+class UnusablePoints(Exception):  # noqa: N818  (what it says, to whom it concerns: not an error of the program)
+    """A value is not finite or too large for the frame, or under cosine a row has no direction."""
+
+
+@dataclass(frozen=True, eq=False)
 class Frame:
     """The coordinates in which an engine computes: relative to an origin, in one precision, perhaps of length 1.
 
@@ -30,20 +40,58 @@ class Frame:
     origin: NDArray[np.floating[Any]]  # (d,) in dtype
     weights: Float64Array  # (k,) after forgetting
     cosine: bool
+    _prepared: dict[Callable[[Frame], Any], Any] = field(default_factory=dict, repr=False)
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The precision of the computing: float32 or float64."""
         return self.centroids.dtype
 
+    @cached_property
+    def most(self) -> float:
+        """The largest absolute value of a point that can be computed with."""
+        return most_value(self.dtype, self.centroids.shape[1])
+
+    def prepared(self, prepare: Callable[[Frame], T]) -> T:
+        """Return what an engine makes of the frame before it computes; once made it is kept."""
+        if prepare not in self._prepared:
+            self._prepared[prepare] = prepare(self)
+        kept: T = self._prepared[prepare]
+        return kept
+
+    def keep(self, prepare: Callable[[Frame], T], made: T) -> None:
+        """Let `prepared` return what the engine has made on its way."""
+        self._prepared[prepare] = made
+
     def enter(self, points: PointArray) -> NDArray[np.floating[Any]]:
-        """Points (n, d) in these coordinates: a new C-contiguous array in `dtype`."""
+        """Points (n, d) in these coordinates: a new C-contiguous array in `dtype`.
+
+        Raises
+        ------
+        UnusablePoints
+            They can't be computed with.
+        """
+        if not self._usable(points):
+            raise UnusablePoints
         if self.cosine:
             return np.ascontiguousarray(to_sphere(points.astype(np.float64)), dtype=self.dtype)
         # In the wider of the two types: a float64 point loses its digits only after the shift.
         wide = np.result_type(points.dtype, self.dtype)
         inside: NDArray[np.floating[Any]] = np.subtract(points, self.origin, dtype=wide)
         return inside.astype(self.dtype, order="C", copy=False)
+
+    def _usable(self, points: PointArray) -> bool:
+        if self.cosine and not points.any(axis=1).all():
+            return False
+        if np.issubdtype(points.dtype, np.integer) and np.iinfo(points.dtype).max <= self.most:
+            return True
+        # NaN spreads through min and max, which need no memory.
+        return float(points.min()) >= -self.most and float(points.max()) <= self.most
+
+
+def most_value(precision: np.dtype[Any], d: int) -> float:
+    """Return the largest value whose squared distances, summed over `d` columns, the precision still holds well."""
+    return min(float(np.sqrt(np.finfo(precision).max / d) / 4), _MOST_VALUE)
 
 
 def to_sphere(rows: Float64Array) -> Float64Array:
@@ -74,7 +122,7 @@ class Assignment:
     """The nearest centroid of each point; of equally near ones the lowest."""
 
     labels: LabelArray  # (n,)
-    distances: NDArray[np.floating[Any]]  # (n,) squared
+    distances: NDArray[np.floating[Any]] | None  # (n,) squared; None unless asked for
 
 
 # Runs tasks 0 … count-1, on whatever threads there are, and returns when all are done.
@@ -88,11 +136,14 @@ def run_in_order(task: Callable[[int], None], count: int) -> None:
 
 
 class Engine(Protocol):
-    """Assigns points to centroids and adds them up. Holds nothing that belongs to a session."""
+    """Assigns points to centroids and adds them up. Holds nothing that belongs to a session.
+
+    Both methods raise UnusablePoints where a value can't be computed with.
+    """
 
     def contribute(
         self,
-        points: PointArray,  # (n, d), finite, C-contiguous
+        points: PointArray,  # (n, d), C-contiguous
         sample_weight: Float64Array | None,  # (n,)
         frame: Frame,
         run: RunTasks,
@@ -100,10 +151,49 @@ class Engine(Protocol):
         """Assign the points to the frame's centroids and add them up."""
         ...
 
-    def assign(self, points: PointArray, frame: Frame, run: RunTasks) -> Assignment:
+    def assign(self, points: PointArray, frame: Frame, run: RunTasks, *, return_distances: bool) -> Assignment:
         """Assign the points to the frame's centroids."""
         ...
 
     def warm_up(self) -> None:
         """Do whatever the first call would otherwise wait for: compile, load."""
+        ...
+
+
+@dataclass(frozen=True)
+class Course:
+    """Batches that are to be applied one after another, each to the centroids that the one before it left."""
+
+    batches: Sequence[PointArray]  # m of (n, d)
+    decays: Float64Array  # (m,) what of the weights before it each batch leaves
+    centroids: Float64Array  # (k, d)
+    frame: Frame  # at these centroids
+    return_labels: bool
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What became of the first batches of a course: all, or those before the first with unusable points."""
+
+    inertias: Float64Array  # (applied,)
+    labels: LabelArray  # of the rows of these batches, one batch after another; empty unless asked for
+    centroids: Float64Array  # (k, d) after them
+    weights: Float64Array  # (k,)
+    movement: Float64Array  # (k,) by the last one
+    frame: Frame  # at these centroids
+
+
+@runtime_checkable
+class Follower(Engine, Protocol):
+    """An engine that can also apply the update rule, to many small batches in one call.
+
+    It moves centroids exactly as clustering/update.py does.
+    """
+
+    def follows(self, points: PointArray, frame: Frame) -> bool:
+        """Say whether a batch (n, d) of weight 1 a row can be part of a course."""
+        ...
+
+    def follow(self, course: Course) -> Followed:
+        """Apply the batches."""
         ...

@@ -18,11 +18,15 @@ from shoal_server.engines.contract import (
     PointArray,
     RunTasks,
 )
-from shoal_server.engines.spanwise import assign_spanwise, contribute_spanwise
+from shoal_server.engines.spans import spans
 
 
 class ScipyEngine:
-    """Assigns with vq, block by block: for more than four columns it holds a distance for every point and centroid."""
+    """Assigns with vq, block by block: for more than four columns it holds a distance for every point and centroid.
+
+    It computes in float64 whatever the session's precision: vq's distances, expanded into squares, lose digits in
+    float32 that the other engines keep.
+    """
 
     def warm_up(self) -> None:
         """Nothing to do: SciPy comes compiled."""
@@ -30,26 +34,48 @@ class ScipyEngine:
     def contribute(
         self, points: PointArray, sample_weight: Float64Array | None, frame: Frame, run: RunTasks
     ) -> Contribution:
-        """Assign the points to the frame's centroids and add them up."""
-        return contribute_spanwise(_Kernel(), points, sample_weight, frame, run)
+        """Assign the points to the frame's centroids and add them up; partial sums are added in the order of spans."""
+        cut = spans(len(points), *frame.centroids.shape)
+        labels = np.empty(len(points), np.int32)
+        counts = np.zeros((len(cut), len(frame.centroids)))
+        sums = np.zeros((len(cut), *frame.centroids.shape))
+        inertia = np.zeros(len(cut))
 
-    def assign(self, points: PointArray, frame: Frame, run: RunTasks) -> Assignment:
+        def work(index: int) -> None:
+            for rows in cut[index].blocks():
+                inside = frame.enter(points[rows]).astype(np.float64)
+                weight = np.ones(len(inside)) if sample_weight is None else sample_weight[rows]
+                labels[rows], squares = _nearest(inside, frame)
+                counts[index] += np.bincount(labels[rows], weight, minlength=len(frame.centroids))
+                sums[index] += _sums(inside, weight, labels[rows], len(frame.centroids))
+                inertia[index] += np.dot(squares, weight)
+
+        run(work, len(cut))
+        return Contribution(counts.sum(axis=0), sums.sum(axis=0), float(inertia.sum()), labels)
+
+    def assign(self, points: PointArray, frame: Frame, run: RunTasks, *, return_distances: bool) -> Assignment:
         """Assign the points to the frame's centroids."""
-        return assign_spanwise(_Kernel(), points, frame, run)
+        cut = spans(len(points), *frame.centroids.shape)
+        labels, distances = np.empty(len(points), np.int32), np.empty(len(points), frame.dtype)
+
+        def work(index: int) -> None:
+            for rows in cut[index].blocks():
+                inside = frame.enter(points[rows]).astype(np.float64)
+                labels[rows], distances[rows] = _nearest(inside, frame)
+
+        run(work, len(cut))
+        return Assignment(labels, distances if return_distances else None)
 
 
-class _Kernel:
-    def assign(
-        self, inside: NDArray[Any], centroids: NDArray[Any], labels: LabelArray, distances: NDArray[Any]
-    ) -> None:
-        labels[:], _ = vq(inside, centroids, check_finite=False)
-        # vq's own distances, which it expands into squares of the points, lose digits in float32.
-        offset = inside - centroids[labels]
-        np.einsum("nd,nd->n", offset, offset, out=distances)
+def _nearest(inside: Float64Array, frame: Frame) -> tuple[LabelArray, Float64Array]:
+    """Return label and squared distance of each row."""
+    centroids = frame.centroids.astype(np.float64)
+    labels, _ = vq(inside, centroids, check_finite=False)
+    # vq's own distances come from squares expanded, and lose digits.
+    offset = inside - centroids[labels]
+    return labels, np.einsum("nd,nd->n", offset, offset)
 
-    def add_up(
-        self, inside: NDArray[Any], weight: Float64Array, labels: LabelArray, counts: Float64Array, sums: Float64Array
-    ) -> None:
-        counts += np.bincount(labels, weight, minlength=len(counts))
-        memberships = csr_array((weight, labels, np.arange(len(labels) + 1)), shape=(len(labels), len(counts)))
-        sums += memberships.T @ inside.astype(np.float64)
+
+def _sums(inside: Float64Array, weight: Float64Array, labels: LabelArray, k: int) -> NDArray[Any]:
+    memberships = csr_array((weight, labels, np.arange(len(labels) + 1)), shape=(len(labels), k))
+    return np.asarray(memberships.T @ inside)

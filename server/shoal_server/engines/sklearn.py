@@ -59,11 +59,14 @@ class SklearnEngine:
         points: PointArray,
         frame: Frame,
         run: RunTasks,  # noqa: ARG002  (a call of scikit-learn can't be cut into tasks)
+        *,
+        return_distances: bool,
     ) -> Assignment:
         """Assign the points to the frame's centroids."""
         inside = frame.enter(points).astype(np.float64)
         labels = _estimator(frame).predict(inside)
-        return Assignment(labels, _squared_distances(inside, frame, labels).astype(frame.dtype))
+        distances = _squared_distances(inside, frame, labels).astype(frame.dtype) if return_distances else None
+        return Assignment(labels, distances)
 
 
 def _estimator(frame: Frame) -> Any:

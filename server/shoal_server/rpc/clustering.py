@@ -75,8 +75,8 @@ class ClusteringService(clustering_pb2_grpc.ClusteringServiceServicer):
 
     async def _assign(self, session: Session, request: clustering_pb2.AssignRequest) -> clustering_pb2.AssignResponse:
         points = decode_points(request.points, "points", self._limits.max_batch_bytes)
-        version, assignment = await session.assign(points)
-        return _encode_assignment(version, assignment, return_distances=request.return_distances)
+        version, assignment = await session.assign(points, return_distances=request.return_distances)
+        return _encode_assignment(version, assignment)
 
     async def _assign_or_refuse(
         self, name: str, request: clustering_pb2.AssignRequest
@@ -93,10 +93,8 @@ class ClusteringService(clustering_pb2_grpc.ClusteringServiceServicer):
         return session
 
 
-def _encode_assignment(
-    version: int, assignment: Assignment, *, return_distances: bool
-) -> clustering_pb2.AssignResponse:
+def _encode_assignment(version: int, assignment: Assignment) -> clustering_pb2.AssignResponse:
     response = clustering_pb2.AssignResponse(version=version, labels=encode(assignment.labels))
-    if return_distances:
+    if assignment.distances is not None:
         response.distances.CopyFrom(encode(assignment.distances))
     return response

@@ -256,12 +256,12 @@ class Session:
         await asyncio.shield(job.outcome)
         return self.describe()
 
-    async def assign(self, points: PointArray) -> tuple[int, Assignment]:
+    async def assign(self, points: PointArray, *, return_distances: bool = False) -> tuple[int, Assignment]:
         """Assign points (n, d) to the centroids of the newest version, and say which version that is."""
         self._touch()
         model = self._model
         try:
-            return model.version, await self._around.compute.call(self._assign, model, points)
+            return model.version, await self._around.compute.call(self._assign, model, points, return_distances)
         except DomainError as error:
             raise self._named(error) from None
 
@@ -341,11 +341,12 @@ class Session:
             answer(job, Step(failure=self._named(self._refusal.again())))
             self._not_applied += isinstance(job, QueuedBatch)
 
-    def _assign(self, model: Model, points: PointArray) -> Assignment:
+    def _assign(self, model: Model, points: PointArray, return_distances: bool) -> Assignment:
         # On a compute thread, and perhaps long after it was asked for.
         if self._halted:
             raise self._refusal.again()
-        return assign(model, points, self._around.engines[model.config.engine], self._around.compute.run_tasks)
+        engine = self._around.engines[model.config.engine]
+        return assign(model, points, engine, self._around.compute.run_tasks, return_distances=return_distances)
 
     async def _write(self) -> None:
         while await self._write_what_is_queued():

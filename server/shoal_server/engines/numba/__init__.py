@@ -2,32 +2,123 @@
 
 from __future__ import annotations
 
-from shoal_server.engines.contract import Assignment, Contribution, Float64Array, Frame, PointArray, RunTasks
-from shoal_server.engines.numba.kernels import Kernels, compile_kernels
-from shoal_server.engines.spanwise import assign_spanwise, contribute_spanwise
+from dataclasses import replace
+
+import numpy as np
+
+from shoal_server.engines.contract import (
+    Assignment,
+    Contribution,
+    Course,
+    Float64Array,
+    Followed,
+    Frame,
+    PointArray,
+    RunTasks,
+)
+from shoal_server.engines.numba.covering import Cover, Results, address_of, is_native
+from shoal_server.engines.numba.entries import Entries, compile_entries
+from shoal_server.engines.numba.layout import Layout, lay_out
+from shoal_server.engines.spans import spans
+
+_NO_VALUES = np.empty(0)
+_NO_LABELS = np.empty(0, np.int32)
+_NO_SUMS = np.empty((0, 0))
 
 
 class NumbaEngine:
-    """Assigns and adds up block by block in compiled code that lets other threads run."""
+    """Assigns and adds up in compiled code that reads points where they are and lets other threads run.
+
+    Points of the frame's own type are not copied. Others are brought into the frame's coordinates block by block.
+    """
 
     def __init__(self) -> None:
-        self._kernels: Kernels | None = None
+        self._entries: Entries | None = None
 
     def warm_up(self) -> None:
         """Compile the kernels, or load them from the cache of an earlier run."""
-        self._kernels = compile_kernels()
+        self._entries = compile_entries()
 
     def contribute(
         self, points: PointArray, sample_weight: Float64Array | None, frame: Frame, run: RunTasks
     ) -> Contribution:
         """Assign the points to the frame's centroids and add them up."""
-        return contribute_spanwise(self._compiled(), points, sample_weight, frame, run)
+        cover = self._cover(points, sample_weight, frame)
+        k, d = frame.centroids.shape
+        cut = spans(len(points), k, d)
+        labels = np.empty(len(points), np.int32)
+        counts, inertias = np.zeros((len(cut), k)), np.zeros(len(cut))
+        sums = np.zeros((len(cut), *cover.layout.centroids.shape))
+        no_distances = np.empty(0, frame.dtype)
 
-    def assign(self, points: PointArray, frame: Frame, run: RunTasks) -> Assignment:
+        def work(index: int) -> None:
+            results = Results(labels, no_distances, counts[index], sums[index])
+            inertias[index] = cover.span(cut[index], results)
+
+        run(work, len(cut))
+        return Contribution(counts.sum(axis=0), sums.sum(axis=0)[:, :d], float(inertias.sum()), labels)
+
+    def assign(self, points: PointArray, frame: Frame, run: RunTasks, *, return_distances: bool) -> Assignment:
         """Assign the points to the frame's centroids."""
-        return assign_spanwise(self._compiled(), points, frame, run)
+        cover = self._cover(points, None, frame)
+        cut = spans(len(points), *frame.centroids.shape)
+        labels = np.empty(len(points), np.int32)
+        distances = np.empty(len(points) if return_distances else 0, frame.dtype)
+        results = Results(labels, distances, _NO_VALUES, _NO_SUMS)
 
-    def _compiled(self) -> Kernels:
-        if self._kernels is None:
+        def work(index: int) -> None:
+            cover.span(cut[index], results)
+
+        run(work, len(cut))
+        return Assignment(labels, distances if return_distances else None)
+
+    def follows(self, points: PointArray, frame: Frame) -> bool:
+        """Say whether a batch (n, d) of weight 1 a row can be part of a course."""
+        return is_native(points, frame) and len(spans(len(points), *frame.centroids.shape)) == 1
+
+    def follow(self, course: Course) -> Followed:
+        """Apply the batches."""
+        before = course.frame
+        layout = before.prepared(self._lay_out).copy()
+        centroids, weights = course.centroids.copy(), before.weights.copy()
+        movement = np.zeros(len(weights))
+        rows = np.array([len(batch) for batch in course.batches])
+        labels = np.empty(int(rows.sum()), np.int32) if course.return_labels else _NO_LABELS
+        inertias = np.empty(len(rows))
+        applied = self._compiled().follow(
+            np.array([address_of(batch) for batch in course.batches]),
+            rows,
+            course.decays,
+            layout.d,
+            layout.tiles,
+            layout.offsets,
+            layout.centroids,
+            layout.norms,
+            layout.origin,
+            layout.slack,
+            layout.floor,
+            before.cosine,
+            layout.group,
+            layout.width,
+            before.most,
+            centroids,
+            weights,
+            movement,
+            labels,
+            inertias,
+        )
+        frame = replace(before, centroids=layout.centroids[:, : layout.d], weights=weights, _prepared={})
+        frame.keep(self._lay_out, layout)
+        return Followed(inertias[:applied], labels, centroids, weights, movement, frame)
+
+    def _cover(self, points: PointArray, sample_weight: Float64Array | None, frame: Frame) -> Cover:
+        weight = _NO_VALUES if sample_weight is None else sample_weight
+        return Cover(self._compiled(), frame.prepared(self._lay_out), frame, points, weight)
+
+    def _lay_out(self, frame: Frame) -> Layout:
+        return lay_out(frame, self._compiled().lay_rows)
+
+    def _compiled(self) -> Entries:
+        if self._entries is None:
             raise RuntimeError("warm_up comes before the first batch")
-        return self._kernels
+        return self._entries

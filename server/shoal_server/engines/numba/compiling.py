@@ -1,0 +1,34 @@
+"""How functions are compiled here: the flags, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+from numba.extending import intrinsic
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# All of fast-math but nnan and ninf, which would break the handling of NaN and infinity.
+FASTMATH = {"reassoc", "nsz", "arcp", "contract", "afn"}
+
+
+def compiled(function: Function) -> Function:
+    """Compile a function for whatever types the compiled functions that call it give it."""
+    return cast("Function", numba.njit(nogil=True, fastmath=FASTMATH)(function))
+
+
+def compiled_exactly(function: Function) -> Function:
+    """Compile a function as `compiled` does, but so that it rounds as NumPy does."""
+    return cast("Function", numba.njit(nogil=True)(function))
+
+
+def generated(function: Callable[..., Any]) -> Any:
+    """Make a function whose code is written at compile time; see numba.extending.intrinsic."""
+    return intrinsic(function)
+
+
+def generated_for_literals(function: Callable[..., Any]) -> Any:
+    """Make such a function, with arguments that are to be known at compile time."""
+    return intrinsic(prefer_literal=True)(function)

@@ -1,0 +1,95 @@
+"""Calls of the compiled kernel on pieces of a batch: the rows as they came, or brought into the frame by NumPy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from shoal_server.engines.contract import Float64Array, Frame, LabelArray, PointArray, UnusablePoints
+from shoal_server.engines.numba.entries import Entries
+from shoal_server.engines.numba.layout import Layout, Reals
+from shoal_server.engines.spans import Span
+
+
+class NearlyZeroRowError(Exception):
+    """A row is too short to be scaled to length 1 in one step."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Where a piece's results go; what is empty is not wanted."""
+
+    labels: LabelArray  # (n,)
+    distances: Reals  # (n,)
+    counts: Float64Array  # (k,)
+    sums: Float64Array  # (k, d up to whole vectors)
+
+
+@dataclass(frozen=True)
+class Cover:
+    """The kernel, ready for points and a frame."""
+
+    entries: Entries
+    layout: Layout
+    frame: Frame
+    points: PointArray  # (n, d)
+    weight: Float64Array  # (n,); empty: all 1
+
+    def span(self, span: Span, results: Results) -> float:
+        """Work on the rows of a span, and return their inertia.
+
+        Raises
+        ------
+        UnusablePoints
+            Then the results are void.
+        """
+        if not is_native(self.points, self.frame):
+            return self._entered(span, results)
+        try:
+            return self._piece(self.points[span.rows], span.rows, results, raw=True)
+        except NearlyZeroRowError:
+            results.counts[...], results.sums[...] = 0, 0
+            return self._entered(span, results)
+
+    def _entered(self, span: Span, results: Results) -> float:
+        blocks = (self._piece(self.frame.enter(self.points[rows]), rows, results, raw=False) for rows in span.blocks())
+        return sum(blocks)
+
+    def _piece(self, points: Reals, rows: slice, results: Results, *, raw: bool) -> float:
+        layout = self.layout
+        inertia, largest, nearly_zero = self.entries.cover(
+            address_of(points),
+            len(points),
+            layout.d,
+            self.weight[rows],
+            layout.tiles,
+            layout.offsets,
+            layout.centroids,
+            layout.origin if raw else np.zeros_like(layout.origin),
+            layout.slack,
+            layout.least,
+            raw and self.frame.cosine,
+            layout.group,
+            layout.width,
+            results.labels[rows],
+            results.distances[rows],
+            results.counts,
+            results.sums,
+        )
+        if raw and not largest <= self.frame.most:
+            raise UnusablePoints
+        if nearly_zero:
+            raise NearlyZeroRowError
+        return float(inertia)
+
+
+def is_native(points: PointArray, frame: Frame) -> bool:
+    """Say whether the kernel can read points (n, d) as they are."""
+    return points.dtype == frame.dtype and points.dtype.isnative and points.flags.c_contiguous
+
+
+def address_of(points: PointArray) -> int:
+    """Return the address of the first row, which need not be aligned."""
+    address: int = points.__array_interface__["data"][0]
+    return address

@@ -1,0 +1,112 @@
+"""The functions that Python calls: their types are declared, and they are compiled before the first batch.
+
+A call with any other type is an error, never a compilation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+from numba import types
+
+from shoal_server.engines.numba.cache import compile_cached
+from shoal_server.engines.numba.compiling import FASTMATH
+from shoal_server.engines.numba.following import follow
+from shoal_server.engines.numba.kernels import cover
+from shoal_server.engines.numba.layout import PRECISIONS, lay_rows
+
+
+@dataclass(frozen=True)
+class Entries:
+    """For float32 and float64 each."""
+
+    cover: Callable[..., tuple[float, float, bool]]
+    follow: Callable[..., int]
+    lay_rows: Callable[..., None]
+
+
+def compile_entries() -> Entries:
+    """Compile every signature, or load it from the cache on disk."""
+    return compile_cached(_compile_all)
+
+
+def _compile_all() -> Entries:
+    return Entries(
+        cover=_compile(cover, _cover_signature),
+        follow=_compile(follow, _follow_signature),
+        lay_rows=_compile(lay_rows, _lay_rows_signature),
+    )
+
+
+def _compile(function: Any, signature: Callable[[Any], Any]) -> Any:
+    signatures = [signature(real) for real in PRECISIONS.values()]
+    return numba.njit(signatures, nogil=True, cache=True, fastmath=FASTMATH)(function.py_func)
+
+
+_BOOL, _INT, _FLOAT = types.boolean, types.int64, types.float64
+
+
+def _cover_signature(real: Any) -> Any:
+    return types.Tuple((_FLOAT, _FLOAT, _BOOL))(
+        _INT,  # points
+        _INT,  # n
+        _INT,  # d
+        _read(types.float64),  # weight
+        _read(real),  # tiles
+        _read(real),  # offsets
+        _read(real, 2),  # centroids
+        _read(real),  # origin
+        _FLOAT,  # slack
+        _FLOAT,  # least
+        _BOOL,  # cosine
+        _INT,  # group
+        _INT,  # width
+        types.int32[::1],  # labels
+        real[::1],  # distances
+        types.float64[::1],  # counts
+        types.float64[:, ::1],  # sums
+    )
+
+
+def _follow_signature(real: Any) -> Any:
+    return _INT(
+        _read(types.int64),  # addresses
+        _read(types.int64),  # rows
+        _read(types.float64),  # decays
+        _INT,  # d
+        real[::1],  # tiles
+        real[::1],  # offsets
+        real[:, ::1],  # centroids
+        types.float64[::1],  # norms
+        _read(real),  # origin
+        _FLOAT,  # slack
+        _FLOAT,  # floor
+        _BOOL,  # cosine
+        _INT,  # group
+        _INT,  # width
+        _FLOAT,  # most
+        types.float64[:, ::1],  # means
+        types.float64[::1],  # weights
+        types.float64[::1],  # movement
+        types.int32[::1],  # labels
+        types.float64[::1],  # inertias
+    )
+
+
+def _lay_rows_signature(real: Any) -> Any:
+    return types.void(
+        _read(real, 2),  # centroids
+        _INT,  # d
+        _read(types.int32),  # labels
+        real[::1],  # tiles
+        real[::1],  # offsets
+        types.float64[::1],  # norms
+    )
+
+
+def _read(element: Any, dimensions: int = 1) -> Any:
+    """Return the type of an array that may be read-only."""
+    return types.Array(element, dimensions, "C", readonly=True)

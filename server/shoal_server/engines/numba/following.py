@@ -1,0 +1,169 @@
+"""Many small batches in one compiled call, each its own version: the update rule of clustering/update.py, compiled.
+
+A test holds the two to the same centroids, bit for bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_server.engines.contract import Float64Array
+from shoal_server.engines.numba.compiling import compiled, compiled_exactly
+from shoal_server.engines.numba.kernels import make_room, sweep
+from shoal_server.engines.numba.layout import Reals, lay_rows
+
+# Directions that cancel out leave none.
+_EPSILON = float(np.finfo(np.float64).eps)
+
+
+@compiled
+def follow(
+    addresses: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    decays: Float64Array,
+    d: int,
+    tiles: Reals,
+    offsets: Reals,
+    centroids: Reals,
+    norms: Float64Array,
+    origin: Reals,
+    slack: float,
+    floor: float,
+    cosine: bool,
+    group: int,
+    width: int,
+    most: float,
+    means: Float64Array,
+    weights: Float64Array,
+    movement: Float64Array,
+    labels: NDArray[np.int32],
+    inertias: Float64Array,
+) -> int:
+    """Apply batches in their order, and return how many were applied: up to the first that has an unusable value.
+
+    Parameters
+    ----------
+    addresses, rows, decays
+        Of each batch (m,): the address of its first row, how many rows there are, and the factor of what came before.
+    d, tiles, offsets, centroids, norms, origin, slack, floor, group, width
+        See layout.py; what belongs to the centroids is kept up to date.
+    cosine
+        Whether rows and centroids are scaled to length 1.
+    most
+        The largest absolute value that is usable.
+    means, weights, movement
+        The centroids (k, d), their weights (k,) and how far the last batch moved them (k,): kept up to date.
+    labels, inertias
+        Get the labels of all rows, one batch after the other, unless it is empty; and each batch's inertia (m,).
+    """
+    k = len(weights)
+    room = make_room(d, group, width, origin)
+    unweighted, no_distances = np.empty(0), np.empty(0, origin.dtype)
+    counts, sums = np.zeros(k), np.zeros(centroids.shape)
+    moved, touched = np.empty((k, d)), np.empty(k, np.int32)
+    begin = 0
+    for index in range(len(addresses)):
+        own = labels[begin : begin + rows[index]]
+        inertia, largest, odd = sweep(
+            addresses[index], rows[index], d, unweighted, tiles, offsets, centroids, origin, slack,
+            2 * slack * norms.max() + floor, cosine, room, own, no_distances, counts, sums,
+        )  # fmt: skip
+        if odd or not largest <= most or not np.isfinite(inertia):
+            return index
+        count = _touched(counts, touched)
+        if not _move(decays[index], touched[:count], counts, sums, means, weights, origin, cosine, moved):
+            return index
+        _commit(decays[index], touched[:count], counts, moved, means, weights, movement)
+        _lay_anew(touched[:count], counts, sums, means, origin, d, centroids, tiles, offsets, norms)
+        inertias[index] = inertia
+        begin += rows[index]
+    return len(addresses)
+
+
+@compiled
+def _touched(counts: Float64Array, touched: NDArray[np.int32]) -> int:
+    """Write which clusters got rows, and return how many."""
+    count = 0
+    for label in range(len(counts)):
+        if counts[label] > 0:
+            touched[count] = label
+            count += 1
+    return count
+
+
+@compiled_exactly
+def _move(
+    decay: float,
+    touched: NDArray[np.int32],
+    counts: Float64Array,
+    sums: Float64Array,
+    means: Float64Array,
+    weights: Float64Array,
+    origin: Reals,
+    cosine: bool,
+    moved: Float64Array,
+) -> bool:
+    """Write where the touched centroids move, and say whether everything is finite."""
+    finite = True
+    for place in range(len(touched)):
+        label = touched[place]
+        total = weights[label] * decay + counts[label]
+        length = 0.0
+        for feature in range(moved.shape[1]):
+            before = means[label, feature]
+            shift = (sums[label, feature] - counts[label] * (before - origin[feature])) / total
+            moved[place, feature] = before + shift
+            length += moved[place, feature] * moved[place, feature]
+        if cosine:
+            length = np.sqrt(length)
+            for feature in range(moved.shape[1]):
+                moved[place, feature] = moved[place, feature] / length if length > _EPSILON else means[label, feature]
+        finite &= bool(np.isfinite(length)) and bool(np.isfinite(total))
+    return finite
+
+
+@compiled_exactly
+def _commit(
+    decay: float,
+    touched: NDArray[np.int32],
+    counts: Float64Array,
+    moved: Float64Array,
+    means: Float64Array,
+    weights: Float64Array,
+    movement: Float64Array,
+) -> None:
+    """Make the next version."""
+    for label in range(len(weights)):
+        weights[label] = weights[label] * decay + counts[label]
+        movement[label] = 0.0
+    for place in range(len(touched)):
+        label = touched[place]
+        square = 0.0
+        for feature in range(moved.shape[1]):
+            difference = moved[place, feature] - means[label, feature]
+            square += difference * difference
+            means[label, feature] = moved[place, feature]
+        movement[label] = np.sqrt(square)
+
+
+@compiled_exactly
+def _lay_anew(
+    touched: NDArray[np.int32],
+    counts: Float64Array,
+    sums: Float64Array,
+    means: Float64Array,
+    origin: Reals,
+    d: int,
+    centroids: Reals,
+    tiles: Reals,
+    offsets: Reals,
+    norms: Float64Array,
+) -> None:
+    """Lay out the centroids that moved, and leave counts and sums zero for the next batch."""
+    for label in touched:
+        counts[label] = 0.0
+        for feature in range(d):
+            sums[label, feature] = 0.0
+            centroids[label, feature] = means[label, feature] - origin[feature]
+    lay_rows(centroids, d, touched, tiles, offsets, norms)

@@ -1,0 +1,379 @@
+"""The steps of the kernel that are written in vector instructions; see lanes.py.
+
+A group of points is GROUP vectors, a point a lane: with TILE centroids at a time all their partial products stay in
+registers, as in the micro-kernels of BLAS (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication",
+2008), and unlike there the arg-min is found before they leave them.
+
+Points are given by the address of their first row: they are wherever the message has them, aligned or not. An
+"origin" is subtracted from each row, and the difference multiplied by a factor of the row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from shoal_server.engines.numba.compiling import generated, generated_for_literals
+from shoal_server.engines.numba.lanes import I32, I64, Lanes, widest
+
+GROUP = 4  # vectors of points
+TILE = 4  # centroids
+CHUNK = 128  # columns that are added up without a break: rounding errors grow with their number
+
+
+def group_rows(real: Any) -> int:
+    """Return how many points of numba.types.float32 or float64 are worked on at a time."""
+    return GROUP * widest(real)
+
+
+@generated
+def address_of(_typing: Any, array: Any) -> Any:
+    """Return the address of an array's first element."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        (data,) = _pointers(context, builder, signature, arguments)
+        return builder.ptrtoint(data, I64)
+
+    return types.int64(array), generate
+
+
+@generated
+def pointer_to(_typing: Any, address: Any, like: Any) -> Any:
+    """Return an address as a pointer to elements of the type of an array, for numba.carray."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(like.dtype)(address, like), generate
+
+
+@generated
+def pack(_typing: Any, points: Any, d: Any, origin: Any, factors: Any, lanes: Any, squares: Any, largest: Any) -> Any:
+    """Write a group of points transposed.
+
+    Reads as many values behind the last row as make its length a multiple of a vector's.
+
+    Parameters
+    ----------
+    points, d
+        Address of the first row, and the number of columns.
+    origin, factors
+        Of the columns (d rounded up to whole vectors), and of the rows (group,).
+    lanes
+        Gets the points (d rounded up, group).
+    squares
+        Gets their squared lengths (group,).
+    largest
+        The bits of the largest absolute values of `points` so far, a vector; it is kept up to date.
+    """
+    real = lanes.dtype
+    width = widest(real)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        v = Lanes(builder, real, width)
+        address, d_, origin_at, factors_at, lanes_at, squares_at, largest_at = _pointers(
+            context, builder, signature, arguments
+        )
+        points_at = builder.inttoptr(address, v.scalar.as_pointer())
+        most = cgutils.alloca_once_value(builder, v.load(largest_at, I64(0), v.words))
+        with cgutils.for_range(builder, I64(GROUP)) as part:
+            first = builder.mul(part.index, I64(width))
+            rows_at = builder.gep(points_at, [builder.mul(first, d_)])
+            factor = v.load(factors_at, first)
+            total = cgutils.alloca_once(builder, v.vector)
+            builder.store(v.full(0.0), total)
+
+            def chunk(column: Any, inside: Any | None) -> None:
+                shift = v.load(origin_at, column)
+                places = [builder.add(builder.mul(I64(row), d_), column) for row in range(width)]
+                values = [_seen(v, v.load(rows_at, place), inside) for place in places]
+                builder.store(v.larger(_most(v, values), builder.load(most)), most)
+                for feature, value in enumerate(v.transposed([builder.fsub(value, shift) for value in values])):
+                    scaled = builder.fmul(value, factor)
+                    row = builder.mul(builder.add(column, I64(feature)), I64(GROUP * width))
+                    v.store(scaled, lanes_at, builder.add(row, first))
+                    builder.store(v.fma(scaled, scaled, builder.load(total)), total)
+
+            _for_each_chunk(v, d_, chunk)
+            v.store(builder.load(total), squares_at, first)
+        v.store(builder.load(most), largest_at, I64(0))
+        return context.get_dummy_value()
+
+    return types.void(points, types.int64, origin, factors, lanes, squares, largest), generate
+
+
+@generated
+def nearest(
+    _typing: Any,
+    lanes: Any,
+    squares: Any,
+    tiles: Any,
+    offsets: Any,
+    d: Any,
+    slack: Any,
+    least: Any,
+    labels: Any,
+) -> Any:
+    """Find for a group of points the centroid of the highest score x·c − ‖c‖²/2, which is the nearest.
+
+    Where rounding may decide between the highest score and the next one, the label is -1.
+
+    Parameters
+    ----------
+    lanes, squares, d
+        What `pack` made of the points.
+    tiles, offsets
+        The centroids, TILE at a time: (k / TILE, d, TILE), and −‖c‖²/2, (k,).
+    slack, least
+        Scores are told apart if they differ by more than slack * ‖x‖² + least.
+    labels
+        Gets the labels (group,).
+    """
+    real = lanes.dtype
+    width = widest(real)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        v = Lanes(builder, real, width)
+        lanes_at, squares_at, tiles_at, offsets_at, d_, slack_, least_, labels_at = _pointers(
+            context, builder, signature, arguments
+        )
+        count = builder.udiv(_length(context, builder, signature, arguments, 3), I64(TILE))
+        accumulators = _Accumulators(v)
+        ranking = _Ranking(v)
+        with cgutils.for_range(builder, count) as tile:
+            first = builder.mul(tile.index, I64(TILE))
+            accumulators.start(
+                [builder.load(builder.gep(offsets_at, [builder.add(first, I64(c))])) for c in range(TILE)]
+            )
+            accumulators.add_products(lanes_at, builder.gep(tiles_at, [builder.mul(first, d_)]), d_)
+            ranking.enter(first, accumulators)
+        for g in range(GROUP):
+            margin = v.fma(v.splat(slack_), v.load(squares_at, I64(g * width)), v.splat(least_))
+            v.store(ranking.label_or(-1, g, margin), labels_at, I64(g * width))
+        return context.get_dummy_value()
+
+    return types.void(lanes, squares, tiles, offsets, types.int64, real, real, labels), generate
+
+
+@generated_for_literals
+def settle(
+    _typing: Any,
+    width: Any,
+    points: Any,
+    row: Any,
+    d: Any,
+    origin: Any,
+    factor: Any,
+    weight: Any,
+    label: Any,
+    centroids: Any,
+    sums: Any,
+) -> Any:
+    """Add weight times the point to its cluster's sum, and return the squared distance to its centroid.
+
+    Parameters
+    ----------
+    width
+        Lanes of the vectors to use, a literal: no more than a short row fills; 0: the widest.
+    points, row, d
+        Address of the first row; the row; the number of columns.
+    origin, factor
+        Of the columns (d rounded up to whole vectors), and of this row.
+    weight, label
+        Of the point.
+    centroids
+        (k, d rounded up).
+    sums
+        (k, d rounded up) float64.
+    """
+    real = centroids.dtype
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        v = Lanes(builder, real, width.literal_value or widest(real))
+        _, address, row_, d_, origin_at, factor_, weight_, label_, centroids_at, sums_at = _pointers(
+            context, builder, signature, arguments
+        )
+        point = builder.gep(builder.inttoptr(address, v.scalar.as_pointer()), [builder.mul(row_, d_)])
+        cluster = builder.mul(label_, _row_length(context, builder, signature, arguments, 8))
+        squares = cgutils.alloca_once_value(builder, v.full(0.0))
+        weights, factors = v.splat(weight_), v.splat(factor_)
+
+        def chunk(column: Any, inside: Any | None) -> None:
+            value = _seen(v, v.load(point, column), inside)
+            x = builder.fmul(builder.fsub(value, v.load(origin_at, column)), factors)
+            at = builder.add(cluster, column)
+            difference = builder.fsub(x, v.load(centroids_at, at))
+            builder.store(v.fma(difference, difference, builder.load(squares)), squares)
+            added = builder.fmul(v.widened(x), weights)
+            v.store(builder.fadd(v.load(sums_at, at, v.wide), added), sums_at, at)
+
+        _for_each_chunk(v, d_, chunk)
+        return v.total(builder.load(squares))
+
+    integer = types.int64
+    return real(width, points, integer, integer, origin, real, types.float64, integer, centroids, sums), generate
+
+
+@generated
+def distance(_typing: Any, points: Any, row: Any, d: Any, origin: Any, factor: Any, label: Any, centroids: Any) -> Any:
+    """Return the squared distance of a point to a centroid, computed in float64; parameters as those of `settle`."""
+    real = centroids.dtype
+    width = widest(real)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        v = Lanes(builder, real, width)
+        address, row_, d_, origin_at, factor_, label_, centroids_at = _pointers(context, builder, signature, arguments)
+        point = builder.gep(builder.inttoptr(address, v.scalar.as_pointer()), [builder.mul(row_, d_)])
+        cluster = builder.mul(label_, _row_length(context, builder, signature, arguments, 6))
+        squares = cgutils.alloca_once_value(builder, ir.Constant(v.wide, [0.0] * width))
+        factors = v.splat(factor_)
+
+        def chunk(column: Any, inside: Any | None) -> None:
+            value = _seen(v, v.load(point, column), inside)
+            x = builder.fmul(builder.fsub(value, v.load(origin_at, column)), factors)
+            centroid = v.load(centroids_at, builder.add(cluster, column))
+            difference = builder.fsub(v.widened(x), v.widened(centroid))
+            builder.store(v.fma(difference, difference, builder.load(squares)), squares)
+
+        _for_each_chunk(v, d_, chunk)
+        return v.total(builder.load(squares))
+
+    integer = types.int64
+    return types.float64(points, integer, integer, origin, real, integer, centroids), generate
+
+
+class _Accumulators:
+    """The scores of a group of points with a tile of centroids, in registers while they are added up."""
+
+    def __init__(self, v: Lanes) -> None:
+        self._v = v
+        self._sums = [[cgutils.alloca_once(v.builder, v.vector) for _ in range(GROUP)] for _ in range(TILE)]
+        totals = cgutils.alloca_once(v.builder, ir.ArrayType(v.vector, TILE * GROUP))
+        self._totals = v.builder.bitcast(totals, v.scalar.as_pointer())
+
+    def __getitem__(self, place: tuple[int, int]) -> Any:
+        c, g = place
+        return self._v.builder.load(self._sums[c][g])
+
+    def start(self, offsets: list[Any]) -> None:
+        """Begin with an offset a centroid."""
+        for c, offset in enumerate(offsets):
+            for g in range(GROUP):
+                self._v.builder.store(self._v.splat(offset), self._sums[c][g])
+
+    def add_products(self, lanes_at: Any, tile_at: Any, d: Any) -> None:
+        """Add all columns, CHUNK at a time."""
+        builder = self._v.builder
+        chunks = builder.udiv(builder.add(d, I64(CHUNK - 1)), I64(CHUNK))
+        with cgutils.for_range(builder, chunks) as chunk:
+            begin = builder.mul(chunk.index, I64(CHUNK))
+            with builder.if_then(builder.icmp_signed(">", chunk.index, I64(0)), likely=False):
+                self._put_aside(first_time=builder.icmp_signed("==", chunk.index, I64(1)))
+            behind = builder.add(begin, I64(CHUNK))
+            stop = builder.select(builder.icmp_signed("<", behind, d), behind, d)
+            with cgutils.for_range_slice(builder, begin, stop, I64(1)) as (feature, _):
+                self._add_column(lanes_at, tile_at, feature)
+        with builder.if_then(builder.icmp_signed(">", chunks, I64(1)), likely=False):
+            self._put_aside(first_time=None)
+
+    def _add_column(self, lanes_at: Any, tile_at: Any, feature: Any) -> None:
+        v, builder = self._v, self._v.builder
+        at = builder.mul(feature, I64(GROUP * v.width))
+        x = [v.load(lanes_at, builder.add(at, I64(g * v.width))) for g in range(GROUP)]
+        row = builder.mul(feature, I64(TILE))
+        for c in range(TILE):
+            coordinate = v.splat(builder.load(builder.gep(tile_at, [builder.add(row, I64(c))])))
+            for g in range(GROUP):
+                builder.store(v.fma(x[g], coordinate, self[c, g]), self._sums[c][g])
+
+    def _put_aside(self, first_time: Any | None) -> None:
+        """Add a chunk's sums to the totals and begin anew from zero; `first_time` None: the totals are the sums."""
+        v, builder = self._v, self._v.builder
+        for c in range(TILE):
+            for g in range(GROUP):
+                at = I64((c * GROUP + g) * v.width)
+                total = v.load(self._totals, at)
+                if first_time is None:
+                    builder.store(builder.fadd(total, self[c, g]), self._sums[c][g])
+                else:
+                    before = builder.select(first_time, v.full(0.0), total)
+                    v.store(builder.fadd(before, self[c, g]), self._totals, at)
+                    builder.store(v.full(0.0), self._sums[c][g])
+
+
+class _Ranking:
+    """The two highest scores so far of a group of points, and the label of the highest: of equal ones the first."""
+
+    def __init__(self, v: Lanes) -> None:
+        self._v = v
+        lowest, none = v.full(float("-inf")), ir.Constant(v.labels, [0] * v.width)
+        self._best = [cgutils.alloca_once_value(v.builder, lowest) for _ in range(GROUP)]
+        self._second = [cgutils.alloca_once_value(v.builder, lowest) for _ in range(GROUP)]
+        self._found = [cgutils.alloca_once_value(v.builder, none) for _ in range(GROUP)]
+
+    def enter(self, first: Any, scores: _Accumulators) -> None:
+        """Take the scores of a tile of centroids that begins with the label `first`."""
+        v, builder = self._v, self._v.builder
+        for c in range(TILE):
+            label = v.splat(builder.trunc(builder.add(first, I64(c)), I32))
+            for g in range(GROUP):
+                score, best = scores[c, g], builder.load(self._best[g])
+                above = builder.fcmp_ordered(">", score, best)
+                second = v.higher(v.lower(score, best), builder.load(self._second[g]))
+                builder.store(second, self._second[g])
+                builder.store(builder.select(above, score, best), self._best[g])
+                builder.store(builder.select(above, label, builder.load(self._found[g])), self._found[g])
+
+    def label_or(self, doubt: int, g: int, margin: Any) -> Any:
+        """Return the labels of a vector, and `doubt` where the two highest scores differ by no more than a margin."""
+        v, builder = self._v, self._v.builder
+        gap = builder.fsub(builder.load(self._best[g]), builder.load(self._second[g]))
+        clear = builder.fcmp_ordered(">", gap, margin)
+        return builder.select(clear, builder.load(self._found[g]), ir.Constant(v.labels, [doubt] * v.width))
+
+
+def _seen(v: Lanes, values: Any, inside: Any | None) -> Any:
+    """Return values of a row, and zero for what lies behind its end."""
+    return values if inside is None else v.builder.select(inside, values, v.full(0.0))
+
+
+def _most(v: Lanes, values: list[Any]) -> Any:
+    most = v.magnitude(values[0])
+    for value in values[1:]:
+        most = v.larger(v.magnitude(value), most)
+    return most
+
+
+def _for_each_chunk(v: Lanes, d: Any, chunk: Any) -> None:
+    """Write chunk(column, None) for the whole vectors of a row, and chunk(column, mask) for the rest."""
+    builder = v.builder
+    whole = builder.udiv(d, I64(v.width))
+    with cgutils.for_range(builder, whole) as loop:
+        chunk(builder.mul(loop.index, I64(v.width)), None)
+    rest = builder.urem(d, I64(v.width))
+    with builder.if_then(builder.icmp_signed(">", rest, I64(0))):
+        chunk(builder.mul(whole, I64(v.width)), v.below(rest))
+
+
+def _pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any]:
+    """Return the arguments, arrays as pointers to their elements."""
+    return [
+        context.make_array(kind)(context, builder, argument).data if isinstance(kind, types.Array) else argument
+        for kind, argument in zip(signature.args, arguments, strict=True)
+    ]
+
+
+def _length(context: Any, builder: Any, signature: Any, arguments: Any, index: int) -> Any:
+    return _shape(context, builder, signature, arguments, index)[0]
+
+
+def _row_length(context: Any, builder: Any, signature: Any, arguments: Any, index: int) -> Any:
+    return _shape(context, builder, signature, arguments, index)[1]
+
+
+def _shape(context: Any, builder: Any, signature: Any, arguments: Any, index: int) -> Any:
+    shape = context.make_array(signature.args[index])(context, builder, arguments[index]).shape
+    return cgutils.unpack_tuple(builder, shape)
