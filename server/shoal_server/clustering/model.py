@@ -48,7 +48,7 @@ def apply(model: Model, batch: PointBatch, engine: Engine, run: RunTasks) -> tup
         What is wrong with the batch; the model stays as it was.
     """
     check_batch(model, batch)
-    if _may_hope(model):
+    if may_hope(model):
         # Almost always all rows are valid, and engines notice on their way if one is not.
         with suppress(UnusablePoints):
             return _apply(model, batch, as_they_are(batch), engine, run)
@@ -68,7 +68,7 @@ def assign(
     if model.snapshot is None:
         raise still_warming(model)
     check_columns(model, points)
-    if _may_hope(model):
+    if may_hope(model):
         with suppress(UnusablePoints):
             return engine.assign(points, model.frame, run, return_distances=return_distances)
     rows = admit_for_assignment(model, points)
@@ -90,7 +90,7 @@ def still_warming(model: Model) -> DomainError:
     )
 
 
-def _may_hope(model: Model) -> bool:
+def may_hope(model: Model) -> bool:
     """Say whether points may go to the engine as they are: what they could change before that is settled."""
     return model.grounds is not None and model.collected is None and model.config.on_invalid != "impute"
 

@@ -190,10 +190,10 @@ class Follower(Engine, Protocol):
     It moves centroids exactly as clustering/update.py does.
     """
 
-    def follows(self, points: PointArray, frame: Frame) -> bool:
-        """Say whether a batch (n, d) of weight 1 a row can be part of a course."""
+    def most_rows(self, frame: Frame) -> int:
+        """Return how many rows a batch of a course may have."""
         ...
 
     def follow(self, course: Course) -> Followed:
-        """Apply the batches."""
+        """Apply batches of the frame's type, each C-contiguous and every row of weight 1."""
         ...

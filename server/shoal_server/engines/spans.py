@@ -35,7 +35,15 @@ class Span:
 
 def spans(rows: int, n_clusters: int, n_features: int) -> list[Span]:
     """Cut `rows` rows into at most MOST_SPANS spans, each with work enough for a thread."""
-    row_work = n_clusters * (n_features + 4) + 8 * n_features + 64
-    least = max(-(-LEAST_SPAN_WORK // row_work), -(-rows // MOST_SPANS))
-    step = -(-least // SPAN_ROWS) * SPAN_ROWS
+    step = max(span_rows(n_clusters, n_features), _whole_groups(-(-rows // MOST_SPANS)))
     return [Span(start, min(start + step, rows)) for start in range(0, rows, step)]
+
+
+def span_rows(n_clusters: int, n_features: int) -> int:
+    """Return how many rows at least are work enough for a thread."""
+    row_work = n_clusters * (n_features + 4) + 8 * n_features + 64
+    return _whole_groups(-(-LEAST_SPAN_WORK // row_work))
+
+
+def _whole_groups(rows: int) -> int:
+    return -(-rows // SPAN_ROWS) * SPAN_ROWS

@@ -16,10 +16,10 @@ from shoal_server.engines.contract import (
     PointArray,
     RunTasks,
 )
-from shoal_server.engines.numba.covering import Cover, Results, address_of, is_native
+from shoal_server.engines.numba.covering import Cover, Results, address_of
 from shoal_server.engines.numba.entries import Entries, compile_entries
 from shoal_server.engines.numba.layout import Layout, lay_out
-from shoal_server.engines.spans import spans
+from shoal_server.engines.spans import span_rows, spans
 
 _NO_VALUES = np.empty(0)
 _NO_LABELS = np.empty(0, np.int32)
@@ -72,12 +72,12 @@ class NumbaEngine:
         run(work, len(cut))
         return Assignment(labels, distances if return_distances else None)
 
-    def follows(self, points: PointArray, frame: Frame) -> bool:
-        """Say whether a batch (n, d) of weight 1 a row can be part of a course."""
-        return is_native(points, frame) and len(spans(len(points), *frame.centroids.shape)) == 1
+    def most_rows(self, frame: Frame) -> int:
+        """Return how many rows a batch of a course may have: larger ones are work for several threads."""
+        return span_rows(*frame.centroids.shape)
 
     def follow(self, course: Course) -> Followed:
-        """Apply the batches."""
+        """Apply batches of the frame's type, each C-contiguous and every row of weight 1."""
         before = course.frame
         layout = before.prepared(self._lay_out).copy()
         centroids, weights = course.centroids.copy(), before.weights.copy()

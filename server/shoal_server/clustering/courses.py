@@ -1,0 +1,144 @@
+"""Batch after batch: those that need no special care in one call of an engine that can, the others one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from shoal_server.clustering.forgetting import Decay, decay
+from shoal_server.clustering.model import apply, may_hope
+from shoal_server.clustering.state import Model, Outcome, PointBatch, Snapshot, frozen
+from shoal_server.clustering.update import newest
+from shoal_server.engines.contract import Course, Engine, Followed, Follower, RunTasks
+from shoal_server.errors import DomainError
+
+
+def apply_all(
+    model: Model, batches: Sequence[PointBatch], engine: Engine, run: RunTasks, halted: Callable[[], bool]
+) -> tuple[Model, list[Outcome | Exception]]:
+    """Apply batches in their order, each its own version.
+
+    Parameters
+    ----------
+    model, batches, engine, run
+        As for `apply`.
+    halted
+        Asked now and then whether to stop: the batches that are left then have no result.
+
+    Returns
+    -------
+    model
+        After the last batch.
+    results
+        Of each batch its outcome, or why it was refused: a DomainError, or else a bug. Such a batch changed nothing.
+    """
+    results: list[Outcome | Exception] = []
+    while len(results) < len(batches) and not halted():
+        ahead = batches[len(results) :]
+        plain, decays = _plain_ones(model, ahead, engine)
+        if plain and isinstance(engine, Follower):
+            model, outcomes = _follow(model, plain, decays, engine)
+            results.extend(outcomes)
+            if len(outcomes) == len(plain):
+                continue
+            ahead = ahead[len(outcomes) :]
+        model, result = _apply_one(model, ahead[0], engine, run)
+        results.append(result)
+    return model, results
+
+
+def _plain_ones(model: Model, batches: Sequence[PointBatch], engine: Engine) -> tuple[list[PointBatch], list[Decay]]:
+    """Return the first batches, up to one that needs special care, and what they do to the weights."""
+    plain: list[PointBatch] = []
+    decays: list[Decay] = []
+    if not isinstance(engine, Follower) or not may_hope(model):
+        return plain, decays
+    most_rows = engine.most_rows(model.frame)
+    latest = model.latest_event
+    for batch in batches:
+        if not _is_plain(batch, model, most_rows):
+            break
+        fading = decay(model.config.half_life, len(batch.points), batch.event_time, latest)
+        if fading.batch != 1:
+            break
+        latest = fading.latest_event
+        plain.append(batch)
+        decays.append(fading)
+    return plain, decays
+
+
+def _is_plain(batch: PointBatch, model: Model, most_rows: int) -> bool:
+    points = batch.points
+    return (
+        batch.sample_weight is None
+        and points.dtype == model.frame.dtype
+        and points.shape[1] == model.n_features
+        and len(points) <= most_rows
+        and points.flags.c_contiguous
+        and (batch.event_time is not None or not _needs_event_time(model))
+    )
+
+
+def _needs_event_time(model: Model) -> bool:
+    return model.config.half_life is not None and model.config.half_life.unit == "seconds"
+
+
+def _follow(
+    model: Model, batches: list[PointBatch], decays: list[Decay], engine: Follower
+) -> tuple[Model, list[Outcome]]:
+    """Apply plain batches, up to the first that turns out to have an invalid value."""
+    before = newest(model)
+    followed = engine.follow(
+        Course(
+            batches=[batch.points for batch in batches],
+            decays=np.array([fading.before for fading in decays]),
+            centroids=before.centroids,
+            frame=model.frame,
+            return_labels=any(batch.return_labels for batch in batches),
+        )
+    )
+    outcomes = list(_outcomes(before.version, batches, followed))
+    if not outcomes:
+        return model, outcomes
+    accepted = model.points_accepted + sum(outcome.accepted for outcome in outcomes)
+    snapshot = Snapshot(
+        version=outcomes[-1].version,
+        centroids=frozen(followed.centroids),
+        weights=frozen(followed.weights),
+        inertia=outcomes[-1].inertia,
+        movement=frozen(followed.movement),
+        points_accepted=accepted,
+    )
+    latest = decays[len(outcomes) - 1].latest_event
+    return (
+        replace(
+            model,
+            snapshot=snapshot,
+            last_frame=(snapshot, followed.frame),
+            latest_event=latest,
+            points_accepted=accepted,
+        ),
+        outcomes,
+    )
+
+
+def _outcomes(version: int, batches: list[PointBatch], followed: Followed) -> Iterator[Outcome]:
+    begin = 0
+    for batch, inertia in zip(batches, followed.inertias.tolist(), strict=False):
+        version += 1
+        end = begin + len(batch.points)
+        # A copy: a view would keep the labels of all.
+        labels = followed.labels[begin:end].copy() if batch.return_labels else None
+        yield Outcome(version, end - begin, 0, inertia, labels, None)
+        begin = end
+
+
+def _apply_one(model: Model, batch: PointBatch, engine: Engine, run: RunTasks) -> tuple[Model, Outcome | Exception]:
+    try:
+        return apply(model, batch, engine, run)
+    except DomainError as refusal:
+        return model, refusal.again()
+    except Exception as bug:  # noqa: BLE001  (whatever it is, it is this batch's answer, and the session lives on)
+        return model, bug
