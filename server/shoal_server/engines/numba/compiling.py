@@ -22,7 +22,7 @@ def compiled(function: Function) -> Function:
 def compiled_exactly(function: Function) -> Function:
     """Compile a function as `compiled` does, but so that it rounds as NumPy does."""
     # With no flag at all a function inherits those of its caller; this one only lets 0 and -0 be the same.
-    return cast(Function, numba.njit(nogil=True, fastmath={"nsz"})(function))
+    return cast("Function", numba.njit(nogil=True, fastmath={"nsz"})(function))
 
 
 def generated(function: Callable[..., Any]) -> Any:
