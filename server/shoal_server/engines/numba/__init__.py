@@ -89,6 +89,7 @@ class NumbaEngine:
             np.array([address_of(batch) for batch in course.batches]),
             rows,
             course.decays,
+            _NO_VALUES,
             layout.d,
             layout.tiles,
             layout.offsets,

@@ -1,6 +1,7 @@
 """The functions that Python calls: their types are declared, and they are compiled before the first batch.
 
-A call with any other type is an error, never a compilation.
+A call with any other type is an error, never a compilation. Both of the large ones give `sweep` the same types, so that
+it is compiled once.
 """
 
 from __future__ import annotations
@@ -55,10 +56,10 @@ def _cover_signature(real: Any) -> Any:
         _INT,  # n
         _INT,  # d
         _read(types.float64),  # weight
-        _read(real),  # tiles
-        _read(real),  # offsets
-        _read(real, 2),  # centroids
-        _read(real),  # origin
+        real[::1],  # tiles
+        real[::1],  # offsets
+        real[:, ::1],  # centroids
+        real[::1],  # origin
         _FLOAT,  # slack
         _FLOAT,  # least
         _BOOL,  # cosine
@@ -76,12 +77,13 @@ def _follow_signature(real: Any) -> Any:
         _read(types.int64),  # addresses
         _read(types.int64),  # rows
         _read(types.float64),  # decays
+        _read(types.float64),  # unweighted
         _INT,  # d
         real[::1],  # tiles
         real[::1],  # offsets
         real[:, ::1],  # centroids
         types.float64[::1],  # norms
-        _read(real),  # origin
+        real[::1],  # origin
         _FLOAT,  # slack
         _FLOAT,  # floor
         _BOOL,  # cosine

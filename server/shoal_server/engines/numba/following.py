@@ -22,6 +22,7 @@ def follow(
     addresses: NDArray[np.int64],
     rows: NDArray[np.int64],
     decays: Float64Array,
+    unweighted: Float64Array,
     d: int,
     tiles: Reals,
     offsets: Reals,
@@ -46,6 +47,8 @@ def follow(
     ----------
     addresses, rows, decays
         Of each batch (m,): the address of its first row, how many rows there are, and the factor of what came before.
+    unweighted
+        Empty: every row counts 1.
     d, tiles, offsets, centroids, norms, origin, slack, floor, group, width
         See layout.py; what belongs to the centroids is kept up to date.
     cosine
@@ -59,7 +62,7 @@ def follow(
     """
     k = len(weights)
     room = make_room(d, group, width, origin)
-    unweighted, no_distances = np.empty(0), np.empty(0, origin.dtype)
+    no_distances = np.empty(0, origin.dtype)
     counts, sums = np.zeros(k), np.zeros(centroids.shape)
     moved, touched = np.empty((k, d)), np.empty(k, np.int32)
     begin = 0
@@ -67,7 +70,7 @@ def follow(
         own = labels[begin : begin + rows[index]]
         inertia, largest, odd = sweep(
             addresses[index], rows[index], d, unweighted, tiles, offsets, centroids, origin, slack,
-            2 * slack * norms.max() + floor, cosine, room, own, no_distances, counts, sums,
+            2 * slack * _largest(norms) + floor, cosine, room, own, no_distances, counts, sums,
         )  # fmt: skip
         if odd or not largest <= most or not np.isfinite(inertia):
             return index
@@ -79,6 +82,14 @@ def follow(
         inertias[index] = inertia
         begin += rows[index]
     return len(addresses)
+
+
+@compiled
+def _largest(norms: Float64Array) -> float:
+    largest = 0.0
+    for norm in norms:
+        largest = max(largest, norm)
+    return largest
 
 
 @compiled

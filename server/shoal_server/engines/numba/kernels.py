@@ -102,7 +102,8 @@ def sweep(  # noqa: C901  (compiled: one pass over the rows, so that each is in 
             for lane in range(count):
                 distances[start + lane] = distance(here, lane, d, origin, factors[lane], found[lane], centroids)
         if labelling:
-            labels[start : start + count] = found[:count]
+            for lane in range(count):  # an assignment of slices would be compiled with the making of its error message
+                labels[start + lane] = found[lane]
     return inertia, _largest(most), odd
 
 
