@@ -115,6 +115,7 @@ def _settle_doubts(
     for lane in range(count):
         if found[lane] < 0:
             nearest_so_far = np.inf
+            found[lane] = 0  # also where a value is NaN: then nothing is nearer than anything
             for label in range(len(centroids)):
                 square = distance(points, lane, d, origin, factors[lane], label, centroids)
                 if square < nearest_so_far:
