@@ -34,7 +34,7 @@ def start(model: Model, rows: Admitted, engine: Engine, run: RunTasks) -> tuple[
     precision = model.grounds.precision
     grounds = Grounds(precision, origin_among(points, precision, model.config.metric))
     nowhere = np.zeros((model.config.n_clusters, points.shape[1]))
-    inside = grounds.frame(nowhere, nowhere[:, 0], cosine=model.config.metric == "cosine").enter(points)
+    inside = grounds.frame(nowhere, nowhere[:, 0], model.memory, cosine=model.config.metric == "cosine").enter(points)
     centroids = initial_centroids(inside, weight, model.config) + grounds.origin
     model = replace(model, collected=None, grounds=grounds, snapshot=first_snapshot(centroids))
     contribution = engine.contribute(points, weight, model.frame, run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.clustering.config import ModelConfig
-from shoal_server.engines.contract import Float64Array, Frame, LabelArray, PointArray
+from shoal_server.engines.contract import Float64Array, Frame, LabelArray, Memory, PointArray
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ class Grounds:
     precision: np.dtype[Any]  # float32 or float64
     origin: NDArray[np.floating[Any]]  # (d,) exact in `precision`
 
-    def frame(self, centroids: Float64Array, weights: Float64Array, *, cosine: bool) -> Frame:
+    def frame(self, centroids: Float64Array, weights: Float64Array, memory: Memory, *, cosine: bool) -> Frame:
         """Return the coordinates to compute in, with centroids (k, d) and weights (k,) in them."""
         inside = (centroids - self.origin).astype(self.precision)
-        return Frame(inside, self.origin, weights, cosine=cosine)
+        return Frame(inside, self.origin, weights, cosine, memory)
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,7 @@ class Model:
     column_means: ColumnMeans | None = None
     points_accepted: int = 0
     points_dropped: int = 0
+    memory: Memory = field(default_factory=Memory)
     last_frame: tuple[Snapshot, Frame] | None = None  # what an engine left behind when it made a snapshot
 
     @cached_property
@@ -118,7 +119,7 @@ class Model:
             return self.last_frame[1]
         centroids = self.snapshot.centroids
         grounds = self.grounds or Grounds(np.dtype(np.float64), np.zeros(centroids.shape[1]))
-        return grounds.frame(centroids, self.snapshot.weights, cosine=self.config.metric == "cosine")
+        return grounds.frame(centroids, self.snapshot.weights, self.memory, cosine=self.config.metric == "cosine")
 
     @property
     def version(self) -> int:

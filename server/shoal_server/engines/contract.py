@@ -28,6 +28,18 @@ class UnusablePoints(Exception):  # noqa: N818  (what it says, to whom it concer
     """A value is not finite or too large for the frame, or under cosine a row has no direction."""
 
 
+class Memory:
+    """What engines learn of a model on their way, to be faster later. It may be lost, and changes no result."""
+
+    def __init__(self) -> None:
+        self._learnt: dict[Callable[[], Any], Any] = {}
+
+    def of(self, kind: Callable[[], T]) -> T:
+        """Return what is kept under a type, made by it if there is nothing yet."""
+        learnt: T = self._learnt.setdefault(kind, kind()) if kind not in self._learnt else self._learnt[kind]
+        return learnt
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """The coordinates in which an engine computes: relative to an origin, in one precision, perhaps of length 1.
@@ -40,6 +52,7 @@ class Frame:
     origin: NDArray[np.floating[Any]]  # (d,) in dtype
     weights: Float64Array  # (k,) after forgetting
     cosine: bool
+    memory: Memory = field(default_factory=Memory, repr=False)  # of the model
     _prepared: dict[Callable[[Frame], Any], Any] = field(default_factory=dict, repr=False)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from shoal_server.engines.contract import (
 from shoal_server.engines.numba.covering import Cover, Results, address_of
 from shoal_server.engines.numba.entries import Entries, compile_entries
 from shoal_server.engines.numba.layout import Layout, lay_out
+from shoal_server.engines.numba.regimes import SAMPLE_ROWS, Regime
 from shoal_server.engines.spans import span_rows, spans
 
 _NO_VALUES = np.empty(0)
@@ -56,6 +58,7 @@ class NumbaEngine:
             inertias[index] = cover.span(cut[index], results)
 
         run(work, len(cut))
+        self._look_if_due(frame, [points])
         return Contribution(counts.sum(axis=0), sums.sum(axis=0)[:, :d], float(inertias.sum()), labels)
 
     def assign(self, points: PointArray, frame: Frame, run: RunTasks, *, return_distances: bool) -> Assignment:
@@ -70,6 +73,7 @@ class NumbaEngine:
             cover.span(cut[index], results)
 
         run(work, len(cut))
+        self._look_if_due(frame, [points])
         return Assignment(labels, distances if return_distances else None)
 
     def most_rows(self, frame: Frame) -> int:
@@ -85,7 +89,7 @@ class NumbaEngine:
         rows = np.array([len(batch) for batch in course.batches])
         labels = np.empty(int(rows.sum()), np.int32) if course.return_labels else _NO_LABELS
         inertias = np.empty(len(rows))
-        applied = self._compiled().follow(
+        applied, tried = self._compiled().follow(
             np.array([address_of(batch) for batch in course.batches]),
             rows,
             course.decays,
@@ -96,11 +100,13 @@ class NumbaEngine:
             layout.centroids,
             layout.norms,
             layout.origin,
-            layout.slack,
-            layout.floor,
+            layout.basis,
+            layout.short_tiles,
+            layout.margins,
             before.cosine,
             layout.group,
             layout.width,
+            layout.stored,
             before.most,
             centroids,
             weights,
@@ -108,8 +114,10 @@ class NumbaEngine:
             labels,
             inertias,
         )
+        before.memory.of(Regime).note(layout, max(int(rows.sum()), 1), tried)
         frame = replace(before, centroids=layout.centroids[:, : layout.d], weights=weights, _prepared={})
         frame.keep(self._lay_out, layout)
+        self._look_if_due(frame, course.batches[:applied])
         return Followed(inertias[:applied], labels, centroids, weights, movement, frame)
 
     def _cover(self, points: PointArray, sample_weight: Float64Array | None, frame: Frame) -> Cover:
@@ -117,9 +125,25 @@ class NumbaEngine:
         return Cover(self._compiled(), frame.prepared(self._lay_out), frame, points, weight)
 
     def _lay_out(self, frame: Frame) -> Layout:
-        return lay_out(frame, self._compiled().lay_rows)
+        axes = frame.memory.of(Regime).axes
+        nothing = np.empty((0, frame.centroids.shape[1]))
+        return lay_out(frame, nothing if axes is None else axes, self._compiled().lay_rows)
+
+    def _look_if_due(self, frame: Frame, batches: Sequence[PointArray]) -> None:
+        """Choose a regime anew if enough has been done since the last time."""
+        regime = frame.memory.of(Regime)
+        if batches and regime.is_due(*frame.centroids.shape):
+            regime.look(frame, _sample(frame, batches))
+            frame.keep(self._lay_out, self._lay_out(frame))
 
     def _compiled(self) -> Entries:
         if self._entries is None:
             raise RuntimeError("warm_up comes before the first batch")
         return self._entries
+
+
+def _sample(frame: Frame, batches: Sequence[PointArray]) -> Float64Array:
+    """Return some rows of usable points, spread evenly, in the frame's coordinates."""
+    rows = sum(len(batch) for batch in batches)
+    step = -(-rows // SAMPLE_ROWS)
+    return np.concatenate([frame.enter(batch[::step]) for batch in batches]).astype(np.float64)

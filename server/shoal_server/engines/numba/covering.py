@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from shoal_server.engines.contract import Float64Array, Frame, LabelArray, PointArray, UnusablePoints
+from shoal_server.engines.numba.compiling import Reals
 from shoal_server.engines.numba.entries import Entries
-from shoal_server.engines.numba.layout import Layout, Reals
+from shoal_server.engines.numba.layout import Layout
+from shoal_server.engines.numba.regimes import Regime
 from shoal_server.engines.spans import Span
 
 
@@ -58,7 +60,7 @@ class Cover:
 
     def _piece(self, points: Reals, rows: slice, results: Results, *, raw: bool) -> float:
         layout = self.layout
-        inertia, largest, nearly_zero = self.entries.cover(
+        inertia, largest, nearly_zero, tried = self.entries.cover(
             address_of(points),
             len(points),
             layout.d,
@@ -67,11 +69,14 @@ class Cover:
             layout.offsets,
             layout.centroids,
             layout.origin if raw else np.zeros_like(layout.origin),
-            layout.slack,
-            layout.least,
+            layout.basis,
+            layout.short_tiles,
+            layout.margins,
+            layout.longest,
             raw and self.frame.cosine,
             layout.group,
             layout.width,
+            layout.stored,
             results.labels[rows],
             results.distances[rows],
             results.counts,
@@ -81,6 +86,7 @@ class Cover:
             raise UnusablePoints
         if nearly_zero:
             raise NearlyZeroRowError
+        self.frame.memory.of(Regime).note(layout, len(points), tried)
         return float(inertia)
 
 

@@ -24,8 +24,8 @@ from shoal_server.engines.numba.layout import PRECISIONS, lay_rows
 class Entries:
     """For float32 and float64 each."""
 
-    cover: Callable[..., tuple[float, float, bool]]
-    follow: Callable[..., int]
+    cover: Callable[..., tuple[float, float, bool, int]]
+    follow: Callable[..., tuple[int, int]]
     lay_rows: Callable[..., None]
 
 
@@ -51,7 +51,7 @@ _BOOL, _INT, _FLOAT = types.boolean, types.int64, types.float64
 
 
 def _cover_signature(real: Any) -> Any:
-    return types.Tuple((_FLOAT, _FLOAT, _BOOL))(
+    return types.Tuple((_FLOAT, _FLOAT, _BOOL, _INT))(
         _INT,  # points
         _INT,  # n
         _INT,  # d
@@ -60,11 +60,14 @@ def _cover_signature(real: Any) -> Any:
         real[::1],  # offsets
         real[:, ::1],  # centroids
         real[::1],  # origin
-        _FLOAT,  # slack
-        _FLOAT,  # least
+        real[::1],  # basis
+        real[::1],  # short_tiles
+        types.float64[::1],  # margins
+        _FLOAT,  # longest
         _BOOL,  # cosine
         _INT,  # group
         _INT,  # width
+        _INT,  # stored
         types.int32[::1],  # labels
         real[::1],  # distances
         types.float64[::1],  # counts
@@ -73,7 +76,7 @@ def _cover_signature(real: Any) -> Any:
 
 
 def _follow_signature(real: Any) -> Any:
-    return _INT(
+    return types.UniTuple(_INT, 2)(
         _read(types.int64),  # addresses
         _read(types.int64),  # rows
         _read(types.float64),  # decays
@@ -84,11 +87,13 @@ def _follow_signature(real: Any) -> Any:
         real[:, ::1],  # centroids
         types.float64[::1],  # norms
         real[::1],  # origin
-        _FLOAT,  # slack
-        _FLOAT,  # floor
+        real[::1],  # basis
+        real[::1],  # short_tiles
+        types.float64[::1],  # margins
         _BOOL,  # cosine
         _INT,  # group
         _INT,  # width
+        _INT,  # stored
         _FLOAT,  # most
         types.float64[:, ::1],  # means
         types.float64[::1],  # weights
@@ -106,6 +111,9 @@ def _lay_rows_signature(real: Any) -> Any:
         real[::1],  # tiles
         real[::1],  # offsets
         types.float64[::1],  # norms
+        real[::1],  # basis
+        real[::1],  # short_tiles
+        types.float64[::1],  # margins
     )
 
 

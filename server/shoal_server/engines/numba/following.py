@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Float64Array
-from shoal_server.engines.numba.compiling import compiled, compiled_exactly
+from shoal_server.engines.numba.compiling import Reals, compiled, compiled_exactly
 from shoal_server.engines.numba.kernels import make_room, sweep
-from shoal_server.engines.numba.layout import Reals, lay_rows
+from shoal_server.engines.numba.layout import lay_rows
 
 # Directions that cancel out leave none.
 _EPSILON = float(np.finfo(np.float64).eps)
@@ -29,19 +29,21 @@ def follow(
     centroids: Reals,
     norms: Float64Array,
     origin: Reals,
-    slack: float,
-    floor: float,
+    basis: Reals,
+    short_tiles: Reals,
+    margins: Float64Array,
     cosine: bool,
     group: int,
     width: int,
+    stored: int,
     most: float,
     means: Float64Array,
     weights: Float64Array,
     movement: Float64Array,
     labels: NDArray[np.int32],
     inertias: Float64Array,
-) -> int:
-    """Apply batches in their order, and return how many were applied: up to the first that has an unusable value.
+) -> tuple[int, int]:
+    """Apply batches in their order, up to the first that has an unusable value.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ def follow(
         Of each batch (m,): the address of its first row, how many rows there are, and the factor of what came before.
     unweighted
         Empty: every row counts 1.
-    d, tiles, offsets, centroids, norms, origin, slack, floor, group, width
+    d, tiles, offsets, centroids, norms, origin, basis, short_tiles, margins, group, width, stored
         See layout.py; what belongs to the centroids is kept up to date.
     cosine
         Whether rows and centroids are scaled to length 1.
@@ -59,29 +61,36 @@ def follow(
         The centroids (k, d), their weights (k,) and how far the last batch moved them (k,): kept up to date.
     labels, inertias
         Get the labels of all rows, one batch after the other, unless it is empty; and each batch's inertia (m,).
+
+    Returns
+    -------
+    applied, tried
+        How many batches were applied, and how many distances were computed one by one.
     """
     k = len(weights)
-    room = make_room(d, group, width, origin)
+    room = make_room(d, group, width, stored, len(basis) // d, origin)
     no_distances = np.empty(0, origin.dtype)
     counts, sums = np.zeros(k), np.zeros(centroids.shape)
     moved, touched = np.empty((k, d)), np.empty(k, np.int32)
-    begin = 0
+    begin = tried = 0
     for index in range(len(addresses)):
         own = labels[begin : begin + rows[index]]
-        inertia, largest, odd = sweep(
-            addresses[index], rows[index], d, unweighted, tiles, offsets, centroids, origin, slack,
-            2 * slack * _largest(norms) + floor, cosine, room, own, no_distances, counts, sums,
+        inertia, largest, odd, more = sweep(
+            addresses[index], rows[index], d, unweighted, tiles, offsets, centroids, origin, basis, short_tiles,
+            margins, _largest(norms), cosine, room, own, no_distances, counts, sums,
         )  # fmt: skip
+        tried += more
         if odd or not largest <= most or not np.isfinite(inertia):
-            return index
+            return index, tried
         count = _touched(counts, touched)
         if not _move(decays[index], touched[:count], counts, sums, means, weights, origin, cosine, moved):
-            return index
+            return index, tried
         _commit(decays[index], touched[:count], counts, moved, means, weights, movement)
-        _lay_anew(touched[:count], counts, sums, means, origin, d, centroids, tiles, offsets, norms)
+        _empty(touched[:count], counts, sums, means, origin, d, centroids)
+        lay_rows(centroids, d, touched[:count], tiles, offsets, norms, basis, short_tiles, margins)
         inertias[index] = inertia
         begin += rows[index]
-    return len(addresses)
+    return len(addresses), tried
 
 
 @compiled
@@ -159,7 +168,7 @@ def _commit(
 
 
 @compiled_exactly
-def _lay_anew(
+def _empty(
     touched: NDArray[np.int32],
     counts: Float64Array,
     sums: Float64Array,
@@ -167,14 +176,10 @@ def _lay_anew(
     origin: Reals,
     d: int,
     centroids: Reals,
-    tiles: Reals,
-    offsets: Reals,
-    norms: Float64Array,
 ) -> None:
-    """Lay out the centroids that moved, and leave counts and sums zero for the next batch."""
+    """Bring the centroids that moved into the frame, and leave counts and sums zero for the next batch."""
     for label in touched:
         counts[label] = 0.0
         for feature in range(d):
             sums[label, feature] = 0.0
             centroids[label, feature] = means[label, feature] - origin[feature]
-    lay_rows(centroids, d, touched, tiles, offsets, norms)

@@ -12,10 +12,9 @@ import numpy as np
 from numba import literally
 from numpy.typing import NDArray
 
-from shoal_server.engines.numba.compiling import compiled
+from shoal_server.engines.numba.candidates import nearest_by_bounds, try_all, try_reaching
+from shoal_server.engines.numba.compiling import Reals, compiled, inlined
 from shoal_server.engines.numba.vectors import address_of, distance, nearest, pack, pointer_to, settle
-
-Reals = NDArray[np.floating[Any]]
 
 # So many rows cost less one by one, against each centroid in turn, than as a group of which most lanes are empty.
 FEW_ROWS = 4
@@ -33,15 +32,17 @@ def sweep(  # noqa: C901  (compiled: one pass over the rows, so that each is in 
     offsets: Reals,
     centroids: Reals,
     origin: Reals,
-    slack: float,
-    least: float,
+    basis: Reals,
+    short_tiles: Reals,
+    margins: NDArray[np.float64],
+    longest: float,
     cosine: bool,
     room: Any,
     labels: NDArray[np.int32],
     distances: Reals,
     counts: NDArray[np.float64],
     sums: NDArray[np.float64],
-) -> tuple[float, float, bool]:
+) -> tuple[float, float, bool, int]:
     """Assign rows, and add them up if there are counts and sums to add them to.
 
     Parameters
@@ -50,8 +51,10 @@ def sweep(  # noqa: C901  (compiled: one pass over the rows, so that each is in 
         Address of the first row; how many rows there are, and columns.
     weight
         Of the rows (n,); empty: all 1.
-    tiles, offsets, centroids, origin, slack, least
+    tiles, offsets, centroids, origin, basis, short_tiles, margins
         See layout.py.
+    longest
+        The largest ‖c‖².
     cosine
         Whether rows are scaled to length 1.
     room
@@ -69,8 +72,10 @@ def sweep(  # noqa: C901  (compiled: one pass over the rows, so that each is in 
         The largest absolute value, NaN if there is one.
     odd
         Whether a row couldn't be scaled to length 1: it is zero, or nearly. Then nothing else holds.
+    tried
+        How many distances were computed one by one.
     """
-    lanes, squares, factors, found, most, spill = room
+    _, _, factors, found, most, spill, _, _, _, _ = room
     adding, measuring, labelling = len(counts) > 0, len(distances) > 0, len(labels) > 0
     group = len(factors)
     padded = len(origin)
@@ -78,6 +83,7 @@ def sweep(  # noqa: C901  (compiled: one pass over the rows, so that each is in 
     size = origin.itemsize
     inertia = 0.0
     odd = False
+    tried = 0
     for start in range(0, n, group):
         count = min(group, n - start)
         here = points + start * d * size
@@ -89,13 +95,9 @@ def sweep(  # noqa: C901  (compiled: one pass over the rows, so that each is in 
             here = address_of(spill)
         if cosine:
             odd |= _length_factors(rows, start, count, d, factors)
-        if count > FEW_ROWS:
-            pack(here, d, origin, factors, lanes, squares, most)
-            nearest(lanes, squares, tiles, offsets, d, slack, least, found)
-        else:
-            _note_largest(spill, count * d, most)
-            found[:count] = -1
-        _settle_doubts(here, count, d, origin, factors, found, centroids)
+        tried += _label(
+            here, count, d, tiles, offsets, centroids, origin, basis, short_tiles, margins, longest, room
+        )  # fmt: skip
         if adding:
             inertia += _add_up(here, start, count, d, weight, origin, factors, found, centroids, counts, sums)
         if measuring:
@@ -104,26 +106,45 @@ def sweep(  # noqa: C901  (compiled: one pass over the rows, so that each is in 
         if labelling:
             for lane in range(count):  # an assignment of slices would be compiled with the making of its error message
                 labels[start + lane] = found[lane]
-    return inertia, _largest(most), odd
+    return inertia, _largest(most), odd, tried
 
 
-@compiled
-def _settle_doubts(
-    points: int, count: int, d: int, origin: Reals, factors: Reals, found: NDArray[np.int32], centroids: Reals
-) -> None:
-    """Give the rows without a label that of the nearest centroid, computed directly and in float64."""
-    for lane in range(count):
-        if found[lane] < 0:
-            nearest_so_far = np.inf
-            found[lane] = 0  # also where a value is NaN: then nothing is nearer than anything
-            for label in range(len(centroids)):
-                square = distance(points, lane, d, origin, factors[lane], label, centroids)
-                if square < nearest_so_far:
-                    nearest_so_far = square
-                    found[lane] = label
+@inlined
+def _label(
+    points: int,
+    count: int,
+    d: int,
+    tiles: Reals,
+    offsets: Reals,
+    centroids: Reals,
+    origin: Reals,
+    basis: Reals,
+    short_tiles: Reals,
+    margins: NDArray[np.float64],
+    longest: float,
+    room: Any,
+) -> int:
+    """Label the rows of a group, and return how many distances were computed one by one."""
+    lanes, squares, factors, found, most, spill, scores, thresholds, near, short = room
+    if count <= FEW_ROWS:
+        _note_largest(spill, count * d, most)
+        thresholds[:count] = -np.inf
+        return try_all(points, count, d, origin, factors, centroids, thresholds, found)
+    pack(points, d, origin, factors, lanes, squares, most)
+    if len(basis) > 0:
+        return nearest_by_bounds(
+            points, count, d, origin, factors, centroids, lanes, squares, basis, short_tiles, offsets, margins,
+            longest, short, scores, thresholds, found, near,
+        )  # fmt: skip
+    least = margins[1] * longest + margins[2]
+    storing = len(scores) > 0
+    nearest(lanes, squares, tiles, offsets, d, margins[0], least, storing, scores, thresholds, found)
+    if storing:
+        return try_reaching(points, count, d, origin, factors, centroids, scores, thresholds, found, near)
+    return try_all(points, count, d, origin, factors, centroids, thresholds, found)
 
 
-@compiled
+@inlined
 def _add_up(
     points: int,
     start: int,
@@ -204,8 +225,16 @@ def _largest(most: Reals) -> float:
 
 
 @compiled
-def make_room(d: int, group: int, width: int, origin: Reals) -> Any:
-    """Return what `sweep` works in, whatever the number of rows: it fits the cache for all but very long rows."""
+def make_room(d: int, group: int, width: int, stored: int, axes: int, origin: Reals) -> Any:
+    """Return what `sweep` works in, whatever the number of rows.
+
+    Parameters
+    ----------
+    d, group, width, origin
+        See layout.py.
+    stored, axes
+        How many scores of a row are kept, and how many axes the bounds use; 0: none.
+    """
     padded = len(origin)
     lanes = np.empty((padded, group), origin.dtype)
     squares = np.empty(group, origin.dtype)
@@ -213,7 +242,11 @@ def make_room(d: int, group: int, width: int, origin: Reals) -> Any:
     found = np.empty(group, np.int32)
     most = np.zeros(width, origin.dtype)
     spill = np.empty(group * d + padded, origin.dtype)
-    return lanes, squares, factors, found, most, spill
+    scores = np.empty((stored, group), origin.dtype)
+    thresholds = np.empty(group, origin.dtype)
+    near = np.empty(group)
+    short = np.empty((axes + 1, group), origin.dtype)
+    return lanes, squares, factors, found, most, spill, scores, thresholds, near, short
 
 
 @compiled
@@ -226,19 +259,22 @@ def cover(
     offsets: Reals,
     centroids: Reals,
     origin: Reals,
-    slack: float,
-    least: float,
+    basis: Reals,
+    short_tiles: Reals,
+    margins: NDArray[np.float64],
+    longest: float,
     cosine: bool,
     group: int,
     width: int,
+    stored: int,
     labels: NDArray[np.int32],
     distances: Reals,
     counts: NDArray[np.float64],
     sums: NDArray[np.float64],
-) -> tuple[float, float, bool]:
+) -> tuple[float, float, bool, int]:
     """Do what `sweep` does, in a room of its own."""
-    room = make_room(d, group, width, origin)
+    room = make_room(d, group, width, stored, len(basis) // d, origin)
     return sweep(
-        points, n, d, weight, tiles, offsets, centroids, origin, slack, least, cosine, room, labels, distances,
-        counts, sums,
+        points, n, d, weight, tiles, offsets, centroids, origin, basis, short_tiles, margins, longest, cosine, room,
+        labels, distances, counts, sums,
     )  # fmt: skip

@@ -1,9 +1,8 @@
-"""Centroids as the kernels read them: in tiles, with what else a score needs.
+"""Centroids as the kernels read them: in tiles, with what else a score needs, and the margins of its rounding.
 
-A score is x·c − ‖c‖²/2: the centroid of the highest score is the nearest. Rounding can decide between two scores only
-if they differ by less than slack · ‖x‖² + least: by Higham, "Accuracy and Stability of Numerical Algorithms" (2002),
-section 3.1, a sum of m products errs by m·u·Σ|products| at most, up to terms in u², and Σ|x·c| + ‖c‖²/2 is no more than
-‖x‖²/2 + ‖c‖².
+A score is x·c − ‖c‖²/2: the centroid of the highest score is the nearest. By Higham, "Accuracy and Stability of
+Numerical Algorithms" (2002), section 3.1, a sum of m products errs by m·u·Σ|products| at most, up to terms in u², and
+‖x‖·‖c‖ ≤ ‖x‖²/2 + ‖c‖²/2. So all margins have the form a·‖x‖² + b·‖c‖².
 """
 
 from __future__ import annotations
@@ -17,14 +16,15 @@ from numba import types
 from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Float64Array, Frame
-from shoal_server.engines.numba.compiling import compiled
+from shoal_server.engines.numba.compiling import Reals, compiled
 from shoal_server.engines.numba.lanes import widest
-from shoal_server.engines.numba.vectors import CHUNK, TILE, group_rows
-
-Reals = NDArray[np.floating[Any]]
+from shoal_server.engines.numba.registers import CHUNK, TILE, group_rows
 
 PRECISIONS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
-# The squares that a score's margin is made of are rounded too.
+# Keeping a row's scores costs a store each, and lets the doubtful ones be found; with few columns that isn't worth it,
+# and with very many centroids they don't fit the cache.
+_LEAST_COLUMNS, _CENTROIDS_A_COLUMN = 16, 256
+# The squares that a margin is made of are rounded too.
 _ROUNDED_UP = 1.01
 
 
@@ -37,16 +37,23 @@ class Layout:
     centroids: Reals  # (k, d up to whole vectors)
     norms: Float64Array  # (k,) ‖c‖²
     origin: Reals  # (d up to whole vectors,)
+    basis: Reals  # p · d: the axes of the bounded regime in tiles; empty: the plain one
+    short_tiles: Reals  # (k up to a multiple of TILE) · (p + 1): the centroids in it
+    margins: Float64Array  # see `_margins`
     d: int
     group: int  # rows that the kernel works on at a time
     width: int  # values of a vector
-    slack: float
-    floor: float  # of `least`, for where the squares underflow
+    stored: int  # scores of a row that are kept
 
     @property
-    def least(self) -> float:
-        """See above."""
-        return 2 * self.slack * float(self.norms.max()) + self.floor
+    def axes(self) -> int:
+        """How many axes the bounds use; 0 in the plain regime."""
+        return len(self.basis) // self.d
+
+    @property
+    def longest(self) -> float:
+        """The largest ‖c‖²."""
+        return float(self.norms.max())
 
     def copy(self) -> Layout:
         """Return one whose centroids can be changed."""
@@ -56,43 +63,108 @@ class Layout:
             offsets=self.offsets.copy(),
             centroids=self.centroids.copy(),
             norms=self.norms.copy(),
+            short_tiles=self.short_tiles.copy(),
         )
 
 
-def lay_out(frame: Frame, lay: Callable[..., None]) -> Layout:
-    """Return a frame's layout; `lay` is `lay_rows` with its types declared."""
-    k, d = frame.centroids.shape
-    dtype = frame.dtype
+def lay_out(frame: Frame, axes: Float64Array, lay: Callable[..., None]) -> Layout:
+    """Return a frame's layout.
+
+    Parameters
+    ----------
+    frame
+        Whose centroids are laid out.
+    axes
+        (p, d) of length 1 at right angles, for the bounded regime, p a multiple of TILE; or (0, d).
+    lay
+        `lay_rows` with its types declared.
+    """
+    (k, d), dtype = frame.centroids.shape, frame.dtype
     width = widest(PRECISIONS[dtype])
     padded, rows = -(-d // width) * width, -(-k // TILE) * TILE
-    centroids = np.zeros((k, padded), dtype)
-    centroids[:, :d] = frame.centroids
-    origin = np.zeros(padded, dtype)
-    origin[:d] = frame.origin
-    # The columns of a chunk, the chunks, and what goes before and after.
-    terms = min(d, CHUNK) + -(-d // CHUNK) + 2
-    limits = np.finfo(dtype)
+    bounded = len(axes) > 0
+    storing = bounded or (d >= _LEAST_COLUMNS and k <= _CENTROIDS_A_COLUMN * d)
     layout = Layout(
         tiles=np.zeros(rows * d, dtype),
         offsets=np.full(rows, -np.inf, dtype),
-        centroids=centroids,
+        centroids=np.zeros((k, padded), dtype),
         norms=np.zeros(k),
-        origin=origin,
+        origin=np.zeros(padded, dtype),
+        basis=in_tiles(axes.astype(dtype)),
+        short_tiles=np.zeros(rows * (len(axes) + 1) if bounded else 0, dtype),
+        margins=_margins(d, len(axes), dtype),
         d=d,
         group=group_rows(PRECISIONS[dtype]),
         width=width,
-        slack=_ROUNDED_UP * terms * float(limits.eps) / 2,
-        floor=2 * terms * float(limits.tiny),
+        stored=rows if storing else 0,
     )
-    lay(layout.centroids, d, np.arange(k, dtype=np.int32), layout.tiles, layout.offsets, layout.norms)
+    layout.centroids[:, :d] = frame.centroids
+    layout.origin[:d] = frame.origin
+    lay(
+        layout.centroids,
+        d,
+        np.arange(k, dtype=np.int32),
+        layout.tiles,
+        layout.offsets,
+        layout.norms,
+        layout.basis,
+        layout.short_tiles,
+        layout.margins,
+    )
     return layout
+
+
+def in_tiles(rows: NDArray[Any]) -> NDArray[Any]:
+    """Return rows (m, d), m a multiple of TILE, in tiles: of each TILE rows the first coordinates, and so on."""
+    m, d = rows.shape
+    return np.ascontiguousarray(rows.reshape(m // TILE, TILE, d).transpose(0, 2, 1)).reshape(-1)
+
+
+def _margins(d: int, p: int, dtype: np.dtype[Any]) -> Float64Array:
+    """Return how far rounding can go.
+
+    Two scores are told apart if they differ by more than [0]·‖x‖² + [1]·‖c‖² + [2]. A bound is right but for
+    [3]·‖x‖² + [4]·‖c‖² + [2], which has room for the ‖x‖² that a distance is subtracted from. Lengths of what the axes
+    leave are right but for [5]·‖x‖² in the square, and [6]·‖c‖².
+    """
+    limits = np.finfo(dtype)
+    unit = float(limits.eps) / 2
+    terms = _terms(d)
+    # A coordinate errs by (terms + 2)·u·‖x‖, the axes' own rounding included.
+    projected = np.sqrt(p + 1) * (terms + 2)
+    relative = [
+        terms,
+        2 * terms,
+        0,
+        (_terms(p + 1) + projected + d) / 2 + 2,
+        _terms(p + 1) + projected / 2 + 2,
+        d + 2 * projected + p + 4,
+        4 * np.sqrt(p + 1),
+    ]
+    margins = _ROUNDED_UP * unit * np.array(relative, dtype=np.float64)
+    margins[2] = 4 * (terms + p) * float(limits.tiny)
+    return margins
+
+
+def _terms(d: int) -> int:
+    """Return m of the bound above: the columns of a chunk, the chunks, and what goes before and after."""
+    return min(d, CHUNK) + -(-d // CHUNK) + 2
 
 
 @compiled
 def lay_rows(
-    centroids: Reals, d: int, labels: NDArray[np.int32], tiles: Reals, offsets: Reals, norms: Float64Array
+    centroids: Reals,
+    d: int,
+    labels: NDArray[np.int32],
+    tiles: Reals,
+    offsets: Reals,
+    norms: Float64Array,
+    basis: Reals,
+    short_tiles: Reals,
+    margins: Float64Array,
 ) -> None:
     """Lay out the centroids of some labels."""
+    p = len(basis) // d
     for label in labels:
         tile, place = divmod(label, TILE)
         at = tile * TILE * d + place
@@ -103,3 +175,30 @@ def lay_rows(
             norm += np.float64(coordinate) * np.float64(coordinate)
         norms[label] = norm
         offsets[label] = -0.5 * norm
+        if p > 0:
+            _lay_short(centroids, d, label, p, norm, basis, short_tiles, margins)
+
+
+@compiled
+def _lay_short(
+    centroids: Reals,
+    d: int,
+    label: int,
+    p: int,
+    norm: float,
+    basis: Reals,
+    short_tiles: Reals,
+    margins: Float64Array,
+) -> None:
+    """Lay out a centroid in the axes of the bounds: its coordinates, and the length of the rest, rounded up."""
+    tile, place = divmod(label, TILE)
+    at = tile * TILE * (p + 1) + place
+    rest = norm * (1 + margins[6])
+    for axis in range(p):
+        first = (axis // TILE) * TILE * d + axis % TILE
+        coordinate = 0.0
+        for feature in range(d):
+            coordinate += np.float64(centroids[label, feature]) * np.float64(basis[first + feature * TILE])
+        short_tiles[at + axis * TILE] = coordinate
+        rest -= coordinate * coordinate
+    short_tiles[at + p * TILE] = np.sqrt(max(rest, 0.0)) * (1 + margins[6])

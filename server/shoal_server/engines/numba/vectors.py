@@ -17,16 +17,8 @@ from numba import types
 from numba.core import cgutils
 
 from shoal_server.engines.numba.compiling import generated, generated_for_literals
-from shoal_server.engines.numba.lanes import I32, I64, Lanes, widest
-
-GROUP = 4  # vectors of points
-TILE = 4  # centroids
-CHUNK = 128  # columns that are added up without a break: rounding errors grow with their number
-
-
-def group_rows(real: Any) -> int:
-    """Return how many points of numba.types.float32 or float64 are worked on at a time."""
-    return GROUP * widest(real)
+from shoal_server.engines.numba.lanes import I64, Lanes, widest
+from shoal_server.engines.numba.registers import GROUP, TILE, Accumulators, Ranking
 
 
 @generated
@@ -34,7 +26,7 @@ def address_of(_typing: Any, array: Any) -> Any:
     """Return the address of an array's first element."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        (data,) = _pointers(context, builder, signature, arguments)
+        (data,) = pointers(context, builder, signature, arguments)
         return builder.ptrtoint(data, I64)
 
     return types.int64(array), generate
@@ -74,7 +66,7 @@ def pack(_typing: Any, points: Any, d: Any, origin: Any, factors: Any, lanes: An
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         v = Lanes(builder, real, width)
-        address, d_, origin_at, factors_at, lanes_at, squares_at, largest_at = _pointers(
+        address, d_, origin_at, factors_at, lanes_at, squares_at, largest_at = pointers(
             context, builder, signature, arguments
         )
         points_at = builder.inttoptr(address, v.scalar.as_pointer())
@@ -115,11 +107,12 @@ def nearest(
     d: Any,
     slack: Any,
     least: Any,
+    storing: Any,
+    scores: Any,
+    thresholds: Any,
     labels: Any,
 ) -> Any:
     """Find for a group of points the centroid of the highest score x·c − ‖c‖²/2, which is the nearest.
-
-    Where rounding may decide between the highest score and the next one, the label is -1.
 
     Parameters
     ----------
@@ -129,6 +122,10 @@ def nearest(
         The centroids, TILE at a time: (k / TILE, d, TILE), and −‖c‖²/2, (k,).
     slack, least
         Scores are told apart if they differ by more than slack * ‖x‖² + least.
+    storing, scores
+        Whether to write all scores, and where to, (k, group).
+    thresholds
+        Gets infinity where the label is beyond doubt, otherwise the score that may be as high as the highest (group,).
     labels
         Gets the labels (group,).
     """
@@ -137,25 +134,38 @@ def nearest(
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         v = Lanes(builder, real, width)
-        lanes_at, squares_at, tiles_at, offsets_at, d_, slack_, least_, labels_at = _pointers(
-            context, builder, signature, arguments
-        )
-        count = builder.udiv(_length(context, builder, signature, arguments, 3), I64(TILE))
-        accumulators = _Accumulators(v)
-        ranking = _Ranking(v)
+        (
+            lanes_at,
+            squares_at,
+            tiles_at,
+            offsets_at,
+            d_,
+            slack_,
+            least_,
+            storing_,
+            scores_at,
+            thresholds_at,
+            labels_at,
+        ) = pointers(context, builder, signature, arguments)
+        count = builder.udiv(array_length(context, builder, signature, arguments, 3), I64(TILE))
+        accumulators = Accumulators(v)
+        ranking = Ranking(v)
         with cgutils.for_range(builder, count) as tile:
             first = builder.mul(tile.index, I64(TILE))
-            accumulators.start(
-                [builder.load(builder.gep(offsets_at, [builder.add(first, I64(c))])) for c in range(TILE)]
-            )
-            accumulators.add_products(lanes_at, builder.gep(tiles_at, [builder.mul(first, d_)]), d_)
+            accumulators.score(lanes_at, tiles_at, offsets_at, first, d_)
+            with builder.if_then(storing_):
+                accumulators.store(scores_at, first)
             ranking.enter(first, accumulators)
         for g in range(GROUP):
             margin = v.fma(v.splat(slack_), v.load(squares_at, I64(g * width)), v.splat(least_))
-            v.store(ranking.label_or(-1, g, margin), labels_at, I64(g * width))
+            v.store(ranking.threshold(g, margin), thresholds_at, I64(g * width))
+            v.store(ranking.label(g), labels_at, I64(g * width))
         return context.get_dummy_value()
 
-    return types.void(lanes, squares, tiles, offsets, types.int64, real, real, labels), generate
+    return (
+        types.void(lanes, squares, tiles, offsets, types.int64, real, real, types.boolean, scores, thresholds, labels),
+        generate,
+    )
 
 
 @generated_for_literals
@@ -193,7 +203,7 @@ def settle(
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         v = Lanes(builder, real, width.literal_value or widest(real))
-        _, address, row_, d_, origin_at, factor_, weight_, label_, centroids_at, sums_at = _pointers(
+        _, address, row_, d_, origin_at, factor_, weight_, label_, centroids_at, sums_at = pointers(
             context, builder, signature, arguments
         )
         point = builder.gep(builder.inttoptr(address, v.scalar.as_pointer()), [builder.mul(row_, d_)])
@@ -225,7 +235,7 @@ def distance(_typing: Any, points: Any, row: Any, d: Any, origin: Any, factor: A
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         v = Lanes(builder, real, width)
-        address, row_, d_, origin_at, factor_, label_, centroids_at = _pointers(context, builder, signature, arguments)
+        address, row_, d_, origin_at, factor_, label_, centroids_at = pointers(context, builder, signature, arguments)
         point = builder.gep(builder.inttoptr(address, v.scalar.as_pointer()), [builder.mul(row_, d_)])
         cluster = builder.mul(label_, _row_length(context, builder, signature, arguments, 6))
         squares = cgutils.alloca_once_value(builder, ir.Constant(v.wide, [0.0] * width))
@@ -243,96 +253,6 @@ def distance(_typing: Any, points: Any, row: Any, d: Any, origin: Any, factor: A
 
     integer = types.int64
     return types.float64(points, integer, integer, origin, real, integer, centroids), generate
-
-
-class _Accumulators:
-    """The scores of a group of points with a tile of centroids, in registers while they are added up."""
-
-    def __init__(self, v: Lanes) -> None:
-        self._v = v
-        self._sums = [[cgutils.alloca_once(v.builder, v.vector) for _ in range(GROUP)] for _ in range(TILE)]
-        totals = cgutils.alloca_once(v.builder, ir.ArrayType(v.vector, TILE * GROUP))
-        self._totals = v.builder.bitcast(totals, v.scalar.as_pointer())
-
-    def __getitem__(self, place: tuple[int, int]) -> Any:
-        c, g = place
-        return self._v.builder.load(self._sums[c][g])
-
-    def start(self, offsets: list[Any]) -> None:
-        """Begin with an offset a centroid."""
-        for c, offset in enumerate(offsets):
-            for g in range(GROUP):
-                self._v.builder.store(self._v.splat(offset), self._sums[c][g])
-
-    def add_products(self, lanes_at: Any, tile_at: Any, d: Any) -> None:
-        """Add all columns, CHUNK at a time."""
-        builder = self._v.builder
-        chunks = builder.udiv(builder.add(d, I64(CHUNK - 1)), I64(CHUNK))
-        with cgutils.for_range(builder, chunks) as chunk:
-            begin = builder.mul(chunk.index, I64(CHUNK))
-            with builder.if_then(builder.icmp_signed(">", chunk.index, I64(0)), likely=False):
-                self._put_aside(first_time=builder.icmp_signed("==", chunk.index, I64(1)))
-            behind = builder.add(begin, I64(CHUNK))
-            stop = builder.select(builder.icmp_signed("<", behind, d), behind, d)
-            with cgutils.for_range_slice(builder, begin, stop, I64(1)) as (feature, _):
-                self._add_column(lanes_at, tile_at, feature)
-        with builder.if_then(builder.icmp_signed(">", chunks, I64(1)), likely=False):
-            self._put_aside(first_time=None)
-
-    def _add_column(self, lanes_at: Any, tile_at: Any, feature: Any) -> None:
-        v, builder = self._v, self._v.builder
-        at = builder.mul(feature, I64(GROUP * v.width))
-        x = [v.load(lanes_at, builder.add(at, I64(g * v.width))) for g in range(GROUP)]
-        row = builder.mul(feature, I64(TILE))
-        for c in range(TILE):
-            coordinate = v.splat(builder.load(builder.gep(tile_at, [builder.add(row, I64(c))])))
-            for g in range(GROUP):
-                builder.store(v.fma(x[g], coordinate, self[c, g]), self._sums[c][g])
-
-    def _put_aside(self, first_time: Any | None) -> None:
-        """Add a chunk's sums to the totals and begin anew from zero; `first_time` None: the totals are the sums."""
-        v, builder = self._v, self._v.builder
-        for c in range(TILE):
-            for g in range(GROUP):
-                at = I64((c * GROUP + g) * v.width)
-                total = v.load(self._totals, at)
-                if first_time is None:
-                    builder.store(builder.fadd(total, self[c, g]), self._sums[c][g])
-                else:
-                    before = builder.select(first_time, v.full(0.0), total)
-                    v.store(builder.fadd(before, self[c, g]), self._totals, at)
-                    builder.store(v.full(0.0), self._sums[c][g])
-
-
-class _Ranking:
-    """The two highest scores so far of a group of points, and the label of the highest: of equal ones the first."""
-
-    def __init__(self, v: Lanes) -> None:
-        self._v = v
-        lowest, none = v.full(float("-inf")), ir.Constant(v.labels, [0] * v.width)
-        self._best = [cgutils.alloca_once_value(v.builder, lowest) for _ in range(GROUP)]
-        self._second = [cgutils.alloca_once_value(v.builder, lowest) for _ in range(GROUP)]
-        self._found = [cgutils.alloca_once_value(v.builder, none) for _ in range(GROUP)]
-
-    def enter(self, first: Any, scores: _Accumulators) -> None:
-        """Take the scores of a tile of centroids that begins with the label `first`."""
-        v, builder = self._v, self._v.builder
-        for c in range(TILE):
-            label = v.splat(builder.trunc(builder.add(first, I64(c)), I32))
-            for g in range(GROUP):
-                score, best = scores[c, g], builder.load(self._best[g])
-                above = builder.fcmp_ordered(">", score, best)
-                second = v.higher(v.lower(score, best), builder.load(self._second[g]))
-                builder.store(second, self._second[g])
-                builder.store(builder.select(above, score, best), self._best[g])
-                builder.store(builder.select(above, label, builder.load(self._found[g])), self._found[g])
-
-    def label_or(self, doubt: int, g: int, margin: Any) -> Any:
-        """Return the labels of a vector, and `doubt` where the two highest scores differ by no more than a margin."""
-        v, builder = self._v, self._v.builder
-        gap = builder.fsub(builder.load(self._best[g]), builder.load(self._second[g]))
-        clear = builder.fcmp_ordered(">", gap, margin)
-        return builder.select(clear, builder.load(self._found[g]), ir.Constant(v.labels, [doubt] * v.width))
 
 
 def _seen(v: Lanes, values: Any, inside: Any | None) -> Any:
@@ -358,7 +278,7 @@ def _for_each_chunk(v: Lanes, d: Any, chunk: Any) -> None:
         chunk(builder.mul(whole, I64(v.width)), v.below(rest))
 
 
-def _pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any]:
+def pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any]:
     """Return the arguments, arrays as pointers to their elements."""
     return [
         context.make_array(kind)(context, builder, argument).data if isinstance(kind, types.Array) else argument
@@ -366,7 +286,8 @@ def _pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> lis
     ]
 
 
-def _length(context: Any, builder: Any, signature: Any, arguments: Any, index: int) -> Any:
+def array_length(context: Any, builder: Any, signature: Any, arguments: Any, index: int) -> Any:
+    """Return the length of an argument that is an array."""
     return _shape(context, builder, signature, arguments, index)[0]
 
 

@@ -1,0 +1,141 @@
+"""Exact labels from scores that may be off: whichever centroid could be the nearest is tried, in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_server.engines.contract import Float64Array
+from shoal_server.engines.numba.bounds import bound, lowest_bit, project, reaching
+from shoal_server.engines.numba.compiling import Reals, compiled
+from shoal_server.engines.numba.vectors import distance
+
+
+@compiled
+def try_all(
+    points: int,
+    count: int,
+    d: int,
+    origin: Reals,
+    factors: Reals,
+    centroids: Reals,
+    thresholds: Reals,
+    labels: NDArray[np.int32],
+) -> int:
+    """Label the rows in doubt, those with a threshold below infinity; return how many distances were computed."""
+    tried = 0
+    for lane in range(count):
+        if thresholds[lane] < np.inf:
+            least = np.inf
+            labels[lane] = 0  # also where a value is NaN: then nothing is nearer than anything
+            for label in range(len(centroids)):
+                square = distance(points, lane, d, origin, factors[lane], label, centroids)
+                if square < least:
+                    least = square
+                    labels[lane] = label
+            tried += len(centroids)
+    return tried
+
+
+@compiled
+def try_reaching(
+    points: int,
+    count: int,
+    d: int,
+    origin: Reals,
+    factors: Reals,
+    centroids: Reals,
+    scores: Reals,
+    thresholds: Reals,
+    labels: NDArray[np.int32],
+    near: Float64Array,
+) -> int:
+    """Do what `try_all` does, with those centroids alone whose scores (k, group) reach the threshold of the row."""
+    doubts = False
+    for lane in range(count):
+        if thresholds[lane] < np.inf:
+            near[lane] = np.inf
+            doubts = True
+    for lane in range(count, len(thresholds)):
+        thresholds[lane] = np.inf
+    tried = 0
+    if not doubts:
+        return tried
+    for label in range(len(centroids)):
+        reached = reaching(scores, label, thresholds)
+        while reached != 0:
+            lane = lowest_bit(reached)
+            reached &= reached - 1
+            square = distance(points, lane, d, origin, factors[lane], label, centroids)
+            tried += 1
+            if square < near[lane]:
+                near[lane] = square
+                labels[lane] = label
+    return tried
+
+
+@compiled
+def nearest_by_bounds(
+    points: int,
+    count: int,
+    d: int,
+    origin: Reals,
+    factors: Reals,
+    centroids: Reals,
+    lanes: Reals,
+    squares: Reals,
+    basis: Reals,
+    short_tiles: Reals,
+    offsets: Reals,
+    margins: Float64Array,
+    longest: float,
+    short: Reals,
+    scores: Reals,
+    thresholds: Reals,
+    labels: NDArray[np.int32],
+    near: Float64Array,
+) -> int:
+    """Label rows by way of upper bounds of their scores; return how many distances were computed.
+
+    The bounds come from `basis`, p vectors of length 1 at right angles: by Cauchy and Schwarz, with x′ the coordinates
+    in it and the length of the rest, x·c ≤ x′·c′. The centroid of the highest bound is tried, and then those whose
+    bounds reach its true score.
+    """
+    p = len(basis) // d
+    project(lanes, basis, p, d, short)
+    _append_lengths(squares, p, margins[5], short)
+    bound(short, short_tiles, offsets, p + 1, scores, labels)
+    slack, least = margins[3], margins[4] * longest + margins[2]
+    for lane in range(count):
+        near[lane] = distance(points, lane, d, origin, factors[lane], labels[lane], centroids)
+        thresholds[lane] = 0.5 * (squares[lane] - near[lane]) - slack * squares[lane] - least
+        scores[labels[lane], lane] = -np.inf
+    for lane in range(count, len(thresholds)):
+        thresholds[lane] = np.inf
+    tried = count
+    for label in range(len(centroids)):
+        reached = reaching(scores, label, thresholds)
+        while reached != 0:
+            lane = lowest_bit(reached)
+            reached &= reached - 1
+            square = distance(points, lane, d, origin, factors[lane], label, centroids)
+            tried += 1
+            if square < near[lane] or (square == near[lane] and label < labels[lane]):
+                near[lane] = square
+                labels[lane] = label
+                thresholds[lane] = 0.5 * (squares[lane] - square) - slack * squares[lane] - least
+    return tried
+
+
+@compiled
+def _append_lengths(squares: Reals, p: int, residual: float, short: Reals) -> None:
+    """Write the length of what the first p coordinates leave, rounded up, behind them."""
+    group = len(squares)
+    for lane in range(group):
+        short[p, lane] = 0.0
+    for axis in range(p):
+        for lane in range(group):
+            short[p, lane] += short[axis, lane] * short[axis, lane]
+    for lane in range(group):
+        left = max(squares[lane] - short[p, lane], 0.0) + residual * squares[lane]
+        short[p, lane] = np.sqrt(left)
