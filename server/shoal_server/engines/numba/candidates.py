@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from shoal_server.engines.contract import Float64Array
 from shoal_server.engines.numba.bounds import bound, lowest_bit, project, reaching
 from shoal_server.engines.numba.compiling import Reals, compiled
-from shoal_server.engines.numba.vectors import distance
+from shoal_server.engines.numba.vectors import distance, score
 
 
 @compiled
@@ -90,41 +90,58 @@ def nearest_by_bounds(
     margins: Float64Array,
     longest: float,
     short: Reals,
-    scores: Reals,
+    bounds: Reals,
     thresholds: Reals,
     labels: NDArray[np.int32],
     near: Float64Array,
+    first: NDArray[np.int32],
+    highest: Reals,
+    doubtful: NDArray[np.bool_],
+    scored: Reals,
+    allowed: Reals,
 ) -> int:
     """Label rows by way of upper bounds of their scores; return how many distances were computed.
 
     The bounds come from `basis`, p vectors of length 1 at right angles: by Cauchy and Schwarz, with x′ the coordinates
     in it and the length of the rest, x·c ≤ x′·c′. The centroid of the highest bound is tried, and then those whose
-    bounds reach its true score.
+    bounds reach its true score. Where rounding may decide between two, float64 does.
     """
     p = len(basis) // d
     project(lanes, basis, p, d, short)
     _append_lengths(squares, p, margins[5], short)
-    bound(short, short_tiles, offsets, p + 1, scores, labels)
-    slack, least = margins[3], margins[4] * longest + margins[2]
+    bound(short, short_tiles, offsets, p + 1, bounds, labels)
     for lane in range(count):
-        near[lane] = distance(points, lane, d, origin, factors[lane], labels[lane], centroids)
-        thresholds[lane] = 0.5 * (squares[lane] - near[lane]) - slack * squares[lane] - least
-        scores[labels[lane], lane] = -np.inf
+        first[lane] = labels[lane]
+        highest[lane] = score(points, lane, d, origin, factors[lane], labels[lane], centroids, offsets)
+        bounds[labels[lane], lane] = -np.inf
+        doubtful[lane] = False
+        # In two steps: what rounding can do to a score, and to a bound.
+        scored[lane] = margins[0] * squares[lane] + margins[1] * longest + margins[2]
+        allowed[lane] = margins[3] * squares[lane] + margins[4] * longest + scored[lane]
+        thresholds[lane] = highest[lane] - allowed[lane]
     for lane in range(count, len(thresholds)):
         thresholds[lane] = np.inf
     tried = count
     for label in range(len(centroids)):
-        reached = reaching(scores, label, thresholds)
+        reached = reaching(bounds, label, thresholds)
         while reached != 0:
             lane = lowest_bit(reached)
             reached &= reached - 1
-            square = distance(points, lane, d, origin, factors[lane], label, centroids)
+            other = score(points, lane, d, origin, factors[lane], label, centroids, offsets)
             tried += 1
-            if square < near[lane] or (square == near[lane] and label < labels[lane]):
-                near[lane] = square
+            if other > highest[lane]:
+                doubtful[lane] = other - highest[lane] <= scored[lane]
+                highest[lane] = other
                 labels[lane] = label
-                thresholds[lane] = 0.5 * (squares[lane] - square) - slack * squares[lane] - least
-    return tried
+                thresholds[lane] = other - allowed[lane]
+            elif highest[lane] - other <= scored[lane]:
+                doubtful[lane] = True
+    for lane in range(count):
+        if doubtful[lane]:
+            bounds[first[lane], lane] = np.inf
+        else:
+            thresholds[lane] = np.inf
+    return tried + try_reaching(points, count, d, origin, factors, centroids, bounds, thresholds, labels, near)
 
 
 @compiled

@@ -75,7 +75,7 @@ def sweep(  # noqa: C901  (compiled: one pass over the rows, so that each is in 
     tried
         How many distances were computed one by one.
     """
-    _, _, factors, found, most, spill, _, _, _, _ = room
+    factors, found, most, spill = room[2], room[3], room[4], room[5]
     adding, measuring, labelling = len(counts) > 0, len(distances) > 0, len(labels) > 0
     group = len(factors)
     padded = len(origin)
@@ -125,7 +125,23 @@ def _label(
     room: Any,
 ) -> int:
     """Label the rows of a group, and return how many distances were computed one by one."""
-    lanes, squares, factors, found, most, spill, scores, thresholds, near, short = room
+    (
+        lanes,
+        squares,
+        factors,
+        found,
+        most,
+        spill,
+        scores,
+        thresholds,
+        near,
+        short,
+        first,
+        highest,
+        doubtful,
+        scored,
+        allowed,
+    ) = room
     if count <= FEW_ROWS:
         _note_largest(spill, count * d, most)
         thresholds[:count] = -np.inf
@@ -134,7 +150,7 @@ def _label(
     if len(basis) > 0:
         return nearest_by_bounds(
             points, count, d, origin, factors, centroids, lanes, squares, basis, short_tiles, offsets, margins,
-            longest, short, scores, thresholds, found, near,
+            longest, short, scores, thresholds, found, near, first, highest, doubtful, scored, allowed,
         )  # fmt: skip
     least = margins[1] * longest + margins[2]
     storing = len(scores) > 0
@@ -246,7 +262,14 @@ def make_room(d: int, group: int, width: int, stored: int, axes: int, origin: Re
     thresholds = np.empty(group, origin.dtype)
     near = np.empty(group)
     short = np.empty((axes + 1, group), origin.dtype)
-    return lanes, squares, factors, found, most, spill, scores, thresholds, near, short
+    first = np.empty(group, np.int32)
+    highest = np.empty(group, origin.dtype)
+    doubtful = np.empty(group, np.bool_)
+    scored, allowed = np.empty(group, origin.dtype), np.empty(group, origin.dtype)
+    return (
+        lanes, squares, factors, found, most, spill, scores, thresholds, near, short, first, highest, doubtful,
+        scored, allowed,
+    )  # fmt: skip
 
 
 @compiled

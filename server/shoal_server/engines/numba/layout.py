@@ -124,8 +124,7 @@ def _margins(d: int, p: int, dtype: np.dtype[Any]) -> Float64Array:
     """Return how far rounding can go.
 
     Two scores are told apart if they differ by more than [0]·‖x‖² + [1]·‖c‖² + [2]. A bound is right but for
-    [3]·‖x‖² + [4]·‖c‖² + [2], which has room for the ‖x‖² that a distance is subtracted from. Lengths of what the axes
-    leave are right but for [5]·‖x‖² in the square, and [6]·‖c‖².
+    [3]·‖x‖² + [4]·‖c‖² + [2]. Lengths of what the axes leave are right but for [5]·‖x‖² in the square, and [6]·‖c‖².
     """
     limits = np.finfo(dtype)
     unit = float(limits.eps) / 2
@@ -136,7 +135,7 @@ def _margins(d: int, p: int, dtype: np.dtype[Any]) -> Float64Array:
         terms,
         2 * terms,
         0,
-        (_terms(p + 1) + projected + d) / 2 + 2,
+        (_terms(p + 1) + projected) / 2 + 2,
         _terms(p + 1) + projected / 2 + 2,
         d + 2 * projected + p + 4,
         4 * np.sqrt(p + 1),

@@ -228,6 +228,36 @@ def settle(
 
 
 @generated
+def score(
+    _typing: Any, points: Any, row: Any, d: Any, origin: Any, factor: Any, label: Any, centroids: Any, offsets: Any
+) -> Any:
+    """Return the score x·c + offset of a point with a centroid; parameters as those of `settle`."""
+    real = centroids.dtype
+    width = widest(real)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        v = Lanes(builder, real, width)
+        address, row_, d_, origin_at, factor_, label_, centroids_at, offsets_at = pointers(
+            context, builder, signature, arguments
+        )
+        point = builder.gep(builder.inttoptr(address, v.scalar.as_pointer()), [builder.mul(row_, d_)])
+        cluster = builder.mul(label_, _row_length(context, builder, signature, arguments, 6))
+        products = cgutils.alloca_once_value(builder, v.full(0.0))
+
+        def chunk(column: Any, inside: Any | None) -> None:
+            shifted = builder.fsub(_seen(v, v.load(point, column), inside), v.load(origin_at, column))
+            centroid = v.load(centroids_at, builder.add(cluster, column))
+            builder.store(v.fma(shifted, centroid, builder.load(products)), products)
+
+        _for_each_chunk(v, d_, chunk)
+        product = builder.fmul(v.total(builder.load(products)), factor_)
+        return builder.fadd(product, builder.load(builder.gep(offsets_at, [label_])))
+
+    integer = types.int64
+    return real(points, integer, integer, origin, real, integer, centroids, offsets), generate
+
+
+@generated
 def distance(_typing: Any, points: Any, row: Any, d: Any, origin: Any, factor: Any, label: Any, centroids: Any) -> Any:
     """Return the squared distance of a point to a centroid, computed in float64; parameters as those of `settle`."""
     real = centroids.dtype
