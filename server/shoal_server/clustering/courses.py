@@ -9,8 +9,8 @@ import numpy as np
 
 from shoal_server.clustering.forgetting import Decay, decay
 from shoal_server.clustering.model import apply, may_hope
-from shoal_server.clustering.state import Model, Outcome, PointBatch, Snapshot, frozen
-from shoal_server.clustering.update import newest
+from shoal_server.clustering.state import Model, Outcome, PointBatch
+from shoal_server.clustering.update import at_version, newest
 from shoal_server.engines.contract import Course, Engine, Followed, Follower, RunTasks
 from shoal_server.errors import DomainError
 
@@ -103,25 +103,8 @@ def _follow(
     if not outcomes:
         return model, outcomes
     accepted = model.points_accepted + sum(outcome.accepted for outcome in outcomes)
-    snapshot = Snapshot(
-        version=outcomes[-1].version,
-        centroids=frozen(followed.centroids),
-        weights=frozen(followed.weights),
-        inertia=outcomes[-1].inertia,
-        movement=frozen(followed.movement),
-        points_accepted=accepted,
-    )
-    latest = decays[len(outcomes) - 1].latest_event
-    return (
-        replace(
-            model,
-            snapshot=snapshot,
-            last_frame=(snapshot, followed.frame),
-            latest_event=latest,
-            points_accepted=accepted,
-        ),
-        outcomes,
-    )
+    model = replace(model, latest_event=decays[len(outcomes) - 1].latest_event, points_accepted=accepted)
+    return at_version(model, outcomes[-1].version, outcomes[-1].inertia, followed.moved), outcomes
 
 
 def _outcomes(version: int, batches: list[PointBatch], followed: Followed) -> Iterator[Outcome]:

@@ -23,8 +23,10 @@ from shoal_server.engines.contract import (
     Contribution,
     Engine,
     Float64Array,
+    Follower,
     Frame,
     LabelArray,
+    Moved,
     RunTasks,
     empty_contribution,
     to_sphere,
@@ -50,10 +52,10 @@ def update(
         contribution = empty_contribution(frame)
     else:
         contribution = engine.contribute(rows.points, _late(rows, fading), frame, run)
-    return advance(model, frame, contribution), contribution.inertia, contribution.labels
+    return advance(model, frame, contribution, engine), contribution.inertia, contribution.labels
 
 
-def advance(model: Model, frame: Frame, contribution: Contribution) -> Model:
+def advance(model: Model, frame: Frame, contribution: Contribution, engine: Engine) -> Model:
     """Return the model of the next version; `frame` is the model's own, its weights forgotten as far as they are to be.
 
     Raises
@@ -61,19 +63,33 @@ def advance(model: Model, frame: Frame, contribution: Contribution) -> Model:
     DomainError
         VALUE_TOO_LARGE: the batch adds up to more than can be computed with.
     """
-    before = newest(model)
-    with np.errstate(over="ignore", invalid="ignore"):
-        centroids, weights = move(before.centroids, frame.weights, contribution, frame.origin, cosine=frame.cosine)
-    _refuse_overflow(contribution.inertia, centroids, weights)
+    centroids = newest(model).centroids
+    if isinstance(engine, Follower):
+        moved = engine.move(centroids, frame, contribution)
+    else:
+        moved = _move_finitely(centroids, frame, contribution)
+    if moved is None:
+        # What isn't finite once would be so in every later version.
+        raise invalid(
+            "VALUE_TOO_LARGE",
+            "points",
+            "the points, or their distances from the centroids, add up to more than the session's precision holds; "
+            "scale them down, or create the session with other initial centroids",
+        )
+    return at_version(model, newest(model).version + 1, contribution.inertia, moved)
+
+
+def at_version(model: Model, version: int, inertia: float, moved: Moved) -> Model:
+    """Return the model with newer centroids."""
     snapshot = Snapshot(
-        version=before.version + 1,
-        centroids=frozen(centroids),
-        weights=frozen(weights),
-        inertia=contribution.inertia,
-        movement=frozen(movement(before.centroids, centroids)),
+        version=version,
+        centroids=frozen(moved.centroids),
+        weights=frozen(moved.weights),
+        inertia=inertia,
+        movement=frozen(moved.movement),
         points_accepted=model.points_accepted,
     )
-    return replace(model, snapshot=snapshot)
+    return replace(model, snapshot=snapshot, last_frame=(snapshot, moved.frame))
 
 
 def move(
@@ -127,15 +143,13 @@ def newest(model: Model) -> Snapshot:
     return model.snapshot
 
 
-def _refuse_overflow(inertia: float, *arrays: Float64Array) -> None:
-    # What isn't finite once would be so in every later version.
-    if not (np.isfinite(inertia) and all(np.isfinite(array).all() for array in arrays)):
-        raise invalid(
-            "VALUE_TOO_LARGE",
-            "points",
-            "the points, or their distances from the centroids, add up to more than the session's precision holds; "
-            "scale them down, or create the session with other initial centroids",
-        )
+def _move_finitely(centroids: Float64Array, frame: Frame, contribution: Contribution) -> Moved | None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        after, weights = move(centroids, frame.weights, contribution, frame.origin, cosine=frame.cosine)
+    if not (np.isfinite(contribution.inertia) and np.isfinite(after).all() and np.isfinite(weights).all()):
+        return None
+    inside = (after - frame.origin).astype(frame.dtype)
+    return Moved(after, weights, movement(centroids, after), frame.at(inside, weights))
 
 
 def _late(rows: Admitted, fading: Decay) -> Float64Array | None:

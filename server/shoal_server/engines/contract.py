@@ -76,6 +76,10 @@ class Frame:
         """Let `prepared` return what the engine has made on its way."""
         self._prepared[prepare] = made
 
+    def at(self, centroids: NDArray[np.floating[Any]], weights: Float64Array) -> Frame:
+        """Return the same coordinates with newer centroids (k, d) and weights (k,) in them."""
+        return Frame(centroids, self.origin, weights, self.cosine, self.memory)
+
     def enter(self, points: PointArray) -> NDArray[np.floating[Any]]:
         """Points (n, d) in these coordinates: a new C-contiguous array in `dtype`.
 
@@ -185,23 +189,34 @@ class Course:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """A newer version of centroids."""
+
+    centroids: Float64Array  # (k, d)
+    weights: Float64Array  # (k,)
+    movement: Float64Array  # (k,) Euclidean
+    frame: Frame  # at these centroids
+
+
+@dataclass(frozen=True)
 class Followed:
     """What became of the first batches of a course: all, or those before the first with unusable points."""
 
     inertias: Float64Array  # (applied,)
     labels: LabelArray  # of the rows of these batches, one batch after another; empty unless asked for
-    centroids: Float64Array  # (k, d) after them
-    weights: Float64Array  # (k,)
-    movement: Float64Array  # (k,) by the last one
-    frame: Frame  # at these centroids
+    moved: Moved
 
 
 @runtime_checkable
 class Follower(Engine, Protocol):
-    """An engine that can also apply the update rule, to many small batches in one call.
+    """An engine that can also apply the update rule, and to many small batches in one call.
 
     It moves centroids exactly as clustering/update.py does.
     """
+
+    def move(self, centroids: Float64Array, frame: Frame, contribution: Contribution) -> Moved | None:
+        """Apply a contribution to centroids (k, d) that the frame stands for; None: something would not be finite."""
+        ...
 
     def most_rows(self, frame: Frame) -> int:
         """Return how many rows a batch of a course may have."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from shoal_server.engines.contract import (
     Float64Array,
     Followed,
     Frame,
+    Moved,
     PointArray,
     RunTasks,
 )
@@ -59,7 +59,7 @@ class NumbaEngine:
 
         run(work, len(cut))
         self._look_if_due(frame, [points])
-        return Contribution(counts.sum(axis=0), sums.sum(axis=0)[:, :d], float(inertias.sum()), labels)
+        return Contribution(_total(counts), _total(sums)[:, :d], float(inertias.sum()), labels)
 
     def assign(self, points: PointArray, frame: Frame, run: RunTasks, *, return_distances: bool) -> Assignment:
         """Assign the points to the frame's centroids."""
@@ -78,7 +78,7 @@ class NumbaEngine:
 
     def most_rows(self, frame: Frame) -> int:
         """Return how many rows a batch of a course may have: larger ones are work for several threads."""
-        return span_rows(*frame.centroids.shape)
+        return 2 * span_rows(*frame.centroids.shape) - 1
 
     def follow(self, course: Course) -> Followed:
         """Apply batches of the frame's type, each C-contiguous and every row of weight 1."""
@@ -115,10 +115,39 @@ class NumbaEngine:
             inertias,
         )
         before.memory.of(Regime).note(layout, max(int(rows.sum()), 1), tried)
-        frame = replace(before, centroids=layout.centroids[:, : layout.d], weights=weights, _prepared={})
+        moved = self._moved(before, layout, centroids, weights, movement)
+        self._look_if_due(moved.frame, course.batches[:applied])
+        return Followed(inertias[:applied], labels, moved)
+
+    def move(self, centroids: Float64Array, frame: Frame, contribution: Contribution) -> Moved | None:
+        """Apply a contribution to centroids (k, d) that the frame stands for; None: something would not be finite."""
+        layout = frame.prepared(self._lay_out).copy()
+        means, weights, movement = centroids.copy(), frame.weights.copy(), np.zeros(len(centroids))
+        finite = np.isfinite(contribution.inertia) and self._compiled().move(
+            contribution.counts,
+            contribution.sums,
+            layout.d,
+            layout.tiles,
+            layout.offsets,
+            layout.centroids,
+            layout.norms,
+            layout.origin,
+            layout.basis,
+            layout.short_tiles,
+            layout.margins,
+            frame.cosine,
+            means,
+            weights,
+            movement,
+        )
+        return self._moved(frame, layout, means, weights, movement) if finite else None
+
+    def _moved(
+        self, before: Frame, layout: Layout, centroids: Float64Array, weights: Float64Array, movement: Float64Array
+    ) -> Moved:
+        frame = before.at(layout.centroids[:, : layout.d], weights)
         frame.keep(self._lay_out, layout)
-        self._look_if_due(frame, course.batches[:applied])
-        return Followed(inertias[:applied], labels, centroids, weights, movement, frame)
+        return Moved(centroids, weights, movement, frame)
 
     def _cover(self, points: PointArray, sample_weight: Float64Array | None, frame: Frame) -> Cover:
         weight = _NO_VALUES if sample_weight is None else sample_weight
@@ -140,6 +169,12 @@ class NumbaEngine:
         if self._entries is None:
             raise RuntimeError("warm_up comes before the first batch")
         return self._entries
+
+
+def _total(parts: Float64Array) -> Float64Array:
+    """Add up parts along the first axis, in their order; a single one isn't copied."""
+    total: Float64Array = parts[0] if len(parts) == 1 else parts.sum(axis=0)
+    return total
 
 
 def _sample(frame: Frame, batches: Sequence[PointArray]) -> Float64Array:

@@ -15,7 +15,7 @@ from numba import types
 
 from shoal_server.engines.numba.cache import compile_cached
 from shoal_server.engines.numba.compiling import FASTMATH
-from shoal_server.engines.numba.following import follow
+from shoal_server.engines.numba.following import follow, move
 from shoal_server.engines.numba.kernels import cover
 from shoal_server.engines.numba.layout import PRECISIONS, lay_rows
 
@@ -26,6 +26,7 @@ class Entries:
 
     cover: Callable[..., tuple[float, float, bool, int]]
     follow: Callable[..., tuple[int, int]]
+    move: Callable[..., bool]
     lay_rows: Callable[..., None]
 
 
@@ -38,6 +39,7 @@ def _compile_all() -> Entries:
     return Entries(
         cover=_compile(cover, _cover_signature),
         follow=_compile(follow, _follow_signature),
+        move=_compile(move, _move_signature),
         lay_rows=_compile(lay_rows, _lay_rows_signature),
     )
 
@@ -100,6 +102,26 @@ def _follow_signature(real: Any) -> Any:
         types.float64[::1],  # movement
         types.int32[::1],  # labels
         types.float64[::1],  # inertias
+    )
+
+
+def _move_signature(real: Any) -> Any:
+    return _BOOL(
+        _read(types.float64),  # counts
+        types.Array(types.float64, 2, "A", readonly=True),  # sums
+        _INT,  # d
+        real[::1],  # tiles
+        real[::1],  # offsets
+        real[:, ::1],  # centroids
+        types.float64[::1],  # norms
+        real[::1],  # origin
+        real[::1],  # basis
+        real[::1],  # short_tiles
+        types.float64[::1],  # margins
+        _BOOL,  # cosine
+        types.float64[:, ::1],  # means
+        types.float64[::1],  # weights
+        types.float64[::1],  # movement
     )
 
 

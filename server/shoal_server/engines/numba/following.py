@@ -82,15 +82,72 @@ def follow(
         tried += more
         if odd or not largest <= most or not np.isfinite(inertia):
             return index, tried
-        count = _touched(counts, touched)
-        if not _move(decays[index], touched[:count], counts, sums, means, weights, origin, cosine, moved):
+        if not _absorb(
+            decays[index], counts, sums, d, tiles, offsets, centroids, norms, origin, basis, short_tiles, margins,
+            cosine, means, weights, movement, moved, touched,
+        ):  # fmt: skip
             return index, tried
-        _commit(decays[index], touched[:count], counts, moved, means, weights, movement)
-        _empty(touched[:count], counts, sums, means, origin, d, centroids)
-        lay_rows(centroids, d, touched[:count], tiles, offsets, norms, basis, short_tiles, margins)
+        _empty(counts, sums)
         inertias[index] = inertia
         begin += rows[index]
     return len(addresses), tried
+
+
+@compiled
+def move(
+    counts: Float64Array,
+    sums: Float64Array,
+    d: int,
+    tiles: Reals,
+    offsets: Reals,
+    centroids: Reals,
+    norms: Float64Array,
+    origin: Reals,
+    basis: Reals,
+    short_tiles: Reals,
+    margins: Float64Array,
+    cosine: bool,
+    means: Float64Array,
+    weights: Float64Array,
+    movement: Float64Array,
+) -> bool:
+    """Apply what a batch adds up to, counts (k,) and sums (k, d); say whether that can be: everything stays finite."""
+    moved, touched = np.empty((len(counts), d)), np.empty(len(counts), np.int32)
+    return _absorb(
+        1.0, counts, sums, d, tiles, offsets, centroids, norms, origin, basis, short_tiles, margins, cosine, means,
+        weights, movement, moved, touched,
+    )  # fmt: skip
+
+
+@compiled
+def _absorb(
+    decay: float,
+    counts: Float64Array,
+    sums: Float64Array,
+    d: int,
+    tiles: Reals,
+    offsets: Reals,
+    centroids: Reals,
+    norms: Float64Array,
+    origin: Reals,
+    basis: Reals,
+    short_tiles: Reals,
+    margins: Float64Array,
+    cosine: bool,
+    means: Float64Array,
+    weights: Float64Array,
+    movement: Float64Array,
+    moved: Float64Array,
+    touched: NDArray[np.int32],
+) -> bool:
+    """Make the next version, unless something of it wouldn't be finite."""
+    count = _touched(counts, touched)
+    if not _move(decay, touched[:count], counts, sums, means, weights, origin, cosine, moved):
+        return False
+    _commit(decay, touched[:count], counts, moved, means, weights, movement)
+    _bring_in(touched[:count], means, origin, d, centroids)
+    lay_rows(centroids, d, touched[:count], tiles, offsets, norms, basis, short_tiles, margins)
+    return True
 
 
 @compiled
@@ -168,18 +225,18 @@ def _commit(
 
 
 @compiled_exactly
-def _empty(
-    touched: NDArray[np.int32],
-    counts: Float64Array,
-    sums: Float64Array,
-    means: Float64Array,
-    origin: Reals,
-    d: int,
-    centroids: Reals,
-) -> None:
-    """Bring the centroids that moved into the frame, and leave counts and sums zero for the next batch."""
+def _bring_in(touched: NDArray[np.int32], means: Float64Array, origin: Reals, d: int, centroids: Reals) -> None:
+    """Bring the centroids that moved into the frame."""
     for label in touched:
-        counts[label] = 0.0
         for feature in range(d):
-            sums[label, feature] = 0.0
             centroids[label, feature] = means[label, feature] - origin[feature]
+
+
+@compiled
+def _empty(counts: Float64Array, sums: Float64Array) -> None:
+    """Leave counts and sums zero for the next batch."""
+    for label in range(len(counts)):
+        if counts[label] > 0:
+            counts[label] = 0.0
+            for feature in range(sums.shape[1]):
+                sums[label, feature] = 0.0
