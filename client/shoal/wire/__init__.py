@@ -32,7 +32,7 @@ from shoal.wire.responses import (
     encode_batch_result,
     encode_ingest_response,
 )
-from shoal.wire.tensors import DTYPES, NUMBERS, Tensor, array_of, tensor_message, tensor_of
+from shoal.wire.tensors import DTYPES, NUMBERS, Tensor, array_of, tensor_in, tensor_message, tensor_of
 
 __all__ = [
     "DTYPES",
@@ -58,6 +58,7 @@ __all__ = [
     "encode_ingest_request",
     "encode_ingest_response",
     "encode_push_request",
+    "tensor_in",
     "tensor_message",
     "tensor_of",
 ]
