@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from shoal import wire
 from shoal._batches import decode_assignment
-from shoal._pipeline import Delivery, Pipeline, check_stream
+from shoal._pipeline import Delivery, Item, Pipeline, check_stream
 from shoal._points import points_array
 from shoal._retrying import StreamRetries
 from shoal._statuses import error_of_status
-from shoal._tensors import Frozen, freeze
 from shoal._types import Assignment
-from shoal.v1 import clustering_pb2
-
-
-@dataclass(frozen=True, eq=False)
-class FrozenPoints:
-    """Points as they were when they were given."""
-
-    points: Frozen
-
-    @property
-    def size(self) -> int:
-        """How many bytes they have."""
-        return len(self.points.contents)
 
 
 def assign_pipeline(
     session: str, batches: object, *, return_distances: bool, max_in_flight: int, timeout: float
-) -> Pipeline[FrozenPoints, Assignment]:
+) -> Pipeline[Assignment]:
     """Return the state of a new AssignStream call; see shoal.Session.assign_stream.
 
     Raises
@@ -57,22 +43,24 @@ class AssignDialogue:
     def opening(self) -> None:
         """See Dialogue: each request says all there is to say."""
 
-    def freeze(self, thing: Any) -> FrozenPoints:
+    def freeze(self, thing: Any) -> Item:
         """See Dialogue."""
-        return FrozenPoints(freeze(points_array(thing)))
+        points = points_array(thing)
+        request = wire.encode_assign_request(
+            self.session, wire.tensor_of(points), return_distances=self._return_distances
+        )
+        return Item(request, points.nbytes)
 
-    def request(self, items: list[tuple[int, FrozenPoints]]) -> clustering_pb2.AssignRequest:
+    def request(self, items: list[Item]) -> bytes:
         """See Dialogue."""
-        ((_, item),) = items
-        request = clustering_pb2.AssignRequest(session=self.session, return_distances=self._return_distances)
-        item.points.write(request.points)
-        return request
+        (item,) = items
+        return item.request
 
-    def deliveries(self, response: clustering_pb2.AssignResponse) -> list[tuple[int | None, Delivery[Assignment]]]:
+    def deliveries(self, response: wire.AssignResponse) -> list[tuple[int | None, Delivery[Assignment]]]:
         """See Dialogue."""
         return [(None, partial(self._deliver, response))]
 
-    def _deliver(self, response: clustering_pb2.AssignResponse) -> Assignment:
-        if response.HasField("error"):
-            raise error_of_status(response.error, self.session)
+    def _deliver(self, response: wire.AssignResponse) -> Assignment:
+        if response.message.HasField("error"):
+            raise error_of_status(response.message.error, self.session)
         return decode_assignment(response)

@@ -13,10 +13,10 @@ from typing import Any, Generic, TypeVar
 from google.protobuf.message import Message
 from numpy.typing import ArrayLike
 
-from shoal._batches import decode_assignment, decode_result, decode_snapshot, freeze_batch
+from shoal import wire
+from shoal._batches import decode_assignment, decode_result, decode_snapshot, encode_batch
 from shoal._configs import decode_description
 from shoal._points import checked_name, invalid, points_array
-from shoal._tensors import freeze
 from shoal._types import Assignment, Batch, PushResult, SessionDescription, Snapshot
 from shoal.v1 import clustering_pb2, sessions_pb2
 
@@ -28,7 +28,8 @@ class Call(Generic[Answer]):
     """A unary call that can be made."""
 
     method: str
-    request: Message
+    request: Message | bytes
+    """Bytes: encoded already, because it carries arrays."""
     repeatable: bool
     decode: Callable[[Any], Answer]
     session: str = ""
@@ -78,17 +79,16 @@ def push(
     if (producer is None) != (sequence is None):
         raise invalid("PRODUCER_INVALID", "producer", "producer and sequence go together: give both or neither")
     check_producer(producer)
-    request = clustering_pb2.PushRequest(session=name)
-    freeze_batch(batch).write(request.batch, sequence or 0, return_labels=return_labels)
-    if producer is not None:
-        request.producer.id = producer
+    encoded = encode_batch(batch, sequence or 0, return_labels=return_labels)
+    named = None if producer is None else clustering_pb2.Producer(id=producer)
+    request = wire.encode_push_request(name, encoded, named)
     return Call("Push", request, repeatable=producer is not None, decode=_result_of_push(name), session=name)
 
 
 def assign(name: str, X: ArrayLike, *, return_distances: bool) -> Call[Assignment]:
     """Find the nearest centroid of each point."""
-    request = clustering_pb2.AssignRequest(session=name, return_distances=return_distances)
-    freeze(points_array(X)).write(request.points)
+    points = wire.tensor_of(points_array(X))
+    request = wire.encode_assign_request(name, points, return_distances=return_distances)
     return Call("Assign", request, repeatable=True, decode=decode_assignment, session=name)
 
 
@@ -108,5 +108,5 @@ def _decode_page(answer: sessions_pb2.ListSessionsResponse) -> Page:
     return Page(tuple(decode_description(session) for session in answer.sessions), answer.next_page_token)
 
 
-def _result_of_push(name: str) -> Callable[[clustering_pb2.BatchResult], PushResult]:
-    return lambda result: decode_result(result, name, duplicate=result.duplicate)
+def _result_of_push(name: str) -> Callable[[wire.BatchResult], PushResult]:
+    return lambda result: decode_result(result, name, duplicate=result.message.duplicate)

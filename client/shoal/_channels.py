@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from shoal import wire
 from shoal._points import invalid
-from shoal.v1 import clustering_pb2_grpc, sessions_pb2_grpc
+from shoal.v1 import clustering_pb2, clustering_pb2_grpc, sessions_pb2_grpc
 
 DEFAULT_TARGET = "localhost:50051"
 DEFAULT_TIMEOUT = 30.0  # seconds
@@ -34,10 +35,24 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
+_CLUSTERING = clustering_pb2.DESCRIPTOR.services_by_name["ClusteringService"].full_name
+
+
 def methods_of(channel: Any) -> dict[str, Any]:
-    """Return the methods of all services of shoal.v1 by name, for a channel of either kind."""
+    """Return the methods of all services of shoal.v1 by name, for a channel of either kind.
+
+    Those that carry arrays take their requests encoded, and give responses of `shoal.wire`.
+    """
     stubs = (sessions_pb2_grpc.SessionServiceStub(channel), clustering_pb2_grpc.ClusteringServiceStub(channel))
-    return {name: method for stub in stubs for name, method in vars(stub).items()}
+    methods = {name: method for stub in stubs for name, method in vars(stub).items()}
+    for kind, name, decode in (
+        (channel.unary_unary, "Push", wire.decode_batch_result),
+        (channel.stream_stream, "Ingest", wire.decode_ingest_response),
+        (channel.unary_unary, "Assign", wire.decode_assign_response),
+        (channel.stream_stream, "AssignStream", wire.decode_assign_response),
+    ):
+        methods[name] = kind(f"/{_CLUSTERING}/{name}", response_deserializer=decode)
+    return methods
 
 
 def checked_target(target: str) -> str:

@@ -13,7 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from numpy.typing import ArrayLike, NDArray
 
-from shoal import _tensors
+from shoal import wire
 from shoal._points import invalid, points_array
 from shoal._types import HalfLife, InitMethod, SessionConfig, SessionDescription, Warming
 from shoal.v1 import sessions_pb2, tensor_pb2
@@ -190,7 +190,7 @@ def _decode_config(config: sessions_pb2.SessionConfig) -> SessionConfig:
 def _decode_init(init: sessions_pb2.Init) -> InitMethod | NDArray[Any] | None:
     match init.WhichOneof("source"):
         case "centroids":
-            return _tensors.decode(init.centroids)
+            return wire.array_of(init.centroids)
         case "method":
             method: InitMethod = _name(init.method, INIT_METHODS)
             return method
@@ -206,7 +206,7 @@ def _encode_init(init: str | ArrayLike, message: sessions_pb2.Init) -> None:
     if isinstance(init, str):
         message.method = _known("init", init, INIT_METHODS)
     else:
-        _tensors.freeze(points_array(init, "init")).write(message.centroids)
+        message.centroids.CopyFrom(wire.tensor_message(points_array(init, "init")))
 
 
 def _encode_half_life(half_life: HalfLife | None, config: sessions_pb2.SessionConfig) -> None:

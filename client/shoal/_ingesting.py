@@ -6,16 +6,20 @@ import uuid
 from functools import partial
 from typing import Any, Literal
 
-from shoal._batches import FrozenBatch, decode_result, freeze_batch
+from shoal import wire
+from shoal._batches import decode_result, encode_batch, size_of
 from shoal._calls import check_producer
 from shoal._errors import SessionReplacedError
-from shoal._pipeline import Delivery, Pipeline, check_stream
+from shoal._pipeline import MESSAGE_BYTES, Delivery, Item, Pipeline, check_stream
 from shoal._points import invalid
 from shoal._retrying import StreamRetries
 from shoal._types import PushResult
 from shoal.v1 import clustering_pb2
 
 OnError = Literal["raise", "return"]
+
+# Bytes of a batch that has no room beside another one like it: it is sent as it was frozen, not copied once more.
+LARGE_BATCH = MESSAGE_BYTES // 2 + 1
 
 
 def ingest_pipeline(
@@ -28,7 +32,7 @@ def ingest_pipeline(
     max_in_flight: int,
     on_error: OnError,
     timeout: float,
-) -> Pipeline[FrozenBatch, PushResult]:
+) -> Pipeline[PushResult]:
     """Return the state of a new Ingest call; see shoal.Session.ingest.
 
     Raises
@@ -73,36 +77,43 @@ class IngestDialogue:
         self._return_labels = return_labels
         self._raise_errors = raise_errors
         self._session_uid = ""
+        self._frozen = 0  # how many batches the source has given
         self._sent_earlier = 0  # the last sequence that an earlier call sent
         self._received = 0  # the last sequence that has been answered to this one
         self.ready = False
 
-    def opening(self) -> clustering_pb2.IngestRequest:
+    def opening(self) -> bytes:
         """See Dialogue."""
         # No batch goes out before the answer: then `_sent_earlier` surely doesn't count any of this call.
         self.ready = False
         opening = clustering_pb2.IngestOpen(session=self.session, producer=self._producer)
-        return clustering_pb2.IngestRequest(open=opening, acknowledged=self._received)
+        return clustering_pb2.IngestRequest(open=opening, acknowledged=self._received).SerializeToString()
 
-    def freeze(self, thing: Any) -> FrozenBatch:
+    def freeze(self, thing: Any) -> Item:
         """See Dialogue."""
-        return freeze_batch(thing)
+        batch = encode_batch(thing, self._first_sequence + self._frozen, return_labels=self._return_labels)
+        self._frozen += 1
+        size = size_of(batch)
+        # What has been answered by now, and not when it is sent: the server holds a window more of its answers.
+        acknowledged = self._received if size >= LARGE_BATCH else 0
+        return Item(wire.encode_ingest_request(batch, acknowledged), size)
 
-    def request(self, items: list[tuple[int, FrozenBatch]]) -> clustering_pb2.IngestRequest:
+    def request(self, items: list[Item]) -> bytes:
         """See Dialogue."""
-        request = clustering_pb2.IngestRequest(acknowledged=self._received)
-        for number, batch in items:
-            sequence = self._first_sequence + number
-            batch.write(request.batches.add(), sequence, return_labels=self._return_labels)
-        return request
+        requests = [item.request for item in items]
+        if self._received and items[0].size < LARGE_BATCH:
+            requests.append(clustering_pb2.IngestRequest(acknowledged=self._received).SerializeToString())
+        return b"".join(requests)
 
-    def deliveries(self, response: clustering_pb2.IngestResponse) -> list[tuple[int | None, Delivery[PushResult]]]:
+    def deliveries(self, response: wire.IngestResponse) -> list[tuple[int | None, Delivery[PushResult]]]:
         """See Dialogue."""
-        if response.HasField("opened"):
+        if response.opened is not None:
             self._note_opened(response.opened)
+        deliveries: list[tuple[int | None, Delivery[PushResult]]] = []
         for result in response.results:
-            self._received = result.sequence
-        return [(result.sequence - self._first_sequence, partial(self._deliver, result)) for result in response.results]
+            self._received = result.message.sequence
+            deliveries.append((self._received - self._first_sequence, partial(self._deliver, result)))
+        return deliveries
 
     def _note_opened(self, opened: clustering_pb2.IngestOpened) -> None:
         if not self._session_uid:
@@ -113,8 +124,8 @@ class IngestDialogue:
         self._producer.epoch = opened.epoch
         self.ready = True
 
-    def _deliver(self, result: clustering_pb2.BatchResult) -> PushResult:
-        duplicate = result.duplicate and result.sequence <= self._sent_earlier
+    def _deliver(self, result: wire.BatchResult) -> PushResult:
+        duplicate = result.message.duplicate and result.message.sequence <= self._sent_earlier
         delivered = decode_result(result, self.session, duplicate=duplicate)
         if delivered.error is not None and self._raise_errors:
             raise delivered.error

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable
-from typing import Any, Generic, Protocol, TypeVar
+from itertools import islice
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
-from google.protobuf.message import Message
 
 from shoal._errors import InternalError, ShoalError, UnavailableError
 from shoal._points import invalid
 from shoal._retrying import StreamRetries
 
-Item = TypeVar("Item", bound="Sized")
 Result = TypeVar("Result")
 
 # Gives a result to the caller, or raises what was wrong with the item.
@@ -29,16 +28,14 @@ MESSAGE_BYTES = 1024 * 1024
 _AXES_OF_ONE_BATCH = 2
 
 
-class Sized(Protocol):
-    """What waits in the window."""
+class Item(NamedTuple):
+    """What the source gave, as it was then: its owner may write in its arrays again."""
 
-    @property
-    def size(self) -> int:
-        """How many bytes it holds."""
-        ...
+    request: bytes  # that carries this and nothing else
+    size: int  # bytes of its arrays
 
 
-class Dialogue(Protocol[Item, Result]):
+class Dialogue(Protocol[Result]):
     """What is particular to a method: how its items become requests, and its responses results."""
 
     @property
@@ -61,20 +58,20 @@ class Dialogue(Protocol[Item, Result]):
         """Whether items may be sent: the server has answered the opening of this connection."""
         ...
 
-    def opening(self) -> Message | None:
+    def opening(self) -> bytes | None:
         """Begin a connection; return what is sent first."""
 
     def freeze(self, thing: Any) -> Item:
-        """Check and copy what the source gave."""
+        """Check and copy what the source gave; it is given once, in order, and by one thread."""
 
-    def request(self, items: list[tuple[int, Item]]) -> Message:
-        """Return the request that carries the items, each with its number from 0 up."""
+    def request(self, items: list[Item]) -> bytes:
+        """Return the request that carries the items."""
 
     def deliveries(self, response: Any) -> list[tuple[int | None, Delivery[Result]]]:
         """Return what a response brings, each with the number of its item, or None: that of the next."""
 
 
-class Pipeline(Generic[Item, Result]):
+class Pipeline(Generic[Result]):
     """The state of one pipelined call over all its connections.
 
     Parameters
@@ -87,7 +84,7 @@ class Pipeline(Generic[Item, Result]):
         When to connect again.
     """
 
-    def __init__(self, dialogue: Dialogue[Item, Result], max_in_flight: int, retries: StreamRetries) -> None:
+    def __init__(self, dialogue: Dialogue[Result], max_in_flight: int, retries: StreamRetries) -> None:
         self._dialogue = dialogue
         self._max_in_flight = max_in_flight
         self._retries = retries
@@ -125,7 +122,7 @@ class Pipeline(Generic[Item, Result]):
         return self._ended and self._dialogue.ready and not self._pending
 
     def freeze(self, thing: Any) -> Item:
-        """Check and copy what the source gave; touches no state, so it needs no lock."""
+        """Check and copy what the source gave; touches nothing else that changes, so it needs no lock."""
         return self._dialogue.freeze(thing)
 
     def take(self, item: Item) -> None:
@@ -143,7 +140,7 @@ class Pipeline(Generic[Item, Result]):
         self._begun = False
         self._sent = 0
 
-    def next_request(self) -> Message | None:
+    def next_request(self) -> bytes | None:
         """Return what may be sent now; None: nothing for the moment."""
         if not self._begun:
             self._begun = True
@@ -186,15 +183,14 @@ class Pipeline(Generic[Item, Result]):
         if self._source_error is not None:
             raise self._source_error
 
-    def _next_items(self) -> list[tuple[int, Item]]:
-        items: list[tuple[int, Item]] = []
+    def _next_items(self) -> list[Item]:
+        items: list[Item] = []
         size = 0
-        for place in range(self._sent, min(len(self._pending), self._sent + self._dialogue.most_in_message)):
-            item = self._pending[place]
+        for item in islice(self._pending, self._sent, self._sent + self._dialogue.most_in_message):
             size += item.size
             if items and size > MESSAGE_BYTES:
                 break
-            items.append((self._first + place, item))
+            items.append(item)
         return items
 
     def _finish_first(self, number: int | None) -> None:

@@ -9,18 +9,17 @@ from contextlib import contextmanager
 from typing import Any, Generic, Protocol
 
 import grpc
-from google.protobuf.message import Message
 
 from shoal import _calls
 from shoal._connection import Connection
 from shoal._errors import ShoalError
-from shoal._pipeline import Delivery, Item, Pipeline, Result
+from shoal._pipeline import Delivery, Pipeline, Result
 from shoal._types import CentroidUpdate
 from shoal._watching import Watch
 
 
 def run_pipeline(
-    connection: Connection, pipeline: Pipeline[Item, Result], source: Iterable[Any]
+    connection: Connection, pipeline: Pipeline[Result], source: Iterable[Any]
 ) -> Generator[Result, None, None]:
     """Send what the source gives, and yield the results in order."""
     with _Exchange(pipeline, source) as exchange:
@@ -77,14 +76,14 @@ def _next(connection: Connection, responses: Iterator[Any], stream: _Resumable) 
     return response
 
 
-class _Exchange(Generic[Item, Result]):
+class _Exchange(Generic[Result]):
     """A pipeline between three threads: the caller's, the one that reads the source, and gRPC's, which sends.
 
     The source has a thread of its own so that its slowness holds up no result. The thread ends when the exchange does;
     only while the source itself keeps it waiting can it not, and then it ends with the source's next word.
     """
 
-    def __init__(self, pipeline: Pipeline[Item, Result], source: Iterable[Any]) -> None:
+    def __init__(self, pipeline: Pipeline[Result], source: Iterable[Any]) -> None:
         self._pipeline = pipeline
         self._changed = threading.Condition()
         self._connections = 0
@@ -92,7 +91,7 @@ class _Exchange(Generic[Item, Result]):
         name = f"shoal reads the source of {pipeline.method}"
         self._reader = threading.Thread(target=self._read, args=(source,), name=name, daemon=True)
 
-    def __enter__(self) -> _Exchange[Item, Result]:
+    def __enter__(self) -> _Exchange[Result]:
         self._reader.start()
         return self
 
@@ -112,7 +111,7 @@ class _Exchange(Generic[Item, Result]):
         with self._changed:
             return self._pipeline.done
 
-    def connect(self) -> Iterator[Message]:
+    def connect(self) -> Iterator[bytes]:
         """Begin a connection and return its requests."""
         with self._changed:
             self._pipeline.connect()
@@ -132,11 +131,11 @@ class _Exchange(Generic[Item, Result]):
         with self._changed:
             return self._pipeline.lost(failure, now)
 
-    def _requests(self, connection: int) -> Iterator[Message]:
+    def _requests(self, connection: int) -> Iterator[bytes]:
         while (request := self._next_request(connection)) is not None:
             yield request
 
-    def _next_request(self, connection: int) -> Message | None:
+    def _next_request(self, connection: int) -> bytes | None:
         with self._changed:
             while not self._closed and connection == self._connections:
                 request = self._pipeline.next_request()

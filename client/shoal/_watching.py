@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from shoal import _tensors
+from shoal import wire
 from shoal._batches import decode_snapshot
 from shoal._configs import encode_duration
 from shoal._errors import InternalError, ShoalError, UnavailableError
@@ -80,7 +80,7 @@ class Watch:
                 session=self.session,
             )
         centroids = np.array(base.centroids)
-        centroids[_tensors.decode(message.rows)] = moved.centroids
+        centroids[wire.array_of(message.rows)] = moved.centroids
         centroids.flags.writeable = False
         return replace(moved, centroids=centroids)
 

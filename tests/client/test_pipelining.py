@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 import pytest
 
-from shoal import InternalError, PushResult, UnavailableError
-from shoal._batches import FrozenBatch
+from shoal import InternalError, PushResult, UnavailableError, wire
 from shoal._ingesting import IngestDialogue
 from shoal._pipeline import MESSAGE_BYTES, WINDOW_BYTES, Pipeline
 from shoal._retrying import StreamRetries
 from shoal.v1 import clustering_pb2
 
 MANY = 10_000
-OPENED = clustering_pb2.IngestResponse(opened=clustering_pb2.IngestOpened(session_uid="uid", epoch=3))
+OPENED = wire.IngestResponse(clustering_pb2.IngestOpened(session_uid="uid", epoch=3), [])
 
 
-def new_pipeline(max_in_flight: int = MANY) -> Pipeline[FrozenBatch, PushResult]:
+def new_pipeline(max_in_flight: int = MANY) -> Pipeline[PushResult]:
     producer = clustering_pb2.Producer(id="p")
     dialogue = IngestDialogue("s", producer, first_sequence=1, return_labels=False, raise_errors=True)
     return Pipeline(dialogue, max_in_flight, StreamRetries())
 
 
-def opened_pipeline(max_in_flight: int = MANY) -> Pipeline[FrozenBatch, PushResult]:
+def opened_pipeline(max_in_flight: int = MANY) -> Pipeline[PushResult]:
     pipeline = new_pipeline(max_in_flight)
     pipeline.connect()
     pipeline.next_request()
@@ -32,20 +29,24 @@ def opened_pipeline(max_in_flight: int = MANY) -> Pipeline[FrozenBatch, PushResu
     return pipeline
 
 
-def take(pipeline: Pipeline[FrozenBatch, PushResult], *sizes: int) -> None:
+def take(pipeline: Pipeline[PushResult], *sizes: int) -> None:
     for size in sizes:
         pipeline.take(pipeline.freeze(np.zeros((size, 1), np.uint8)))
 
 
-def next_sequences(pipeline: Pipeline[FrozenBatch, PushResult]) -> list[int] | None:
-    request = cast("clustering_pb2.IngestRequest | None", pipeline.next_request())
-    return None if request is None else [batch.sequence for batch in request.batches]
+def next_sequences(pipeline: Pipeline[PushResult]) -> list[int] | None:
+    request = pipeline.next_request()
+    return None if request is None else [batch.sequence for batch in parsed(request).batches]
 
 
-def result(*sequences: int) -> clustering_pb2.IngestResponse:
-    return clustering_pb2.IngestResponse(
-        results=[clustering_pb2.BatchResult(sequence=sequence) for sequence in sequences]
-    )
+def parsed(request: bytes | None) -> clustering_pb2.IngestRequest:
+    assert request is not None
+    return clustering_pb2.IngestRequest.FromString(request)
+
+
+def result(*sequences: int) -> wire.IngestResponse:
+    results = [clustering_pb2.BatchResult(sequence=sequence) for sequence in sequences]
+    return wire.IngestResponse(None, [wire.BatchResult(each, None) for each in results])
 
 
 def test_no_batch_goes_out_before_the_opening_is_answered() -> None:
@@ -111,7 +112,7 @@ def test_what_has_no_answer_is_sent_again_on_the_next_connection() -> None:
 
     pipeline.lost(UnavailableError("cut"), now=0.0)
     pipeline.connect()
-    opening = cast("clustering_pb2.IngestRequest", pipeline.next_request())
+    opening = parsed(pipeline.next_request())
     take(pipeline, 1)
 
     assert (opening.open.producer.id, opening.open.producer.epoch) == ("p", 3)
@@ -123,13 +124,13 @@ def test_what_has_no_answer_is_sent_again_on_the_next_connection() -> None:
 def test_every_request_says_what_has_been_received() -> None:
     pipeline = opened_pipeline()
     take(pipeline, *[1] * 3)
-    first = cast("clustering_pb2.IngestRequest", pipeline.next_request())
+    first = parsed(pipeline.next_request())
     pipeline.receive(result(1, 2))
 
     take(pipeline, 1)
-    second = cast("clustering_pb2.IngestRequest", pipeline.next_request())
+    second = parsed(pipeline.next_request())
     pipeline.connect()
-    opening = cast("clustering_pb2.IngestRequest", pipeline.next_request())
+    opening = parsed(pipeline.next_request())
 
     assert [request.acknowledged for request in (first, second, opening)] == [0, 2, 2]
 

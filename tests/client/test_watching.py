@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import shoal
-from shoal._tensors import freeze
+from shoal import wire
 from shoal._watching import Watch, new_watch
 from shoal.v1 import clustering_pb2
 
@@ -23,11 +23,11 @@ def update(
     response = clustering_pb2.WatchCentroidsResponse()
     snapshot = response.update.snapshot
     snapshot.version = version
-    freeze(np.array(centroids, dtype=np.float64).reshape(-1, 1)).write(snapshot.centroids)
+    snapshot.centroids.CopyFrom(wire.tensor_message(np.array(centroids, dtype=np.float64).reshape(-1, 1)))
     for tensor in (snapshot.weights, snapshot.movement):
-        freeze(np.zeros(3)).write(tensor)
+        tensor.CopyFrom(wire.tensor_message(np.zeros(3)))
     if rows is not None:
-        freeze(np.array(rows, dtype=np.int32)).write(response.update.rows)
+        response.update.rows.CopyFrom(wire.tensor_message(np.array(rows, dtype=np.int32)))
         response.update.base_version = base_version
     return response
 

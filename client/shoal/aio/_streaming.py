@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from shoal import _calls
 from shoal._errors import ShoalError
-from shoal._pipeline import Delivery, Item, Pipeline, Result
+from shoal._pipeline import Delivery, Pipeline, Result
 from shoal._types import CentroidUpdate
 from shoal._watching import Watch
 from shoal.aio._connection import AsyncConnection
@@ -22,7 +22,7 @@ Source = Iterable[Any] | AsyncIterable[Any]
 
 
 async def run_pipeline(
-    connection: AsyncConnection, pipeline: Pipeline[Item, Result], source: Source
+    connection: AsyncConnection, pipeline: Pipeline[Result], source: Source
 ) -> AsyncGenerator[Result, None]:
     """Send what the source gives, and yield the results in order."""
     exchange = _Exchange(pipeline)
@@ -93,10 +93,10 @@ async def _next(connection: AsyncConnection, call: Any, stream: _Resumable) -> A
     return None
 
 
-class _Exchange(Generic[Item, Result]):
+class _Exchange(Generic[Result]):
     """A pipeline between three tasks: the caller's, the one that reads the source, and the one that sends."""
 
-    def __init__(self, pipeline: Pipeline[Item, Result]) -> None:
+    def __init__(self, pipeline: Pipeline[Result]) -> None:
         self._pipeline = pipeline
         self._changed = asyncio.Event()
 
@@ -125,7 +125,7 @@ class _Exchange(Generic[Item, Result]):
         self._changed.set()
         return deliveries
 
-    async def _next_request(self) -> Message | None:
+    async def _next_request(self) -> bytes | None:
         while (request := self._pipeline.next_request()) is None and not self._pipeline.all_sent:
             await self._wait_for_change()
         return request

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import xxhash
 
+from shoal import wire
 from shoal.v1 import clustering_pb2
 from shoal_server.clustering.state import Outcome, PointBatch
 from shoal_server.errors import DomainError, invalid
 from shoal_server.rpc.config import encode_warming
 from shoal_server.rpc.errors import to_status
-from shoal_server.rpc.tensor import decode_points, decode_vector, encode, too_large
+from shoal_server.rpc.tensor import decode_points, decode_vector, too_large
 from shoal_server.sessions.jobs import Submitted
 from shoal_server.sessions.producers import Producer, Stamp
 from shoal_server.sessions.session import Session
@@ -27,7 +29,7 @@ class DecodedBatch:
     size: int  # bytes
 
 
-def decode_batch(message: clustering_pb2.Batch, max_bytes: int) -> DecodedBatch:
+def decode_batch(message: wire.Batch, max_bytes: int) -> DecodedBatch:
     """Return the points of a batch as a view of the message's bytes.
 
     Raises
@@ -38,7 +40,7 @@ def decode_batch(message: clustering_pb2.Batch, max_bytes: int) -> DecodedBatch:
     points = decode_points(message.points, "points", max_bytes)
     weight = None
     size = points.nbytes
-    if message.HasField("sample_weight"):
+    if message.sample_weight is not None:
         weight = decode_vector(message.sample_weight, "sample_weight", max_bytes)
         size += weight.nbytes
     if size > max_bytes:
@@ -65,9 +67,7 @@ def decode_producer(message: clustering_pb2.Producer) -> Producer | None:
     return Producer(message.id, message.epoch, message.ephemeral) if message.id else None
 
 
-async def submit(
-    session: Session, message: clustering_pb2.Batch, producer: Producer | None, max_bytes: int
-) -> Submitted:
+async def submit(session: Session, message: wire.Batch, producer: Producer | None, max_bytes: int) -> Submitted:
     """Decode a batch and hand it to its session; see Session.submit."""
     stamp = Stamp(producer, message.sequence, _fingerprint(message)) if producer else None
     try:
@@ -77,9 +77,7 @@ async def submit(
     return await session.submit(decoded.batch, decoded.size, stamp)
 
 
-def encode_outcome(
-    outcome: Outcome, submitted: Submitted, sequence: int, *, return_labels: bool
-) -> clustering_pb2.BatchResult:
+def encode_outcome(outcome: Outcome, submitted: Submitted, sequence: int, *, return_labels: bool) -> wire.BatchResult:
     """Return what became of a batch.
 
     Parameters
@@ -94,7 +92,7 @@ def encode_outcome(
         Whether labels are asked for: of a batch that had been taken before, they may not be there.
     """
     labels_lost = submitted.duplicate and return_labels and outcome.labels is None and outcome.warming is None
-    result = clustering_pb2.BatchResult(
+    message = clustering_pb2.BatchResult(
         sequence=sequence,
         version=outcome.version,
         accepted=outcome.accepted,
@@ -103,28 +101,34 @@ def encode_outcome(
         duplicate=submitted.duplicate,
         forgotten=submitted.forgotten or labels_lost,
     )
-    if outcome.labels is not None:
-        result.labels.CopyFrom(encode(outcome.labels))
     if outcome.warming:
-        result.warming.CopyFrom(encode_warming(outcome.warming))
-    return result
+        message.warming.CopyFrom(encode_warming(outcome.warming))
+    return wire.BatchResult(message, None if outcome.labels is None else wire.tensor_of(outcome.labels))
 
 
-def encode_refusal(error: Exception, sequence: int) -> clustering_pb2.BatchResult:
+def encode_refusal(error: Exception, sequence: int) -> wire.BatchResult:
     """Return why a batch was refused, as an answer in a stream that goes on."""
-    return clustering_pb2.BatchResult(sequence=sequence, error=to_status(error))
+    return wire.BatchResult(clustering_pb2.BatchResult(sequence=sequence, error=to_status(error)), None)
 
 
-def _event_time(message: clustering_pb2.Batch) -> float | None:
-    if not message.HasField("event_time"):
+def _event_time(message: wire.Batch) -> float | None:
+    if message.event_time is None:
         return None
     return float(message.event_time.seconds + message.event_time.nanos / 1e9)
 
 
-def _fingerprint(message: clustering_pb2.Batch) -> int:
-    digest = xxhash.xxh3_64()
-    for tensor in (message.points, message.sample_weight):
-        digest.update(f"{tensor.dtype}{list(tensor.shape)}".encode())
-        digest.update(tensor.data)
-    digest.update(f"{message.event_time.seconds}.{message.event_time.nanos}".encode())
+def _fingerprint(message: wire.Batch) -> int:
+    """Return a hash of what is applied: the same batch has it again, whatever its place in a message."""
+    digest = xxhash.xxh3_64(_kind(message.points.dtype, message.points.shape))
+    digest.update(message.points.data)
+    if message.sample_weight is not None:
+        digest.update(_kind(message.sample_weight.dtype, message.sample_weight.shape))
+        digest.update(message.sample_weight.data)
+    if message.event_time is not None:
+        digest.update(f"{message.event_time.seconds}.{message.event_time.nanos}".encode())
     return int(digest.intdigest())
+
+
+@lru_cache
+def _kind(dtype: int, shape: tuple[int, ...]) -> bytes:
+    return f"{dtype}{shape}".encode()

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from shoal.v1 import clustering_pb2, clustering_pb2_grpc
+from shoal import wire
+from shoal.v1 import clustering_pb2
 from shoal_server.engines.contract import Assignment
 from shoal_server.rpc.batches import decode_producer, encode_outcome, submit
 from shoal_server.rpc.errors import Context, to_status
 from shoal_server.rpc.gate import Gate
 from shoal_server.rpc.ingesting import IngestStream
-from shoal_server.rpc.tensor import decode_points, encode
+from shoal_server.rpc.tensor import decode_points
 from shoal_server.rpc.watching import decode_options, encode_event, encode_snapshot
 from shoal_server.sessions.config import Limits
 from shoal_server.sessions.registry import Sessions
 from shoal_server.sessions.session import Session, session_gone
 
 
-class ClusteringService(clustering_pb2_grpc.ClusteringServiceServicer):
+class ClusteringService:
     """Points in; centroids and labels out, on the wire."""
 
     def __init__(self, sessions: Sessions, limits: Limits, gate: Gate) -> None:
@@ -25,7 +26,7 @@ class ClusteringService(clustering_pb2_grpc.ClusteringServiceServicer):
         self._limits = limits
         self._gate = gate
 
-    async def Push(self, request: clustering_pb2.PushRequest, _context: Context) -> clustering_pb2.BatchResult:
+    async def Push(self, request: wire.PushRequest, _context: Context) -> wire.BatchResult:
         """Apply one batch and answer when it is applied."""
         session = self._sessions.get(request.session)
         producer = decode_producer(request.producer)
@@ -35,19 +36,19 @@ class ClusteringService(clustering_pb2_grpc.ClusteringServiceServicer):
         return encode_outcome(outcome, submitted, request.batch.sequence, return_labels=wants_labels)
 
     async def Ingest(
-        self, requests: AsyncIterator[clustering_pb2.IngestRequest], _context: Context
-    ) -> AsyncIterator[clustering_pb2.IngestResponse]:
+        self, requests: AsyncIterator[wire.IngestRequest], _context: Context
+    ) -> AsyncIterator[wire.IngestResponse]:
         """Apply a stream of batches."""
         async for response in IngestStream(self._sessions, self._gate, self._limits.max_batch_bytes).run(requests):
             yield response
 
-    async def Assign(self, request: clustering_pb2.AssignRequest, _context: Context) -> clustering_pb2.AssignResponse:
+    async def Assign(self, request: wire.AssignRequest, _context: Context) -> wire.AssignResponse:
         """Label points."""
         return await self._assign(self._sessions.get(request.session), request)
 
     async def AssignStream(
-        self, requests: AsyncIterator[clustering_pb2.AssignRequest], _context: Context
-    ) -> AsyncIterator[clustering_pb2.AssignResponse]:
+        self, requests: AsyncIterator[wire.AssignRequest], _context: Context
+    ) -> AsyncIterator[wire.AssignResponse]:
         """Label points, request after request."""
         name = ""
         async for request in requests:
@@ -73,18 +74,16 @@ class ClusteringService(clustering_pb2_grpc.ClusteringServiceServicer):
                 yield encode_event(event, session.uid, delta=request.delta)
                 del event  # it holds older versions
 
-    async def _assign(self, session: Session, request: clustering_pb2.AssignRequest) -> clustering_pb2.AssignResponse:
+    async def _assign(self, session: Session, request: wire.AssignRequest) -> wire.AssignResponse:
         points = decode_points(request.points, "points", self._limits.max_batch_bytes)
         version, assignment = await session.assign(points, return_distances=request.return_distances)
         return _encode_assignment(version, assignment)
 
-    async def _assign_or_refuse(
-        self, name: str, request: clustering_pb2.AssignRequest
-    ) -> clustering_pb2.AssignResponse:
+    async def _assign_or_refuse(self, name: str, request: wire.AssignRequest) -> wire.AssignResponse:
         try:
             return await self._assign(self._sessions.get(name), request)
         except Exception as error:  # noqa: BLE001  (the answer of this request, and of no other)
-            return clustering_pb2.AssignResponse(error=to_status(error))
+            return wire.AssignResponse(clustering_pb2.AssignResponse(error=to_status(error)), None, None)
 
     def _watched(self, request: clustering_pb2.WatchCentroidsRequest) -> Session:
         session = self._sessions.get(request.session)
@@ -93,8 +92,8 @@ class ClusteringService(clustering_pb2_grpc.ClusteringServiceServicer):
         return session
 
 
-def _encode_assignment(version: int, assignment: Assignment) -> clustering_pb2.AssignResponse:
-    response = clustering_pb2.AssignResponse(version=version, labels=encode(assignment.labels))
-    if assignment.distances is not None:
-        response.distances.CopyFrom(encode(assignment.distances))
-    return response
+def _encode_assignment(version: int, assignment: Assignment) -> wire.AssignResponse:
+    distances = None if assignment.distances is None else wire.tensor_of(assignment.distances)
+    return wire.AssignResponse(
+        clustering_pb2.AssignResponse(version=version), wire.tensor_of(assignment.labels), distances
+    )

@@ -8,11 +8,12 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from shoal import wire
 from shoal.v1 import sessions_pb2, tensor_pb2
 from shoal_server.clustering.config import HalfLife, ModelConfig
 from shoal_server.clustering.state import Warming
 from shoal_server.errors import invalid, quoted
-from shoal_server.rpc.tensor import decode_points, encode
+from shoal_server.rpc.tensor import decode_points
 from shoal_server.sessions.config import Changes, Limits, SessionConfig
 from shoal_server.sessions.session import Description
 
@@ -159,7 +160,7 @@ def _known(values: dict[int, Any], number: int, field: str) -> Any:
 
 def _decode_init(init: sessions_pb2.Init, limits: Limits) -> Any:
     if init.WhichOneof("source") == "centroids":
-        return decode_points(init.centroids, "config.init.centroids", limits.max_batch_bytes)
+        return decode_points(wire.tensor_in(init.centroids), "config.init.centroids", limits.max_batch_bytes)
     return _known(INIT_METHODS, init.method, "init")
 
 
@@ -227,7 +228,7 @@ def _encode_config(session: Description) -> sessions_pb2.SessionConfig:
 def _encode_init(model: ModelConfig) -> sessions_pb2.Init:
     if isinstance(model.init, str):
         return sessions_pb2.Init(method=_number(INIT_METHODS, model.init))
-    return sessions_pb2.Init(centroids=encode(model.init))
+    return sessions_pb2.Init(centroids=wire.tensor_message(model.init))
 
 
 def _number(values: dict[int, Any], value: Any) -> Any:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from shoal import wire
 from shoal.v1 import clustering_pb2
 from shoal_server.errors import DomainError, invalid
 from shoal_server.rpc.batches import decode_producer, encode_outcome, encode_refusal, submit
@@ -24,7 +25,7 @@ SHARED_LABEL_BYTES = 1024 * 1024
 # After these the stream can't go on: whatever came next would be refused for the same reason.
 FATAL = {"PRODUCER_FENCED", "SESSION_NOT_FOUND", "SERVER_DRAINING"}
 
-Requests = AsyncIterator[clustering_pb2.IngestRequest]
+Requests = AsyncIterator[wire.IngestRequest]
 
 
 @dataclass(frozen=True)
@@ -61,29 +62,29 @@ class IngestStream:
         self._all_read = False
         self._ended_by: Exception | None = None
 
-    async def run(self, requests: Requests) -> AsyncIterator[clustering_pb2.IngestResponse]:
+    async def run(self, requests: Requests) -> AsyncIterator[wire.IngestResponse]:
         """Answer the stream: first what the server knows of the producer, then each batch."""
-        first = await self._read_first(requests)
-        self._session = self._sessions.get(first.open.session)
-        self._producer, opened = self._open(first.open)
+        first, opening = await self._read_first(requests)
+        self._session = self._sessions.get(opening.session)
+        self._producer, opened = self._open(opening)
         try:
-            yield clustering_pb2.IngestResponse(opened=opened)
+            yield wire.IngestResponse(opened, [])
             reading = self._read(first, requests)
-            del first  # as below
+            del first, opening  # as below
             async with _owned(reading):
                 async for results in self._results():
-                    yield clustering_pb2.IngestResponse(results=results)
+                    yield wire.IngestResponse(None, results)
             if self._ended_by:
                 raise self._ended_by
         finally:
             if self._producer:
                 self._session.leave_producer(self._producer)
 
-    async def _read_first(self, requests: Requests) -> clustering_pb2.IngestRequest:
+    async def _read_first(self, requests: Requests) -> tuple[wire.IngestRequest, clustering_pb2.IngestOpen]:
         with self._gate.interruptible():
             async for request in requests:
-                if request.HasField("open"):
-                    return request
+                if request.open is not None:
+                    return request, request.open
                 break
         raise invalid(
             "STREAM_NOT_OPENED", "open", "the first message of the stream has no open; begin with session and producer"
@@ -99,7 +100,7 @@ class IngestStream:
         opened.last_sequence = position.last_sequence
         return replace(producer, epoch=position.epoch), opened
 
-    async def _read(self, first: clustering_pb2.IngestRequest, requests: Requests) -> None:
+    async def _read(self, first: wire.IngestRequest, requests: Requests) -> None:
         try:
             with self._gate.interruptible():
                 await self._submit_all(first)
@@ -113,7 +114,7 @@ class IngestStream:
         self._all_read = True
         self._news.set()
 
-    async def _submit_all(self, request: clustering_pb2.IngestRequest) -> None:
+    async def _submit_all(self, request: wire.IngestRequest) -> None:
         if self._producer and request.acknowledged:
             self._session.acknowledge(self._producer, request.acknowledged)
         for batch in request.batches:
@@ -122,7 +123,7 @@ class IngestStream:
             self._pending.append(_Pending(batch.sequence, batch.return_labels, await self._submit(batch)))
             self._news.set()
 
-    async def _submit(self, batch: clustering_pb2.Batch) -> Submitted | DomainError:
+    async def _submit(self, batch: wire.Batch) -> Submitted | DomainError:
         try:
             return await submit(self._session, batch, self._producer, self._max_batch_bytes)
         except DomainError as refusal:
@@ -130,14 +131,14 @@ class IngestStream:
                 raise
             return refusal.again()
 
-    async def _results(self) -> AsyncIterator[list[clustering_pb2.BatchResult]]:
+    async def _results(self) -> AsyncIterator[list[wire.BatchResult]]:
         """Wait for the next answer, and give with it those that are ready too."""
         while await self._has_pending():
             results = [await _result(self._take())]
-            label_bytes = len(results[0].labels.data)
+            label_bytes = _label_bytes(results[0])
             while label_bytes < SHARED_LABEL_BYTES and self._has_ready():
                 results.append(await _result(self._take()))
-                label_bytes += len(results[-1].labels.data)
+                label_bytes += _label_bytes(results[-1])
             yield results
 
     async def _has_pending(self) -> bool:
@@ -154,7 +155,7 @@ class IngestStream:
         return self._pending.popleft()
 
 
-async def _result(pending: _Pending) -> clustering_pb2.BatchResult:
+async def _result(pending: _Pending) -> wire.BatchResult:
     if isinstance(pending.submitted, DomainError):
         return encode_refusal(pending.submitted, pending.sequence)
     try:
@@ -166,8 +167,12 @@ async def _result(pending: _Pending) -> clustering_pb2.BatchResult:
     return encode_outcome(outcome, pending.submitted, pending.sequence, return_labels=pending.return_labels)
 
 
-def _refuse_second_open(request: clustering_pb2.IngestRequest) -> None:
-    if request.HasField("open"):
+def _label_bytes(result: wire.BatchResult) -> int:
+    return 0 if result.labels is None else memoryview(result.labels.data).nbytes
+
+
+def _refuse_second_open(request: wire.IngestRequest) -> None:
+    if request.open is not None:
         raise invalid("STREAM_OPENED_TWICE", "open", "open is for the first message of the stream only")
 
 

@@ -8,16 +8,16 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from shoal.v1 import clustering_pb2, clustering_pb2_grpc, sessions_pb2, sessions_pb2_grpc
+from shoal.v1 import sessions_pb2, sessions_pb2_grpc
 from shoal_server.errors import StartError
 from shoal_server.rpc.clustering import ClusteringService
 from shoal_server.rpc.errors import ErrorInterceptor
 from shoal_server.rpc.gate import Gate
+from shoal_server.rpc.handlers import CLUSTERING, clustering_handlers
 from shoal_server.rpc.sessions import SessionService
 from shoal_server.sessions.config import Limits
 from shoal_server.sessions.registry import Sessions
 
-CLUSTERING = clustering_pb2.DESCRIPTOR.services_by_name["ClusteringService"].full_name
 SESSIONS = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name
 INGEST = f"/{CLUSTERING}/Ingest"
 
@@ -48,9 +48,7 @@ class RpcServer:
             interceptors=[ErrorInterceptor(self._gate, finishing={INGEST})], options=_options(max_message_bytes)
         )
         sessions_pb2_grpc.add_SessionServiceServicer_to_server(SessionService(sessions, limits), self._server)
-        clustering_pb2_grpc.add_ClusteringServiceServicer_to_server(
-            ClusteringService(sessions, limits, self._gate), self._server
-        )
+        self._server.add_generic_rpc_handlers([clustering_handlers(ClusteringService(sessions, limits, self._gate))])
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (SESSIONS, CLUSTERING, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)

@@ -1,4 +1,4 @@
-"""shoal.v1.Tensor to NumPy and back. Checks what the bytes alone can tell; what they mean is for others."""
+"""Tensors of shoal.v1 as NumPy arrays. Checks what the bytes alone can tell; what they mean is for others."""
 
 from __future__ import annotations
 
@@ -8,27 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.v1 import tensor_pb2
+from shoal import wire
 from shoal_server.errors import DomainError, Kind, invalid, quoted
 
-DTYPES: dict[int, np.dtype[Any]] = {
-    tensor_pb2.DTYPE_FLOAT16: np.dtype("<f2"),
-    tensor_pb2.DTYPE_FLOAT32: np.dtype("<f4"),
-    tensor_pb2.DTYPE_FLOAT64: np.dtype("<f8"),
-    tensor_pb2.DTYPE_INT8: np.dtype("i1"),
-    tensor_pb2.DTYPE_INT16: np.dtype("<i2"),
-    tensor_pb2.DTYPE_INT32: np.dtype("<i4"),
-    tensor_pb2.DTYPE_INT64: np.dtype("<i8"),
-    tensor_pb2.DTYPE_UINT8: np.dtype("u1"),
-    tensor_pb2.DTYPE_UINT16: np.dtype("<u2"),
-    tensor_pb2.DTYPE_UINT32: np.dtype("<u4"),
-    tensor_pb2.DTYPE_UINT64: np.dtype("<u8"),
-}
-NUMBERS = {dtype: number for number, dtype in DTYPES.items()}
-NAMES = ", ".join(dtype.name for dtype in DTYPES.values())
+NAMES = ", ".join(dtype.name for dtype in wire.DTYPES.values())
 
 
-def decode_points(tensor: tensor_pb2.Tensor, field: str, max_bytes: int) -> NDArray[Any]:
+def decode_points(tensor: wire.Tensor, field: str, max_bytes: int) -> NDArray[Any]:
     """Return points (n, d) as a read-only view of the message's bytes.
 
     Raises
@@ -46,7 +32,7 @@ def decode_points(tensor: tensor_pb2.Tensor, field: str, max_bytes: int) -> NDAr
     return _decode(tensor, field, max_bytes)
 
 
-def decode_vector(tensor: tensor_pb2.Tensor, field: str, max_bytes: int) -> NDArray[np.float64]:
+def decode_vector(tensor: wire.Tensor, field: str, max_bytes: int) -> NDArray[np.float64]:
     """Return numbers (n,) as float64; raises as decode_points does."""
     if len(tensor.shape) != 1:
         raise invalid(
@@ -57,23 +43,16 @@ def decode_vector(tensor: tensor_pb2.Tensor, field: str, max_bytes: int) -> NDAr
     return _decode(tensor, field, max_bytes).astype(np.float64)
 
 
-def encode(array: NDArray[Any]) -> tensor_pb2.Tensor:
-    """Return an array as a message."""
-    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    return tensor_pb2.Tensor(dtype=NUMBERS[little.dtype], shape=little.shape, data=little.tobytes())  # type: ignore[arg-type]  # a dict of ints
-
-
-def _decode(tensor: tensor_pb2.Tensor, field: str, max_bytes: int) -> NDArray[Any]:
-    dtype = DTYPES.get(tensor.dtype)
+def _decode(tensor: wire.Tensor, field: str, max_bytes: int) -> NDArray[Any]:
+    dtype = wire.DTYPES.get(tensor.dtype)
     if dtype is None:
         raise invalid("DTYPE_UNKNOWN", f"{field}.dtype", f"{field} has dtype {tensor.dtype}; use one of {NAMES}")
     _check_shape(tensor, field)
-    contents = tensor.data
-    _check_bytes(tensor, len(contents), dtype, field, max_bytes)
-    return np.frombuffer(contents, dtype).reshape(tuple(tensor.shape))
+    _check_bytes(tensor, len(tensor.data), dtype, field, max_bytes)
+    return wire.array_of(tensor)
 
 
-def _check_shape(tensor: tensor_pb2.Tensor, field: str) -> None:
+def _check_shape(tensor: wire.Tensor, field: str) -> None:
     for axis, length in zip(("rows", "columns"), tensor.shape, strict=False):
         if length < 1:
             raise invalid(
@@ -83,7 +62,7 @@ def _check_shape(tensor: tensor_pb2.Tensor, field: str) -> None:
             )
 
 
-def _check_bytes(tensor: tensor_pb2.Tensor, present: int, dtype: np.dtype[Any], field: str, max_bytes: int) -> None:
+def _check_bytes(tensor: wire.Tensor, present: int, dtype: np.dtype[Any], field: str, max_bytes: int) -> None:
     needed = math.prod(tensor.shape) * dtype.itemsize
     if needed != present:
         raise invalid(

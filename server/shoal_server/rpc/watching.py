@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
+from shoal import wire
 from shoal.v1 import clustering_pb2
 from shoal_server.clustering.movement import moved_rows
 from shoal_server.clustering.state import Snapshot
 from shoal_server.errors import invalid
 from shoal_server.rpc.config import decode_duration, encode_warming
-from shoal_server.rpc.tensor import encode
 from shoal_server.sessions.watching import End, Progress, Update, WatchOptions
 
 END_REASONS = {
@@ -56,7 +56,7 @@ def encode_event(
 def encode_snapshot(snapshot: Snapshot, session_uid: str) -> clustering_pb2.Snapshot:
     """Return a version, whole."""
     message = _without_centroids(snapshot, session_uid)
-    message.centroids.CopyFrom(encode(snapshot.centroids))
+    message.centroids.CopyFrom(wire.tensor_message(snapshot.centroids))
     return message
 
 
@@ -66,19 +66,19 @@ def _encode_update(update: Update, session_uid: str, *, delta: bool) -> clusteri
     rows = moved_rows(update.base, update.snapshot)
     message = clustering_pb2.CentroidUpdate(
         snapshot=_without_centroids(update.snapshot, session_uid),
-        rows=encode(rows),
+        rows=wire.tensor_message(rows),
         base_version=update.base.version,
     )
-    message.snapshot.centroids.CopyFrom(encode(update.snapshot.centroids[rows]))
+    message.snapshot.centroids.CopyFrom(wire.tensor_message(update.snapshot.centroids[rows]))
     return message
 
 
 def _without_centroids(snapshot: Snapshot, session_uid: str) -> clustering_pb2.Snapshot:
     return clustering_pb2.Snapshot(
         version=snapshot.version,
-        weights=encode(snapshot.weights),
+        weights=wire.tensor_message(snapshot.weights),
         inertia=snapshot.inertia,
-        movement=encode(snapshot.movement),
+        movement=wire.tensor_message(snapshot.movement),
         points_accepted=snapshot.points_accepted,
         session_uid=session_uid,
     )

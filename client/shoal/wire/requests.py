@@ -1,0 +1,210 @@
+"""Requests that carry points: put together by the client, taken apart by the server."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from shoal.v1 import clustering_pb2
+from shoal.wire.fields import LEFT_TO_GENERATED, Cutter, Unusual, field, message_of, span, tag_of, varint_end
+from shoal.wire.tensors import Contents, Tensor, tensor_in
+
+_OPEN = tag_of(clustering_pb2.IngestRequest.OPEN_FIELD_NUMBER)
+_BATCHES = tag_of(clustering_pb2.IngestRequest.BATCHES_FIELD_NUMBER)
+_ACKNOWLEDGED = clustering_pb2.IngestRequest.ACKNOWLEDGED_FIELD_NUMBER << 3  # a number
+_BATCH_POINTS = tag_of(clustering_pb2.Batch.POINTS_FIELD_NUMBER)
+_BATCH_WEIGHT = tag_of(clustering_pb2.Batch.SAMPLE_WEIGHT_FIELD_NUMBER)
+_PUSH_SESSION = tag_of(clustering_pb2.PushRequest.SESSION_FIELD_NUMBER)
+_PUSH_BATCH = tag_of(clustering_pb2.PushRequest.BATCH_FIELD_NUMBER)
+_ASSIGN_SESSION = tag_of(clustering_pb2.AssignRequest.SESSION_FIELD_NUMBER)
+_ASSIGN_POINTS = tag_of(clustering_pb2.AssignRequest.POINTS_FIELD_NUMBER)
+
+
+class Batch(NamedTuple):
+    """shoal.v1.Batch."""
+
+    points: Tensor
+    sample_weight: Tensor | None
+    sequence: int
+    event_time: Timestamp | None
+    return_labels: bool
+
+
+class IngestRequest(NamedTuple):
+    """shoal.v1.IngestRequest."""
+
+    open: clustering_pb2.IngestOpen | None
+    batches: list[Batch]
+    acknowledged: int
+
+
+class PushRequest(NamedTuple):
+    """shoal.v1.PushRequest."""
+
+    session: str
+    batch: Batch
+    producer: clustering_pb2.Producer
+
+
+class AssignRequest(NamedTuple):
+    """shoal.v1.AssignRequest."""
+
+    session: str
+    points: Tensor
+    return_distances: bool
+
+
+def encode_ingest_request(batch: Batch, acknowledged: int = 0) -> bytes:
+    """Return a request with one batch, whose arrays are copied once.
+
+    Such requests put one after the other are one request with all the batches and the last `acknowledged`: so protobuf
+    merges messages.
+    """
+    pieces = _batch_field(clustering_pb2.IngestRequest.BATCHES_FIELD_NUMBER, batch)
+    if acknowledged:
+        pieces.append(clustering_pb2.IngestRequest(acknowledged=acknowledged).SerializeToString())
+    return b"".join(pieces)
+
+
+def encode_push_request(session: str, batch: Batch, producer: clustering_pb2.Producer | None) -> bytes:
+    """Return a request, whose arrays are copied once."""
+    before = clustering_pb2.PushRequest(session=session).SerializeToString()
+    after = clustering_pb2.PushRequest(producer=producer).SerializeToString()
+    return b"".join([before, *_batch_field(clustering_pb2.PushRequest.BATCH_FIELD_NUMBER, batch), after])
+
+
+def encode_assign_request(session: str, points: Tensor, *, return_distances: bool) -> bytes:
+    """Return a request, whose points are copied once."""
+    before = clustering_pb2.AssignRequest(session=session).SerializeToString()
+    after = clustering_pb2.AssignRequest(return_distances=return_distances).SerializeToString()
+    pieces, _ = message_of([(clustering_pb2.AssignRequest.POINTS_FIELD_NUMBER, points)], after)
+    return b"".join([before, *pieces])
+
+
+def decode_ingest_request(contents: bytes) -> IngestRequest:
+    """Return a request whose arrays are views of its bytes.
+
+    Raises
+    ------
+    google.protobuf.message.DecodeError
+        If the bytes are no such message.
+    """
+    try:
+        return _cut_ingest_request(contents)
+    except LEFT_TO_GENERATED:
+        message = clustering_pb2.IngestRequest.FromString(contents)
+        return _ingest_request(message, [_whole_batch(batch) for batch in message.batches])
+
+
+def decode_push_request(contents: bytes) -> PushRequest:
+    """Return a request whose arrays are views of its bytes; raises as decode_ingest_request does."""
+    try:
+        return _cut_push_request(contents)
+    except LEFT_TO_GENERATED:
+        message = clustering_pb2.PushRequest.FromString(contents)
+        return PushRequest(message.session, _whole_batch(message.batch), message.producer)
+
+
+def decode_assign_request(contents: bytes) -> AssignRequest:
+    """Return a request whose points are a view of its bytes; raises as decode_ingest_request does."""
+    try:
+        return _cut_assign_request(contents)
+    except LEFT_TO_GENERATED:
+        message = clustering_pb2.AssignRequest.FromString(contents)
+        return AssignRequest(message.session, tensor_in(message.points), message.return_distances)
+
+
+def _batch_field(number: int, batch: Batch) -> list[Contents]:
+    rest = clustering_pb2.Batch(
+        sequence=batch.sequence, event_time=batch.event_time, return_labels=batch.return_labels
+    ).SerializeToString()
+    tensors = [(clustering_pb2.Batch.POINTS_FIELD_NUMBER, batch.points)]
+    if batch.sample_weight is not None:
+        tensors.append((clustering_pb2.Batch.SAMPLE_WEIGHT_FIELD_NUMBER, batch.sample_weight))
+    pieces, length = message_of(tensors, rest)
+    return [field(number, length), *pieces]
+
+
+def _cut_ingest_request(contents: bytes) -> IngestRequest:
+    cutter = Cutter(contents)
+    batches: list[Batch] = []
+    rest: list[bytes] = []
+    place = 0
+    while place < len(contents):
+        start, tag = place, contents[place]
+        if tag == _BATCHES:
+            start, place = span(contents, start)
+            batches.append(_cut_batch(cutter, start, place))
+            continue
+        if tag == _OPEN:
+            _, place = span(contents, start)
+        elif tag == _ACKNOWLEDGED:
+            place = varint_end(contents, start)
+        else:
+            place = len(contents)
+        rest.append(contents[start:place])
+    message = clustering_pb2.IngestRequest.FromString(b"".join(rest))
+    if message.batches:
+        raise Unusual
+    return _ingest_request(message, batches)
+
+
+def _cut_push_request(contents: bytes) -> PushRequest:
+    place = _after_session(contents, _PUSH_SESSION, _PUSH_BATCH)
+    start, end = span(contents, place)
+    batch = _cut_batch(Cutter(contents), start, end)
+    message = clustering_pb2.PushRequest.FromString(contents[:place] + contents[end:])
+    if message.HasField("batch"):
+        raise Unusual
+    return PushRequest(message.session, batch, message.producer)
+
+
+def _cut_assign_request(contents: bytes) -> AssignRequest:
+    place = _after_session(contents, _ASSIGN_SESSION, _ASSIGN_POINTS)
+    points, end = Cutter(contents).tensor(place)
+    if end > len(contents):
+        raise Unusual
+    message = clustering_pb2.AssignRequest.FromString(contents[:place] + contents[end:])
+    if message.HasField("points"):
+        raise Unusual
+    return AssignRequest(message.session, points, message.return_distances)
+
+
+def _after_session(contents: bytes, session: int, expected: int) -> int:
+    """Return the place of the field that comes after a session's name, if there is one; raise Unusual for another."""
+    place = span(contents, 0)[1] if contents[0] == session else 0
+    if contents[place] != expected:
+        raise Unusual
+    return place
+
+
+def _cut_batch(cutter: Cutter, start: int, end: int) -> Batch:
+    """Return a batch laid out as usual: points, perhaps weights, and then the rest."""
+    contents = cutter.contents
+    if contents[start] != _BATCH_POINTS:
+        raise Unusual
+    points, place = cutter.tensor(start)
+    weight = None
+    if place < end and contents[place] == _BATCH_WEIGHT:
+        weight, place = cutter.tensor(place)
+    if place > end:
+        raise Unusual
+    message = clustering_pb2.Batch.FromString(contents[place:end])
+    if message.HasField("points") or message.HasField("sample_weight"):
+        raise Unusual
+    return _batch(message, points, weight)
+
+
+def _whole_batch(message: clustering_pb2.Batch) -> Batch:
+    weight = tensor_in(message.sample_weight) if message.HasField("sample_weight") else None
+    return _batch(message, tensor_in(message.points), weight)
+
+
+def _batch(message: clustering_pb2.Batch, points: Tensor, weight: Tensor | None) -> Batch:
+    event_time = message.event_time if message.HasField("event_time") else None
+    return Batch(points, weight, message.sequence, event_time, message.return_labels)
+
+
+def _ingest_request(message: clustering_pb2.IngestRequest, batches: list[Batch]) -> IngestRequest:
+    return IngestRequest(message.open if message.HasField("open") else None, batches, message.acknowledged)

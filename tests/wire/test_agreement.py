@@ -1,0 +1,114 @@
+"""The codec and the generated classes: whatever the bytes, both read the same in them, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from google.protobuf.message import DecodeError, Message
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shoal import wire
+from shoal.v1 import clustering_pb2, tensor_pb2
+from tests.wire.arbitrary import encodings, messages
+
+
+@dataclass
+class Kind:
+    generated: type[Any]
+    decode: Callable[[bytes], Any]
+    read: Callable[[Any], Any]  # what a generated message says, as the codec says it
+
+    def __str__(self) -> str:
+        return self.generated.__name__
+
+
+def tensor(message: tensor_pb2.Tensor) -> wire.Tensor:
+    return wire.Tensor(message.dtype, tuple(message.shape), message.data)
+
+
+def labels_of(message: Any, field: str = "labels") -> wire.Tensor | None:
+    return tensor(getattr(message, field)) if message.HasField(field) else None
+
+
+def batch(message: clustering_pb2.Batch) -> wire.Batch:
+    event_time = message.event_time if message.HasField("event_time") else None
+    return wire.Batch(
+        tensor(message.points), labels_of(message, "sample_weight"), message.sequence, event_time, message.return_labels
+    )
+
+
+def ingest_request(message: clustering_pb2.IngestRequest) -> wire.IngestRequest:
+    opening = message.open if message.HasField("open") else None
+    return wire.IngestRequest(opening, [batch(each) for each in message.batches], message.acknowledged)
+
+
+def ingest_response(message: clustering_pb2.IngestResponse) -> wire.IngestResponse:
+    opened = message.opened if message.HasField("opened") else None
+    return wire.IngestResponse(opened, [wire.BatchResult(each, labels_of(each)) for each in message.results])
+
+
+KINDS = [
+    Kind(clustering_pb2.IngestRequest, wire.decode_ingest_request, ingest_request),
+    Kind(
+        clustering_pb2.PushRequest,
+        wire.decode_push_request,
+        lambda message: wire.PushRequest(message.session, batch(message.batch), message.producer),
+    ),
+    Kind(
+        clustering_pb2.AssignRequest,
+        wire.decode_assign_request,
+        lambda message: wire.AssignRequest(message.session, tensor(message.points), message.return_distances),
+    ),
+    Kind(clustering_pb2.IngestResponse, wire.decode_ingest_response, ingest_response),
+    Kind(
+        clustering_pb2.BatchResult,
+        wire.decode_batch_result,
+        lambda message: wire.BatchResult(message, labels_of(message)),
+    ),
+    Kind(
+        clustering_pb2.AssignResponse,
+        wire.decode_assign_response,
+        lambda message: wire.AssignResponse(message, labels_of(message), labels_of(message, "distances")),
+    ),
+]
+OF_EACH_KIND = pytest.mark.parametrize("kind", KINDS, ids=str)
+
+
+@OF_EACH_KIND
+@given(data=st.data())
+def test_both_read_the_same_in_a_message(kind: Kind, data: st.DataObject) -> None:
+    contents = data.draw(messages(kind.generated)).SerializeToString()
+
+    assert plain(kind.decode(contents)) == plain(kind.read(kind.generated.FromString(contents)))
+
+
+@OF_EACH_KIND
+@given(data=st.data())
+def test_both_take_and_refuse_the_same_bytes(kind: Kind, data: st.DataObject) -> None:
+    contents = data.draw(encodings(kind.generated) | st.binary(max_size=40))
+
+    try:
+        message = kind.generated.FromString(contents)
+    except DecodeError:
+        with pytest.raises(DecodeError):
+            kind.decode(contents)
+    else:
+        assert plain(kind.decode(contents)) == plain(kind.read(message))
+
+
+def plain(value: Any) -> Any:
+    """Return what can be compared: NaN equals itself, and an array its bytes."""
+    if isinstance(value, Message):
+        rest = type(value)()
+        rest.CopyFrom(value)
+        for name in ("labels", "distances"):
+            if name in rest.DESCRIPTOR.fields_by_name:
+                rest.ClearField(name)
+        return rest.SerializeToString(deterministic=True)
+    if isinstance(value, tuple | list):
+        return [plain(each) for each in value]
+    return bytes(value) if isinstance(value, memoryview) else value
