@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 
 import numpy as np
@@ -10,9 +9,10 @@ import numpy as np
 from shoal_server.clustering.state import Outcome
 from shoal_server.sessions.answers import ENTRY_BYTES
 from shoal_server.sessions.producers import ABSENCE, Producer, ProducerLedger, Stamp
+from shoal_server.sessions.tickets import Ticket
 from tests.sessions.clock import jumping_loop, until
 
-Answer = asyncio.Future[Outcome]
+Answer = Ticket[Outcome]
 
 
 def stamp(
@@ -25,7 +25,7 @@ def stamp(
 
 def unanswered() -> Answer:
     """Return what will be an answer."""
-    return asyncio.get_running_loop().create_future()
+    return Ticket()
 
 
 def outcome(version: int, *, entries_of_labels: int = 0) -> Outcome:

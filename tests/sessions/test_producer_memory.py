@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from shoal_server.clustering.state import Outcome
@@ -140,13 +138,13 @@ async def test_batches_whose_answers_are_forgotten_still_count_once() -> None:
 
 async def test_a_refusal_is_an_answer_like_any_other() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=ENTRY_BYTES)
-    refused: asyncio.Future[Outcome] = unanswered()
+    refused = unanswered()
     refused.set_exception(ValueError("no good"))
     take(ledger, stamp(1), refused)
     await after_absence()
 
     with pytest.raises(ValueError, match="no good"):
-        await again(ledger, stamp(1))
+        again(ledger, stamp(1)).result()
 
 
 async def test_a_ledger_that_was_closed_waits_for_nobody() -> None:

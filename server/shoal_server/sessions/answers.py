@@ -6,13 +6,13 @@ first: without them an answer is small.
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from shoal_server.clustering.state import Outcome
+from shoal_server.sessions.tickets import Ticket
 
 # An answer without labels, with its place in the dictionaries, takes about this many bytes.
 ENTRY_BYTES = 512
@@ -28,7 +28,7 @@ class Answer:
     producer: Hashable
     sequence: int
     fingerprint: int
-    outcome: asyncio.Future[Outcome]
+    outcome: Ticket[Outcome]
 
 
 class Answers:
@@ -52,11 +52,11 @@ class Answers:
         known = self._known.get(producer)
         return known.answers.get(sequence) if known else None
 
-    def hold(self, producer: Hashable, sequence: int, fingerprint: int, outcome: asyncio.Future[Outcome]) -> None:
+    def hold(self, producer: Hashable, sequence: int, fingerprint: int, outcome: Ticket[Outcome]) -> None:
         """Keep the answer to the producer's next batch, which may be still to come."""
         known = self._known.setdefault(producer, _Known(released=sequence - 1))
         known.answers[sequence] = answer = Answer(producer, sequence, fingerprint, outcome)
-        outcome.add_done_callback(partial(self._shelve, answer))
+        outcome.when_done(partial(self._shelve, answer))
 
     def release(self, producer: Hashable, through: int) -> None:
         """Make spare what the producer no longer needs: the answers up to a sequence."""
@@ -76,7 +76,7 @@ class Answers:
             for shelf in (self._held, self._labelled, self._bare):
                 shelf.remove(answer)
 
-    def _shelve(self, answer: Answer, _: asyncio.Future[Outcome]) -> None:
+    def _shelve(self, answer: Answer) -> None:
         """Put an answer that has come where it belongs, unless its producer has been forgotten meanwhile."""
         known = self._known.get(answer.producer)
         if known is None or known.answers.get(answer.sequence) is not answer:
@@ -154,7 +154,7 @@ def _label_bytes(answer: Answer) -> int:
 
 
 def _without_labels(answer: Answer) -> Answer:
-    outcome: asyncio.Future[Outcome] = answer.outcome.get_loop().create_future()
+    outcome: Ticket[Outcome] = Ticket()
     outcome.set_result(replace(answer.outcome.result(), labels=None))
     answer.outcome = outcome
     return answer

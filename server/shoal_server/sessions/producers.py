@@ -14,6 +14,7 @@ from shoal_server.clustering.state import Outcome
 from shoal_server.errors import DomainError, Kind, invalid
 from shoal_server.sessions.answers import Answers
 from shoal_server.sessions.jobs import Submitted
+from shoal_server.sessions.tickets import Ticket
 
 # Seconds that a producer without a stream is expected back at least: twice as long as the official client tries to.
 ABSENCE = 120.0
@@ -112,7 +113,7 @@ class ProducerLedger:
             return None
         return self._answer_again(stamp)
 
-    def record(self, stamp: Stamp, outcome: asyncio.Future[Outcome]) -> None:
+    def record(self, stamp: Stamp, outcome: Ticket[Outcome]) -> None:
         """Note that a new batch has been taken, and keep what will be its answer."""
         seat = self._seat(stamp.producer)
         seat.position = Position(max(stamp.producer.epoch, seat.position.epoch), stamp.sequence)
@@ -228,8 +229,8 @@ def _key(producer: Producer) -> tuple[bool, str]:
     return producer.ephemeral, producer.id
 
 
-def _forgotten() -> asyncio.Future[Outcome]:
-    answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+def _forgotten() -> Ticket[Outcome]:
+    answer: Ticket[Outcome] = Ticket()
     answer.set_result(Outcome(version=0, accepted=0, dropped=0, inertia=0.0, labels=None, warming=None))
     return answer
 

@@ -6,9 +6,8 @@ import asyncio
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
 
 import structlog
 
@@ -19,12 +18,11 @@ from shoal_server.engines.contract import Assignment, PointArray
 from shoal_server.errors import DomainError, Kind, internal, quoted
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.config import Changes, Limits, SessionConfig, changed
-from shoal_server.sessions.jobs import Engines, Job, QueuedBatch, QueuedChange, Step, Submitted, answer, apply_jobs
+from shoal_server.sessions.jobs import Engines, Job, QueuedBatch, QueuedChange, Result, Submitted, apply_jobs
 from shoal_server.sessions.producers import Position, Producer, ProducerLedger, Stamp
 from shoal_server.sessions.queue import ByteQueue
+from shoal_server.sessions.tickets import Ticket
 from shoal_server.sessions.watching import EndReason, Watch, WatchOptions
-
-T = TypeVar("T")
 
 # What the writer takes at most in one hop to a compute thread: enough to share the cost of the hop among many small
 # batches, little enough that other sessions and assignments get their turn.
@@ -213,7 +211,7 @@ class Session:
         if known is not None:
             self._queue.release(size)
             return known
-        job = QueuedBatch(batch, self._new_outcome())
+        job = QueuedBatch(batch, Ticket())
         self._queue.put(job, size)
         if stamp:
             self._ledger.record(stamp, job.outcome)
@@ -232,7 +230,7 @@ class Session:
         known = self._ledger.seen(stamp) if stamp else None
         if known is not None:
             return known
-        outcome: asyncio.Future[Outcome] = self._new_outcome()
+        outcome: Ticket[Outcome] = Ticket()
         outcome.set_exception(self._named(refusal.again()))
         if stamp:
             self._ledger.record(stamp, outcome)
@@ -251,9 +249,10 @@ class Session:
         self.check_etag(etag)
         check_half_life(changes.model.get("half_life"))
         self._asked_revision += 1
-        job = QueuedChange(changes, self._new_outcome())
+        job = QueuedChange(changes, Ticket())
         self._queue.put(job, 0)
-        await asyncio.shield(job.outcome)
+        await job.outcome.wait()
+        job.outcome.result()
         return self.describe()
 
     async def assign(self, points: PointArray, *, return_distances: bool = False) -> tuple[int, Assignment]:
@@ -338,7 +337,7 @@ class Session:
 
     def _refuse_all(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
-            answer(job, Step(failure=self._named(self._refusal.again())))
+            job.outcome.set_exception(self._named(self._refusal.again()))
             self._not_applied += isinstance(job, QueuedBatch)
 
     def _assign(self, model: Model, points: PointArray, return_distances: bool) -> Assignment:
@@ -364,29 +363,35 @@ class Session:
         if not jobs:
             return False
         compute = self._around.compute
-        model, steps = await compute.call(
+        model, results = await compute.call(
             apply_jobs, self._model, jobs, self._around.engines, compute.run_tasks, lambda: self._halted
         )
-        self._publish(model, jobs[: len(steps)], steps)
-        self._refuse_all(jobs[len(steps) :])
+        self._publish(model, jobs[: len(results)], results)
+        self._refuse_all(jobs[len(results) :])
         self._queue.release(size)
         return True
 
-    def _publish(self, model: Model, jobs: Sequence[Job], steps: Sequence[Step]) -> None:
+    def _publish(self, model: Model, jobs: Sequence[Job], results: Sequence[Result]) -> None:
         self._model = model
         self._touch()
-        for job, step in zip(jobs, steps, strict=True):
+        for job, result in zip(jobs, results, strict=True):
             if isinstance(job, QueuedChange):
-                self._publish_change(job, step)
-            answer(job, replace(step, failure=self._told(step.failure)) if step.failure else step)
+                self._publish_change(job, result)
+            elif isinstance(result, Exception):
+                job.outcome.set_exception(self._told(result))
+            elif result is not None:
+                job.outcome.set_result(result)
         self._wake_watches()
 
-    def _publish_change(self, job: QueuedChange, step: Step) -> None:
+    def _publish_change(self, job: QueuedChange, result: Result) -> None:
         self._revision += 1
-        if not step.failure:
-            self._config = changed(self._config, job.changes)
-            self._updated = self._around.now()
-            self._on_change()
+        if isinstance(result, Exception):
+            job.outcome.set_exception(self._told(result))
+            return
+        self._config = changed(self._config, job.changes)
+        self._updated = self._around.now()
+        self._on_change()
+        job.outcome.set_result(None)
 
     def _told(self, failure: Exception) -> DomainError:
         """Return what is told of a failure, and kept for whoever asks again: a bug itself would keep the points too."""
@@ -397,12 +402,6 @@ class Session:
 
     def _etag_of(self, revision: int) -> str:
         return f"{self.uid[:12]}-{revision}"
-
-    def _new_outcome(self) -> asyncio.Future[T]:
-        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        # A producer that has gone away doesn't ask how it ended, and asyncio would complain.
-        outcome.add_done_callback(asyncio.Future.exception)
-        return outcome
 
     def _named(self, error: DomainError) -> DomainError:
         error.session = self.name
