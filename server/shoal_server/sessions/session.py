@@ -119,7 +119,7 @@ class Session:
         self._closing = False  # takes nothing more
         self._halted = False  # begins nothing more of what it has taken
         self._refusal = session_gone(name)  # of what is not taken then, or not begun
-        self._queued_batches = 0
+        self._queued = 0  # batches and changes
         self._not_applied = 0  # batches that were taken and then refused
         self._ending: EndReason | None = None
         self._ended: EndReason | None = None
@@ -168,7 +168,7 @@ class Session:
             version=model.version,
             points_accepted=model.points_accepted,
             points_dropped=model.points_dropped,
-            queued_batches=self._queued_batches,
+            queued_batches=self._queued,
             queued_bytes=self._queue.bytes,
             watchers=len(self._watches),
             create_time=self._created,
@@ -242,6 +242,7 @@ class Session:
         self._asked_revision += 1
         job = QueuedChange(changes, Ticket())
         self._queue.put(job, 0)
+        self._queued += 1
         await job.ticket.wait()
         job.ticket.result()
         return self.describe()
@@ -334,7 +335,7 @@ class Session:
         job = QueuedBatches([each.batch for each in batches], ticket)
         if room := _room_for(batches):
             self._queue.put(job, room)
-            self._queued_batches += len(batches)
+            self._queued += len(batches)
         else:
             self._refuse_all([job])
         return Submitted(ticket, 0, len(batches))
@@ -359,7 +360,7 @@ class Session:
     def _halt(self) -> None:
         self._halted = True
         jobs = self._queue.take_all()
-        self._queued_batches -= _batches_of(jobs)
+        self._queued -= _count(jobs)
         self._refuse_all(jobs)
 
     def _refuse_all(self, jobs: Iterable[Job]) -> None:
@@ -391,7 +392,7 @@ class Session:
         jobs, size = await self._queue.take(HOP_BYTES)
         if not jobs:
             return False
-        self._queued_batches -= _batches_of(jobs)
+        self._queued -= _count(jobs)
         self._model, results = await self._apply(jobs)
         self._touch()
         for job, result in zip(jobs, results, strict=False):
@@ -477,8 +478,8 @@ class Session:
             raise self._named(self._refusal.again())
 
 
-def _batches_of(jobs: Iterable[Job]) -> int:
-    return sum(len(job.batches) for job in jobs if isinstance(job, QueuedBatches))
+def _count(jobs: Iterable[Job]) -> int:
+    return sum(len(job.batches) if isinstance(job, QueuedBatches) else 1 for job in jobs)
 
 
 def _room_for(batches: Sequence[Incoming]) -> int:
