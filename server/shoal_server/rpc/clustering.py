@@ -68,13 +68,13 @@ class ClusteringService:
 
     async def WatchCentroids(
         self, request: clustering_pb2.WatchCentroidsRequest, _context: Context
-    ) -> AsyncIterator[clustering_pb2.WatchCentroidsResponse]:
-        """Follow the centroids."""
+    ) -> AsyncIterator[bytes]:
+        """Follow the centroids: messages that are encoded already."""
         session = self._watched(request)
         options = decode_options(request, self._limits.progress_interval)
         with session.watch(options) as watch:
             async for event in watch.events():
-                yield encode_event(event, session.uid, delta=request.delta)
+                yield await encode_event(event, session, delta=request.delta)
                 del event  # it holds older versions
 
     async def _assign(self, session: Session, request: wire.AssignRequest) -> wire.AssignResponse:

@@ -136,6 +136,11 @@ class Session:
         return self._model.version
 
     @property
+    def compute(self) -> ComputePool:
+        """The threads that compute for it."""
+        return self._around.compute
+
+    @property
     def warming(self) -> Warming | None:
         """How far the collecting of the first points is; None when it is over."""
         return self._model.warming
