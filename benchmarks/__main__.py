@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import report, results
+from benchmarks import plots, report, results
 from benchmarks.pairing import Plan
 from benchmarks.results import FOLDER, Row, Suite
 
@@ -42,6 +42,9 @@ def run_suites(names: list[str] | tuple[str, ...], plan: Plan, folder: Path) -> 
         suite = run_suite(name, import_module(f"benchmarks.{name}").rows, plan)
         report.show(suite, plan.console)
         results.write(suite, machine, folder)
+        plots.draw(suite, folder)
+    kept = [results.read(path) for name in SUITES if (path := folder / f"{name}.json").exists()]
+    plan.console.print(f"drawn: {plots.draw_summary(kept, folder / 'summary.svg')}")
 
 
 def run_suite(name: str, rows: Callable[[Plan], Iterator[Row | str]], plan: Plan) -> Suite:

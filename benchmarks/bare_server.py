@@ -26,7 +26,9 @@ _MAX_MESSAGE_BYTES = 64 * 2**20  # as Shoal's
 async def acknowledge(requests: AsyncIterator[Any], _: Any) -> AsyncIterator[clustering_pb2.IngestResponse]:
     """Answer each message with a result a batch, after reading the bytes of its points once."""
     async for request in requests:
-        results = [clustering_pb2.BatchResult(sequence=batch.sequence, accepted=_rows(batch)) for batch in request.batches]
+        results = [
+            clustering_pb2.BatchResult(sequence=batch.sequence, accepted=_rows(batch)) for batch in request.batches
+        ]
         yield clustering_pb2.IngestResponse(results=results)
 
 
@@ -42,7 +44,7 @@ def _rows(batch: clustering_pb2.Batch) -> int:
 async def serve() -> None:
     """Serve until standard input ends."""
     server = grpc.aio.server(options=_options(_MAX_MESSAGE_BYTES))
-    methods = {
+    methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
         "Acknowledge": grpc.stream_stream_rpc_method_handler(
             acknowledge, clustering_pb2.IngestRequest.FromString, clustering_pb2.IngestResponse.SerializeToString
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -81,7 +82,8 @@ def digits() -> Float32Array:
 @cache
 def embeddings() -> Float32Array:
     """Return MiniLM's embeddings of English sentences, (n, 384) of length 1; see make_embeddings.py."""
-    return np.load(EMBEDDINGS).astype(np.float32)
+    found: Float32Array = np.load(EMBEDDINGS).astype(np.float32)
+    return found
 
 
 REAL = {"pixels": pixels, "patches": patches, "digits": digits, "embeddings": embeddings}
@@ -102,8 +104,6 @@ def _cut(image: Float32Array) -> Float32Array:
 
 
 def _centroids(fitted: KMeans, points: Float32Array) -> Float32Array:
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it has not converged is wanted
         centroids: Float32Array = fitted.fit(points).cluster_centers_

@@ -153,7 +153,7 @@ def _compare(shape: Shape, taken: dict[str, list[Taken]]) -> Iterator[Row]:
             reading="times its rate",
             target=_target(shape, peer),
             facts={"Shoal's MB/s": spread(each.bytes / each.seconds / 1e6 for each in ours).median},
-            headline=True,
+            headline=peer != SKLEARN_BARE,
         )
     cpu = [each.cpu_per_gb for each in ours]
     parts = {name: [each.cpu_per_gb for each in taken[name]] for name in (BARE, _KERNEL)}

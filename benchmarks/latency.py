@@ -36,18 +36,25 @@ def rows(plan: Plan) -> Iterator[Row]:
         session, _ = (client.create_session(name, _K, init=sample.centroids, durability="memory") for name in names)
         calls = _calls(session, sample.points, bare)
         for load, count in ((ALONE, plan.choose(3000, 450)), (LOADED, plan.choose(1500, 300))):
-            crowd = Process("crowd", "pour", server.target, "poured", str(_POURED_ROWS)) if load == LOADED else nullcontext()
-            with crowd:
+            with _pouring(server.target) if load == LOADED else nullcontext():
                 yield from _compare(load, take_turns(calls, replace(plan, rounds=count), f"latency: {load}"))
+
+
+def _pouring(target: str) -> Process:
+    return Process("crowd", "pour", target, "poured", str(_POURED_ROWS))
 
 
 def _calls(session: shoal.Session, points: np.ndarray, bare: Bare) -> dict[str, Callable[[], float]]:
     calls: dict[str, Callable[[], object]] = {EMPTY: bare.nothing}
     for n in (1, 32, 1024):
-        calls[f"Push of {n:,} rows"] = partial(session.push, points[:n])
+        calls[f"Push of {_rows(n)}"] = partial(session.push, points[:n])
     for n in (1, 32):
-        calls[f"Assign of {n:,} rows"] = partial(session.assign, points[:n])
+        calls[f"Assign of {_rows(n)}"] = partial(session.assign, points[:n])
     return {name: timed(call, least=0.0) for name, call in calls.items()}
+
+
+def _rows(n: int) -> str:
+    return "1 row" if n == 1 else f"{n:,} rows"
 
 
 def _compare(load: str, taken: dict[str, list[float]]) -> Iterator[Row]:
@@ -55,7 +62,7 @@ def _compare(load: str, taken: dict[str, list[float]]) -> Iterator[Row]:
     for name, seconds in taken.items():
         for quantile, percent in _QUANTILES.items():
             ours, others = _blocks(seconds, percent), _blocks(empty, percent)
-            aimed = (load, name, quantile) == (ALONE, "Assign of 1 rows", "p50")
+            aimed = (load, name, quantile) == (ALONE, "Assign of 1 row", "p50")
             yield Row(
                 case=f"{name}, {load}",
                 peer=f"{EMPTY}, {quantile}",

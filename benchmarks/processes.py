@@ -109,7 +109,7 @@ def measure(move: Callable[[], object], batches: list[Float32Array], cpu_clock: 
 
 
 def cpu_clock_of(pid: int) -> Clock:
-    """Return the clock of the CPU seconds that a process has used, in the kernel and out of it; it ticks every 10 ms."""
+    """Return the clock of the CPU seconds that a process has used; it ticks every 10 ms."""
     process = psutil.Process(pid)
 
     def read() -> float:
@@ -121,7 +121,7 @@ def cpu_clock_of(pid: int) -> Clock:
 
 def _requests(batches: Iterable[Float32Array], together: int) -> Iterator[clustering_pb2.IngestRequest]:
     waiting: list[clustering_pb2.Batch] = []
-    for sequence, points in zip(count(1), batches):  # noqa: B905  (count has no end)
+    for sequence, points in zip(count(1), batches):
         tensor = tensor_pb2.Tensor(dtype=tensor_pb2.DTYPE_FLOAT32, shape=points.shape, data=points.tobytes())
         waiting.append(clustering_pb2.Batch(points=tensor, sequence=sequence))
         if len(waiting) == together:

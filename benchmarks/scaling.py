@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import psutil
@@ -37,26 +38,25 @@ def _doubled(axis: str, powers: range, engine: Engine, plan: Plan) -> Iterator[R
     sizes = [2**power for power in powers]
     contestants = {str(size): _kernel(engine, **{axis: size}) for size in sizes}
     taken = take_turns(contestants, plan.with_rounds(9), f"scaling: {axis} doubled")
-    least = min(sizes, key=lambda size: spread(taken[str(size)]).median)
-    for size in sizes:
-        ours, base = taken[str(size)], taken[str(least)]
+    for before, size in pairwise(sizes):
+        ours, base = taken[str(size)], taken[str(before)]
         yield Row(
-            case=f"{axis}={size}",
-            peer=f"{axis}={least}, the cheapest",
-            unit="ns a row, column and centroid",
+            case=f"{axis}={size:,}",
+            peer=f"{axis}={before:,}",
+            unit="ps",  # a row, column and centroid
             shoal=spread(ours),
             other=spread(base),
             ratio=ratios(ours, base),
-            reading="times as dear",
+            reading="times as dear, for each unit of work",
             facts={"axis": axis, "size": size},
         )
 
 
 def _kernel(engine: Engine, n: int = _N, d: int = _D, k: int = _K) -> Callable[[], float]:
-    """Return a contestant that measures nanoseconds for each distance's column."""
+    """Return a contestant that measures picoseconds a unit of work: a row times a column times a centroid."""
     sample = random_sample(d, k, n)
     measure = timed(partial(Kernel(sample.centroids, engine).apply, sample.points))
-    return lambda: measure() / (n * d * k) * 1e9
+    return lambda: measure() / (n * d * k) * 1e12
 
 
 def _second_thread(engine: Engine, plan: Plan) -> Iterator[Row]:

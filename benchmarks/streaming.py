@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from river import cluster
@@ -15,8 +21,10 @@ from benchmarks.datasets import Float32Array, random_sample
 from benchmarks.ingest import exhaust
 from benchmarks.pairing import Plan, ratios, spread, take_turns
 from benchmarks.results import Row
-from benchmarks.spark import Spark, why_not
 from shoal.testing import LocalServer
+
+if TYPE_CHECKING:
+    from benchmarks.spark import Spark
 
 _ROWS = 1024  # of a batch; Spark's rows of a micro-batch are more
 _SPARK_ROWS = 16_384
@@ -29,12 +37,22 @@ def rows(plan: Plan) -> Iterator[Row | str]:
         server = stack.enter_context(LocalServer())
         client = stack.enter_context(shoal.connect(server.target))
         yield from _river(client, plan)
-        if reason := why_not():
+        if reason := _spark_lacks():
             yield f"Spark is left out: {reason}"
             return
-        spark = stack.enter_context(Spark())
+        spark = stack.enter_context(import_module("benchmarks.spark").Spark())
         for d, k in plan.choose(((16, 64), (128, 256)), ((16, 64),)):
             yield _spark(client, spark, d, k, plan)
+
+
+def _spark_lacks() -> str | None:
+    """Return what Spark would need here; None if it can run."""
+    if find_spec("pyspark") is None:
+        return "pyspark isn't installed; pip install 'shoal[bench-spark]'"
+    home = os.environ.get("JAVA_HOME")
+    if shutil.which("java") is None and not (home and (Path(home) / "bin" / "java").exists()):
+        return "there is no Java on the path, nor in JAVA_HOME"
+    return None
 
 
 def _river(client: shoal.Client, plan: Plan) -> Iterator[Row]:
@@ -54,7 +72,7 @@ def _river(client: shoal.Client, plan: Plan) -> Iterator[Row]:
     contestants = {"Shoal": _rate(lambda: exhaust(session, batches), len(points)), RIVER: _rate(learn, len(few))}
     taken = take_turns(contestants, plan.with_rounds(9), f"streaming: {RIVER}")
     theirs = np.array([[model.centers[label][column] for column in range(d)] for label in range(k)])
-    facts = {
+    facts: dict[str, float | str] = {
         "Shoal's inertia a point": _inertia(points, session.centroids().centroids),
         "River's inertia a point": _inertia(points, theirs),
     }
