@@ -3,10 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-BENCH_INSTALLED := $(VENV)/.bench-installed
-# Spark is a peer too, where there is a Java for it.
-comma := ,
-BENCH := dev,bench$(if $(shell command -v java),$(comma)bench-spark)
+# The peers of the benchmarks; `make bench BENCH=bench-spark` has Spark among them, which is large and needs Java.
+BENCH ?= bench
+BENCH_INSTALLED := $(VENV)/.installed-$(BENCH)
 # Prints how to reach a Docker engine, and starts one where none runs.
 DOCKER_UP ?= $(if $(wildcard ../shared/tools/docker-up),../shared/tools/docker-up,true)
 
@@ -30,7 +29,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 $(BENCH_INSTALLED): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(BENCH)]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,$(BENCH)]'
 	@touch $@
 
 demo: $(INSTALLED) ## cluster a photograph live with three engines and write a report

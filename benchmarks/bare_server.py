@@ -26,10 +26,7 @@ _MAX_MESSAGE_BYTES = 64 * 2**20  # as Shoal's
 async def acknowledge(requests: AsyncIterator[Any], _: Any) -> AsyncIterator[clustering_pb2.IngestResponse]:
     """Answer each message with a result a batch, after reading the bytes of its points once."""
     async for request in requests:
-        results = [
-            clustering_pb2.BatchResult(sequence=batch.sequence, accepted=_rows(batch)) for batch in request.batches
-        ]
-        yield clustering_pb2.IngestResponse(results=results)
+        yield clustering_pb2.IngestResponse(results=[_result(batch) for batch in request.batches])
 
 
 async def nothing(_: empty_pb2.Empty, __: Any) -> empty_pb2.Empty:
@@ -37,8 +34,9 @@ async def nothing(_: empty_pb2.Empty, __: Any) -> empty_pb2.Empty:
     return empty_pb2.Empty()
 
 
-def _rows(batch: clustering_pb2.Batch) -> int:
-    return batch.points.shape[0] if len(batch.points.data) else 0
+def _result(batch: clustering_pb2.Batch) -> clustering_pb2.BatchResult:
+    rows = batch.points.shape[0] if len(batch.points.data) else 0
+    return clustering_pb2.BatchResult(sequence=batch.sequence, accepted=rows)
 
 
 async def serve() -> None:

@@ -20,6 +20,10 @@ from shoal.v1 import clustering_pb2, clustering_pb2_grpc
 
 _D, _K, _ROWS = 16, 64, 1024
 NOBODY = "nobody watching"
+_COSTS: dict[str, Callable[[Taken], float]] = {
+    "s": lambda taken: taken.seconds,
+    "CPU s/GB": lambda taken: taken.cpu_per_gb,
+}
 
 
 def rows(plan: Plan) -> Iterator[Row]:
@@ -76,7 +80,7 @@ def _rows(taken: dict[str, list[Taken]], base: str, case: str) -> Iterator[Row]:
     alone = taken.pop(base)
     for name, crowded in taken.items():
         stalled = Target(1.1, "at most") if name == "one that never reads" else None
-        for unit, of in (("s", lambda each: each.seconds), ("CPU s/GB", lambda each: each.cpu_per_gb)):
+        for unit, of in _COSTS.items():
             ours, others = [of(each) for each in crowded], [of(each) for each in alone]
             yield Row(
                 case=f"ingest, {case.format(name)}",

@@ -1,4 +1,4 @@
-"""One thread takes batch after batch: Shoal's kernels, scikit-learn, SciPy, faiss, and the matrix product they'd need."""
+"""One thread takes batch after batch: Shoal's kernels, scikit-learn, SciPy, faiss, and the bare matrix product."""
 
 from __future__ import annotations
 
