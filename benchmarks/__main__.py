@@ -16,6 +16,7 @@ from benchmarks.pairing import Plan
 from benchmarks.results import FOLDER, Row, Suite
 
 SUITES = ("kernel", "ingest", "crowded", "latency", "scaling", "streaming")
+QUIET = 0.5  # the most load under which figures are worth keeping
 WIDTH = 160  # of tables in a file
 ROUNDS, QUICK_ROUNDS = 15, 7
 
@@ -38,6 +39,8 @@ def main() -> None:
 def run_suites(names: list[str] | tuple[str, ...], plan: Plan, folder: Path) -> None:
     """Run suites one after another and keep what each finds at once."""
     machine = results.describe_machine()
+    if machine["load_average_before"] > QUIET:
+        plan.console.print(f"The machine is busy (load {machine['load_average_before']}): take the figures with care.")
     for name in names:
         suite = run_suite(name, import_module(f"benchmarks.{name}").rows, plan)
         report.show(suite, plan.console)

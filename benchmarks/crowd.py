@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import numpy as np
+from numpy.typing import NDArray
 
 import shoal.aio
-from benchmarks.datasets import Float32Array
 
 _DISTINCT = 32  # batches that are poured in, again and again
 
@@ -42,7 +42,7 @@ async def pour(session: shoal.aio.Session, rows: int, ready: asyncio.Event) -> N
     d = (await session.centroids()).centroids.shape[1]
     batches = np.random.default_rng(1).standard_normal((_DISTINCT, rows, d), np.float32)
 
-    async def endlessly() -> AsyncIterator[Float32Array]:
+    async def endlessly() -> AsyncIterator[NDArray[np.float32]]:
         while True:
             for batch in batches:
                 yield batch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import ExitStack, closing
 
 import grpc
 
@@ -14,12 +14,13 @@ from benchmarks.datasets import Float32Array, random_sample
 from benchmarks.ingest import exhaust
 from benchmarks.pairing import Plan, ratios, spread, take_turns
 from benchmarks.processes import Process, Taken, cpu_clock_of, measure
-from benchmarks.results import Row, Target
+from benchmarks.results import Row
 from shoal.testing import LocalServer
 from shoal.v1 import clustering_pb2, clustering_pb2_grpc
 
 _D, _K, _ROWS = 16, 64, 1024
-NOBODY = "nobody watching"
+NOBODY, ONE, TWENTY = "nobody watching", "1 watcher", "20 watchers"
+STALLED = "19 watchers and one that never reads"
 _COSTS: dict[str, Callable[[Taken], float]] = {
     "s": lambda taken: taken.seconds,
     "CPU s/GB": lambda taken: taken.cpu_per_gb,
@@ -31,8 +32,7 @@ def rows(plan: Plan) -> Iterator[Row]:
     sample = random_sample(_D, _K, 64 * _ROWS)
     batches = [*sample.points.reshape(-1, _ROWS, _D)] * plan.choose(48, 16)
     with LocalServer() as server, shoal.connect(server.target) as client:
-        for name in ("watched", "stalled"):
-            client.create_session(name, _K, init=sample.centroids, durability="memory")
+        client.create_session("watched", _K, init=sample.centroids, durability="memory")
         yield from _with_watchers(client, server, batches, plan)
         yield from _with_sessions(client, server, sample.centroids, batches, plan)
 
@@ -40,25 +40,22 @@ def rows(plan: Plan) -> Iterator[Row]:
 def _with_watchers(client: shoal.Client, server: LocalServer, batches: list[Float32Array], plan: Plan) -> Iterator[Row]:
     session = client.session("watched")
 
-    def contestant(crowd: Callable[[], AbstractContextManager[object]]) -> Callable[[], Taken]:
+    def contestant(readers: int, *, stalled: bool = False) -> Callable[[], Taken]:
         def run() -> Taken:
-            with crowd():
+            with ExitStack() as crowd:
+                if readers:
+                    crowd.enter_context(Process("crowd", "watch", server.target, session.name, str(readers)))
+                if stalled:
+                    crowd.enter_context(closing(_StalledWatch(server.target, session.name)))
                 return measure(lambda: exhaust(session, batches), batches, cpu_clock_of(server.pid))
 
         return run
 
-    def watched(count: int) -> AbstractContextManager[object]:
-        return Process("crowd", "watch", server.target, session.name, str(count))
-
-    contestants = {
-        NOBODY: contestant(nullcontext),
-        "one that never reads": contestant(lambda: closing(_StalledWatch(server.target, session.name))),
-        "1 watcher": contestant(lambda: watched(1)),
-        "20 watchers": contestant(lambda: watched(20)),
-    }
-    plan = plan.with_rounds(plan.choose(9, 3))
-    taken = take_turns(contestants, plan, "crowded: watchers")
-    yield from _rows(taken, NOBODY, "{}")
+    contestants = {NOBODY: contestant(0), ONE: contestant(1), TWENTY: contestant(20)}
+    contestants[STALLED] = contestant(19, stalled=True)
+    taken = take_turns(contestants, plan.with_rounds(plan.choose(11, 5)), "crowded: watchers")
+    for name, base in ((ONE, NOBODY), (TWENTY, NOBODY), (STALLED, TWENTY)):
+        yield from _rows(name, base, taken)
 
 
 def _with_sessions(
@@ -73,29 +70,28 @@ def _with_sessions(
         return lambda: measure(lambda: asyncio.run(_pour(server.target, parts)), batches, cpu_clock_of(server.pid))
 
     contestants = {_sessions(count): contestant(count) for count in plan.choose((1, 8, 64), (1, 64))}
-    yield from _rows(take_turns(contestants, plan, "crowded: sessions at once"), _sessions(1), "into {}")
+    taken = take_turns(contestants, plan, "crowded: sessions at once")
+    base, *more = taken
+    for name in more:
+        yield from _rows(name, base, taken)
 
 
-def _rows(taken: dict[str, list[Taken]], base: str, case: str) -> Iterator[Row]:
-    alone = taken.pop(base)
-    for name, crowded in taken.items():
-        stalled = Target(1.1, "at most") if name == "one that never reads" else None
-        for unit, of in _COSTS.items():
-            ours, others = [of(each) for each in crowded], [of(each) for each in alone]
-            yield Row(
-                case=f"ingest, {case.format(name)}",
-                peer=base,
-                unit=unit,
-                shoal=spread(ours),
-                other=spread(others),
-                ratio=ratios(ours, others),
-                reading="times the time" if unit == "s" else "times the server's CPU",
-                target=stalled,
-            )
+def _rows(name: str, base: str, taken: dict[str, list[Taken]]) -> Iterator[Row]:
+    for unit, of in _COSTS.items():
+        ours, others = [of(each) for each in taken[name]], [of(each) for each in taken[base]]
+        yield Row(
+            case=f"ingest, {name}",
+            peer=base,
+            unit=unit,
+            shoal=spread(ours),
+            other=spread(others),
+            ratio=ratios(ours, others),
+            reading="times the time" if unit == "s" else "times the server's CPU",
+        )
 
 
 def _sessions(count: int) -> str:
-    return "1 session" if count == 1 else f"{count} sessions at once"
+    return "into 1 session" if count == 1 else f"into {count} sessions at once"
 
 
 async def _pour(target: str, parts: list[tuple[str, list[Float32Array]]]) -> None:

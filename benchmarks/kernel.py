@@ -11,7 +11,7 @@ from benchmarks import peers
 from benchmarks.datasets import Float32Array, Sample, random_sample, real_sample
 from benchmarks.pairing import Plan, ratios, spread, take_turns, timed
 from benchmarks.results import Row, Target
-from benchmarks.shoal_kernel import Kernel, labels_of, ready_engine
+from benchmarks.shoal_kernel import Assigning, Kernel, ready_engine
 from shoal_server.engines.contract import Engine
 
 # (d, k) of random points.
@@ -37,6 +37,7 @@ SKLEARN_BARE = "scikit-learn, compute_labels=False"
 SCIPY = "SciPy vq + update"
 FAISS = "faiss search + update"
 PRODUCT = "X·Cᵀ alone"
+_ALONE = "assigning and adding up alone"
 SGEMM = "sgemm at its best rate"
 
 _SIDE = 1536  # of the square matrices whose product tells the rate of the machine
@@ -56,9 +57,12 @@ def rows(plan: Plan) -> Iterator[Row]:
 def _compare(sample: Sample, engine: Engine, plan: Plan) -> Iterator[Row]:
     kernel = Kernel(sample.centroids, engine)
     k = len(sample.centroids)
-    facts = {"axes of the bounds": kernel.settle(sample.points), **_agreement(sample, engine)}
-    taken = take_turns(_contestants(sample, kernel.apply), plan, f"kernel: {sample.case}")
+    alone = Assigning(sample.points, sample.centroids, engine)
+    facts = {"axes of the bounds": kernel.settle(sample.points), **_agreement(sample, alone.contribute())}
+    contestants = {**_contestants(sample, kernel.apply), _ALONE: timed(alone.contribute)}
+    taken = take_turns(contestants, plan, f"kernel: {sample.case}")
     shoal = taken.pop("Shoal")
+    facts |= {f"ms of {_ALONE}": 1e3 * spread(taken.pop(_ALONE)).median, **_rates(sample, shoal)}
     for peer, seconds in taken.items():
         yield Row(
             case=sample.case,
@@ -69,7 +73,7 @@ def _compare(sample: Sample, engine: Engine, plan: Plan) -> Iterator[Row]:
             ratio=ratios(seconds, shoal),
             reading="times faster",
             target=_target(sample, peer),
-            facts={**facts, **_rates(sample, shoal)},
+            facts=facts,
             headline=peer in {SKLEARN, FAISS} and (sample.name, k) in _HEADLINES,
         )
 
@@ -105,13 +109,10 @@ def _rates(sample: Sample, seconds: list[float]) -> dict[str, float | str]:
     return {"Shoal's GFLOP/s, were every distance computed": _work(sample) / spread(seconds).median / 1e9}
 
 
-def _agreement(sample: Sample, engine: Engine) -> dict[str, float | str]:
+def _agreement(sample: Sample, ours: peers.Labels) -> dict[str, float | str]:
     """Return the share of labels that are those of float64."""
     exact = peers.exact_labels(sample.points, sample.centroids)
-    found = {
-        "Shoal": labels_of(sample.points, sample.centroids, engine),
-        "faiss": peers.faiss_labels(sample.points, sample.centroids),
-    }
+    found = {"Shoal": ours, "faiss": peers.faiss_labels(sample.points, sample.centroids)}
     return {f"{who}'s labels as in float64": float((labels == exact).mean()) for who, labels in found.items()}
 
 

@@ -22,8 +22,7 @@ def show(suite: Suite, console: Console) -> None:
     for note in suite.notes:
         console.print(f"note: {note}")
     aimed = [row for row in suite.rows if row.target]
-    if aimed:
-        console.print(f"{len(aimed) - len(missed(aimed))} of {len(aimed)} targets met, in {suite.seconds:.0f} s")
+    console.print(f"{len(aimed) - len(missed(aimed))} of {len(aimed)} targets met; it took {suite.seconds:.0f} s")
 
 
 def _cells(row: Row) -> list[str]:

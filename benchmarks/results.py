@@ -78,9 +78,10 @@ def describe_machine() -> dict[str, Any]:
     """Return what a reader needs to know of the machine, and nothing that names it."""
     return {
         "cpu": _cpu_name(),
+        "simd": _vector_units(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "load_average_before": os.getloadavg()[0],
+        "load_average_before": round(os.getloadavg()[0], 2),
         "system": f"{platform.system()} {platform.release()}",
         "architecture": platform.machine(),
         "python": platform.python_version(),
@@ -124,12 +125,20 @@ def _row(found: dict[str, Any]) -> Row:
 
 
 def _cpu_name() -> str:
+    return _cpu_line("model name") or platform.processor()
+
+
+def _vector_units() -> list[str]:
+    return sorted(set(_cpu_line("flags").split()) & {"avx2", "avx512f", "fma"})
+
+
+def _cpu_line(field: str) -> str:
+    """Return what Linux says of the first core; empty where it doesn't."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), "")
 
 
 def _version(package: str) -> str | None:

@@ -17,7 +17,7 @@ from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.numba.regimes import Regime
 from shoal_server.sessions.compute import ComputePool
 
-_FOR_A_LOOK = 40  # batches after which a model has chosen its regime, if they are as large as those here
+_FOR_A_LOOK = 32  # batches after which a model has chosen its regime, if they are as large as those here
 
 
 def ready_engine() -> Engine:
@@ -72,9 +72,16 @@ class Kernel:
         return 0 if axes is None else len(axes)
 
 
-def labels_of(points: Float32Array, centroids: Float32Array, engine: Engine) -> NDArray[np.int32]:
-    """Return the labels (n,) that points get from centroids, in the regime that a model of the kind ends up in."""
-    frame = Frame(centroids, np.zeros_like(centroids[0]), np.ones(len(centroids)), cosine=False, memory=Memory())
-    for _ in range(_FOR_A_LOOK):
-        engine.assign(points, frame, run_in_order, return_distances=False)
-    return engine.assign(points, frame, run_in_order, return_distances=False).labels
+class Assigning:
+    """The kernel alone, at centroids that stay where they are, in the regime that a model of the kind ends up in."""
+
+    def __init__(self, points: Float32Array, centroids: Float32Array, engine: Engine) -> None:
+        origin, weights = np.zeros_like(centroids[0]), np.ones(len(centroids))
+        self._frame = Frame(centroids, origin, weights, cosine=False, memory=Memory())
+        self._points, self._engine = points, engine
+        for _ in range(_FOR_A_LOOK):
+            self.contribute()
+
+    def contribute(self) -> NDArray[np.int32]:
+        """Assign the points, add them up, and return the labels (n,)."""
+        return self._engine.contribute(self._points, None, self._frame, run_in_order).labels

@@ -26,6 +26,7 @@ class Spark:
         logging.getLogger("py4j").setLevel(logging.ERROR)
         conf = SparkConf().setMaster("local[2]").setAppName("bench").set("spark.ui.enabled", "false")
         conf.set("spark.driver.bindAddress", "127.0.0.1").set("spark.driver.host", "127.0.0.1")
+        conf.set("spark.ui.showConsoleProgress", "false")
         self._context: Any = SparkContext(conf=conf)
         self._context.setLogLevel("ERROR")
         return self
