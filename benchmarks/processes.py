@@ -38,7 +38,8 @@ class Process:
         self.pid = self._child.pid
         self.said = _stdout(self._child).readline().strip()
         if not self.said:
-            raise RuntimeError(f"benchmarks.{module} ended with {self._child.wait()} before it was ready")
+            self.__exit__()
+            raise RuntimeError(f"benchmarks.{module} ended with {self._child.returncode} before it was ready")
 
     def __enter__(self) -> Self:
         return self

@@ -12,6 +12,7 @@ from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.courses import apply_all
 from shoal_server.clustering.model import apply, new_model
 from shoal_server.clustering.state import PointBatch
+from shoal_server.clustering.update import newest
 from shoal_server.engines.contract import Engine, Frame, Memory, RunTasks, run_in_order
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.numba.regimes import Regime
@@ -48,6 +49,16 @@ class Kernel:
     def __init__(self, centroids: Float32Array, engine: Engine, run: RunTasks = run_in_order) -> None:
         self._model = new_model(ModelConfig(len(centroids), init=centroids.astype(np.float64), dtype="float32"))
         self._engine, self._run = engine, run
+
+    @property
+    def version(self) -> int:
+        """How many batches have been applied."""
+        return self._model.version
+
+    @property
+    def centroids(self) -> NDArray[np.float64]:
+        """The newest ones, (k, d)."""
+        return newest(self._model).centroids
 
     def apply(self, points: Float32Array) -> None:
         """Take one batch (n, d)."""
