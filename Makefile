@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# The peers of the benchmarks; `make bench BENCH=bench-spark` has Spark among them, which is large and needs Java.
+BENCH ?= bench
+BENCH_INSTALLED := $(VENV)/.installed-$(BENCH)
 # Prints how to reach a Docker engine, and starts one where none runs.
 DOCKER_UP ?= $(if $(wildcard ../shared/tools/docker-up),../shared/tools/docker-up,true)
 
@@ -13,7 +16,7 @@ generate = $(protoc) --python_out=$(1) --mypy_out=quiet:$(1) proto/shoal/v1/*.pr
 	$(protoc) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) $(SERVICES)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit test-compose lint format typecheck proto proto-check constraints clean
+.PHONY: help setup demo bench bench-quick test test-unit test-compose lint format typecheck proto proto-check constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -25,8 +28,18 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+$(BENCH_INSTALLED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,$(BENCH)]'
+	@touch $@
+
 demo: $(INSTALLED) ## cluster a photograph live with three engines and write a report
 	$(BIN)/shoal demo
+
+bench: $(BENCH_INSTALLED) ## measure Shoal beside its peers: tables, benchmarks/results/ (15 minutes)
+	$(BIN)/python -m benchmarks
+
+bench-quick: $(BENCH_INSTALLED) ## the same with fewer shapes and rounds, benchmarks/results/quick/ (2 minutes)
+	$(BIN)/python -m benchmarks --quick
 
 test: lint typecheck proto-check $(INSTALLED) ## check and test everything
 	$(BIN)/pytest
@@ -60,7 +73,7 @@ proto-check: $(INSTALLED) ## fail if client/shoal/v1 is not what proto/ generate
 
 constraints: $(INSTALLED) ## choose the newest versions anew and pin them in constraints.txt
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --upgrade --all-extras --universal --python-version 3.11 --no-header \
+	$(BIN)/uv pip compile --quiet --upgrade --extra dev --extra bench --universal --python-version 3.11 --no-header \
 		pyproject.toml --output-file constraints.txt
 
 clean: ## remove everything that was made

@@ -1,0 +1,67 @@
+"""Run the suites, print their tables, keep their figures and draw them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import plots, report, results
+from benchmarks.pairing import Plan
+from benchmarks.results import FOLDER, Row, Suite
+
+SUITES = ("kernel", "ingest", "crowded", "latency", "scaling", "streaming")
+QUIET = 0.5  # the most load under which figures are worth keeping
+WIDTH = 160  # of tables in a file
+ROUNDS, QUICK_ROUNDS = 15, 7
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)}; none: all")
+    parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds, under two minutes for all")
+    parser.add_argument("--rounds", type=int, help=f"default {ROUNDS}, quick {QUICK_ROUNDS}")
+    parser.add_argument("--into", type=Path, help="folder of the results; default benchmarks/results, quick below it")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.suites) - set(SUITES):
+        parser.error(f"there is no suite {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    plan = Plan(chosen.quick, chosen.rounds or (QUICK_ROUNDS if chosen.quick else ROUNDS), console)
+    run_suites(chosen.suites or SUITES, plan, chosen.into or (FOLDER / "quick" if chosen.quick else FOLDER))
+
+
+def run_suites(names: list[str] | tuple[str, ...], plan: Plan, folder: Path) -> None:
+    """Run suites one after another and keep what each finds at once."""
+    machine = results.describe_machine()
+    if machine["load_average_before"] > QUIET:
+        plan.console.print(f"The machine is busy (load {machine['load_average_before']}): take the figures with care.")
+    for name in names:
+        suite = run_suite(name, import_module(f"benchmarks.{name}").rows, plan)
+        report.show(suite, plan.console)
+        results.write(suite, machine, folder)
+        plots.draw(suite, folder)
+    kept = [results.read(path) for name in SUITES if (path := folder / f"{name}.json").exists()]
+    plan.console.print(f"drawn: {plots.draw_summary(kept, folder / 'summary.svg')}")
+
+
+def run_suite(name: str, rows: Callable[[Plan], Iterator[Row | str]], plan: Plan) -> Suite:
+    """Run one suite; what it yields is rows, and notes as plain text."""
+    begin = time.perf_counter()
+    found = list(rows(plan))
+    return Suite(
+        name,
+        [each for each in found if isinstance(each, Row)],
+        time.perf_counter() - begin,
+        plan.quick,
+        [each for each in found if isinstance(each, str)],
+    )
+
+
+if __name__ == "__main__":
+    main()

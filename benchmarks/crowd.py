@@ -1,0 +1,72 @@
+"""Others at the same server, in a process of their own: so many watchers of a session, or one that pours batches in.
+
+    python -m benchmarks.crowd watch HOST:PORT SESSION COUNT
+    python -m benchmarks.crowd pour HOST:PORT SESSION ROWS
+
+Prints a line when all are at work, and ends when its standard input does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import numpy as np
+from numpy.typing import NDArray
+
+import shoal.aio
+
+_DISTINCT = 32  # batches that are poured in, again and again
+
+
+async def watch(session: shoal.aio.Session, count: int, ready: asyncio.Event) -> None:
+    """Watch a session `count` times over."""
+
+    async def follow(at_work: asyncio.Event) -> None:
+        async for _ in session.watch():
+            at_work.set()
+
+    events = [asyncio.Event() for _ in range(count)]
+    async with asyncio.TaskGroup() as tasks:
+        for event in events:
+            tasks.create_task(follow(event))
+        for event in events:
+            await event.wait()
+        ready.set()
+
+
+async def pour(session: shoal.aio.Session, rows: int, ready: asyncio.Event) -> None:
+    """Ingest batches of so many rows for ever."""
+    d = (await session.centroids()).centroids.shape[1]
+    batches = np.random.default_rng(1).standard_normal((_DISTINCT, rows, d), np.float32)
+
+    async def endlessly() -> AsyncIterator[NDArray[np.float32]]:
+        while True:
+            for batch in batches:
+                yield batch
+
+    async for _ in session.ingest(endlessly()):
+        ready.set()
+
+
+async def main(what: str, target: str, name: str, size: int) -> None:
+    """Work until standard input ends."""
+    ready = asyncio.Event()
+    async with shoal.aio.connect(target) as client:
+        work = asyncio.create_task({"watch": watch, "pour": pour}[what](client.session(name), size, ready))
+        waiting = asyncio.create_task(ready.wait())
+        await asyncio.wait([work, waiting], return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            waiting.cancel()
+            await work  # raises why
+        print("at work", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        work.cancel()
+        with suppress(asyncio.CancelledError):
+            await work
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))

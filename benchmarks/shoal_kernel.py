@@ -1,0 +1,98 @@
+"""The one place where benchmarks reach into the server's rooms: a model and an engine without the service around."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.datasets import Float32Array
+from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.courses import apply_all
+from shoal_server.clustering.model import apply, new_model
+from shoal_server.clustering.state import PointBatch
+from shoal_server.clustering.update import newest
+from shoal_server.engines.contract import Engine, Frame, Memory, RunTasks, run_in_order
+from shoal_server.engines.numba import NumbaEngine
+from shoal_server.engines.numba.regimes import Regime
+from shoal_server.sessions.compute import ComputePool
+
+_FOR_A_LOOK = 32  # batches after which a model has chosen its regime, if they are as large as those here
+
+
+def ready_engine() -> Engine:
+    """Return the compiled engine; the first time ever this takes some 10 s."""
+    engine = NumbaEngine()
+    engine.warm_up()
+    return engine
+
+
+def threads(count: int) -> RunTasks:
+    """Return what runs tasks on so many threads, the calling one among them."""
+    return run_in_order if count == 1 else ComputePool(count).run_tasks
+
+
+class Kernel:
+    """A model that takes batches in this thread: admission, assignment, sums and the move of the centroids.
+
+    Parameters
+    ----------
+    centroids
+        Where it begins, (k, d).
+    engine
+        A ready one.
+    run
+        The threads that it computes on.
+    """
+
+    def __init__(self, centroids: Float32Array, engine: Engine, run: RunTasks = run_in_order) -> None:
+        self._model = new_model(ModelConfig(len(centroids), init=centroids.astype(np.float64), dtype="float32"))
+        self._engine, self._run = engine, run
+
+    @property
+    def version(self) -> int:
+        """How many batches have been applied."""
+        return self._model.version
+
+    @property
+    def centroids(self) -> NDArray[np.float64]:
+        """The newest ones, (k, d)."""
+        return newest(self._model).centroids
+
+    def apply(self, points: Float32Array) -> None:
+        """Take one batch (n, d)."""
+        self._model, _ = apply(self._model, PointBatch(points), self._engine, self._run)
+
+    def apply_all(self, batches: Sequence[Float32Array]) -> None:
+        """Take batches as the service takes what its queue holds: each its own version."""
+        together = [PointBatch(points) for points in batches]
+        self._model, outcomes = apply_all(self._model, together, self._engine, self._run, lambda: False)
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    def settle(self, points: Float32Array) -> int:
+        """Take batches until the regime is chosen; return how many axes its bounds have, 0: every distance is computed.
+
+        Batches the size of the points' own are needed, since it is chosen after a certain work.
+        """
+        for _ in range(_FOR_A_LOOK):
+            self.apply(points)
+        axes = self._model.memory.of(Regime).axes
+        return 0 if axes is None else len(axes)
+
+
+class Assigning:
+    """The kernel alone, at centroids that stay where they are, in the regime that a model of the kind ends up in."""
+
+    def __init__(self, points: Float32Array, centroids: Float32Array, engine: Engine) -> None:
+        origin, weights = np.zeros_like(centroids[0]), np.ones(len(centroids))
+        self._frame = Frame(centroids, origin, weights, cosine=False, memory=Memory())
+        self._points, self._engine = points, engine
+        for _ in range(_FOR_A_LOOK):
+            self.contribute()
+
+    def contribute(self) -> NDArray[np.int32]:
+        """Assign the points, add them up, and return the labels (n,)."""
+        return self._engine.contribute(self._points, None, self._frame, run_in_order).labels
