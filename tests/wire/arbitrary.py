@@ -32,7 +32,12 @@ def encodings(kind: type[Message]) -> st.SearchStrategy[bytes]:
     """Return a strategy for bytes that are messages of a kind, not always written as serializers write them."""
     usual = messages(kind).map(lambda message: message.SerializeToString())
     pieces = st.lists(usual | st.just(_LATER), max_size=3).map(b"".join)  # merged, in any order
-    return usual | pieces | st.builds(_spoilt, usual, st.integers(0), st.integers(0, 255), st.integers(0, 3))
+    return usual | pieces | spoilt(usual)
+
+
+def spoilt(encoded: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
+    """Return a strategy for the bytes with one changed, put in, or some left out."""
+    return st.builds(_spoilt, encoded, st.integers(0, 40) | st.integers(0), st.integers(0, 255), st.integers(0, 3))
 
 
 def _spoilt(contents: bytes, place: int, byte: int, removed: int) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 from google.protobuf.message import DecodeError, Message
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from shoal import wire
 from shoal.v1 import clustering_pb2, tensor_pb2
-from tests.wire.arbitrary import encodings, messages
+from tests.wire.arbitrary import encodings, messages, spoilt
 
 
 @dataclass
@@ -91,6 +92,30 @@ def test_both_read_the_same_in_a_message(kind: Kind, data: st.DataObject) -> Non
 def test_both_take_and_refuse_the_same_bytes(kind: Kind, data: st.DataObject) -> None:
     contents = data.draw(encodings(kind.generated) | st.binary(max_size=40))
 
+    check(kind, contents)
+
+
+LABELS = st.none() | st.sampled_from([1, 31, 1024, 1500]).map(lambda n: wire.tensor_of(np.arange(n, dtype=np.int32)))
+RESULTS = st.builds(wire.BatchResult, messages(clustering_pb2.BatchResult), LABELS)
+ASSIGNMENTS = st.builds(wire.AssignResponse, messages(clustering_pb2.AssignResponse), LABELS, LABELS)
+RESPONSES = st.builds(wire.IngestResponse, st.none(), st.lists(RESULTS, max_size=3))
+BY_THE_SERVER = {
+    "IngestResponse": RESPONSES.map(wire.encode_ingest_response),
+    "BatchResult": RESULTS.map(wire.encode_batch_result),
+    "AssignResponse": ASSIGNMENTS.map(wire.encode_assign_response),
+}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if str(kind) in BY_THE_SERVER], ids=str)
+@given(data=st.data())
+def test_both_take_and_refuse_the_same_responses_of_the_server(kind: Kind, data: st.DataObject) -> None:
+    encoded = BY_THE_SERVER[str(kind)]
+
+    check(kind, data.draw(encoded | spoilt(encoded)))
+
+
+def check(kind: Kind, contents: bytes) -> None:
+    """Fail unless both read the same in the bytes, or neither takes them."""
     try:
         message = kind.generated.FromString(contents)
     except DecodeError:
