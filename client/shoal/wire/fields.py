@@ -41,7 +41,10 @@ class Cutter:
         self._layouts: dict[int, _Layout] = {}  # of the last field with this tag: those of one message look alike
 
     def tensor(self, tag: int) -> tuple[Tensor, int]:
-        """Return the tensor that is the field at `tag`, and where it ends, which may be too late; raise Unusual."""
+        """Return the tensor that is the field at `tag`, and where the field ends; raise Unusual.
+
+        Where one looks like the last one with its tag nothing is checked again: it may end after what it is in.
+        """
         layout = self._layouts.get(self.contents[tag])
         if layout is None or not self.contents.startswith(layout.before, tag):
             layout = self._layouts[self.contents[tag]] = _layout(self.contents, tag)

@@ -146,8 +146,6 @@ def _cut_assign_response(contents: bytes) -> AssignResponse:
         labels, place = cutter.tensor(place)
     if place < len(contents) and contents[place] == _ASSIGN_DISTANCES:
         distances, place = cutter.tensor(place)
-    if place > len(contents):
-        raise Unusual
     message = clustering_pb2.AssignResponse.FromString(contents[place:])
     if message.HasField("labels") or message.HasField("distances"):
         raise Unusual
