@@ -56,6 +56,24 @@ def test_float32_points_too_small_to_be_squared_are_told_apart(
     check(contribution, assignment, points, None, frame)
 
 
+@pytest.mark.parametrize("size", [1e-22, 1e-21, 1e-20, 1e-19, 1e-18])
+@pytest.mark.parametrize("n", [4, 150])
+@WAYS
+@SHAPES
+def test_so_are_those_on_a_border_whose_squares_have_few_digits_left(
+    engine: NumbaEngine, size: float, n: int, axes: int, k: int, d: int
+) -> None:
+    random = np.random.default_rng(n)
+    centroids = (size * random.normal(size=(k, d))).astype(np.float32)
+    middles = (centroids[random.integers(0, k, n)] + centroids[random.integers(0, k, n)]) / 2
+    points = np.nextafter(middles, random.choice([-np.inf, np.inf], (n, d)).astype(np.float32))
+    frame = bounded(frame_of(centroids), axes)
+
+    contribution, assignment = both_ways(engine, points, None, frame)
+
+    check(contribution, assignment, points, None, frame)
+
+
 @WAYS
 @SHAPES
 def test_float64_points_too_small_to_be_squared_all_go_to_the_first(

@@ -1,0 +1,210 @@
+"""What small batches may cost the server: counted, so that nothing grows back unseen. Times are for the benchmarks."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import tracemalloc
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shoal import wire
+from shoal.v1 import clustering_pb2
+from shoal_server.engines.numba import NumbaEngine
+from shoal_server.rpc.batches import decode_batch, encode_answer
+from shoal_server.sessions.jobs import Submitted
+from shoal_server.sessions.session import Session
+from tests.rpc.inprocess import InProcessServer
+from tests.rpc.waiting import until_version
+from tests.rpc.ways import Stream, opening
+from tests.rpc.wire import Wire, batch, config
+
+MESSAGES, BATCHES = 50, 64
+POINTS = np.random.default_rng(0).normal(size=(32, 16)).astype(np.float32)
+CENTROIDS = np.random.default_rng(1).normal(size=(64, 16))
+# Futures and tasks that a message takes, whatever is in it: gRPC reads and writes, the hop, those who wait for them.
+A_MESSAGE = 12
+LEAST_OBJECT = 16  # bytes: what is kept of each batch would take more
+# Answers that a session keeps spare. They are full after the first round, so that nothing more is kept in the next.
+REPLAY_BYTES = 64 * 1024
+
+
+class Counting:
+    """Counts what the server's loop is asked for."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.counts: Counter[str] = Counter()
+        for name in ("run_in_executor", "create_future", "create_task"):
+            self._watch(loop, name)
+
+    def _watch(self, loop: Any, name: str) -> None:
+        inner = getattr(loop, name)
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self.counts[name] += 1
+            return inner(*args, **kwargs)
+
+        setattr(loop, name, counted)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[InProcessServer]:
+    engine = NumbaEngine()
+    engine.warm_up()
+    with InProcessServer(engine, replay_bytes=REPLAY_BYTES) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: InProcessServer, name: str) -> Iterator[Wire]:
+    with Wire(server.target) as client:
+        client.create(name, config(len(CENTROIDS), init=CENTROIDS))
+        yield client
+
+
+@pytest.fixture
+def session(server: InProcessServer, client: Wire, name: str) -> Session:
+    """The session as the server has it."""
+    return server._parts.sessions.get(client.describe(name).name)
+
+
+def messages(first: int, count: int, batches: int) -> list[clustering_pb2.IngestRequest]:
+    """Return messages of small batches, numbered from `first` on; each acknowledges what came before it."""
+    numbers = range(first, first + count * batches, batches)
+    return [
+        clustering_pb2.IngestRequest(
+            batches=[batch(POINTS, sequence=sequence) for sequence in range(start, start + batches)],
+            acknowledged=start - 1,
+        )
+        for start in numbers
+    ]
+
+
+def pour(stream: Stream, requests: list[clustering_pb2.IngestRequest], batches: int) -> int:
+    """Send each message after the answer to the one before; return how many messages the answers took."""
+    answers = 0
+    for request in requests:
+        stream.send(request)
+        answered = 0
+        while answered < batches:
+            answered += len(stream.receive().results)
+            answers += 1
+    return answers
+
+
+def test_a_message_costs_one_hop_and_one_answer_however_many_batches_it_has(
+    server: InProcessServer, client: Wire, name: str
+) -> None:
+    requests = messages(1, MESSAGES, BATCHES)
+    with Stream(client.clustering.Ingest) as stream:
+        stream.send(opening(name, "p"))
+        stream.receive()
+        counting = Counting(server._loop)
+
+        answers = pour(stream, requests, BATCHES)
+
+    assert client.describe(name).version == MESSAGES * BATCHES
+    assert counting.counts["run_in_executor"] <= MESSAGES
+    assert answers <= MESSAGES
+    assert counting.counts["create_future"] + counting.counts["create_task"] <= MESSAGES * A_MESSAGE
+
+
+def test_what_piles_up_shares_hops_and_answers(server: InProcessServer, client: Wire, name: str) -> None:
+    requests = messages(1, MESSAGES, BATCHES)
+    with Stream(client.clustering.Ingest) as stream:
+        stream.send(opening(name, "p"))
+        stream.receive()
+        counting = Counting(server._loop)
+
+        for request in requests:
+            stream.send(request)
+        until_version(client, name, MESSAGES * BATCHES)
+        answers = stream.rest()
+
+    assert [result.version for answer in answers for result in answer.results] == [*range(1, MESSAGES * BATCHES + 1)]
+    assert counting.counts["run_in_executor"] <= MESSAGES
+    assert len(answers) <= MESSAGES + 1
+
+
+def test_batches_of_a_message_are_applied_in_one_call_of_the_engine(
+    client: Wire, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    follow = NumbaEngine.follow
+
+    def counted(engine: NumbaEngine, course: Any) -> Any:
+        calls.append(len(course.batches))
+        return follow(engine, course)
+
+    monkeypatch.setattr(NumbaEngine, "follow", counted)
+    with Stream(client.clustering.Ingest) as stream:
+        stream.send(opening(name, "p"))
+        stream.receive()
+        pour(stream, messages(1, MESSAGES, BATCHES), BATCHES)
+
+    assert calls == [BATCHES - 1, *[BATCHES] * (MESSAGES - 1)]  # the first batch of all settles what the next rely on
+
+
+def test_nothing_piles_up_in_the_server_as_batches_go_through_it(client: Wire, name: str) -> None:
+    rounds = [messages(1 + number * MESSAGES * BATCHES, MESSAGES, BATCHES) for number in range(3)]
+    tracemalloc.start()
+    try:
+        with Stream(client.clustering.Ingest) as stream:
+            stream.send(opening(name, "p"))
+            stream.receive()
+            pour(stream, rounds[0], BATCHES)
+            before = traced()
+            for requests in rounds[1:]:
+                pour(stream, requests, BATCHES)
+            grown = traced() - before
+    finally:
+        tracemalloc.stop()
+
+    assert grown < LEAST_OBJECT * 2 * MESSAGES * BATCHES
+
+
+def test_the_memory_that_a_batch_takes_does_not_grow_with_its_rows(server: InProcessServer, session: Session) -> None:
+    few, many = 32, 8192
+
+    grown = peak_of(server, session, many) - peak_of(server, session, few)
+
+    assert grown < many - few  # bytes
+
+
+def test_a_large_batch_is_not_copied(server: InProcessServer, session: Session) -> None:
+    rows = 65536
+
+    peak = peak_of(server, session, rows)
+
+    assert peak < rows * POINTS.shape[1] * POINTS.itemsize / 4  # labels take a sixteenth
+
+
+def peak_of(server: InProcessServer, session: Session, rows: int) -> int:
+    """Return the bytes that there were at most on the way of a batch from its message to its answer."""
+    points = np.resize(POINTS, (rows, POINTS.shape[1]))
+    contents = clustering_pb2.IngestRequest(batches=[batch(points)]).SerializeToString()
+    for _ in range(2):
+        server.run(way_of(session, contents))  # what is kept for the next time isn't counted
+    tracemalloc.start()
+    try:
+        server.run(way_of(session, contents))
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+async def way_of(session: Session, contents: bytes) -> bytes:
+    """Take a message of one batch the whole way, but for the socket."""
+    (message,) = wire.decode_ingest_request(contents).batches
+    (submitted,) = await session.submit([decode_batch(message, len(contents), None)], None)
+    assert isinstance(submitted, Submitted)
+    return wire.encode_batch_result(encode_answer(await submitted.result(), submitted, message))
+
+
+def traced() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
