@@ -47,16 +47,21 @@ def assign(points: NDArray[Any], model: NaiveModel) -> tuple[NDArray[np.intp], A
     return distances.argmin(axis=1), distances.min(axis=1)
 
 
+def added(rows: Array, weight: Array, labels: NDArray[Any], k: int) -> tuple[Array, Array]:
+    """Sum of the weights (k,), and of weight times row (k, d), of each cluster's rows."""
+    counts, sums = np.zeros(k), np.zeros((k, rows.shape[1]))
+    for row, each, label in zip(rows, weight, labels, strict=True):
+        counts[label] += each
+        sums[label] += each * row
+    return counts, sums
+
+
 def update(model: NaiveModel, points: NDArray[Any], weight: Array | None, before: float) -> NaiveModel:
     """N ← a·N + n_j, μ ← μ + (s_j − n_j·μ) / N with a = `before`, point by point."""
     labels, _ = assign(points, model)
     rows = seen(points, model)
     weight = np.ones(len(rows)) if weight is None else weight
-    counts = np.zeros(len(model.centroids))
-    sums = np.zeros(model.centroids.shape)
-    for row, label, each in zip(rows, labels, weight, strict=True):
-        counts[label] += each
-        sums[label] += each * row
+    counts, sums = added(rows, weight, labels, len(model.centroids))
     weights = before * model.weights + counts
     centroids = model.centroids.copy()
     shortest = model.shortest

@@ -54,8 +54,8 @@ def encode_batch(batch: ArrayLike | Batch, sequence: int, *, return_labels: bool
 
 def size_of(batch: wire.Batch) -> int:
     """Return the bytes of points and weights."""
-    points, weight = memoryview(batch.points.data), batch.sample_weight
-    return points.nbytes if weight is None else points.nbytes + memoryview(weight.data).nbytes
+    weight = batch.sample_weight
+    return int(batch.points.data.nbytes + (0 if weight is None else weight.data.nbytes))
 
 
 def decode_result(result: wire.BatchResult, session: str, *, duplicate: bool) -> PushResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, Protocol
 
@@ -13,7 +13,7 @@ import grpc
 from shoal import _calls
 from shoal._connection import Connection
 from shoal._errors import ShoalError
-from shoal._pipeline import Delivery, Pipeline, Result
+from shoal._pipeline import Delivery, Item, Pipeline, Result
 from shoal._types import CentroidUpdate
 from shoal._watching import Watch
 
@@ -155,18 +155,21 @@ class _Exchange(Generic[Result]):
             self._changed.notify_all()
 
     def _take_all(self, source: Iterable[Any]) -> None:
-        if not self._wait_for(lambda: self._pipeline.has_room):
+        if not self._has_room():
             return
         for thing in source:
-            item = self._pipeline.freeze(thing)
-            with self._changed:
-                self._pipeline.take(item)
-                self._changed.notify_all()
-            if not self._wait_for(lambda: self._pipeline.has_room):
+            if not self._take(self._pipeline.freeze(thing)):
                 return
 
-    def _wait_for(self, condition: Callable[[], bool]) -> bool:
-        """Wait for a condition; False when the exchange has ended."""
+    def _take(self, item: Item) -> bool:
+        """Add an item and wait for room for another one; False when the exchange has ended."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or condition())
+            self._pipeline.take(item)
+            self._changed.notify_all()
+            return self._has_room()
+
+    def _has_room(self) -> bool:
+        with self._changed:
+            while not self._closed and not self._pipeline.has_room:
+                self._changed.wait()
             return not self._closed

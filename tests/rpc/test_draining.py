@@ -111,7 +111,8 @@ def test_batches_that_wait_for_room_are_not_taken_any_more(
     with Stream(wire.clustering.Ingest) as stream:
         stream.send(opening(name))
         stream.receive()
-        stream.send(clustering_pb2.IngestRequest(batches=[filling] * 10))
+        for _ in range(10):
+            stream.send(clustering_pb2.IngestRequest(batches=[filling]))
         assert engine.waiting.acquire(timeout=PATIENCE)
 
         stopping = server.begin(server.stop(GRACE))

@@ -165,7 +165,8 @@ def test_answers_that_are_no_longer_kept_say_so(wire: Wire, name: str) -> None:
 
     with Stream(wire.clustering.Ingest) as stream:
         stream.send(opening(name, "tester"))
-        stream.send(clustering_pb2.IngestRequest(batches=many))
+        for each in many:
+            stream.send(clustering_pb2.IngestRequest(batches=[each]))
         first = stream.results(len(many))
         stream.send(clustering_pb2.IngestRequest(batches=many, acknowledged=len(many) - 1))
         again = stream.results(len(many))

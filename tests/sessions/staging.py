@@ -14,12 +14,13 @@ import numpy as np
 
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.state import Outcome, PointBatch
+from shoal_server.errors import DomainError
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.config import Changes, Limits, SessionConfig
-from shoal_server.sessions.jobs import Submitted
-from shoal_server.sessions.producers import Stamp
+from shoal_server.sessions.jobs import Incoming, Submitted
 from shoal_server.sessions.session import Session, Surroundings
 from tests.sessions.engines import StagedEngine
+from tests.sessions.stamping import Stamp
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 FIRST_RANDOM_STATE = 1000
@@ -85,7 +86,25 @@ async def started(around: Surroundings, config: SessionConfig | None = None) -> 
 
 async def submit(session: Session, *values: float, stamp: Stamp | None = None, size: int = 1) -> Submitted:
     """Hand points of one feature to a session."""
-    return await session.submit(points(*values), size, stamp)
+    return await hand_over(session, points(*values), stamp, size)
+
+
+async def hand_over(
+    session: Session, batch: PointBatch | DomainError, stamp: Stamp | None = None, size: int = 1
+) -> Submitted:
+    """Hand one batch to a session, or why it could not be read."""
+    incoming = Incoming(batch, size, stamp.sequence, stamp.fingerprint) if stamp else Incoming(batch, size)
+    (submitted,) = await session.submit([incoming], stamp.producer if stamp else None)
+    if isinstance(submitted, DomainError):
+        raise submitted
+    return submitted
+
+
+def outcome_of(submitted: Submitted) -> Outcome:
+    """Return what became of one batch, which has to be there."""
+    (answer,) = submitted.answers()
+    assert isinstance(answer, Outcome)
+    return answer
 
 
 async def push(session: Session, *values: float, stamp: Stamp | None = None) -> Outcome:

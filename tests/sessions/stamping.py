@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
 from shoal_server.clustering.state import Outcome
 from shoal_server.sessions.answers import ENTRY_BYTES
-from shoal_server.sessions.producers import ABSENCE, Producer, ProducerLedger, Stamp
+from shoal_server.sessions.jobs import Answer
+from shoal_server.sessions.producers import ABSENCE, Producer, ProducerLedger
 from shoal_server.sessions.tickets import Ticket
 from tests.sessions.clock import jumping_loop, until
 
-Answer = Ticket[Outcome]
+Answers = Ticket[list[Answer]]
+
+
+class Stamp(NamedTuple):
+    """What tells one batch from every other one."""
+
+    producer: Producer
+    sequence: int
+    fingerprint: int
 
 
 def stamp(
@@ -23,7 +33,7 @@ def stamp(
     return Stamp(known, sequence, 100 + sequence if fingerprint is None else fingerprint)
 
 
-def unanswered() -> Answer:
+def unanswered() -> Answers:
     """Return what will be an answer."""
     return Ticket()
 
@@ -34,32 +44,32 @@ def outcome(version: int, *, entries_of_labels: int = 0) -> Outcome:
     return Outcome(version, accepted=1, dropped=0, inertia=0.5, labels=labels, warming=None)
 
 
-def answered(version: int, *, entries_of_labels: int = 0) -> Answer:
+def answered(version: int, *, entries_of_labels: int = 0) -> Answers:
     """Return the answer of a batch that made a version."""
     answer = unanswered()
-    answer.set_result(outcome(version, entries_of_labels=entries_of_labels))
+    answer.set_result([outcome(version, entries_of_labels=entries_of_labels)])
     return answer
 
 
-def take(ledger: ProducerLedger, batch: Stamp, answer: Answer | None = None) -> Answer:
+def take(ledger: ProducerLedger, batch: Stamp, answer: Answers | None = None) -> Answers:
     """Take a batch that has to be a new one, and return what is recorded as its answer."""
-    assert ledger.seen(batch) is None
+    assert ledger.seen(*batch) is None
     recorded = answer or answered(batch.sequence)
-    ledger.record(batch, recorded)
+    ledger.record(batch.producer, batch.sequence, [batch.fingerprint], recorded)
     return recorded
 
 
-def again(ledger: ProducerLedger, batch: Stamp) -> Answer:
+def again(ledger: ProducerLedger, batch: Stamp) -> Answers:
     """Return the answer that a batch gets which was seen before."""
-    submitted = ledger.seen(batch)
+    submitted = ledger.seen(*batch)
     assert submitted is not None
     assert submitted.duplicate
-    return submitted.outcome
+    return submitted.ticket
 
 
 def kept(ledger: ProducerLedger, batch: Stamp) -> bool:
     """Say whether the answer of a batch that was seen before is there still."""
-    submitted = ledger.seen(batch)
+    submitted = ledger.seen(*batch)
     assert submitted is not None
     return not submitted.forgotten
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from shoal_server.errors import invalid
 from shoal_server.sessions import answers
 from shoal_server.sessions.answers import ENTRY_BYTES, Answers
 from tests.sessions.clock import until_quiet
@@ -15,7 +16,7 @@ PLENTY = 1_000_000
 async def hold(shelves: Answers, producer: str, *sequences: int) -> None:
     """Hold answers that have come."""
     for sequence in sequences:
-        shelves.hold(producer, sequence, sequence, answered(sequence))
+        shelves.hold(producer, sequence, [sequence], answered(sequence))
     await until_quiet()
 
 
@@ -28,12 +29,12 @@ async def test_what_was_released_once_is_not_held_again_by_a_smaller_number() ->
     shelves = Answers(replay_bytes=0)
     coming = [unanswered() for _ in range(3)]
     for sequence, answer in enumerate(coming, start=1):
-        shelves.hold("p", sequence, sequence, answer)
+        shelves.hold("p", sequence, [sequence], answer)
 
     shelves.release("p", 3)
     shelves.release("p", 1)
     for answer in coming:
-        answer.set_result(outcome(1))
+        answer.set_result([outcome(1)])
     await until_quiet()
 
     assert found(shelves, "p", 1, 2, 3) == []
@@ -90,30 +91,29 @@ async def test_answers_of_a_forgotten_producer_take_no_room() -> None:
 async def test_a_late_answer_to_a_forgotten_producer_is_not_taken_for_that_of_its_successor() -> None:
     shelves = Answers(replay_bytes=0)
     old, new = unanswered(), unanswered()
-    shelves.hold("e", 1, 7, old)
+    shelves.hold("e", 1, [7], old)
     shelves.forget("e")
-    shelves.hold("e", 1, 8, new)
+    shelves.hold("e", 1, [8], new)
     shelves.release("e", 1)
 
-    old.set_result(outcome(1))
+    old.set_result([outcome(1)])
     await until_quiet()
 
     answer = shelves.find("e", 1)
     assert answer is not None
-    assert (answer.outcome, answer.fingerprint) == (new, 8)
+    assert (answer.ticket, answer.fingerprints) == (new, [8])
 
 
 async def test_a_refusal_is_kept_like_an_answer_without_labels() -> None:
     shelves = Answers(replay_bytes=ENTRY_BYTES)
     refused = unanswered()
-    refused.set_exception(ValueError("no good"))
-    shelves.hold("p", 1, 1, refused)
+    refused.set_result([invalid("POINTS_INVALID", "points", "no good")])
+    shelves.hold("p", 1, [1], refused)
     await until_quiet()
 
     shelves.release("p", 1)
 
     assert found(shelves, "p", 1) == [1]
-    assert refused.exception() is not None
 
 
 async def test_to_release_much_costs_what_is_kept_and_not_what_was_ever_sent() -> None:

@@ -38,7 +38,7 @@ async def test_labels_are_forgotten_before_any_answer() -> None:
     ledger.acknowledge(P, 3)
 
     assert kept_of(ledger, (1, 2, 3)) == [1, 2, 3]
-    assert [again(ledger, stamp(sequence)).result() for sequence in (1, 2, 3)] == [outcome(n) for n in (1, 2, 3)]
+    assert [again(ledger, stamp(sequence)).result() for sequence in (1, 2, 3)] == [[outcome(n)] for n in (1, 2, 3)]
 
 
 async def test_the_labels_that_fit_are_kept() -> None:
@@ -50,7 +50,7 @@ async def test_the_labels_that_fit_are_kept() -> None:
 
     ledger.acknowledge(P, 2)
 
-    assert again(ledger, stamp(1)).result() == outcome(1)
+    assert again(ledger, stamp(1)).result() == [outcome(1)]
     assert again(ledger, stamp(2)) is newer
 
 
@@ -62,7 +62,7 @@ async def test_an_answer_larger_than_the_bound_is_kept_without_its_labels() -> N
 
     ledger.acknowledge(P, 1)
 
-    assert again(ledger, stamp(1)).result() == outcome(1)
+    assert again(ledger, stamp(1)).result() == [outcome(1)]
 
 
 async def test_the_bound_is_for_all_producers_together() -> None:
@@ -101,7 +101,7 @@ async def test_answers_that_have_come_are_forgotten_though_no_more_batches_come(
     coming = [take(ledger, stamp(sequence), unanswered()) for sequence in range(1, 6)]
 
     for sequence, answer in enumerate(coming, start=1):
-        answer.set_result(outcome(sequence))
+        answer.set_result([outcome(sequence)])
     await until_quiet()
 
     assert kept_of(ledger, range(1, 6)) == [4, 5]

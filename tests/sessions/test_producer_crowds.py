@@ -48,14 +48,14 @@ async def test_one_name_more_than_are_remembered_is_refused_and_told_what_to_do(
     take(ledger, stamp(1, producer="b"))
 
     opening = refusal(lambda: ledger.open(Producer("c")))
-    pushing = refusal(lambda: ledger.seen(stamp(1, producer="c")))
+    pushing = refusal(lambda: ledger.seen(*stamp(1, producer="c")))
 
     for error in (opening, pushing):
         assert (error.kind, error.reason) == (Kind.RESOURCE_EXHAUSTED, "TOO_MANY_PRODUCERS")
         assert "2 producers" in error.message
         assert "raise SHOAL_MAX_PRODUCERS" in error.message
     assert ledger.open(Producer("a")).epoch == 2
-    assert ledger.seen(stamp(2, producer="b")) is None
+    assert ledger.seen(*stamp(2, producer="b")) is None
 
 
 async def test_a_name_is_remembered_however_long_it_stays_away(ledger: ProducerLedger) -> None:
@@ -119,7 +119,7 @@ async def test_a_name_and_an_ephemeral_producer_of_the_same_id_are_two(ledger: P
     await until(2 * ABSENCE)
 
     assert kept(ledger, stamp(1, producer="x"))
-    assert ledger.seen(stamp(1, producer="x", ephemeral=True)) is None
+    assert ledger.seen(*stamp(1, producer="x", ephemeral=True)) is None
 
 
 async def test_the_answers_of_a_forgotten_producer_leave_room_for_as_many_others() -> None:
@@ -151,7 +151,7 @@ async def test_an_answer_that_comes_after_its_producer_was_forgotten_is_not_kept
     await until_quiet()
 
     assert kept(ledger, stamp(1, producer="p"))
-    assert ledger.seen(stamp(1, producer="e", ephemeral=True)) is None
+    assert ledger.seen(*stamp(1, producer="e", ephemeral=True)) is None
 
 
 async def test_a_batch_of_one_name_too_many_is_refused_and_gives_its_room_back(

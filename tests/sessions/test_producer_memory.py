@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shoal_server.clustering.state import Outcome
+from shoal_server.errors import DomainError, invalid
 from shoal_server.sessions.answers import ENTRY_BYTES
 from shoal_server.sessions.producers import ABSENCE, Position, Producer, ProducerLedger
 from tests.sessions.clock import until, until_quiet
@@ -45,7 +46,7 @@ async def test_an_answer_acknowledged_before_it_came_may_be_forgotten_when_it_co
 
     ledger.acknowledge(P, 1)
     assert again(ledger, stamp(1)) is coming
-    coming.set_result(outcome(1))
+    coming.set_result([outcome(1)])
     await until_quiet()
 
     assert not kept(ledger, stamp(1))
@@ -109,7 +110,7 @@ async def test_a_forgotten_answer_is_one_of_version_0_with_no_rows_and_says_so()
     take(ledger, stamp(1))
     await after_absence()
 
-    forgotten = ledger.seen(stamp(1))
+    forgotten = ledger.seen(*stamp(1))
 
     assert forgotten is not None
     assert (forgotten.duplicate, forgotten.forgotten) == (True, True)
@@ -133,18 +134,19 @@ async def test_batches_whose_answers_are_forgotten_still_count_once() -> None:
 
     assert kept_of(ledger, (1, 2, 3)) == []
     assert ledger.open(P) == Position(epoch=1, last_sequence=3)
-    assert refusal(lambda: ledger.seen(stamp(5))).reason == "SEQUENCE_GAP"
+    assert refusal(lambda: ledger.seen(*stamp(5))).reason == "SEQUENCE_GAP"
 
 
 async def test_a_refusal_is_an_answer_like_any_other() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=ENTRY_BYTES)
     refused = unanswered()
-    refused.set_exception(ValueError("no good"))
+    refused.set_result([invalid("POINTS_INVALID", "points", "no good")])
     take(ledger, stamp(1), refused)
     await after_absence()
 
-    with pytest.raises(ValueError, match="no good"):
-        again(ledger, stamp(1)).result()
+    (answer,) = again(ledger, stamp(1)).result()
+    assert isinstance(answer, DomainError)
+    assert answer.message == "no good"
 
 
 async def test_a_ledger_that_was_closed_waits_for_nobody() -> None:

@@ -49,8 +49,8 @@ async def test_an_older_epoch_is_shut_out(ledger: ProducerLedger) -> None:
     take(ledger, stamp(1, epoch=4))
 
     opening = refusal(lambda: ledger.open(Producer("p", 3)))
-    pushing = refusal(lambda: ledger.seen(stamp(2, epoch=3)))
-    repeating = refusal(lambda: ledger.seen(stamp(1, epoch=3)))
+    pushing = refusal(lambda: ledger.seen(*stamp(2, epoch=3)))
+    repeating = refusal(lambda: ledger.seen(*stamp(1, epoch=3)))
 
     for error in (opening, pushing, repeating):
         assert (error.kind, error.reason) == (Kind.ABORTED, "PRODUCER_FENCED")
@@ -62,7 +62,7 @@ async def test_a_batch_of_a_newer_epoch_shuts_out_the_older_ones(ledger: Produce
 
     take(ledger, stamp(2, epoch=2))
 
-    assert refusal(lambda: ledger.seen(stamp(3, epoch=1))).reason == "PRODUCER_FENCED"
+    assert refusal(lambda: ledger.seen(*stamp(3, epoch=1))).reason == "PRODUCER_FENCED"
     assert ledger.open(Producer("p")) == Position(epoch=3, last_sequence=2)
 
 
@@ -77,7 +77,7 @@ def test_a_refused_opening_changes_nothing(ledger: ProducerLedger) -> None:
 def test_a_batch_without_epoch_belongs_to_the_epoch_in_force(ledger: ProducerLedger) -> None:
     ledger.open(Producer("p", 4))
 
-    assert ledger.seen(stamp(1, epoch=0)) is None
+    assert ledger.seen(*stamp(1, epoch=0)) is None
 
 
 async def test_a_batch_without_epoch_leaves_the_older_ones_shut_out(ledger: ProducerLedger) -> None:
@@ -85,20 +85,20 @@ async def test_a_batch_without_epoch_leaves_the_older_ones_shut_out(ledger: Prod
 
     take(ledger, stamp(1, epoch=0))
 
-    assert refusal(lambda: ledger.seen(stamp(2, epoch=3))).reason == "PRODUCER_FENCED"
+    assert refusal(lambda: ledger.seen(*stamp(2, epoch=3))).reason == "PRODUCER_FENCED"
 
 
 async def test_the_sequence_goes_on_from_epoch_to_epoch(ledger: ProducerLedger) -> None:
     take(ledger, stamp(1, epoch=1))
     ledger.open(Producer("p"))
 
-    assert ledger.seen(stamp(1, epoch=2)) is not None
-    assert ledger.seen(stamp(2, epoch=2)) is None
+    assert ledger.seen(*stamp(1, epoch=2)) is not None
+    assert ledger.seen(*stamp(2, epoch=2)) is None
 
 
 @pytest.mark.parametrize("sequence", [2, 3, 2**63 - 1])
 def test_a_gap_is_refused_and_says_what_would_be_next(ledger: ProducerLedger, sequence: int) -> None:
-    error = refusal(lambda: ledger.seen(stamp(sequence)))
+    error = refusal(lambda: ledger.seen(*stamp(sequence)))
 
     assert (error.kind, error.reason, error.field) == (Kind.INVALID_ARGUMENT, "SEQUENCE_GAP", "sequence")
     assert f"sequence {sequence} of producer 'p' leaves a gap; the next is 1" in error.message
@@ -110,7 +110,7 @@ async def test_a_missing_sequence_is_refused(ledger: ProducerLedger, sequence: i
     for earlier in range(1, taken + 1):
         take(ledger, stamp(earlier))
 
-    error = refusal(lambda: ledger.seen(stamp(sequence)))
+    error = refusal(lambda: ledger.seen(*stamp(sequence)))
 
     assert (error.kind, error.reason, error.field) == (Kind.INVALID_ARGUMENT, "SEQUENCE_MISSING", "sequence")
 
@@ -118,10 +118,10 @@ async def test_a_missing_sequence_is_refused(ledger: ProducerLedger, sequence: i
 async def test_a_sequence_stands_for_one_batch_for_ever(ledger: ProducerLedger) -> None:
     take(ledger, stamp(1, fingerprint=11))
 
-    error = refusal(lambda: ledger.seen(stamp(1, fingerprint=12)))
+    error = refusal(lambda: ledger.seen(*stamp(1, fingerprint=12)))
 
     assert (error.kind, error.reason, error.field) == (Kind.INVALID_ARGUMENT, "SEQUENCE_REUSED", "sequence")
-    assert ledger.seen(stamp(1, fingerprint=11)) is not None
+    assert ledger.seen(*stamp(1, fingerprint=11)) is not None
 
 
 async def test_a_batch_that_was_seen_before_gets_the_same_answer(ledger: ProducerLedger) -> None:
@@ -139,7 +139,7 @@ async def test_a_batch_that_is_being_applied_is_answered_with_it(ledger: Produce
 
 
 async def test_asking_takes_nothing(ledger: ProducerLedger) -> None:
-    assert [ledger.seen(stamp(1)) for _ in range(3)] == [None] * 3
+    assert [ledger.seen(*stamp(1)) for _ in range(3)] == [None] * 3
 
 
 async def test_producers_do_not_mix(ledger: ProducerLedger) -> None:
@@ -159,7 +159,7 @@ async def test_however_batches_are_sent_again_each_is_taken_once_and_in_order(se
     for sequence in sequences:
         batch = stamp(sequence)
         if not 1 <= sequence <= taken + 1:
-            refusal(partial(ledger.seen, batch))
+            refusal(partial(ledger.seen, *batch))
         elif sequence == taken + 1:
             take(ledger, batch)
             taken += 1

@@ -14,12 +14,7 @@ from shoal_server.sessions.session import Surroundings
 from tests.sessions.clock import until, until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal_of
-from tests.sessions.staging import (
-    given_centroids,
-    kept_for,
-    submit,
-    warming,
-)
+from tests.sessions.staging import given_centroids, kept_for, outcome_of, submit, warming
 
 PLAIN = SessionConfig(given_centroids())
 NOTHING_DRAWN = replace(warming(), random_state=None)
@@ -33,7 +28,7 @@ async def test_stopping_finishes_what_every_session_has_taken(around: Surroundin
             await sessions.stop(math.inf)
 
     assert logs == []
-    assert [each.outcome.result().version for each in submitted] == [1, 1, 1]
+    assert [outcome_of(each).version for each in submitted] == [1, 1, 1]
     assert await engine.arrival() == 1.0
 
 
@@ -51,7 +46,7 @@ async def test_at_the_deadline_all_sessions_refuse_what_they_have_not_begun(
         with structlog.testing.capture_logs() as logs:
             stopping = asyncio.create_task(sessions.stop(10))
             await until(9.9)
-            early = [each.outcome.done() for each in waiting]
+            early = [each.ticket.done() for each in waiting]
             await until(10.1)
             refused = [await refusal_of(each.result()) for each in waiting]
             engine.open_gate()
@@ -59,7 +54,7 @@ async def test_at_the_deadline_all_sessions_refuse_what_they_have_not_begun(
 
     assert not any(early)
     assert {error.reason for error in refused} == {"SERVER_DRAINING"}
-    assert [each.outcome.result().version for each in begun] == [1, 1]
+    assert [outcome_of(each).version for each in begun] == [1, 1]
     assert logs == [{"event": "batches not applied", "batches": 6, "log_level": "warning"}]
 
 
@@ -73,7 +68,7 @@ async def test_leaving_without_a_stop_waits_for_what_is_being_computed_only(
         await engine.arrival()
         asyncio.get_running_loop().call_later(1, engine.open_gate)
 
-    assert begun.outcome.result().version == 1
+    assert outcome_of(begun).version == 1
     assert (await refusal_of(waiting.result())).reason == "SERVER_DRAINING"
 
 
@@ -89,7 +84,7 @@ async def test_leaving_waits_for_sessions_that_are_being_deleted(around: Surroun
         asyncio.get_running_loop().call_soon(engine.open_gate)
 
     assert session.ended == "deleted"
-    assert batch.outcome.result().version == 1
+    assert outcome_of(batch).version == 1
 
 
 async def test_leaving_ends_the_watch_over_idle_sessions(around: Surroundings) -> None:

@@ -8,12 +8,22 @@ import numpy as np
 import pytest
 
 from shoal_server.errors import DomainError, Kind, invalid
-from shoal_server.sessions.session import LEAST_BATCH_BYTES, Session, Surroundings, session_gone
+from shoal_server.sessions.refusals import session_gone
+from shoal_server.sessions.session import LEAST_BATCH_BYTES, Session, Surroundings
 from shoal_server.sessions.watching import EndReason, WatchOptions
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
-from tests.sessions.refusing import refusal, refusal_of
-from tests.sessions.staging import model_changes, points, push, started, submit, surroundings
+from tests.sessions.refusing import refusal_of
+from tests.sessions.staging import (
+    hand_over,
+    model_changes,
+    outcome_of,
+    points,
+    push,
+    started,
+    submit,
+    surroundings,
+)
 from tests.sessions.stamping import stamp
 from tests.sessions.watched import told
 
@@ -48,10 +58,10 @@ async def test_a_session_that_has_ended_takes_nothing_more(session: Session) -> 
 
     await session.end("deleted")
     refused = [
-        await refusal_of(session.submit(points(1.0), 1, None)),
-        await refusal_of(session.submit(points(1.0), 1, stamp(1))),
+        await refusal_of(hand_over(session, points(1.0), None)),
+        await refusal_of(hand_over(session, points(1.0), stamp(1))),
         await refusal_of(session.change(DROP, "")),
-        refusal(lambda: session.refuse(invalid("POINTS_INVALID", "points", "no good"), stamp(2))),
+        await refusal_of(hand_over(session, invalid("POINTS_INVALID", "points", "no good"), stamp(2))),
     ]
 
     assert {error.reason for error in refused} == {"SESSION_NOT_FOUND"}
@@ -138,7 +148,7 @@ async def test_a_hop_ends_after_the_batch_that_is_being_computed(session: Sessio
     asyncio.get_running_loop().call_soon(engine.open_gate)
     await session.end("deleted")
 
-    assert submitted[0].outcome.result().version == session.version == 1
+    assert outcome_of(submitted[0]).version == session.version == 1
     refused = [await refusal_of(each.result()) for each in submitted[1:]]
     assert {error.reason for error in [*refused, await refusal_of(change)]} == {"SESSION_NOT_FOUND"}
     assert session.describe().queued_bytes == 0

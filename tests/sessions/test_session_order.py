@@ -10,7 +10,7 @@ from shoal_server.sessions.session import HOP_BYTES, LEAST_BATCH_BYTES, Session,
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal_of
-from tests.sessions.staging import centroid, model_changes, points, push, started, submit, surroundings
+from tests.sessions.staging import centroid, hand_over, model_changes, points, push, started, submit, surroundings
 
 
 async def test_a_batch_makes_the_next_version(session: Session) -> None:
@@ -135,7 +135,7 @@ async def test_who_gives_up_waiting_for_room_has_pushed_nothing(around: Surround
     async with started(narrow) as session:
         engine.close_gate()
         first = await submit(session, 1.0)
-        waiting = asyncio.create_task(session.submit(points(2.0), 1, None))
+        waiting = asyncio.create_task(hand_over(session, points(2.0), None))
         await engine.arrival()
 
         waiting.cancel()

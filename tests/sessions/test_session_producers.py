@@ -9,7 +9,7 @@ from shoal_server.sessions.session import LEAST_BATCH_BYTES, Session, Surroundin
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal_of
-from tests.sessions.staging import points, push, started, submit, surroundings
+from tests.sessions.staging import hand_over, points, push, started, submit, surroundings
 from tests.sessions.stamping import stamp
 
 
@@ -88,7 +88,7 @@ async def test_who_takes_over_shuts_out_a_batch_that_waits_for_room(around: Surr
         session.open_producer(Producer("p"))
         await submit(session, 1.0, stamp=stamp(1, epoch=1))
         await engine.arrival()
-        waiting = asyncio.create_task(session.submit(points(2.0), 1, stamp(2, epoch=1)))
+        waiting = asyncio.create_task(hand_over(session, points(2.0), stamp(2, epoch=1)))
         await until_quiet()
 
         position = session.open_producer(Producer("p"))

@@ -14,8 +14,8 @@ from shoal_server.clustering.state import PointBatch
 from shoal_server.errors import DomainError, Kind, invalid
 from shoal_server.sessions.session import Session, Surroundings
 from tests.sessions.engines import FAULTY, StagedEngine
-from tests.sessions.refusing import refusal, refusal_of
-from tests.sessions.staging import kept_for, points, push, started, submit, warming
+from tests.sessions.refusing import refusal_of
+from tests.sessions.staging import hand_over, kept_for, points, push, started, submit, warming
 from tests.sessions.stamping import stamp
 
 TOO_WIDE = PointBatch(np.zeros((1, 101)))
@@ -63,7 +63,7 @@ async def test_an_engine_that_fails_gives_that_batch_an_error_and_the_session_li
 
 async def test_the_answer_to_a_batch_that_failed_holds_none_of_its_points(session: Session) -> None:
     batch = points(FAULTY)
-    submitted = await session.submit(batch, 1, stamp(1))
+    submitted = await hand_over(session, batch, stamp(1))
     held = weakref.ref(batch.points)
     del batch
 
@@ -81,8 +81,8 @@ async def test_each_who_asks_for_a_refusal_gets_one_of_its_own(session: Session)
     first, second = await refusal_of(submitted.result()), await refusal_of(submitted.result())
 
     assert first is not second
-    kept = submitted.outcome.exception()
-    assert kept is not None
+    (kept,) = submitted.answers()
+    assert isinstance(kept, DomainError)
     assert kept.__traceback__ is None
 
 
@@ -113,8 +113,8 @@ async def test_a_refused_assignment_names_the_session(session: Session) -> None:
 
 async def test_points_too_wide_for_a_new_session_are_refused_at_once(around: Surroundings) -> None:
     async with started(around, kept_for(None, warming())) as session:
-        wide = await session.submit(TOO_WIDE, 1, stamp(1))
-        at_once = wide.outcome.done()
+        wide = await hand_over(session, TOO_WIDE, stamp(1))
+        at_once = wide.ticket.done()
         error = await refusal_of(wide.result())
         await push(session, 1.0, stamp=stamp(2))
 
@@ -125,7 +125,7 @@ async def test_points_too_wide_for_a_new_session_are_refused_at_once(around: Sur
 
 
 async def test_wide_points_for_settled_columns_are_told_how_many_columns_there_are(session: Session) -> None:
-    wide = await session.submit(TOO_WIDE, 1, None)
+    wide = await hand_over(session, TOO_WIDE, None)
 
     assert (await refusal_of(wide.result())).reason == "N_FEATURES_MISMATCH"
 
@@ -133,8 +133,8 @@ async def test_wide_points_for_settled_columns_are_told_how_many_columns_there_a
 async def test_a_batch_that_could_not_be_read_is_refused_in_its_place(session: Session) -> None:
     unreadable = invalid("POINTS_INVALID", "points", "no good")
 
-    first = session.refuse(unreadable, stamp(1))
-    again = session.refuse(unreadable, stamp(1))
+    first = await hand_over(session, unreadable, stamp(1))
+    again = await hand_over(session, unreadable, stamp(1))
     second = await push(session, 1.0, stamp=stamp(2))
 
     assert (first.duplicate, again.duplicate) == (False, True)
@@ -147,12 +147,12 @@ async def test_a_batch_that_could_not_be_read_is_refused_in_its_place(session: S
 async def test_a_batch_that_could_not_be_read_must_have_its_place_too(session: Session) -> None:
     unreadable = invalid("POINTS_INVALID", "points", "no good")
 
-    assert refusal(lambda: session.refuse(unreadable, stamp(2))).reason == "SEQUENCE_GAP"
-    assert not session.refuse(unreadable, None).duplicate
+    assert (await refusal_of(hand_over(session, unreadable, stamp(2)))).reason == "SEQUENCE_GAP"
+    assert not (await hand_over(session, unreadable, None)).duplicate
 
 
 async def test_a_gap_gives_its_room_back(session: Session) -> None:
-    error = await refusal_of(session.submit(points(1.0), 5000, stamp(2)))
+    error = await refusal_of(hand_over(session, points(1.0), stamp(2), 5000))
 
     assert error.reason == "SEQUENCE_GAP"
     assert session.describe().queued_bytes == 0

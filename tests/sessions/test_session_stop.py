@@ -11,7 +11,16 @@ from shoal_server.sessions.watching import WatchOptions
 from tests.sessions.clock import until, until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal_of
-from tests.sessions.staging import model_changes, points, push, started, submit, surroundings
+from tests.sessions.staging import (
+    hand_over,
+    model_changes,
+    outcome_of,
+    points,
+    push,
+    started,
+    submit,
+    surroundings,
+)
 from tests.sessions.watched import told
 
 DROP = model_changes(on_invalid="drop")
@@ -26,13 +35,13 @@ async def test_stopping_finishes_what_waits(session: Session, engine: StagedEngi
     stopping = asyncio.create_task(session.stop(math.inf))
     await until_quiet()
     early = stopping.done()
-    refused = await refusal_of(session.submit(points(3.0), 1, None))
+    refused = await refusal_of(hand_over(session, points(3.0), None))
     engine.open_gate()
     not_applied = await stopping
 
     assert not early
     assert not_applied == 0
-    assert [each.outcome.result().version for each in submitted] == [1, 2]
+    assert [outcome_of(each).version for each in submitted] == [1, 2]
     assert (await change).config.model.on_invalid == "drop"
     assert (refused.kind, refused.reason, refused.session) == (Kind.UNAVAILABLE, "SERVER_DRAINING", "pixels")
     assert refused.retry_after
@@ -47,7 +56,7 @@ async def test_stopping_refuses_at_the_deadline_what_is_not_begun(session: Sessi
 
     stopping = asyncio.create_task(session.stop(10))
     await until(9.9)
-    early = waiting.outcome.done()
+    early = waiting.ticket.done()
     await until(10.1)
     refused = [await refusal_of(waiting.result()), await refusal_of(change)]
     waits = not stopping.done()
@@ -57,7 +66,7 @@ async def test_stopping_refuses_at_the_deadline_what_is_not_begun(session: Sessi
     assert not early
     assert {(error.reason, error.session) for error in refused} == {("SERVER_DRAINING", "pixels")}
     assert waits
-    assert begun.outcome.result().version == session.version == 1
+    assert outcome_of(begun).version == session.version == 1
     assert not_applied == 1  # batch
     assert session.describe().queued_bytes == 0
 

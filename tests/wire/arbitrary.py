@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from shoal.v1 import tensor_pb2
+from shoal.wire.fields import field as before
+
+# How fast the machine is tells nothing.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 _LATER = b"\xfa\x3f\x03new"  # field 1023, of a later release
+
+_TENSORS = st.builds(
+    tensor_pb2.Tensor,
+    dtype=st.integers(1, 200),
+    shape=st.lists(st.integers(0, 300), min_size=1, max_size=3),
+    data=st.binary(min_size=1, max_size=200),
+).map(lambda tensor: tensor.SerializeToString())
 
 _VALUES: dict[int, st.SearchStrategy[Any]] = {
     FieldDescriptor.TYPE_DOUBLE: st.floats(),
@@ -28,11 +43,31 @@ def messages(kind: type[Message]) -> st.SearchStrategy[Message]:
     return st.fixed_dictionaries({}, optional=fields).map(lambda values: kind(**values))
 
 
-def encodings(kind: type[Message]) -> st.SearchStrategy[bytes]:
-    """Return a strategy for bytes that are messages of a kind, not always written as serializers write them."""
-    usual = messages(kind).map(lambda message: message.SerializeToString())
-    pieces = st.lists(usual | st.just(_LATER), max_size=3).map(b"".join)  # merged, in any order
-    return usual | pieces | st.builds(_spoilt, usual, st.integers(0), st.integers(0, 255), st.integers(0, 3))
+def encodings(kind: Any) -> st.SearchStrategy[bytes]:
+    """Return a strategy for bytes that are messages of a kind, or nearly: seldom written as serializers write them."""
+    right = messages(kind).map(lambda message: message.SerializeToString()) | _assembled(kind)
+    return right | spoilt(right)
+
+
+def spoilt(encoded: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
+    """Return a strategy for the bytes with one changed, put in, or some left out."""
+    return st.builds(_spoilt, encoded, st.integers(0, 40) | st.integers(0), st.integers(0, 255), st.integers(0, 3))
+
+
+@cache
+def _assembled(kind: Any) -> st.SearchStrategy[bytes]:
+    """Return a strategy for messages put together of fields that may repeat and come in any order."""
+    fields = st.lists(st.one_of(st.just((1023, _LATER)), *map(_encoded, kind.DESCRIPTOR.fields)), max_size=5)
+    assembled = (fields | fields.map(sorted)).map(lambda pairs: b"".join(each for _, each in pairs))
+    return assembled | _TENSORS if kind is tensor_pb2.Tensor else assembled
+
+
+def _encoded(field: Any) -> st.SearchStrategy[tuple[int, bytes]]:
+    if field.message_type:
+        nested: Any = GetMessageClass(field.message_type)
+        return _assembled(nested).map(lambda contents: (field.number, before(field.number, len(contents)) + contents))
+    kind = GetMessageClass(field.containing_type)
+    return _values(field).map(lambda value: (field.number, kind(**{field.name: value}).SerializeToString()))
 
 
 def _spoilt(contents: bytes, place: int, byte: int, removed: int) -> bytes:

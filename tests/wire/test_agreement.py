@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 from google.protobuf.message import DecodeError, Message
 from hypothesis import given
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from shoal import wire
 from shoal.v1 import clustering_pb2, tensor_pb2
-from tests.wire.arbitrary import encodings, messages
+from shoal.wire.fields import field as before
+from tests.wire.arbitrary import UNHURRIED, encodings, messages, spoilt
 
 
 @dataclass
@@ -79,6 +81,7 @@ OF_EACH_KIND = pytest.mark.parametrize("kind", KINDS, ids=str)
 
 
 @OF_EACH_KIND
+@UNHURRIED
 @given(data=st.data())
 def test_both_read_the_same_in_a_message(kind: Kind, data: st.DataObject) -> None:
     contents = data.draw(messages(kind.generated)).SerializeToString()
@@ -87,10 +90,78 @@ def test_both_read_the_same_in_a_message(kind: Kind, data: st.DataObject) -> Non
 
 
 @OF_EACH_KIND
+@UNHURRIED
 @given(data=st.data())
 def test_both_take_and_refuse_the_same_bytes(kind: Kind, data: st.DataObject) -> None:
     contents = data.draw(encodings(kind.generated) | st.binary(max_size=40))
 
+    check(kind, contents)
+
+
+def tensor_bytes(*fields: dict[str, Any]) -> bytes:
+    """Return a tensor with fields in this order."""
+    return b"".join(tensor_pb2.Tensor(**each).SerializeToString() for each in fields)
+
+
+ORDINARY = tensor_bytes({"dtype": 2}, {"shape": [1, 1]}, {"data": b"\x18\x01\x18\x02"})  # the contents could be fields
+TWO_CONTENTS = ORDINARY + tensor_bytes({"data": b"1234"})
+TYPE_LAST = ORDINARY + tensor_bytes({"dtype": 5})
+POINTS, WEIGHT = (before(number, len(ORDINARY)) + ORDINARY for number in (1, 2))
+SEQUENCE = b"\x18\x07"
+
+
+def batches(*bodies: bytes, cut: int = 0) -> bytes:
+    """Return a request of batches with these bytes, each said to be shorter than it is."""
+    return b"".join(before(2, len(body) - cut) + body for body in bodies)
+
+
+CRAFTED = {
+    "points that are longer than their batch": batches(POINTS, cut=4),
+    "points like the ones before that are longer than their batch": batches(POINTS) + batches(POINTS, cut=4),
+    "weights that are longer than their batch": batches(POINTS + WEIGHT, cut=4),
+    "points twice": batches(POINTS + POINTS),
+    "points after the sequence too": batches(POINTS + SEQUENCE + POINTS),
+    "weights after the sequence": batches(POINTS + SEQUENCE + WEIGHT),
+    "weights twice": batches(POINTS + WEIGHT + WEIGHT),
+    "points to assign twice": WEIGHT + WEIGHT,
+    "a batch to push twice": batches(POINTS, SEQUENCE),
+    "contents twice": batches(before(1, len(TWO_CONTENTS)) + TWO_CONTENTS),
+    "the type last": batches(before(1, len(TYPE_LAST)) + TYPE_LAST),
+    "a batch after a later release's field": batches(POINTS) + b"\xfa\x3f\x03new" + batches(POINTS),
+    "a batch that ends after the message": batches(POINTS)[:-2],
+    "a length with more bytes than it needs": b"\x12" + bytes([len(POINTS) | 0x80, 0]) + POINTS,
+    "a length without end": b"\x12\xff\xff\xff\xff\xff\xff" + POINTS,
+}
+
+
+@OF_EACH_KIND
+@pytest.mark.parametrize("contents", CRAFTED.values(), ids=CRAFTED)
+def test_both_read_the_same_in_bytes_made_by_hand(kind: Kind, contents: bytes) -> None:
+    check(kind, contents)
+
+
+LABELS = st.none() | st.sampled_from([1, 31, 1024, 1500]).map(lambda n: wire.tensor_of(np.arange(n, dtype=np.int32)))
+RESULTS = st.builds(wire.BatchResult, messages(clustering_pb2.BatchResult), LABELS)
+ASSIGNMENTS = st.builds(wire.AssignResponse, messages(clustering_pb2.AssignResponse), LABELS, LABELS)
+RESPONSES = st.builds(wire.IngestResponse, st.none(), st.lists(RESULTS, max_size=3))
+BY_THE_SERVER = {
+    "IngestResponse": RESPONSES.map(wire.encode_ingest_response),
+    "BatchResult": RESULTS.map(wire.encode_batch_result),
+    "AssignResponse": ASSIGNMENTS.map(wire.encode_assign_response),
+}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if str(kind) in BY_THE_SERVER], ids=str)
+@UNHURRIED
+@given(data=st.data())
+def test_both_take_and_refuse_the_same_responses_of_the_server(kind: Kind, data: st.DataObject) -> None:
+    encoded = BY_THE_SERVER[str(kind)]
+
+    check(kind, data.draw(encoded | spoilt(encoded)))
+
+
+def check(kind: Kind, contents: bytes) -> None:
+    """Fail unless both read the same in the bytes, or neither takes them."""
     try:
         message = kind.generated.FromString(contents)
     except DecodeError:

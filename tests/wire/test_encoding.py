@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from shoal import wire
 from shoal.v1 import clustering_pb2, errors_pb2, sessions_pb2, tensor_pb2
+from tests.wire.arbitrary import UNHURRIED
 
 DTYPES = st.sampled_from([*wire.DTYPES.values(), *(dtype.newbyteorder(">") for dtype in wire.DTYPES.values())])
 ARRAYS = hnp.arrays(DTYPES, hnp.array_shapes(max_dims=3, max_side=9) | st.just((0, 2))).map(
@@ -40,6 +41,7 @@ RESULTS = st.builds(
 )
 
 
+@UNHURRIED
 @given(ARRAYS)
 def test_an_array_of_any_layout_comes_out_of_a_message_as_it_was(array: Any) -> None:
     message = tensor_pb2.Tensor.FromString(wire.tensor_message(array).SerializeToString())
@@ -48,6 +50,7 @@ def test_an_array_of_any_layout_comes_out_of_a_message_as_it_was(array: Any) -> 
     assert wire.array_of(wire.tensor_of(array)).tobytes() == message.data
 
 
+@UNHURRIED
 @given(st.lists(st.tuples(BATCHES, SEQUENCES), max_size=4))
 def test_requests_put_one_after_the_other_are_one_request(parts: list[tuple[wire.Batch, int]]) -> None:
     contents = b"".join(wire.encode_ingest_request(batch, acknowledged) for batch, acknowledged in parts)
@@ -59,6 +62,7 @@ def test_requests_put_one_after_the_other_are_one_request(parts: list[tuple[wire
     assert clustering_pb2.IngestRequest.FromString(contents) == expected
 
 
+@UNHURRIED
 @given(st.text(max_size=5), BATCHES, st.none() | st.builds(clustering_pb2.Producer, id=st.text(max_size=5)))
 def test_a_push_is_read_as_it_was_meant(
     session: str, batch: wire.Batch, producer: clustering_pb2.Producer | None
@@ -69,6 +73,7 @@ def test_a_push_is_read_as_it_was_meant(
     assert clustering_pb2.PushRequest.FromString(contents) == expected
 
 
+@UNHURRIED
 @given(st.text(max_size=5), ARRAYS, st.booleans())
 def test_a_request_to_assign_is_read_as_it_was_meant(session: str, points: Any, return_distances: bool) -> None:
     contents = wire.encode_assign_request(session, wire.tensor_of(points), return_distances=return_distances)
@@ -79,6 +84,7 @@ def test_a_request_to_assign_is_read_as_it_was_meant(session: str, points: Any, 
     assert clustering_pb2.AssignRequest.FromString(contents) == expected
 
 
+@UNHURRIED
 @given(st.none() | st.just(clustering_pb2.IngestOpened(session_uid="u")), st.lists(RESULTS, max_size=4))
 def test_answers_are_read_as_they_were_meant(
     opened: clustering_pb2.IngestOpened | None, results: list[wire.BatchResult]
@@ -89,6 +95,7 @@ def test_answers_are_read_as_they_were_meant(
     assert clustering_pb2.IngestResponse.FromString(contents) == expected
 
 
+@UNHURRIED
 @given(RESULTS)
 def test_an_answer_to_a_push_is_read_as_it_was_meant(result: wire.BatchResult) -> None:
     contents = wire.encode_batch_result(result)

@@ -95,7 +95,7 @@ class Session:
         producer: str | None = None,
         first_sequence: int = 1,
         return_labels: bool = False,
-        max_in_flight: int = 32,
+        max_in_flight: int = 1024,
         on_error: Literal["raise", "return"] = "raise",
     ) -> AsyncGenerator[PushResult, None]:
         """Push many batches, pipelined, and yield what became of each, in order; see shoal.Session.ingest.

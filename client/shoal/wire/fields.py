@@ -16,7 +16,7 @@ from shoal.v1 import tensor_pb2
 from shoal.wire.tensors import DTYPES, Contents, Tensor
 
 _MORE = 0x80  # in a byte of a varint: another one follows
-_LONGEST_LENGTH = 5  # bytes; protobuf allows no message of 2 GiB
+_LONGEST_LENGTH = 35  # bits; protobuf allows no message of 2 GiB
 _LENGTH_DELIMITED = 2  # the wire type of messages, strings and packed numbers
 
 _DTYPE = 0x08  # tag of Tensor.dtype
@@ -41,24 +41,27 @@ class Cutter:
         self._layouts: dict[int, _Layout] = {}  # of the last field with this tag: those of one message look alike
 
     def tensor(self, tag: int) -> tuple[Tensor, int]:
-        """Return the tensor that is the field at `tag`, and where it ends, which may be too late; raise Unusual."""
+        """Return the tensor that is the field at `tag`, and where the field ends; raise Unusual.
+
+        Where one looks like the last one with its tag nothing is checked again: it may end after what it is in.
+        """
         layout = self._layouts.get(self.contents[tag])
         if layout is None or not self.contents.startswith(layout.before, tag):
             layout = self._layouts[self.contents[tag]] = _layout(self.contents, tag)
-        start = tag + len(layout.before)
-        end = start + layout.size
-        return Tensor(layout.dtype, layout.shape, self._view[start:end]), end
+        _, to_contents, to_end, dtype, shape = layout
+        end = tag + to_end
+        return Tensor(dtype, shape, self._view[tag + to_contents : end]), end
 
 
 def span(contents: bytes, tag: int) -> tuple[int, int]:
     """Return where the contents of the length-delimited field at `tag` begin and end; raise Unusual."""
-    length = contents[tag + 1]
-    start = tag + 2
+    length, start = contents[tag + 1], tag + 2
     if length >= _MORE:
         length, start = _long_length(contents, tag + 1)
-    if start + length > len(contents):
+    end = start + length
+    if end > len(contents):
         raise Unusual
-    return start, start + length
+    return start, end
 
 
 def varint_end(contents: bytes, tag: int) -> int:
@@ -107,9 +110,10 @@ def _varint(value: int) -> bytes:
 
 class _Layout(NamedTuple):
     before: bytes  # what comes before the contents of the tensor, from the tag of the field that it is
+    to_contents: int  # bytes from the tag
+    to_end: int
     dtype: int
     shape: tuple[int, ...]
-    size: int  # of the contents, in bytes
 
 
 def _layout(contents: bytes, tag: int) -> _Layout:
@@ -122,18 +126,20 @@ def _layout(contents: bytes, tag: int) -> _Layout:
     if data_end != end:
         raise Unusual
     dtype, shape = _read_head(head)
-    return _Layout(contents[tag:data], dtype, shape, end - data)
+    return _Layout(contents[tag:data], data - tag, end - tag, dtype, shape)
 
 
 def _long_length(contents: bytes, start: int) -> tuple[int, int]:
-    length = 0
-    for place in range(_LONGEST_LENGTH):
-        byte = contents[start + place]
-        length |= (byte & 0x7F) << 7 * place
+    length = shift = 0
+    while shift < _LONGEST_LENGTH:
+        byte = contents[start]
+        start += 1
+        length |= (byte & 0x7F) << shift
         if byte < _MORE:
             if not byte:
                 raise Unusual  # longer than need be
-            return length, start + place + 1
+            return length, start
+        shift += 7
     raise Unusual
 
 

@@ -163,8 +163,6 @@ def _cut_push_request(contents: bytes) -> PushRequest:
 def _cut_assign_request(contents: bytes) -> AssignRequest:
     place = _after_session(contents, _ASSIGN_SESSION, _ASSIGN_POINTS)
     points, end = Cutter(contents).tensor(place)
-    if end > len(contents):
-        raise Unusual
     message = clustering_pb2.AssignRequest.FromString(contents[:place] + contents[end:])
     if message.HasField("points"):
         raise Unusual

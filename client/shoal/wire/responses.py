@@ -11,6 +11,9 @@ from shoal.v1 import clustering_pb2
 from shoal.wire.fields import LEFT_TO_GENERATED, Cutter, Unusual, field, message_of, span, tag_of
 from shoal.wire.tensors import Contents, Tensor, tensor_in
 
+# Bytes of labels that are worth the way to them: fewer are copied faster.
+_LEAST_LABELS = 4096
+
 _RESULTS = tag_of(clustering_pb2.IngestResponse.RESULTS_FIELD_NUMBER)
 _RESULT_LABELS = tag_of(clustering_pb2.BatchResult.LABELS_FIELD_NUMBER)
 _ASSIGN_LABELS = tag_of(clustering_pb2.AssignResponse.LABELS_FIELD_NUMBER)
@@ -120,8 +123,8 @@ def _cut_results(contents: bytes) -> list[BatchResult]:
 
 
 def _cut_result(cutter: Cutter, start: int, end: int) -> BatchResult:
-    """Return a result that begins with its labels. One without any is small: the generated class is faster."""
-    if cutter.contents[start] != _RESULT_LABELS:
+    """Return a result that begins with many labels: the generated class is faster with a small one."""
+    if end - start < _LEAST_LABELS or cutter.contents[start] != _RESULT_LABELS:
         raise Unusual
     labels, place = cutter.tensor(start)
     if place > end:
@@ -143,8 +146,6 @@ def _cut_assign_response(contents: bytes) -> AssignResponse:
         labels, place = cutter.tensor(place)
     if place < len(contents) and contents[place] == _ASSIGN_DISTANCES:
         distances, place = cutter.tensor(place)
-    if place > len(contents):
-        raise Unusual
     message = clustering_pb2.AssignResponse.FromString(contents[place:])
     if message.HasField("labels") or message.HasField("distances"):
         raise Unusual

@@ -28,8 +28,8 @@ NUMBERS = {dtype: number for number, dtype in DTYPES.items()}
 """The number of each type in shoal.v1.Dtype; byte order counts, so use `tensor_of`."""
 
 
-Contents = bytes | memoryview
-"""Row-major, little-endian."""
+Contents = Any
+"""Row-major, little-endian, in bytes, a memoryview or an array: collections.abc.Buffer, once Python 3.11 has gone."""
 
 
 class Tensor(NamedTuple):
@@ -63,7 +63,7 @@ def tensor_of(array: NDArray[Any]) -> Tensor:
     if number is None or not array.flags.c_contiguous:
         array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         number = NUMBERS[array.dtype]
-    return Tensor(number, array.shape, array.data)
+    return Tensor(number, array.shape, array)
 
 
 def array_of(tensor: Tensor | tensor_pb2.Tensor) -> NDArray[Any]:
@@ -76,4 +76,4 @@ def array_of(tensor: Tensor | tensor_pb2.Tensor) -> NDArray[Any]:
     ValueError
         If the contents don't have the shape.
     """
-    return np.frombuffer(tensor.data, DTYPES[tensor.dtype]).reshape(tuple(tensor.shape))
+    return np.frombuffer(tensor.data, DTYPES[tensor.dtype]).reshape(tensor.shape)

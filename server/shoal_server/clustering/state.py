@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -53,6 +54,7 @@ class Snapshot:
     inertia: float  # of the batch that made the version
     movement: Float64Array  # (k,) Euclidean
     points_accepted: int
+    made: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)  # of it, once for all readers
 
 
 @dataclass(frozen=True)

@@ -2,50 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import xxhash
 
 from shoal import wire
 from shoal.v1 import clustering_pb2
-from shoal_server.clustering.state import Outcome, PointBatch
+from shoal_server.clustering.state import PointBatch
 from shoal_server.errors import DomainError, invalid
 from shoal_server.rpc.config import encode_warming
 from shoal_server.rpc.errors import to_status
 from shoal_server.rpc.tensor import decode_points, decode_vector, too_large
-from shoal_server.sessions.jobs import Submitted
-from shoal_server.sessions.producers import Producer, Stamp
-from shoal_server.sessions.session import Session
+from shoal_server.sessions.jobs import Answer, Incoming, Submitted
+from shoal_server.sessions.producers import Producer
 
 LONGEST_PRODUCER_ID = 128
 
 
-@dataclass(frozen=True)
-class DecodedBatch:
-    """A batch and how much it holds."""
-
-    batch: PointBatch
-    size: int  # bytes
-
-
-def decode_batch(message: wire.Batch, max_bytes: int) -> DecodedBatch:
-    """Return the points of a batch as a view of the message's bytes.
-
-    Raises
-    ------
-    DomainError
-        See rpc.tensor.
-    """
-    points = decode_points(message.points, "points", max_bytes)
-    weight = None
-    size = points.nbytes
-    if message.sample_weight is not None:
-        weight = decode_vector(message.sample_weight, "sample_weight", max_bytes)
-        size += weight.nbytes
-    if size > max_bytes:
-        raise too_large("points", "points with sample_weight", size, max_bytes)
-    return DecodedBatch(PointBatch(points, weight, _event_time(message), message.return_labels), size)
+def decode_batch(message: wire.Batch, max_bytes: int, producer: Producer | None) -> Incoming:
+    """Return a batch whose points are a view of the message's bytes, or why it can't be read; see rpc.tensor."""
+    fingerprint = _fingerprint(message) if producer else 0
+    batch: PointBatch | DomainError
+    size = 0
+    try:
+        points = decode_points(message.points, "points", max_bytes)
+        weight = None
+        size = points.nbytes
+        if message.sample_weight is not None:
+            weight = decode_vector(message.sample_weight, "sample_weight", max_bytes)
+            size += weight.nbytes
+        if size > max_bytes:
+            raise too_large("points", "points with sample_weight", size, max_bytes)
+        batch = PointBatch(points, weight, _event_time(message), message.return_labels)
+    except DomainError as refusal:
+        batch = refusal.again()
+    return Incoming(batch, size, message.sequence, fingerprint)
 
 
 def decode_producer(message: clustering_pb2.Producer) -> Producer | None:
@@ -67,43 +58,34 @@ def decode_producer(message: clustering_pb2.Producer) -> Producer | None:
     return Producer(message.id, message.epoch, message.ephemeral) if message.id else None
 
 
-async def submit(session: Session, message: wire.Batch, producer: Producer | None, max_bytes: int) -> Submitted:
-    """Decode a batch and hand it to its session; see Session.submit."""
-    stamp = Stamp(producer, message.sequence, _fingerprint(message)) if producer else None
-    try:
-        decoded = decode_batch(message, max_bytes)
-    except DomainError as refusal:
-        return session.refuse(refusal, stamp)
-    return await session.submit(decoded.batch, decoded.size, stamp)
-
-
-def encode_outcome(outcome: Outcome, submitted: Submitted, sequence: int, *, return_labels: bool) -> wire.BatchResult:
+def encode_answer(answer: Answer, submitted: Submitted, batch: wire.Batch) -> wire.BatchResult:
     """Return what became of a batch.
 
     Parameters
     ----------
-    outcome
-        The result of what was submitted.
+    answer
+        What it is told.
     submitted
-        The batch as it was taken, or had been before.
-    sequence
-        Of the batch.
-    return_labels
-        Whether labels are asked for: of a batch that had been taken before, they may not be there.
+        How it was taken, or had been before.
+    batch
+        As it came; its points may be gone.
     """
-    labels_lost = submitted.duplicate and return_labels and outcome.labels is None and outcome.warming is None
+    if isinstance(answer, DomainError):
+        return encode_refusal(answer, batch.sequence)
+    # Of a batch that had been taken before, labels may not be there any more.
+    labels_lost = submitted.duplicate and batch.return_labels and answer.labels is None and answer.warming is None
     message = clustering_pb2.BatchResult(
-        sequence=sequence,
-        version=outcome.version,
-        accepted=outcome.accepted,
-        dropped=outcome.dropped,
-        inertia=outcome.inertia,
+        sequence=batch.sequence,
+        version=answer.version,
+        accepted=answer.accepted,
+        dropped=answer.dropped,
+        inertia=answer.inertia,
         duplicate=submitted.duplicate,
         forgotten=submitted.forgotten or labels_lost,
     )
-    if outcome.warming:
-        message.warming.CopyFrom(encode_warming(outcome.warming))
-    return wire.BatchResult(message, None if outcome.labels is None else wire.tensor_of(outcome.labels))
+    if answer.warming:
+        message.warming.CopyFrom(encode_warming(answer.warming))
+    return wire.BatchResult(message, None if answer.labels is None else wire.tensor_of(answer.labels))
 
 
 def encode_refusal(error: Exception, sequence: int) -> wire.BatchResult:

@@ -7,15 +7,17 @@ from collections.abc import AsyncIterator
 from shoal import wire
 from shoal.v1 import clustering_pb2
 from shoal_server.engines.contract import Assignment
-from shoal_server.rpc.batches import decode_producer, encode_outcome, submit
+from shoal_server.errors import DomainError
+from shoal_server.rpc.batches import decode_batch, decode_producer, encode_answer
 from shoal_server.rpc.errors import Context, to_status
 from shoal_server.rpc.gate import Gate
 from shoal_server.rpc.ingesting import IngestStream
 from shoal_server.rpc.tensor import decode_points
 from shoal_server.rpc.watching import decode_options, encode_event, encode_snapshot
 from shoal_server.sessions.config import Limits
+from shoal_server.sessions.refusals import session_gone
 from shoal_server.sessions.registry import Sessions
-from shoal_server.sessions.session import Session, session_gone
+from shoal_server.sessions.session import Session
 
 
 class ClusteringService:
@@ -30,10 +32,11 @@ class ClusteringService:
         """Apply one batch and answer when it is applied."""
         session = self._sessions.get(request.session)
         producer = decode_producer(request.producer)
-        submitted = await submit(session, request.batch, producer, self._limits.max_batch_bytes)
-        outcome = await submitted.result()
-        wants_labels = request.batch.return_labels
-        return encode_outcome(outcome, submitted, request.batch.sequence, return_labels=wants_labels)
+        batch = decode_batch(request.batch, self._limits.max_batch_bytes, producer)
+        (submitted,) = await session.submit([batch], producer)
+        if isinstance(submitted, DomainError):
+            raise submitted
+        return encode_answer(await submitted.result(), submitted, request.batch)
 
     async def Ingest(
         self, requests: AsyncIterator[wire.IngestRequest], _context: Context
@@ -65,13 +68,13 @@ class ClusteringService:
 
     async def WatchCentroids(
         self, request: clustering_pb2.WatchCentroidsRequest, _context: Context
-    ) -> AsyncIterator[clustering_pb2.WatchCentroidsResponse]:
-        """Follow the centroids."""
+    ) -> AsyncIterator[bytes]:
+        """Follow the centroids: messages that are encoded already."""
         session = self._watched(request)
         options = decode_options(request, self._limits.progress_interval)
         with session.watch(options) as watch:
             async for event in watch.events():
-                yield encode_event(event, session.uid, delta=request.delta)
+                yield await encode_event(event, session, delta=request.delta)
                 del event  # it holds older versions
 
     async def _assign(self, session: Session, request: wire.AssignRequest) -> wire.AssignResponse:

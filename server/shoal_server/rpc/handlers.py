@@ -36,7 +36,7 @@ def clustering_handlers(service: ClusteringService) -> grpc.GenericRpcHandler:
             "WatchCentroids": grpc.unary_stream_rpc_method_handler(
                 service.WatchCentroids,
                 clustering_pb2.WatchCentroidsRequest.FromString,
-                clustering_pb2.WatchCentroidsResponse.SerializeToString,
+                None,
             ),
         },
     )

@@ -4,49 +4,56 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from shoal import wire
 from shoal.v1 import clustering_pb2
 from shoal_server.errors import DomainError, invalid
-from shoal_server.rpc.batches import decode_producer, encode_outcome, encode_refusal, submit
+from shoal_server.rpc.batches import decode_batch, decode_producer, encode_answer, encode_refusal
 from shoal_server.rpc.gate import Gate
 from shoal_server.sessions.jobs import Submitted
 from shoal_server.sessions.producers import Producer
 from shoal_server.sessions.registry import Sessions
 
 # Answers that may wait for a producer that doesn't read them; when so many wait, its batches aren't read either.
-MOST_UNANSWERED = 256
+MOST_UNANSWERED = 1024
 # Labels that share a message: a message that has so many already carries no further answer.
 SHARED_LABEL_BYTES = 1024 * 1024
 # After these the stream can't go on: whatever came next would be refused for the same reason.
 FATAL = {"PRODUCER_FENCED", "SESSION_NOT_FOUND", "SERVER_DRAINING"}
 
+_NOTHING = wire.Tensor(0, (), b"")
+
 Requests = AsyncIterator[wire.IngestRequest]
 
 
-@dataclass(frozen=True)
-class _Pending:
-    """A batch that has been read: taken, or refused at once."""
+class _Pending(NamedTuple):
+    """Batches of one message that have been read: taken together, or one that was refused at once."""
 
-    sequence: int
-    return_labels: bool
+    batches: list[wire.Batch]  # without their arrays
     submitted: Submitted | DomainError
 
     @property
     def done(self) -> bool:
-        return isinstance(self.submitted, DomainError) or self.submitted.outcome.done()
+        return isinstance(self.submitted, DomainError) or self.submitted.ticket.done()
 
-    @property
-    def given_up(self) -> bool:
-        """Whether it was taken and not applied before the server stops: the stream ends here, to be resumed with it."""
-        if isinstance(self.submitted, DomainError) or not self.submitted.outcome.done():
-            return False
-        refusal = self.submitted.outcome.exception()
-        return isinstance(refusal, DomainError) and refusal.reason == "SERVER_DRAINING"
+    async def wait(self) -> None:
+        if isinstance(self.submitted, Submitted):
+            await self.submitted.ticket.wait()
+
+    def results(self) -> Iterator[wire.BatchResult | DomainError]:
+        """Yield the answers once they are there; a refusal where the stream ends, to be resumed with that batch."""
+        if isinstance(self.submitted, DomainError):
+            yield encode_refusal(self.submitted, self.batches[0].sequence)
+            return
+        for batch, answer in zip(self.batches, self.submitted.answers(), strict=True):
+            if isinstance(answer, DomainError) and answer.reason == "SERVER_DRAINING":
+                yield answer.again()
+                return
+            yield encode_answer(answer, self.submitted, batch)
 
 
 class IngestStream:
@@ -57,7 +64,8 @@ class IngestStream:
         self._gate = gate
         self._max_batch_bytes = max_batch_bytes
         self._pending: deque[_Pending] = deque()
-        self._room = asyncio.Semaphore(MOST_UNANSWERED)
+        self._unanswered = 0  # batches
+        self._room = asyncio.Event()
         self._news = asyncio.Event()
         self._all_read = False
         self._ended_by: Exception | None = None
@@ -117,54 +125,57 @@ class IngestStream:
     async def _submit_all(self, request: wire.IngestRequest) -> None:
         if self._producer and request.acknowledged:
             self._session.acknowledge(self._producer, request.acknowledged)
-        for batch in request.batches:
-            # First a place for the answer: nothing may come between a batch that has been taken and its answer.
-            await self._room.acquire()
-            self._pending.append(_Pending(batch.sequence, batch.return_labels, await self._submit(batch)))
+        if not request.batches:
+            return
+        # First a place for the answers: nothing may come between batches that have been taken and their answers.
+        await self._have_room(len(request.batches))
+        message = [decode_batch(batch, self._max_batch_bytes, self._producer) for batch in request.batches]
+        batches = [batch._replace(points=_NOTHING, sample_weight=None) for batch in request.batches]
+        for submitted in await self._session.submit(message, self._producer):
+            if isinstance(submitted, DomainError) and submitted.reason in FATAL:
+                raise submitted
+            count = submitted.count if isinstance(submitted, Submitted) else 1
+            self._pending.append(_Pending(batches[:count], submitted))
+            self._unanswered += count
+            del batches[:count]
             self._news.set()
 
-    async def _submit(self, batch: wire.Batch) -> Submitted | DomainError:
-        try:
-            return await submit(self._session, batch, self._producer, self._max_batch_bytes)
-        except DomainError as refusal:
-            if refusal.reason in FATAL:
-                raise
-            return refusal.again()
+    async def _have_room(self, batches: int) -> None:
+        while self._unanswered and self._unanswered + batches > MOST_UNANSWERED:
+            self._room.clear()
+            await self._room.wait()
 
     async def _results(self) -> AsyncIterator[list[wire.BatchResult]]:
-        """Wait for the next answer, and give with it those that are ready too."""
+        """Wait for the next answers, and give with them those that are ready too."""
         while await self._has_pending():
-            results = [await _result(self._take())]
-            label_bytes = _label_bytes(results[0])
-            while label_bytes < SHARED_LABEL_BYTES and self._has_ready():
-                results.append(await _result(self._take()))
-                label_bytes += _label_bytes(results[-1])
-            yield results
+            await self._pending[0].wait()
+            results: list[wire.BatchResult] = []
+            label_bytes = 0
+            for result in self._ready_results():
+                if isinstance(result, DomainError):
+                    if results:
+                        yield results
+                    raise result
+                results.append(result)
+                label_bytes += _label_bytes(result)
+                if label_bytes >= SHARED_LABEL_BYTES:
+                    yield results
+                    results, label_bytes = [], 0
+            if results:
+                yield results
+
+    def _ready_results(self) -> Iterator[wire.BatchResult | DomainError]:
+        while self._pending and self._pending[0].done:
+            pending = self._pending.popleft()
+            self._unanswered -= len(pending.batches)
+            self._room.set()
+            yield from pending.results()
 
     async def _has_pending(self) -> bool:
         while not self._pending and not self._all_read:
             self._news.clear()
             await self._news.wait()
         return bool(self._pending)
-
-    def _has_ready(self) -> bool:
-        return bool(self._pending) and self._pending[0].done and not self._pending[0].given_up
-
-    def _take(self) -> _Pending:
-        self._room.release()
-        return self._pending.popleft()
-
-
-async def _result(pending: _Pending) -> wire.BatchResult:
-    if isinstance(pending.submitted, DomainError):
-        return encode_refusal(pending.submitted, pending.sequence)
-    try:
-        outcome = await pending.submitted.result()
-    except DomainError as refusal:
-        if pending.given_up:
-            raise
-        return encode_refusal(refusal, pending.sequence)
-    return encode_outcome(outcome, pending.submitted, pending.sequence, return_labels=pending.return_labels)
 
 
 def _label_bytes(result: wire.BatchResult) -> int:

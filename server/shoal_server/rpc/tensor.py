@@ -47,19 +47,19 @@ def _decode(tensor: wire.Tensor, field: str, max_bytes: int) -> NDArray[Any]:
     dtype = wire.DTYPES.get(tensor.dtype)
     if dtype is None:
         raise invalid("DTYPE_UNKNOWN", f"{field}.dtype", f"{field} has dtype {tensor.dtype}; use one of {NAMES}")
-    _check_shape(tensor, field)
+    if min(tensor.shape) < 1:
+        raise _empty(tensor, field)
     _check_bytes(tensor, len(tensor.data), dtype, field, max_bytes)
     return wire.array_of(tensor)
 
 
-def _check_shape(tensor: wire.Tensor, field: str) -> None:
-    for axis, length in zip(("rows", "columns"), tensor.shape, strict=False):
-        if length < 1:
-            raise invalid(
-                "SHAPE_INVALID",
-                f"{field}.shape",
-                f"{field} has shape {list(tensor.shape)}, {length} {axis}; there must be at least one",
-            )
+def _empty(tensor: wire.Tensor, field: str) -> DomainError:
+    axis, length = next(each for each in zip(("rows", "columns"), tensor.shape, strict=False) if each[1] < 1)
+    return invalid(
+        "SHAPE_INVALID",
+        f"{field}.shape",
+        f"{field} has shape {list(tensor.shape)}, {length} {axis}; there must be at least one",
+    )
 
 
 def _check_bytes(tensor: wire.Tensor, present: int, dtype: np.dtype[Any], field: str, max_bytes: int) -> None:

@@ -10,6 +10,8 @@ from shoal_server.clustering.movement import moved_rows
 from shoal_server.clustering.state import Snapshot
 from shoal_server.errors import invalid
 from shoal_server.rpc.config import decode_duration, encode_warming
+from shoal_server.sessions.session import Session
+from shoal_server.sessions.sharing import made_once
 from shoal_server.sessions.watching import End, Progress, Update, WatchOptions
 
 END_REASONS = {
@@ -37,20 +39,21 @@ def decode_options(request: clustering_pb2.WatchCentroidsRequest, default_progre
     )
 
 
-def encode_event(
-    event: Update | Progress | End, session_uid: str, *, delta: bool
-) -> clustering_pb2.WatchCentroidsResponse:
-    """Return an event of a watch as a message."""
+async def encode_event(event: Update | Progress | End, session: Session, *, delta: bool) -> bytes:
+    """Return an event of a watch as the bytes of a message. An update is encoded once for all who get the same."""
     if isinstance(event, Update):
-        return clustering_pb2.WatchCentroidsResponse(update=_encode_update(event, session_uid, delta=delta))
+        base = event.base if delta else None
+        key = ("frame", base.version if base else None)
+        return await made_once(
+            event.snapshot, key, lambda: _encode_update(event.snapshot, base, session.uid), session.compute
+        )
     if isinstance(event, Progress):
-        progress = clustering_pb2.WatchProgress(version=event.version, session_uid=session_uid)
+        progress = clustering_pb2.WatchProgress(version=event.version, session_uid=session.uid)
         if event.warming:
             progress.warming.CopyFrom(encode_warming(event.warming))
-        return clustering_pb2.WatchCentroidsResponse(progress=progress)
-    return clustering_pb2.WatchCentroidsResponse(
-        end=clustering_pb2.WatchEnd(reason=END_REASONS[event.reason], version=event.version)
-    )
+        return clustering_pb2.WatchCentroidsResponse(progress=progress).SerializeToString()
+    end = clustering_pb2.WatchEnd(reason=END_REASONS[event.reason], version=event.version)
+    return clustering_pb2.WatchCentroidsResponse(end=end).SerializeToString()
 
 
 def encode_snapshot(snapshot: Snapshot, session_uid: str) -> clustering_pb2.Snapshot:
@@ -60,17 +63,18 @@ def encode_snapshot(snapshot: Snapshot, session_uid: str) -> clustering_pb2.Snap
     return message
 
 
-def _encode_update(update: Update, session_uid: str, *, delta: bool) -> clustering_pb2.CentroidUpdate:
-    if not delta or update.base is None:
-        return clustering_pb2.CentroidUpdate(snapshot=encode_snapshot(update.snapshot, session_uid))
-    rows = moved_rows(update.base, update.snapshot)
-    message = clustering_pb2.CentroidUpdate(
-        snapshot=_without_centroids(update.snapshot, session_uid),
-        rows=wire.tensor_message(rows),
-        base_version=update.base.version,
-    )
-    message.snapshot.centroids.CopyFrom(wire.tensor_message(update.snapshot.centroids[rows]))
-    return message
+def _encode_update(snapshot: Snapshot, base: Snapshot | None, session_uid: str) -> bytes:
+    if base is None:
+        update = clustering_pb2.CentroidUpdate(snapshot=encode_snapshot(snapshot, session_uid))
+    else:
+        rows = moved_rows(base, snapshot)
+        update = clustering_pb2.CentroidUpdate(
+            snapshot=_without_centroids(snapshot, session_uid),
+            rows=wire.tensor_message(rows),
+            base_version=base.version,
+        )
+        update.snapshot.centroids.CopyFrom(wire.tensor_message(snapshot.centroids[rows]))
+    return clustering_pb2.WatchCentroidsResponse(update=update).SerializeToString()
 
 
 def _without_centroids(snapshot: Snapshot, session_uid: str) -> clustering_pb2.Snapshot:

@@ -1,4 +1,4 @@
-"""The answers that producers may ask for again.
+"""The answers that producers may ask for again, message by message.
 
 Those that a producer may still need are held; the rest are spare, and as many are kept as there is room for. Labels go
 first: without them an answer is small.
@@ -7,11 +7,12 @@ first: without them an answer is small.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from shoal_server.clustering.state import Outcome
+from shoal_server.sessions.jobs import Answer
 from shoal_server.sessions.tickets import Ticket
 
 # An answer without labels, with its place in the dictionaries, takes about this many bytes.
@@ -22,13 +23,24 @@ HELD_BYTES = 128 * 1024 * 1024
 
 
 @dataclass(eq=False)
-class Answer:
-    """What became of a batch, or will have become of it."""
+class Block:
+    """What became of the batches of a message, or will have become of them: consecutive sequences of one producer."""
 
     producer: Hashable
-    sequence: int
-    fingerprint: int
-    outcome: Ticket[Outcome]
+    first: int  # sequence
+    fingerprints: Sequence[int]  # of the batches
+    ticket: Ticket[list[Answer]]
+
+    @property
+    def last(self) -> int:
+        """The last sequence."""
+        return self.first + len(self.fingerprints) - 1
+
+    @property
+    def label_bytes(self) -> int:
+        """What the labels take, once they are there."""
+        outcomes = (answer for answer in self.ticket.result() if isinstance(answer, Outcome))
+        return sum(outcome.labels.nbytes for outcome in outcomes if outcome.labels is not None)
 
 
 class Answers:
@@ -47,49 +59,50 @@ class Answers:
         self._labelled = _Shelf()  # spare
         self._bare = _Shelf()  # spare, and without labels
 
-    def find(self, producer: Hashable, sequence: int) -> Answer | None:
-        """Return an answer if it is kept."""
+    def find(self, producer: Hashable, sequence: int) -> Block | None:
+        """Return the block with the answer to a sequence, if it is kept."""
         known = self._known.get(producer)
-        return known.answers.get(sequence) if known else None
+        return known.blocks.get(sequence) if known else None
 
-    def hold(self, producer: Hashable, sequence: int, fingerprint: int, outcome: Ticket[Outcome]) -> None:
-        """Keep the answer to the producer's next batch, which may be still to come."""
-        known = self._known.setdefault(producer, _Known(released=sequence - 1))
-        known.answers[sequence] = answer = Answer(producer, sequence, fingerprint, outcome)
-        outcome.when_done(partial(self._shelve, answer))
+    def hold(self, producer: Hashable, first: int, fingerprints: Sequence[int], ticket: Ticket[list[Answer]]) -> None:
+        """Keep the answers to the producer's next batches, which may be still to come."""
+        known = self._known.setdefault(producer, _Known(released=first - 1))
+        block = Block(producer, first, fingerprints, ticket)
+        known.blocks.update(dict.fromkeys(range(first, block.last + 1), block))
+        ticket.when_done(partial(self._shelve, block))
 
     def release(self, producer: Hashable, through: int) -> None:
-        """Make spare what the producer no longer needs: the answers up to a sequence."""
+        """Make spare what the producer no longer needs: the blocks that end at a sequence or before."""
         known = self._known.get(producer)
         if known is None:
             return
-        for answer in known.released_by(through):
-            if self._held.remove(answer):
-                self._spare(answer)
+        for block in known.released_by(through):
+            if self._held.remove(block):
+                self._spare(block)
         known.released = max(known.released, through)
         self._trim()
 
     def forget(self, producer: Hashable) -> None:
         """Keep nothing of a producer."""
         known = self._known.pop(producer, _Known(0))
-        for answer in known.answers.values():
+        for block in set(known.blocks.values()):
             for shelf in (self._held, self._labelled, self._bare):
-                shelf.remove(answer)
+                shelf.remove(block)
 
-    def _shelve(self, answer: Answer) -> None:
-        """Put an answer that has come where it belongs, unless its producer has been forgotten meanwhile."""
-        known = self._known.get(answer.producer)
-        if known is None or known.answers.get(answer.sequence) is not answer:
+    def _shelve(self, block: Block) -> None:
+        """Put answers that have come where they belong, unless their producer has been forgotten meanwhile."""
+        known = self._known.get(block.producer)
+        if known is None or known.blocks.get(block.first) is not block:
             return
-        if answer.sequence > known.released:
-            self._held.put(answer)
+        if block.last > known.released:
+            self._held.put(block)
         else:
-            self._spare(answer)
+            self._spare(block)
         self._trim()
 
-    def _spare(self, answer: Answer) -> None:
-        shelf = self._labelled if _label_bytes(answer) else self._bare
-        shelf.put(answer)
+    def _spare(self, block: Block) -> None:
+        shelf = self._labelled if block.label_bytes else self._bare
+        shelf.put(block)
 
     def _trim(self) -> None:
         while self._held.bytes > HELD_BYTES:
@@ -100,8 +113,10 @@ class Answers:
             else:
                 self._drop(self._bare.take_oldest())
 
-    def _drop(self, answer: Answer) -> None:
-        del self._known[answer.producer].answers[answer.sequence]
+    def _drop(self, block: Block) -> None:
+        blocks = self._known[block.producer].blocks
+        for sequence in range(block.first, block.last + 1):
+            del blocks[sequence]
 
 
 @dataclass
@@ -109,52 +124,48 @@ class _Known:
     """What is kept of one producer."""
 
     released: int  # the last sequence whose answer the producer no longer needs
-    answers: dict[int, Answer] = field(default_factory=dict)
+    blocks: dict[int, Block] = field(default_factory=dict)  # by each of its sequences
 
-    def released_by(self, through: int) -> list[Answer]:
-        """Return the answers after the last one released, up to a sequence."""
+    def released_by(self, through: int) -> list[Block]:
+        """Return the blocks that end after the last sequence released, and at `through` or before."""
         due = range(self.released + 1, through + 1)
-        if len(due) < len(self.answers):
-            return [self.answers[sequence] for sequence in due if sequence in self.answers]
-        return [answer for sequence, answer in self.answers.items() if sequence in due]
+        sequences = due if len(due) < len(self.blocks) else list(self.blocks)
+        found = (self.blocks.get(sequence) for sequence in sequences)
+        blocks = dict.fromkeys(block for block in found if block is not None)
+        return [block for block in blocks if self.released < block.last <= through]
 
 
 class _Shelf:
-    """Answers that have come, in the order in which they were put here."""
+    """Blocks whose answers have come, in the order in which they were put here."""
 
     def __init__(self) -> None:
-        self._sizes: OrderedDict[Answer, int] = OrderedDict()
+        self._sizes: OrderedDict[Block, int] = OrderedDict()
         self.bytes = 0
 
     def __len__(self) -> int:
         return len(self._sizes)
 
-    def put(self, answer: Answer) -> None:
-        size = ENTRY_BYTES + _label_bytes(answer)
-        self._sizes[answer] = size
+    def put(self, block: Block) -> None:
+        size = ENTRY_BYTES * len(block.fingerprints) + block.label_bytes
+        self._sizes[block] = size
         self.bytes += size
 
-    def remove(self, answer: Answer) -> bool:
+    def remove(self, block: Block) -> bool:
         """Say whether it was here."""
-        size = self._sizes.pop(answer, 0)
+        size = self._sizes.pop(block, 0)
         self.bytes -= size
         return size > 0
 
-    def take_oldest(self) -> Answer:
-        answer, size = self._sizes.popitem(last=False)
+    def take_oldest(self) -> Block:
+        block, size = self._sizes.popitem(last=False)
         self.bytes -= size
-        return answer
+        return block
 
 
-def _label_bytes(answer: Answer) -> int:
-    if answer.outcome.exception():
-        return 0
-    labels = answer.outcome.result().labels
-    return 0 if labels is None else labels.nbytes
-
-
-def _without_labels(answer: Answer) -> Answer:
-    outcome: Ticket[Outcome] = Ticket()
-    outcome.set_result(replace(answer.outcome.result(), labels=None))
-    answer.outcome = outcome
-    return answer
+def _without_labels(block: Block) -> Block:
+    answers = block.ticket.result()
+    block.ticket = Ticket()
+    block.ticket.set_result(
+        [replace(answer, labels=None) if isinstance(answer, Outcome) else answer for answer in answers]
+    )
+    return block

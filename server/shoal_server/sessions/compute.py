@@ -25,8 +25,11 @@ class ComputePool:
 
     async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a function on a thread of the pool."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, lambda: function(*args, **kwargs))
+        return await self.begin(lambda: function(*args, **kwargs))
+
+    def begin(self, function: Callable[[], R]) -> asyncio.Future[R]:
+        """Let a thread of the pool run a function, and return what will be its result."""
+        return asyncio.get_running_loop().run_in_executor(self._executor, function)
 
     def run_tasks(self, task: Callable[[int], None], count: int) -> None:
         """Run task(0) … task(count - 1), each once, and return when all are done. Called on a thread of the pool.

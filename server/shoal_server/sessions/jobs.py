@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 from shoal_server.clustering.config import EngineName
 from shoal_server.clustering.courses import apply_all
@@ -18,75 +19,124 @@ from shoal_server.sessions.tickets import Ticket
 
 Engines = Mapping[EngineName, Engine]
 
-
-@dataclass(frozen=True)
-class QueuedBatch:
-    """A batch on its way to the writer."""
-
-    batch: PointBatch
-    outcome: Ticket[Outcome]
+Answer = Outcome | DomainError
+"""What a producer is told of a batch: its outcome, or why it was refused."""
 
 
-@dataclass(frozen=True)
-class QueuedChange:
+class Incoming(NamedTuple):
+    """A batch of a message."""
+
+    batch: PointBatch | DomainError  # a refusal: why it could not be read
+    size: int  # bytes of its points and weights
+    sequence: int = 0  # of its producer, where that has a name
+    fingerprint: int = 0  # of what would be applied
+
+
+class QueuedBatches(NamedTuple):
+    """The batches of a message, on their way to the writer. Those that could not be read keep their place."""
+
+    batches: list[PointBatch | DomainError]
+    ticket: Ticket[list[Answer]]
+
+
+class QueuedChange(NamedTuple):
     """A change of the configuration, in its place among the batches."""
 
     changes: Changes
-    outcome: Ticket[None]
+    ticket: Ticket[None]
 
 
-Job = QueuedBatch | QueuedChange
+Job = QueuedBatches | QueuedChange
 
-
-Result = Outcome | Exception | None
-"""What became of a job: a batch's outcome, nothing for a change, or why it was refused: not a DomainError is a bug."""
+Result = list[Outcome | Exception] | Exception | None
+"""What became of a job: of batches a list, which is shorter than they are if they were halted; of a change nothing, or
+why it failed. What is no DomainError is a bug."""
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """A batch that has been taken, or had been before."""
+    """Batches of one message that have been taken, or one that had been before."""
 
-    outcome: Ticket[Outcome]
-    duplicate: bool
+    ticket: Ticket[list[Answer]]
+    first: int  # the place of the first of them among what the ticket is for
+    count: int
+    duplicate: bool = False
     forgotten: bool = False  # its outcome is no longer known; the one here is empty
 
+    def answers(self) -> list[Answer]:
+        """Return what has become of them, once the ticket is done."""
+        return self.ticket.result()[self.first : self.first + self.count]
+
     async def result(self) -> Outcome:
-        """Wait until the batch is applied. Giving up the wait changes nothing for the batch."""
-        await self.outcome.wait()
-        refusal = self.outcome.exception()
-        if isinstance(refusal, DomainError):
-            raise refusal.again()  # the outcome itself may be kept for long
-        return self.outcome.result()
+        """Wait until the one batch is applied, or raise its refusal. Giving up the wait changes nothing for it."""
+        await self.ticket.wait()
+        (answer,) = self.answers()
+        if isinstance(answer, DomainError):
+            raise answer.again()  # the answer itself may be kept for long
+        return answer
 
 
 def apply_jobs(
     model: Model, jobs: Sequence[Job], engines: Engines, run: RunTasks, halted: Callable[[], bool]
 ) -> tuple[Model, list[Result]]:
-    """Apply jobs in their order, and return the model after the last. A job that is refused leaves it as it was.
+    """Apply jobs in their order, and return the model after the last. A batch that is refused leaves it as it was.
 
-    Asks before each job whether to stop there: the jobs that are left then have no result. Plain batches that come one
-    after the other may be as one to that question.
+    Asks before each batch or change whether to stop there: the jobs that are left then have no result. Plain batches
+    that come one after the other may be as one to that question.
     """
     results: list[Result] = []
-    for changes, group in groupby(jobs, key=lambda job: isinstance(job, QueuedChange)):
-        if changes:
-            for job in group:
-                if halted():
-                    return model, results
-                model, result = _change(model, job)
-                results.append(result)
-        else:
-            batches = [job.batch for job in group if isinstance(job, QueuedBatch)]
-            model, outcomes = apply_all(model, batches, engines[model.config.engine], run, halted)
-            results.extend(outcomes)
-            if len(outcomes) < len(batches):
-                return model, results
+    for _, group in groupby(jobs, key=type):
+        alike = list(group)
+        if halted():
+            break
+        model, more = _apply_alike(model, alike, engines, run, halted)
+        results.extend(more)
+        if len(more) < len(alike):
+            break
     return model, results
 
 
-def _change(model: Model, job: Job) -> tuple[Model, Result]:
+def failed(job: Job, bug: Exception) -> Result:
+    """Return what has become of a job that a bug kept from being applied."""
+    return [bug] * len(job.batches) if isinstance(job, QueuedBatches) else bug
+
+
+def _apply_alike(
+    model: Model, jobs: Sequence[Job], engines: Engines, run: RunTasks, halted: Callable[[], bool]
+) -> tuple[Model, list[Result]]:
+    """Apply jobs that are all batches, or all changes."""
+    results: list[Result] = []
+    messages = [job for job in jobs if isinstance(job, QueuedBatches)]
+    if messages:
+        batches = [batch for message in messages for batch in message.batches if not isinstance(batch, DomainError)]
+        model, outcomes = apply_all(model, batches, engines[model.config.engine], run, halted)
+        results.extend(_by_message(messages, outcomes))
+    for job in jobs:
+        if isinstance(job, QueuedChange) and not halted():
+            model, failure = _change(model, job)
+            results.append(failure)
+    return model, results
+
+
+def _by_message(
+    messages: Sequence[QueuedBatches], outcomes: Sequence[Outcome | Exception]
+) -> list[list[Outcome | Exception]]:
+    """Return the results message by message, with the refusals that were there before in their places."""
+    results: list[list[Outcome | Exception]] = []
+    coming = iter(outcomes)
+    for message in messages:
+        own: list[Outcome | Exception] = []
+        for batch in message.batches:
+            result = batch if isinstance(batch, DomainError) else next(coming, None)
+            if result is None:
+                return [*results, own] if own else results
+            own.append(result)
+        results.append(own)
+    return results
+
+
+def _change(model: Model, job: QueuedChange) -> tuple[Model, Exception | None]:
     try:
-        fields = job.changes.model if isinstance(job, QueuedChange) else {}
-        return reconfigure(model, dataclasses.replace(model.config, **fields)), None
+        return reconfigure(model, dataclasses.replace(model.config, **job.changes.model)), None
     except Exception as bug:  # noqa: BLE001  (whatever it is, it is this job's answer, and the session lives on)
         return model, bug

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shoal_server.clustering.state import Outcome
 from shoal_server.errors import DomainError, Kind, invalid
 from shoal_server.sessions.answers import Answers
-from shoal_server.sessions.jobs import Submitted
+from shoal_server.sessions.jobs import Answer, Submitted
 from shoal_server.sessions.tickets import Ticket
 
 # Seconds that a producer without a stream is expected back at least: twice as long as the official client tries to.
@@ -27,15 +28,6 @@ class Producer:
     id: str
     epoch: int = 0
     ephemeral: bool = False
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """What tells one batch from every other one."""
-
-    producer: Producer
-    sequence: int
-    fingerprint: int  # of the batch's bytes
 
 
 @dataclass(frozen=True)
@@ -96,8 +88,24 @@ class ProducerLedger:
         """Note that a producer has the answers up to a sequence."""
         self._answers.release(_key(producer), min(sequence, self._position(producer).last_sequence))
 
-    def seen(self, stamp: Stamp) -> Submitted | None:
+    def is_next(self, producer: Producer, first: int, count: int) -> bool:
+        """Say whether so many sequences from the first on are new ones, and come next; raises as `seen` does."""
+        position = self._position(producer)
+        _refuse_older(producer, position)
+        if first != position.last_sequence + 1 or not count:
+            return False
+        self._refuse_too_many(producer)
+        return True
+
+    def seen(self, producer: Producer, sequence: int, fingerprint: int) -> Submitted | None:
         """Return the answer to a batch that was seen before, None for the next new one.
+
+        Parameters
+        ----------
+        producer, sequence
+            Of the batch.
+        fingerprint
+            Of its bytes.
 
         Raises
         ------
@@ -105,22 +113,22 @@ class ProducerLedger:
             PRODUCER_FENCED, SEQUENCE_GAP, SEQUENCE_MISSING, SEQUENCE_REUSED (for other bytes than before) or
             TOO_MANY_PRODUCERS.
         """
-        position = self._position(stamp.producer)
-        _refuse_older(stamp.producer, position)
-        _refuse_gap(stamp, position)
-        if stamp.sequence > position.last_sequence:
-            self._refuse_too_many(stamp.producer)
+        position = self._position(producer)
+        _refuse_older(producer, position)
+        _refuse_gap(producer, sequence, position)
+        if sequence > position.last_sequence:
+            self._refuse_too_many(producer)
             return None
-        return self._answer_again(stamp)
+        return self._answer_again(producer, sequence, fingerprint)
 
-    def record(self, stamp: Stamp, outcome: Ticket[Outcome]) -> None:
-        """Note that a new batch has been taken, and keep what will be its answer."""
-        seat = self._seat(stamp.producer)
-        seat.position = Position(max(stamp.producer.epoch, seat.position.epoch), stamp.sequence)
-        self._answers.hold(_key(stamp.producer), stamp.sequence, stamp.fingerprint, outcome)
+    def record(self, producer: Producer, first: int, fingerprints: Sequence[int], ticket: Ticket[list[Answer]]) -> None:
+        """Note that new batches have been taken, from a sequence on, and keep what will be their answers."""
+        seat = self._seat(producer)
+        seat.position = Position(max(producer.epoch, seat.position.epoch), first + len(fingerprints) - 1)
+        self._answers.hold(_key(producer), first, fingerprints, ticket)
         if not seat.streams:
-            self.acknowledge(stamp.producer, stamp.sequence - 1)  # who calls again has the answer to the call before
-            self._miss(stamp.producer)
+            self.acknowledge(producer, first - 1)  # who calls again has the answer to the call before
+            self._miss(producer)
 
     def close(self) -> None:
         """Expect nobody back."""
@@ -143,18 +151,19 @@ class ProducerLedger:
             seats[producer.id] = _Seat()
         return seats[producer.id]
 
-    def _answer_again(self, stamp: Stamp) -> Submitted:
-        answer = self._answers.find(_key(stamp.producer), stamp.sequence)
-        if answer is None:
-            return Submitted(_forgotten(), duplicate=True, forgotten=True)
-        if answer.fingerprint != stamp.fingerprint:
+    def _answer_again(self, producer: Producer, sequence: int, fingerprint: int) -> Submitted:
+        block = self._answers.find(_key(producer), sequence)
+        if block is None:
+            return Submitted(_forgotten(), 0, 1, duplicate=True, forgotten=True)
+        place = sequence - block.first
+        if block.fingerprints[place] != fingerprint:
             raise invalid(
                 "SEQUENCE_REUSED",
                 "sequence",
-                f"sequence {stamp.sequence} of producer {stamp.producer.id!r} was used for other points; "
-                f"a sequence stands for one batch for ever",
+                f"sequence {sequence} of producer {producer.id!r} was used for other points; a sequence stands for "
+                f"one batch for ever",
             )
-        return Submitted(answer.outcome, duplicate=True)
+        return Submitted(block.ticket, place, 1, duplicate=True)
 
     def _miss(self, producer: Producer) -> None:
         """Expect a producer back that has no stream."""
@@ -229,10 +238,10 @@ def _key(producer: Producer) -> tuple[bool, str]:
     return producer.ephemeral, producer.id
 
 
-def _forgotten() -> Ticket[Outcome]:
-    answer: Ticket[Outcome] = Ticket()
-    answer.set_result(Outcome(version=0, accepted=0, dropped=0, inertia=0.0, labels=None, warming=None))
-    return answer
+def _forgotten() -> Ticket[list[Answer]]:
+    ticket: Ticket[list[Answer]] = Ticket()
+    ticket.set_result([Outcome(version=0, accepted=0, dropped=0, inertia=0.0, labels=None, warming=None)])
+    return ticket
 
 
 def _refuse_older(producer: Producer, position: Position) -> None:
@@ -245,17 +254,16 @@ def _refuse_older(producer: Producer, position: Position) -> None:
         )
 
 
-def _refuse_gap(stamp: Stamp, position: Position) -> None:
-    if stamp.sequence > position.last_sequence + 1:
+def _refuse_gap(producer: Producer, sequence: int, position: Position) -> None:
+    if sequence > position.last_sequence + 1:
         raise invalid(
             "SEQUENCE_GAP",
             "sequence",
-            f"sequence {stamp.sequence} of producer {stamp.producer.id!r} leaves a gap; the next is "
-            f"{position.last_sequence + 1}",
+            f"sequence {sequence} of producer {producer.id!r} leaves a gap; the next is {position.last_sequence + 1}",
         )
-    if stamp.sequence < 1:
+    if sequence < 1:
         raise invalid(
             "SEQUENCE_MISSING",
             "sequence",
-            f"sequence is {stamp.sequence}; a batch of a named producer needs one, counted from 1",
+            f"sequence is {sequence}; a batch of a named producer needs one, counted from 1",
         )

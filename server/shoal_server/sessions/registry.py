@@ -15,7 +15,8 @@ import structlog
 from shoal_server.clustering.config import validate
 from shoal_server.errors import DomainError, Kind, invalid, quoted
 from shoal_server.sessions.config import SessionConfig
-from shoal_server.sessions.session import Session, Surroundings, session_gone
+from shoal_server.sessions.refusals import session_gone
+from shoal_server.sessions.session import Session, Surroundings
 from shoal_server.sessions.watching import EndReason
 
 LONGEST_REQUEST_ID = 128

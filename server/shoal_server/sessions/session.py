@@ -13,14 +13,26 @@ import structlog
 
 from shoal_server.clustering.config import check_half_life, check_width
 from shoal_server.clustering.model import assign, new_model, still_warming
-from shoal_server.clustering.state import Model, Outcome, PointBatch, Snapshot, Warming
+from shoal_server.clustering.state import Model, Outcome, Snapshot, Warming
 from shoal_server.engines.contract import Assignment, PointArray
 from shoal_server.errors import DomainError, Kind, internal, quoted
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.config import Changes, Limits, SessionConfig, changed
-from shoal_server.sessions.jobs import Engines, Job, QueuedBatch, QueuedChange, Result, Submitted, apply_jobs
-from shoal_server.sessions.producers import Position, Producer, ProducerLedger, Stamp
+from shoal_server.sessions.jobs import (
+    Answer,
+    Engines,
+    Incoming,
+    Job,
+    QueuedBatches,
+    QueuedChange,
+    Result,
+    Submitted,
+    apply_jobs,
+    failed,
+)
+from shoal_server.sessions.producers import Position, Producer, ProducerLedger
 from shoal_server.sessions.queue import ByteQueue
+from shoal_server.sessions.refusals import session_gone, shutting_down
 from shoal_server.sessions.tickets import Ticket
 from shoal_server.sessions.watching import EndReason, Watch, WatchOptions
 
@@ -30,7 +42,6 @@ HOP_BYTES = 4 * 1024 * 1024
 # What a batch counts for at least: as much as a queued one takes besides its points (970 bytes, measured). Otherwise a
 # queue of tiny batches would have no bound.
 LEAST_BATCH_BYTES = 1024
-LONGEST_NAME = 128
 
 log = structlog.get_logger()
 
@@ -108,6 +119,7 @@ class Session:
         self._closing = False  # takes nothing more
         self._halted = False  # begins nothing more of what it has taken
         self._refusal = session_gone(name)  # of what is not taken then, or not begun
+        self._queued = 0  # batches and changes
         self._not_applied = 0  # batches that were taken and then refused
         self._ending: EndReason | None = None
         self._ended: EndReason | None = None
@@ -122,6 +134,11 @@ class Session:
     def version(self) -> int:
         """How many updates have been applied."""
         return self._model.version
+
+    @property
+    def compute(self) -> ComputePool:
+        """The threads that compute for it."""
+        return self._around.compute
 
     @property
     def warming(self) -> Warming | None:
@@ -156,7 +173,7 @@ class Session:
             version=model.version,
             points_accepted=model.points_accepted,
             points_dropped=model.points_dropped,
-            queued_batches=len(self._queue),
+            queued_batches=self._queued,
             queued_bytes=self._queue.bytes,
             watchers=len(self._watches),
             create_time=self._created,
@@ -166,7 +183,10 @@ class Session:
     def open_producer(self, producer: Producer) -> Position:
         """Begin or go on pushing under a name, until `leave_producer`; see ProducerLedger.open."""
         self._touch()
-        return self._ledger.open(producer)
+        try:
+            return self._ledger.open(producer)
+        except DomainError as refusal:
+            raise self._named(refusal) from None
 
     def leave_producer(self, producer: Producer) -> None:
         """Say that what `open_producer` began has ended."""
@@ -176,65 +196,41 @@ class Session:
         """Say that a producer has the answers up to a sequence."""
         self._ledger.acknowledge(producer, sequence)
 
-    async def submit(self, batch: PointBatch, size: int, stamp: Stamp | None) -> Submitted:
-        """Wait for room in the queue and take the batch; its outcome comes later.
+    async def submit(self, message: Sequence[Incoming], producer: Producer | None) -> list[Submitted | DomainError]:
+        """Wait for room in the queue and take the batches of a message; their outcomes come later.
 
-        A wait that is cancelled has taken nothing; what has been taken is applied and gets its outcome.
+        A wait that is cancelled has taken nothing; what has been taken is applied and gets its outcome. A batch that
+        could not be read is answered with the reason, and uses its sequence up.
 
         Parameters
         ----------
-        batch
-            The points.
-        size
-            Bytes of its points and weights.
-        stamp
-            What tells the batch from every other one, if its producer has a name.
+        message
+            The batches, in their order.
+        producer
+            Who pushes them, if it has a name: then each batch counts once.
+
+        Returns
+        -------
+        list
+            In the order of the batches: of each that has no place among its producer's why that is, and the others
+            together as far as they belong together.
 
         Raises
         ------
         DomainError
-            SESSION_NOT_FOUND if the session has ended; see ProducerLedger.seen for the rest.
+            SESSION_NOT_FOUND or SERVER_DRAINING: the session takes nothing more.
         """
         self._touch()
-        try:
-            self._refuse_too_wide(batch.points.shape[1])
-        except DomainError as refusal:
-            return self.refuse(refusal, stamp)
-        size = max(size, LEAST_BATCH_BYTES)
-        await self._queue.reserve(size)
-        try:
-            self._refuse_if_closing()
-            known = self._ledger.seen(stamp) if stamp else None
-        except DomainError:
-            self._queue.release(size)
-            raise
-        if known is not None:
-            self._queue.release(size)
-            return known
-        job = QueuedBatch(batch, Ticket())
-        self._queue.put(job, size)
-        if stamp:
-            self._ledger.record(stamp, job.outcome)
-        return Submitted(job.outcome, duplicate=False)
-
-    def refuse(self, refusal: DomainError, stamp: Stamp | None) -> Submitted:
-        """Take a batch that can't be applied: its outcome is the refusal, and its sequence is used up.
-
-        Raises
-        ------
-        DomainError
-            As submit does.
-        """
-        self._touch()
-        self._refuse_if_closing()
-        known = self._ledger.seen(stamp) if stamp else None
-        if known is not None:
-            return known
-        outcome: Ticket[Outcome] = Ticket()
-        outcome.set_exception(self._named(refusal.again()))
-        if stamp:
-            self._ledger.record(stamp, outcome)
-        return Submitted(outcome, duplicate=False)
+        message = [self._refused_if_too_wide(incoming) for incoming in message]
+        room = _room_for(message)
+        if room:
+            await self._queue.reserve(room)
+        if self._closing:
+            self._queue.release(room)
+            raise self._named(self._refusal.again())
+        if producer is None or self._is_next(producer, message):
+            return [self._take(message, producer)]
+        return [self._take_or_know(incoming, producer) for incoming in message]
 
     async def change(self, changes: Changes, etag: str) -> Description:
         """Change the configuration after the batches that are queued now and before those to come.
@@ -251,8 +247,9 @@ class Session:
         self._asked_revision += 1
         job = QueuedChange(changes, Ticket())
         self._queue.put(job, 0)
-        await job.outcome.wait()
-        job.outcome.result()
+        self._queued += 1
+        await job.ticket.wait()
+        job.ticket.result()
         return self.describe()
 
     async def assign(self, points: PointArray, *, return_distances: bool = False) -> tuple[int, Assignment]:
@@ -326,6 +323,40 @@ class Session:
         await asyncio.shield(self._writer)
         return self._not_applied - before
 
+    def _is_next(self, producer: Producer, message: Sequence[Incoming]) -> bool:
+        """Say whether a message has the producer's next batches, each a new one."""
+        first = message[0].sequence if message else 0
+        try:
+            follows = self._ledger.is_next(producer, first, len(message))
+        except DomainError:
+            return False
+        return follows and all(incoming.sequence == first + place for place, incoming in enumerate(message))
+
+    def _take(self, batches: Sequence[Incoming], producer: Producer | None) -> Submitted:
+        """Take batches that are new, and have room."""
+        ticket: Ticket[list[Answer]] = Ticket()
+        if producer:
+            self._ledger.record(producer, batches[0].sequence, [each.fingerprint for each in batches], ticket)
+        job = QueuedBatches([each.batch for each in batches], ticket)
+        if room := _room_for(batches):
+            self._queue.put(job, room)
+            self._queued += len(batches)
+        else:
+            self._refuse_all([job])
+        return Submitted(ticket, 0, len(batches))
+
+    def _take_or_know(self, incoming: Incoming, producer: Producer) -> Submitted | DomainError:
+        """Take one batch that has room, unless its producer has pushed it before, or can't push it now."""
+        known: Submitted | DomainError | None
+        try:
+            known = self._ledger.seen(producer, incoming.sequence, incoming.fingerprint)
+        except DomainError as refusal:
+            known = self._named(refusal.again())
+        if known is None:
+            return self._take([incoming], producer)
+        self._queue.release(_room_for([incoming]))
+        return known
+
     def _close(self, refusal: DomainError) -> None:
         self._refusal = refusal
         self._closing = True
@@ -333,12 +364,16 @@ class Session:
 
     def _halt(self) -> None:
         self._halted = True
-        self._refuse_all(self._queue.take_all())
+        jobs = self._queue.take_all()
+        self._queued -= _count(jobs)
+        self._refuse_all(jobs)
 
     def _refuse_all(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
-            job.outcome.set_exception(self._named(self._refusal.again()))
-            self._not_applied += isinstance(job, QueuedBatch)
+            if isinstance(job, QueuedChange):
+                job.ticket.set_exception(self._named(self._refusal.again()))
+            else:
+                job.ticket.set_result(self._answers(job, []))
 
     def _assign(self, model: Model, points: PointArray, return_distances: bool) -> Assignment:
         # On a compute thread, and perhaps long after it was asked for.
@@ -362,41 +397,58 @@ class Session:
         jobs, size = await self._queue.take(HOP_BYTES)
         if not jobs:
             return False
-        compute = self._around.compute
-        model, results = await compute.call(
-            apply_jobs, self._model, jobs, self._around.engines, compute.run_tasks, lambda: self._halted
-        )
-        self._publish(model, jobs[: len(results)], results)
+        self._queued -= _count(jobs)
+        self._model, results = await self._apply(jobs)
+        self._touch()
+        for job, result in zip(jobs, results, strict=False):
+            self._publish(job, result)
         self._refuse_all(jobs[len(results) :])
+        self._wake_watches()
         self._queue.release(size)
         return True
 
-    def _publish(self, model: Model, jobs: Sequence[Job], results: Sequence[Result]) -> None:
-        self._model = model
-        self._touch()
-        for job, result in zip(jobs, results, strict=True):
+    async def _apply(self, jobs: Sequence[Job]) -> tuple[Model, Sequence[Result]]:
+        compute = self._around.compute
+        try:
+            return await compute.call(
+                apply_jobs, self._model, jobs, self._around.engines, compute.run_tasks, lambda: self._halted
+            )
+        except Exception as bug:  # noqa: BLE001  (nothing has been applied, and the session lives on)
+            return self._model, [failed(job, bug) for job in jobs]
+
+    def _publish(self, job: Job, result: Result) -> None:
+        """Tell what has become of a job. A bug in the telling is told too: nobody may wait for ever."""
+        try:
             if isinstance(job, QueuedChange):
                 self._publish_change(job, result)
-            elif isinstance(result, Exception):
-                job.outcome.set_exception(self._told(result))
-            elif result is not None:
-                job.outcome.set_result(result)
-        self._wake_watches()
+            elif isinstance(result, list):
+                job.ticket.set_result(self._answers(job, result))
+        except Exception as bug:  # noqa: BLE001
+            job.ticket.set_exception(self._told(bug))
 
     def _publish_change(self, job: QueuedChange, result: Result) -> None:
         self._revision += 1
         if isinstance(result, Exception):
-            job.outcome.set_exception(self._told(result))
+            job.ticket.set_exception(self._told(result))
             return
         self._config = changed(self._config, job.changes)
         self._updated = self._around.now()
         self._on_change()
-        job.outcome.set_result(None)
+        job.ticket.set_result(None)
+
+    def _answers(self, job: QueuedBatches, results: Sequence[Outcome | Exception]) -> list[Answer]:
+        """Return what is told of each batch; those behind the results are refused."""
+        answers = [self._told(result) if isinstance(result, Exception) else result for result in results]
+        for batch in job.batches[len(answers) :]:
+            refusal = batch if isinstance(batch, DomainError) else self._refusal
+            self._not_applied += refusal is self._refusal
+            answers.append(self._named(refusal.again()))
+        return answers
 
     def _told(self, failure: Exception) -> DomainError:
         """Return what is told of a failure, and kept for whoever asks again: a bug itself would keep the points too."""
         if isinstance(failure, DomainError):
-            return self._named(failure)
+            return self._named(failure.again())
         log.error("bug", session=self.name, exc_info=failure)
         return self._named(internal())
 
@@ -414,32 +466,27 @@ class Session:
     def _touch(self) -> None:
         self.used_at = asyncio.get_running_loop().time()
 
-    def _refuse_too_wide(self, columns: int) -> None:
+    def _refused_if_too_wide(self, incoming: Incoming) -> Incoming:
         # Points that don't fit the columns that are settled are told so when their turn comes.
+        if self._model.n_features is not None or isinstance(incoming.batch, DomainError):
+            return incoming
         limits = self._around.limits
-        if self._model.n_features is None:
+        columns = incoming.batch.points.shape[1]
+        try:
             check_width(self._config.model, columns, limits.max_centroid_values, limits.max_init_values)
+        except DomainError as refusal:
+            return incoming._replace(batch=refusal)
+        return incoming
 
     def _refuse_if_closing(self) -> None:
         if self._closing:
             raise self._named(self._refusal.again())
 
 
-def session_gone(name: str) -> DomainError:
-    """Say that there is no such session, or no longer."""
-    return DomainError(
-        Kind.NOT_FOUND,
-        "SESSION_NOT_FOUND",
-        f"there is no session {quoted(name)}; create it first, or list the sessions to see their names",
-        session=name[:LONGEST_NAME],
-    )
+def _count(jobs: Iterable[Job]) -> int:
+    return sum(len(job.batches) if isinstance(job, QueuedBatches) else 1 for job in jobs)
 
 
-def shutting_down() -> DomainError:
-    """Say that the server had no time left for something."""
-    return DomainError(
-        Kind.UNAVAILABLE,
-        "SERVER_DRAINING",
-        "the server is shutting down and has not applied this; send it again when the server is back",
-        retry_after=1.0,
-    )
+def _room_for(batches: Sequence[Incoming]) -> int:
+    """Return the bytes of the queue that batches take; refusals take none."""
+    return sum(max(each.size, LEAST_BATCH_BYTES) for each in batches if not isinstance(each.batch, DomainError))

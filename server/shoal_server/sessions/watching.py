@@ -129,7 +129,11 @@ class Watch:
         if snapshot is None or snapshot.version <= self._seen:
             return None
         self._seen = snapshot.version
-        if self._sent is not None and largest_shift(self._sent, snapshot) < self._options.min_shift:
+        if (
+            self._sent is not None
+            and self._options.min_shift
+            and _shift(self._sent, snapshot) < self._options.min_shift
+        ):
             return None
         update = Update(snapshot, self._sent)
         self._sent = snapshot
@@ -141,6 +145,15 @@ class Watch:
                 await self._news.wait()
         except TimeoutError:
             return
+
+
+def _shift(before: Snapshot, after: Snapshot) -> float:
+    """Return how far the centroid that moved most has moved; computed once for all watchers."""
+    key = ("shift", before.version)
+    if key not in after.made:
+        after.made[key] = largest_shift(before, after)
+    shift: float = after.made[key]
+    return shift
 
 
 def _refuse_future(after_version: int, version: int) -> None:

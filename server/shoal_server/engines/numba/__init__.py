@@ -58,7 +58,7 @@ class NumbaEngine:
             inertias[index] = cover.span(cut[index], results)
 
         run(work, len(cut))
-        self._look_if_due(frame, [points])
+        self._settle_regime(frame, [points])
         return Contribution(_total(counts), _total(sums)[:, :d], float(inertias.sum()), labels)
 
     def assign(self, points: PointArray, frame: Frame, run: RunTasks, *, return_distances: bool) -> Assignment:
@@ -73,7 +73,7 @@ class NumbaEngine:
             cover.span(cut[index], results)
 
         run(work, len(cut))
-        self._look_if_due(frame, [points])
+        self._settle_regime(frame, [points])
         return Assignment(labels, distances if return_distances else None)
 
     def most_rows(self, frame: Frame) -> int:
@@ -116,7 +116,7 @@ class NumbaEngine:
         )
         before.memory.of(Regime).note(layout, max(int(rows.sum()), 1), tried)
         moved = self._moved(before, layout, centroids, weights, movement)
-        self._look_if_due(moved.frame, course.batches[:applied])
+        self._settle_regime(moved.frame, course.batches[:applied])
         return Followed(inertias[:applied], labels, moved)
 
     def move(self, centroids: Float64Array, frame: Frame, contribution: Contribution) -> Moved | None:
@@ -158,11 +158,12 @@ class NumbaEngine:
         nothing = np.empty((0, frame.centroids.shape[1]))
         return lay_out(frame, nothing if axes is None else axes, self._compiled().lay_rows)
 
-    def _look_if_due(self, frame: Frame, batches: Sequence[PointArray]) -> None:
-        """Choose a regime anew if enough has been done since the last time."""
+    def _settle_regime(self, frame: Frame, batches: Sequence[PointArray]) -> None:
+        """Choose a regime anew if enough has been done since the last time, and lay the frame out for it."""
         regime = frame.memory.of(Regime)
         if batches and regime.is_due(*frame.centroids.shape):
             regime.look(frame, _sample(frame, batches))
+        if frame.prepared(self._lay_out).axes != regime.count:
             frame.keep(self._lay_out, self._lay_out(frame))
 
     def _compiled(self) -> Entries:

@@ -16,22 +16,24 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 # All of fast-math but nnan and ninf, which would break the handling of NaN and infinity.
 FASTMATH = {"reassoc", "nsz", "arcp", "contract", "afn"}
+# Divisions by zero give what NumPy gives: the kernels look at results, and don't raise.
+FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
 def compiled(function: Function) -> Function:
     """Compile a function for whatever types the compiled functions that call it give it."""
-    return cast("Function", numba.njit(nogil=True, fastmath=FASTMATH)(function))
+    return cast("Function", numba.njit(**FLAGS, fastmath=FASTMATH)(function))
 
 
 def inlined(function: Function) -> Function:
     """Compile a function into the one that calls it: a call hands over seven words for each array."""
-    return cast("Function", numba.njit(nogil=True, fastmath=FASTMATH, inline="always")(function))
+    return cast("Function", numba.njit(**FLAGS, fastmath=FASTMATH, inline="always")(function))
 
 
 def compiled_exactly(function: Function) -> Function:
     """Compile a function as `compiled` does, but so that it rounds as NumPy does."""
     # With no flag at all a function inherits those of its caller; this one only lets 0 and -0 be the same.
-    return cast("Function", numba.njit(nogil=True, fastmath={"nsz"})(function))
+    return cast("Function", numba.njit(**FLAGS, fastmath={"nsz"})(function))
 
 
 def generated(function: Callable[..., Any]) -> Any:

@@ -14,7 +14,7 @@ import numba
 from numba import types
 
 from shoal_server.engines.numba.cache import compile_cached
-from shoal_server.engines.numba.compiling import FASTMATH
+from shoal_server.engines.numba.compiling import FASTMATH, FLAGS
 from shoal_server.engines.numba.following import follow, move
 from shoal_server.engines.numba.kernels import cover
 from shoal_server.engines.numba.layout import PRECISIONS, lay_rows
@@ -46,7 +46,7 @@ def _compile_all() -> Entries:
 
 def _compile(function: Any, signature: Callable[[Any], Any]) -> Any:
     signatures = [signature(real) for real in PRECISIONS.values()]
-    return numba.njit(signatures, nogil=True, cache=True, fastmath=FASTMATH)(function.py_func)
+    return numba.njit(signatures, cache=True, fastmath=FASTMATH, **FLAGS)(function.py_func)
 
 
 _BOOL, _INT, _FLOAT = types.boolean, types.int64, types.float64

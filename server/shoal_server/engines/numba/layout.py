@@ -128,7 +128,9 @@ def _margins(d: int, p: int, dtype: np.dtype[Any]) -> Float64Array:
     """
     limits = np.finfo(dtype)
     unit = float(limits.eps) / 2
-    terms = _terms(d)
+    # A score that is computed alone is added up lane by lane, and then across the lanes.
+    width = widest(PRECISIONS[dtype])
+    terms = max(_terms(d), -(-d // width) + width)
     # A coordinate errs by (terms + 2)·u·‖x‖, the axes' own rounding included.
     projected = np.sqrt(p + 1) * (terms + 2)
     relative = [

@@ -36,6 +36,11 @@ class Regime:
     work: float = 0.0  # in multiplications, since the last look
     patience: float = field(default=WORK_BEFORE_A_LOOK)  # how many times the work of a look is done before the next
 
+    @property
+    def count(self) -> int:
+        """How many axes there are; 0 in the plain regime."""
+        return 0 if self.axes is None else len(self.axes)
+
     def note(self, layout: Layout, rows: int, tried: int) -> None:
         """Take note of rows that have been labelled, and how many distances were computed one by one."""
         k, d = layout.centroids.shape[0], layout.d

@@ -243,15 +243,15 @@ def score(
         point = builder.gep(builder.inttoptr(address, v.scalar.as_pointer()), [builder.mul(row_, d_)])
         cluster = builder.mul(label_, _row_length(context, builder, signature, arguments, 6))
         products = cgutils.alloca_once_value(builder, v.full(0.0))
+        factors = v.splat(factor_)
 
         def chunk(column: Any, inside: Any | None) -> None:
             shifted = builder.fsub(_seen(v, v.load(point, column), inside), v.load(origin_at, column))
             centroid = v.load(centroids_at, builder.add(cluster, column))
-            builder.store(v.fma(shifted, centroid, builder.load(products)), products)
+            builder.store(v.fma(builder.fmul(shifted, factors), centroid, builder.load(products)), products)
 
         _for_each_chunk(v, d_, chunk)
-        product = builder.fmul(v.total(builder.load(products)), factor_)
-        return builder.fadd(product, builder.load(builder.gep(offsets_at, [label_])))
+        return builder.fadd(v.total(builder.load(products)), builder.load(builder.gep(offsets_at, [label_])))
 
     integer = types.int64
     return real(points, integer, integer, origin, real, integer, centroids, offsets), generate

@@ -1,0 +1,190 @@
+"""The regime of bounds changes no bit; and who gets it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from shoal_server.engines.contract import Course, Frame, run_in_order, to_sphere
+from shoal_server.engines.numba import NumbaEngine
+from shoal_server.engines.numba.regimes import Regime, best_axes
+from tests import naive
+from tests.engines.framing import both_ways, bounded, check, frame_of
+
+DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
+AXES = pytest.mark.parametrize("axes", [4, 12, 24])
+DATA_TYPES = pytest.mark.parametrize("dtype", DTYPES, ids=str)
+K, D = 70, 48
+
+
+def _decaying(rows: int, seed: int, d: int = D) -> naive.Array:
+    """Return rows (n, d) of a spectrum that decays, as that of images does."""
+    random = np.random.default_rng(seed)
+    turn, _ = np.linalg.qr(np.random.default_rng(99).normal(size=(d, d)))
+    turned: naive.Array = (random.normal(size=(rows, d)) / np.arange(1, d + 1) ** 1.5) @ turn
+    return turned
+
+
+def _cases(name: str, n: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return rows (n, d) and centroids (k, d)."""
+    random = np.random.default_rng(3)
+    points: NDArray[Any] = _decaying(n, 1)
+    centroids: NDArray[Any] = _decaying(K, 2)
+    if name == "duplicates":
+        centroids[1::2] = centroids[::2]
+        points = centroids[random.integers(0, K, n)]
+    if name == "ties":
+        points, centroids = random.integers(-1, 2, (n, D)), random.integers(-1, 2, (K, D))
+    if name == "zeros":
+        points[::2] = 0
+        centroids[5:9] = 0
+    if name == "all equal":
+        points[:], centroids[:] = points[0], centroids[0]
+    if name == "low rank":
+        centroids = centroids[:, :2] @ random.normal(size=(2, D))
+        points = (centroids[random.integers(0, K, n)] + centroids[random.integers(0, K, n)]) / 2
+    if name == "far apart":
+        centroids = 1e3 * _decaying(K // 2, 5).repeat(2, axis=0) + 1e-3 * centroids
+        points = centroids[random.integers(0, K, n)] + 1e-3 * points
+    if name == "isotropic":
+        points, centroids = random.normal(size=(n, D)), random.normal(size=(K, D))
+    return points, centroids
+
+
+@pytest.mark.parametrize(
+    "name", ["decaying", "duplicates", "ties", "zeros", "all equal", "low rank", "far apart", "isotropic"]
+)
+@pytest.mark.parametrize("weighted", [False, True])
+@AXES
+@DATA_TYPES
+def test_bounds_change_no_bit(engine: NumbaEngine, name: str, weighted: bool, axes: int, dtype: Any) -> None:
+    rows, centroids = _cases(name, 333)
+    points: NDArray[Any] = rows.astype(dtype)
+    weight = np.random.default_rng(0).exponential(size=333) if weighted else None
+    plain = frame_of(centroids.astype(dtype))
+    other = bounded(plain, axes)
+
+    contribution, assignment = both_ways(engine, points, weight, plain)
+    by_bounds, assigned = both_ways(engine, points, weight, other)
+
+    check(by_bounds, assigned, points, weight, other)
+    np.testing.assert_array_equal(by_bounds.labels, contribution.labels)
+    np.testing.assert_array_equal(by_bounds.sums, contribution.sums)
+    np.testing.assert_array_equal(by_bounds.counts, contribution.counts)
+    assert by_bounds.inertia == contribution.inertia
+    np.testing.assert_array_equal(assigned.distances, assignment.distances)
+
+
+@AXES
+@DATA_TYPES
+def test_bounds_change_no_bit_under_cosine(engine: NumbaEngine, axes: int, dtype: Any) -> None:
+    random = np.random.default_rng(0)
+    points = (_decaying(333, 1) * 10.0 ** random.uniform(-30, 15, (333, 1))).astype(dtype)
+    plain = frame_of(to_sphere(_decaying(K, 2)).astype(dtype), cosine=True)
+
+    contribution, assignment = both_ways(engine, points, None, plain)
+    by_bounds, assigned = both_ways(engine, points, None, bounded(plain, axes))
+
+    np.testing.assert_array_equal(by_bounds.labels, contribution.labels)
+    np.testing.assert_array_equal(by_bounds.sums, contribution.sums)
+    assert by_bounds.inertia == contribution.inertia
+    np.testing.assert_array_equal(assigned.distances, assignment.distances)
+
+
+@pytest.mark.parametrize("cosine", [False, True])
+@AXES
+@DATA_TYPES
+def test_bounds_change_no_bit_in_a_course(engine: NumbaEngine, cosine: bool, axes: int, dtype: Any) -> None:
+    centroids = to_sphere(_decaying(K, 2))
+    batches = [_decaying(n, n).astype(dtype) for n in (1, 4, 5, 64, 150, 33)]
+    plain = frame_of(centroids.astype(dtype), cosine=cosine)
+
+    alone, by_bounds = (
+        engine.follow(Course(batches, np.full(6, 0.9), centroids, frame, return_labels=True))
+        for frame in (plain, bounded(plain, axes))
+    )
+
+    np.testing.assert_array_equal(by_bounds.labels, alone.labels)
+    np.testing.assert_array_equal(by_bounds.inertias, alone.inertias)
+    np.testing.assert_array_equal(by_bounds.moved.centroids, alone.moved.centroids)
+    np.testing.assert_array_equal(by_bounds.moved.weights, alone.moved.weights)
+    np.testing.assert_array_equal(by_bounds.moved.frame.centroids, alone.moved.frame.centroids)
+
+
+def test_axes_are_found_where_the_spectrum_decays() -> None:
+    axes = best_axes(_decaying(512, 2, 128), _decaying(256, 1, 128))
+
+    assert axes is not None
+    assert 4 <= len(axes) < 128
+    np.testing.assert_allclose(axes @ axes.T, np.eye(len(axes)), atol=1e-12)
+
+
+def test_no_axes_are_found_where_all_directions_are_alike() -> None:
+    random = np.random.default_rng(0)
+
+    assert best_axes(random.normal(size=(512, 128)), random.normal(size=(256, 128))) is None
+
+
+@DATA_TYPES
+def test_a_model_comes_into_the_regime_by_its_work_and_leaves_it_when_it_stops_paying(
+    engine: NumbaEngine, dtype: Any
+) -> None:
+    frame = frame_of(_decaying(512, 2, 96).astype(dtype))
+    points = _decaying(2000, 1, 96).astype(dtype)
+    regime = frame.memory.of(Regime)
+    assert regime.axes is None
+
+    _work_until_a_look(engine, points, frame)
+    assert regime.axes is not None
+
+    # What lies far off all the axes has bounds that say nothing.
+    engine.contribute(np.random.default_rng(0).normal(size=points.shape).astype(dtype), None, frame, run_in_order)
+    assert regime.axes is None
+    assert frame.prepared(engine._lay_out).axes == 0
+
+
+def test_the_choice_is_made_anew_ever_more_seldom() -> None:
+    regime = Regime()
+    random = np.random.default_rng(0)
+    frame, sample = frame_of(random.normal(size=(64, 32))), random.normal(size=(256, 32))
+    works = []
+
+    for _ in range(4):
+        regime.work = 0.0
+        while not regime.is_due(64, 32):
+            regime.work = 1.5 * regime.work + 1e6
+        works.append(regime.patience)
+        regime.look(frame, sample)
+
+    assert regime.axes is None
+    np.testing.assert_array_equal(works, works[0] * np.array([1, 2, 4, 8]))
+
+
+@pytest.mark.parametrize(("k", "d"), [(31, 64), (512, 23), (512, 1025), (1, 64)])
+def test_small_and_very_wide_models_are_never_looked_at(k: int, d: int) -> None:
+    assert not Regime(work=1e30).is_due(k, d)
+
+
+def test_the_choice_depends_on_the_work_alone(engine: NumbaEngine) -> None:
+    points = _decaying(3000, 1, 96).astype(np.float32)
+    noted = []
+
+    for cut in (3000, 3000, 100):
+        frame = frame_of(_decaying(512, 2, 96).astype(np.float32))
+        for start in range(0, 3000, cut):
+            engine.assign(points[start : start + cut], frame, run_in_order, return_distances=False)
+        noted.append(frame.memory.of(Regime).work)
+
+    assert noted[0] > 0
+    assert noted == [noted[0]] * 3
+
+
+def _work_until_a_look(engine: NumbaEngine, points: NDArray[Any], frame: Frame) -> None:
+    for _ in range(1000):
+        engine.assign(points, frame, run_in_order, return_distances=False)
+        if frame.memory.of(Regime).work == 0:
+            return
+    raise AssertionError("no look in a thousand batches")

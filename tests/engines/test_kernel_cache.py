@@ -1,0 +1,207 @@
+"""Compiled code on disk: what is damaged or foreign is never run, and never fatal."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numba
+import pytest
+
+from shoal_server.engines.numba import cache
+
+CODE = {"sweep.py-1.nbi": b"index of sweep", "sweep.py-1.1.nbc": b"machine code of sweep", "move.py-1.nbi": b"index"}
+
+
+class Compiler:
+    """Stands in for Numba: it compiles into the folder what isn't there, and says whether it had to."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures = failures
+
+    def __call__(self) -> bool:
+        folder = Path(numba.config.CACHE_DIR)
+        self.folder = folder
+        self.found = {path.name for path in folder.iterdir()}
+        if self.failures:
+            self.failures -= 1
+            (folder / "half.nbi").write_bytes(b"half")
+            raise EOFError("Ran out of input")
+        fresh = not (self.found >= CODE.keys())
+        for name, code in CODE.items():
+            (folder / name).write_bytes(code)
+        return fresh
+
+
+@pytest.fixture(autouse=True)
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    return tmp_path
+
+
+def _folder() -> Path:
+    compiler = Compiler()
+    assert cache.compile_cached(compiler)
+    return compiler.folder
+
+
+def _loads() -> bool:
+    return not cache.compile_cached(Compiler())
+
+
+def test_what_was_compiled_is_loaded_at_the_next_start() -> None:
+    _folder()
+
+    assert _loads()
+
+
+def test_the_folder_is_private(base: Path) -> None:
+    folder = _folder()
+
+    assert folder.parent == base / "shoal"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_numba_caches_elsewhere_afterwards() -> None:
+    before = numba.config.CACHE_DIR
+
+    folder = _folder()
+
+    assert numba.config.CACHE_DIR == before != str(folder)
+
+
+def _flip(path: Path) -> None:
+    code = bytearray(path.read_bytes())
+    code[len(code) // 2] ^= 1
+    path.write_bytes(code)
+
+
+def _foreign_below(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "foreign.nbc").write_bytes(b"x")
+
+
+def _folder_in_place(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "flipped index": lambda folder: _flip(folder / "sweep.py-1.nbi"),
+    "flipped code": lambda folder: _flip(folder / "sweep.py-1.1.nbc"),
+    "truncated": lambda folder: (folder / "sweep.py-1.1.nbc").write_bytes(b"mach"),
+    "emptied": lambda folder: (folder / "sweep.py-1.nbi").write_bytes(b""),
+    "missing": lambda folder: (folder / "move.py-1.nbi").unlink(),
+    "foreign": lambda folder: (folder / "foreign.nbi").write_bytes(b"cos\nsystem\n"),
+    "foreign below": lambda folder: _foreign_below(folder / "other"),
+    "swapped": lambda folder: (folder / "sweep.py-1.nbi").write_bytes(CODE["move.py-1.nbi"]),
+    "garbage for checksums": lambda folder: (folder / "checksums.json").write_bytes(b"\xff\x00{"),
+    "a list for checksums": lambda folder: (folder / "checksums.json").write_text("[1, 2]"),
+    "empty checksums": lambda folder: (folder / "checksums.json").write_text("{}"),
+    "no checksums": lambda folder: (folder / "checksums.json").unlink(),
+    "a folder for checksums": lambda folder: _folder_in_place(folder / "checksums.json"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_damaged_folder_is_emptied_before_anything_is_loaded(damage: Callable[[Path], object]) -> None:
+    damage(_folder())
+    compiler = Compiler()
+
+    fresh = cache.compile_cached(compiler)
+
+    assert fresh
+    assert compiler.found == set()
+    assert _loads()
+
+
+def test_what_fails_to_load_is_made_anew() -> None:
+    _folder()
+    compiler = Compiler(failures=1)
+
+    assert cache.compile_cached(compiler)
+
+    assert compiler.found == set()
+    assert _loads()
+
+
+def test_what_fails_twice_is_an_error() -> None:
+    with pytest.raises(EOFError):
+        cache.compile_cached(Compiler(failures=2))
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o720, 0o702, 0o777])
+def test_a_folder_that_others_can_write_is_not_used(mode: int) -> None:
+    folder = _folder()
+    folder.chmod(mode)
+
+    _assert_elsewhere(folder)
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    folder = _folder()
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+
+    _assert_elsewhere(folder)
+    assert {path.name for path in (tmp_path / "elsewhere").iterdir()} >= CODE.keys()
+
+
+def test_another_users_folder_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _folder()
+    other = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: other)
+
+    _assert_elsewhere(folder)
+
+
+@pytest.mark.parametrize("level", ["folder", "shoal", "base"])
+def test_a_file_in_place_of_a_folder_is_not_fatal(level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "base"))
+    place = tmp_path / "base"
+    if level != "base":
+        place = place / "shoal"
+    if level == "folder":
+        place = place / f"kernels-{cache._fingerprint()}"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text("in the way")
+
+    _assert_elsewhere(place)
+    assert place.read_text() == "in the way"
+
+
+def _assert_elsewhere(folder: Path) -> None:
+    compiler = Compiler()
+    assert cache.compile_cached(compiler)
+    assert compiler.folder != folder
+    assert compiler.found == set()
+    assert stat.S_IMODE(compiler.folder.stat().st_mode) == 0o700
+
+
+def test_other_source_code_gets_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    monkeypatch.setattr(cache, "__file__", str(sources / "cache.py"))
+    (sources / "cache.py").write_text("a = 1\n")
+    (sources / "kernels.py").write_text("b = 1\n")
+    before = cache._fingerprint()
+
+    (sources / "kernels.py").write_text("b = 2\n")
+
+    assert cache._fingerprint() != before
+    (sources / "kernels.py").write_text("b = 1\n")
+    assert cache._fingerprint() == before
+
+
+@pytest.mark.parametrize("module", ["numba", "llvmlite", "np"])
+def test_so_does_another_version_of_what_compiles(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = cache._fingerprint()
+
+    monkeypatch.setattr(getattr(cache, module), "__version__", "0.0")
+
+    assert cache._fingerprint() != before

@@ -1,0 +1,76 @@
+"""What takes a process of its own: a cold start, and memory that may not be touched."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+STARTING = """
+    import json
+    from shoal_server.engines.numba import NumbaEngine
+    engine = NumbaEngine()
+    engine.warm_up()
+    entries = engine._entries
+    stats = [getattr(entries, name).stats for name in ("cover", "follow", "move", "lay_rows")]
+    print(json.dumps([sum(sum(each.cache_hits.values()) for each in stats),
+                      sum(sum(each.cache_misses.values()) for each in stats)]))
+"""
+
+# Rows at either end of memory between two pages that kill whoever reads them.
+READING = """
+    import ctypes, mmap
+    import numpy as np
+    from shoal_server.engines.contract import Course, run_in_order
+    from tests.engines.framing import WIDTHS, both_ways, bounded, frame_of, row_counts
+    from shoal_server.engines.numba import NumbaEngine
+    engine = NumbaEngine()
+    engine.warm_up()
+    page, size = mmap.PAGESIZE, 400 * mmap.PAGESIZE
+    memory = mmap.mmap(-1, size + 2 * page)
+    begin = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    for guarded in (begin, begin + page + size):
+        assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(guarded), page, mmap.PROT_WRITE * 0) == 0
+    between = (ctypes.c_char * size).from_address(begin + page)
+    random = np.random.default_rng(0)
+    for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
+        for d in WIDTHS:
+            for axes, cosine in ((0, False), (4, False), (0, True)):
+                frame = bounded(frame_of(random.normal(size=(9, d)).astype(dtype), cosine=cosine), axes)
+                for n in row_counts(dtype):
+                    for offset in (0, size - n * d * dtype.itemsize):
+                        points = np.frombuffer(between, dtype, n * d, offset).reshape(n, d)
+                        points[...] = random.normal(size=(n, d))
+                        both_ways(engine, points, np.ones(n), frame)
+                        engine.follow(Course([points], np.ones(1), frame.centroids.astype(float), frame, True))
+    print("survived")
+"""
+
+
+def _run(code: str, **environment: str) -> str:
+    """Run code in a process of its own, and return what it prints last."""
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
+        env={**os.environ, **environment},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return run.stdout.splitlines()[-1]
+
+
+@pytest.mark.soak
+def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
+    loaded_then_compiled = [json.loads(_run(STARTING, NUMBA_CACHE_DIR=str(tmp_path))) for _ in range(2)]
+
+    assert loaded_then_compiled == [[0, 8], [8, 0]]
+
+
+def test_no_value_around_the_rows_is_read() -> None:
+    assert _run(READING) == "survived"

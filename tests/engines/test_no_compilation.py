@@ -1,0 +1,138 @@
+"""After the warm-up nothing is compiled, and no array is made that grows with the number of rows but the labels."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+from numba.core import event
+
+from shoal_server.engines.contract import Contribution, Course, Frame, run_in_order, to_sphere
+from shoal_server.engines.numba import NumbaEngine
+from shoal_server.engines.spans import MOST_SPANS
+from tests.engines.framing import bounded, frame_of, unaligned
+
+DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
+DATA_TYPES = pytest.mark.parametrize("dtype", DTYPES, ids=str)
+WAYS = pytest.mark.parametrize(("cosine", "axes"), [(False, 0), (True, 0), (False, 4), (True, 4)])
+K, D = 20, 32  # few enough centroids that no look at a sample takes memory of its own
+SPANS = 2 * MOST_SPANS * K * (D + 1) * 8  # bytes: of each the sums and counts, and Python's own
+
+
+@contextmanager
+def _compilations() -> Iterator[list[event.Event]]:
+    with event.install_recorder("numba:compile") as recorder:
+        yield recorder.buffer
+
+
+def _frame(dtype: Any, axes: int, *, cosine: bool) -> Frame:
+    centroids = to_sphere(np.random.default_rng(0).normal(size=(K, D)))
+    return bounded(frame_of(centroids.astype(dtype), cosine=cosine), axes)
+
+
+def _use(engine: NumbaEngine, points: Any, weight: Any, frame: Frame) -> None:
+    contribution = engine.contribute(points, weight, frame, run_in_order)
+    engine.assign(points, frame, run_in_order, return_distances=True)
+    engine.assign(points, frame, run_in_order, return_distances=False)
+    centroids = frame.centroids.astype(np.float64)
+    assert engine.move(centroids, frame, contribution) is not None
+    _freeze(contribution)
+    assert engine.move(_frozen(centroids), frame, contribution) is not None
+
+
+def _freeze(contribution: Contribution) -> None:
+    _frozen(contribution.counts)
+    _frozen(contribution.sums)
+
+
+def _frozen(array: Any) -> Any:
+    array.flags.writeable = False
+    return array
+
+
+def test_the_recorder_sees_a_compilation() -> None:
+    with _compilations() as seen:
+        numba.njit(lambda value: value + 1)(1)
+
+    assert seen
+
+
+@DATA_TYPES
+@WAYS
+def test_no_call_compiles(engine: NumbaEngine, dtype: Any, cosine: bool, axes: int) -> None:
+    random = np.random.default_rng(0)
+    with _compilations() as seen:
+        for kind in (np.float16, np.float32, np.float64, np.uint8, np.int16, np.int64):
+            for n in (1, 5, 500):
+                points = np.abs(100 * random.normal(size=(n, D)) + 1).astype(kind)
+                swapped = points.astype(points.dtype.newbyteorder())
+                for pushed in (points, unaligned(points), np.asfortranarray(points), swapped):
+                    _use(engine, pushed, None, _frame(dtype, axes, cosine=cosine))
+                    _use(engine, pushed, _frozen(np.ones(n)), _frame(dtype, axes, cosine=cosine))
+
+    assert not seen
+
+
+@DATA_TYPES
+@WAYS
+def test_no_course_compiles(engine: NumbaEngine, dtype: Any, cosine: bool, axes: int) -> None:
+    frame = _frame(dtype, axes, cosine=cosine)
+    batches = [unaligned(np.ones((n, D), dtype)) for n in (1, 5, 500)]
+    with _compilations() as seen:
+        for labels in (False, True):
+            engine.follow(Course(batches, np.ones(3), _frozen(np.ones((K, D))), frame, labels))
+
+    assert not seen
+
+
+def _most_memory(call: Callable[[], object]) -> int:
+    """Return the bytes that a call allocates at most, what NumPy and Python have."""
+    tracemalloc.start()
+    call()
+    tracemalloc.reset_peak()
+    before, _ = tracemalloc.get_traced_memory()
+    made = call()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    del made
+    return peak - before
+
+
+@DATA_TYPES
+@WAYS
+@pytest.mark.parametrize("weighted", [False, True])
+def test_native_points_take_no_memory_but_for_their_labels(
+    engine: NumbaEngine, dtype: Any, cosine: bool, axes: int, weighted: bool
+) -> None:
+    few, many = np.ones((40_000, D), dtype), np.ones((240_000, D), dtype)
+
+    def framed() -> Frame:
+        return _frame(dtype, axes, cosine=cosine)  # anew: no call leaves its regime
+
+    def contributing(points: Any) -> int:
+        weight = np.ones(len(points)) if weighted else None
+        return _most_memory(lambda: engine.contribute(points, weight, framed(), run_in_order))
+
+    def assigning(points: Any) -> int:
+        return _most_memory(lambda: engine.assign(points, framed(), run_in_order, return_distances=True))
+
+    a_label, a_distance = 4, dtype.itemsize
+    rows = len(many) - len(few)
+    assert contributing(many) - contributing(few) <= a_label * rows + SPANS
+    assert assigning(many) - assigning(few) <= (a_label + a_distance) * rows + SPANS
+
+
+@DATA_TYPES
+def test_other_points_take_memory_for_a_block_at_a_time(engine: NumbaEngine, dtype: Any) -> None:
+    frame = _frame(dtype, 0, cosine=False)
+
+    def contributing(rows: int) -> int:
+        points = np.ones((rows, D), np.int16)
+        return _most_memory(lambda: engine.contribute(points, None, frame, run_in_order))
+
+    assert contributing(240_000) - contributing(40_000) <= 4 * 200_000 + SPANS

@@ -1,0 +1,68 @@
+"""How batches get from the bytes of a message into a session."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from shoal import wire
+from shoal.v1 import clustering_pb2
+from shoal_server.clustering.state import PointBatch
+from shoal_server.rpc.batches import _fingerprint, decode_batch
+from tests.rpc.wire import batch
+
+POINTS = np.arange(32, dtype=np.float32).reshape(8, 4)
+WEIGHT = np.ones(8)
+
+
+def decoded(message: clustering_pb2.Batch, before: bytes = b"") -> wire.Batch:
+    contents = before + clustering_pb2.IngestRequest(batches=[message]).SerializeToString()
+    return wire.decode_ingest_request(contents).batches[-1]
+
+
+def test_points_are_a_view_of_the_bytes_that_came() -> None:
+    contents = clustering_pb2.IngestRequest(batches=[batch(POINTS), batch(POINTS + 1)]).SerializeToString()
+
+    for received in wire.decode_ingest_request(contents).batches:
+        decoded_batch = decode_batch(received, max_bytes=1000, producer=None).batch
+
+        assert isinstance(decoded_batch, PointBatch)
+        assert np.shares_memory(decoded_batch.points, np.frombuffer(contents, np.uint8))
+
+
+def test_the_same_batch_has_the_same_fingerprint_whatever_goes_with_it() -> None:
+    first = batch(POINTS, sample_weight=WEIGHT, event_time=5.0, sequence=3)
+    again = batch(POINTS, sample_weight=WEIGHT, event_time=5.0, sequence=3_000, return_labels=True)
+    other = clustering_pb2.IngestRequest(batches=[batch(POINTS)], acknowledged=2).SerializeToString()
+
+    prints = {_fingerprint(decoded(first)), _fingerprint(decoded(again)), _fingerprint(decoded(first, before=other))}
+
+    assert len(prints) == 1
+
+
+def test_the_fingerprint_does_not_depend_on_how_the_message_was_put_together() -> None:
+    message = batch(POINTS, sample_weight=WEIGHT)
+    parts = [
+        clustering_pb2.Batch(sequence=3),
+        clustering_pb2.Batch(sample_weight=message.sample_weight),
+        clustering_pb2.Batch(points=message.points),
+    ]
+    merged = b"".join(clustering_pb2.PushRequest(batch=part).SerializeToString() for part in parts)
+
+    assert _fingerprint(wire.decode_push_request(merged).batch) == _fingerprint(decoded(message))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        batch(POINTS + 1),
+        batch(POINTS.view(np.int32)),
+        batch(POINTS.reshape(4, 8)),
+        batch(POINTS, sample_weight=WEIGHT),
+        batch(POINTS, sample_weight=WEIGHT + 1),
+        batch(POINTS, event_time=5.0),
+    ],
+    ids=["values", "dtype", "shape", "weights", "other weights", "event time"],
+)
+def test_another_batch_has_another_fingerprint(other: clustering_pb2.Batch) -> None:
+    assert _fingerprint(decoded(other)) != _fingerprint(decoded(batch(POINTS)))

@@ -1,0 +1,182 @@
+"""Several batches in one message: taken together, each still itself."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from shoal_server.errors import DomainError, invalid
+from shoal_server.sessions import session as sessions
+from shoal_server.sessions.jobs import Incoming, Submitted
+from shoal_server.sessions.producers import Producer
+from shoal_server.sessions.session import LEAST_BATCH_BYTES, Session
+from tests.sessions.engines import StagedEngine
+from tests.sessions.staging import model_changes, points, push
+
+P = Producer("p")
+
+
+def _message(*values: float, first: int = 1, fingerprints: int = 0) -> list[Incoming]:
+    return [
+        Incoming(points(value), 1, sequence, fingerprints + sequence) for sequence, value in enumerate(values, first)
+    ]
+
+
+async def _answers(session: Session, message: list[Incoming], producer: Producer | None = P) -> list[object]:
+    """Return what becomes of each batch: its version, or the reason of its refusal."""
+    told: list[object] = []
+    for part in await session.submit(message, producer):
+        if isinstance(part, DomainError):
+            told.append(part.reason)
+            continue
+        await part.ticket.wait()
+        told.extend(
+            answer.reason if isinstance(answer, DomainError) else (answer.version, part.duplicate)
+            for answer in part.answers()
+        )
+    return told
+
+
+async def test_each_batch_of_a_message_makes_a_version(session: Session) -> None:
+    (submitted,) = await session.submit(_message(1, 2, 3), P)
+
+    assert isinstance(submitted, Submitted)
+    await submitted.ticket.wait()
+    assert [answer.version for answer in submitted.answers() if not isinstance(answer, DomainError)] == [1, 2, 3]
+
+
+async def test_a_message_without_a_name_counts_each_time(session: Session) -> None:
+    for versions in ([1, 2], [3, 4]):
+        assert await _answers(session, _message(1, 2), None) == [(version, False) for version in versions]
+
+
+async def test_a_message_that_comes_again_is_answered_again(session: Session) -> None:
+    await _answers(session, _message(1, 2, 3))
+
+    assert await _answers(session, _message(1, 2, 3)) == [(1, True), (2, True), (3, True)]
+    assert session.version == 3
+
+
+async def test_the_new_ones_of_a_message_that_came_in_part_before_are_taken(session: Session) -> None:
+    await _answers(session, _message(1, 2))
+
+    assert await _answers(session, _message(2, 3, 4, first=2)) == [(2, True), (3, False), (4, False)]
+    assert await _answers(session, _message(5, first=5)) == [(5, False)]
+
+
+async def test_a_batch_in_the_middle_with_other_points_is_refused_alone(session: Session) -> None:
+    await _answers(session, _message(1, 2, 3))
+    again = [*_message(1), *_message(2, first=2, fingerprints=50), *_message(3, 4, first=3)]
+
+    assert await _answers(session, again) == [(1, True), "SEQUENCE_REUSED", (3, True), (4, False)]
+
+
+async def test_what_comes_behind_a_gap_is_refused_and_uses_no_sequence_up(session: Session) -> None:
+    message = [*_message(1), *_message(3, first=3)]
+
+    assert await _answers(session, message) == [(1, False), "SEQUENCE_GAP"]
+    assert await _answers(session, _message(2, first=2)) == [(2, False)]
+    assert session.describe().queued_bytes == 0
+
+
+async def test_errors_of_the_ledger_name_the_session(session: Session) -> None:
+    (refusal,) = await session.submit(_message(1, first=7), P)
+
+    assert isinstance(refusal, DomainError)
+    assert refusal.session == "pixels"
+
+
+async def test_a_batch_that_could_not_be_read_keeps_its_place_between_others(session: Session) -> None:
+    unreadable = Incoming(invalid("POINTS_INVALID", "points", "no good"), 0, 2, 102)
+    message = [*_message(1), unreadable, *_message(3, first=3)]
+
+    assert await _answers(session, message) == [(1, False), "POINTS_INVALID", (2, False)]
+    assert await _answers(session, message) == [(1, True), "POINTS_INVALID", (2, True)]
+
+
+async def test_a_message_of_nothing_readable_waits_for_no_room(session: Session, engine: StagedEngine) -> None:
+    engine.close_gate()
+    full = await session.submit([Incoming(points(1.0), 10**9)], None)
+    await engine.arrival()
+
+    told = await _answers(session, [Incoming(invalid("POINTS_INVALID", "points", "no good"), 0, 1, 1)])
+    engine.open_gate()
+
+    assert told == ["POINTS_INVALID"]
+    assert len(full) == 1
+
+
+async def test_batches_that_fail_in_the_middle_of_a_message_fail_alone(session: Session) -> None:
+    message = [*_message(1), Incoming(points(np.nan), 1, 2, 102), *_message(3, first=3)]
+
+    assert await _answers(session, message) == [(1, False), "NOT_FINITE", (2, False)]
+
+
+async def test_a_change_keeps_its_place_between_messages(session: Session, engine: StagedEngine) -> None:
+    engine.close_gate()
+    before = asyncio.create_task(_answers(session, _message(4)))
+    await engine.arrival()
+    invalid_one = asyncio.create_task(_answers(session, [Incoming(points(1.0, np.nan), 1, 2, 2)]))
+    await asyncio.sleep(0)
+    changing = asyncio.create_task(session.change(model_changes(on_invalid="drop"), ""))
+    await asyncio.sleep(0)
+    dropped = asyncio.create_task(_answers(session, [Incoming(points(1.0, np.nan), 1, 3, 3)]))
+    await asyncio.sleep(0)
+
+    engine.open_gate()
+    await changing
+
+    assert await before == [(1, False)]
+    assert await invalid_one == ["NOT_FINITE"]
+    assert await dropped == [(2, False)]
+
+
+async def test_a_message_takes_room_for_each_of_its_batches(session: Session, engine: StagedEngine) -> None:
+    engine.close_gate()
+    await session.submit(_message(1), P)
+    await engine.arrival()
+
+    await session.submit(_message(2, 3, 4, first=2), P)
+    queued = session.describe()
+    engine.open_gate()
+
+    assert (queued.queued_batches, queued.queued_bytes) == (3, 4 * LEAST_BATCH_BYTES)
+
+
+async def test_a_session_that_ends_refuses_the_rest_of_a_message(session: Session, engine: StagedEngine) -> None:
+    engine.close_gate()
+    waiting = asyncio.create_task(_answers(session, _message(1, 2, 3)))
+    await engine.arrival()
+    ending = asyncio.create_task(session.end("deleted"))
+    await asyncio.sleep(0)
+
+    engine.open_gate()
+    await ending
+
+    assert await waiting == [(1, False), "SESSION_NOT_FOUND", "SESSION_NOT_FOUND"]
+
+
+async def test_a_bug_outside_of_the_engines_is_an_answer_too(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(sessions, "apply_jobs", fail)
+        told = await _answers(session, _message(1, 2))
+
+    assert told == ["INTERNAL", "INTERNAL"]
+    assert await _answers(session, _message(3, first=3)) == [(1, False)]
+
+
+async def test_a_session_lives_on_when_what_it_tells_of_a_change_fails(session: Session) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    session._on_change = fail
+    told = await asyncio.gather(session.change(model_changes(on_invalid="drop"), ""), return_exceptions=True)
+
+    assert isinstance(told[0], DomainError)
+    assert told[0].reason == "INTERNAL"
+    assert (await push(session, 1.0)).version == 1
