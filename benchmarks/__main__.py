@@ -47,7 +47,8 @@ def run_suites(names: list[str] | tuple[str, ...], plan: Plan, folder: Path) -> 
         results.write(suite, machine, folder)
         plots.draw(suite, folder)
     kept = [results.read(path) for name in SUITES if (path := folder / f"{name}.json").exists()]
-    plan.console.print(f"drawn: {plots.draw_summary(kept, folder / 'summary.svg')}")
+    if drawn := plots.draw_summary(kept, folder / "summary.svg"):
+        plan.console.print(f"drawn: {drawn}")
 
 
 def run_suite(name: str, rows: Callable[[Plan], Iterator[Row | str]], plan: Plan) -> Suite:

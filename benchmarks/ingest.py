@@ -58,7 +58,7 @@ class Shape:
 
 def coalesced(rows: int, count: int) -> Shape:
     """Return `count` small batches, which the client puts together; so does the bare stream, as far as it may."""
-    shape = Shape(rows, 16, 64, count, count // 8)
+    shape = Shape(rows, 16, 64, count, max(64, count // 32))
     return replace(shape, together=min(_MOST_TOGETHER, _MESSAGE_BYTES // shape.size))
 
 

@@ -35,9 +35,11 @@ def draw(suite: Suite, folder: Path) -> list[Path]:
     return drawn
 
 
-def draw_summary(suites: Sequence[Suite], path: Path) -> Path:
-    """Draw the headlines of suites, one panel each."""
+def draw_summary(suites: Sequence[Suite], path: Path) -> Path | None:
+    """Draw the headlines of suites, one panel each; None: there are none."""
     shown = [(suite.name, rows) for suite in suites if (rows := [row for row in suite.rows if row.headline])]
+    if not shown:
+        return None
     heights = [len(rows) + 2 for _, rows in shown]
     size = (10, _ROW_INCHES * sum(heights) + 0.6)
     figure, panels = plt.subplots(len(shown), figsize=size, height_ratios=heights, layout="constrained", squeeze=False)

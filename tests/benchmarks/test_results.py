@@ -93,7 +93,12 @@ def test_the_summary_has_the_headlines_only(tmp_path: Path) -> None:
 
     drawn = plots.draw_summary([suite, Suite("empty", [], 1.0, quick=False)], tmp_path / "summary.svg")
 
+    assert drawn
     assert not any("not shown" in text for text in _texts(drawn))
+
+
+def test_without_headlines_there_is_no_summary(tmp_path: Path) -> None:
+    assert plots.draw_summary([Suite("empty", [], 1.0, quick=False)], tmp_path / "summary.svg") is None
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
