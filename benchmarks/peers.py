@@ -23,13 +23,14 @@ class OneThread:
     """While it is entered, no library uses more than one thread."""
 
     def __enter__(self) -> None:
-        self._limits = threadpool_limits(1)
+        # In this order, and out of it backwards: faiss may share its OpenMP with scikit-learn.
         self._faiss = faiss.omp_get_max_threads()
+        self._limits = threadpool_limits(1)
         faiss.omp_set_num_threads(1)
 
     def __exit__(self, *_: object) -> None:
-        self._limits.restore_original_limits()
         faiss.omp_set_num_threads(self._faiss)
+        self._limits.restore_original_limits()
 
 
 def partial_fit(centroids: Float32Array, *, compute_labels: bool) -> Batch:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_sample_image
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from benchmarks import datasets
 from benchmarks.__main__ import SUITES
@@ -103,3 +105,20 @@ def _nearest(sample: datasets.Sample) -> np.ndarray:
     apart = sample.points[:, None].astype(np.float64) - sample.centroids
     labels: np.ndarray = (apart**2).sum(axis=2).argmin(axis=1)
     return labels
+
+
+def test_after_the_suites_of_one_thread_the_libraries_have_theirs_again() -> None:
+    pytest.importorskip("faiss", reason="a peer that only `make bench` installs")
+    peers = import_module("benchmarks.peers")
+
+    with threadpool_limits(2):
+        with peers.OneThread():
+            within = _thread_counts()
+        after = _thread_counts()
+
+    assert set(within.values()) == {1}
+    assert set(after.values()) == {2}
+
+
+def _thread_counts() -> dict[str, int]:
+    return {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
