@@ -7,6 +7,7 @@ import pytest
 
 from shoal import wire
 from shoal.v1 import clustering_pb2
+from shoal_server.clustering.state import PointBatch
 from shoal_server.rpc.batches import _fingerprint, decode_batch
 from tests.rpc.wire import batch
 
@@ -23,9 +24,10 @@ def test_points_are_a_view_of_the_bytes_that_came() -> None:
     contents = clustering_pb2.IngestRequest(batches=[batch(POINTS), batch(POINTS + 1)]).SerializeToString()
 
     for received in wire.decode_ingest_request(contents).batches:
-        points = decode_batch(received, max_bytes=1000).batch.points
+        incoming = decode_batch(received, max_bytes=1000, producer=None).batch
 
-        assert np.shares_memory(points, np.frombuffer(contents, np.uint8))
+        assert isinstance(incoming, PointBatch)
+        assert np.shares_memory(incoming.points, np.frombuffer(contents, np.uint8))
 
 
 def test_the_same_batch_has_the_same_fingerprint_whatever_goes_with_it() -> None:
