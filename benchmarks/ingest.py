@@ -125,7 +125,7 @@ class _Pouring:
 
 def exhaust(session: shoal.Session, batches: list[Float32Array]) -> None:
     """Ingest the batches and read every answer."""
-    for _ in session.ingest(batches, max_in_flight=2 * _MOST_TOGETHER):
+    for _ in session.ingest(batches):
         pass
 
 

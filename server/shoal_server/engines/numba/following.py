@@ -30,6 +30,7 @@ def follow(
     norms: Float64Array,
     origin: Reals,
     basis: Reals,
+    rotation: Reals,
     short_tiles: Reals,
     margins: Float64Array,
     cosine: bool,
@@ -51,7 +52,7 @@ def follow(
         Of each batch (m,): the address of its first row, how many rows there are, and the factor of what came before.
     unweighted
         Empty: every row counts 1.
-    d, tiles, offsets, centroids, norms, origin, basis, short_tiles, margins, group, width, stored
+    d, tiles, offsets, centroids, norms, origin, basis, rotation, short_tiles, margins, group, width, stored
         See layout.py; what belongs to the centroids is kept up to date.
     cosine
         Whether rows and centroids are scaled to length 1.
@@ -83,7 +84,7 @@ def follow(
         if odd or not largest <= most or not np.isfinite(inertia):
             return index, tried
         if not _absorb(
-            decays[index], counts, sums, d, tiles, offsets, centroids, norms, origin, basis, short_tiles, margins,
+            decays[index], counts, sums, d, tiles, offsets, centroids, norms, origin, rotation, short_tiles, margins,
             cosine, means, weights, movement, moved, touched,
         ):  # fmt: skip
             return index, tried
@@ -103,7 +104,7 @@ def move(
     centroids: Reals,
     norms: Float64Array,
     origin: Reals,
-    basis: Reals,
+    rotation: Reals,
     short_tiles: Reals,
     margins: Float64Array,
     cosine: bool,
@@ -114,7 +115,7 @@ def move(
     """Apply what a batch adds up to, counts (k,) and sums (k, d); say whether that can be: everything stays finite."""
     moved, touched = np.empty((len(counts), d)), np.empty(len(counts), np.int32)
     return _absorb(
-        1.0, counts, sums, d, tiles, offsets, centroids, norms, origin, basis, short_tiles, margins, cosine, means,
+        1.0, counts, sums, d, tiles, offsets, centroids, norms, origin, rotation, short_tiles, margins, cosine, means,
         weights, movement, moved, touched,
     )  # fmt: skip
 
@@ -130,7 +131,7 @@ def _absorb(
     centroids: Reals,
     norms: Float64Array,
     origin: Reals,
-    basis: Reals,
+    rotation: Reals,
     short_tiles: Reals,
     margins: Float64Array,
     cosine: bool,
@@ -146,7 +147,7 @@ def _absorb(
         return False
     _commit(decay, touched[:count], counts, moved, means, weights, movement)
     _bring_in(touched[:count], means, origin, d, centroids)
-    lay_rows(centroids, d, touched[:count], tiles, offsets, norms, basis, short_tiles, margins)
+    lay_rows(centroids, d, touched[:count], tiles, offsets, norms, rotation, short_tiles, margins)
     return True
 
 

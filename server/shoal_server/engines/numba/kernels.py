@@ -9,15 +9,15 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba import literally
 from numpy.typing import NDArray
 
 from shoal_server.engines.numba.candidates import nearest_by_bounds, try_all, try_reaching
 from shoal_server.engines.numba.compiling import Reals, compiled, inlined
-from shoal_server.engines.numba.vectors import address_of, distance, nearest, pack, pointer_to, settle
+from shoal_server.engines.numba.vectors import add_up, address_of, distance, nearest, pack, pointer_to
 
 # So many rows cost less one by one, against each centroid in turn, than as a group of which most lanes are empty.
 FEW_ROWS = 4
+LINE = 64  # bytes of a cache line
 # A sum of squares below this has lost digits, or all.
 LEAST_SQUARES = 1e-280
 
@@ -175,37 +175,15 @@ def _add_up(
     sums: NDArray[np.float64],
 ) -> float:
     """Add rows to their clusters, with vectors that they fill, and return their inertia."""
-    if d <= 4:  # noqa: PLR2004  (lanes; a literal, as the intrinsic wants one)
-        return _add_rows(4, points, start, count, d, weight, origin, factors, found, centroids, counts, sums)
-    if d <= 8:  # noqa: PLR2004
-        return _add_rows(8, points, start, count, d, weight, origin, factors, found, centroids, counts, sums)
-    return _add_rows(0, points, start, count, d, weight, origin, factors, found, centroids, counts, sums)
-
-
-@compiled
-def _add_rows(
-    width: int,
-    points: int,
-    start: int,
-    count: int,
-    d: int,
-    weight: NDArray[np.float64],
-    origin: Reals,
-    factors: Reals,
-    found: NDArray[np.int32],
-    centroids: Reals,
-    counts: NDArray[np.float64],
-    sums: NDArray[np.float64],
-) -> float:
-    literally(width)
-    inertia = 0.0
     weighted = len(weight) > 0
-    for lane in range(count):
-        label = np.int64(found[lane])
-        each = weight[start + lane] if weighted else 1.0
-        near = settle(width, points, lane, d, origin, factors[lane], each, label, centroids, sums)
-        counts[label] += each
-        inertia += each * near
+    own = address_of(weight) + start * weight.itemsize
+    inertia: float
+    if d <= 4:  # noqa: PLR2004  (lanes; a literal, as the intrinsic wants one)
+        inertia = add_up(4, points, count, d, origin, factors, weighted, own, found, centroids, counts, sums)
+    elif d <= 8:  # noqa: PLR2004
+        inertia = add_up(8, points, count, d, origin, factors, weighted, own, found, centroids, counts, sums)
+    else:
+        inertia = add_up(0, points, count, d, origin, factors, weighted, own, found, centroids, counts, sums)
     return inertia
 
 
@@ -252,24 +230,34 @@ def make_room(d: int, group: int, width: int, stored: int, axes: int, origin: Re
         How many scores of a row are kept, and how many axes the bounds use; 0: none.
     """
     padded = len(origin)
-    lanes = np.empty((padded, group), origin.dtype)
-    squares = np.empty(group, origin.dtype)
-    factors = np.ones(group, origin.dtype)
+    lanes = aligned(padded * group, origin).reshape(padded, group)
+    squares = aligned(group, origin)
+    factors = aligned(group, origin)
+    factors[:] = 1
     found = np.empty(group, np.int32)
     most = np.zeros(width, origin.dtype)
     spill = np.empty(group * d + padded, origin.dtype)
-    scores = np.empty((stored, group), origin.dtype)
-    thresholds = np.empty(group, origin.dtype)
+    scores = aligned(stored * group, origin).reshape(stored, group)
+    thresholds = aligned(group, origin)
     near = np.empty(group)
-    short = np.empty((axes + 1, group), origin.dtype)
+    short = aligned((axes + 1) * group, origin).reshape(axes + 1, group)
     first = np.empty(group, np.int32)
-    highest = np.empty(group, origin.dtype)
+    highest = aligned(group, origin)
     doubtful = np.empty(group, np.bool_)
     scored, allowed = np.empty(group, origin.dtype), np.empty(group, origin.dtype)
     return (
         lanes, squares, factors, found, most, spill, scores, thresholds, near, short, first, highest, doubtful,
         scored, allowed,
     )  # fmt: skip
+
+
+@compiled
+def aligned(size: int, like: Reals) -> Reals:
+    """Return an array whose first element begins a cache line: a vector that lies in two lines costs twice."""
+    spare = LINE // like.itemsize
+    wide = np.empty(size + spare, like.dtype)
+    first = -address_of(wide) % LINE // like.itemsize
+    return wide[first : first + size]
 
 
 @compiled

@@ -13,9 +13,9 @@ from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 
-I32, I64 = ir.IntType(32), ir.IntType(64)
+I32, I64, DOUBLE = ir.IntType(32), ir.IntType(64), ir.DoubleType()
 
-_FLOATS = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
+_FLOATS = {types.float32: ir.FloatType(), types.float64: DOUBLE}
 _WORDS = {types.float32: I32, types.float64: I64}
 
 
@@ -102,10 +102,38 @@ class Lanes:
         """Return the larger of two vectors of non-negative integers, lane by lane."""
         return self.builder.select(self.builder.icmp_unsigned(">", a, b), a, b)
 
+    def part(self, parts: int) -> Any:
+        """Return the type of a vector of which so many make a whole one."""
+        return ir.VectorType(self.scalar, self.width // parts)
+
+    def joined(self, vectors: Sequence[Any]) -> Any:
+        """Put vectors one behind the other: one, two or more, a power of two."""
+        joined = list(vectors)
+        while len(joined) > 1:
+            size = 2 * joined[0].type.count
+            numbers = ir.Constant(ir.VectorType(I32, size), list(range(size)))
+            joined = [
+                self.builder.shuffle_vector(low, high, numbers)
+                for low, high in zip(joined[::2], joined[1::2], strict=True)
+            ]
+        return joined[0]
+
+    def repeated(self, vector: Any, parts: int) -> Any:
+        """Fill a vector with its first lanes, again and again."""
+        if parts == 1:
+            return vector
+        size = self.width // parts
+        return self.builder.shuffle_vector(vector, vector, self._numbers(list(range(size)) * parts))
+
+    def dealt(self, vectors: Sequence[Any]) -> list[Any]:
+        """Return the columns of rows that lie one behind the other in as many vectors as they have values."""
+        count = len(vectors)
+        return [self._column(vectors, column, count) for column in range(count)]
+
     def transposed(self, rows: Sequence[Any]) -> list[Any]:
-        """Transpose a square of `width` vectors, by swapping ever smaller blocks."""
+        """Transpose vectors, a power of two, by swapping ever smaller blocks; fewer than a square in several blocks."""
         swapped = list(rows)
-        step = self.width // 2
+        step = len(rows) // 2
         while step:
             swapped = self._swapped(swapped, step)
             step //= 2
@@ -125,6 +153,18 @@ class Lanes:
     def widened(self, vector: Any) -> Any:
         """As float64."""
         return vector if vector.type == self.wide else self.builder.fpext(vector, self.wide)
+
+    def _column(self, vectors: Sequence[Any], column: int, count: int) -> Any:
+        places = [divmod(row * count + column, self.width) for row in range(self.width)]
+        dealt = vectors[0]
+        for index in range(1, count):
+            # The first time what the first vector holds is put in its place too.
+            numbers = [
+                self.width + lane if at == index else lane if index == 1 and at == 0 else row
+                for row, (at, lane) in enumerate(places)
+            ]
+            dealt = self._mixed(dealt, vectors[index], numbers)
+        return dealt
 
     def _swapped(self, rows: list[Any], step: int) -> list[Any]:
         swapped = list(rows)

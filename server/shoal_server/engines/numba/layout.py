@@ -38,6 +38,7 @@ class Layout:
     norms: Float64Array  # (k,) ‖c‖²
     origin: Reals  # (d up to whole vectors,)
     basis: Reals  # p · d: the axes of the bounded regime in tiles; empty: the plain one
+    rotation: Reals  # (d, p): the same axes side by side
     short_tiles: Reals  # (k up to a multiple of TILE) · (p + 1): the centroids in it
     margins: Float64Array  # see `_margins`
     d: int
@@ -91,6 +92,7 @@ def lay_out(frame: Frame, axes: Float64Array, lay: Callable[..., None]) -> Layou
         norms=np.zeros(k),
         origin=np.zeros(padded, dtype),
         basis=in_tiles(axes.astype(dtype)),
+        rotation=np.ascontiguousarray(axes.T, dtype=dtype),
         short_tiles=np.zeros(rows * (len(axes) + 1) if bounded else 0, dtype),
         margins=_margins(d, len(axes), dtype),
         d=d,
@@ -107,7 +109,7 @@ def lay_out(frame: Frame, axes: Float64Array, lay: Callable[..., None]) -> Layou
         layout.tiles,
         layout.offsets,
         layout.norms,
-        layout.basis,
+        layout.rotation,
         layout.short_tiles,
         layout.margins,
     )
@@ -160,12 +162,12 @@ def lay_rows(
     tiles: Reals,
     offsets: Reals,
     norms: Float64Array,
-    basis: Reals,
+    rotation: Reals,
     short_tiles: Reals,
     margins: Float64Array,
 ) -> None:
     """Lay out the centroids of some labels."""
-    p = len(basis) // d
+    coordinates = np.empty(rotation.shape[1])
     for label in labels:
         tile, place = divmod(label, TILE)
         at = tile * TILE * d + place
@@ -176,30 +178,40 @@ def lay_rows(
             norm += np.float64(coordinate) * np.float64(coordinate)
         norms[label] = norm
         offsets[label] = -0.5 * norm
-        if p > 0:
-            _lay_short(centroids, d, label, p, norm, basis, short_tiles, margins)
+        if len(coordinates) > 0:
+            _rotate(centroids, d, label, rotation, coordinates)
+            _lay_short(label, norm, coordinates, short_tiles, margins)
 
 
 @compiled
-def _lay_short(
-    centroids: Reals,
-    d: int,
-    label: int,
-    p: int,
-    norm: float,
-    basis: Reals,
-    short_tiles: Reals,
-    margins: Float64Array,
-) -> None:
-    """Lay out a centroid in the axes of the bounds: its coordinates, and the length of the rest, rounded up."""
+def _rotate(centroids: Reals, d: int, label: int, rotation: Reals, coordinates: Float64Array) -> None:
+    """Write the coordinates (p,) of a centroid in the axes of the bounds."""
+    coordinates[:] = 0.0
+    whole = d - d % 4
+    for feature in range(0, whole, 4):  # four at a time: what is added up is read and written a fourth as often
+        a, b = np.float64(centroids[label, feature]), np.float64(centroids[label, feature + 1])
+        c, e = np.float64(centroids[label, feature + 2]), np.float64(centroids[label, feature + 3])
+        for axis in range(len(coordinates)):
+            coordinates[axis] += (
+                a * np.float64(rotation[feature, axis])
+                + b * np.float64(rotation[feature + 1, axis])
+                + c * np.float64(rotation[feature + 2, axis])
+                + e * np.float64(rotation[feature + 3, axis])
+            )
+    for feature in range(whole, d):
+        value = np.float64(centroids[label, feature])
+        for axis in range(len(coordinates)):
+            coordinates[axis] += value * np.float64(rotation[feature, axis])
+
+
+@compiled
+def _lay_short(label: int, norm: float, coordinates: Float64Array, short_tiles: Reals, margins: Float64Array) -> None:
+    """Lay out a centroid for the bounds: its coordinates, and the length of the rest, rounded up."""
+    p = len(coordinates)
     tile, place = divmod(label, TILE)
     at = tile * TILE * (p + 1) + place
     rest = norm * (1 + margins[6])
     for axis in range(p):
-        first = (axis // TILE) * TILE * d + axis % TILE
-        coordinate = 0.0
-        for feature in range(d):
-            coordinate += np.float64(centroids[label, feature]) * np.float64(basis[first + feature * TILE])
-        short_tiles[at + axis * TILE] = coordinate
-        rest -= coordinate * coordinate
+        short_tiles[at + axis * TILE] = coordinates[axis]
+        rest -= coordinates[axis] * coordinates[axis]
     short_tiles[at + p * TILE] = np.sqrt(max(rest, 0.0)) * (1 + margins[6])

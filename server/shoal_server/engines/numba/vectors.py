@@ -10,6 +10,8 @@ Points are given by the address of their first row: they are wherever the messag
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -17,8 +19,10 @@ from numba import types
 from numba.core import cgutils
 
 from shoal_server.engines.numba.compiling import generated, generated_for_literals
-from shoal_server.engines.numba.lanes import I64, Lanes, widest
+from shoal_server.engines.numba.lanes import DOUBLE, I64, Lanes, widest
 from shoal_server.engines.numba.registers import GROUP, TILE, Accumulators, Ranking
+
+_FEW_COLUMNS = 4  # rows of so many are taken apart in d·(d - 1) shuffles
 
 
 @generated
@@ -78,18 +82,39 @@ def pack(_typing: Any, points: Any, d: Any, origin: Any, factors: Any, lanes: An
             total = cgutils.alloca_once(builder, v.vector)
             builder.store(v.full(0.0), total)
 
-            def chunk(column: Any, inside: Any | None) -> None:
-                shift = v.load(origin_at, column)
-                places = [builder.add(builder.mul(I64(row), d_), column) for row in range(width)]
-                values = [_seen(v, v.load(rows_at, place), inside) for place in places]
+            def see(values: list[Any]) -> None:
                 builder.store(v.larger(_most(v, values), builder.load(most)), most)
-                for feature, value in enumerate(v.transposed([builder.fsub(value, shift) for value in values])):
-                    scaled = builder.fmul(value, factor)
-                    row = builder.mul(builder.add(column, I64(feature)), I64(GROUP * width))
-                    v.store(scaled, lanes_at, builder.add(row, first))
-                    builder.store(v.fma(scaled, scaled, builder.load(total)), total)
 
-            _for_each_chunk(v, d_, chunk)
+            def put(column: Any, shifted: Any) -> None:
+                scaled = builder.fmul(shifted, factor)
+                v.store(scaled, lanes_at, builder.add(builder.mul(column, I64(GROUP * width)), first))
+                builder.store(v.fma(scaled, scaled, builder.load(total)), total)
+
+            def in_a_row(columns: int) -> None:
+                """Pack rows of few columns: they are so many whole vectors, one after another."""
+                values = [v.load(rows_at, I64(index * width)) for index in range(columns)]
+                see(values)
+                for feature, value in enumerate(v.dealt(values)):
+                    shift = v.splat(builder.load(builder.gep(origin_at, [I64(feature)])))
+                    put(I64(feature), builder.fsub(value, shift))
+
+            def chunk(column: Any, inside: Any | None, parts: int = 1) -> None:
+                """Pack some columns: a vector's, or a part of one so that each vector holds several rows."""
+                rows = width // parts
+                shift = v.repeated(v.load(origin_at, column), parts)
+                places = [builder.add(builder.mul(I64(row), d_), column) for row in range(width)]
+                joined = [[v.load(rows_at, place, v.part(parts)) for place in places[row::rows]] for row in range(rows)]
+                values = [_seen(v, v.joined(each), inside) for each in joined]
+                see(values)
+                for feature, value in enumerate(v.transposed([builder.fsub(value, shift) for value in values])):
+                    put(builder.add(column, I64(feature)), value)
+
+            def halves() -> None:
+                chunk(I64(0), v.repeated(v.below(d_), 2), parts=2)
+
+            narrow: dict[int, Callable[[], None]] = dict.fromkeys(range(_FEW_COLUMNS + 1, width // 2 + 1), halves)
+            narrow |= {columns: partial(in_a_row, columns) for columns in range(1, _FEW_COLUMNS + 1)}
+            _choose(builder, d_, narrow, lambda: _for_each_chunk(v, d_, chunk))
             v.store(builder.load(total), squares_at, first)
         v.store(builder.load(most), largest_at, I64(0))
         return context.get_dummy_value()
@@ -169,69 +194,103 @@ def nearest(
 
 
 @generated_for_literals
-def settle(
+def add_up(
     _typing: Any,
     width: Any,
     points: Any,
-    row: Any,
+    count: Any,
     d: Any,
     origin: Any,
-    factor: Any,
-    weight: Any,
-    label: Any,
+    factors: Any,
+    weighted: Any,
+    weights: Any,
+    labels: Any,
     centroids: Any,
+    counts: Any,
     sums: Any,
 ) -> Any:
-    """Add weight times the point to its cluster's sum, and return the squared distance to its centroid.
+    """Add rows, each times its weight, to the sums of their clusters, and return the rows' inertia.
 
     Parameters
     ----------
     width
         Lanes of the vectors to use, a literal: no more than a short row fills; 0: the widest.
-    points, row, d
-        Address of the first row; the row; the number of columns.
-    origin, factor
-        Of the columns (d rounded up to whole vectors), and of this row.
-    weight, label
-        Of the point.
+    points, count, d
+        Address of the first row; the number of rows, and of columns.
+    origin, factors
+        Of the columns (d rounded up to whole vectors), and of the rows (group,).
+    weighted, weights
+        Whether rows have weights, and the address of the first row's; otherwise all weigh 1.
+    labels
+        Of the rows (group,).
     centroids
         (k, d rounded up).
-    sums
-        (k, d rounded up) float64.
+    counts, sums
+        (k,) and (k, d rounded up), float64.
     """
     real = centroids.dtype
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         v = Lanes(builder, real, width.literal_value or widest(real))
-        _, address, row_, d_, origin_at, factor_, weight_, label_, centroids_at, sums_at = pointers(
-            context, builder, signature, arguments
-        )
-        point = builder.gep(builder.inttoptr(address, v.scalar.as_pointer()), [builder.mul(row_, d_)])
-        cluster = builder.mul(label_, _row_length(context, builder, signature, arguments, 8))
-        squares = cgutils.alloca_once_value(builder, v.full(0.0))
-        weights, factors = v.splat(weight_), v.splat(factor_)
+        (
+            _,
+            address,
+            count_,
+            d_,
+            origin_at,
+            factors_at,
+            weighted_,
+            weights_,
+            labels_at,
+            centroids_at,
+            counts_at,
+            sums_at,
+        ) = pointers(context, builder, signature, arguments)
+        points_at = builder.inttoptr(address, v.scalar.as_pointer())
+        weights_at = builder.inttoptr(weights_, DOUBLE.as_pointer())
+        row_length = _row_length(context, builder, signature, arguments, 9)
+        weight = cgutils.alloca_once_value(builder, DOUBLE(1.0))
+        inertia = cgutils.alloca_once_value(builder, ir.Constant(v.wide, [0.0] * v.width))
+        squares = cgutils.alloca_once(builder, v.vector)
+        with cgutils.for_range(builder, count_) as loop:
+            row = loop.index
+            label = builder.sext(builder.load(builder.gep(labels_at, [row])), I64)
+            with builder.if_then(weighted_):
+                builder.store(builder.load(builder.gep(weights_at, [row])), weight)
+            own = v.splat(builder.load(weight))
+            factor = v.splat(builder.load(builder.gep(factors_at, [row])))
+            count_at = builder.gep(counts_at, [label])
+            builder.store(builder.fadd(builder.load(count_at), builder.load(weight)), count_at)
+            point = builder.gep(points_at, [builder.mul(row, d_)])
+            cluster = builder.mul(label, row_length)
+            builder.store(v.full(0.0), squares)
 
-        def chunk(column: Any, inside: Any | None) -> None:
-            value = _seen(v, v.load(point, column), inside)
-            x = builder.fmul(builder.fsub(value, v.load(origin_at, column)), factors)
-            at = builder.add(cluster, column)
-            difference = builder.fsub(x, v.load(centroids_at, at))
-            builder.store(v.fma(difference, difference, builder.load(squares)), squares)
-            added = builder.fmul(v.widened(x), weights)
-            v.store(builder.fadd(v.load(sums_at, at, v.wide), added), sums_at, at)
+            def chunk(column: Any, inside: Any | None) -> None:
+                value = _seen(v, v.load(point, column), inside)
+                x = builder.fmul(builder.fsub(value, v.load(origin_at, column)), factor)
+                at = builder.add(cluster, column)
+                difference = builder.fsub(x, v.load(centroids_at, at))
+                builder.store(v.fma(difference, difference, builder.load(squares)), squares)
+                v.store(v.fma(v.widened(x), own, v.load(sums_at, at, v.wide)), sums_at, at)
 
-        _for_each_chunk(v, d_, chunk)
-        return v.total(builder.load(squares))
+            _for_each_chunk(v, d_, chunk)
+            builder.store(v.fma(v.widened(builder.load(squares)), own, builder.load(inertia)), inertia)
+        return v.total(builder.load(inertia))
 
-    integer = types.int64
-    return real(width, points, integer, integer, origin, real, types.float64, integer, centroids, sums), generate
+    integer, floating = types.int64, types.float64
+    return (
+        floating(
+            width, integer, integer, integer, origin, factors, types.boolean, integer, labels, centroids, counts, sums
+        ),
+        generate,
+    )
 
 
 @generated
 def score(
     _typing: Any, points: Any, row: Any, d: Any, origin: Any, factor: Any, label: Any, centroids: Any, offsets: Any
 ) -> Any:
-    """Return the score x·c + offset of a point with a centroid; parameters as those of `settle`."""
+    """Return the score x·c + offset of a row with a centroid; parameters as those of `add_up`."""
     real = centroids.dtype
     width = widest(real)
 
@@ -259,7 +318,7 @@ def score(
 
 @generated
 def distance(_typing: Any, points: Any, row: Any, d: Any, origin: Any, factor: Any, label: Any, centroids: Any) -> Any:
-    """Return the squared distance of a point to a centroid, computed in float64; parameters as those of `settle`."""
+    """Return the squared distance of a row to a centroid, computed in float64; parameters as those of `add_up`."""
     real = centroids.dtype
     width = widest(real)
 
@@ -295,6 +354,23 @@ def _most(v: Lanes, values: list[Any]) -> Any:
     for value in values[1:]:
         most = v.larger(v.magnitude(value), most)
     return most
+
+
+def _choose(builder: Any, d: Any, narrow: Mapping[int, Callable[[], None]], otherwise: Callable[[], None]) -> None:
+    """Write a switch over d: what is to be done for some numbers of columns, and for all others."""
+    done, default = builder.append_basic_block("done"), builder.append_basic_block("wide")
+    switch = builder.switch(d, default)
+    blocks: dict[Callable[[], None], Any] = {}
+    for columns, write in narrow.items():
+        if write not in blocks:
+            blocks[write] = builder.append_basic_block("narrow")
+        switch.add_case(I64(columns), blocks[write])
+    blocks[otherwise] = default
+    for write, block in blocks.items():
+        builder.position_at_end(block)
+        write()
+        builder.branch(done)
+    builder.position_at_end(done)
 
 
 def _for_each_chunk(v: Lanes, d: Any, chunk: Any) -> None:
