@@ -26,6 +26,7 @@ from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.scipy import ScipyEngine
 from shoal_server.engines.sklearn import SklearnEngine
 from shoal_server.errors import StartError
+from shoal_server.memory import keep_freed_memory
 from shoal_server.rpc.server import RpcServer, address_of
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.registry import Sessions
@@ -47,6 +48,7 @@ async def serve(settings: Settings) -> None:
         The server can't start with these settings.
     """
     configure_logs(settings.log_format, settings.log_level)
+    keep_freed_memory()
     threadpool_limits(1)  # of BLAS and OpenMP, for the whole process: the server's own pool makes the parallelism
     stop = _stop_requested(settings)
     started = monotonic()

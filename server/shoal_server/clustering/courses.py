@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from shoal_server.clustering.forgetting import Decay, decay
 from shoal_server.clustering.model import apply, may_hope
 from shoal_server.clustering.state import Model, Outcome, PointBatch
 from shoal_server.clustering.update import at_version, newest
-from shoal_server.engines.contract import Course, Engine, Followed, Follower, RunTasks
+from shoal_server.engines.contract import Course, Engine, Followed, Follower, RunTasks, follows
 from shoal_server.errors import DomainError
 
 
@@ -38,7 +37,7 @@ def apply_all(
     while len(results) < len(batches) and not halted():
         ahead = batches[len(results) :]
         plain, decays = _plain_ones(model, ahead, engine)
-        if plain and isinstance(engine, Follower):
+        if plain and follows(engine):
             model, outcomes = _follow(model, plain, decays, engine)
             results.extend(outcomes)
             if len(outcomes) == len(plain):
@@ -53,7 +52,7 @@ def _plain_ones(model: Model, batches: Sequence[PointBatch], engine: Engine) -> 
     """Return the first batches, up to one that needs special care, and what they do to the weights."""
     plain: list[PointBatch] = []
     decays: list[Decay] = []
-    if not isinstance(engine, Follower) or not may_hope(model):
+    if not follows(engine) or not may_hope(model):
         return plain, decays
     most_rows = engine.most_rows(model.frame)
     latest = model.latest_event
@@ -103,8 +102,9 @@ def _follow(
     if not outcomes:
         return model, outcomes
     accepted = model.points_accepted + sum(outcome.accepted for outcome in outcomes)
-    model = replace(model, latest_event=decays[len(outcomes) - 1].latest_event, points_accepted=accepted)
-    return at_version(model, outcomes[-1].version, outcomes[-1].inertia, followed.moved), outcomes
+    latest_event = decays[len(outcomes) - 1].latest_event
+    last = outcomes[-1]
+    return at_version(model, last.version, last.inertia, followed.moved, accepted, latest_event), outcomes
 
 
 def _outcomes(version: int, batches: list[PointBatch], followed: Followed) -> Iterator[Outcome]:

@@ -23,12 +23,12 @@ from shoal_server.engines.contract import (
     Contribution,
     Engine,
     Float64Array,
-    Follower,
     Frame,
     LabelArray,
     Moved,
     RunTasks,
     empty_contribution,
+    follows,
     to_sphere,
 )
 from shoal_server.errors import invalid
@@ -64,7 +64,7 @@ def advance(model: Model, frame: Frame, contribution: Contribution, engine: Engi
         VALUE_TOO_LARGE: the batch adds up to more than can be computed with.
     """
     centroids = newest(model).centroids
-    if isinstance(engine, Follower):
+    if follows(engine):
         moved = engine.move(centroids, frame, contribution)
     else:
         moved = _move_finitely(centroids, frame, contribution)
@@ -76,10 +76,13 @@ def advance(model: Model, frame: Frame, contribution: Contribution, engine: Engi
             "the points, or their distances from the centroids, add up to more than the session's precision holds; "
             "scale them down, or create the session with other initial centroids",
         )
-    return at_version(model, newest(model).version + 1, contribution.inertia, moved)
+    version = newest(model).version + 1
+    return at_version(model, version, contribution.inertia, moved, model.points_accepted, model.latest_event)
 
 
-def at_version(model: Model, version: int, inertia: float, moved: Moved) -> Model:
+def at_version(
+    model: Model, version: int, inertia: float, moved: Moved, points_accepted: int, latest_event: float | None
+) -> Model:
     """Return the model with newer centroids."""
     snapshot = Snapshot(
         version=version,
@@ -87,9 +90,15 @@ def at_version(model: Model, version: int, inertia: float, moved: Moved) -> Mode
         weights=frozen(moved.weights),
         inertia=inertia,
         movement=frozen(moved.movement),
-        points_accepted=model.points_accepted,
+        points_accepted=points_accepted,
     )
-    return replace(model, snapshot=snapshot, last_frame=(snapshot, moved.frame))
+    return replace(
+        model,
+        snapshot=snapshot,
+        last_frame=(snapshot, moved.frame),
+        points_accepted=points_accepted,
+        latest_event=latest_event,
+    )
 
 
 def move(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -207,7 +207,6 @@ class Followed:
     moved: Moved
 
 
-@runtime_checkable
 class Follower(Engine, Protocol):
     """An engine that can also apply the update rule, and to many small batches in one call.
 
@@ -225,3 +224,8 @@ class Follower(Engine, Protocol):
     def follow(self, course: Course) -> Followed:
         """Apply batches of the frame's type, each C-contiguous and every row of weight 1."""
         ...
+
+
+def follows(engine: Engine) -> TypeGuard[Follower]:
+    """Say whether an engine is a Follower; for each of many small batches isinstance would cost more than the batch."""
+    return hasattr(engine, "follow")

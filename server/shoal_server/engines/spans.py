@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 BLOCK_ROWS = 2048  # that are brought into the frame's coordinates at a time: they fit the cache
 MOST_SPANS = 8  # a partial sum (k, d) each is kept until all are done
+ROWS_A_CLUSTER = 2  # of a span, so that its partial sums cost little beside its rows; two spans there may always be
 SPAN_ROWS = 64  # a span has a multiple of them: whole groups of the compiled kernel's
 # Multiplications below which handing a span to a thread costs more than it saves: 0.2 ms, at 50 a nanosecond.
-LEAST_SPAN_WORK = 1 << 23
+LEAST_SPAN_WORK = 1 << 25
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class Span:
 
 def spans(rows: int, n_clusters: int, n_features: int) -> list[Span]:
     """Cut `rows` rows into at most MOST_SPANS spans of about the same length, each with work enough for a thread."""
-    count = min(max(rows // span_rows(n_clusters, n_features), 1), MOST_SPANS)
+    enough = max(rows // span_rows(n_clusters, n_features), 1)
+    count = min(enough, MOST_SPANS, max(rows // (ROWS_A_CLUSTER * n_clusters), 2))
     step = max(_whole_groups(-(-rows // count)), SPAN_ROWS)
     return [Span(start, min(start + step, rows)) for start in range(0, rows, step)]
 

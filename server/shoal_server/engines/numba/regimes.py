@@ -77,15 +77,20 @@ def best_axes(centroids: Float64Array, sample: Float64Array) -> Float64Array | N
 
 
 def _tries(centroids: Float64Array, sample: Float64Array, principal: Float64Array) -> dict[int, float]:
-    """Return for each number of axes how many distances a point would need on average."""
+    """Return for each number of axes how many distances a point would need on average.
+
+    The centroid of the highest bound comes first, then by their labels all whose bounds reach the best score so far.
+    """
     scores = sample @ centroids.T - (centroids**2).sum(axis=1) / 2
     points, codes = sample @ principal, centroids @ principal
+    before = np.full_like(scores, -np.inf)
+    np.maximum.accumulate(scores[:, :-1], axis=1, out=before[:, 1:])
     tries = {}
     for p in (p for p in _CHOICES if p < centroids.shape[1]):
         rest = np.outer(_lengths(points[:, p:]), _lengths(codes[:, p:]))
         bounds = points[:, :p] @ codes[:, :p].T + rest - (centroids**2).sum(axis=1) / 2
         reached = np.take_along_axis(scores, bounds.argmax(axis=1)[:, None], axis=1)
-        tries[p] = float((bounds >= reached).sum(axis=1).mean())
+        tries[p] = float((bounds >= np.maximum(reached, before)).sum(axis=1).mean())
     return tries
 
 
