@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Course, Frame, run_in_order, to_sphere
 from shoal_server.engines.numba import NumbaEngine
-from shoal_server.engines.numba.regimes import Regime, best_axes
+from shoal_server.engines.numba.regimes import SAMPLE_ROWS, Regime, best_axes
 from tests import naive
 from tests.engines.framing import both_ways, bounded, check, frame_of
 
@@ -180,6 +180,56 @@ def test_the_choice_depends_on_the_work_alone(engine: NumbaEngine) -> None:
 
     assert noted[0] > 0
     assert noted == [noted[0]] * 3
+
+
+@pytest.mark.parametrize("rows", [1, 4, 5, 63])
+def test_a_few_rows_leave_the_regime_as_it_is(engine: NumbaEngine, rows: int) -> None:
+    frame = frame_of(_decaying(512, 2, 96).astype(np.float32))
+    points = _decaying(2000, 1, 96).astype(np.float32)
+    _work_until_a_look(engine, points, frame)
+    axes = frame.memory.of(Regime).axes
+    assert axes is not None
+
+    engine.assign(points[:rows], frame, run_in_order, return_distances=False)
+    engine.contribute(points[:rows], None, frame, run_in_order)
+
+    assert frame.memory.of(Regime).axes is axes
+    assert frame.prepared(engine._lay_out).chosen is axes
+
+
+@pytest.mark.parametrize("rows", [1, 7, 200])
+def test_a_look_takes_no_more_than_a_sample_of_many_small_batches(
+    engine: NumbaEngine, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[int] = []
+    monkeypatch.setattr(Regime, "look", lambda _self, _frame, sample: looked_at.append(len(sample)))
+    frame = frame_of(_decaying(64, 2, 32).astype(np.float32))
+    frame.memory.of(Regime).work = 1e30
+    batches = [_decaying(rows, seed, 32).astype(np.float32) for seed in range(600)]
+
+    engine.follow(Course(batches, np.ones(600), frame.centroids.astype(np.float64), frame, return_labels=False))
+
+    assert len(looked_at) == 1
+    assert SAMPLE_ROWS // 2 <= looked_at[0] <= SAMPLE_ROWS
+
+
+def test_new_axes_take_effect_even_if_there_are_as_many(engine: NumbaEngine) -> None:
+    frame = bounded(frame_of(_decaying(K, 2).astype(np.float32)), 12)
+    points = _decaying(100, 1).astype(np.float32)
+    engine.assign(points, frame, run_in_order, return_distances=False)
+    turned = bounded(frame_of(_decaying(K, 7).astype(np.float32)), 12).memory.of(Regime).axes
+
+    frame.memory.of(Regime).axes = turned
+    engine.assign(points, frame, run_in_order, return_distances=False)
+
+    assert frame.prepared(engine._lay_out).chosen is turned
+
+
+def test_no_axes_are_found_where_the_centroids_products_are_not_finite() -> None:
+    centroids = _decaying(512, 2, 128)
+    centroids[3, 5] = 1e200
+
+    assert best_axes(centroids, _decaying(256, 1, 128)) is None
 
 
 def _work_until_a_look(engine: NumbaEngine, points: NDArray[Any], frame: Frame) -> None:

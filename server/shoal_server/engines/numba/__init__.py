@@ -20,7 +20,7 @@ from shoal_server.engines.contract import (
 from shoal_server.engines.numba.covering import Cover, Results, address_of
 from shoal_server.engines.numba.entries import Entries, compile_entries
 from shoal_server.engines.numba.layout import Layout, lay_out
-from shoal_server.engines.numba.regimes import SAMPLE_ROWS, Regime
+from shoal_server.engines.numba.regimes import LEAST_SAMPLE_ROWS, SAMPLE_ROWS, Regime
 from shoal_server.engines.spans import span_rows, spans
 
 _NO_VALUES = np.empty(0)
@@ -155,16 +155,14 @@ class NumbaEngine:
         return Cover(self._compiled(), frame.prepared(self._lay_out), frame, points, weight)
 
     def _lay_out(self, frame: Frame) -> Layout:
-        axes = frame.memory.of(Regime).axes
-        nothing = np.empty((0, frame.centroids.shape[1]))
-        return lay_out(frame, nothing if axes is None else axes, self._compiled().lay_rows)
+        return lay_out(frame, frame.memory.of(Regime).axes, self._compiled().lay_rows)
 
     def _settle_regime(self, frame: Frame, batches: Sequence[PointArray]) -> None:
         """Choose a regime anew if enough has been done since the last time, and lay the frame out for it."""
         regime = frame.memory.of(Regime)
-        if batches and regime.is_due(*frame.centroids.shape):
+        if regime.is_due(*frame.centroids.shape) and sum(map(len, batches)) >= LEAST_SAMPLE_ROWS:
             regime.look(frame, _sample(frame, batches))
-        if frame.prepared(self._lay_out).axes != regime.count:
+        if frame.prepared(self._lay_out).chosen is not regime.axes:
             frame.keep(self._lay_out, self._lay_out(frame))
 
     def _compiled(self) -> Entries:
@@ -180,7 +178,10 @@ def _total(parts: Float64Array) -> Float64Array:
 
 
 def _sample(frame: Frame, batches: Sequence[PointArray]) -> Float64Array:
-    """Return some rows of usable points, spread evenly, in the frame's coordinates."""
-    rows = sum(len(batch) for batch in batches)
-    step = -(-rows // SAMPLE_ROWS)
-    return np.concatenate([frame.enter(batch[::step]) for batch in batches]).astype(np.float64)
+    """Return SAMPLE_ROWS of usable points or fewer, spread evenly, in the frame's coordinates."""
+    ends = np.cumsum([len(batch) for batch in batches])
+    chosen = np.arange(0, ends[-1], -(-ends[-1] // SAMPLE_ROWS))
+    places = np.searchsorted(ends, chosen, side="right")
+    begins = ends - [len(batch) for batch in batches]
+    rows = [batches[place][chosen[places == place] - begins[place]] for place in np.unique(places)]
+    return np.concatenate([frame.enter(each) for each in rows]).astype(np.float64)

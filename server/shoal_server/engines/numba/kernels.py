@@ -73,7 +73,7 @@ def sweep(  # noqa: C901  (compiled: one pass over the rows, so that each is in 
     odd
         Whether a row couldn't be scaled to length 1: it is zero, or nearly. Then nothing else holds.
     tried
-        How many distances were computed one by one.
+        How many distances were computed one by one, but for those of groups of FEW_ROWS.
     """
     factors, found, most, spill = room[2], room[3], room[4], room[5]
     adding, measuring, labelling = len(counts) > 0, len(distances) > 0, len(labels) > 0
@@ -145,7 +145,8 @@ def _label(
     if count <= FEW_ROWS:
         _note_largest(spill, count * d, most)
         thresholds[:count] = -np.inf
-        return try_all(points, count, d, origin, factors, centroids, thresholds, found)
+        try_all(points, count, d, origin, factors, centroids, thresholds, found)
+        return 0  # so few rows tell nothing of the regime
     pack(points, d, origin, factors, lanes, squares, most)
     if len(basis) > 0:
         return nearest_by_bounds(

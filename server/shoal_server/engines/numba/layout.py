@@ -39,6 +39,7 @@ class Layout:
     origin: Reals  # (d up to whole vectors,)
     basis: Reals  # p · d: the axes of the bounded regime in tiles; empty: the plain one
     rotation: Reals  # (d, p): the same axes side by side
+    chosen: Float64Array | None  # (p, d): what they were made from; None: the plain regime
     short_tiles: Reals  # (k up to a multiple of TILE) · (p + 1): the centroids in it
     margins: Float64Array  # see `_margins`
     d: int
@@ -68,21 +69,22 @@ class Layout:
         )
 
 
-def lay_out(frame: Frame, axes: Float64Array, lay: Callable[..., None]) -> Layout:
+def lay_out(frame: Frame, chosen: Float64Array | None, lay: Callable[..., None]) -> Layout:
     """Return a frame's layout.
 
     Parameters
     ----------
     frame
         Whose centroids are laid out.
-    axes
-        (p, d) of length 1 at right angles, for the bounded regime, p a multiple of TILE; or (0, d).
+    chosen
+        Axes (p, d) of length 1 at right angles, for the bounded regime, p a multiple of TILE; None: the plain one.
     lay
         `lay_rows` with its types declared.
     """
     (k, d), dtype = frame.centroids.shape, frame.dtype
     width = widest(PRECISIONS[dtype])
     padded, rows = -(-d // width) * width, -(-k // TILE) * TILE
+    axes = np.empty((0, d)) if chosen is None else chosen
     bounded = len(axes) > 0
     storing = bounded or (d >= _LEAST_COLUMNS and k <= _CENTROIDS_A_COLUMN * d)
     layout = Layout(
@@ -93,6 +95,7 @@ def lay_out(frame: Frame, axes: Float64Array, lay: Callable[..., None]) -> Layou
         origin=np.zeros(padded, dtype),
         basis=in_tiles(axes.astype(dtype)),
         rotation=np.ascontiguousarray(axes.T, dtype=dtype),
+        chosen=chosen,
         short_tiles=np.zeros(rows * (len(axes) + 1) if bounded else 0, dtype),
         margins=_margins(d, len(axes), dtype),
         d=d,
@@ -133,16 +136,19 @@ def _margins(d: int, p: int, dtype: np.dtype[Any]) -> Float64Array:
     # A score that is computed alone is added up lane by lane, and then across the lanes.
     width = widest(PRECISIONS[dtype])
     terms = max(_terms(d), -(-d // width) + width)
-    # A coordinate errs by (terms + 2)·u·‖x‖, the axes' own rounding included.
-    projected = np.sqrt(p + 1) * (terms + 2)
+    # What is computed in float64, a sum of d: ‖c‖², the centroids' coordinates, the axes and the angles between them.
+    wide = d * float(np.finfo(np.float64).eps / limits.eps)
+    # A coordinate of a row errs by (terms + 2)·u·‖x‖, the axes' own rounding included; one of a centroid by less.
+    projected, rotated = np.sqrt(p + 1) * (terms + 2), np.sqrt(p + 1) * (wide + 2)
+    crossed = (projected + rotated + wide) / 2
     relative = [
         terms,
-        2 * terms,
+        2 * terms + wide,
         0,
-        (_terms(p + 1) + projected) / 2 + 2,
-        _terms(p + 1) + projected / 2 + 2,
-        d + 2 * projected + p + 4,
-        4 * np.sqrt(p + 1),
+        _terms(p + 1) / 2 + crossed + 2,
+        _terms(p + 1) + crossed + wide + 2,
+        d + 2 * projected + p + wide + 4,
+        2 * rotated + 3 * wide + 2,
     ]
     margins = _ROUNDED_UP * unit * np.array(relative, dtype=np.float64)
     margins[2] = 4 * (terms + p) * float(limits.tiny)

@@ -14,7 +14,7 @@ import numpy as np
 from shoal_server.engines.contract import Float64Array, Frame
 from shoal_server.engines.numba.layout import Layout
 
-SAMPLE_ROWS = 256
+SAMPLE_ROWS, LEAST_SAMPLE_ROWS = 256, 32
 # A look costs no more than a twentieth of the work before it, and half that with each look that changes nothing.
 WORK_BEFORE_A_LOOK = 20
 # The bounded regime is taken if it promises to save so much, and left if it turns out not to save anything.
@@ -35,17 +35,22 @@ class Regime:
     axes: Float64Array | None = None  # (p, d); None: the plain regime
     work: float = 0.0  # in multiplications, since the last look
     patience: float = field(default=WORK_BEFORE_A_LOOK)  # how many times the work of a look is done before the next
-
-    @property
-    def count(self) -> int:
-        """How many axes there are; 0 in the plain regime."""
-        return 0 if self.axes is None else len(self.axes)
+    bounded_rows: int = 0  # that have been labelled by bounds since that was last judged,
+    bounded_tries: int = 0  # and the distances that were computed for them one by one
 
     def note(self, layout: Layout, rows: int, tried: int) -> None:
         """Take note of rows that have been labelled, and how many distances were computed one by one."""
         k, d = layout.centroids.shape[0], layout.d
         self.work += rows * _plain_work(k, d)
-        if layout.axes and _bounded_work(k, d, layout.axes, tried / rows) > _plain_work(k, d):
+        if layout.chosen is None or layout.chosen is not self.axes:
+            return
+        self.bounded_rows += rows
+        self.bounded_tries += tried
+        if self.bounded_rows < SAMPLE_ROWS:
+            return
+        tries = self.bounded_tries / self.bounded_rows
+        self.bounded_rows = self.bounded_tries = 0
+        if _bounded_work(k, d, layout.axes, tries) > _plain_work(k, d):
             self.axes = None
             self.patience = WORK_BEFORE_A_LOOK
 
@@ -62,13 +67,18 @@ class Regime:
         same = (axes is None) == (self.axes is None)
         self.axes = axes
         self.work = 0.0
+        self.bounded_rows = self.bounded_tries = 0
         self.patience = 2 * self.patience if same else WORK_BEFORE_A_LOOK
 
 
 def best_axes(centroids: Float64Array, sample: Float64Array) -> Float64Array | None:
     """Return the principal axes (p, d) that make the least work for points like a sample (m, d); None: none do."""
     k, d = centroids.shape
-    _, vectors = np.linalg.eigh(centroids.T @ centroids)
+    with np.errstate(over="ignore", invalid="ignore"):
+        products = centroids.T @ centroids
+    if not np.isfinite(products).all():
+        return None
+    _, vectors = np.linalg.eigh(products)
     principal = vectors[:, ::-1]
     tries = _tries(centroids, sample, principal)
     work = {p: _bounded_work(k, d, p, tries[p]) for p in tries}
