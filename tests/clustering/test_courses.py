@@ -14,7 +14,7 @@ from shoal_server.clustering.config import EngineName, ModelConfig, OnInvalid
 from shoal_server.clustering.courses import apply_all
 from shoal_server.clustering.model import apply, new_model
 from shoal_server.clustering.state import Model, Outcome, PointBatch
-from shoal_server.engines.contract import Engine, Follower, run_in_order
+from shoal_server.engines.contract import Engine, follows, run_in_order
 from shoal_server.errors import DomainError
 from tests.clustering.build import snapshot
 from tests.clustering.coursing import Course, courses
@@ -148,7 +148,7 @@ def test_no_batches_have_no_results(engines: Engines) -> None:
 
 def test_a_batch_may_be_just_short_of_two_spans(engines: Engines) -> None:
     engine = engines["numba"]
-    assert isinstance(engine, Follower)
+    assert follows(engine)
     model = _started(engine)
     most = engine.most_rows(model.frame)
     random = np.random.default_rng(0)
