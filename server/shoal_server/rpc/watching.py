@@ -11,7 +11,7 @@ from shoal_server.clustering.state import Snapshot
 from shoal_server.errors import invalid
 from shoal_server.rpc.config import decode_duration, encode_warming
 from shoal_server.sessions.session import Session
-from shoal_server.sessions.sharing import made_once
+from shoal_server.sessions.sharing import made_for_one, made_once
 from shoal_server.sessions.watching import End, Progress, Update, WatchOptions
 
 END_REASONS = {
@@ -19,6 +19,9 @@ END_REASONS = {
     "expired": clustering_pb2.WATCH_END_REASON_EXPIRED,
 }
 LEAST_PROGRESS_INTERVAL = 0.01  # seconds
+# Of how many older versions the frames that lead from there are kept with a version: of the first that are asked for.
+# Watchers that keep up come first, from the version before; slow ones may come from as many versions as they are many.
+SHARED_BASES = 2
 
 
 def decode_options(request: clustering_pb2.WatchCentroidsRequest, default_progress: float) -> WatchOptions:
@@ -40,13 +43,9 @@ def decode_options(request: clustering_pb2.WatchCentroidsRequest, default_progre
 
 
 async def encode_event(event: Update | Progress | End, session: Session, *, delta: bool) -> bytes:
-    """Return an event of a watch as the bytes of a message. An update is encoded once for all who get the same."""
+    """Return an event of a watch as the bytes of a message. An update that many get is encoded once for all of them."""
     if isinstance(event, Update):
-        base = event.base if delta else None
-        key = ("frame", base.version if base else None)
-        return await made_once(
-            event.snapshot, key, lambda: _encode_update(event.snapshot, base, session.uid), session.compute
-        )
+        return await _encoded_update(event.snapshot, event.base if delta else None, session)
     if isinstance(event, Progress):
         progress = clustering_pb2.WatchProgress(version=event.version, session_uid=session.uid)
         if event.warming:
@@ -54,6 +53,22 @@ async def encode_event(event: Update | Progress | End, session: Session, *, delt
         return clustering_pb2.WatchCentroidsResponse(progress=progress).SerializeToString()
     end = clustering_pb2.WatchEnd(reason=END_REASONS[event.reason], version=event.version)
     return clustering_pb2.WatchCentroidsResponse(end=end).SerializeToString()
+
+
+async def _encoded_update(snapshot: Snapshot, base: Snapshot | None, session: Session) -> bytes:
+    """Return an update, encoded once for all who come from the same version, as long as these are few."""
+
+    def encode() -> bytes:
+        return _encode_update(snapshot, base, session.uid)
+
+    if base is None:
+        return await made_once(snapshot, "frame", encode, session.compute)
+    shared: set[int] = snapshot.made.setdefault("shared bases", set())
+    if len(shared) < SHARED_BASES:
+        shared.add(base.version)
+    if base.version in shared:
+        return await made_once(snapshot, ("frame", base.version), encode, session.compute)
+    return await made_for_one(snapshot, encode, session.compute)
 
 
 def encode_snapshot(snapshot: Snapshot, session_uid: str) -> clustering_pb2.Snapshot:
