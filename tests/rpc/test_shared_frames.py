@@ -18,7 +18,7 @@ from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.session import Session
 from shoal_server.sessions.watching import Update
 from tests.rpc.inprocess import InProcessServer
-from tests.rpc.wire import Wire, batch, config
+from tests.rpc.wire import Wire, array, batch, config
 
 WATCHERS, VERSIONS = 20, 10
 CENTROIDS = [[0.0], [100.0], [200.0]]
@@ -134,6 +134,30 @@ def test_a_frame_that_could_not_be_encoded_is_encoded_for_the_next_who_asks(
         frame = server.run(_delta(session, newest, base))
 
     assert frame.update.snapshot.version == newest.version
+
+
+@pytest.mark.parametrize(("width", "hops"), [(1, 0), (WIDE, 1)])
+def test_readers_of_a_version_share_its_encoding_which_keeps_nobody_waiting(
+    server: InProcessServer, begun: list[object], monkeypatch: pytest.MonkeyPatch, width: int, hops: int
+) -> None:
+    encoded: list[int] = []
+    encode = watching._encode_snapshot
+
+    def note(snapshot: Snapshot, session_uid: str) -> clustering_pb2.Snapshot:
+        encoded.append(snapshot.version)
+        return encode(snapshot, session_uid)
+
+    monkeypatch.setattr(watching, "_encode_snapshot", note)
+    centroids = np.random.default_rng(0).normal(size=(2, width))
+    with Wire(server.target) as wire:
+        wire.create("read", config(2, init=centroids))
+
+        read = [wire.centroids("read") for _ in range(3)]
+
+    assert encoded == [0]
+    assert len(begun) == hops
+    for snapshot in read:
+        np.testing.assert_array_equal(array(snapshot.centroids), centroids)
 
 
 async def _delta(session: Session, newest: Snapshot, base: Snapshot) -> clustering_pb2.WatchCentroidsResponse:

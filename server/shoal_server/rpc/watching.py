@@ -1,4 +1,4 @@
-"""What a watcher asks for, and what it is sent."""
+"""What a watcher asks for, and what watchers and readers are sent."""
 
 from __future__ import annotations
 
@@ -42,6 +42,13 @@ def decode_options(request: clustering_pb2.WatchCentroidsRequest, default_progre
     )
 
 
+async def encode_whole(snapshot: Snapshot, session: Session) -> bytes:
+    """Return a version, whole, as the bytes of a message, encoded once for all readers."""
+    return await made_once(
+        snapshot, "whole", lambda: _encode_snapshot(snapshot, session.uid).SerializeToString(), session.compute
+    )
+
+
 async def encode_event(event: Update | Progress | End, session: Session, *, delta: bool) -> bytes:
     """Return an event of a watch as the bytes of a message. An update that many get is encoded once for all of them."""
     if isinstance(event, Update):
@@ -71,16 +78,9 @@ async def _encoded_update(snapshot: Snapshot, base: Snapshot | None, session: Se
     return await made_for_one(snapshot, encode, session.compute)
 
 
-def encode_snapshot(snapshot: Snapshot, session_uid: str) -> clustering_pb2.Snapshot:
-    """Return a version, whole."""
-    message = _without_centroids(snapshot, session_uid)
-    message.centroids.CopyFrom(wire.tensor_message(snapshot.centroids))
-    return message
-
-
 def _encode_update(snapshot: Snapshot, base: Snapshot | None, session_uid: str) -> bytes:
     if base is None:
-        update = clustering_pb2.CentroidUpdate(snapshot=encode_snapshot(snapshot, session_uid))
+        update = clustering_pb2.CentroidUpdate(snapshot=_encode_snapshot(snapshot, session_uid))
     else:
         rows = moved_rows(base, snapshot)
         update = clustering_pb2.CentroidUpdate(
@@ -90,6 +90,12 @@ def _encode_update(snapshot: Snapshot, base: Snapshot | None, session_uid: str) 
         )
         update.snapshot.centroids.CopyFrom(wire.tensor_message(snapshot.centroids[rows]))
     return clustering_pb2.WatchCentroidsResponse(update=update).SerializeToString()
+
+
+def _encode_snapshot(snapshot: Snapshot, session_uid: str) -> clustering_pb2.Snapshot:
+    message = _without_centroids(snapshot, session_uid)
+    message.centroids.CopyFrom(wire.tensor_message(snapshot.centroids))
+    return message
 
 
 def _without_centroids(snapshot: Snapshot, session_uid: str) -> clustering_pb2.Snapshot:
