@@ -10,17 +10,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from shoal_server.clustering import courses as room
 from shoal_server.clustering.config import EngineName, ModelConfig, OnInvalid
 from shoal_server.clustering.courses import apply_all
 from shoal_server.clustering.model import apply, new_model
 from shoal_server.clustering.state import Model, Outcome, PointBatch
-from shoal_server.engines.contract import Engine, Follower, run_in_order
+from shoal_server.engines import contract as engine_contract
+from shoal_server.engines.contract import Contribution, Engine, Followed, PointArray, follows, run_in_order
+from shoal_server.engines.numba import NumbaEngine
 from shoal_server.errors import DomainError
 from tests.clustering.build import snapshot
 from tests.clustering.coursing import Course, courses
 
 Engines = dict[EngineName, Engine]
 Results = list[Outcome | Exception]
+
+FAULTY = -666.0  # a value that an engine can't bear
 
 
 def _never() -> bool:
@@ -140,6 +145,77 @@ def test_what_is_halted_leaves_the_rest_without_a_result(name: EngineName, asked
     assert all(isinstance(result, Outcome) for result in results)
 
 
+class DelicateEngine(NumbaEngine):
+    """Counts the batches of its courses, and fails where there are too many in one or a point is faulty."""
+
+    def __init__(self, most_batches: int = 10**9) -> None:
+        super().__init__()
+        self.warm_up()
+        self._most_batches = most_batches
+        self.batches = 0
+
+    def follow(self, course: engine_contract.Course) -> Followed:
+        self.batches += len(course.batches)
+        if len(course.batches) > self._most_batches:
+            raise MemoryError
+        self._fail_if_faulty(*course.batches)
+        return super().follow(course)
+
+    def contribute(self, points: PointArray, *rest: Any) -> Contribution:
+        self._fail_if_faulty(points)
+        return super().contribute(points, *rest)
+
+    def _fail_if_faulty(self, *batches: PointArray) -> None:
+        if any((points == FAULTY).any() for points in batches):
+            raise np.linalg.LinAlgError
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 50])
+def test_bad_batches_cost_in_proportion_to_their_number(every: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = DelicateEngine()
+    batches = _plain(2000, rows=1)
+    for batch in batches[::every]:
+        batch.points[:] = np.nan
+    looked_at: list[PointBatch] = []
+    is_plain = room._is_plain
+
+    def note(batch: PointBatch, *rest: Any) -> bool:
+        looked_at.append(batch)
+        return is_plain(batch, *rest)
+
+    monkeypatch.setattr(room, "_is_plain", note)
+    model, results = apply_all(_started(engine), batches, engine, run_in_order, _never)
+
+    refused = [index for index, result in enumerate(results) if isinstance(result, DomainError)]
+    assert refused == [*range(0, 2000, every)]
+    assert model.version == 1 + 2000 - len(refused)
+    assert len(looked_at) <= 4 * len(batches)
+    assert engine.batches <= 4 * len(batches)
+
+
+def test_what_fails_with_many_batches_together_is_done_with_fewer() -> None:
+    delicate, sound = DelicateEngine(most_batches=4), DelicateEngine()
+
+    model, results = apply_all(_started(delicate), _plain(40), delicate, run_in_order, _never)
+
+    expected, _ = apply_all(_started(sound), _plain(40), sound, run_in_order, _never)
+    assert [result.version for result in results if isinstance(result, Outcome)] == [*range(2, 42)]
+    np.testing.assert_array_equal(snapshot(model).centroids, snapshot(expected).centroids)
+    assert delicate.batches <= 4 * 40
+
+
+def test_a_bug_that_one_batch_sets_off_is_its_answer_and_no_other() -> None:
+    engine = DelicateEngine()
+    batches = _plain(9)
+    batches[5].points[0, 0] = FAULTY
+
+    model, results = apply_all(_started(engine), batches, engine, run_in_order, _never)
+
+    assert [index for index, result in enumerate(results) if isinstance(result, np.linalg.LinAlgError)] == [5]
+    assert [result.version for result in results if isinstance(result, Outcome)] == [*range(2, 10)]
+    assert model.version == 9
+
+
 def test_no_batches_have_no_results(engines: Engines) -> None:
     model = _started(engines["numba"])
 
@@ -148,7 +224,7 @@ def test_no_batches_have_no_results(engines: Engines) -> None:
 
 def test_a_batch_may_be_just_short_of_two_spans(engines: Engines) -> None:
     engine = engines["numba"]
-    assert isinstance(engine, Follower)
+    assert follows(engine)
     model = _started(engine)
     most = engine.most_rows(model.frame)
     random = np.random.default_rng(0)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
 from shoal.v1 import clustering_pb2
+from shoal_server.rpc.ingesting import MOST_TAKEN, MOST_UNANSWERED
+from shoal_server.sessions.session import LEAST_BATCH_BYTES, Session
 from tests.rpc.inprocess import GatedEngine, InProcessServer, QuickEngine
 from tests.rpc.waiting import until_nothing_moves, until_queued
 from tests.rpc.ways import Stream, opening
@@ -120,6 +124,46 @@ def test_a_producer_that_does_not_read_its_answers_is_not_read_either(
     assert applied < total
     assert [result.version for result in results] == list(range(1, total + 1))
     assert all(array(result.labels).shape == (4096,) for result in results)
+
+
+def test_a_message_of_very_many_batches_is_taken_a_part_at_a_time(wire: Wire, engine: GatedEngine, name: str) -> None:
+    wire.create(name, config(1, init=np.zeros((1, 1))))
+    total = 3 * MOST_UNANSWERED
+    message = clustering_pb2.IngestRequest(batches=[batch(np.zeros((1, 1), np.uint8))] * total)
+
+    with Stream(wire.clustering.Ingest) as stream:
+        stream.send(opening(name))
+        stream.send(message)
+        assert engine.waiting.acquire(timeout=PATIENCE)
+        until_nothing_moves(wire, name, lambda: wire.describe(name).queued_bytes)
+        taken = wire.describe(name).queued_bytes // LEAST_BATCH_BYTES
+        engine.gate.set()
+        results = stream.results(total)
+
+    assert taken == MOST_UNANSWERED
+    assert [result.version for result in results] == [*range(1, total + 1)]
+
+
+def test_between_the_parts_of_a_message_others_have_their_turn(
+    wire: Wire, engine: GatedEngine, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire.create(name, config(1, init=np.zeros((1, 1))))
+    engine.gate.set()
+    happened: list[str] = []
+    submit = Session.submit
+
+    async def note(session: Session, message: Any, producer: Any) -> Any:
+        happened.append("part")
+        asyncio.get_running_loop().call_soon(happened.append, "turn")
+        return await submit(session, message, producer)
+
+    monkeypatch.setattr(Session, "submit", note)
+    with Stream(wire.clustering.Ingest) as stream:
+        stream.send(opening(name))
+        stream.send(clustering_pb2.IngestRequest(batches=[batch(np.zeros((1, 1), np.uint8))] * 3 * MOST_TAKEN))
+        stream.results(3 * MOST_TAKEN)
+
+    assert happened == ["part", "turn"] * 3
 
 
 def test_answers_that_are_ready_share_a_message_but_not_without_bounds(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,10 +18,12 @@ from shoal import wire
 from shoal.v1 import clustering_pb2
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.rpc.batches import decode_batch, encode_answer
+from shoal_server.rpc.ingesting import MOST_UNANSWERED
+from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.jobs import Submitted
-from shoal_server.sessions.session import Session
+from shoal_server.sessions.session import HOP_BYTES, Session
 from tests.rpc.inprocess import InProcessServer
-from tests.rpc.waiting import until_version
+from tests.rpc.waiting import until_queued_bytes
 from tests.rpc.ways import Stream, opening
 from tests.rpc.wire import Wire, batch, config
 
@@ -114,20 +118,24 @@ def test_a_message_costs_one_hop_and_one_answer_however_many_batches_it_has(
 
 
 def test_what_piles_up_shares_hops_and_answers(server: InProcessServer, client: Wire, name: str) -> None:
-    requests = messages(1, MESSAGES, BATCHES)
+    few = MOST_UNANSWERED // MESSAGES  # so that all messages are taken without an answer
+    requests = messages(1, MESSAGES, few)
+    size = POINTS.nbytes * few * MESSAGES
     with Stream(client.clustering.Ingest) as stream:
         stream.send(opening(name, "p"))
         stream.receive()
-        counting = Counting(server._loop)
 
-        for request in requests:
-            stream.send(request)
-        until_version(client, name, MESSAGES * BATCHES)
+        with busy_threads(server):
+            counting = Counting(server._loop)
+            for request in requests:
+                stream.send(request)
+            until_queued_bytes(client, name, size)
         answers = stream.rest()
 
-    assert [result.version for answer in answers for result in answer.results] == [*range(1, MESSAGES * BATCHES + 1)]
-    assert counting.counts["run_in_executor"] <= MESSAGES
-    assert len(answers) <= MESSAGES + 1
+    assert [result.version for answer in answers for result in answer.results] == [*range(1, MESSAGES * few + 1)]
+    # One hop for what comes first, and the others when they are full.
+    assert counting.counts["run_in_executor"] <= 2 + size // HOP_BYTES
+    assert len(answers) <= counting.counts["run_in_executor"]
 
 
 def test_batches_of_a_message_are_applied_in_one_call_of_the_engine(
@@ -181,6 +189,22 @@ def test_a_large_batch_is_not_copied(server: InProcessServer, session: Session) 
     peak = peak_of(server, session, rows)
 
     assert peak < rows * POINTS.shape[1] * POINTS.itemsize / 4  # labels take a sixteenth
+
+
+@contextmanager
+def busy_threads(server: InProcessServer) -> Iterator[None]:
+    """Keep all compute threads of the server busy."""
+    done = threading.Event()
+    server.run(occupy(server._parts.compute, done))
+    try:
+        yield
+    finally:
+        done.set()
+
+
+async def occupy(compute: ComputePool, done: threading.Event) -> None:
+    for _ in range(compute._threads):
+        compute.begin(done.wait)
 
 
 def peak_of(server: InProcessServer, session: Session, rows: int) -> int:

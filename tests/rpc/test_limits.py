@@ -11,6 +11,7 @@ import pytest
 import shoal
 from shoal.testing import LocalServer
 from shoal.v1 import clustering_pb2, sessions_pb2
+from shoal_server.rpc.ingesting import MOST_UNANSWERED
 from shoal_server.sessions.answers import ENTRY_BYTES
 from tests.rpc.bad_points import GOOD
 from tests.rpc.conftest import SMALL
@@ -157,6 +158,25 @@ def test_an_answer_may_be_larger_than_a_request(wire: Wire, name: str) -> None:
     assert [result.version for result in results] == list(range(2, 26))
     for result in results:
         np.testing.assert_array_equal(array(result.labels), expected)
+
+
+def test_very_many_batches_of_one_message_are_answered_in_messages_of_bounded_size(wire: Wire, name: str) -> None:
+    wire.create(name, config(init=GOOD))
+    good, bad = np.ones((1, 2), np.uint8), np.ones((1, 3), np.uint8)
+    numbers = range(1, 3 * MOST_UNANSWERED + 1)
+    many = [batch(good if number % 3 else bad, sequence=number) for number in numbers]
+
+    with Stream(wire.clustering.Ingest) as stream:
+        stream.send(opening(name, "tester"))
+        stream.receive()
+        stream.send(clustering_pb2.IngestRequest(batches=many))
+        answers = stream.rest()
+
+    results = [result for answer in answers for result in answer.results]
+    assert [result.sequence for result in results] == [*numbers]
+    assert [result.sequence for result in results if result.HasField("error")] == [*numbers[2::3]]
+    assert [result.version for result in results if result.version] == [*range(1, 2 * MOST_UNANSWERED + 1)]
+    assert max(len(answer.results) for answer in answers) <= MOST_UNANSWERED
 
 
 def test_answers_that_are_no_longer_kept_say_so(wire: Wire, name: str) -> None:

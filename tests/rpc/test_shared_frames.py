@@ -1,4 +1,4 @@
-"""What all watchers of a session are sent is encoded once."""
+"""What all watchers and readers of a session are sent is encoded once."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shoal.v1 import clustering_pb2
 from shoal_server.clustering.state import Snapshot
 from shoal_server.rpc import watching
 from shoal_server.sessions import sharing
 from shoal_server.sessions.compute import ComputePool
+from shoal_server.sessions.session import Session
+from shoal_server.sessions.watching import Update
 from tests.rpc.inprocess import InProcessServer
-from tests.rpc.wire import Wire, batch, config
+from tests.rpc.wire import Wire, array, batch, config
 
 WATCHERS, VERSIONS = 20, 10
 CENTROIDS = [[0.0], [100.0], [200.0]]
+WIDE = sharing.SMALL // 8  # features: a version of two centroids is large
 
 
 @pytest.fixture
@@ -39,6 +43,20 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[int, int | None]]:
 
     monkeypatch.setattr(watching, "_encode_update", count)
     return counts
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What has been given to a compute thread."""
+    begun: list[object] = []
+    begin = ComputePool.begin
+
+    def note(pool: ComputePool, make: Callable[[], object]) -> object:
+        begun.append(make)
+        return begin(pool, make)
+
+    monkeypatch.setattr(ComputePool, "begin", note)
+    return begun
 
 
 @pytest.mark.parametrize("delta", [False, True])
@@ -67,16 +85,8 @@ def test_without_watchers_nothing_is_encoded(server: InProcessServer, encoded: C
     assert not encoded
 
 
-def test_wide_frames_are_encoded_off_the_event_loop(server: InProcessServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun: list[object] = []
-    begin = ComputePool.begin
-
-    def note(pool: ComputePool, make: Callable[[], object]) -> object:
-        begun.append(make)
-        return begin(pool, make)
-
-    monkeypatch.setattr(ComputePool, "begin", note)
-    wide = np.zeros((2, sharing.SMALL // 8))
+def test_wide_frames_are_encoded_off_the_event_loop(server: InProcessServer, begun: list[object]) -> None:
+    wide = np.zeros((2, WIDE))
     with Wire(server.target) as wire, ExitStack() as stack:
         wire.create("watched", config(2, init=wide))
         watches = [_watch(stack, wire, delta=False) for _ in range(3)]
@@ -85,6 +95,82 @@ def test_wide_frames_are_encoded_off_the_event_loop(server: InProcessServer, mon
 
     assert len(begun) == 1
     assert min(sizes) > wide.nbytes
+
+
+@pytest.mark.parametrize("width", [1, WIDE])
+def test_frames_for_watchers_that_come_from_many_versions_are_not_kept(
+    server: InProcessServer, encoded: Counter[tuple[int, int | None]], width: int
+) -> None:
+    with Wire(server.target) as wire:
+        wire.create("watched", config(2, init=np.zeros((2, width))))
+        session = server._parts.sessions.get("watched")
+        bases = [_pushed(wire, session, width) for _ in range(10)]
+        newest = _pushed(wire, session, width)
+
+        frames = [server.run(_delta(session, newest, base)) for base in [*bases, *bases]]
+
+    kept = [made for made in newest.made.values() if isinstance(made, bytes)]
+    assert [frame.update.base_version for frame in frames] == [base.version for base in [*bases, *bases]]
+    assert len(kept) == watching.SHARED_BASES
+    assert sorted(encoded.values()) == [1] * watching.SHARED_BASES + [2] * (10 - watching.SHARED_BASES)
+
+
+@pytest.mark.parametrize("width", [1, WIDE])
+def test_a_frame_that_could_not_be_encoded_is_encoded_for_the_next_who_asks(
+    server: InProcessServer, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise MemoryError
+
+    with Wire(server.target) as wire:
+        wire.create("watched", config(2, init=np.zeros((2, width))))
+        session = server._parts.sessions.get("watched")
+        base, newest = _pushed(wire, session, width), _pushed(wire, session, width)
+        with monkeypatch.context() as broken:
+            broken.setattr(watching, "_encode_update", fail)
+            with pytest.raises(MemoryError):
+                server.run(_delta(session, newest, base))
+
+        frame = server.run(_delta(session, newest, base))
+
+    assert frame.update.snapshot.version == newest.version
+
+
+@pytest.mark.parametrize(("width", "hops"), [(1, 0), (WIDE, 1)])
+def test_readers_of_a_version_share_its_encoding_which_keeps_nobody_waiting(
+    server: InProcessServer, begun: list[object], monkeypatch: pytest.MonkeyPatch, width: int, hops: int
+) -> None:
+    encoded: list[int] = []
+    encode = watching._encode_snapshot
+
+    def note(snapshot: Snapshot, session_uid: str) -> clustering_pb2.Snapshot:
+        encoded.append(snapshot.version)
+        return encode(snapshot, session_uid)
+
+    monkeypatch.setattr(watching, "_encode_snapshot", note)
+    centroids = np.random.default_rng(0).normal(size=(2, width))
+    with Wire(server.target) as wire:
+        wire.create("read", config(2, init=centroids))
+
+        read = [wire.centroids("read") for _ in range(3)]
+
+    assert encoded == [0]
+    assert len(begun) == hops
+    for snapshot in read:
+        np.testing.assert_array_equal(array(snapshot.centroids), centroids)
+
+
+async def _delta(session: Session, newest: Snapshot, base: Snapshot) -> clustering_pb2.WatchCentroidsResponse:
+    """Return what a watcher is sent that comes from an older version."""
+    frame = await watching.encode_event(Update(newest, base), session, delta=True)
+    return clustering_pb2.WatchCentroidsResponse.FromString(frame)
+
+
+def _pushed(wire: Wire, session: Session, width: int) -> Snapshot:
+    """Make another version."""
+    wire.push(session.name, batch(np.ones((1, width))))
+    assert session.snapshot
+    return session.snapshot
 
 
 def _watch(stack: ExitStack, wire: Wire, *, delta: bool) -> Any:

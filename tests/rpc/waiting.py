@@ -18,6 +18,12 @@ def until_queued(wire: Wire, name: str, batches: int) -> sessions_pb2.Session:
     return session
 
 
+def until_queued_bytes(wire: Wire, name: str, size: int) -> None:
+    """Ask until jobs of so many bytes wait or are being worked off."""
+    while wire.describe(name).queued_bytes < size:
+        pass
+
+
 def until_version(wire: Wire, name: str, version: int) -> None:
     """Ask until the session has come so far."""
     while wire.describe(name).version < version:

@@ -13,7 +13,7 @@ from shoal_server.sessions.jobs import Incoming, Submitted
 from shoal_server.sessions.producers import Producer
 from shoal_server.sessions.session import LEAST_BATCH_BYTES, Session
 from tests.sessions.engines import StagedEngine
-from tests.sessions.staging import model_changes, points, push
+from tests.sessions.staging import model_changes, points
 
 P = Producer("p")
 
@@ -168,15 +168,3 @@ async def test_a_bug_outside_of_the_engines_is_an_answer_too(session: Session, m
 
     assert told == ["INTERNAL", "INTERNAL"]
     assert await _answers(session, _message(3, first=3)) == [(1, False)]
-
-
-async def test_a_session_lives_on_when_what_it_tells_of_a_change_fails(session: Session) -> None:
-    def fail() -> None:
-        raise ZeroDivisionError
-
-    session._on_change = fail
-    told = await asyncio.gather(session.change(model_changes(on_invalid="drop"), ""), return_exceptions=True)
-
-    assert isinstance(told[0], DomainError)
-    assert told[0].reason == "INTERNAL"
-    assert (await push(session, 1.0)).version == 1

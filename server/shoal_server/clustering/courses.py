@@ -34,18 +34,35 @@ def apply_all(
         Of each batch its outcome, or why it was refused: a DomainError, or else a bug. Such a batch changed nothing.
     """
     results: list[Outcome | Exception] = []
+    reach = len(batches)  # how many batches are looked at together
     while len(results) < len(batches) and not halted():
-        ahead = batches[len(results) :]
-        plain, decays = _plain_ones(model, ahead, engine)
-        if plain and follows(engine):
-            model, outcomes = _follow(model, plain, decays, engine)
-            results.extend(outcomes)
-            if len(outcomes) == len(plain):
-                continue
-            ahead = ahead[len(outcomes) :]
-        model, result = _apply_one(model, ahead[0], engine, run)
+        ahead = batches[len(results) : len(results) + reach]
+        model, outcomes, tried = _follow_plain_ones(model, ahead, engine)
+        results.extend(outcomes)
+        if tried and len(outcomes) == tried:
+            reach = min(2 * reach, len(batches))
+            continue
+        if tried:
+            # Not much more is looked at in vain than was applied before: else many bad batches would cost the square.
+            reach = max(len(outcomes), 1)
+        model, result = _apply_one(model, ahead[len(outcomes)], engine, run)
         results.append(result)
     return model, results
+
+
+def _follow_plain_ones(model: Model, batches: Sequence[PointBatch], engine: Engine) -> tuple[Model, list[Outcome], int]:
+    """Apply the first batches together, up to one that needs special care, and say of how many that was tried.
+
+    Where there are fewer outcomes, the next batch turned out to have an invalid value, or something failed, with none
+    of them applied. By itself each batch then shows whether it was the one.
+    """
+    try:
+        plain, decays = _plain_ones(model, batches, engine)
+        if plain and follows(engine):
+            return *_follow(model, plain, decays, engine), len(plain)
+    except Exception:  # noqa: BLE001  (a batch that also fails by itself is told so)
+        return model, [], len(batches)
+    return model, [], 0
 
 
 def _plain_ones(model: Model, batches: Sequence[PointBatch], engine: Engine) -> tuple[list[PointBatch], list[Decay]]:

@@ -13,7 +13,7 @@ from shoal_server.rpc.errors import Context, to_status
 from shoal_server.rpc.gate import Gate
 from shoal_server.rpc.ingesting import IngestStream
 from shoal_server.rpc.tensor import decode_points
-from shoal_server.rpc.watching import decode_options, encode_event, encode_snapshot
+from shoal_server.rpc.watching import decode_options, encode_event, encode_whole
 from shoal_server.sessions.config import Limits
 from shoal_server.sessions.refusals import session_gone
 from shoal_server.sessions.registry import Sessions
@@ -59,12 +59,10 @@ class ClusteringService:
             yield await self._assign_or_refuse(name, request)
             del request  # a stream that falls quiet must not hold its last message
 
-    async def GetCentroids(
-        self, request: clustering_pb2.GetCentroidsRequest, _context: Context
-    ) -> clustering_pb2.Snapshot:
-        """Return the newest version, whole."""
+    async def GetCentroids(self, request: clustering_pb2.GetCentroidsRequest, _context: Context) -> bytes:
+        """Return the newest version, whole: a message that is encoded already."""
         session = self._sessions.get(request.session)
-        return encode_snapshot(session.read_snapshot(), session.uid)
+        return await encode_whole(session.read_snapshot(), session)
 
     async def WatchCentroids(
         self, request: clustering_pb2.WatchCentroidsRequest, _context: Context

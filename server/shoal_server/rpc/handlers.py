@@ -31,7 +31,7 @@ def clustering_handlers(service: ClusteringService) -> grpc.GenericRpcHandler:
             "GetCentroids": grpc.unary_unary_rpc_method_handler(
                 service.GetCentroids,
                 clustering_pb2.GetCentroidsRequest.FromString,
-                clustering_pb2.Snapshot.SerializeToString,
+                None,
             ),
             "WatchCentroids": grpc.unary_stream_rpc_method_handler(
                 service.WatchCentroids,

@@ -18,8 +18,11 @@ from shoal_server.sessions.jobs import Submitted
 from shoal_server.sessions.producers import Producer
 from shoal_server.sessions.registry import Sessions
 
-# Answers that may wait for a producer that doesn't read them; when so many wait, its batches aren't read either.
+# Answers that may wait for a producer that doesn't read them; when so many wait, its batches aren't taken either. No
+# message carries more.
 MOST_UNANSWERED = 1024
+# Batches of a message that are taken at once, however many it has: as many as the official client puts in one.
+MOST_TAKEN = 256
 # Labels that share a message: a message that has so many already carries no further answer.
 SHARED_LABEL_BYTES = 1024 * 1024
 # After these the stream can't go on: whatever came next would be refused for the same reason.
@@ -31,7 +34,7 @@ Requests = AsyncIterator[wire.IngestRequest]
 
 
 class _Pending(NamedTuple):
-    """Batches of one message that have been read: taken together, or one that was refused at once."""
+    """Batches of one message that have been taken together, or one that was refused at once."""
 
     batches: list[wire.Batch]  # without their arrays
     submitted: Submitted | DomainError
@@ -125,12 +128,16 @@ class IngestStream:
     async def _submit_all(self, request: wire.IngestRequest) -> None:
         if self._producer and request.acknowledged:
             self._session.acknowledge(self._producer, request.acknowledged)
-        if not request.batches:
-            return
+        for start in range(0, len(request.batches), MOST_TAKEN):
+            if start:
+                await asyncio.sleep(0)  # other streams have their turn
+            await self._submit(request.batches[start : start + MOST_TAKEN])
+
+    async def _submit(self, batches: list[wire.Batch]) -> None:
         # First a place for the answers: nothing may come between batches that have been taken and their answers.
-        await self._have_room(len(request.batches))
-        message = [decode_batch(batch, self._max_batch_bytes, self._producer) for batch in request.batches]
-        batches = [batch._replace(points=_NOTHING, sample_weight=None) for batch in request.batches]
+        await self._have_room(len(batches))
+        message = [decode_batch(batch, self._max_batch_bytes, self._producer) for batch in batches]
+        batches = [batch._replace(points=_NOTHING, sample_weight=None) for batch in batches]
         for submitted in await self._session.submit(message, self._producer):
             if isinstance(submitted, DomainError) and submitted.reason in FATAL:
                 raise submitted

@@ -1,4 +1,4 @@
-"""What a watcher asks for, and what it is sent."""
+"""What a watcher asks for, and what watchers and readers are sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shoal_server.clustering.state import Snapshot
 from shoal_server.errors import invalid
 from shoal_server.rpc.config import decode_duration, encode_warming
 from shoal_server.sessions.session import Session
-from shoal_server.sessions.sharing import made_once
+from shoal_server.sessions.sharing import made_for_one, made_once
 from shoal_server.sessions.watching import End, Progress, Update, WatchOptions
 
 END_REASONS = {
@@ -19,6 +19,9 @@ END_REASONS = {
     "expired": clustering_pb2.WATCH_END_REASON_EXPIRED,
 }
 LEAST_PROGRESS_INTERVAL = 0.01  # seconds
+# Of how many older versions the frames that lead from there are kept with a version: of the first that are asked for.
+# Watchers that keep up come first, from the version before; slow ones may come from as many versions as they are many.
+SHARED_BASES = 2
 
 
 def decode_options(request: clustering_pb2.WatchCentroidsRequest, default_progress: float) -> WatchOptions:
@@ -39,14 +42,17 @@ def decode_options(request: clustering_pb2.WatchCentroidsRequest, default_progre
     )
 
 
+async def encode_whole(snapshot: Snapshot, session: Session) -> bytes:
+    """Return a version, whole, as the bytes of a message, encoded once for all readers."""
+    return await made_once(
+        snapshot, "whole", lambda: _encode_snapshot(snapshot, session.uid).SerializeToString(), session.compute
+    )
+
+
 async def encode_event(event: Update | Progress | End, session: Session, *, delta: bool) -> bytes:
-    """Return an event of a watch as the bytes of a message. An update is encoded once for all who get the same."""
+    """Return an event of a watch as the bytes of a message. An update that many get is encoded once for all of them."""
     if isinstance(event, Update):
-        base = event.base if delta else None
-        key = ("frame", base.version if base else None)
-        return await made_once(
-            event.snapshot, key, lambda: _encode_update(event.snapshot, base, session.uid), session.compute
-        )
+        return await _encoded_update(event.snapshot, event.base if delta else None, session)
     if isinstance(event, Progress):
         progress = clustering_pb2.WatchProgress(version=event.version, session_uid=session.uid)
         if event.warming:
@@ -56,16 +62,25 @@ async def encode_event(event: Update | Progress | End, session: Session, *, delt
     return clustering_pb2.WatchCentroidsResponse(end=end).SerializeToString()
 
 
-def encode_snapshot(snapshot: Snapshot, session_uid: str) -> clustering_pb2.Snapshot:
-    """Return a version, whole."""
-    message = _without_centroids(snapshot, session_uid)
-    message.centroids.CopyFrom(wire.tensor_message(snapshot.centroids))
-    return message
+async def _encoded_update(snapshot: Snapshot, base: Snapshot | None, session: Session) -> bytes:
+    """Return an update, encoded once for all who come from the same version, as long as these are few."""
+
+    def encode() -> bytes:
+        return _encode_update(snapshot, base, session.uid)
+
+    if base is None:
+        return await made_once(snapshot, "frame", encode, session.compute)
+    shared: set[int] = snapshot.made.setdefault("shared bases", set())
+    if len(shared) < SHARED_BASES:
+        shared.add(base.version)
+    if base.version in shared:
+        return await made_once(snapshot, ("frame", base.version), encode, session.compute)
+    return await made_for_one(snapshot, encode, session.compute)
 
 
 def _encode_update(snapshot: Snapshot, base: Snapshot | None, session_uid: str) -> bytes:
     if base is None:
-        update = clustering_pb2.CentroidUpdate(snapshot=encode_snapshot(snapshot, session_uid))
+        update = clustering_pb2.CentroidUpdate(snapshot=_encode_snapshot(snapshot, session_uid))
     else:
         rows = moved_rows(base, snapshot)
         update = clustering_pb2.CentroidUpdate(
@@ -75,6 +90,12 @@ def _encode_update(snapshot: Snapshot, base: Snapshot | None, session_uid: str) 
         )
         update.snapshot.centroids.CopyFrom(wire.tensor_message(snapshot.centroids[rows]))
     return clustering_pb2.WatchCentroidsResponse(update=update).SerializeToString()
+
+
+def _encode_snapshot(snapshot: Snapshot, session_uid: str) -> clustering_pb2.Snapshot:
+    message = _without_centroids(snapshot, session_uid)
+    message.centroids.CopyFrom(wire.tensor_message(snapshot.centroids))
+    return message
 
 
 def _without_centroids(snapshot: Snapshot, session_uid: str) -> clustering_pb2.Snapshot:

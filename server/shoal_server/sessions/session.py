@@ -9,13 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-import structlog
-
 from shoal_server.clustering.config import check_half_life, check_width
 from shoal_server.clustering.model import assign, new_model, still_warming
-from shoal_server.clustering.state import Model, Outcome, Snapshot, Warming
+from shoal_server.clustering.state import Model, Snapshot, Warming
 from shoal_server.engines.contract import Assignment, PointArray
-from shoal_server.errors import DomainError, Kind, internal, quoted
+from shoal_server.errors import DomainError, Kind, quoted
+from shoal_server.sessions.answering import Answering
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.config import Changes, Limits, SessionConfig, changed
 from shoal_server.sessions.jobs import (
@@ -42,8 +41,6 @@ HOP_BYTES = 4 * 1024 * 1024
 # What a batch counts for at least: as much as a queued one takes besides its points (970 bytes, measured). Otherwise a
 # queue of tiny batches would have no bound.
 LEAST_BATCH_BYTES = 1024
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -114,13 +111,13 @@ class Session:
         self._asked_revision = 1  # with the changes that wait in the queue
         self._created = self._updated = around.now()
         self._queue: ByteQueue[Job] = ByteQueue(around.limits.queue_bytes)
+        self._answering = Answering(name)
         self._ledger = ProducerLedger(around.limits.max_producers, around.limits.replay_bytes)
         self._watches: set[Watch] = set()
         self._closing = False  # takes nothing more
         self._halted = False  # begins nothing more of what it has taken
         self._refusal = session_gone(name)  # of what is not taken then, or not begun
         self._queued = 0  # batches and changes
-        self._not_applied = 0  # batches that were taken and then refused
         self._ending: EndReason | None = None
         self._ended: EndReason | None = None
         self._writer = asyncio.create_task(self._write(), name=f"writer of {name}")
@@ -186,7 +183,7 @@ class Session:
         try:
             return self._ledger.open(producer)
         except DomainError as refusal:
-            raise self._named(refusal) from None
+            raise self._answering.named(refusal) from None
 
     def leave_producer(self, producer: Producer) -> None:
         """Say that what `open_producer` began has ended."""
@@ -227,7 +224,7 @@ class Session:
             await self._queue.reserve(room)
         if self._closing:
             self._queue.release(room)
-            raise self._named(self._refusal.again())
+            raise self._answering.named(self._refusal.again())
         if producer is None or self._is_next(producer, message):
             return [self._take(message, producer)]
         return [self._take_or_know(incoming, producer) for incoming in message]
@@ -259,7 +256,7 @@ class Session:
         try:
             return model.version, await self._around.compute.call(self._assign, model, points, return_distances)
         except DomainError as error:
-            raise self._named(error) from None
+            raise self._answering.named(error) from None
 
     def read_snapshot(self) -> Snapshot:
         """Return the newest version, whole.
@@ -271,7 +268,7 @@ class Session:
         """
         self._touch()
         if self._model.snapshot is None:
-            raise self._named(still_warming(self._model))
+            raise self._answering.named(still_warming(self._model))
         return self._model.snapshot
 
     @contextmanager
@@ -316,12 +313,12 @@ class Session:
         int
             How many batches had been taken and were then refused.
         """
-        before = self._not_applied
+        before = self._answering.not_applied
         self._close(shutting_down())
         await asyncio.wait([self._writer], timeout=deadline - asyncio.get_running_loop().time())
         self._halt()
         await asyncio.shield(self._writer)
-        return self._not_applied - before
+        return self._answering.not_applied - before
 
     def _is_next(self, producer: Producer, message: Sequence[Incoming]) -> bool:
         """Say whether a message has the producer's next batches, each a new one."""
@@ -342,7 +339,7 @@ class Session:
             self._queue.put(job, room)
             self._queued += len(batches)
         else:
-            self._refuse_all([job])
+            self._answering.publish(job, [], self._refusal)
         return Submitted(ticket, 0, len(batches))
 
     def _take_or_know(self, incoming: Incoming, producer: Producer) -> Submitted | DomainError:
@@ -351,7 +348,7 @@ class Session:
         try:
             known = self._ledger.seen(producer, incoming.sequence, incoming.fingerprint)
         except DomainError as refusal:
-            known = self._named(refusal.again())
+            known = self._answering.named(refusal.again())
         if known is None:
             return self._take([incoming], producer)
         self._queue.release(_room_for([incoming]))
@@ -366,14 +363,7 @@ class Session:
         self._halted = True
         jobs = self._queue.take_all()
         self._queued -= _count(jobs)
-        self._refuse_all(jobs)
-
-    def _refuse_all(self, jobs: Iterable[Job]) -> None:
-        for job in jobs:
-            if isinstance(job, QueuedChange):
-                job.ticket.set_exception(self._named(self._refusal.again()))
-            else:
-                job.ticket.set_result(self._answers(job, []))
+        self._answering.refuse(jobs, self._refusal)
 
     def _assign(self, model: Model, points: PointArray, return_distances: bool) -> Assignment:
         # On a compute thread, and perhaps long after it was asked for.
@@ -402,7 +392,7 @@ class Session:
         self._touch()
         for job, result in zip(jobs, results, strict=False):
             self._publish(job, result)
-        self._refuse_all(jobs[len(results) :])
+        self._answering.refuse(jobs[len(results) :], self._refusal)
         self._wake_watches()
         self._queue.release(size)
         return True
@@ -417,47 +407,25 @@ class Session:
             return self._model, [failed(job, bug) for job in jobs]
 
     def _publish(self, job: Job, result: Result) -> None:
-        """Tell what has become of a job. A bug in the telling is told too: nobody may wait for ever."""
+        """Tell what has become of a job."""
+        if isinstance(job, QueuedBatches):
+            self._answering.publish(job, result, self._refusal)
+        else:
+            self._revision += 1
+            self._answering.publish_change(job, result if isinstance(result, Exception) else self._adopt(job.changes))
+
+    def _adopt(self, changes: Changes) -> Exception | None:
+        """Put changes that have been applied in force for all to see; return what failed."""
         try:
-            if isinstance(job, QueuedChange):
-                self._publish_change(job, result)
-            elif isinstance(result, list):
-                job.ticket.set_result(self._answers(job, result))
-        except Exception as bug:  # noqa: BLE001
-            job.ticket.set_exception(self._told(bug))
-
-    def _publish_change(self, job: QueuedChange, result: Result) -> None:
-        self._revision += 1
-        if isinstance(result, Exception):
-            job.ticket.set_exception(self._told(result))
-            return
-        self._config = changed(self._config, job.changes)
-        self._updated = self._around.now()
-        self._on_change()
-        job.ticket.set_result(None)
-
-    def _answers(self, job: QueuedBatches, results: Sequence[Outcome | Exception]) -> list[Answer]:
-        """Return what is told of each batch; those behind the results are refused."""
-        answers = [self._told(result) if isinstance(result, Exception) else result for result in results]
-        for batch in job.batches[len(answers) :]:
-            refusal = batch if isinstance(batch, DomainError) else self._refusal
-            self._not_applied += refusal is self._refusal
-            answers.append(self._named(refusal.again()))
-        return answers
-
-    def _told(self, failure: Exception) -> DomainError:
-        """Return what is told of a failure, and kept for whoever asks again: a bug itself would keep the points too."""
-        if isinstance(failure, DomainError):
-            return self._named(failure.again())
-        log.error("bug", session=self.name, exc_info=failure)
-        return self._named(internal())
+            self._config = changed(self._config, changes)
+            self._updated = self._around.now()
+            self._on_change()
+        except Exception as bug:  # noqa: BLE001  (whoever asked for the change is told)
+            return bug
+        return None
 
     def _etag_of(self, revision: int) -> str:
         return f"{self.uid[:12]}-{revision}"
-
-    def _named(self, error: DomainError) -> DomainError:
-        error.session = self.name
-        return error
 
     def _wake_watches(self) -> None:
         for watch in self._watches:
@@ -480,7 +448,7 @@ class Session:
 
     def _refuse_if_closing(self) -> None:
         if self._closing:
-            raise self._named(self._refusal.again())
+            raise self._answering.named(self._refusal.again())
 
 
 def _count(jobs: Iterable[Job]) -> int:

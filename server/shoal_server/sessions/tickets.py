@@ -7,7 +7,7 @@ costs more than the batches. A ticket tells those who have asked at once, and ma
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -41,13 +41,13 @@ class Ticket(Generic[T]):
         return self._failure
 
     def set_result(self, result: T) -> None:
-        """Put the result there."""
+        """Put the result there; raise what fails in who is told, once all have been told."""
         self._refuse_unless(done=False)
         self._result = result
         self._finish()
 
     def set_exception(self, failure: Exception) -> None:
-        """Say what failed."""
+        """Say what failed; raises as set_result does."""
         self._refuse_unless(done=False)
         self._failure = failure
         self._finish()
@@ -70,9 +70,17 @@ class Ticket(Generic[T]):
     def _finish(self) -> None:
         self._done = True
         tell, self._tell = self._tell, []
-        for each in tell:
-            each()
+        _tell_all(iter(tell))
 
     def _refuse_unless(self, *, done: bool) -> None:
         if self._done != done:
             raise asyncio.InvalidStateError("the result is there already" if self._done else "the result isn't there")
+
+
+def _tell_all(tell: Iterator[Callable[[], object]]) -> None:
+    try:
+        for each in tell:
+            each()
+    except Exception:
+        _tell_all(tell)  # the others too: they may wait for it
+        raise
