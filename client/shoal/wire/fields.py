@@ -17,6 +17,7 @@ from shoal.wire.tensors import DTYPES, Contents, Tensor
 
 _MORE = 0x80  # in a byte of a varint: another one follows
 _LONGEST_LENGTH = 35  # bits; protobuf allows no message of 2 GiB
+_LONGEST_NUMBER = 63  # bits of one that isn't negative
 _LENGTH_DELIMITED = 2  # the wire type of messages, strings and packed numbers
 
 _DTYPE = 0x08  # tag of Tensor.dtype
@@ -64,12 +65,19 @@ def span(contents: bytes, tag: int) -> tuple[int, int]:
     return start, end
 
 
-def varint_end(contents: bytes, tag: int) -> int:
-    """Return where the number at `tag` ends."""
+def number(contents: bytes, tag: int) -> tuple[int, int]:
+    """Return the number at `tag`, and where it ends; raise Unusual if it is negative or longer than need be."""
     place = tag + 1
-    while contents[place] >= _MORE:
+    byte = contents[place]
+    value, shift = byte & 0x7F, 7
+    while byte >= _MORE:
         place += 1
-    return place + 1
+        byte = contents[place]
+        value |= (byte & 0x7F) << shift
+        shift += 7
+    if shift > _LONGEST_NUMBER or (shift > 7 and not byte):  # noqa: PLR2004  (bits of a byte of a varint)
+        raise Unusual
+    return value, place + 1
 
 
 def tag_of(number: int) -> int:

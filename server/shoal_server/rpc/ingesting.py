@@ -137,7 +137,7 @@ class IngestStream:
         # First a place for the answers: nothing may come between batches that have been taken and their answers.
         await self._have_room(len(batches))
         message = [decode_batch(batch, self._max_batch_bytes, self._producer) for batch in batches]
-        batches = [batch._replace(points=_NOTHING, sample_weight=None) for batch in batches]
+        batches = [wire.Batch(_NOTHING, None, each.sequence, None, each.return_labels) for each in batches]
         for submitted in await self._session.submit(message, self._producer):
             if isinstance(submitted, DomainError) and submitted.reason in FATAL:
                 raise submitted
