@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from benchmarks.datasets import Float32Array
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.courses import apply_all
-from shoal_server.clustering.model import apply, new_model
+from shoal_server.clustering.model import new_model
 from shoal_server.clustering.state import PointBatch
 from shoal_server.clustering.update import newest
 from shoal_server.engines.contract import Engine, Frame, Memory, RunTasks, run_in_order
@@ -62,7 +62,7 @@ class Kernel:
 
     def apply(self, points: Float32Array) -> None:
         """Take one batch (n, d)."""
-        self._model, _ = apply(self._model, PointBatch(points), self._engine, self._run)
+        self.apply_all([points])
 
     def apply_all(self, batches: Sequence[Float32Array]) -> None:
         """Take batches as the service takes what its queue holds: each its own version."""

@@ -38,6 +38,7 @@ from shoal_server.sessions.watching import EndReason, Watch, WatchOptions
 # What the writer takes at most in one hop to a compute thread: enough to share the cost of the hop among many small
 # batches, little enough that other sessions and assignments get their turn.
 HOP_BYTES = 4 * 1024 * 1024
+QUICK_WORK = 1 << 16  # multiplications: 20 µs of the compiled kernels with all around them, where a thread costs 100
 # What a batch counts for at least: as much as a queued one takes besides its points (970 bytes, measured). Otherwise a
 # queue of tiny batches would have no bound.
 LEAST_BATCH_BYTES = 1024
@@ -254,6 +255,8 @@ class Session:
         self._touch()
         model = self._model
         try:
+            if _is_quick(model, points):
+                return model.version, self._assign(model, points, return_distances)
             return model.version, await self._around.compute.call(self._assign, model, points, return_distances)
         except DomainError as error:
             raise self._answering.named(error) from None
@@ -453,6 +456,11 @@ class Session:
 
 def _count(jobs: Iterable[Job]) -> int:
     return sum(len(job.batches) if isinstance(job, QueuedBatches) else 1 for job in jobs)
+
+
+def _is_quick(model: Model, points: PointArray) -> bool:
+    """Say whether an assignment takes less than its way to a thread and back."""
+    return model.config.engine == "numba" and points.size * model.config.n_clusters <= QUICK_WORK
 
 
 def _room_for(batches: Sequence[Incoming]) -> int:
