@@ -1,4 +1,4 @@
-"""The steps of the bounded regime that are written in vector instructions; see lanes.py and bounding.py."""
+"""The steps of the bounded regime that are written in vector instructions; see lanes.py and candidates.py."""
 
 from __future__ import annotations
 
