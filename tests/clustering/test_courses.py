@@ -161,9 +161,9 @@ class DelicateEngine(NumbaEngine):
         self._fail_if_faulty(*course.batches)
         return super().follow(course)
 
-    def contribute(self, points: PointArray, *rest: Any) -> Contribution:
+    def contribute(self, points: PointArray, *rest: Any, **options: Any) -> Contribution:
         self._fail_if_faulty(points)
-        return super().contribute(points, *rest)
+        return super().contribute(points, *rest, **options)
 
     def _fail_if_faulty(self, *batches: PointArray) -> None:
         if any((points == FAULTY).any() for points in batches):

@@ -100,11 +100,19 @@ class QuickEngine:
     """An engine that hardly looks at its points: all belong to the first centroid, and none moves it."""
 
     def contribute(
-        self, points: PointArray, _sample_weight: Float64Array | None, frame: Frame, _run: RunTasks
+        self,
+        points: PointArray,
+        _sample_weight: Float64Array | None,
+        frame: Frame,
+        _run: RunTasks,
+        *,
+        return_labels: bool = True,
     ) -> Contribution:
         counts = np.zeros(len(frame.centroids))
         counts[0] = len(points)
-        return Contribution(counts, np.zeros(frame.centroids.shape), 0.0, np.zeros(len(points), np.int32))
+        return Contribution(
+            counts, np.zeros(frame.centroids.shape), 0.0, np.zeros(len(points) * return_labels, np.int32)
+        )
 
     def assign(self, points: PointArray, _frame: Frame, _run: RunTasks, *, return_distances: bool) -> Assignment:
         return Assignment(np.zeros(len(points), np.int32), np.zeros(len(points)) if return_distances else None)
@@ -123,12 +131,18 @@ class GatedEngine:
         self.batches: list[PointArray] = []
 
     def contribute(
-        self, points: PointArray, sample_weight: Float64Array | None, frame: Frame, run: RunTasks
+        self,
+        points: PointArray,
+        sample_weight: Float64Array | None,
+        frame: Frame,
+        run: RunTasks,
+        *,
+        return_labels: bool = True,
     ) -> Contribution:
         self.batches.append(points)
         self.waiting.release()
         assert self.gate.wait(PATIENCE)
-        return self._inner.contribute(points, sample_weight, frame, run)
+        return self._inner.contribute(points, sample_weight, frame, run, return_labels=return_labels)
 
     def assign(self, points: PointArray, frame: Frame, run: RunTasks, *, return_distances: bool) -> Assignment:
         return self._inner.assign(points, frame, run, return_distances=return_distances)
@@ -142,7 +156,7 @@ class BrokenEngine:
 
     STORY = "the key is under /home/shoal/mat.py"
 
-    def contribute(self, *_: object) -> Contribution:
+    def contribute(self, *_: object, **__: object) -> Contribution:
         raise ValueError(self.STORY)
 
     def assign(self, *_: object, **__: object) -> Assignment:

@@ -44,13 +44,19 @@ class StagedEngine:
         return await self._arrivals.get()
 
     def contribute(
-        self, points: PointArray, sample_weight: Float64Array | None, frame: Frame, run: RunTasks
+        self,
+        points: PointArray,
+        sample_weight: Float64Array | None,
+        frame: Frame,
+        run: RunTasks,
+        *,
+        return_labels: bool = True,
     ) -> Contribution:
         """Assign and add up, once the gate is open."""
         self._loop.call_soon_threadsafe(self._arrive, float(points[0, 0]))
         assert self._gate.wait(PATIENCE)
         _fail_if_faulty(points)
-        return self._inner.contribute(points, sample_weight, frame, run)
+        return self._inner.contribute(points, sample_weight, frame, run, return_labels=return_labels)
 
     def assign(self, points: PointArray, frame: Frame, run: RunTasks, *, return_distances: bool) -> Assignment:
         """Assign, whatever the gate."""

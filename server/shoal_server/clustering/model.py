@@ -99,7 +99,7 @@ def _apply(model: Model, batch: PointBatch, rows: Admitted, engine: Engine, run:
     fading = decay(model.config.half_life, len(rows.points), batch.event_time, model.latest_event)
     model = _count_in(model, batch, rows, fading)
     if model.collected is None:
-        model, inertia, labels = update(model, rows, fading, engine, run)
+        model, inertia, labels = update(model, rows, fading, engine, run, return_labels=batch.return_labels)
         return model, _outcome(model, batch, rows, inertia, labels)
     model = replace(model, collected=collect(model.collected, rows, fading))
     if model.warming and model.warming.seen < model.warming.needed:

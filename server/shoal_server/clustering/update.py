@@ -35,9 +35,9 @@ from shoal_server.errors import invalid
 
 
 def update(
-    model: Model, rows: Admitted, fading: Decay, engine: Engine, run: RunTasks
+    model: Model, rows: Admitted, fading: Decay, engine: Engine, run: RunTasks, *, return_labels: bool
 ) -> tuple[Model, float, LabelArray]:
-    """Make the next version of the rows of one batch; return it with their inertia and labels.
+    """Make the next version of the rows of one batch; return it with their inertia, and their labels if wanted.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def update(
     if not len(rows.points):
         contribution = empty_contribution(frame)
     else:
-        contribution = engine.contribute(rows.points, _late(rows, fading), frame, run)
+        contribution = engine.contribute(rows.points, _late(rows, fading), frame, run, return_labels=return_labels)
     return advance(model, frame, contribution, engine), contribution.inertia, contribution.labels
 
 

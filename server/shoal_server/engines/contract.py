@@ -125,7 +125,7 @@ class Contribution:
     counts: Float64Array  # (k,) sum of the sample weights of the points of each cluster
     sums: Float64Array  # (k, d) sum of weight times point, relative to the frame's origin
     inertia: float  # sum of weight times squared distance to the nearest centroid
-    labels: LabelArray  # (n,)
+    labels: LabelArray  # (n,); empty unless asked for
 
 
 def empty_contribution(frame: Frame) -> Contribution:
@@ -164,6 +164,8 @@ class Engine(Protocol):
         sample_weight: Float64Array | None,  # (n,)
         frame: Frame,
         run: RunTasks,
+        *,
+        return_labels: bool = True,
     ) -> Contribution:
         """Assign the points to the frame's centroids and add them up."""
         ...

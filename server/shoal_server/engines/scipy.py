@@ -32,7 +32,13 @@ class ScipyEngine:
         """Nothing to do: SciPy comes compiled."""
 
     def contribute(
-        self, points: PointArray, sample_weight: Float64Array | None, frame: Frame, run: RunTasks
+        self,
+        points: PointArray,
+        sample_weight: Float64Array | None,
+        frame: Frame,
+        run: RunTasks,
+        *,
+        return_labels: bool = True,
     ) -> Contribution:
         """Assign the points to the frame's centroids and add them up; partial sums are added in the order of spans."""
         cut = spans(len(points), *frame.centroids.shape)
@@ -51,7 +57,8 @@ class ScipyEngine:
                 inertia[index] += np.dot(squares, weight)
 
         run(work, len(cut))
-        return Contribution(counts.sum(axis=0), sums.sum(axis=0), float(inertia.sum()), labels)
+        answered = labels if return_labels else labels[:0]
+        return Contribution(counts.sum(axis=0), sums.sum(axis=0), float(inertia.sum()), answered)
 
     def assign(self, points: PointArray, frame: Frame, run: RunTasks, *, return_distances: bool) -> Assignment:
         """Assign the points to the frame's centroids."""

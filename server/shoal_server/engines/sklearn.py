@@ -39,6 +39,8 @@ class SklearnEngine:
         sample_weight: Float64Array | None,
         frame: Frame,
         run: RunTasks,  # noqa: ARG002  (a call of scikit-learn can't be cut into tasks)
+        *,
+        return_labels: bool = True,
     ) -> Contribution:
         """Assign the points to the frame's centroids and add them up."""
         inside = frame.enter(points).astype(np.float64)
@@ -51,7 +53,7 @@ class SklearnEngine:
             counts=counts,
             sums=_added(_stepped(inside, weight, frame), counts, frame),
             inertia=float(np.dot(distances, weight)),
-            labels=labels,
+            labels=labels if return_labels else labels[:0],
         )
 
     def assign(

@@ -42,13 +42,19 @@ class NumbaEngine:
         self._entries = compile_entries()
 
     def contribute(
-        self, points: PointArray, sample_weight: Float64Array | None, frame: Frame, run: RunTasks
+        self,
+        points: PointArray,
+        sample_weight: Float64Array | None,
+        frame: Frame,
+        run: RunTasks,
+        *,
+        return_labels: bool = True,
     ) -> Contribution:
         """Assign the points to the frame's centroids and add them up."""
         cover = self._cover(points, sample_weight, frame)
         k, d = frame.centroids.shape
         cut = spans(len(points), k, d)
-        labels = np.empty(len(points), np.int32)
+        labels = np.empty(len(points) if return_labels else 0, np.int32)
         counts, inertias = np.zeros((len(cut), k)), np.zeros(len(cut))
         sums = np.zeros((len(cut), *cover.layout.centroids.shape))
         no_distances = np.empty(0, frame.dtype)
