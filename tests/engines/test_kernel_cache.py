@@ -24,7 +24,7 @@ class Compiler:
 
     def __call__(self) -> bool:
         folder = Path(numba.config.CACHE_DIR)
-        self.folder = folder
+        self.folder, self.mode = folder, stat.S_IMODE(folder.stat().st_mode)
         self.found = {path.name for path in folder.iterdir()}
         if self.failures:
             self.failures -= 1
@@ -180,7 +180,8 @@ def _assert_elsewhere(folder: Path) -> None:
     assert cache.compile_cached(compiler)
     assert compiler.folder != folder
     assert compiler.found == set()
-    assert stat.S_IMODE(compiler.folder.stat().st_mode) == 0o700
+    assert compiler.mode == 0o700
+    assert not compiler.folder.exists()
 
 
 def test_other_source_code_gets_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,10 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import llvmlite
@@ -35,6 +35,9 @@ log = structlog.get_logger()
 def compile_cached(compile_all: Callable[[], T]) -> T:
     """Call a function that compiles, so that it finds what an earlier call in this or another process compiled."""
     folder = _ready_folder()
+    if folder is None:
+        with TemporaryDirectory(prefix="shoal-kernels-") as passing, _numba_caches_in(Path(passing)):
+            return compile_all()
     with _numba_caches_in(folder):
         try:
             made = compile_all()
@@ -46,8 +49,8 @@ def compile_cached(compile_all: Callable[[], T]) -> T:
     return made
 
 
-def _ready_folder() -> Path:
-    """Return the folder for this code on this machine: sealed, or empty."""
+def _ready_folder() -> Path | None:
+    """Return the folder for this code on this machine, sealed or empty; None if there can't be one."""
     folder = _base() / "shoal" / f"kernels-{_fingerprint()}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -58,7 +61,7 @@ def _ready_folder() -> Path:
             _empty(folder)
     except OSError as reason:
         log.warning("kernel cache can't be used; the kernels are compiled at every start", reason=str(reason))
-        return Path(tempfile.mkdtemp(prefix="shoal-kernels-"))
+        return None
     return folder
 
 
@@ -111,8 +114,9 @@ def _checksums(folder: Path) -> dict[str, str]:
 
 
 def _empty(folder: Path) -> None:
-    for entry in folder.iterdir():
+    """Remove what is in the folder; another process may be doing so too."""
+    for entry in list(folder.iterdir()):
         if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
+            shutil.rmtree(entry, ignore_errors=True)
         else:
-            entry.unlink()
+            entry.unlink(missing_ok=True)
