@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 from sklearn.datasets import load_sample_image
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from benchmarks import datasets
+from benchmarks import datasets, peers
 from benchmarks.__main__ import SUITES
 from benchmarks.processes import Bare, Process, Taken, measure
 from benchmarks.shoal_kernel import Assigning, Kernel, ready_engine, threads
@@ -108,9 +107,6 @@ def _nearest(sample: datasets.Sample) -> np.ndarray:
 
 
 def test_after_the_suites_of_one_thread_the_libraries_have_theirs_again() -> None:
-    pytest.importorskip("faiss", reason="a peer that only `make bench` installs")
-    peers = import_module("benchmarks.peers")
-
     with threadpool_limits(2):
         with peers.OneThread():
             within = _thread_counts()
