@@ -18,7 +18,6 @@ mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "shoal"})  # small,
 
 # Okabe and Ito's colours, which the colour-blind tell apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MISS = "#D55E00"
 _ROW_INCHES = 0.24
 _READINGS = {"times faster", "times its rate"}  # of which more is better
 
@@ -61,25 +60,25 @@ def _ratios(axes: Axes, rows: Sequence[Row], title: str) -> None:
         colour = _COLOURS[peers.index(row.peer) % len(_COLOURS)]
         axes.plot([row.ratio.low, row.ratio.high], [place, place], color=colour, linewidth=3, alpha=0.45)
         axes.plot(row.ratio.median, place, "o", color=colour, markersize=5)
-        axes.annotate(f" {row.ratio.median:.3g}", (row.ratio.high, place), va="center", fontsize=7)
+        axes.text(1.01, place, f"{row.ratio.median:.3g}", transform=axes.get_yaxis_transform(), va="center", fontsize=7)
         if row.target:
             met = row.target.met(row.ratio)
-            axes.plot(row.target.value, place, "|", color="black" if met else _MISS, markersize=10, markeredgewidth=2)
+            axes.plot(row.target.value, place, "|" if met else "x", color="black", markersize=8, markeredgewidth=2)
     axes.axvline(1, color="grey", linewidth=0.8)
-    axes.set(title=_titled(title, rows), xscale="log", ylim=(-0.7, len(rows) - 0.3))
+    axes.set_title(_titled(title, rows), loc="right", fontsize=9)  # where there is room: to the left, over the names
+    axes.set(xscale="log", ylim=(-0.7, len(rows) - 0.3))
     axes.set_yticks(range(len(rows)), [f"{row.case}  /  {row.peer}" for row in reversed(rows)], fontsize=7)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="x", alpha=0.3)
     axes.margins(x=0.08)
-    axes.title.set_fontsize(9)
 
 
 def _titled(title: str, rows: Sequence[Row]) -> str:
     readings = {row.reading for row in rows}
     better = "more is better" if readings <= _READINGS else "less is better" if not readings & _READINGS else ""
     said = "; ".join((*sorted(readings), *([better] if better else [])))
-    return f"{title}: Shoal against its peers ({said}); | target, orange where missed"
+    return f"{title}: Shoal against its peers ({said}); | target met, × missed"
 
 
 def _draw_doubled(rows: Sequence[Row], path: Path) -> Path:
