@@ -6,12 +6,11 @@ The only module that knows them all.
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +18,6 @@ from time import monotonic
 from typing import Any, Never
 
 import structlog
-from threadpoolctl import threadpool_limits
 
 from shoal_server.clustering.config import EngineName
 from shoal_server.engines.contract import Engine
@@ -27,6 +25,7 @@ from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.scipy import ScipyEngine
 from shoal_server.engines.sklearn import SklearnEngine
 from shoal_server.errors import StartError
+from shoal_server.libraries import compute_on_one_thread, load
 from shoal_server.memory import keep_freed_memory
 from shoal_server.rpc.server import RpcServer, address_of
 from shoal_server.sessions.compute import ComputePool
@@ -50,7 +49,7 @@ async def serve(settings: Settings) -> None:
     """
     configure_logs(settings.log_format, settings.log_level)
     keep_freed_memory()
-    threadpool_limits(1)  # of BLAS and OpenMP, for the whole process: the server's own pool makes the parallelism
+    compute_on_one_thread()
     stop = _stop_requested(settings)
     started = monotonic()
     engines: dict[EngineName, Engine] = {
@@ -62,19 +61,19 @@ async def serve(settings: Settings) -> None:
         port = await parts.server.start(settings.host, settings.port)
         address = address_of(settings.host, port)
         log.info("starting", address=address, compute_threads=settings.compute_threads)
-        warming = asyncio.create_task(_warm_up(engines.values(), parts.compute), name="warm-up")
-        first: list[asyncio.Future[Any]] = [warming, stop]
-        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-        if warming.done():
-            await warming
-            gc.collect()
-            gc.freeze()  # the modules' million objects: no later collection has to go through them
+        compiled, others = engines["numba"], [engines["sklearn"], engines["scipy"]]
+        loading = asyncio.create_task(asyncio.to_thread(load, [compiled]), name="compiling")
+        if await _done_before(stop, loading):
             await parts.server.serve()
             log.info("serving", address=address, seconds=round(monotonic() - started, 3))
             _tell_ready(settings.ready_fd, address)
+            # A second that nobody has to wait for, unless it is the first session that does.
+            loading = asyncio.create_task(asyncio.to_thread(load, others), name="loading")
+            if await _done_before(stop, loading):
+                log.info("loaded", seconds=round(monotonic() - started, 3))
         log.info("stopping", reason=await stop)
         await parts.stop(settings.shutdown_grace)
-        if not warming.done():
+        if not loading.done():
             _exit_at_once()
     log.info("stopped")
 
@@ -116,13 +115,17 @@ async def _parts(settings: Settings, engines: dict[EngineName, Engine]) -> Async
         compute.close()
 
 
-async def _warm_up(engines: Iterable[Engine], compute: ComputePool) -> None:
-    for engine in engines:
-        await compute.call(engine.warm_up)
+async def _done_before(stop: asyncio.Future[str], loading: asyncio.Task[None]) -> bool:
+    """Wait for either, and say whether the loading is done; if it failed, raise what it raised."""
+    first: list[asyncio.Future[Any]] = [loading, stop]
+    await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+    if loading.done():
+        await loading
+    return loading.done()
 
 
 def _exit_at_once() -> Never:
-    """End a process that compiles: a compilation can't be interrupted, and its thread would be waited for."""
+    """End a process that compiles or loads: neither can be interrupted, and their thread would be waited for."""
     log.info("stopped")
     sys.stdout.flush()
     sys.stderr.flush()

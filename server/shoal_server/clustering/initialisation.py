@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import kmeans_plusplus
 
 from shoal_server.clustering.admission import Admitted
 from shoal_server.clustering.config import ModelConfig
@@ -56,6 +55,8 @@ def initial_centroids(inside: NDArray[np.floating[Any]], weight: Float64Array, c
     wide = inside.astype(np.float64)
     if config.init == "random":
         return wide[random.choice(len(wide), config.n_clusters, replace=False)]
+    from sklearn.cluster import kmeans_plusplus  # noqa: PLC0415  (a second: the server loads it while it serves)
+
     centroids, _ = kmeans_plusplus(wide, config.n_clusters, sample_weight=weight, random_state=random)
     return np.asarray(centroids, dtype=np.float64)
 

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.vq import vq
-from scipy.sparse import csr_array
 
 from shoal_server.engines.contract import (
     Assignment,
@@ -17,6 +15,7 @@ from shoal_server.engines.contract import (
     LabelArray,
     PointArray,
     RunTasks,
+    run_in_order,
 )
 from shoal_server.engines.spans import spans
 
@@ -29,7 +28,9 @@ class ScipyEngine:
     """
 
     def warm_up(self) -> None:
-        """Nothing to do: SciPy comes compiled."""
+        """Load SciPy."""
+        frame = Frame(np.zeros((1, 1)), np.zeros(1), np.zeros(1), cosine=False)
+        self.contribute(np.zeros((1, 1)), None, frame, run_in_order)
 
     def contribute(
         self,
@@ -76,6 +77,8 @@ class ScipyEngine:
 
 def _nearest(inside: Float64Array, frame: Frame) -> tuple[LabelArray, Float64Array]:
     """Return label and squared distance of each row."""
+    from scipy.cluster.vq import vq  # noqa: PLC0415  (the server loads it while it serves)
+
     centroids = frame.centroids.astype(np.float64)
     labels, _ = vq(inside, centroids, check_finite=False)
     # vq's own distances come from squares expanded, and lose digits.
@@ -84,5 +87,7 @@ def _nearest(inside: Float64Array, frame: Frame) -> tuple[LabelArray, Float64Arr
 
 
 def _sums(inside: Float64Array, weight: Float64Array, labels: LabelArray, k: int) -> NDArray[Any]:
+    from scipy.sparse import csr_array  # noqa: PLC0415  (the server loads it while it serves)
+
     memberships = csr_array((weight, labels, np.arange(len(labels) + 1)), shape=(len(labels), k))
     return np.asarray(memberships.T @ inside)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import MiniBatchKMeans
 
 from shoal_server.engines.contract import (
     Assignment,
@@ -29,7 +28,7 @@ class SklearnEngine:
     """
 
     def warm_up(self) -> None:
-        """Let scikit-learn load what its first call loads."""
+        """Load scikit-learn."""
         frame = Frame(np.zeros((1, 1)), np.zeros(1), np.zeros(1), cosine=False)
         self.contribute(np.zeros((1, 1)), None, frame, _unused)
 
@@ -76,6 +75,8 @@ def _estimator(frame: Frame) -> Any:
 
     A first partial_fit would want n_clusters points at least, so what it would have left behind is put in its place.
     """
+    from sklearn.cluster import MiniBatchKMeans  # noqa: PLC0415  (a second: the server loads it while it serves)
+
     k, d = frame.centroids.shape
     estimator = MiniBatchKMeans(k, compute_labels=False, reassignment_ratio=0.0, random_state=0)
     estimator.cluster_centers_ = frame.centroids.astype(np.float64)

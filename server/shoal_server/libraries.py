@@ -1,0 +1,29 @@
+"""Libraries that few need at once, loaded while the server serves already, and the threads that they may start."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterable
+
+from threadpoolctl import threadpool_limits
+
+from shoal_server.engines.contract import Engine
+
+
+def compute_on_one_thread() -> None:
+    """Let BLAS and OpenMP compute on the thread that calls them: the server's own pool makes the parallelism.
+
+    That is for the whole process, both for libraries that are loaded and for those that will be.
+    """
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    threadpool_limits(1)
+
+
+def load(engines: Iterable[Engine]) -> None:
+    """Make engines ready, and keep what was loaded for them out of later garbage collections."""
+    for engine in engines:
+        engine.warm_up()
+    gc.collect()
+    gc.freeze()  # a million objects of modules that no later collection has to go through

@@ -1,0 +1,49 @@
+"""What takes a second to load is loaded while the server serves, and computes on one thread whenever it was loaded."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import shoal
+from shoal._types import Engine
+from shoal.testing import LocalServer
+
+# Loads what the server loads before it serves, and after it; prints whether the latter was there, and all threads.
+SCRIPT = """
+import json, sys
+import shoal_server.app
+from shoal_server.engines.scipy import ScipyEngine
+from shoal_server.engines.sklearn import SklearnEngine
+from shoal_server.libraries import compute_on_one_thread, load
+from threadpoolctl import threadpool_info
+compute_on_one_thread()
+early = {"sklearn", "scipy.cluster", "scipy.sparse"} & set(sys.modules)
+pools = len(threadpool_info())
+load([SklearnEngine(), ScipyEngine()])
+print(json.dumps([sorted(early), pools, [pool["num_threads"] for pool in threadpool_info()]]))
+"""
+
+
+def test_heavy_libraries_come_after_the_start_and_compute_on_one_thread() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], check=True, capture_output=True, text=True)
+
+    early, pools, threads = json.loads(done.stdout)
+
+    assert not early
+    assert len(threads) > pools
+    assert set(threads) == {1}
+
+
+@pytest.mark.parametrize("engine", ["numba", "scipy", "sklearn"])
+def test_an_engine_that_is_still_being_loaded_can_be_used_at_once(engine: Engine) -> None:
+    with LocalServer() as server, shoal.connect(server.target) as client:
+        session = client.create_session("early", n_clusters=2, engine=engine)
+
+        result = session.push(np.arange(24.0).reshape(12, 2))
+
+    assert result.version == 1
