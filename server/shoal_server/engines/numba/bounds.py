@@ -11,7 +11,7 @@ from numba.core import cgutils
 from shoal_server.engines.numba.compiling import generated
 from shoal_server.engines.numba.lanes import I64, Lanes, widest
 from shoal_server.engines.numba.registers import GROUP, TILE, Accumulators, Ranking
-from shoal_server.engines.numba.vectors import array_length, pointers
+from shoal_server.engines.numba.vectors import pointers, tiles_of
 
 
 @generated
@@ -44,15 +44,15 @@ def project(_typing: Any, lanes: Any, tiles: Any, count: Any, d: Any, projected:
 
 
 @generated
-def bound(_typing: Any, lanes: Any, tiles: Any, offsets: Any, d: Any, scores: Any, labels: Any) -> Any:
+def bound(_typing: Any, lanes: Any, tiles: Any, offsets: Any, k: Any, d: Any, scores: Any, labels: Any) -> Any:
     """Write the scores x·c + offset of a group of points, and the label of each point's highest.
 
     Parameters
     ----------
     lanes, d
         The points (d, group).
-    tiles, offsets
-        The centroids, TILE at a time, and what is added, (k up to a multiple of TILE,).
+    tiles, offsets, k
+        The centroids, TILE at a time, what is added, (k up to a multiple of TILE,), and how many they are.
     scores, labels
         Get the scores (k up to a multiple of TILE, group) and the labels (group,).
     """
@@ -60,8 +60,8 @@ def bound(_typing: Any, lanes: Any, tiles: Any, offsets: Any, d: Any, scores: An
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         v = Lanes(builder, real, widest(real))
-        lanes_at, tiles_at, offsets_at, d_, scores_at, labels_at = pointers(context, builder, signature, arguments)
-        count = builder.udiv(array_length(context, builder, signature, arguments, 2), I64(TILE))
+        lanes_at, tiles_at, offsets_at, k_, d_, scores_at, labels_at = pointers(context, builder, signature, arguments)
+        count = tiles_of(builder, k_)
         accumulators = Accumulators(v)
         ranking = Ranking(v)
         with cgutils.for_range(builder, count) as tile:
@@ -73,7 +73,7 @@ def bound(_typing: Any, lanes: Any, tiles: Any, offsets: Any, d: Any, scores: An
             v.store(ranking.label(g), labels_at, I64(g * v.width))
         return context.get_dummy_value()
 
-    return types.void(lanes, tiles, offsets, types.int64, scores, labels), generate
+    return types.void(lanes, tiles, offsets, types.int64, types.int64, scores, labels), generate
 
 
 @generated

@@ -2,103 +2,55 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Float64Array
 from shoal_server.engines.numba.bounds import bound, lowest_bit, project, reaching
 from shoal_server.engines.numba.compiling import Reals, compiled
+from shoal_server.engines.numba.room import Room
 from shoal_server.engines.numba.vectors import distance, score
 
 
 @compiled
-def try_all(
-    points: int,
-    count: int,
-    d: int,
-    origin: Reals,
-    factors: Reals,
-    centroids: Reals,
-    thresholds: Reals,
-    labels: NDArray[np.int32],
-) -> int:
-    """Label the rows in doubt, those with a threshold below infinity; return how many distances were computed."""
-    tried = 0
-    for lane in range(count):
-        if thresholds[lane] < np.inf:
-            least = np.inf
-            labels[lane] = 0  # also where a value is NaN: then nothing is nearer than anything
-            for label in range(len(centroids)):
-                square = distance(points, lane, d, origin, factors[lane], label, centroids)
-                if square < least:
-                    least = square
-                    labels[lane] = label
-            tried += len(centroids)
-    return tried
+def try_few(points: int, count: int, d: int, origin: Reals, centroids: Reals, room: Room) -> None:
+    """Label rows by all their distances."""
+    thresholds = numba.carray(room.thresholds, count)
+    thresholds[:] = -np.inf
+    _try_all(
+        points, count, d, origin, numba.carray(room.factors, count), centroids, thresholds,
+        numba.carray(room.found, count),
+    )  # fmt: skip
 
 
 @compiled
-def try_reaching(
-    points: int,
-    count: int,
-    d: int,
-    origin: Reals,
-    factors: Reals,
-    centroids: Reals,
-    scores: Reals,
-    thresholds: Reals,
-    labels: NDArray[np.int32],
-    near: Float64Array,
+def settle_doubts(
+    points: int, count: int, d: int, group: int, stored: int, origin: Reals, centroids: Reals, room: Room
 ) -> int:
-    """Do what `try_all` does, with those centroids alone whose scores (k, group) reach the threshold of the row."""
-    doubts = False
-    for lane in range(count):
-        if thresholds[lane] < np.inf:
-            near[lane] = np.inf
-            doubts = True
-    for lane in range(count, len(thresholds)):
-        thresholds[lane] = np.inf
-    tried = 0
-    if not doubts:
-        return tried
-    for label in range(len(centroids)):
-        reached = reaching(scores, label, thresholds)
-        while reached != 0:
-            lane = lowest_bit(reached)
-            reached &= reached - 1
-            square = distance(points, lane, d, origin, factors[lane], label, centroids)
-            tried += 1
-            if square < near[lane]:
-                near[lane] = square
-                labels[lane] = label
-    return tried
+    """Label the rows that have a threshold below infinity; return how many distances were computed."""
+    factors, labels = numba.carray(room.factors, group), numba.carray(room.found, group)
+    thresholds = numba.carray(room.thresholds, group)
+    if stored == 0:
+        return _try_all(points, count, d, origin, factors, centroids, thresholds, labels)
+    scores, near = numba.carray(room.scores, (stored, group)), numba.carray(room.near, group)
+    return _try_reaching(points, count, d, origin, factors, centroids, scores, thresholds, labels, near)
 
 
 @compiled
-def nearest_by_bounds(
+def label_by_bounds(
     points: int,
     count: int,
     d: int,
+    group: int,
     origin: Reals,
-    factors: Reals,
     centroids: Reals,
-    lanes: Reals,
-    squares: Reals,
     basis: Reals,
     short_tiles: Reals,
     offsets: Reals,
     margins: Float64Array,
     longest: float,
-    short: Reals,
-    bounds: Reals,
-    thresholds: Reals,
-    labels: NDArray[np.int32],
-    near: Float64Array,
-    first: NDArray[np.int32],
-    highest: Reals,
-    doubtful: NDArray[np.bool_],
-    scored: Reals,
-    allowed: Reals,
+    room: Room,
 ) -> int:
     """Label rows by way of upper bounds of their scores; return how many distances were computed.
 
@@ -106,10 +58,20 @@ def nearest_by_bounds(
     in it and the length of the rest, x·c ≤ x′·c′. The centroid of the highest bound is tried, and then those whose
     bounds reach its true score. Where rounding may decide between two, float64 does.
     """
-    p = len(basis) // d
-    project(lanes, basis, p, d, short)
+    p, k = len(basis) // d, len(centroids)
+    factors, labels, squares = (
+        numba.carray(room.factors, group),
+        numba.carray(room.found, group),
+        numba.carray(room.squares, group),
+    )
+    bounds, thresholds = numba.carray(room.scores, (k, group)), numba.carray(room.thresholds, group)
+    near, short = numba.carray(room.near, group), numba.carray(room.short, (p + 1, group))
+    first, highest = numba.carray(room.first, group), numba.carray(room.highest, group)
+    doubtful, scored = numba.carray(room.doubtful, group), numba.carray(room.scored, group)
+    allowed = numba.carray(room.allowed, group)
+    project(room.lanes, basis, p, d, short)
     _append_lengths(squares, p, margins[5], short)
-    bound(short, short_tiles, offsets, p + 1, bounds, labels)
+    bound(short, short_tiles, offsets, len(centroids), p + 1, bounds, labels)
     for lane in range(count):
         first[lane] = labels[lane]
         highest[lane] = score(points, lane, d, origin, factors[lane], labels[lane], centroids, offsets)
@@ -141,7 +103,70 @@ def nearest_by_bounds(
             bounds[first[lane], lane] = np.inf
         else:
             thresholds[lane] = np.inf
-    return tried + try_reaching(points, count, d, origin, factors, centroids, bounds, thresholds, labels, near)
+    return tried + _try_reaching(points, count, d, origin, factors, centroids, bounds, thresholds, labels, near)
+
+
+@compiled
+def _try_all(
+    points: int,
+    count: int,
+    d: int,
+    origin: Reals,
+    factors: Reals,
+    centroids: Reals,
+    thresholds: Reals,
+    labels: NDArray[np.int32],
+) -> int:
+    """Label the rows in doubt, those with a threshold below infinity; return how many distances were computed."""
+    tried = 0
+    for lane in range(count):
+        if thresholds[lane] < np.inf:
+            least = np.inf
+            labels[lane] = 0  # also where a value is NaN: then nothing is nearer than anything
+            for label in range(len(centroids)):
+                square = distance(points, lane, d, origin, factors[lane], label, centroids)
+                if square < least:
+                    least = square
+                    labels[lane] = label
+            tried += len(centroids)
+    return tried
+
+
+@compiled
+def _try_reaching(
+    points: int,
+    count: int,
+    d: int,
+    origin: Reals,
+    factors: Reals,
+    centroids: Reals,
+    scores: Reals,
+    thresholds: Reals,
+    labels: NDArray[np.int32],
+    near: Float64Array,
+) -> int:
+    """Do what `_try_all` does, with those centroids alone whose scores (k, group) reach the threshold of the row."""
+    doubts = False
+    for lane in range(count):
+        if thresholds[lane] < np.inf:
+            near[lane] = np.inf
+            doubts = True
+    for lane in range(count, len(thresholds)):
+        thresholds[lane] = np.inf
+    tried = 0
+    if not doubts:
+        return tried
+    for label in range(len(centroids)):
+        reached = reaching(scores, label, thresholds)
+        while reached != 0:
+            lane = lowest_bit(reached)
+            reached &= reached - 1
+            square = distance(points, lane, d, origin, factors[lane], label, centroids)
+            tried += 1
+            if square < near[lane]:
+                near[lane] = square
+                labels[lane] = label
+    return tried
 
 
 @compiled

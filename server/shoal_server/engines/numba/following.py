@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Float64Array
+from shoal_server.engines.numba.addresses import held
 from shoal_server.engines.numba.compiling import Reals, compiled, compiled_exactly
-from shoal_server.engines.numba.kernels import make_room, sweep
+from shoal_server.engines.numba.kernels import sweep
 from shoal_server.engines.numba.layout import lay_rows
+from shoal_server.engines.numba.room import enter, make_room
 
 # Directions that cancel out leave none.
 _EPSILON = float(np.finfo(np.float64).eps)
@@ -69,29 +71,32 @@ def follow(
         How many batches were applied, and how many distances were computed one by one.
     """
     k = len(weights)
-    room = make_room(d, group, width, stored, len(basis) // d, origin)
+    arrays = make_room(d, group, width, stored, len(basis) // d, origin)
+    room = enter(arrays)
     no_distances = np.empty(0, origin.dtype)
     counts, sums = np.zeros(k), np.zeros(centroids.shape)
     moved, touched = np.empty((k, d)), np.empty(k, np.int32)
-    begin = tried = 0
+    begin = applied = tried = 0
     for index in range(len(addresses)):
         own = labels[begin : begin + rows[index]]
         inertia, largest, odd, more = sweep(
             addresses[index], rows[index], d, unweighted, tiles, offsets, centroids, origin, basis, short_tiles,
-            margins, _largest(norms), cosine, room, own, no_distances, counts, sums,
+            margins, _largest(norms), cosine, group, width, stored, room, own, no_distances, counts, sums,
         )  # fmt: skip
         tried += more
         if odd or not largest <= most or not np.isfinite(inertia):
-            return index, tried
+            break
         if not _absorb(
             decays[index], counts, sums, d, tiles, offsets, centroids, norms, origin, rotation, short_tiles, margins,
             cosine, means, weights, movement, moved, touched,
         ):  # fmt: skip
-            return index, tried
+            break
         _empty(counts, sums)
         inertias[index] = inertia
         begin += rows[index]
-    return len(addresses), tried
+        applied += 1
+    held(arrays)
+    return applied, tried
 
 
 @compiled

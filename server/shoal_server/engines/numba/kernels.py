@@ -11,19 +11,20 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_server.engines.numba.candidates import nearest_by_bounds, try_all, try_reaching
+from shoal_server.engines.numba.addresses import address_of, copy, held, pointer_to, start_of
+from shoal_server.engines.numba.candidates import label_by_bounds, settle_doubts, try_few
 from shoal_server.engines.numba.compiling import Reals, compiled, inlined
-from shoal_server.engines.numba.vectors import add_up, address_of, distance, nearest, pack, pointer_to
+from shoal_server.engines.numba.room import Room, enter, make_room
+from shoal_server.engines.numba.vectors import add_up, distance, nearest, pack
 
 # So many rows cost less one by one, against each centroid in turn, than as a group of which most lanes are empty.
 FEW_ROWS = 4
-LINE = 64  # bytes of a cache line
 # A sum of squares below this has lost digits, or all.
 LEAST_SQUARES = 1e-280
 
 
 @compiled
-def sweep(  # noqa: C901  (compiled: one pass over the rows, so that each is in the cache while it is used)
+def sweep(
     points: int,
     n: int,
     d: int,
@@ -37,6 +38,9 @@ def sweep(  # noqa: C901  (compiled: one pass over the rows, so that each is in 
     margins: NDArray[np.float64],
     longest: float,
     cosine: bool,
+    group: int,
+    width: int,
+    stored: int,
     room: Any,
     labels: NDArray[np.int32],
     distances: Reals,
@@ -51,14 +55,14 @@ def sweep(  # noqa: C901  (compiled: one pass over the rows, so that each is in 
         Address of the first row; how many rows there are, and columns.
     weight
         Of the rows (n,); empty: all 1.
-    tiles, offsets, centroids, origin, basis, short_tiles, margins
+    tiles, offsets, centroids, origin, basis, short_tiles, margins, group, width, stored
         See layout.py.
     longest
         The largest ‖c‖².
     cosine
         Whether rows are scaled to length 1.
     room
-        What `make_room` makes.
+        A Room.
     labels, distances
         Get the labels and the squared distances (n,) unless they are empty.
     counts, sums
@@ -75,12 +79,20 @@ def sweep(  # noqa: C901  (compiled: one pass over the rows, so that each is in 
     tried
         How many distances were computed one by one, but for those of groups of FEW_ROWS.
     """
-    factors, found, most, spill = room[2], room[3], room[4], room[5]
     adding, measuring, labelling = len(counts) > 0, len(distances) > 0, len(labels) > 0
-    group = len(factors)
-    padded = len(origin)
-    rows = numba.carray(pointer_to(points, origin), n * d)
-    size = origin.itemsize
+    weighted, bounded = len(weight) > 0, len(basis) > 0
+    (k, padded), size = centroids.shape, origin.itemsize
+    # Of the loop no array is part: see addresses.py.
+    tiles_at, offsets_at, centroids_at, origin_at = (
+        start_of(tiles),
+        start_of(offsets),
+        start_of(centroids),
+        start_of(origin),
+    )
+    labels_at, counts_at, sums_at = start_of(labels), start_of(counts), start_of(sums)
+    weight_at, weight_size = address_of(start_of(weight)), weight.itemsize
+    spill_at = address_of(room.spill)
+    slack, least = margins[0], margins[1] * longest + margins[2]
     inertia = 0.0
     odd = False
     tried = 0
@@ -88,125 +100,98 @@ def sweep(  # noqa: C901  (compiled: one pass over the rows, so that each is in 
         count = min(group, n - start)
         here = points + start * d * size
         if (start + group) * d + padded - d > n * d:
-            for index in range(count * d):
-                spill[index] = rows[start * d + index]
-            for index in range(count * d, len(spill)):
-                spill[index] = 0
-            here = address_of(spill)
+            _spill(here, count * d, group * d + padded, room.spill)
+            here = spill_at
         if cosine:
-            odd |= _length_factors(rows, start, count, d, factors)
-        tried += _label(
-            here, count, d, tiles, offsets, centroids, origin, basis, short_tiles, margins, longest, room
-        )  # fmt: skip
+            odd |= _length_factors(here, count, d, room.factors)
+        if count <= FEW_ROWS:
+            _note_largest(here, count * d, room.most)
+            try_few(here, count, d, origin, centroids, room)  # so few rows tell nothing of the regime
+        else:
+            pack(here, d, origin_at, room.factors, room.lanes, room.squares, room.most)
+            if bounded:
+                tried += label_by_bounds(
+                    here, count, d, group, origin, centroids, basis, short_tiles, offsets, margins, longest, room
+                )
+            elif nearest(
+                room.lanes, room.squares, tiles_at, offsets_at, k, d, slack, least, stored > 0, room.scores,
+                room.thresholds, room.found,
+            ):  # fmt: skip
+                tried += settle_doubts(here, count, d, group, stored, origin, centroids, room)
         if adding:
-            inertia += _add_up(here, start, count, d, weight, origin, factors, found, centroids, counts, sums)
+            own = weight_at + start * weight_size
+            inertia += _add_up(here, count, d, weighted, own, origin_at, room, centroids_at, counts_at, sums_at)
         if measuring:
-            for lane in range(count):
-                distances[start + lane] = distance(here, lane, d, origin, factors[lane], found[lane], centroids)
+            _measure(here, start, count, d, origin, centroids, room, distances)
         if labelling:
-            for lane in range(count):  # an assignment of slices would be compiled with the making of its error message
-                labels[start + lane] = found[lane]
-    return inertia, _largest(most), odd, tried
-
-
-@inlined
-def _label(
-    points: int,
-    count: int,
-    d: int,
-    tiles: Reals,
-    offsets: Reals,
-    centroids: Reals,
-    origin: Reals,
-    basis: Reals,
-    short_tiles: Reals,
-    margins: NDArray[np.float64],
-    longest: float,
-    room: Any,
-) -> int:
-    """Label the rows of a group, and return how many distances were computed one by one."""
-    (
-        lanes,
-        squares,
-        factors,
-        found,
-        most,
-        spill,
-        scores,
-        thresholds,
-        near,
-        short,
-        first,
-        highest,
-        doubtful,
-        scored,
-        allowed,
-    ) = room
-    if count <= FEW_ROWS:
-        _note_largest(spill, count * d, most)
-        thresholds[:count] = -np.inf
-        try_all(points, count, d, origin, factors, centroids, thresholds, found)
-        return 0  # so few rows tell nothing of the regime
-    pack(points, d, origin, factors, lanes, squares, most)
-    if len(basis) > 0:
-        return nearest_by_bounds(
-            points, count, d, origin, factors, centroids, lanes, squares, basis, short_tiles, offsets, margins,
-            longest, short, scores, thresholds, found, near, first, highest, doubtful, scored, allowed,
-        )  # fmt: skip
-    least = margins[1] * longest + margins[2]
-    storing = len(scores) > 0
-    nearest(lanes, squares, tiles, offsets, d, margins[0], least, storing, scores, thresholds, found)
-    if storing:
-        return try_reaching(points, count, d, origin, factors, centroids, scores, thresholds, found, near)
-    return try_all(points, count, d, origin, factors, centroids, thresholds, found)
+            copy(room.found, labels_at, start, count)
+    return inertia, _largest(numba.carray(room.most, width)), odd, tried
 
 
 @inlined
 def _add_up(
     points: int,
-    start: int,
     count: int,
     d: int,
-    weight: NDArray[np.float64],
-    origin: Reals,
-    factors: Reals,
-    found: NDArray[np.int32],
-    centroids: Reals,
-    counts: NDArray[np.float64],
-    sums: NDArray[np.float64],
+    weighted: bool,
+    weight: int,
+    origin: Any,
+    room: Room,
+    centroids: Any,
+    counts: Any,
+    sums: Any,
 ) -> float:
     """Add rows to their clusters, with vectors that they fill, and return their inertia."""
-    weighted = len(weight) > 0
-    own = address_of(weight) + start * weight.itemsize
+    factors, found = room.factors, room.found
     inertia: float
     if d <= 4:  # noqa: PLR2004  (lanes; a literal, as the intrinsic wants one)
-        inertia = add_up(4, points, count, d, origin, factors, weighted, own, found, centroids, counts, sums)
+        inertia = add_up(4, points, count, d, origin, factors, weighted, weight, found, centroids, counts, sums)
     elif d <= 8:  # noqa: PLR2004
-        inertia = add_up(8, points, count, d, origin, factors, weighted, own, found, centroids, counts, sums)
+        inertia = add_up(8, points, count, d, origin, factors, weighted, weight, found, centroids, counts, sums)
     else:
-        inertia = add_up(0, points, count, d, origin, factors, weighted, own, found, centroids, counts, sums)
+        inertia = add_up(0, points, count, d, origin, factors, weighted, weight, found, centroids, counts, sums)
     return inertia
 
 
 @compiled
-def _length_factors(rows: Reals, start: int, count: int, d: int, factors: Reals) -> bool:
+def _measure(
+    points: int, start: int, count: int, d: int, origin: Reals, centroids: Reals, room: Room, distances: Reals
+) -> None:
+    """Write the squared distances of a group of rows."""
+    factors, found = numba.carray(room.factors, count), numba.carray(room.found, count)
+    for lane in range(count):
+        distances[start + lane] = distance(points, lane, d, origin, factors[lane], found[lane], centroids)
+
+
+@compiled
+def _spill(points: int, size: int, room_size: int, spill: Any) -> None:
+    """Copy values to where others may be read behind them: zeros."""
+    copy(pointer_to(points, spill), spill, 0, size)
+    copied = numba.carray(spill, room_size)
+    copied[size:] = 0
+
+
+@compiled
+def _length_factors(points: int, count: int, d: int, factors: Any) -> bool:
     """Write what scales each row to length 1, and say whether that failed for one."""
+    rows, written = numba.carray(pointer_to(points, factors), count * d), numba.carray(factors, count)
     odd = False
     for lane in range(count):
         total = 0.0
-        for index in range((start + lane) * d, (start + lane + 1) * d):
+        for index in range(lane * d, (lane + 1) * d):
             total += np.float64(rows[index]) * np.float64(rows[index])
-        factors[lane] = 1.0 / np.sqrt(total)
-        odd |= total < LEAST_SQUARES or np.isinf(factors[lane])
+        written[lane] = 1.0 / np.sqrt(total)
+        odd |= total < LEAST_SQUARES or np.isinf(written[lane])
     return odd
 
 
 @compiled
-def _note_largest(spill: Reals, size: int, most: Reals) -> None:
+def _note_largest(points: int, size: int, most: Any) -> None:
+    values, noted = numba.carray(pointer_to(points, most), size), numba.carray(most, 1)
     for index in range(size):
-        value = abs(spill[index])
-        if not value <= most[0]:
-            most[0] = value if not np.isnan(most[0]) else most[0]
+        value = abs(values[index])
+        if not value <= noted[0]:
+            noted[0] = value if not np.isnan(noted[0]) else noted[0]
 
 
 @compiled
@@ -217,48 +202,6 @@ def _largest(most: Reals) -> float:
             return np.nan
         largest = max(largest, value)
     return largest
-
-
-@compiled
-def make_room(d: int, group: int, width: int, stored: int, axes: int, origin: Reals) -> Any:
-    """Return what `sweep` works in, whatever the number of rows.
-
-    Parameters
-    ----------
-    d, group, width, origin
-        See layout.py.
-    stored, axes
-        How many scores of a row are kept, and how many axes the bounds use; 0: none.
-    """
-    padded = len(origin)
-    lanes = aligned(padded * group, origin).reshape(padded, group)
-    squares = aligned(group, origin)
-    factors = aligned(group, origin)
-    factors[:] = 1
-    found = np.empty(group, np.int32)
-    most = np.zeros(width, origin.dtype)
-    spill = np.empty(group * d + padded, origin.dtype)
-    scores = aligned(stored * group, origin).reshape(stored, group)
-    thresholds = aligned(group, origin)
-    near = np.empty(group)
-    short = aligned((axes + 1) * group, origin).reshape(axes + 1, group)
-    first = np.empty(group, np.int32)
-    highest = aligned(group, origin)
-    doubtful = np.empty(group, np.bool_)
-    scored, allowed = np.empty(group, origin.dtype), np.empty(group, origin.dtype)
-    return (
-        lanes, squares, factors, found, most, spill, scores, thresholds, near, short, first, highest, doubtful,
-        scored, allowed,
-    )  # fmt: skip
-
-
-@compiled
-def aligned(size: int, like: Reals) -> Reals:
-    """Return an array whose first element begins a cache line: a vector that lies in two lines costs twice."""
-    spare = LINE // like.itemsize
-    wide = np.empty(size + spare, like.dtype)
-    first = -address_of(wide) % LINE // like.itemsize
-    return wide[first : first + size]
 
 
 @compiled
@@ -285,8 +228,10 @@ def cover(
     sums: NDArray[np.float64],
 ) -> tuple[float, float, bool, int]:
     """Do what `sweep` does, in a room of its own."""
-    room = make_room(d, group, width, stored, len(basis) // d, origin)
-    return sweep(
-        points, n, d, weight, tiles, offsets, centroids, origin, basis, short_tiles, margins, longest, cosine, room,
-        labels, distances, counts, sums,
+    arrays = make_room(d, group, width, stored, len(basis) // d, origin)
+    found = sweep(
+        points, n, d, weight, tiles, offsets, centroids, origin, basis, short_tiles, margins, longest, cosine, group,
+        width, stored, enter(arrays), labels, distances, counts, sums,
     )  # fmt: skip
+    held(arrays)
+    return found

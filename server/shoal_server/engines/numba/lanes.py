@@ -6,6 +6,7 @@ loads, shuffles and fused multiply-adds into the function that Numba compiles. N
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +28,14 @@ def vector_bytes() -> int:
     return 32 if features.get("avx") else 16
 
 
+def vector_registers() -> int:
+    """Return how many vectors this machine has registers for."""
+    many = binding.get_host_cpu_features().get("avx512f") or platform.machine() in {"aarch64", "arm64"}
+    return 32 if many else 16
+
+
 VECTOR_BYTES = vector_bytes()
+VECTOR_REGISTERS = vector_registers()
 
 
 def widest(real: Any) -> int:
@@ -138,6 +146,14 @@ class Lanes:
             swapped = self._swapped(swapped, step)
             step //= 2
         return swapped
+
+    def any(self, conditions: Sequence[Any]) -> Any:
+        """Say whether one of several vectors of truth values has a lane that is true."""
+        some = conditions[0]
+        for each in conditions[1:]:
+            some = self.builder.or_(some, each)
+        word = self.builder.bitcast(some, ir.IntType(self.width))
+        return self.builder.icmp_unsigned("!=", word, word.type(0))
 
     def below(self, count: Any) -> Any:
         """Say of each lane whether its number is below a count (i64)."""

@@ -12,10 +12,12 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils
 
-from shoal_server.engines.numba.lanes import I32, I64, Lanes, widest
+from shoal_server.engines.numba.lanes import I32, I64, VECTOR_REGISTERS, Lanes, widest
 
-GROUP = 4  # vectors of points
 TILE = 4  # centroids
+# Vectors of points: as many as leave room in the registers for themselves and a centroid's value beside all scores. On
+# a machine of 16 registers a fourth would make the scores come and go through memory, and take twice the time.
+GROUP = 4 if VECTOR_REGISTERS >= 4 * TILE + 4 + 1 else 3
 CHUNK = 128  # columns that are added up without a break: rounding errors grow with their number
 
 

@@ -26,27 +26,6 @@ _FEW_COLUMNS = 4  # rows of so many are taken apart in d·(d - 1) shuffles
 
 
 @generated
-def address_of(_typing: Any, array: Any) -> Any:
-    """Return the address of an array's first element."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        (data,) = pointers(context, builder, signature, arguments)
-        return builder.ptrtoint(data, I64)
-
-    return types.int64(array), generate
-
-
-@generated
-def pointer_to(_typing: Any, address: Any, like: Any) -> Any:
-    """Return an address as a pointer to elements of the type of an array, for numba.carray."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(like.dtype)(address, like), generate
-
-
-@generated
 def pack(_typing: Any, points: Any, d: Any, origin: Any, factors: Any, lanes: Any, squares: Any, largest: Any) -> Any:
     """Write a group of points transposed.
 
@@ -129,6 +108,7 @@ def nearest(
     squares: Any,
     tiles: Any,
     offsets: Any,
+    k: Any,
     d: Any,
     slack: Any,
     least: Any,
@@ -143,8 +123,8 @@ def nearest(
     ----------
     lanes, squares, d
         What `pack` made of the points.
-    tiles, offsets
-        The centroids, TILE at a time: (k / TILE, d, TILE), and −‖c‖²/2, (k,).
+    tiles, offsets, k
+        The centroids, TILE at a time: (k / TILE, d, TILE), −‖c‖²/2, (k,), and how many they are.
     slack, least
         Scores are told apart if they differ by more than slack * ‖x‖² + least.
     storing, scores
@@ -153,6 +133,11 @@ def nearest(
         Gets infinity where the label is beyond doubt, otherwise the score that may be as high as the highest (group,).
     labels
         Gets the labels (group,).
+
+    Returns
+    -------
+    doubt
+        Whether a label isn't beyond doubt.
     """
     real = lanes.dtype
     width = widest(real)
@@ -164,6 +149,7 @@ def nearest(
             squares_at,
             tiles_at,
             offsets_at,
+            k_,
             d_,
             slack_,
             least_,
@@ -172,7 +158,7 @@ def nearest(
             thresholds_at,
             labels_at,
         ) = pointers(context, builder, signature, arguments)
-        count = builder.udiv(array_length(context, builder, signature, arguments, 3), I64(TILE))
+        count = tiles_of(builder, k_)
         accumulators = Accumulators(v)
         ranking = Ranking(v)
         with cgutils.for_range(builder, count) as tile:
@@ -181,14 +167,30 @@ def nearest(
             with builder.if_then(storing_):
                 accumulators.store(scores_at, first)
             ranking.enter(first, accumulators)
+        doubts = []
         for g in range(GROUP):
             margin = v.fma(v.splat(slack_), v.load(squares_at, I64(g * width)), v.splat(least_))
-            v.store(ranking.threshold(g, margin), thresholds_at, I64(g * width))
+            threshold = ranking.threshold(g, margin)
+            doubts.append(builder.fcmp_ordered("<", threshold, v.full(float("inf"))))
+            v.store(threshold, thresholds_at, I64(g * width))
             v.store(ranking.label(g), labels_at, I64(g * width))
-        return context.get_dummy_value()
+        return v.any(doubts)
 
     return (
-        types.void(lanes, squares, tiles, offsets, types.int64, real, real, types.boolean, scores, thresholds, labels),
+        types.boolean(
+            lanes,
+            squares,
+            tiles,
+            offsets,
+            types.int64,
+            types.int64,
+            real,
+            real,
+            types.boolean,
+            scores,
+            thresholds,
+            labels,
+        ),
         generate,
     )
 
@@ -248,7 +250,7 @@ def add_up(
         ) = pointers(context, builder, signature, arguments)
         points_at = builder.inttoptr(address, v.scalar.as_pointer())
         weights_at = builder.inttoptr(weights_, DOUBLE.as_pointer())
-        row_length = _row_length(context, builder, signature, arguments, 9)
+        row_length = _row_length(builder, real, d_)
         weight = cgutils.alloca_once_value(builder, DOUBLE(1.0))
         inertia = cgutils.alloca_once_value(builder, ir.Constant(v.wide, [0.0] * v.width))
         squares = cgutils.alloca_once(builder, v.vector)
@@ -300,7 +302,7 @@ def score(
             context, builder, signature, arguments
         )
         point = builder.gep(builder.inttoptr(address, v.scalar.as_pointer()), [builder.mul(row_, d_)])
-        cluster = builder.mul(label_, _row_length(context, builder, signature, arguments, 6))
+        cluster = builder.mul(label_, _row_length(builder, real, d_))
         products = cgutils.alloca_once_value(builder, v.full(0.0))
         factors = v.splat(factor_)
 
@@ -326,7 +328,7 @@ def distance(_typing: Any, points: Any, row: Any, d: Any, origin: Any, factor: A
         v = Lanes(builder, real, width)
         address, row_, d_, origin_at, factor_, label_, centroids_at = pointers(context, builder, signature, arguments)
         point = builder.gep(builder.inttoptr(address, v.scalar.as_pointer()), [builder.mul(row_, d_)])
-        cluster = builder.mul(label_, _row_length(context, builder, signature, arguments, 6))
+        cluster = builder.mul(label_, _row_length(builder, real, d_))
         squares = cgutils.alloca_once_value(builder, ir.Constant(v.wide, [0.0] * width))
         factors = v.splat(factor_)
 
@@ -392,15 +394,12 @@ def pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> list
     ]
 
 
-def array_length(context: Any, builder: Any, signature: Any, arguments: Any, index: int) -> Any:
-    """Return the length of an argument that is an array."""
-    return _shape(context, builder, signature, arguments, index)[0]
+def tiles_of(builder: Any, k: Any) -> Any:
+    """Return how many tiles k centroids make."""
+    return builder.udiv(builder.add(k, I64(TILE - 1)), I64(TILE))
 
 
-def _row_length(context: Any, builder: Any, signature: Any, arguments: Any, index: int) -> Any:
-    return _shape(context, builder, signature, arguments, index)[1]
-
-
-def _shape(context: Any, builder: Any, signature: Any, arguments: Any, index: int) -> Any:
-    shape = context.make_array(signature.args[index])(context, builder, arguments[index]).shape
-    return cgutils.unpack_tuple(builder, shape)
+def _row_length(builder: Any, real: Any, d: Any) -> Any:
+    """Return the length of the rows of a layout's centroids."""
+    width = I64(widest(real))
+    return builder.mul(builder.udiv(builder.add(d, I64(widest(real) - 1)), width), width)
