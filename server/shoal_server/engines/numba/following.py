@@ -191,15 +191,12 @@ def _move(
     finite = True
     for place in range(len(touched)):
         label = touched[place]
-        total = weights[label] * decay + counts[label]
-        length = 0.0
+        count, total = counts[label], weights[label] * decay + counts[label]
         for feature in range(moved.shape[1]):
             before = means[label, feature]
-            shift = (sums[label, feature] - counts[label] * (before - origin[feature])) / total
-            moved[place, feature] = before + shift
-            length += moved[place, feature] * moved[place, feature]
+            moved[place, feature] = before + (sums[label, feature] - count * (before - origin[feature])) / total
+        length = np.sqrt(_squares(moved, place))
         if cosine:
-            length = np.sqrt(length)
             for feature in range(moved.shape[1]):
                 moved[place, feature] = moved[place, feature] / length if length > _EPSILON else means[label, feature]
         finite &= bool(np.isfinite(length)) and bool(np.isfinite(total))
@@ -222,12 +219,28 @@ def _commit(
         movement[label] = 0.0
     for place in range(len(touched)):
         label = touched[place]
-        square = 0.0
+        movement[label] = np.sqrt(_squared_distance(moved, place, means, label))
         for feature in range(moved.shape[1]):
-            difference = moved[place, feature] - means[label, feature]
-            square += difference * difference
             means[label, feature] = moved[place, feature]
-        movement[label] = np.sqrt(square)
+
+
+@compiled
+def _squares(rows: Float64Array, row: int) -> float:
+    """Return the sum of the squares of a row, added up in vectors."""
+    total = 0.0
+    for feature in range(rows.shape[1]):
+        total += rows[row, feature] * rows[row, feature]
+    return total
+
+
+@compiled
+def _squared_distance(rows: Float64Array, row: int, others: Float64Array, other: int) -> float:
+    """Return the squared distance of two rows, added up in vectors."""
+    total = 0.0
+    for feature in range(rows.shape[1]):
+        difference = rows[row, feature] - others[other, feature]
+        total += difference * difference
+    return total
 
 
 @compiled_exactly

@@ -172,21 +172,42 @@ def lay_rows(
     short_tiles: Reals,
     margins: Float64Array,
 ) -> None:
-    """Lay out the centroids of some labels."""
+    """Lay out the centroids of some labels, which ascend."""
     coordinates = np.empty(rotation.shape[1])
+    laid = -1
     for label in labels:
-        tile, place = divmod(label, TILE)
-        at = tile * TILE * d + place
-        norm = 0.0
-        for feature in range(d):
-            coordinate = centroids[label, feature]
-            tiles[at + feature * TILE] = coordinate
-            norm += np.float64(coordinate) * np.float64(coordinate)
+        if label // TILE != laid:
+            laid = label // TILE
+            _lay_tile(centroids, d, laid, tiles)
+        norm = _squared_length(centroids, d, label)
         norms[label] = norm
         offsets[label] = -0.5 * norm
         if len(coordinates) > 0:
             _rotate(centroids, d, label, rotation, coordinates)
             _lay_short(label, norm, coordinates, short_tiles, margins)
+
+
+@compiled
+def _lay_tile(centroids: Reals, d: int, tile: int, tiles: Reals) -> None:
+    """Write the TILE centroids of a tile, or as many as there are."""
+    at, first = tile * TILE * d, tile * TILE
+    if first + TILE <= len(centroids):
+        for feature in range(d):  # a loop that compilers can write in vectors
+            for place in range(TILE):
+                tiles[at + feature * TILE + place] = centroids[first + place, feature]
+        return
+    for label in range(first, len(centroids)):
+        for feature in range(d):
+            tiles[at + feature * TILE + label - first] = centroids[label, feature]
+
+
+@compiled
+def _squared_length(centroids: Reals, d: int, label: int) -> float:
+    """Return ‖c‖²."""
+    norm = 0.0
+    for feature in range(d):
+        norm += np.float64(centroids[label, feature]) * np.float64(centroids[label, feature])
+    return norm
 
 
 @compiled
