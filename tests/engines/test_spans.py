@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from shoal_server.engines.contract import Frame, run_in_order
 from shoal_server.engines.numba import NumbaEngine
-from shoal_server.engines.spans import BLOCK_ROWS, MOST_SPANS, SPAN_ROWS, span_rows, spans
+from shoal_server.engines.spans import BLOCK_ROWS, MOST_SPANS, MOST_SUMS, InOrder, span_rows, spans
 from shoal_server.sessions.compute import ComputePool
 from tests.engines.framing import frame_of
 
 
 @given(st.integers(0, 3_000_000))
 def test_spans_cover_every_row_once_and_are_few(rows: int) -> None:
-    cut = spans(rows, 8, 8)
+    cut = spans(rows, 8, 8, with_sums=True)
 
     assert [span.start for span in cut] == [0, *(span.stop for span in cut[:-1])][: len(cut)]
     assert sum(span.stop - span.start for span in cut) == rows
@@ -27,7 +29,7 @@ def test_spans_cover_every_row_once_and_are_few(rows: int) -> None:
 
 @given(st.integers(1, 100_000))
 def test_blocks_cover_a_span_in_order(rows: int) -> None:
-    blocks = [block for span in spans(rows, 8, 8) for block in span.blocks()]
+    blocks = [block for span in spans(rows, 8, 8, with_sums=True) for block in span.blocks()]
 
     assert all(block.stop - block.start <= BLOCK_ROWS for block in blocks)
     assert sum(block.stop - block.start for block in blocks) == rows
@@ -52,22 +54,32 @@ def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
     assert shared.inertia == alone.inertia
 
 
-@given(st.integers(0, 3_000_000), st.integers(1, 20_000), st.integers(1, 4096))
-def test_all_spans_but_the_last_are_whole_groups_with_work_enough_and_about_as_long(rows: int, k: int, d: int) -> None:
-    lengths = [span.stop - span.start for span in spans(rows, k, d)]
+@given(
+    st.integers(0, 3_000_000),
+    st.integers(1, 20_000),
+    st.integers(1, 4096),
+    st.booleans(),
+    st.sampled_from([12, 24, 64]),
+)
+def test_all_spans_but_the_last_are_whole_groups_with_work_enough_and_about_as_long(
+    rows: int, k: int, d: int, with_sums: bool, group_rows: int
+) -> None:
+    cut = spans(rows, k, d, with_sums=with_sums, group_rows=group_rows)
+    lengths = [span.stop - span.start for span in cut]
+    most = MOST_SUMS if with_sums else MOST_SPANS
 
     assert sum(lengths) == rows
-    assert len(lengths) <= MOST_SPANS
-    assert all(length % SPAN_ROWS == 0 for length in lengths[:-1])
+    assert len(lengths) <= most
+    assert all(length % group_rows == 0 for length in lengths[:-1])
     assert len(set(lengths[:-1])) <= 1
     assert all(length <= lengths[0] for length in lengths)
     if len(lengths) > 1:
-        assert lengths[0] * MOST_SPANS >= rows
+        assert lengths[0] * most >= rows
         assert rows >= 2 * span_rows(k, d)
 
 
 def test_wide_points_and_many_centroids_are_cut_finer() -> None:
-    few, wide, many = (len(spans(4_000, k, d)) for k, d in ((8, 8), (8, 4096), (8192, 8)))
+    few, wide, many = (len(spans(4_000, k, d, with_sums=False)) for k, d in ((8, 8), (8, 4096), (8192, 8)))
 
     assert few == 1
     assert wide > 1
@@ -85,14 +97,46 @@ def test_nor_does_it_where_rows_are_wide_and_centroids_many(
     weight = random.exponential(size=rows) if weighted else None
     frame = frame_of(random.normal(size=(k, d)).astype(dtype))
     pool = ComputePool(3)
-    assert len(spans(rows, k, d)) > 1
+    assert len(spans(rows, k, d, with_sums=False)) > 1
 
     alone = engine.contribute(points, weight, frame, run_in_order)
     shared = [engine.contribute(points, weight, frame, pool.run_tasks) for _ in range(3)]
     pool.close()
 
+    counted = np.bincount(alone.labels, weight, minlength=k)
+    memberships = csr_array((np.ones(rows) if weight is None else weight, alone.labels, np.arange(rows + 1)), (rows, k))
+    np.testing.assert_allclose(alone.counts, counted, rtol=1e-13)
+    np.testing.assert_allclose(alone.sums, memberships.T @ points.astype(np.float64), rtol=1e-12, atol=1e-12)
     for each in shared:
         np.testing.assert_array_equal(each.sums, alone.sums)
         np.testing.assert_array_equal(each.counts, alone.counts)
         np.testing.assert_array_equal(each.labels, alone.labels)
         assert each.inertia == alone.inertia
+
+
+@given(st.permutations(range(7)))
+def test_what_becomes_ready_in_any_order_is_called_in_order(readied: list[int]) -> None:
+    called: list[int] = []
+    in_order = InOrder(called.append)
+
+    for place, index in enumerate(readied):
+        in_order.ready(index)
+        ahead = set(readied[: place + 1])
+        assert called == list(range(next(number for number in range(8) if number not in ahead)))
+
+
+def test_what_becomes_ready_during_a_call_is_left_to_who_calls() -> None:
+    called: list[int] = []
+    pool = ThreadPoolExecutor(1)
+
+    def call(index: int) -> None:
+        if index == 0:
+            pool.submit(in_order.ready, 1).result()  # comes back although this call goes on
+            assert called == []
+        called.append(index)
+
+    in_order = InOrder(call)
+    in_order.ready(0)
+    pool.shutdown()
+
+    assert called == [0, 1]

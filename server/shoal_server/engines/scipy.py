@@ -42,7 +42,7 @@ class ScipyEngine:
         return_labels: bool = True,
     ) -> Contribution:
         """Assign the points to the frame's centroids and add them up; partial sums are added in the order of spans."""
-        cut = spans(len(points), *frame.centroids.shape)
+        cut = spans(len(points), *frame.centroids.shape, with_sums=True)
         labels = np.empty(len(points), np.int32)
         counts = np.zeros((len(cut), len(frame.centroids)))
         sums = np.zeros((len(cut), *frame.centroids.shape))
@@ -63,7 +63,7 @@ class ScipyEngine:
 
     def assign(self, points: PointArray, frame: Frame, run: RunTasks, *, return_distances: bool) -> Assignment:
         """Assign the points to the frame's centroids."""
-        cut = spans(len(points), *frame.centroids.shape)
+        cut = spans(len(points), *frame.centroids.shape, with_sums=False)
         labels, distances = np.empty(len(points), np.int32), np.empty(len(points), frame.dtype)
 
         def work(index: int) -> None:

@@ -21,7 +21,7 @@ from shoal_server.engines.numba.covering import Cover, Results, address_of
 from shoal_server.engines.numba.entries import Entries, compile_entries
 from shoal_server.engines.numba.layout import Layout, lay_out
 from shoal_server.engines.numba.regimes import LEAST_SAMPLE_ROWS, SAMPLE_ROWS, Regime
-from shoal_server.engines.spans import span_rows, spans
+from shoal_server.engines.spans import InOrder, span_rows
 
 _NO_VALUES = np.empty(0)
 _NO_LABELS = np.empty(0, np.int32)
@@ -52,25 +52,14 @@ class NumbaEngine:
     ) -> Contribution:
         """Assign the points to the frame's centroids and add them up."""
         cover = self._cover(points, sample_weight, frame)
-        k, d = frame.centroids.shape
-        cut = spans(len(points), k, d)
-        labels = np.empty(len(points) if return_labels else 0, np.int32)
-        counts, inertias = np.zeros((len(cut), k)), np.zeros(len(cut))
-        sums = np.zeros((len(cut), *cover.layout.centroids.shape))
-        no_distances = np.empty(0, frame.dtype)
-
-        def work(index: int) -> None:
-            results = Results(labels, no_distances, counts[index], sums[index])
-            inertias[index] = cover.span(cut[index], results)
-
-        run(work, len(cut))
+        contribution = (_in_two_passes if cover.adds_apart else _in_one_pass)(cover, run, return_labels=return_labels)
         self._settle_regime(frame, [points])
-        return Contribution(_total(counts), _total(sums)[:, :d], float(inertias.sum()), labels)
+        return contribution
 
     def assign(self, points: PointArray, frame: Frame, run: RunTasks, *, return_distances: bool) -> Assignment:
         """Assign the points to the frame's centroids."""
         cover = self._cover(points, None, frame)
-        cut = spans(len(points), *frame.centroids.shape)
+        cut = cover.spans(with_sums=False)
         labels = np.empty(len(points), np.int32)
         distances = np.empty(len(points) if return_distances else 0, frame.dtype)
         results = Results(labels, distances, _NO_VALUES, _NO_SUMS)
@@ -175,6 +164,43 @@ class NumbaEngine:
         if self._entries is None:
             raise RuntimeError("warm_up comes before the first batch")
         return self._entries
+
+
+def _in_one_pass(cover: Cover, run: RunTasks, *, return_labels: bool) -> Contribution:
+    """Add each row up while it is in the cache, to the sums of its span."""
+    layout = cover.layout
+    cut = cover.spans(with_sums=True)
+    labels = np.empty(len(cover.points) if return_labels else 0, np.int32)
+    counts, inertias = np.zeros((len(cut), len(layout.centroids))), np.zeros(len(cut))
+    sums = np.zeros((len(cut), *layout.centroids.shape))
+    no_distances = np.empty(0, layout.centroids.dtype)
+
+    def work(index: int) -> None:
+        inertias[index] = cover.span(cut[index], Results(labels, no_distances, counts[index], sums[index]))
+
+    run(work, len(cut))
+    return Contribution(_total(counts), _total(sums)[:, : layout.d], float(inertias.sum()), labels)
+
+
+def _in_two_passes(cover: Cover, run: RunTasks, *, return_labels: bool) -> Contribution:
+    """Add rows up to one sum, in their order, while others are being labelled."""
+    layout = cover.layout
+    cut = cover.spans(with_sums=False)
+    labels, counts = np.empty(len(cover.points), np.int32), np.zeros(len(layout.centroids))
+    sums, inertias = np.zeros(layout.centroids.shape), np.zeros(len(cut))
+    labelled = Results(labels, np.empty(0, layout.centroids.dtype), _NO_VALUES, _NO_SUMS)
+
+    def add(index: int) -> None:
+        inertias[index] = cover.add(cut[index], labels, counts, sums)
+
+    in_order = InOrder(add)
+
+    def work(index: int) -> None:
+        cover.span(cut[index], labelled)
+        in_order.ready(index)
+
+    run(work, len(cut))
+    return Contribution(counts, sums[:, : layout.d], float(inertias.sum()), labels if return_labels else _NO_LABELS)
 
 
 def _total(parts: Float64Array) -> Float64Array:

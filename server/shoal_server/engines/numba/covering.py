@@ -11,7 +11,11 @@ from shoal_server.engines.numba.compiling import Reals
 from shoal_server.engines.numba.entries import Entries
 from shoal_server.engines.numba.layout import Layout
 from shoal_server.engines.numba.regimes import Regime
-from shoal_server.engines.spans import Span
+from shoal_server.engines.spans import Span, span_rows, spans
+
+# Values of a partial sum that stays in the first cache beside the rows. A larger one costs much to zero, to reach, and
+# to add to the others.
+SMALL_SUM = 1 << 12
 
 
 class NearlyZeroRowError(Exception):
@@ -53,6 +57,35 @@ class Cover:
         except NearlyZeroRowError:
             results.counts[...], results.sums[...] = 0, 0
             return self._entered(span, results)
+
+    @property
+    def adds_apart(self) -> bool:
+        """Say whether rows are better added up to one sum, once they have labels."""
+        (k, d), large = self.frame.centroids.shape, self.layout.centroids.size > SMALL_SUM
+        plain = is_native(self.points, self.frame) and not self.frame.cosine
+        return large and plain and len(self.points) >= 2 * span_rows(k, d)
+
+    def spans(self, *, with_sums: bool) -> list[Span]:
+        """Cut the rows; `with_sums`: each piece has a partial sum."""
+        shape = self.frame.centroids.shape
+        return spans(len(self.points), *shape, with_sums=with_sums, group_rows=self.layout.group)
+
+    def add(self, span: Span, labels: LabelArray, counts: Float64Array, sums: Float64Array) -> float:
+        """Add up rows of a span that have labels (n,) and are usable, and return their inertia."""
+        layout = self.layout
+        points = self.points[span.rows]
+        return self.entries.add(
+            address_of(points),
+            len(points),
+            layout.d,
+            self.weight[span.rows],
+            layout.centroids,
+            layout.origin,
+            layout.group,
+            labels[span.rows],
+            counts,
+            sums,
+        )
 
     def _entered(self, span: Span, results: Results) -> float:
         blocks = (self._piece(self.frame.enter(self.points[rows]), rows, results, raw=False) for rows in span.blocks())

@@ -16,7 +16,7 @@ from numba import types
 from shoal_server.engines.numba.cache import compile_cached
 from shoal_server.engines.numba.compiling import FASTMATH, FLAGS
 from shoal_server.engines.numba.following import follow, move
-from shoal_server.engines.numba.kernels import cover
+from shoal_server.engines.numba.kernels import add, cover
 from shoal_server.engines.numba.layout import PRECISIONS, lay_rows
 
 
@@ -25,6 +25,7 @@ class Entries:
     """For float32 and float64 each."""
 
     cover: Callable[..., tuple[float, float, bool, int]]
+    add: Callable[..., float]
     follow: Callable[..., tuple[int, int]]
     move: Callable[..., bool]
     lay_rows: Callable[..., None]
@@ -38,6 +39,7 @@ def compile_entries() -> Entries:
 def _compile_all() -> Entries:
     return Entries(
         cover=_compile(cover, _cover_signature),
+        add=_compile(add, _add_signature),
         follow=_compile(follow, _follow_signature),
         move=_compile(move, _move_signature),
         lay_rows=_compile(lay_rows, _lay_rows_signature),
@@ -72,6 +74,21 @@ def _cover_signature(real: Any) -> Any:
         _INT,  # stored
         types.int32[::1],  # labels
         real[::1],  # distances
+        types.float64[::1],  # counts
+        types.float64[:, ::1],  # sums
+    )
+
+
+def _add_signature(real: Any) -> Any:
+    return _FLOAT(
+        _INT,  # points
+        _INT,  # n
+        _INT,  # d
+        _read(types.float64),  # weight
+        real[:, ::1],  # centroids
+        real[::1],  # origin
+        _INT,  # group
+        types.int32[::1],  # labels
         types.float64[::1],  # counts
         types.float64[:, ::1],  # sums
     )

@@ -120,7 +120,9 @@ def sweep(
                 tried += settle_doubts(here, count, d, group, stored, origin, centroids, room)
         if adding:
             own = weight_at + start * weight_size
-            inertia += _add_up(here, count, d, weighted, own, origin_at, room, centroids_at, counts_at, sums_at)
+            inertia += _add_up(
+                here, count, d, weighted, own, origin_at, room.factors, room.found, centroids_at, counts_at, sums_at
+            )
         if measuring:
             _measure(here, start, count, d, origin, centroids, room, distances)
         if labelling:
@@ -136,13 +138,13 @@ def _add_up(
     weighted: bool,
     weight: int,
     origin: Any,
-    room: Room,
+    factors: Any,
+    found: Any,
     centroids: Any,
     counts: Any,
     sums: Any,
 ) -> float:
     """Add rows to their clusters, with vectors that they fill, and return their inertia."""
-    factors, found = room.factors, room.found
     inertia: float
     if d <= 4:  # noqa: PLR2004  (lanes; a literal, as the intrinsic wants one)
         inertia = add_up(4, points, count, d, origin, factors, weighted, weight, found, centroids, counts, sums)
@@ -235,3 +237,38 @@ def cover(
     )  # fmt: skip
     held(arrays)
     return found
+
+
+@compiled
+def add(
+    points: int,
+    n: int,
+    d: int,
+    weight: NDArray[np.float64],
+    centroids: Reals,
+    origin: Reals,
+    group: int,
+    labels: NDArray[np.int32],
+    counts: NDArray[np.float64],
+    sums: NDArray[np.float64],
+) -> float:
+    """Add up rows whose labels (n,) are known, and return their inertia; parameters as those of `sweep`."""
+    padded, size = len(origin), origin.itemsize
+    factors, spill = np.ones(group, origin.dtype), np.empty(group * d + padded, origin.dtype)
+    factors_at, spill_at = start_of(factors), start_of(spill)
+    origin_at, centroids_at, labels_at = start_of(origin), start_of(centroids), start_of(labels)
+    counts_at, sums_at, weight_at = start_of(counts), start_of(sums), address_of(start_of(weight))
+    inertia = 0.0
+    for start in range(0, n, group):
+        count = min(group, n - start)
+        here = points + start * d * size
+        if (start + group) * d + padded - d > n * d:
+            _spill(here, count * d, group * d + padded, spill_at)
+            here = address_of(spill_at)
+        own = pointer_to(address_of(labels_at) + start * labels.itemsize, labels_at)
+        inertia += _add_up(
+            here, count, d, len(weight) > 0, weight_at + start * weight.itemsize, origin_at, factors_at, own,
+            centroids_at, counts_at, sums_at,
+        )  # fmt: skip
+    held((factors, spill))
+    return inertia
