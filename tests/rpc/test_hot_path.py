@@ -228,7 +228,7 @@ async def way_of(session: Session, contents: bytes) -> bytes:
     (message,) = wire.decode_ingest_request(contents).batches
     (submitted,) = await session.submit([decode_batch(message, len(contents), None)], None)
     assert isinstance(submitted, Submitted)
-    return wire.encode_batch_result(encode_answer(await submitted.result(), submitted, message))
+    return wire.encode_batch_result(encode_answer(await submitted.result(), submitted, (0, False)))
 
 
 def traced() -> int:

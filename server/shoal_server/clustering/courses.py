@@ -71,34 +71,28 @@ def _plain_ones(model: Model, batches: Sequence[PointBatch], engine: Engine) -> 
     decays: list[Decay] = []
     if not follows(engine) or not may_hope(model):
         return plain, decays
-    most_rows = engine.most_rows(model.frame)
-    latest = model.latest_event
+    most_rows, dtype, half_life = engine.most_rows(model.frame), model.frame.dtype, model.config.half_life
+    timeless = half_life is None or half_life.unit != "seconds"
+    fading = Decay(0.0, 1.0, model.latest_event)  # what one does that has no time where nothing is forgotten
     for batch in batches:
-        if not _is_plain(batch, model, most_rows):
+        points, weight, time, _ = batch
+        rows, columns = points.shape
+        if (
+            weight is not None
+            or points.dtype != dtype
+            or columns != model.n_features
+            or rows > most_rows
+            or not points.flags.c_contiguous
+            or (time is None and not timeless)
+        ):
             break
-        fading = decay(model.config.half_life, len(batch.points), batch.event_time, latest)
+        if half_life is not None or time is not None:
+            fading = decay(half_life, rows, time, fading.latest_event)
         if fading.batch != 1:
             break
-        latest = fading.latest_event
         plain.append(batch)
         decays.append(fading)
     return plain, decays
-
-
-def _is_plain(batch: PointBatch, model: Model, most_rows: int) -> bool:
-    points = batch.points
-    return (
-        batch.sample_weight is None
-        and points.dtype == model.frame.dtype
-        and points.shape[1] == model.n_features
-        and len(points) <= most_rows
-        and points.flags.c_contiguous
-        and (batch.event_time is not None or not _needs_event_time(model))
-    )
-
-
-def _needs_event_time(model: Model) -> bool:
-    return model.config.half_life is not None and model.config.half_life.unit == "seconds"
 
 
 def _follow(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,8 @@ from shoal_server.clustering.config import ModelConfig
 from shoal_server.engines.contract import Float64Array, Frame, LabelArray, Memory, PointArray
 
 
-@dataclass(frozen=True)
-class PointBatch:
-    """An array that was pushed at once, as it came."""
+class PointBatch(NamedTuple):
+    """An array that was pushed at once, as it came. There are very many, so that it is made as cheaply as can be."""
 
     points: PointArray  # (n, d)
     sample_weight: Float64Array | None = None  # (n,)
@@ -32,8 +31,7 @@ class Warming:
     needed: int
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a batch."""
 
     version: int  # 0 while the model is warming

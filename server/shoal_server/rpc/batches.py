@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import xxhash
+from xxhash import xxh3_64_intdigest
 
 from shoal import wire
 from shoal.v1 import clustering_pb2
@@ -17,6 +17,9 @@ from shoal_server.sessions.jobs import Answer, Incoming, Submitted
 from shoal_server.sessions.producers import Producer
 
 LONGEST_PRODUCER_ID = 128
+
+Asked = tuple[int, bool]
+"""What an answer needs of its batch: the sequence, and whether labels are wanted."""
 
 
 def decode_batch(message: wire.Batch, max_bytes: int, producer: Producer | None) -> Incoming:
@@ -58,7 +61,7 @@ def decode_producer(message: clustering_pb2.Producer) -> Producer | None:
     return Producer(message.id, message.epoch, message.ephemeral) if message.id else None
 
 
-def encode_answer(answer: Answer, submitted: Submitted, batch: wire.Batch) -> wire.BatchResult:
+def encode_answer(answer: Answer, submitted: Submitted, asked: Asked) -> wire.BatchResult:
     """Return what became of a batch.
 
     Parameters
@@ -67,22 +70,21 @@ def encode_answer(answer: Answer, submitted: Submitted, batch: wire.Batch) -> wi
         What it is told.
     submitted
         How it was taken, or had been before.
-    batch
-        As it came; its points may be gone.
+    asked
+        For what.
     """
+    sequence, return_labels = asked
     if isinstance(answer, DomainError):
-        return encode_refusal(answer, batch.sequence)
+        return encode_refusal(answer, sequence)
     # Of a batch that had been taken before, labels may not be there any more.
-    labels_lost = submitted.duplicate and batch.return_labels and answer.labels is None and answer.warming is None
+    labels_lost = submitted.duplicate and return_labels and answer.labels is None and answer.warming is None
     message = clustering_pb2.BatchResult(
-        sequence=batch.sequence,
-        version=answer.version,
-        accepted=answer.accepted,
-        dropped=answer.dropped,
-        inertia=answer.inertia,
-        duplicate=submitted.duplicate,
-        forgotten=submitted.forgotten or labels_lost,
+        sequence=sequence, version=answer.version, accepted=answer.accepted, inertia=answer.inertia
     )
+    if answer.dropped or submitted.duplicate:  # seldom: each field costs as much as a row of the batch
+        message.dropped = answer.dropped
+        message.duplicate = submitted.duplicate
+        message.forgotten = submitted.forgotten or labels_lost
     if answer.warming:
         message.warming.CopyFrom(encode_warming(answer.warming))
     return wire.BatchResult(message, None if answer.labels is None else wire.tensor_of(answer.labels))
@@ -101,16 +103,15 @@ def _event_time(message: wire.Batch) -> float | None:
 
 def _fingerprint(message: wire.Batch) -> int:
     """Return a hash of what is applied: the same batch has it again, whatever its place in a message."""
-    digest = xxhash.xxh3_64(_kind(message.points.dtype, message.points.shape))
-    digest.update(message.points.data)
-    if message.sample_weight is not None:
-        digest.update(_kind(message.sample_weight.dtype, message.sample_weight.shape))
-        digest.update(message.sample_weight.data)
-    if message.event_time is not None:
-        digest.update(f"{message.event_time.seconds}.{message.event_time.nanos}".encode())
-    return int(digest.intdigest())
+    points, weight, _, time, _ = message
+    digest = xxh3_64_intdigest(points.data, _kind(points.dtype, points.shape))
+    if weight is not None:
+        digest = xxh3_64_intdigest(weight.data, digest ^ _kind(weight.dtype, weight.shape))
+    if time is not None:
+        digest = xxh3_64_intdigest(f"{time.seconds}.{time.nanos}".encode(), digest)
+    return digest
 
 
 @lru_cache
-def _kind(dtype: int, shape: tuple[int, ...]) -> bytes:
-    return f"{dtype}{shape}".encode()
+def _kind(dtype: int, shape: tuple[int, ...]) -> int:
+    return xxh3_64_intdigest(f"{dtype}{shape}".encode())

@@ -36,7 +36,7 @@ class ClusteringService:
         (submitted,) = await session.submit([batch], producer)
         if isinstance(submitted, DomainError):
             raise submitted
-        return encode_answer(await submitted.result(), submitted, request.batch)
+        return encode_answer(await submitted.result(), submitted, (request.batch.sequence, request.batch.return_labels))
 
     async def Ingest(
         self, requests: AsyncIterator[wire.IngestRequest], _context: Context

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from shoal import wire
 from shoal.v1 import clustering_pb2
 from shoal_server.errors import DomainError, invalid
-from shoal_server.rpc.batches import decode_batch, decode_producer, encode_answer, encode_refusal
+from shoal_server.rpc.batches import Asked, decode_batch, decode_producer, encode_answer, encode_refusal
 from shoal_server.rpc.gate import Gate
 from shoal_server.sessions.jobs import Submitted
 from shoal_server.sessions.producers import Producer
@@ -28,15 +28,13 @@ SHARED_LABEL_BYTES = 1024 * 1024
 # After these the stream can't go on: whatever came next would be refused for the same reason.
 FATAL = {"PRODUCER_FENCED", "SESSION_NOT_FOUND", "SERVER_DRAINING"}
 
-_NOTHING = wire.Tensor(0, (), b"")
-
 Requests = AsyncIterator[wire.IngestRequest]
 
 
 class _Pending(NamedTuple):
     """Batches of one message that have been taken together, or one that was refused at once."""
 
-    batches: list[wire.Batch]  # without their arrays
+    batches: list[Asked]
     submitted: Submitted | DomainError
 
     @property
@@ -50,13 +48,14 @@ class _Pending(NamedTuple):
     def results(self) -> Iterator[wire.BatchResult | DomainError]:
         """Yield the answers once they are there; a refusal where the stream ends, to be resumed with that batch."""
         if isinstance(self.submitted, DomainError):
-            yield encode_refusal(self.submitted, self.batches[0].sequence)
+            sequence, _ = self.batches[0]
+            yield encode_refusal(self.submitted, sequence)
             return
-        for batch, answer in zip(self.batches, self.submitted.answers(), strict=True):
+        for asked, answer in zip(self.batches, self.submitted.answers(), strict=True):
             if isinstance(answer, DomainError) and answer.reason == "SERVER_DRAINING":
                 yield answer.again()
                 return
-            yield encode_answer(answer, self.submitted, batch)
+            yield encode_answer(answer, self.submitted, asked)
 
 
 class IngestStream:
@@ -137,14 +136,14 @@ class IngestStream:
         # First a place for the answers: nothing may come between batches that have been taken and their answers.
         await self._have_room(len(batches))
         message = [decode_batch(batch, self._max_batch_bytes, self._producer) for batch in batches]
-        batches = [wire.Batch(_NOTHING, None, each.sequence, None, each.return_labels) for each in batches]
+        asked = [(batch.sequence, batch.return_labels) for batch in batches]
         for submitted in await self._session.submit(message, self._producer):
             if isinstance(submitted, DomainError) and submitted.reason in FATAL:
                 raise submitted
             count = submitted.count if isinstance(submitted, Submitted) else 1
-            self._pending.append(_Pending(batches[:count], submitted))
+            self._pending.append(_Pending(asked[:count], submitted))
             self._unanswered += count
-            del batches[:count]
+            del asked[:count]
             self._news.set()
 
     async def _have_room(self, batches: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from shoal_server.clustering.state import Outcome
@@ -166,6 +166,6 @@ def _without_labels(block: Block) -> Block:
     answers = block.ticket.result()
     block.ticket = Ticket()
     block.ticket.set_result(
-        [replace(answer, labels=None) if isinstance(answer, Outcome) else answer for answer in answers]
+        [answer._replace(labels=None) if isinstance(answer, Outcome) else answer for answer in answers]
     )
     return block

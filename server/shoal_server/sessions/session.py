@@ -219,7 +219,8 @@ class Session:
             SESSION_NOT_FOUND or SERVER_DRAINING: the session takes nothing more.
         """
         self._touch()
-        message = [self._refused_if_too_wide(incoming) for incoming in message]
+        if self._model.n_features is None:
+            message = [self._refused_if_too_wide(incoming) for incoming in message]
         room = _room_for(message)
         if room:
             await self._queue.reserve(room)
@@ -439,7 +440,7 @@ class Session:
 
     def _refused_if_too_wide(self, incoming: Incoming) -> Incoming:
         # Points that don't fit the columns that are settled are told so when their turn comes.
-        if self._model.n_features is not None or isinstance(incoming.batch, DomainError):
+        if isinstance(incoming.batch, DomainError):
             return incoming
         limits = self._around.limits
         columns = incoming.batch.points.shape[1]
@@ -465,4 +466,4 @@ def _is_quick(model: Model, points: PointArray) -> bool:
 
 def _room_for(batches: Sequence[Incoming]) -> int:
     """Return the bytes of the queue that batches take; refusals take none."""
-    return sum(max(each.size, LEAST_BATCH_BYTES) for each in batches if not isinstance(each.batch, DomainError))
+    return sum([max(each.size, LEAST_BATCH_BYTES) for each in batches if not isinstance(each.batch, DomainError)])
