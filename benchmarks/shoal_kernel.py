@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from shoal_server.clustering.state import PointBatch
 from shoal_server.clustering.update import newest
 from shoal_server.engines.contract import Engine, Frame, Memory, RunTasks, run_in_order
 from shoal_server.engines.numba import NumbaEngine
-from shoal_server.engines.numba.regimes import Regime
+from shoal_server.engines.numba.regimes import Regime, may_be_bounded
 from shoal_server.sessions.compute import ComputePool
 
 _FOR_A_LOOK = 32  # batches after which a model has chosen its regime, if they are as large as those here
@@ -44,11 +45,22 @@ class Kernel:
         A ready one.
     run
         The threads that it computes on.
+    bounded
+        Whether it may choose the bounded regime; otherwise every distance is computed.
     """
 
-    def __init__(self, centroids: Float32Array, engine: Engine, run: RunTasks = run_in_order) -> None:
+    def __init__(
+        self, centroids: Float32Array, engine: Engine, run: RunTasks = run_in_order, *, bounded: bool = True
+    ) -> None:
         self._model = new_model(ModelConfig(len(centroids), init=centroids.astype(np.float64), dtype="float32"))
         self._engine, self._run = engine, run
+        if not bounded:
+            self._model.memory.of(Regime).patience = math.inf
+
+    @property
+    def could_be_bounded(self) -> bool:
+        """Whether the bounded regime is thought of at all for these shapes."""
+        return may_be_bounded(*self.centroids.shape)
 
     @property
     def version(self) -> int:

@@ -17,6 +17,7 @@ import pytest
 from shoal import wire
 from shoal.v1 import clustering_pb2
 from shoal_server.engines.numba import NumbaEngine
+from shoal_server.engines.numba.recycling import Version
 from shoal_server.rpc.batches import decode_batch, encode_answer
 from shoal_server.rpc.ingesting import MOST_UNANSWERED
 from shoal_server.sessions.compute import ComputePool
@@ -202,6 +203,32 @@ def busy_threads(server: InProcessServer) -> Iterator[None]:
         yield
     finally:
         done.set()
+
+
+def test_a_version_that_nobody_holds_any_more_lends_its_arrays_to_a_newer_one(
+    server: InProcessServer, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = np.random.default_rng(0).normal(size=(64, 256))
+    copies: list[int] = []  # not the versions themselves: they would be held
+    copy = Version.copy
+
+    def note(version: Version) -> Version:
+        copies.append(1)
+        return copy(version)
+
+    monkeypatch.setattr(Version, "copy", note)
+    with Wire(server.target) as client:
+        client.create(name, config(len(wide), init=wide))
+        watch = client.watch(name)
+        versions = []
+        for row in wide[:20].astype(np.float32):
+            versions.append(client.push(name, batch(row[None])).version)
+            while next(watch).update.snapshot.version < versions[-1]:
+                pass
+        watch.cancel()
+
+    assert versions == [*range(1, 21)]
+    assert len(copies) <= 5  # a watcher may hold the last but one for a moment
 
 
 async def occupy(compute: ComputePool, done: threading.Event) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shoal_server.engines.contract import (
     Assignment,
@@ -20,6 +22,7 @@ from shoal_server.engines.contract import (
 from shoal_server.engines.numba.covering import Cover, Results, address_of
 from shoal_server.engines.numba.entries import Entries, compile_entries
 from shoal_server.engines.numba.layout import Layout, lay_out
+from shoal_server.engines.numba.recycling import Recycler, Sums, Version
 from shoal_server.engines.numba.regimes import LEAST_SAMPLE_ROWS, SAMPLE_ROWS, Regime
 from shoal_server.engines.spans import InOrder, span_rows
 
@@ -35,7 +38,8 @@ class NumbaEngine:
     """
 
     def __init__(self) -> None:
-        self._entries: Entries | None = None
+        self._entries: dict[np.dtype[Any], Entries] = {}
+        self._sums = Sums()
 
     def warm_up(self) -> None:
         """Compile the kernels, or load them from the cache of an earlier run."""
@@ -77,14 +81,14 @@ class NumbaEngine:
 
     def follow(self, course: Course) -> Followed:
         """Apply batches of the frame's type, each C-contiguous and every row of weight 1."""
-        before = course.frame
-        layout = before.prepared(self._lay_out).copy()
-        centroids, weights = course.centroids.copy(), before.weights.copy()
-        movement = np.zeros(len(weights))
+        before, newest = course.frame, self._version(course.centroids, course.frame)
+        version, moved_rows = before.memory.of(Recycler).writable(newest), np.zeros(len(course.centroids), np.bool_)
+        layout, weights, movement = version.layout, before.weights.copy(), np.zeros(len(course.centroids))
+        counts, sums = self._sums.of(*layout.centroids.shape)
         rows = np.array([len(batch) for batch in course.batches])
         labels = np.empty(int(rows.sum()), np.int32) if course.return_labels else _NO_LABELS
         inertias = np.empty(len(rows))
-        applied, tried = self._compiled().follow(
+        applied, tried = self._compiled(before).follow(
             np.array([address_of(batch) for batch in course.batches]),
             rows,
             course.decays,
@@ -104,22 +108,32 @@ class NumbaEngine:
             layout.width,
             layout.stored,
             before.most,
-            centroids,
+            counts,
+            sums,
+            version.centroids,
             weights,
             movement,
+            moved_rows,
             labels,
             inertias,
         )
         before.memory.of(Regime).note(layout, max(int(rows.sum()), 1), tried)
-        moved = self._moved(before, layout, centroids, weights, movement)
+        moved = self._moved(before, newest, version, moved_rows, weights, movement)
         self._settle_regime(moved.frame, course.batches[:applied])
         return Followed(inertias[:applied], labels, moved)
 
     def move(self, centroids: Float64Array, frame: Frame, contribution: Contribution) -> Moved | None:
         """Apply a contribution to centroids (k, d) that the frame stands for; None: something would not be finite."""
-        layout = frame.prepared(self._lay_out).copy()
-        means, weights, movement = centroids.copy(), frame.weights.copy(), np.zeros(len(centroids))
-        finite = np.isfinite(contribution.inertia) and self._compiled().move(
+        if not np.isfinite(contribution.inertia):
+            return None
+        newest = self._version(centroids, frame)
+        version, weights, movement = (
+            frame.memory.of(Recycler).writable(newest),
+            frame.weights.copy(),
+            np.zeros(len(centroids)),
+        )
+        layout = version.layout
+        finite = self._compiled(frame).move(
             contribution.counts,
             contribution.sums,
             layout.d,
@@ -132,25 +146,36 @@ class NumbaEngine:
             layout.short_tiles,
             layout.margins,
             frame.cosine,
-            means,
+            version.centroids,
             weights,
             movement,
         )
-        return self._moved(frame, layout, means, weights, movement) if finite else None
+        return self._moved(frame, newest, version, contribution.counts > 0, weights, movement) if finite else None
+
+    def _version(self, centroids: Float64Array, frame: Frame) -> Version:
+        return Version(frame.prepared(self._lay_out), centroids)
 
     def _moved(
-        self, before: Frame, layout: Layout, centroids: Float64Array, weights: Float64Array, movement: Float64Array
+        self,
+        before: Frame,
+        last: Version,
+        version: Version,
+        moved: NDArray[np.bool_],
+        weights: Float64Array,
+        movement: Float64Array,
     ) -> Moved:
+        layout = version.layout
+        before.memory.of(Recycler).keep(last, version, moved)
         frame = before.at(layout.centroids[:, : layout.d], weights)
         frame.keep(self._lay_out, layout)
-        return Moved(centroids, weights, movement, frame)
+        return Moved(version.centroids, weights, movement, frame)
 
     def _cover(self, points: PointArray, sample_weight: Float64Array | None, frame: Frame) -> Cover:
         weight = _NO_VALUES if sample_weight is None else sample_weight
-        return Cover(self._compiled(), frame.prepared(self._lay_out), frame, points, weight)
+        return Cover(self._compiled(frame), frame.prepared(self._lay_out), frame, points, weight)
 
     def _lay_out(self, frame: Frame) -> Layout:
-        return lay_out(frame, frame.memory.of(Regime).axes, self._compiled().lay_rows)
+        return lay_out(frame, frame.memory.of(Regime).axes, self._compiled(frame).lay_rows)
 
     def _settle_regime(self, frame: Frame, batches: Sequence[PointArray]) -> None:
         """Choose a regime anew if enough has been done since the last time, and lay the frame out for it."""
@@ -160,10 +185,10 @@ class NumbaEngine:
         if frame.prepared(self._lay_out).chosen is not regime.axes:
             frame.keep(self._lay_out, self._lay_out(frame))
 
-    def _compiled(self) -> Entries:
-        if self._entries is None:
+    def _compiled(self, frame: Frame) -> Entries:
+        if not self._entries:
             raise RuntimeError("warm_up comes before the first batch")
-        return self._entries
+        return self._entries[frame.dtype]
 
 
 def _in_one_pass(cover: Cover, run: RunTasks, *, return_labels: bool) -> Contribution:

@@ -49,6 +49,15 @@ def compile_cached(compile_all: Callable[[], T]) -> T:
     return made
 
 
+@contextmanager
+def part_of_cache(name: str) -> Iterator[None]:
+    """Let Numba cache in a folder in the one that it caches in: processes that compile at once need one each."""
+    folder = Path(numba.config.CACHE_DIR) / name
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with _numba_caches_in(folder):
+        yield
+
+
 def _ready_folder() -> Path | None:
     """Return the folder for this code on this machine, sealed or empty; None if there can't be one."""
     folder = _base() / "shoal" / f"kernels-{_fingerprint()}"

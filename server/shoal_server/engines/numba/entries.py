@@ -11,18 +11,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numba
+import numpy as np
 from numba import types
 
-from shoal_server.engines.numba.cache import compile_cached
+from shoal_server.engines.numba.cache import compile_cached, part_of_cache
 from shoal_server.engines.numba.compiling import FASTMATH, FLAGS
 from shoal_server.engines.numba.following import follow, move
+from shoal_server.engines.numba.helping import helping
 from shoal_server.engines.numba.kernels import add, cover
 from shoal_server.engines.numba.layout import PRECISIONS, lay_rows
 
 
 @dataclass(frozen=True)
 class Entries:
-    """For float32 and float64 each."""
+    """Of one precision."""
 
     cover: Callable[..., tuple[float, float, bool, int]]
     add: Callable[..., float]
@@ -31,24 +33,33 @@ class Entries:
     lay_rows: Callable[..., None]
 
 
-def compile_entries() -> Entries:
+def compile_entries() -> dict[np.dtype[Any], Entries]:
     """Compile every signature, or load it from the cache on disk."""
     return compile_cached(_compile_all)
 
 
-def _compile_all() -> Entries:
-    return Entries(
-        cover=_compile(cover, _cover_signature),
-        add=_compile(add, _add_signature),
-        follow=_compile(follow, _follow_signature),
-        move=_compile(move, _move_signature),
-        lay_rows=_compile(lay_rows, _lay_rows_signature),
-    )
+def compile_precision(dtype: np.dtype[Any]) -> Entries:
+    """Compile the signatures of a precision, or load them from its part of the cache in use."""
+    real = PRECISIONS[dtype]
+    with part_of_cache(dtype.name):
+        return Entries(
+            cover=_compile(cover, _cover_signature(real)),
+            add=_compile(add, _add_signature(real)),
+            follow=_compile(follow, _follow_signature(real)),
+            move=_compile(move, _move_signature(real)),
+            lay_rows=_compile(lay_rows, _lay_rows_signature(real)),
+        )
 
 
-def _compile(function: Any, signature: Callable[[Any], Any]) -> Any:
-    signatures = [signature(real) for real in PRECISIONS.values()]
-    return numba.njit(signatures, cache=True, fastmath=FASTMATH, **FLAGS)(function.py_func)
+def _compile_all() -> dict[np.dtype[Any], Entries]:
+    first, *others = PRECISIONS
+    with helping(others):
+        entries = {first: compile_precision(first)}
+    return entries | {dtype: compile_precision(dtype) for dtype in others}
+
+
+def _compile(function: Any, signature: Any) -> Any:
+    return numba.njit([signature], cache=True, fastmath=FASTMATH, **FLAGS)(function.py_func)
 
 
 _BOOL, _INT, _FLOAT = types.boolean, types.int64, types.float64
@@ -115,9 +126,12 @@ def _follow_signature(real: Any) -> Any:
         _INT,  # width
         _INT,  # stored
         _FLOAT,  # most
+        types.float64[::1],  # counts
+        types.float64[:, ::1],  # sums
         types.float64[:, ::1],  # means
         types.float64[::1],  # weights
         types.float64[::1],  # movement
+        types.boolean[::1],  # moved_rows
         types.int32[::1],  # labels
         types.float64[::1],  # inertias
     )

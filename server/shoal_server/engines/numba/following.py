@@ -40,9 +40,12 @@ def follow(
     width: int,
     stored: int,
     most: float,
+    counts: Float64Array,
+    sums: Float64Array,
     means: Float64Array,
     weights: Float64Array,
     movement: Float64Array,
+    moved_rows: NDArray[np.bool_],
     labels: NDArray[np.int32],
     inertias: Float64Array,
 ) -> tuple[int, int]:
@@ -60,8 +63,12 @@ def follow(
         Whether rows and centroids are scaled to length 1.
     most
         The largest absolute value that is usable.
+    counts, sums
+        To work in, (k,) and (k, d up to whole vectors): they are zero, and are left so.
     means, weights, movement
         The centroids (k, d), their weights (k,) and how far the last batch moved them (k,): kept up to date.
+    moved_rows
+        Gets true for each centroid that some batch has moved (k,).
     labels, inertias
         Get the labels of all rows, one batch after the other, unless it is empty; and each batch's inertia (m,).
 
@@ -74,7 +81,6 @@ def follow(
     arrays = make_room(d, group, width, stored, len(basis) // d, origin)
     room = enter(arrays)
     no_distances = np.empty(0, origin.dtype)
-    counts, sums = np.zeros(k), np.zeros(centroids.shape)
     moved, touched = np.empty((k, d)), np.empty(k, np.int32)
     begin = applied = tried = 0
     for index in range(len(addresses)):
@@ -91,10 +97,11 @@ def follow(
             cosine, means, weights, movement, moved, touched,
         ):  # fmt: skip
             break
-        _empty(counts, sums)
+        _empty(counts, sums, moved_rows)
         inertias[index] = inertia
         begin += rows[index]
         applied += 1
+    _empty(counts, sums, np.empty_like(moved_rows))
     held(arrays)
     return applied, tried
 
@@ -252,10 +259,11 @@ def _bring_in(touched: NDArray[np.int32], means: Float64Array, origin: Reals, d:
 
 
 @compiled
-def _empty(counts: Float64Array, sums: Float64Array) -> None:
-    """Leave counts and sums zero for the next batch."""
+def _empty(counts: Float64Array, sums: Float64Array, moved_rows: NDArray[np.bool_]) -> None:
+    """Leave counts and sums zero for the next batch, and note where they weren't."""
     for label in range(len(counts)):
         if counts[label] > 0:
             counts[label] = 0.0
+            moved_rows[label] = True
             for feature in range(sums.shape[1]):
                 sums[label, feature] = 0.0

@@ -20,7 +20,7 @@ from shoal_server.engines.numba.compiling import Reals, compiled
 from shoal_server.engines.numba.lanes import widest
 from shoal_server.engines.numba.registers import CHUNK, TILE, group_rows
 
-PRECISIONS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
+PRECISIONS: dict[np.dtype[Any], Any] = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
 # Keeping a row's scores costs a store each, and lets the doubtful ones be found; with few columns that isn't worth it,
 # and with very many centroids they don't fit the cache.
 _LEAST_COLUMNS, _CENTROIDS_A_COLUMN = 16, 256

@@ -56,7 +56,7 @@ class Regime:
 
     def is_due(self, k: int, d: int) -> bool:
         """Say whether to look at points again."""
-        if k < _LEAST_CENTROIDS or not _LEAST_COLUMNS <= d <= _MOST_COLUMNS:
+        if not may_be_bounded(k, d):
             return False
         look = 10 * d**3 + SAMPLE_ROWS * k * (d + 8 * len(_CHOICES) + max(_CHOICES))
         return self.work >= self.patience * look
@@ -69,6 +69,11 @@ class Regime:
         self.work = 0.0
         self.bounded_rows = self.bounded_tries = 0
         self.patience = 2 * self.patience if same else WORK_BEFORE_A_LOOK
+
+
+def may_be_bounded(k: int, d: int) -> bool:
+    """Say whether the bounded regime could pay at all."""
+    return k >= _LEAST_CENTROIDS and _LEAST_COLUMNS <= d <= _MOST_COLUMNS
 
 
 def best_axes(centroids: Float64Array, sample: Float64Array) -> Float64Array | None:

@@ -1,0 +1,111 @@
+"""Arrays of old versions are used again, and nobody who holds one sees it change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shoal_server.clustering.config import EngineName, ModelConfig
+from shoal_server.clustering.courses import apply_all
+from shoal_server.clustering.model import assign, new_model
+from shoal_server.clustering.state import Model, PointBatch
+from shoal_server.engines.contract import Engine, run_in_order
+from shoal_server.engines.numba.recycling import Version
+from tests.clustering.build import snapshot
+
+K, D = 70, 130  # many and wide enough to be worth it
+CENTROIDS = np.random.default_rng(0).normal(size=(K, D))
+VALID, INVALID, LARGE = "valid", "invalid", "large"
+KEPT = ("snapshot", "a view", "frame", "layout", "nothing")
+
+
+class Kept:
+    """What a reader holds of a version, and what it was when it came."""
+
+    def __init__(self, model: Model, what: str) -> None:
+        self.holder: Any = None
+        self.array: np.ndarray[Any, Any] = np.zeros(1)
+        if what == "snapshot":
+            self.holder, self.array = model.snapshot, snapshot(model).centroids
+        elif what == "a view":
+            self.array = snapshot(model).centroids[3:5, 7:]
+        elif what == "frame":
+            self.holder, self.array = model.frame, model.frame.centroids
+        elif what == "layout":
+            self.holder = next(iter(model.frame._prepared.values()))
+            self.array = self.holder.tiles
+        self.then = self.array.copy()
+
+
+def _batch(kind: str, random: np.random.Generator) -> PointBatch:
+    points = random.normal(size=(7_000 if kind == LARGE else int(random.integers(1, 9)), D)).astype(np.float32)
+    if kind == INVALID:
+        points[-1, 5] = np.nan
+    return PointBatch(points)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    hops=st.lists(
+        st.tuples(st.lists(st.sampled_from([VALID, VALID, INVALID, LARGE]), max_size=4), st.sampled_from(KEPT)),
+        max_size=12,
+    ),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_readers_keep_what_they_hold_and_every_version_is_as_if_nothing_were_used_again(
+    engines: dict[EngineName, Engine], hops: list[tuple[list[str], str]], seed: int
+) -> None:
+    engine, random = engines["numba"], np.random.default_rng(seed)
+    model, careful = _ready(engine), _ready(engine)
+    kept: list[Kept] = []
+    everything: list[Model] = []  # that this one's versions were: none is ever free
+
+    for kinds, what in hops:
+        batches = [_batch(kind, random) for kind in kinds]
+        model, _ = apply_all(model, batches, engine, run_in_order, lambda: False)
+        careful, _ = apply_all(careful, batches, engine, run_in_order, lambda: False)
+        everything.append(careful)
+        kept.append(Kept(model, what))
+        np.testing.assert_array_equal(snapshot(model).centroids, snapshot(careful).centroids)
+        np.testing.assert_array_equal(snapshot(model).weights, snapshot(careful).weights)
+        points = CENTROIDS.astype(np.float32)
+        found, expected = (assign(each, points, engine, run_in_order) for each in (model, careful))
+        np.testing.assert_array_equal(found.labels, expected.labels)
+        np.testing.assert_array_equal(found.distances, expected.distances)
+
+    for each in kept:
+        np.testing.assert_array_equal(each.array, each.then)
+
+
+@pytest.mark.parametrize("rows", [1, 7_000])
+def test_versions_that_nobody_holds_are_not_copied(
+    engines: dict[EngineName, Engine], monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    engine, random = engines["numba"], np.random.default_rng(0)
+    model = _ready(engine)
+    copied: list[int] = []  # not the versions themselves: they would be held
+    copy = Version.copy
+
+    def note(version: Version) -> Version:
+        copied.append(version.layout.d)
+        return copy(version)
+
+    monkeypatch.setattr(Version, "copy", note)
+    for _ in range(10):
+        points = random.normal(size=(rows, D)).astype(np.float32)
+        model, _ = apply_all(model, [PointBatch(points)], engine, run_in_order, lambda: False)
+
+    assert model.version == 11
+    assert len(copied) <= 1
+
+
+def _ready(engine: Engine) -> Model:
+    """Return a model past its first batch, with a memory of its own."""
+    model = new_model(ModelConfig(K, init=CENTROIDS, dtype="float32"))
+    first = PointBatch(np.random.default_rng(1).normal(size=(3, D)).astype(np.float32))
+    model, _ = apply_all(model, [first], engine, run_in_order, lambda: False)
+    return model
