@@ -13,7 +13,7 @@ import shoal.aio
 from benchmarks.datasets import Float32Array, random_sample
 from benchmarks.ingest import exhaust
 from benchmarks.pairing import Plan, ratios, spread, take_turns
-from benchmarks.processes import Process, Taken, cpu_clock_of, measure
+from benchmarks.processes import Process, Taken, cpu_clock_of, measure, settled_server
 from benchmarks.results import Row
 from shoal.testing import LocalServer
 from shoal.v1 import clustering_pb2, clustering_pb2_grpc
@@ -31,7 +31,7 @@ def rows(plan: Plan) -> Iterator[Row]:
     """Compare ingest into a session that nobody watches with the rest."""
     sample = random_sample(_D, _K, 64 * _ROWS)
     batches = [*sample.points.reshape(-1, _ROWS, _D)] * plan.choose(48, 16)
-    with LocalServer() as server, shoal.connect(server.target) as client:
+    with settled_server() as server, shoal.connect(server.target) as client:
         client.create_session("watched", _K, init=sample.centroids, durability="memory")
         yield from _with_watchers(client, server, batches, plan)
         yield from _with_sessions(client, server, sample.centroids, batches, plan)

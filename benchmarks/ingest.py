@@ -15,10 +15,9 @@ import shoal
 from benchmarks import peers
 from benchmarks.datasets import Float32Array
 from benchmarks.pairing import Plan, ratios, spread, take_turns
-from benchmarks.processes import Bare, Process, Taken, cpu_clock_of, measure
+from benchmarks.processes import Bare, Process, Taken, cpu_clock_of, measure, settled_server
 from benchmarks.results import Row, Target
 from benchmarks.shoal_kernel import Kernel, ready_engine
-from shoal.testing import LocalServer
 
 BARE = "bare stream, acknowledged"
 SKLEARN = "partial_fit in process"
@@ -82,7 +81,7 @@ def shapes(plan: Plan) -> list[Shape]:
 def rows(plan: Plan) -> Iterator[Row]:
     """Compare ingest of every shape."""
     with ExitStack() as stack:
-        server = stack.enter_context(LocalServer())
+        server = stack.enter_context(settled_server())
         client = stack.enter_context(shoal.connect(server.target))
         process = stack.enter_context(Process("bare_server"))
         bare = stack.enter_context(Bare(process.said))

@@ -12,9 +12,8 @@ import numpy as np
 import shoal
 from benchmarks.datasets import random_sample
 from benchmarks.pairing import Plan, ratios, spread, take_turns, timed
-from benchmarks.processes import Bare, Process
+from benchmarks.processes import Bare, Process, settled_server
 from benchmarks.results import Row, Target
-from shoal.testing import LocalServer
 
 EMPTY = "an empty call"
 ALONE, LOADED = "alone", "during full ingest"
@@ -28,7 +27,7 @@ def rows(plan: Plan) -> Iterator[Row]:
     """Compare calls of every kind."""
     sample = random_sample(_D, _K)
     with ExitStack() as stack:
-        server = stack.enter_context(LocalServer())
+        server = stack.enter_context(settled_server())
         client = stack.enter_context(shoal.connect(server.target))
         process = stack.enter_context(Process("bare_server"))
         bare = stack.enter_context(Bare(process.said))

@@ -14,9 +14,9 @@ import shoal.aio
 from benchmarks import peers
 from benchmarks.datasets import random_sample
 from benchmarks.pairing import Plan, Spread, ratios, spread, take_turns, timed
+from benchmarks.processes import settled_server
 from benchmarks.results import Row
 from benchmarks.shoal_kernel import Kernel, ready_engine, threads
-from shoal.testing import LocalServer
 from shoal_server.engines.contract import Engine
 
 _N, _D, _K = 8192, 16, 64  # of what isn't doubled
@@ -77,7 +77,7 @@ def _second_thread(engine: Engine, plan: Plan) -> Iterator[Row]:
 
 
 def _idle_sessions(plan: Plan) -> Iterator[Row]:
-    with LocalServer(max_sessions=10_000) as server:
+    with settled_server(max_sessions=10_000) as server:
         process = psutil.Process(server.pid)
         asyncio.run(_create(server.target, 0, 1))
         before, made = process.memory_info().rss, 1

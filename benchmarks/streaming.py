@@ -20,8 +20,8 @@ import shoal
 from benchmarks.datasets import Float32Array, random_sample
 from benchmarks.ingest import exhaust
 from benchmarks.pairing import Plan, ratios, spread, take_turns
+from benchmarks.processes import settled_server
 from benchmarks.results import Row
-from shoal.testing import LocalServer
 
 if TYPE_CHECKING:
     from benchmarks.spark import Spark
@@ -34,7 +34,7 @@ RIVER, SPARK = "River KMeans", "Spark StreamingKMeansModel, local[2]"
 def rows(plan: Plan) -> Iterator[Row | str]:
     """Compare points a second over the wire with those of streaming systems in their own process."""
     with ExitStack() as stack:
-        server = stack.enter_context(LocalServer())
+        server = stack.enter_context(settled_server())
         client = stack.enter_context(shoal.connect(server.target))
         yield from _river(client, plan)
         if reason := _spark_lacks():

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from benchmarks.processes import settled_server
 from shoal.testing import LocalServer
 
 MIB = 1024 * 1024
@@ -40,9 +41,7 @@ class Measured:
 @contextmanager
 def measured_server() -> Iterator[Measured]:
     """Run a server that gives back at once what it has freed, so that what it has is what it uses."""
-    server = LocalServer()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MALLOC_MMAP_THRESHOLD_", str(128 * 1024))
-        server.start()
-    with server:
-        yield Measured(server, psutil.Process(server.pid))
+        with settled_server() as server:
+            yield Measured(server, psutil.Process(server.pid))
