@@ -10,7 +10,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -68,9 +68,8 @@ async def serve(settings: Settings) -> None:
             log.info("serving", address=address, seconds=round(monotonic() - started, 3))
             _tell_ready(settings.ready_fd, address)
             # A second that nobody has to wait for, unless it is the first session that does.
-            loading = asyncio.create_task(asyncio.to_thread(load, others), name="loading")
-            if await _done_before(stop, loading):
-                log.info("loaded", seconds=round(monotonic() - started, 3))
+            loading = asyncio.create_task(asyncio.to_thread(_load_if_possible, others, started), name="loading")
+            await _done_before(stop, loading)
         log.info("stopping", reason=await stop)
         await parts.stop(settings.shutdown_grace)
         if not loading.done():
@@ -113,6 +112,16 @@ async def _parts(settings: Settings, engines: dict[EngineName, Engine]) -> Async
             yield Parts(RpcServer(sessions, limits, settings.max_message_bytes), sessions, compute)
     finally:
         compute.close()
+
+
+def _load_if_possible(engines: Iterable[Engine], started: float) -> None:
+    """Load engines that sessions can do without: those that can't are told so when they come."""
+    try:
+        load(engines)
+    except Exception:  # the sessions of other engines live on
+        log.exception("engines can't be loaded")
+    else:
+        log.info("loaded", seconds=round(monotonic() - started, 3))
 
 
 async def _done_before(stop: asyncio.Future[str], loading: asyncio.Task[None]) -> bool:

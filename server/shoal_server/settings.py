@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shoal_server.cores import available_cores
 from shoal_server.sessions.config import Limits
 from shoal_server.telemetry.logs import LogFormat, LogLevel
 
@@ -34,7 +35,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(50051, description="Port to listen on; 0 for a free one.", ge=0, le=65535)
     compute_threads: Count = Field(
-        default_factory=lambda: len(os.sched_getaffinity(0)), description="Threads that compute. Default: one a core."
+        default_factory=available_cores, description="Threads that compute. Default: one a core."
     )
     max_message_bytes: Bytes = Field(64 * MIB, description="Bytes of a message at most; gRPC refuses larger ones.")
     max_batch_bytes: Bytes = Field(32 * MIB, description="Bytes of points and weights that a batch has at most.")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from shoal_server.engines.contract import Frame, run_in_order
+from shoal_server.engines.contract import Frame, UnusablePoints, run_in_order
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.spans import BLOCK_ROWS, MOST_SPANS, MOST_SUMS, InOrder, span_rows, spans
 from shoal_server.sessions.compute import ComputePool
@@ -24,7 +24,7 @@ def test_spans_cover_every_row_once_and_are_few(rows: int) -> None:
 
     assert [span.start for span in cut] == [0, *(span.stop for span in cut[:-1])][: len(cut)]
     assert sum(span.stop - span.start for span in cut) == rows
-    assert len(cut) <= MOST_SPANS
+    assert len(cut) <= MOST_SUMS
 
 
 @given(st.integers(1, 100_000))
@@ -97,7 +97,9 @@ def test_nor_does_it_where_rows_are_wide_and_centroids_many(
     weight = random.exponential(size=rows) if weighted else None
     frame = frame_of(random.normal(size=(k, d)).astype(dtype))
     pool = ComputePool(3)
-    assert len(spans(rows, k, d, with_sums=False)) > 1
+    cover = engine._cover(points, weight, frame)
+    assert cover.adds_apart
+    assert len(cover.spans(with_sums=False)) > 1
 
     alone = engine.contribute(points, weight, frame, run_in_order)
     shared = [engine.contribute(points, weight, frame, pool.run_tasks) for _ in range(3)]
@@ -123,6 +125,31 @@ def test_what_becomes_ready_in_any_order_is_called_in_order(readied: list[int]) 
         in_order.ready(index)
         ahead = set(readied[: place + 1])
         assert called == list(range(next(number for number in range(8) if number not in ahead)))
+
+
+def test_after_a_call_that_failed_there_are_no_more() -> None:
+    def fail(index: int) -> None:
+        raise ArithmeticError(index)
+
+    in_order = InOrder(fail)
+    with pytest.raises(ArithmeticError):
+        in_order.ready(0)
+
+    in_order.ready(1)  # nothing happens
+
+
+@pytest.mark.parametrize("place", [0, 2_000, 3_999])
+def test_an_unusable_row_anywhere_is_noticed_where_rows_are_added_up_apart(engine: NumbaEngine, place: int) -> None:
+    random = np.random.default_rng(0)
+    points = random.normal(size=(4_000, 384)).astype(np.float32)
+    points[place, 5] = np.nan
+    frame = frame_of(random.normal(size=(256, 384)).astype(np.float32))
+    pool = ComputePool(2)
+
+    for run in (run_in_order, pool.run_tasks):
+        with pytest.raises(UnusablePoints):
+            engine.contribute(points, None, frame, run)
+    pool.close()
 
 
 def test_what_becomes_ready_during_a_call_is_left_to_who_calls() -> None:

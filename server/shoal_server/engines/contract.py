@@ -212,7 +212,8 @@ class Followed:
 class Follower(Engine, Protocol):
     """An engine that can also apply the update rule, and to many small batches in one call.
 
-    It moves centroids exactly as clustering/update.py does.
+    It moves centroids exactly as clustering/update.py does, but for the rounding of lengths: of cosine's centroids, and
+    of movements.
     """
 
     def move(self, centroids: Float64Array, frame: Frame, contribution: Contribution) -> Moved | None:

@@ -1,6 +1,6 @@
 """Where a large batch is cut, so that several threads can work on it, and how the pieces come together again.
 
-The boundaries are part of the result's last bits: they depend on the shapes and on nothing else.
+The boundaries of partial sums are part of the result's last bits: they depend on the shapes and on nothing else.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def spans(rows: int, n_clusters: int, n_features: int, *, with_sums: bool, group
     with_sums
         Whether each span has a partial sum.
     group_rows
-        How many rows are worked on at a time: all spans but the last have a multiple of them.
+        How many rows are worked on at a time: all spans but the last have a multiple of them. That depends on the
+        machine, and is for spans without sums.
     """
     count = min(max(rows // span_rows(n_clusters, n_features), 1), MOST_SPANS)
     if with_sums:
@@ -64,7 +65,8 @@ def span_rows(n_clusters: int, n_features: int) -> int:
 class InOrder:
     """Calls a function for 0, 1, 2 … in this order, as soon as these are ready, on whatever thread made one ready.
 
-    Where one thread calls it no other waits: what it makes ready meanwhile is left to the one that calls.
+    Where one thread calls it no other waits: what it makes ready meanwhile is left to the one that calls. Once a call
+    has failed there are no more.
     """
 
     def __init__(self, function: Callable[[int], None]) -> None:

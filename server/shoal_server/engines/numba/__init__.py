@@ -88,35 +88,39 @@ class NumbaEngine:
         rows = np.array([len(batch) for batch in course.batches])
         labels = np.empty(int(rows.sum()), np.int32) if course.return_labels else _NO_LABELS
         inertias = np.empty(len(rows))
-        applied, tried = self._compiled(before).follow(
-            np.array([address_of(batch) for batch in course.batches]),
-            rows,
-            course.decays,
-            _NO_VALUES,
-            layout.d,
-            layout.tiles,
-            layout.offsets,
-            layout.centroids,
-            layout.norms,
-            layout.origin,
-            layout.basis,
-            layout.rotation,
-            layout.short_tiles,
-            layout.margins,
-            before.cosine,
-            layout.group,
-            layout.width,
-            layout.stored,
-            before.most,
-            counts,
-            sums,
-            version.centroids,
-            weights,
-            movement,
-            moved_rows,
-            labels,
-            inertias,
-        )
+        try:
+            applied, tried = self._compiled(before).follow(
+                np.array([address_of(batch) for batch in course.batches]),
+                rows,
+                course.decays,
+                _NO_VALUES,
+                layout.d,
+                layout.tiles,
+                layout.offsets,
+                layout.centroids,
+                layout.norms,
+                layout.origin,
+                layout.basis,
+                layout.rotation,
+                layout.short_tiles,
+                layout.margins,
+                before.cosine,
+                layout.group,
+                layout.width,
+                layout.stored,
+                before.most,
+                counts,
+                sums,
+                version.centroids,
+                weights,
+                movement,
+                moved_rows,
+                labels,
+                inertias,
+            )
+        except BaseException:
+            self._sums.forget()
+            raise
         before.memory.of(Regime).note(layout, max(int(rows.sum()), 1), tried)
         moved = self._moved(before, newest, version, moved_rows, weights, movement)
         self._settle_regime(moved.frame, course.batches[:applied])

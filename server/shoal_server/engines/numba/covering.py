@@ -61,14 +61,16 @@ class Cover:
     @property
     def adds_apart(self) -> bool:
         """Say whether rows are better added up to one sum, once they have labels."""
-        (k, d), large = self.frame.centroids.shape, self.layout.centroids.size > SMALL_SUM
+        k, d = self.frame.centroids.shape
         plain = is_native(self.points, self.frame) and not self.frame.cosine
-        return large and plain and len(self.points) >= 2 * span_rows(k, d)
+        return k * d > SMALL_SUM and plain and len(self.points) >= 2 * span_rows(k, d)
 
     def spans(self, *, with_sums: bool) -> list[Span]:
         """Cut the rows; `with_sums`: each piece has a partial sum."""
-        shape = self.frame.centroids.shape
-        return spans(len(self.points), *shape, with_sums=with_sums, group_rows=self.layout.group)
+        rows, shape = len(self.points), self.frame.centroids.shape
+        if with_sums:
+            return spans(rows, *shape, with_sums=True)
+        return spans(rows, *shape, with_sums=False, group_rows=self.layout.group)
 
     def add(self, span: Span, labels: LabelArray, counts: Float64Array, sums: Float64Array) -> float:
         """Add up rows of a span that have labels (n,) and are usable, and return their inertia."""

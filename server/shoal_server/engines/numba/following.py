@@ -1,6 +1,7 @@
 """Many small batches in one compiled call, each its own version: the update rule of clustering/update.py, compiled.
 
-A test holds the two to the same centroids, bit for bit.
+A test holds the two to the same centroids, bit for bit; but lengths, of cosine's centroids and of movements, are added
+up in vectors.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ def follow(
     room = enter(arrays)
     no_distances = np.empty(0, origin.dtype)
     moved, touched = np.empty((k, d)), np.empty(k, np.int32)
+    unused = np.empty_like(moved_rows)
     begin = applied = tried = 0
     for index in range(len(addresses)):
         own = labels[begin : begin + rows[index]]
@@ -101,7 +103,7 @@ def follow(
         inertias[index] = inertia
         begin += rows[index]
         applied += 1
-    _empty(counts, sums, np.empty_like(moved_rows))
+    _empty(counts, sums, unused)
     held(arrays)
     return applied, tried
 

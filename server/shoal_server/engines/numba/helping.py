@@ -13,8 +13,15 @@ from typing import Any
 
 import numba
 import numpy as np
+import structlog
+
+from shoal_server.cores import available_cores
 
 _CODE = f"import sys; from {__name__} import help_out; help_out(sys.argv[1], sys.argv[2:])"
+
+_PATIENCE = 300.0  # seconds; both take about as long
+
+log = structlog.get_logger()
 
 
 @contextmanager
@@ -24,12 +31,12 @@ def helping(precisions: Sequence[np.dtype[Any]]) -> Iterator[None]:
     Whatever keeps the helper from it, whoever asks for them then compiles them.
     """
     missing = [dtype.name for dtype in precisions if not any((Path(numba.config.CACHE_DIR) / dtype.name).glob("*.nbi"))]
-    if not missing or not sys.executable or len(os.sched_getaffinity(0)) == 1:
+    if not missing or not sys.executable or available_cores() == 1:
         yield
         return
     # Its input ends with this process, and so does it.
     with subprocess.Popen(  # noqa: S603  (this very program)
-        [sys.executable, "-c", _CODE, numba.config.CACHE_DIR, *missing],
+        [sys.executable, "-P", "-c", _CODE, numba.config.CACHE_DIR, *missing],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -39,7 +46,17 @@ def helping(precisions: Sequence[np.dtype[Any]]) -> Iterator[None]:
         except BaseException:
             helper.kill()
             raise
-        helper.wait()
+        _wait_for(helper)
+
+
+def _wait_for(helper: subprocess.Popen[bytes]) -> None:
+    try:
+        status = helper.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        helper.kill()
+        status = helper.wait()
+    if status:
+        log.warning("the process that helps to compile failed; one compiles alone", status=status)
 
 
 def help_out(folder: str, names: Sequence[str]) -> None:

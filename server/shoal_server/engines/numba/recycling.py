@@ -22,6 +22,7 @@ from shoal_server.engines.numba.registers import TILE
 
 # Values of the centroids from which on it pays; and each such model keeps the arrays of two versions.
 _LEAST_VALUES = 1 << 13
+_MOST_KEPT = 1 << 20  # values of counts and sums that a thread keeps
 _FEW = 4  # of the rows one in so many, at most: more are copied faster all together
 
 
@@ -65,16 +66,22 @@ class Recycler:
 
 
 class Sums(local):
-    """Counts and sums for the batches of a course, zero between them; each thread has its own."""
+    """Counts and sums for the batches of a course, zero between them; each thread has its own, if they aren't huge."""
 
     def __init__(self) -> None:
         self._room = np.zeros(0)
 
     def of(self, rows: int, columns: int) -> tuple[Float64Array, Float64Array]:
         """Return counts (rows,) and sums (rows, columns), all zero, and to be left so."""
-        if len(self._room) < rows * (columns + 1):
-            self._room = np.zeros(rows * (columns + 1))
-        return self._room[:rows], self._room[rows : rows * (columns + 1)].reshape(rows, columns)
+        size = rows * (columns + 1)
+        room = self._room if size <= len(self._room) else np.zeros(size)
+        if size <= _MOST_KEPT:
+            self._room = room
+        return room[:rows], room[rows:size].reshape(rows, columns)
+
+    def forget(self) -> None:
+        """Let go of what may not be zero any more."""
+        self._room = np.zeros(0)
 
 
 def _is_held(version: Version) -> bool:

@@ -1,11 +1,8 @@
 """The steps of the kernel that are written in vector instructions; see lanes.py.
 
-A group of points is GROUP vectors, a point a lane: with TILE centroids at a time all their partial products stay in
-registers, as in the micro-kernels of BLAS (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication",
-2008), and unlike there the arg-min is found before they leave them.
-
-Points are given by the address of their first row: they are wherever the message has them, aligned or not. An
-"origin" is subtracted from each row, and the difference multiplied by a factor of the row.
+A group of points is GROUP vectors, a point a lane, and meets TILE centroids at a time; see registers.py. Points are
+given by the address of their first row: they are wherever the message has them, aligned or not. An "origin" is
+subtracted from each row, and the difference multiplied by a factor of the row.
 """
 
 from __future__ import annotations
@@ -233,7 +230,7 @@ def add_up(
     real = centroids.dtype
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        v = Lanes(builder, real, width.literal_value or widest(real))
+        v = Lanes(builder, real, min(width.literal_value or widest(real), widest(real)))
         (
             _,
             address,
