@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,3 +48,23 @@ def test_an_engine_that_is_still_being_loaded_can_be_used_at_once(engine: Engine
         result = session.push(np.arange(24.0).reshape(12, 2))
 
     assert result.version == 1
+
+
+def test_a_library_that_cannot_be_loaded_costs_those_who_need_it_and_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sklearn.py").write_text("raise ImportError('broken')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    points = np.arange(24.0).reshape(12, 2)
+
+    with LocalServer() as server, shoal.connect(server.target) as client:
+        lost = client.create_session("lost", n_clusters=2, engine="sklearn", init=points[:2])
+        with pytest.raises(shoal.InternalError):
+            lost.push(points)
+        session = client.create_session("sound", n_clusters=2, init=points[:2])
+        result = session.push(points)
+        server.stop()
+        log = server.log_path.read_text()
+
+    assert result.version == 1
+    assert "engines can't be loaded" in log
