@@ -13,16 +13,14 @@ from pathlib import Path
 from typing import IO, Self
 
 import grpc
-import numpy as np
 import psutil
 from google.protobuf import empty_pb2
 
-import shoal
 from benchmarks.bare_server import SERVICE
 from benchmarks.datasets import Float32Array
 from benchmarks.pairing import Clock
 from shoal._channels import CHANNEL_OPTIONS
-from shoal.testing import LocalServer
+from shoal.testing import LocalServer, load_engines
 from shoal.v1 import clustering_pb2, tensor_pb2
 
 _ROOT = Path(__file__).parents[1]
@@ -89,11 +87,7 @@ class Bare:
 def settled_server(**settings: object) -> Iterator[LocalServer]:
     """Run a server, once it has loaded the libraries that it loads while it serves: that takes memory and CPU."""
     with LocalServer(**settings) as server:
-        with shoal.connect(server.target) as client:
-            for engine in ("sklearn", "scipy"):
-                session = client.create_session(f"load-{engine}", n_clusters=1, init=np.zeros((1, 1)), engine=engine)
-                session.push(np.zeros((1, 1)))
-                session.delete()
+        load_engines(server.target)
         yield server
 
 

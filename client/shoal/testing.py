@@ -15,12 +15,38 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+
+from shoal._client import connect
 from shoal._errors import ServerStartError
+from shoal._types import Engine
 
 START_SECONDS = 120.0  # the first start compiles the kernels
 _STOP_SECONDS = 60.0
 _TAIL_LINES = 40
 _ANY_PORT = 0
+
+
+def load_engines(target: str) -> None:
+    """Wait until a server has loaded scikit-learn and SciPy, as it does while it serves: before something is measured.
+
+    Parameters
+    ----------
+    target
+        ``host:port``.
+
+    Raises
+    ------
+    ShoalError
+        If the server can't be reached, or can't load them.
+    """
+    with connect(target) as client:
+        engines: tuple[Engine, ...] = ("sklearn", "scipy")
+        point = np.zeros((1, 1))
+        for engine in engines:
+            session = client.create_session(f"load-{uuid.uuid4().hex}", n_clusters=1, init=point, engine=engine)
+            session.push(point)
+            session.delete()
 
 
 class LocalServer:

@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 import pytest
 
-from shoal.v1 import sessions_pb2
+from shoal.v1 import sessions_pb2, tensor_pb2
 from tests.rpc.bad_points import CENTROIDS, INF, NAN
 from tests.rpc.refusals import Refusal, no_session, refused_call
 from tests.rpc.wire import Wire, config, duration, tensor
@@ -103,6 +103,18 @@ BAD_CONFIGS = [
             ("half_life.unit 99", "use one of batches, points, seconds"),
             "config.half_life.unit",
         ),
+    ),
+    _centroids(
+        "init 1e20",
+        config(2, init=np.array([[0, 0], [0, 1e20]])),
+        "init[1, 1] is 1e+20",
+        "overflow float32",
+        "float64'",
+    ),
+    _centroids(
+        "init 1e160",
+        config(2, init=np.array([[1e160, 0], [0, 0]]), dtype=tensor_pb2.DTYPE_FLOAT64),
+        "init[0, 0] is 1e+160; beyond 1e+100 squared distances overflow float64: scale points and init down",
     ),
     *(_half_life(value) for value in (0.0, -1.0, NAN, INF)),
     BadConfig(

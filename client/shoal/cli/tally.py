@@ -63,7 +63,7 @@ class Tally:
             "batches_counted_before": self.duplicates,
             "points_accepted": self.accepted,
             "points_dropped": self.dropped,
-            "version": self.version,
+            "version": self.version or None,
             "warming": plain(self.warming),
             "inertia_per_point": self.inertia_per_point,
             "seconds": round(seconds, 3),

@@ -168,7 +168,8 @@ def _refuse(points: PointArray, rows: BoolArray, usable: BoolArray | None, most:
             "VALUE_TOO_LARGE",
             "points",
             f"points[{row}, {column}] is {value:g}{more}; beyond {most:.3g} squared distances overflow the session's "
-            f"precision: scale the points down, or create the session with dtype='float64'",
+            f"precision: scale the points down"
+            + ("" if most > most_value(np.dtype(np.float32), 1) else ", or create the session with dtype='float64'"),
         )
     raise invalid(
         "NOT_FINITE",

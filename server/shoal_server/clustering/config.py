@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal_server.engines.contract import most_value
 from shoal_server.errors import DomainError, Kind, invalid
 
 EngineName = Literal["numba", "sklearn", "scipy"]
@@ -150,6 +151,23 @@ def _check_init(config: ModelConfig) -> None:
             "config.init.centroids",
             f"init row {row} is {_shown(rows[row])}; a centroid needs finite numbers"
             + (", not all of them zero under cosine" if config.metric == "cosine" else ""),
+        )
+    _refuse_large_init(rows, config)
+
+
+def _refuse_large_init(rows: NDArray[np.float64], config: ModelConfig) -> None:
+    if config.metric == "cosine":
+        return  # they are scaled to length 1
+    dtype = np.dtype(config.dtype or np.float32)
+    most = most_value(dtype, rows.shape[1])
+    if np.abs(rows).max(initial=0) > most:
+        row, column = np.argwhere(np.abs(rows) > most)[0]
+        or_else = "" if dtype == np.float64 else ", or create the session with dtype='float64'"
+        raise invalid(
+            "INIT_INVALID",
+            "config.init.centroids",
+            f"init[{row}, {column}] is {rows[row, column]:g}; beyond {most:.3g} squared distances overflow "
+            f"{dtype.name}: scale points and init down{or_else}",
         )
 
 

@@ -250,7 +250,7 @@ def _refuse_older(producer: Producer, position: Position) -> None:
             Kind.ABORTED,
             "PRODUCER_FENCED",
             f"producer {producer.id!r} has epoch {producer.epoch}, and epoch {position.epoch} is in force: another "
-            f"instance took over; open the stream with epoch 0 to take over in turn",
+            f"instance took over; begin a new stream under this name, without an epoch, to take over in turn",
         )
 
 

@@ -26,7 +26,7 @@ from shoal.cli.demo.results import DemoResults
 from shoal.cli.failures import tell
 from shoal.cli.invocation import Invocation
 from shoal.cli.output import show_thing, show_things
-from shoal.testing import LocalServer
+from shoal.testing import LocalServer, load_engines
 
 
 def perform(how: Invocation, folder: Path, step: int) -> None:
@@ -57,6 +57,7 @@ def _target(how: Invocation, display: Display) -> Iterator[str]:
     with ExitStack() as stack:
         with display.busy("starting a server"):
             server = stack.enter_context(LocalServer())
+            load_engines(server.target)
         yield server.target
 
 
