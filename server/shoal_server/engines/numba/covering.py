@@ -107,7 +107,7 @@ class Cover:
             layout.basis,
             layout.short_tiles,
             layout.margins,
-            layout.longest,
+            layout.norms,
             raw and self.frame.cosine,
             layout.group,
             layout.width,

@@ -78,7 +78,7 @@ def _cover_signature(real: Any) -> Any:
         real[::1],  # basis
         real[::1],  # short_tiles
         types.float64[::1],  # margins
-        _FLOAT,  # longest
+        types.float64[::1],  # norms
         _BOOL,  # cosine
         _INT,  # group
         _INT,  # width

@@ -13,7 +13,7 @@ from shoal_server.engines.contract import Float64Array
 from shoal_server.engines.numba.addresses import held
 from shoal_server.engines.numba.compiling import Reals, compiled, compiled_exactly
 from shoal_server.engines.numba.kernels import sweep
-from shoal_server.engines.numba.layout import lay_rows
+from shoal_server.engines.numba.layout import largest_norm, lay_rows
 from shoal_server.engines.numba.room import enter, make_room
 
 # Directions that cancel out leave none.
@@ -89,7 +89,7 @@ def follow(
         own = labels[begin : begin + rows[index]]
         inertia, largest, odd, more = sweep(
             addresses[index], rows[index], d, unweighted, tiles, offsets, centroids, origin, basis, short_tiles,
-            margins, _largest(norms), cosine, group, width, stored, room, own, no_distances, counts, sums,
+            margins, largest_norm(norms), cosine, group, width, stored, room, own, no_distances, counts, sums,
         )  # fmt: skip
         tried += more
         if odd or not largest <= most or not np.isfinite(inertia):
@@ -163,14 +163,6 @@ def _absorb(
     _bring_in(touched[:count], means, origin, d, centroids)
     lay_rows(centroids, d, touched[:count], tiles, offsets, norms, rotation, short_tiles, margins)
     return True
-
-
-@compiled
-def _largest(norms: Float64Array) -> float:
-    largest = 0.0
-    for norm in norms:
-        largest = max(largest, norm)
-    return largest
 
 
 @compiled

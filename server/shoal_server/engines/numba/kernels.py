@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from shoal_server.engines.numba.addresses import address_of, copy, held, pointer_to, start_of
 from shoal_server.engines.numba.candidates import label_by_bounds, settle_doubts, try_few
 from shoal_server.engines.numba.compiling import Reals, compiled, inlined
+from shoal_server.engines.numba.layout import largest_norm
 from shoal_server.engines.numba.room import Room, enter, make_room
 from shoal_server.engines.numba.vectors import add_up, distance, nearest, pack
 
@@ -219,7 +220,7 @@ def cover(
     basis: Reals,
     short_tiles: Reals,
     margins: NDArray[np.float64],
-    longest: float,
+    norms: NDArray[np.float64],
     cosine: bool,
     group: int,
     width: int,
@@ -232,8 +233,8 @@ def cover(
     """Do what `sweep` does, in a room of its own."""
     arrays = make_room(d, group, width, stored, len(basis) // d, origin)
     found = sweep(
-        points, n, d, weight, tiles, offsets, centroids, origin, basis, short_tiles, margins, longest, cosine, group,
-        width, stored, enter(arrays), labels, distances, counts, sums,
+        points, n, d, weight, tiles, offsets, centroids, origin, basis, short_tiles, margins, largest_norm(norms),
+        cosine, group, width, stored, enter(arrays), labels, distances, counts, sums,
     )  # fmt: skip
     held(arrays)
     return found

@@ -52,11 +52,6 @@ class Layout:
         """How many axes the bounds use; 0 in the plain regime."""
         return len(self.basis) // self.d
 
-    @property
-    def longest(self) -> float:
-        """The largest ‖c‖²."""
-        return float(self.norms.max())
-
     def copy(self) -> Layout:
         """Return one whose centroids can be changed."""
         return replace(
@@ -158,6 +153,15 @@ def _margins(d: int, p: int, dtype: np.dtype[Any]) -> Float64Array:
 def _terms(d: int) -> int:
     """Return m of the bound above: the columns of a chunk, the chunks, and what goes before and after."""
     return min(d, CHUNK) + -(-d // CHUNK) + 2
+
+
+@compiled
+def largest_norm(norms: Float64Array) -> float:
+    """Return the largest ‖c‖²."""
+    largest = 0.0
+    for norm in norms:
+        largest = max(largest, norm)
+    return largest
 
 
 @compiled

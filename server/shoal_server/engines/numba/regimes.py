@@ -18,7 +18,7 @@ SAMPLE_ROWS, LEAST_SAMPLE_ROWS = 256, 32
 # A look costs no more than a twentieth of the work before it, and half that with each look that changes nothing.
 WORK_BEFORE_A_LOOK = 20
 # The bounded regime is taken if it promises to save so much, and left if it turns out not to save anything.
-_WORTH_IT = 0.9
+_WORTH_IT = 0.8
 _CHOICES = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 160)
 _LEAST_COLUMNS, _MOST_COLUMNS = 24, 1024
 _LEAST_CENTROIDS = 32
