@@ -30,6 +30,16 @@ def test_reject_names_the_first_row_and_column_and_applies_nothing(engines: Engi
     assert model.version == 0
 
 
+def test_what_cannot_be_added_up_is_refused_and_makes_no_centroid_infinite(engines: Engines) -> None:
+    model = new_model(ModelConfig(2, init=np.array([[1e300, 0.0], [10, 10]])))  # which no session may have
+
+    with np.errstate(all="ignore"), pytest.raises(DomainError, match="add up to more than") as caught:
+        push(model, [[1, 1], [9, 9]], engines["numba"])
+
+    assert caught.value.reason == "VALUE_TOO_LARGE"
+    assert model.version == 0
+
+
 def test_drop_leaves_rows_out_and_says_so(engines: Engines) -> None:
     model = new_model(_config(on_invalid="drop"))
 

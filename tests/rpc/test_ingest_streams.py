@@ -164,7 +164,7 @@ def test_batches_of_a_producer_without_a_name_are_never_taken_for_duplicates(wir
 
 
 def test_a_newer_epoch_shuts_out_the_older_one(wire: Wire, session: str) -> None:
-    says = ("epoch 1", "epoch 2 is in force", "another instance", "epoch 0")
+    says = ("epoch 1", "epoch 2 is in force", "another instance", "begin a new stream", "without an epoch")
     fenced = Refusal("PRODUCER_FENCED", says, code=grpc.StatusCode.ABORTED)
     with Stream(wire.clustering.Ingest) as older, Stream(wire.clustering.Ingest) as newer:
         older.send(opening(session, "tester"))

@@ -153,22 +153,6 @@ def test_a_row_of_zeros_cannot_be_filled_in_under_cosine(wire: Wire, name: str, 
         check_refusal(way, batch([[1, NAN], [0, 0]]), refusal, batch(GOOD))
 
 
-@pytest.mark.parametrize("open_way", UPDATING)
-def test_what_cannot_be_added_up_is_refused_and_makes_no_centroid_infinite(
-    wire: Wire, name: str, open_way: type[Way]
-) -> None:
-    far = [[1e300, 0.0], [10.0, 10.0]]
-    before = wire.create(name, config(init=np.array(far)))
-    says = ("add up to more than the session's precision holds", "scale them down", "other initial centroids")
-
-    with open_way(wire, name) as way:
-        status = way.refused(batch(GOOD))
-
-    Refusal("VALUE_TOO_LARGE", says, "points").check(status)
-    assert wire.describe(name) == before
-    assert centroids_of(wire, name) == far
-
-
 @pytest.mark.parametrize("dtype", ["int64", "uint64"])
 def test_integers_can_be_too_large_for_the_precision_too(wire: Wire, name: str, dtype: str) -> None:
     wire.create(name, config(init=CENTROIDS, dtype=tensor_pb2.DTYPE_FLOAT32))

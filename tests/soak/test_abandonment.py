@@ -121,7 +121,8 @@ def _name(task: asyncio.Task[object]) -> str:
 
 
 def _threads() -> Counter[str]:
-    return Counter(thread.name for thread in threading.enumerate())
+    # Those that compute begin when they are needed, as many as there may be.
+    return Counter(thread.name for thread in threading.enumerate() if not thread.name.startswith("compute"))
 
 
 def _objects() -> int:
