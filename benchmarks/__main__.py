@@ -18,7 +18,7 @@ from benchmarks.results import FOLDER, Row, Suite
 SUITES = ("kernel", "ingest", "crowded", "latency", "scaling", "streaming")
 QUIET = 0.5  # the most load under which figures are worth keeping
 WIDTH = 160  # of tables in a file
-ROUNDS, QUICK_ROUNDS = 15, 7
+ROUNDS, QUICK_ROUNDS = 15, 5
 
 
 def main() -> None:
