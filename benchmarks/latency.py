@@ -34,7 +34,7 @@ def rows(plan: Plan) -> Iterator[Row]:
         names = ("called", "poured")
         session, _ = (client.create_session(name, _K, init=sample.centroids, durability="memory") for name in names)
         calls = _calls(session, sample.points, bare)
-        for load, count in ((ALONE, plan.choose(3000, 450)), (LOADED, plan.choose(1500, 300))):
+        for load, count in ((ALONE, plan.choose(3000, 300)), (LOADED, plan.choose(1500, 200))):
             with _pouring(server.target) if load == LOADED else nullcontext():
                 yield from _compare(load, take_turns(calls, replace(plan, rounds=count), f"latency: {load}"))
 
