@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Protocol, TypeGuard, TypeVar
 
 import numpy as np
@@ -106,6 +106,7 @@ class Frame:
         return float(points.min()) >= -self.most and float(points.max()) <= self.most
 
 
+@cache
 def most_value(precision: np.dtype[Any], d: int) -> float:
     """Return the largest value whose squared distances, summed over `d` columns, the precision still holds well."""
     return min(float(np.sqrt(np.finfo(precision).max / d) / 4), _MOST_VALUE)

@@ -45,16 +45,18 @@ def project(_typing: Any, lanes: Any, tiles: Any, count: Any, d: Any, projected:
 
 @generated
 def bound(_typing: Any, lanes: Any, tiles: Any, offsets: Any, k: Any, d: Any, scores: Any, labels: Any) -> Any:
-    """Write the scores x·c + offset of a group of points, and the label of each point's highest.
+    """Write upper bounds of a group's scores, and of each point the label of the highest of their likely values.
+
+    A bound is x·c + offset, with the last column taken twice: once is what is likely, for lengths seldom agree in full.
 
     Parameters
     ----------
     lanes, d
-        The points (d, group).
+        The points (d, group); in the last row half the length of what the others leave.
     tiles, offsets, k
         The centroids, TILE at a time, what is added, (k up to a multiple of TILE,), and how many they are.
     scores, labels
-        Get the scores (k up to a multiple of TILE, group) and the labels (group,).
+        Get the bounds (k up to a multiple of TILE, group) and the labels (group,).
     """
     real = lanes.dtype
 
@@ -62,13 +64,15 @@ def bound(_typing: Any, lanes: Any, tiles: Any, offsets: Any, k: Any, d: Any, sc
         v = Lanes(builder, real, widest(real))
         lanes_at, tiles_at, offsets_at, k_, d_, scores_at, labels_at = pointers(context, builder, signature, arguments)
         count = tiles_of(builder, k_)
+        last = builder.sub(d_, I64(1))
         accumulators = Accumulators(v)
         ranking = Ranking(v)
         with cgutils.for_range(builder, count) as tile:
             first = builder.mul(tile.index, I64(TILE))
             accumulators.score(lanes_at, tiles_at, offsets_at, first, d_)
-            accumulators.store(scores_at, first)
             ranking.enter_first(first, accumulators)
+            accumulators.add_column(lanes_at, builder.gep(tiles_at, [builder.mul(first, d_)]), last)
+            accumulators.store(scores_at, first)
         for g in range(GROUP):
             v.store(ranking.label(g), labels_at, I64(g * v.width))
         return context.get_dummy_value()

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Float64Array
 from shoal_server.engines.numba.bounds import bound, lowest_bit, project, reaching
-from shoal_server.engines.numba.compiling import Reals, compiled
+from shoal_server.engines.numba.compiling import Reals, compiled, inlined
 from shoal_server.engines.numba.room import Room
-from shoal_server.engines.numba.vectors import distance, score
+from shoal_server.engines.numba.vectors import ABREAST, distance, score, score_some
 
 
 @compiled
@@ -55,8 +55,8 @@ def label_by_bounds(
     """Label rows by way of upper bounds of their scores; return how many distances were computed.
 
     The bounds come from `basis`, p vectors of length 1 at right angles: by Cauchy and Schwarz, with x′ the coordinates
-    in it and the length of the rest, x·c ≤ x′·c′. The centroid of the highest bound is tried, and then those whose
-    bounds reach its true score. Where rounding may decide between two, float64 does.
+    in it and the length of the rest, x·c ≤ x′·c′. The centroid that is likely to be the nearest is tried, and then
+    those whose bounds reach the highest true score so far. Where rounding may decide between two, float64 does.
     """
     p, k = len(basis) // d, len(centroids)
     factors, labels, squares = (
@@ -65,45 +65,139 @@ def label_by_bounds(
         numba.carray(room.squares, group),
     )
     bounds, thresholds = numba.carray(room.scores, (k, group)), numba.carray(room.thresholds, group)
-    near, short = numba.carray(room.near, group), numba.carray(room.short, (p + 1, group))
-    first, highest = numba.carray(room.first, group), numba.carray(room.highest, group)
-    doubtful, scored = numba.carray(room.doubtful, group), numba.carray(room.scored, group)
-    allowed = numba.carray(room.allowed, group)
+    short, highest = numba.carray(room.short, (p + 1, group)), numba.carray(room.highest, group)
     project(room.lanes, basis, p, d, short)
     _append_lengths(squares, p, margins[5], short)
-    bound(short, short_tiles, offsets, len(centroids), p + 1, bounds, labels)
+    bound(short, short_tiles, offsets, k, p + 1, bounds, labels)
     for lane in range(count):
-        first[lane] = labels[lane]
         highest[lane] = score(points, lane, d, origin, factors[lane], labels[lane], centroids, offsets)
-        bounds[labels[lane], lane] = -np.inf
-        doubtful[lane] = False
-        # In two steps: what rounding can do to a score, and to a bound.
-        scored[lane] = margins[0] * squares[lane] + margins[1] * longest + margins[2]
-        allowed[lane] = margins[3] * squares[lane] + margins[4] * longest + scored[lane]
-        thresholds[lane] = highest[lane] - allowed[lane]
-    for lane in range(count, len(thresholds)):
+        thresholds[lane] = highest[lane] - _allowed(squares[lane], longest, margins)
+    for lane in range(count, group):
         thresholds[lane] = np.inf
+    _list_reaching(k, group, room)
     tried = count
-    for label in range(len(centroids)):
+    for lane in range(count):
+        # In two steps: what rounding can do to a score, and to a bound as well.
+        apart = margins[0] * squares[lane] + margins[1] * longest + margins[2]
+        allowed = _allowed(squares[lane], longest, margins)
+        tried += _try_listed(points, lane, d, group, origin, factors[lane], centroids, offsets, apart, allowed, room)
+    return tried
+
+
+@inlined
+def _allowed(square: float, longest: float, margins: Float64Array) -> float:
+    """Return what rounding can do to a score and a bound together, of a row of a squared length."""
+    return float((margins[0] + margins[3]) * square + (margins[1] + margins[4]) * longest + margins[2])
+
+
+@compiled
+def _list_reaching(k: int, group: int, room: Room) -> None:
+    """List for each row of a group the labels whose bounds reach its threshold, in their order."""
+    bounds, thresholds = numba.carray(room.scores, (k, group)), numba.carray(room.thresholds, group)
+    candidates, listed = numba.carray(room.candidates, (group, k)), numba.carray(room.listed, group)
+    listed[:] = 0
+    for label in range(k):
         reached = reaching(bounds, label, thresholds)
         while reached != 0:
             lane = lowest_bit(reached)
             reached &= reached - 1
-            other = score(points, lane, d, origin, factors[lane], label, centroids, offsets)
+            candidates[lane, listed[lane]] = label
+            listed[lane] += 1
+
+
+@compiled
+def _try_listed(
+    points: int,
+    lane: int,
+    d: int,
+    group: int,
+    origin: Reals,
+    factor: float,
+    centroids: Reals,
+    offsets: Reals,
+    apart: float,
+    allowed: float,
+    room: Room,
+) -> int:
+    """Label a row with one of its candidates; return how many distances were computed.
+
+    Parameters
+    ----------
+    points, lane, d, group, origin, factor, centroids, offsets, room
+        As elsewhere.
+    apart, allowed
+        What rounding can do to a score, and to a score and a bound together.
+    """
+    chosen, scores = numba.carray(room.chosen, ABREAST), numba.carray(room.chosen_scores, ABREAST)
+    labels, highest = numba.carray(room.found, group), numba.carray(room.highest, group)[lane]
+    first = best = labels[lane]
+    at, tried, doubtful = 0, 0, False
+    while True:
+        at, some = _choose(at, lane, group, len(centroids), first, highest - allowed, room)
+        if some == 0:
+            break
+        score_some(points, lane, d, origin, factor, chosen, centroids, offsets, scores)
+        tried += some
+        for place in range(some):
+            other = scores[place]
+            if other > highest:
+                doubtful = other - highest <= apart
+                highest, best = other, chosen[place]
+            elif highest - other <= apart:
+                doubtful = True
+    labels[lane] = best
+    if doubtful:
+        tried += _settle_listed(points, lane, d, group, origin, factor, centroids, highest - allowed, room)
+    return tried
+
+
+@compiled
+def _choose(at: int, lane: int, group: int, k: int, first: int, threshold: float, room: Room) -> tuple[int, int]:
+    """Choose the next candidates, from number `at` on, whose bounds reach a threshold; return where they end.
+
+    The first one chosen also fills the places of those that are missing to ABREAST; returned too is how many are not.
+    """
+    bounds, candidates = numba.carray(room.scores, (k, group)), numba.carray(room.candidates, (group, k))
+    chosen, count = numba.carray(room.chosen, ABREAST), numba.carray(room.listed, group)[lane]
+    some = 0
+    while at < count and some < ABREAST:
+        label = candidates[lane, at]
+        at += 1
+        if bounds[label, lane] >= threshold and label != first:
+            chosen[some] = label
+            some += 1
+    if some > 0:
+        for place in range(some, ABREAST):
+            chosen[place] = chosen[0]
+    return at, some
+
+
+@compiled
+def _settle_listed(
+    points: int,
+    lane: int,
+    d: int,
+    group: int,
+    origin: Reals,
+    factor: float,
+    centroids: Reals,
+    threshold: float,
+    room: Room,
+) -> int:
+    """Label a row in doubt with one of the candidates whose bounds reach a threshold; return how many these are."""
+    k = len(centroids)
+    bounds, candidates = numba.carray(room.scores, (k, group)), numba.carray(room.candidates, (group, k))
+    labels, count = numba.carray(room.found, group), numba.carray(room.listed, group)[lane]
+    least, tried = np.inf, 0
+    for place in range(count):
+        label = candidates[lane, place]
+        if bounds[label, lane] >= threshold:
+            square = distance(points, lane, d, origin, factor, label, centroids)
             tried += 1
-            if other > highest[lane]:
-                doubtful[lane] = other - highest[lane] <= scored[lane]
-                highest[lane] = other
+            if square < least:
+                least = square
                 labels[lane] = label
-                thresholds[lane] = other - allowed[lane]
-            elif highest[lane] - other <= scored[lane]:
-                doubtful[lane] = True
-    for lane in range(count):
-        if doubtful[lane]:
-            bounds[first[lane], lane] = np.inf
-        else:
-            thresholds[lane] = np.inf
-    return tried + _try_reaching(points, count, d, origin, factors, centroids, bounds, thresholds, labels, near)
+    return tried
 
 
 @compiled
@@ -171,7 +265,7 @@ def _try_reaching(
 
 @compiled
 def _append_lengths(squares: Reals, p: int, residual: float, short: Reals) -> None:
-    """Write the length of what the first p coordinates leave, rounded up, behind them."""
+    """Write half the length of what the first p coordinates leave, rounded up, behind them."""
     group = len(squares)
     for lane in range(group):
         short[p, lane] = 0.0
@@ -180,4 +274,4 @@ def _append_lengths(squares: Reals, p: int, residual: float, short: Reals) -> No
             short[p, lane] += short[axis, lane] * short[axis, lane]
     for lane in range(group):
         left = max(squares[lane] - short[p, lane], 0.0) + residual * squares[lane]
-        short[p, lane] = np.sqrt(left)
+        short[p, lane] = 0.5 * np.sqrt(left)

@@ -118,7 +118,7 @@ def _follow_signature(real: Any) -> Any:
         types.float64[::1],  # norms
         real[::1],  # origin
         real[::1],  # basis
-        real[:, ::1],  # rotation
+        real[:, :, ::1],  # rotation
         real[::1],  # short_tiles
         types.float64[::1],  # margins
         _BOOL,  # cosine
@@ -147,7 +147,7 @@ def _move_signature(real: Any) -> Any:
         real[:, ::1],  # centroids
         types.float64[::1],  # norms
         real[::1],  # origin
-        real[:, ::1],  # rotation
+        real[:, :, ::1],  # rotation
         real[::1],  # short_tiles
         types.float64[::1],  # margins
         _BOOL,  # cosine
@@ -165,7 +165,7 @@ def _lay_rows_signature(real: Any) -> Any:
         real[::1],  # tiles
         real[::1],  # offsets
         types.float64[::1],  # norms
-        real[:, ::1],  # rotation
+        real[:, :, ::1],  # rotation
         real[::1],  # short_tiles
         types.float64[::1],  # margins
     )

@@ -160,6 +160,13 @@ class Lanes:
         numbers = self._numbers(list(range(self.width)))
         return self.builder.icmp_signed("<", numbers, self.splat(self.builder.trunc(count, I32)))
 
+    def sum(self, vectors: Sequence[Any]) -> Any:
+        """Add vectors, a power of two, lane by lane: neighbours first."""
+        added = list(vectors)
+        while len(added) > 1:
+            added = [self.builder.fadd(one, other) for one, other in zip(added[::2], added[1::2], strict=True)]
+        return added[0]
+
     def total(self, vector: Any) -> Any:
         """Add the lanes up, always in the same order."""
         element = vector.type.element

@@ -8,17 +8,18 @@ Numerical Algorithms" (2002), section 3.1, a sum of m products errs by m·u·Σ|
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Float64Array, Frame
+from shoal_server.engines.numba.bounds import project
 from shoal_server.engines.numba.compiling import Reals, compiled
 from shoal_server.engines.numba.lanes import widest
 from shoal_server.engines.numba.registers import CHUNK, TILE, group_rows
+from shoal_server.engines.numba.vectors import STRANDS
 
 PRECISIONS: dict[np.dtype[Any], Any] = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
 # Keeping a row's scores costs a store each, and lets the doubtful ones be found; with few columns that isn't worth it,
@@ -28,8 +29,7 @@ _LEAST_COLUMNS, _CENTROIDS_A_COLUMN = 16, 256
 _ROUNDED_UP = 1.01
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """A frame's centroids, laid out. Rows are padded with zeros to whole vectors, centroids with such as can't win."""
 
     tiles: Reals  # (k up to a multiple of TILE) · d: of each TILE centroids the first coordinates, the second, …
@@ -38,7 +38,7 @@ class Layout:
     norms: Float64Array  # (k,) ‖c‖²
     origin: Reals  # (d up to whole vectors,)
     basis: Reals  # p · d: the axes of the bounded regime in tiles; empty: the plain one
-    rotation: Reals  # (d, p): the same axes side by side
+    rotation: Reals  # (p / group rounded up, d, group): the same axes side by side, zeros behind the last
     chosen: Float64Array | None  # (p, d): what they were made from; None: the plain regime
     short_tiles: Reals  # (k up to a multiple of TILE) · (p + 1): the centroids in it
     margins: Float64Array  # see `_margins`
@@ -54,8 +54,7 @@ class Layout:
 
     def copy(self) -> Layout:
         """Return one whose centroids can be changed."""
-        return replace(
-            self,
+        return self._replace(
             tiles=self.tiles.copy(),
             offsets=self.offsets.copy(),
             centroids=self.centroids.copy(),
@@ -78,7 +77,7 @@ def lay_out(frame: Frame, chosen: Float64Array | None, lay: Callable[..., None])
     """
     (k, d), dtype = frame.centroids.shape, frame.dtype
     width = widest(PRECISIONS[dtype])
-    padded, rows = -(-d // width) * width, -(-k // TILE) * TILE
+    padded, rows, group = -(-d // width) * width, -(-k // TILE) * TILE, group_rows(PRECISIONS[dtype])
     axes = np.empty((0, d)) if chosen is None else chosen
     bounded = len(axes) > 0
     storing = bounded or (d >= _LEAST_COLUMNS and k <= _CENTROIDS_A_COLUMN * d)
@@ -89,12 +88,12 @@ def lay_out(frame: Frame, chosen: Float64Array | None, lay: Callable[..., None])
         norms=np.zeros(k),
         origin=np.zeros(padded, dtype),
         basis=in_tiles(axes.astype(dtype)),
-        rotation=np.ascontiguousarray(axes.T, dtype=dtype),
+        rotation=_in_groups(axes.astype(dtype), group),
         chosen=chosen,
         short_tiles=np.zeros(rows * (len(axes) + 1) if bounded else 0, dtype),
         margins=_margins(d, len(axes), dtype),
         d=d,
-        group=group_rows(PRECISIONS[dtype]),
+        group=group,
         width=width,
         stored=rows if storing else 0,
     )
@@ -120,6 +119,15 @@ def in_tiles(rows: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(rows.reshape(m // TILE, TILE, d).transpose(0, 2, 1)).reshape(-1)
 
 
+def _in_groups(rows: NDArray[Any], group: int) -> NDArray[Any]:
+    """Return rows (m, d) side by side, a group at a time: (m / group rounded up, d, group)."""
+    m, d = rows.shape
+    blocks = -(-m // group)
+    padded = np.zeros((blocks * group, d), rows.dtype)
+    padded[:m] = rows
+    return np.ascontiguousarray(padded.reshape(blocks, group, d).transpose(0, 2, 1))
+
+
 def _margins(d: int, p: int, dtype: np.dtype[Any]) -> Float64Array:
     """Return how far rounding can go.
 
@@ -128,22 +136,23 @@ def _margins(d: int, p: int, dtype: np.dtype[Any]) -> Float64Array:
     """
     limits = np.finfo(dtype)
     unit = float(limits.eps) / 2
-    # A score that is computed alone is added up lane by lane, and then across the lanes.
+    # A score that is computed alone is added up lane by lane, what its strands leave over too, and then across them.
     width = widest(PRECISIONS[dtype])
-    terms = max(_terms(d), -(-d // width) + width)
-    # What is computed in float64, a sum of d: ‖c‖², the centroids' coordinates, the axes and the angles between them.
+    vectors = -(-d // width)
+    terms = max(_terms(d), vectors // STRANDS + vectors % STRANDS + STRANDS + width)
+    # What is computed in float64, a sum of d: ‖c‖², the axes and the angles between them.
     wide = d * float(np.finfo(np.float64).eps / limits.eps)
-    # A coordinate of a row errs by (terms + 2)·u·‖x‖, the axes' own rounding included; one of a centroid by less.
-    projected, rotated = np.sqrt(p + 1) * (terms + 2), np.sqrt(p + 1) * (wide + 2)
-    crossed = (projected + rotated + wide) / 2
+    # A coordinate errs by (terms + 2)·u times the length of the row or centroid, the axes' own rounding included.
+    projected = np.sqrt(p + 1) * (terms + 2)
+    crossed = projected + wide / 2
     relative = [
         terms,
         2 * terms + wide,
         0,
-        _terms(p + 1) / 2 + crossed + 2,
-        _terms(p + 1) + crossed + wide + 2,
+        _terms(p + 2) / 2 + crossed + 2,
+        _terms(p + 2) + crossed + wide + 2,
         d + 2 * projected + p + wide + 4,
-        2 * rotated + 3 * wide + 2,
+        2 * projected + 3 * wide + 2,
     ]
     margins = _ROUNDED_UP * unit * np.array(relative, dtype=np.float64)
     margins[2] = 4 * (terms + p) * float(limits.tiny)
@@ -177,18 +186,20 @@ def lay_rows(
     margins: Float64Array,
 ) -> None:
     """Lay out the centroids of some labels, which ascend."""
-    coordinates = np.empty(rotation.shape[1])
+    coordinates = np.empty((len(rotation), TILE, rotation.shape[2]), rotation.dtype)
     laid = -1
     for label in labels:
-        if label // TILE != laid:
-            laid = label // TILE
-            _lay_tile(centroids, d, laid, tiles)
+        tile, place = divmod(label, TILE)
+        if tile != laid:
+            _lay_tile(centroids, d, tile, tiles)
+            for block in range(len(rotation)):
+                project(rotation[block], tiles[tile * TILE * d :], TILE, d, coordinates[block])
+            laid = tile
         norm = _squared_length(centroids, d, label)
         norms[label] = norm
         offsets[label] = -0.5 * norm
-        if len(coordinates) > 0:
-            _rotate(centroids, d, label, rotation, coordinates)
-            _lay_short(label, norm, coordinates, short_tiles, margins)
+        if len(rotation) > 0:
+            _lay_short(label, norm, coordinates[:, place], short_tiles, len(short_tiles) // len(offsets) - 1, margins)
 
 
 @compiled
@@ -215,34 +226,16 @@ def _squared_length(centroids: Reals, d: int, label: int) -> float:
 
 
 @compiled
-def _rotate(centroids: Reals, d: int, label: int, rotation: Reals, coordinates: Float64Array) -> None:
-    """Write the coordinates (p,) of a centroid in the axes of the bounds."""
-    coordinates[:] = 0.0
-    whole = d - d % 4
-    for feature in range(0, whole, 4):  # four at a time: what is added up is read and written a fourth as often
-        a, b = np.float64(centroids[label, feature]), np.float64(centroids[label, feature + 1])
-        c, e = np.float64(centroids[label, feature + 2]), np.float64(centroids[label, feature + 3])
-        for axis in range(len(coordinates)):
-            coordinates[axis] += (
-                a * np.float64(rotation[feature, axis])
-                + b * np.float64(rotation[feature + 1, axis])
-                + c * np.float64(rotation[feature + 2, axis])
-                + e * np.float64(rotation[feature + 3, axis])
-            )
-    for feature in range(whole, d):
-        value = np.float64(centroids[label, feature])
-        for axis in range(len(coordinates)):
-            coordinates[axis] += value * np.float64(rotation[feature, axis])
-
-
-@compiled
-def _lay_short(label: int, norm: float, coordinates: Float64Array, short_tiles: Reals, margins: Float64Array) -> None:
-    """Lay out a centroid for the bounds: its coordinates, and the length of the rest, rounded up."""
-    p = len(coordinates)
+def _lay_short(label: int, norm: float, coordinates: Reals, short_tiles: Reals, p: int, margins: Float64Array) -> None:
+    """Lay out a centroid for the bounds: its coordinates (blocks, group), and the length of the rest, rounded up."""
     tile, place = divmod(label, TILE)
     at = tile * TILE * (p + 1) + place
     rest = norm * (1 + margins[6])
-    for axis in range(p):
-        short_tiles[at + axis * TILE] = coordinates[axis]
-        rest -= coordinates[axis] * coordinates[axis]
+    blocks, group = coordinates.shape
+    for block in range(blocks):
+        first = block * group
+        for axis in range(first, min(first + group, p)):
+            coordinate = coordinates[block, axis - first]
+            short_tiles[at + axis * TILE] = coordinate
+            rest -= np.float64(coordinate) * np.float64(coordinate)
     short_tiles[at + p * TILE] = np.sqrt(max(rest, 0.0)) * (1 + margins[6])

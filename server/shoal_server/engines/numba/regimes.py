@@ -22,10 +22,10 @@ _WORTH_IT = 0.8
 _CHOICES = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 160)
 _LEAST_COLUMNS, _MOST_COLUMNS = 24, 1024
 _LEAST_CENTROIDS = 32
-# In multiplications of the kernel, 50 a nanosecond: what follows on each score, and what a score costs that is computed
-# alone, most of it the way of its centroid to the first cache (30 ns for 192 columns, 39 ns for 384).
-_SCORE_WORK = 6
-_TRY_WORK, _TRY_WORK_A_COLUMN = 1000, 2.5
+# In multiplications of the kernel, 50 a nanosecond: what follows on each score and on each bound, which is kept; and
+# what a candidate costs, most of it the way of its centroid to the first cache (45 ns for 192 columns, 63 for 384).
+_SCORE_WORK, _BOUND_WORK = 6, 14
+_TRY_WORK, _TRY_WORK_A_COLUMN = 1350, 4.7
 
 
 @dataclass
@@ -94,7 +94,8 @@ def best_axes(centroids: Float64Array, sample: Float64Array) -> Float64Array | N
 def _tries(centroids: Float64Array, sample: Float64Array, principal: Float64Array) -> dict[int, float]:
     """Return for each number of axes how many distances a point would need on average.
 
-    The centroid of the highest bound comes first, then by their labels all whose bounds reach the best score so far.
+    The centroid that is likely to be the nearest comes first, then by their labels all whose bounds reach the best
+    score so far.
     """
     scores = sample @ centroids.T - (centroids**2).sum(axis=1) / 2
     points, codes = sample @ principal, centroids @ principal
@@ -102,10 +103,10 @@ def _tries(centroids: Float64Array, sample: Float64Array, principal: Float64Arra
     np.maximum.accumulate(scores[:, :-1], axis=1, out=before[:, 1:])
     tries = {}
     for p in (p for p in _CHOICES if p < centroids.shape[1]):
-        rest = np.outer(_lengths(points[:, p:]), _lengths(codes[:, p:]))
-        bounds = points[:, :p] @ codes[:, :p].T + rest - (centroids**2).sum(axis=1) / 2
-        reached = np.take_along_axis(scores, bounds.argmax(axis=1)[:, None], axis=1)
-        tries[p] = float((bounds >= np.maximum(reached, before)).sum(axis=1).mean())
+        rest = np.outer(_lengths(points[:, p:]), _lengths(codes[:, p:])) / 2
+        likely = points[:, :p] @ codes[:, :p].T + rest - (centroids**2).sum(axis=1) / 2
+        reached = np.take_along_axis(scores, likely.argmax(axis=1)[:, None], axis=1)
+        tries[p] = float((likely + rest >= np.maximum(reached, before)).sum(axis=1).mean())
     return tries
 
 
@@ -119,4 +120,4 @@ def _plain_work(k: int, d: int) -> float:
 
 
 def _bounded_work(k: int, d: int, p: int, tries: float) -> float:
-    return p * d + k * (p + 1 + _SCORE_WORK) + tries * (_TRY_WORK + _TRY_WORK_A_COLUMN * d)
+    return p * d + k * (p + _BOUND_WORK) + tries * (_TRY_WORK + _TRY_WORK_A_COLUMN * d)

@@ -63,19 +63,12 @@ class Accumulators:
             behind = builder.add(begin, I64(CHUNK))
             stop = builder.select(builder.icmp_signed("<", behind, d), behind, d)
             with cgutils.for_range_slice(builder, begin, stop, I64(1)) as (feature, _):
-                self._add_column(lanes_at, tile_at, feature)
+                self.add_column(lanes_at, tile_at, feature)
         with builder.if_then(builder.icmp_signed(">", chunks, I64(1)), likely=False):
             self._put_aside(first_time=None)
 
-    def store(self, pointer: Any, first: Any) -> None:
-        """Write the scores to rows of a group each, beginning with row `first`."""
-        v, builder = self._v, self._v.builder
-        for c in range(TILE):
-            row = builder.mul(builder.add(first, I64(c)), I64(GROUP * v.width))
-            for g in range(GROUP):
-                v.store(self[c, g], pointer, builder.add(row, I64(g * v.width)))
-
-    def _add_column(self, lanes_at: Any, tile_at: Any, feature: Any) -> None:
+    def add_column(self, lanes_at: Any, tile_at: Any, feature: Any) -> None:
+        """Add the products of one column."""
         v, builder = self._v, self._v.builder
         at = builder.mul(feature, I64(GROUP * v.width))
         x = [v.load(lanes_at, builder.add(at, I64(g * v.width))) for g in range(GROUP)]
@@ -84,6 +77,14 @@ class Accumulators:
             coordinate = v.splat(builder.load(builder.gep(tile_at, [builder.add(row, I64(c))])))
             for g in range(GROUP):
                 builder.store(v.fma(x[g], coordinate, self[c, g]), self._sums[c][g])
+
+    def store(self, pointer: Any, first: Any) -> None:
+        """Write the scores to rows of a group each, beginning with row `first`."""
+        v, builder = self._v, self._v.builder
+        for c in range(TILE):
+            row = builder.mul(builder.add(first, I64(c)), I64(GROUP * v.width))
+            for g in range(GROUP):
+                v.store(self[c, g], pointer, builder.add(row, I64(g * v.width)))
 
     def _put_aside(self, first_time: Any | None) -> None:
         """Add a chunk's sums to the totals and begin anew from zero; `first_time` None: the totals are the sums."""

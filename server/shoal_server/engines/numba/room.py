@@ -8,6 +8,7 @@ import numpy as np
 
 from shoal_server.engines.numba.addresses import address_of, start_of
 from shoal_server.engines.numba.compiling import Reals, compiled
+from shoal_server.engines.numba.vectors import ABREAST
 
 LINE = 64  # bytes of a cache line
 
@@ -25,11 +26,11 @@ class Room(NamedTuple):
     thresholds: Any  # (group,): the scores that may be as high as the highest; infinity: none
     near: Any  # (group,): the least squared distances so far
     short: Any  # (axes + 1, group): the points as the bounds see them
-    first: Any  # (group,): the labels of the highest bounds,
-    highest: Any  # (group,): the highest scores so far,
-    doubtful: Any  # (group,): whether rounding may decide,
-    scored: Any  # (group,): what it can do to a score,
-    allowed: Any  # (group,): and to a score and a bound
+    highest: Any  # (group,): the scores of the centroids that are tried first
+    candidates: Any  # (group, stored): the labels to be tried then,
+    listed: Any  # (group,): and how many these are
+    chosen: Any  # (ABREAST,): those that are tried together,
+    chosen_scores: Any  # (ABREAST,): and their scores
 
 
 @compiled
@@ -57,11 +58,11 @@ def make_room(d: int, group: int, width: int, stored: int, axes: int, origin: Re
         _aligned(group, origin),
         np.empty(group),
         _aligned((axes + 1) * group, origin),
-        np.empty(group, np.int32),
         _aligned(group, origin),
-        np.empty(group, np.bool_),
-        np.empty(group, origin.dtype),
-        np.empty(group, origin.dtype),
+        np.empty(stored * group if axes > 0 else 0, np.int32),
+        np.empty(group, np.int64),
+        np.empty(ABREAST, np.int32),
+        np.empty(ABREAST, origin.dtype),
     )
 
 

@@ -7,7 +7,7 @@ subtracted from each row, and the difference multiplied by a factor of the row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,9 @@ from shoal_server.engines.numba.lanes import DOUBLE, I64, Lanes, widest
 from shoal_server.engines.numba.registers import GROUP, TILE, Accumulators, Ranking
 
 _FEW_COLUMNS = 4  # rows of so many are taken apart in d·(d - 1) shuffles
+# Centroids whose scores with a row are computed together, and the sums that each score is added up in: an addition
+# waits for the one before it in its own sum alone.
+ABREAST, STRANDS = 4, 2
 
 
 @generated
@@ -247,7 +250,7 @@ def add_up(
         ) = pointers(context, builder, signature, arguments)
         points_at = builder.inttoptr(address, v.scalar.as_pointer())
         weights_at = builder.inttoptr(weights_, DOUBLE.as_pointer())
-        row_length = _row_length(builder, real, d_)
+        row_length = _row_length(builder, widest(real), d_)
         weight = cgutils.alloca_once_value(builder, DOUBLE(1.0))
         inertia = cgutils.alloca_once_value(builder, ir.Constant(v.wide, [0.0] * v.width))
         squares = cgutils.alloca_once(builder, v.vector)
@@ -291,28 +294,79 @@ def score(
 ) -> Any:
     """Return the score x·c + offset of a row with a centroid; parameters as those of `add_up`."""
     real = centroids.dtype
-    width = widest(real)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        v = Lanes(builder, real, width)
+        v = Lanes(builder, real, widest(real))
         address, row_, d_, origin_at, factor_, label_, centroids_at, offsets_at = pointers(
             context, builder, signature, arguments
         )
-        point = builder.gep(builder.inttoptr(address, v.scalar.as_pointer()), [builder.mul(row_, d_)])
-        cluster = builder.mul(label_, _row_length(builder, real, d_))
-        products = cgutils.alloca_once_value(builder, v.full(0.0))
-        factors = v.splat(factor_)
-
-        def chunk(column: Any, inside: Any | None) -> None:
-            shifted = builder.fsub(_seen(v, v.load(point, column), inside), v.load(origin_at, column))
-            centroid = v.load(centroids_at, builder.add(cluster, column))
-            builder.store(v.fma(builder.fmul(shifted, factors), centroid, builder.load(products)), products)
-
-        _for_each_chunk(v, d_, chunk)
-        return builder.fadd(v.total(builder.load(products)), builder.load(builder.gep(offsets_at, [label_])))
+        (found,) = _scores(v, address, row_, d_, origin_at, factor_, [label_], centroids_at, offsets_at)
+        return found
 
     integer = types.int64
     return real(points, integer, integer, origin, real, integer, centroids, offsets), generate
+
+
+@generated
+def score_some(
+    _typing: Any,
+    points: Any,
+    row: Any,
+    d: Any,
+    origin: Any,
+    factor: Any,
+    labels: Any,
+    centroids: Any,
+    offsets: Any,
+    scores: Any,
+) -> Any:
+    """Write the scores of a row with the centroids of so many labels, (ABREAST,); parameters as those of `score`."""
+    real = centroids.dtype
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        v = Lanes(builder, real, widest(real))
+        address, row_, d_, origin_at, factor_, labels_at, centroids_at, offsets_at, scores_at = pointers(
+            context, builder, signature, arguments
+        )
+        labels_ = [builder.sext(builder.load(builder.gep(labels_at, [I64(one)])), I64) for one in range(ABREAST)]
+        found = _scores(v, address, row_, d_, origin_at, factor_, labels_, centroids_at, offsets_at)
+        for place, each in enumerate(found):
+            builder.store(each, builder.gep(scores_at, [I64(place)]))
+        return context.get_dummy_value()
+
+    integer = types.int64
+    return types.void(points, integer, integer, origin, real, labels, centroids, offsets, scores), generate
+
+
+def _scores(
+    v: Lanes,
+    address: Any,
+    row: Any,
+    d: Any,
+    origin_at: Any,
+    factor: Any,
+    labels: Sequence[Any],
+    centroids_at: Any,
+    offsets_at: Any,
+) -> list[Any]:
+    """Write what computes the scores of a row with the centroids of some labels."""
+    builder = v.builder
+    point = builder.gep(builder.inttoptr(address, v.scalar.as_pointer()), [builder.mul(row, d)])
+    clusters = [builder.mul(label, _row_length(builder, v.width, d)) for label in labels]
+    products = [[cgutils.alloca_once_value(builder, v.full(0.0)) for _ in labels] for _ in range(STRANDS)]
+    factors = v.splat(factor)
+
+    def chunk(column: Any, inside: Any | None, strand: int = 0) -> None:
+        shifted = builder.fsub(_seen(v, v.load(point, column), inside), v.load(origin_at, column))
+        x = builder.fmul(shifted, factors)
+        for cluster, product in zip(clusters, products[strand], strict=True):
+            centroid = v.load(centroids_at, builder.add(cluster, column))
+            builder.store(v.fma(x, centroid, builder.load(product)), product)
+
+    _for_each_chunk(v, d, chunk, STRANDS)
+    totals = [v.sum([builder.load(product) for product in each]) for each in zip(*products, strict=True)]
+    offsets = [builder.load(builder.gep(offsets_at, [label])) for label in labels]
+    return [builder.fadd(v.total(total), offset) for total, offset in zip(totals, offsets, strict=True)]
 
 
 @generated
@@ -325,7 +379,7 @@ def distance(_typing: Any, points: Any, row: Any, d: Any, origin: Any, factor: A
         v = Lanes(builder, real, width)
         address, row_, d_, origin_at, factor_, label_, centroids_at = pointers(context, builder, signature, arguments)
         point = builder.gep(builder.inttoptr(address, v.scalar.as_pointer()), [builder.mul(row_, d_)])
-        cluster = builder.mul(label_, _row_length(builder, real, d_))
+        cluster = builder.mul(label_, _row_length(builder, widest(real), d_))
         squares = cgutils.alloca_once_value(builder, ir.Constant(v.wide, [0.0] * width))
         factors = v.splat(factor_)
 
@@ -372,12 +426,22 @@ def _choose(builder: Any, d: Any, narrow: Mapping[int, Callable[[], None]], othe
     builder.position_at_end(done)
 
 
-def _for_each_chunk(v: Lanes, d: Any, chunk: Any) -> None:
-    """Write chunk(column, None) for the whole vectors of a row, and chunk(column, mask) for the rest."""
+def _for_each_chunk(v: Lanes, d: Any, chunk: Any, strands: int = 1) -> None:
+    """Write chunk(column, None) for the whole vectors of a row, and chunk(column, mask) for the rest.
+
+    With several strands, chunk(column, None, strand) for as many vectors at a time, while there are.
+    """
     builder = v.builder
-    whole = builder.udiv(d, I64(v.width))
-    with cgutils.for_range(builder, whole) as loop:
-        chunk(builder.mul(loop.index, I64(v.width)), None)
+    whole, first = builder.udiv(d, I64(v.width)), I64(0)
+    if strands > 1:
+        rounds = builder.udiv(whole, I64(strands))
+        with cgutils.for_range(builder, rounds) as loop:
+            column = builder.mul(loop.index, I64(strands * v.width))
+            for strand in range(strands):
+                chunk(builder.add(column, I64(strand * v.width)), None, strand)
+        first = builder.mul(rounds, I64(strands))
+    with cgutils.for_range_slice(builder, first, whole, I64(1)) as (vector, _):
+        chunk(builder.mul(vector, I64(v.width)), None)
     rest = builder.urem(d, I64(v.width))
     with builder.if_then(builder.icmp_signed(">", rest, I64(0))):
         chunk(builder.mul(whole, I64(v.width)), v.below(rest))
@@ -396,7 +460,6 @@ def tiles_of(builder: Any, k: Any) -> Any:
     return builder.udiv(builder.add(k, I64(TILE - 1)), I64(TILE))
 
 
-def _row_length(builder: Any, real: Any, d: Any) -> Any:
-    """Return the length of the rows of a layout's centroids."""
-    width = I64(widest(real))
-    return builder.mul(builder.udiv(builder.add(d, I64(widest(real) - 1)), width), width)
+def _row_length(builder: Any, width: int, d: Any) -> Any:
+    """Return the length of the rows of a layout's centroids: d up to whole vectors, the widest there are."""
+    return builder.mul(builder.udiv(builder.add(d, I64(width - 1)), I64(width)), I64(width))
