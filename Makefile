@@ -11,7 +11,7 @@ DOCKER_UP ?= $(if $(wildcard ../shared/tools/docker-up),../shared/tools/docker-u
 
 # $(call generate,FOLDER) writes the messages, the stubs of the files that have services, and their types below a folder.
 protoc = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc --proto_path=proto
-SERVICES := proto/shoal/v1/sessions.proto proto/shoal/v1/clustering.proto
+SERVICES := proto/shoal/v1/sessions.proto proto/shoal/v1/clustering.proto proto/shoal/v1/compare.proto
 generate = $(protoc) --python_out=$(1) --mypy_out=quiet:$(1) proto/shoal/v1/*.proto && \
 	$(protoc) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) $(SERVICES)
 

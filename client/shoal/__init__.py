@@ -16,6 +16,15 @@ from __future__ import annotations
 
 from shoal import aio
 from shoal._client import Client, connect
+from shoal._comparison import Comparison
+from shoal._comparison_types import (
+    Agreement,
+    ComparedEngine,
+    ComparisonResult,
+    ComparisonStart,
+    ComparisonStep,
+    OwnFigure,
+)
 from shoal._errors import (
     ClientClosedError,
     DeadlineExceededError,
@@ -49,16 +58,23 @@ from shoal._types import (
 )
 
 __all__ = [
+    "Agreement",
     "Assignment",
     "Batch",
     "CentroidUpdate",
     "Client",
     "ClientClosedError",
+    "ComparedEngine",
+    "Comparison",
+    "ComparisonResult",
+    "ComparisonStart",
+    "ComparisonStep",
     "DeadlineExceededError",
     "HalfLife",
     "InternalError",
     "InvalidArgumentError",
     "LimitExceededError",
+    "OwnFigure",
     "PreconditionError",
     "ProducerFencedError",
     "PushResult",

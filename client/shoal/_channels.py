@@ -7,7 +7,7 @@ from typing import Any
 
 from shoal import wire
 from shoal._points import invalid
-from shoal.v1 import clustering_pb2, clustering_pb2_grpc, sessions_pb2_grpc
+from shoal.v1 import clustering_pb2, clustering_pb2_grpc, compare_pb2_grpc, sessions_pb2_grpc
 
 DEFAULT_TARGET = "localhost:50051"
 DEFAULT_TIMEOUT = 30.0  # seconds
@@ -43,7 +43,11 @@ def methods_of(channel: Any) -> dict[str, Any]:
 
     Those that carry arrays take their requests encoded, and give responses of `shoal.wire`.
     """
-    stubs = (sessions_pb2_grpc.SessionServiceStub(channel), clustering_pb2_grpc.ClusteringServiceStub(channel))
+    stubs = (
+        sessions_pb2_grpc.SessionServiceStub(channel),
+        clustering_pb2_grpc.ClusteringServiceStub(channel),
+        compare_pb2_grpc.CompareServiceStub(channel),
+    )
     methods = {name: method for stub in stubs for name, method in vars(stub).items()}
     for kind, name, decode in (
         (channel.unary_unary, "Push", wire.decode_batch_result),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Literal, Self
 
@@ -10,9 +10,13 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from shoal import _calls
 from shoal._channels import DEFAULT_TARGET, DEFAULT_TIMEOUT, checked_target
+from shoal._comparing import Reading, encode_comparison
+from shoal._comparison import Comparison
+from shoal._comparison_types import CompareEngine
 from shoal._configs import encode_config
 from shoal._connection import Connection
 from shoal._errors import SessionExistsError
+from shoal._points import points_array
 from shoal._session import Session
 from shoal._types import Durability, Engine, HalfLife, Metric, OnInvalid, SessionDescription
 
@@ -164,3 +168,64 @@ class Client:
             page = self._connection.call(_calls.list_sessions(token))
             yield from page.sessions
             token = page.next_page_token or None
+
+    def compare(
+        self,
+        X: ArrayLike | None = None,
+        n_clusters: int = 2,
+        *,
+        example: str | None = None,
+        init: Literal["k-means++", "random"] | ArrayLike = "k-means++",
+        random_state: int | None = None,
+        engines: Iterable[CompareEngine] = ("scipy", "sklearn"),
+        max_iter: int = 100,
+        tol: float = 0.0,
+    ) -> Comparison:
+        """Run k-means by several engines, side by side from the same initial centroids, and yield their steps.
+
+        Nothing happens before the first step is asked for.
+
+        Parameters
+        ----------
+        X
+            Points, shape (n, d), all finite.
+        n_clusters
+            From 1 to n.
+        example
+            In place of X the name of points that the server has: ``six-points`` or ``blobs``.
+        init
+            How the initial centroids are made of the points, or the centroids themselves, shape (n_clusters, d).
+        random_state
+            Makes the initialisation and scikit-learn's own draws repeatable, 0 to 2**32 - 1; None: the server's draw.
+        engines
+            In the order in which they run: ``scipy`` (vq, kmeans), ``scipy-kmeans2``, ``sklearn`` (KMeans),
+            ``sklearn-minibatch`` (MiniBatchKMeans.partial_fit), ``numba`` (the kernel of the sessions).
+        max_iter
+            Iterations of each engine at most, 1 to 1000.
+        tol
+            An engine has converged when its centroids moved by no more than this, all together: the square root of the
+            sum of the squared distances. 0: when nothing moved but by rounding.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If something can't be right. What only the server can judge is raised with the first step.
+        LimitExceededError
+            If the server runs as many comparisons already as it wants, or this one is too large; with the first step.
+
+        Examples
+        --------
+        >>> for step in client.compare(X, n_clusters=2, random_state=0):
+        ...     print(step.number, step.engine, step.action, step.centroids)
+        """
+        request = encode_comparison(
+            X,
+            n_clusters,
+            example=example,
+            init=init,
+            random_state=random_state,
+            engines=engines,
+            max_iter=max_iter,
+            tol=tol,
+        )
+        return Comparison(self._connection, request, Reading(None if X is None else points_array(X)))

@@ -14,20 +14,22 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Any, Never
 
 import structlog
 
 from shoal_server.clustering.config import EngineName
+from shoal_server.compare.hosting import Comparisons
+from shoal_server.compare.running import runners
 from shoal_server.engines.contract import Engine
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.scipy import ScipyEngine
 from shoal_server.engines.sklearn import SklearnEngine
 from shoal_server.errors import StartError
-from shoal_server.libraries import compute_on_one_thread, load
+from shoal_server.libraries import Loadable, compute_on_one_thread, load
 from shoal_server.memory import keep_freed_memory
-from shoal_server.rpc.server import RpcServer, address_of
+from shoal_server.rpc.server import RpcServer, Services, address_of
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.registry import Sessions
 from shoal_server.sessions.session import Surroundings
@@ -61,7 +63,8 @@ async def serve(settings: Settings) -> None:
         port = await parts.server.start(settings.host, settings.port)
         address = address_of(settings.host, port)
         log.info("starting", address=address, compute_threads=settings.compute_threads)
-        compiled, others = engines["numba"], [engines["sklearn"], engines["scipy"]]
+        compiled = engines["numba"]
+        others: list[Loadable] = [engines["sklearn"], engines["scipy"], parts.comparisons]
         loading = asyncio.create_task(asyncio.to_thread(load, [compiled]), name="compiling")
         if await _done_before(stop, loading):
             await parts.server.serve()
@@ -72,7 +75,7 @@ async def serve(settings: Settings) -> None:
             await _done_before(stop, loading)
         log.info("stopping", reason=await stop)
         await parts.stop(settings.shutdown_grace)
-        if not loading.done():
+        if not loading.done() or parts.compute.is_working_aside:
             _exit_at_once()
     log.info("stopped")
 
@@ -83,6 +86,7 @@ class Parts:
 
     server: RpcServer
     sessions: Sessions
+    comparisons: Comparisons
     compute: ComputePool
 
     async def stop(self, grace: float) -> None:
@@ -98,7 +102,7 @@ class Parts:
 
 @asynccontextmanager
 async def _parts(settings: Settings, engines: dict[EngineName, Engine]) -> AsyncIterator[Parts]:
-    compute = ComputePool(settings.compute_threads)
+    compute = ComputePool(settings.compute_threads, settings.max_comparisons)
     limits = settings.limits()
     around = Surroundings(
         engines=engines,
@@ -107,17 +111,25 @@ async def _parts(settings: Settings, engines: dict[EngineName, Engine]) -> Async
         now=lambda: datetime.now(UTC),
         draw_random_state=lambda: secrets.randbits(32),
     )
+    comparisons = Comparisons(
+        runners(engines["numba"]),
+        compute.begin_aside,
+        perf_counter,
+        settings.max_comparisons,
+        settings.max_comparison_distances,
+    )
     try:
         async with Sessions(around) as sessions:
-            yield Parts(RpcServer(sessions, limits, settings.max_message_bytes), sessions, compute)
+            services = Services(sessions, comparisons, limits, around.draw_random_state)
+            yield Parts(RpcServer(services, settings.max_message_bytes), sessions, comparisons, compute)
     finally:
         compute.close()
 
 
-def _load_if_possible(engines: Iterable[Engine], started: float) -> None:
-    """Load engines that sessions can do without: those that can't are told so when they come."""
+def _load_if_possible(others: Iterable[Loadable], started: float) -> None:
+    """Load what most sessions can do without: those that can't are told so when they come."""
     try:
-        load(engines)
+        load(others)
     except Exception:  # the sessions of other engines live on
         log.exception("engines can't be loaded")
     else:
@@ -134,7 +146,7 @@ async def _done_before(stop: asyncio.Future[str], loading: asyncio.Task[None]) -
 
 
 def _exit_at_once() -> Never:
-    """End a process that compiles or loads: neither can be interrupted, and their thread would be waited for."""
+    """End a process that compiles, loads or compares: none can be interrupted, and their thread would be waited for."""
     log.info("stopped")
     sys.stdout.flush()
     sys.stderr.flush()

@@ -5,10 +5,9 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterable
+from typing import Protocol
 
 from threadpoolctl import threadpool_limits
-
-from shoal_server.engines.contract import Engine
 
 
 def compute_on_one_thread() -> None:
@@ -21,9 +20,16 @@ def compute_on_one_thread() -> None:
     threadpool_limits(1)
 
 
-def load(engines: Iterable[Engine]) -> None:
-    """Make engines ready, and keep what was loaded for them out of later garbage collections."""
-    for engine in engines:
-        engine.warm_up()
+class Loadable(Protocol):
+    """What needs libraries: an engine, or comparisons."""
+
+    def warm_up(self) -> None:
+        """Load them."""
+
+
+def load(parts: Iterable[Loadable]) -> None:
+    """Make parts ready, and keep what was loaded for them out of later garbage collections."""
+    for part in parts:
+        part.warm_up()
     gc.collect()
     gc.freeze()  # a million objects of modules that no later collection has to go through

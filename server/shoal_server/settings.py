@@ -49,6 +49,11 @@ class Settings(BaseSettings):
     replay_bytes: Bytes = Field(
         4 * MIB, description="Bytes of answers that a session keeps for batches which are sent again much later."
     )
+    max_comparisons: Count = Field(4, description="Comparisons that run at once at most; more are refused.")
+    max_comparison_distances: Count = Field(
+        2**25,
+        description="Points times n_clusters of a comparison at most; each takes 8 bytes while SciPy assigns.",
+    )
     idle_ttl: Seconds | None = Field(
         None, description="Seconds without use after which a session is deleted that has no idle_ttl. Default: never."
     )

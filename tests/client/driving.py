@@ -107,9 +107,22 @@ class _Blocking:
                 answer = _run(answer, self._loop)
             if isasyncgen(answer):
                 return _BlockingIterator(answer, self._loop)
+            if isinstance(answer, shoal.aio.Comparison):
+                return _BlockingComparison(answer, self._loop)
             return _Blocking(answer, self._loop) if isinstance(answer, shoal.aio.Session) else answer
 
         return call
+
+
+class _BlockingComparison(_Blocking):
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return _run(self._inner.__anext__(), self._loop)
+        except StopAsyncIteration:
+            raise StopIteration from None
 
 
 class _BlockingIterator(Iterator[Any]):

@@ -15,7 +15,7 @@ from tests import naive
 from tests.engines.framing import both_ways, bounded, check, frame_of
 
 DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
-AXES = pytest.mark.parametrize("axes", [4, 12, 24])
+AXES = pytest.mark.parametrize("axes", [4, 12, 32])  # fewer than a group's rows, and more
 DATA_TYPES = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 K, D = 70, 48
 
@@ -76,6 +76,17 @@ def test_bounds_change_no_bit(engine: NumbaEngine, name: str, weighted: bool, ax
     np.testing.assert_array_equal(by_bounds.counts, contribution.counts)
     assert by_bounds.inertia == contribution.inertia
     np.testing.assert_array_equal(assigned.distances, assignment.distances)
+
+
+@DATA_TYPES
+def test_bounds_of_more_axes_than_are_added_up_without_a_break_change_no_bit(engine: NumbaEngine, dtype: Any) -> None:
+    points, plain = _decaying(333, 1, 160).astype(dtype), frame_of(_decaying(K, 2, 160).astype(dtype))
+
+    contribution, _ = both_ways(engine, points, None, plain)
+    by_bounds, _ = both_ways(engine, points, None, bounded(plain, 144))
+
+    np.testing.assert_array_equal(by_bounds.labels, contribution.labels)
+    np.testing.assert_array_equal(by_bounds.sums, contribution.sums)
 
 
 @AXES

@@ -15,6 +15,7 @@ What goes in, what comes out and what is raised is that of `shoal`.
 from __future__ import annotations
 
 from shoal.aio._client import Client, connect
+from shoal.aio._comparison import Comparison
 from shoal.aio._session import Session
 
-__all__ = ["Client", "Session", "connect"]
+__all__ = ["Client", "Comparison", "Session", "connect"]

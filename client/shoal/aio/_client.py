@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from types import TracebackType
 from typing import Literal, Self
 
@@ -10,9 +10,13 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from shoal import _calls
 from shoal._channels import DEFAULT_TARGET, DEFAULT_TIMEOUT, checked_target
+from shoal._comparing import Reading, encode_comparison
+from shoal._comparison_types import CompareEngine
 from shoal._configs import encode_config
 from shoal._errors import SessionExistsError
+from shoal._points import points_array
 from shoal._types import Durability, Engine, HalfLife, Metric, OnInvalid, SessionDescription
+from shoal.aio._comparison import Comparison
 from shoal.aio._connection import AsyncConnection
 from shoal.aio._session import Session
 
@@ -122,3 +126,28 @@ class Client:
             for session in page.sessions:
                 yield session
             token = page.next_page_token or None
+
+    def compare(
+        self,
+        X: ArrayLike | None = None,
+        n_clusters: int = 2,
+        *,
+        example: str | None = None,
+        init: Literal["k-means++", "random"] | ArrayLike = "k-means++",
+        random_state: int | None = None,
+        engines: Iterable[CompareEngine] = ("scipy", "sklearn"),
+        max_iter: int = 100,
+        tol: float = 0.0,
+    ) -> Comparison:
+        """Run k-means by several engines; see shoal.Client.compare."""
+        request = encode_comparison(
+            X,
+            n_clusters,
+            example=example,
+            init=init,
+            random_state=random_state,
+            engines=engines,
+            max_iter=max_iter,
+            tol=tol,
+        )
+        return Comparison(self._connection, request, Reading(None if X is None else points_array(X)))

@@ -12,9 +12,11 @@ from shoal import SessionDescription
 
 
 def plain(value: Any) -> Any:
-    """Return dataclasses as dicts, arrays as lists, times as ISO 8601, durations as seconds."""
+    """Return dataclasses as dicts, arrays and tuples as lists, times as ISO 8601, durations as seconds."""
     if is_dataclass(value):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, tuple):
+        return [plain(each) for each in value]
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, datetime):

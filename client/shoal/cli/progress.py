@@ -1,8 +1,8 @@
-"""The progress of `ingest` on standard error; nothing where that is no terminal."""
+"""The progress of `ingest` and `compare` on standard error; nothing where that is no terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -45,6 +45,21 @@ def pour_bar(rows: int | None) -> Iterator[PourBar]:
         disable=not console.is_terminal,
     ) as progress:
         yield PourBar(progress, progress.add_task("", total=rows, fit=""))
+
+
+@contextmanager
+def stepping() -> Iterator[Callable[[str], None]]:
+    """Show what a command is doing as long as the context lasts; what is called with it replaces the text before."""
+    console = Console(stderr=True)
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task("")
+        yield lambda text: progress.update(task, description=text)
 
 
 class _RowsColumn(ProgressColumn):

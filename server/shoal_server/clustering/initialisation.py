@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.clustering.admission import Admitted
-from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.config import InitMethod, ModelConfig
 from shoal_server.clustering.grounds import origin_among
 from shoal_server.clustering.state import Grounds, Model
 from shoal_server.clustering.update import advance, first_snapshot
@@ -43,22 +43,35 @@ def start(model: Model, rows: Admitted, engine: Engine, run: RunTasks) -> tuple[
 
 
 def initial_centroids(inside: NDArray[np.floating[Any]], weight: Float64Array, config: ModelConfig) -> Float64Array:
-    """Return initial centroids (k, d) for points (n, d) of weights (n,), n at least init_size.
+    """Return initial centroids (k, d) for points (n, d) of weights (n,), n at least init_size."""
+    wide = inside.astype(np.float64)
+    method: InitMethod = "random" if config.init == "random" else "k-means++"
+    return wide[initial_rows(wide, weight, config.n_clusters, method, config.points_needed, config.random_state)]
+
+
+def initial_rows(
+    points: Float64Array,
+    weight: Float64Array,
+    n_clusters: int,
+    method: InitMethod,
+    init_size: int,
+    random_state: int | None,
+) -> NDArray[np.intp]:
+    """Return which of points (n, d) of weights (n,) are the initial centroids, (n_clusters,).
 
     k-means++ is scikit-learn's (Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding", 2007). Of
     more than init_size points, init_size are drawn first: one huge first batch costs no more.
     """
-    random = np.random.RandomState(config.random_state)
-    if len(inside) > config.points_needed:
-        drawn = np.sort(random.choice(len(inside), config.points_needed, replace=False))
-        inside, weight = inside[drawn], weight[drawn]
-    wide = inside.astype(np.float64)
-    if config.init == "random":
-        return wide[random.choice(len(wide), config.n_clusters, replace=False)]
+    random = np.random.RandomState(random_state)
+    rows: NDArray[np.intp] = np.arange(len(points))
+    if len(points) > init_size:
+        rows = np.sort(random.choice(len(points), init_size, replace=False))
+    if method == "random":
+        return rows[random.choice(len(rows), n_clusters, replace=False)]
     from sklearn.cluster import kmeans_plusplus  # noqa: PLC0415  (a second: the server loads it while it serves)
 
-    centroids, _ = kmeans_plusplus(wide, config.n_clusters, sample_weight=weight, random_state=random)
-    return np.asarray(centroids, dtype=np.float64)
+    _, chosen = kmeans_plusplus(points[rows], n_clusters, sample_weight=weight[rows], random_state=random)
+    return rows[np.asarray(chosen, dtype=np.intp)]
 
 
 def _distances(assignment: Assignment) -> NDArray[np.floating[Any]]:

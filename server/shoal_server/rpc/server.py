@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from shoal.v1 import sessions_pb2, sessions_pb2_grpc
+from shoal.v1 import compare_pb2, compare_pb2_grpc, sessions_pb2, sessions_pb2_grpc
+from shoal_server.compare.hosting import Comparisons
 from shoal_server.errors import StartError
 from shoal_server.rpc.clustering import ClusteringService
+from shoal_server.rpc.comparing import CompareService
 from shoal_server.rpc.errors import ErrorInterceptor
 from shoal_server.rpc.gate import Gate
 from shoal_server.rpc.handlers import CLUSTERING, clustering_handlers
@@ -18,6 +22,7 @@ from shoal_server.rpc.sessions import SessionService
 from shoal_server.sessions.config import Limits
 from shoal_server.sessions.registry import Sessions
 
+COMPARE = compare_pb2.DESCRIPTOR.services_by_name["CompareService"].full_name
 SESSIONS = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name
 INGEST = f"/{CLUSTERING}/Ingest"
 
@@ -27,21 +32,30 @@ LEAST_PING_INTERVAL_MS = 5_000
 FAREWELL = 1.0
 
 
+@dataclass(frozen=True)
+class Services:
+    """What the services work on, and what they allow."""
+
+    sessions: Sessions
+    comparisons: Comparisons
+    limits: Limits
+    draw_random_state: Callable[[], int]
+
+
 class RpcServer:
     """Listens as soon as it is started; its health says when it serves.
 
     Parameters
     ----------
-    sessions
+    services
         What the services work on.
-    limits
-        What they allow.
     max_message_bytes
         The most bytes of a message that comes in. gRPC itself refuses a larger one, and its stream with it; a
         batch within it that is over `limits.max_batch_bytes` is refused with its own answer.
     """
 
-    def __init__(self, sessions: Sessions, limits: Limits, max_message_bytes: int) -> None:
+    def __init__(self, services: Services, max_message_bytes: int) -> None:
+        sessions, limits = services.sessions, services.limits
         self._gate = Gate()
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
@@ -49,8 +63,11 @@ class RpcServer:
         )
         sessions_pb2_grpc.add_SessionServiceServicer_to_server(SessionService(sessions, limits), self._server)
         self._server.add_generic_rpc_handlers([clustering_handlers(ClusteringService(sessions, limits, self._gate))])
+        compare_pb2_grpc.add_CompareServiceServicer_to_server(
+            CompareService(services.comparisons, limits.max_batch_bytes, services.draw_random_state), self._server
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (SESSIONS, CLUSTERING, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (SESSIONS, CLUSTERING, COMPARE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
 
     async def start(self, host: str, port: int) -> int:
@@ -99,7 +116,7 @@ class RpcServer:
         await self._server.stop(max(0.0, end - now()))
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
-        for service in ("", SESSIONS, CLUSTERING):
+        for service in ("", SESSIONS, CLUSTERING, COMPARE):
             await self._health.set(service, status)
 
 

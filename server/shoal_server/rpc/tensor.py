@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from shoal import wire
 from shoal_server.errors import DomainError, Kind, invalid, quoted
 
+SPLIT = "split it into smaller batches"
 NAMES = ", ".join(dtype.name for dtype in wire.DTYPES.values())
 
 
-def decode_points(tensor: wire.Tensor, field: str, max_bytes: int) -> NDArray[Any]:
-    """Return points (n, d) as a read-only view of the message's bytes.
+def decode_points(tensor: wire.Tensor, field: str, max_bytes: int, remedy: str = SPLIT) -> NDArray[Any]:
+    """Return points (n, d) as a read-only view of the message's bytes; `remedy` is what to do if they are too many.
 
     Raises
     ------
@@ -29,7 +30,7 @@ def decode_points(tensor: wire.Tensor, field: str, max_bytes: int) -> NDArray[An
             f"{field} has {len(tensor.shape)} axes, shape {quoted(list(tensor.shape))}; points have two: rows and "
             f"columns",
         )
-    return _decode(tensor, field, max_bytes)
+    return _decode(tensor, field, max_bytes, remedy)
 
 
 def decode_vector(tensor: wire.Tensor, field: str, max_bytes: int) -> NDArray[np.float64]:
@@ -40,16 +41,18 @@ def decode_vector(tensor: wire.Tensor, field: str, max_bytes: int) -> NDArray[np
             field,
             f"{field} has {len(tensor.shape)} axes, shape {quoted(list(tensor.shape))}; it must have one",
         )
-    return _decode(tensor, field, max_bytes).astype(np.float64)
+    return _decode(tensor, field, max_bytes, SPLIT).astype(np.float64)
 
 
-def _decode(tensor: wire.Tensor, field: str, max_bytes: int) -> NDArray[Any]:
+def _decode(tensor: wire.Tensor, field: str, max_bytes: int, remedy: str) -> NDArray[Any]:
     dtype = wire.DTYPES.get(tensor.dtype)
     if dtype is None:
         raise invalid("DTYPE_UNKNOWN", f"{field}.dtype", f"{field} has dtype {tensor.dtype}; use one of {NAMES}")
     if min(tensor.shape) < 1:
         raise _empty(tensor, field)
-    _check_bytes(tensor, len(tensor.data), dtype, field, max_bytes)
+    _check_bytes(tensor, len(tensor.data), dtype, field)
+    if len(tensor.data) > max_bytes:
+        raise too_large(field, field, len(tensor.data), max_bytes, remedy)
     return wire.array_of(tensor)
 
 
@@ -62,7 +65,7 @@ def _empty(tensor: wire.Tensor, field: str) -> DomainError:
     )
 
 
-def _check_bytes(tensor: wire.Tensor, present: int, dtype: np.dtype[Any], field: str, max_bytes: int) -> None:
+def _check_bytes(tensor: wire.Tensor, present: int, dtype: np.dtype[Any], field: str) -> None:
     needed = math.prod(tensor.shape) * dtype.itemsize
     if needed != present:
         raise invalid(
@@ -70,15 +73,13 @@ def _check_bytes(tensor: wire.Tensor, present: int, dtype: np.dtype[Any], field:
             f"{field}.data",
             f"{field} has {present} bytes; shape {list(tensor.shape)} of {dtype.name} takes {needed}",
         )
-    if present > max_bytes:
-        raise too_large(field, field, present, max_bytes)
 
 
-def too_large(field: str, what: str, size: int, max_bytes: int) -> DomainError:
+def too_large(field: str, what: str, size: int, max_bytes: int, remedy: str = SPLIT) -> DomainError:
     """Say that a batch is larger than the server takes."""
     return DomainError(
         Kind.RESOURCE_EXHAUSTED,
         "BATCH_TOO_LARGE",
-        f"{what} has {size:,} bytes and the server takes {max_bytes:,} in a batch; split it into smaller batches",
+        f"{what} has {size:,} bytes and the server takes {max_bytes:,} in a batch; {remedy}",
         field=field,
     )

@@ -47,7 +47,8 @@ def project(_typing: Any, lanes: Any, tiles: Any, count: Any, d: Any, projected:
 def bound(_typing: Any, lanes: Any, tiles: Any, offsets: Any, k: Any, d: Any, scores: Any, labels: Any) -> Any:
     """Write upper bounds of a group's scores, and of each point the label of the highest of their likely values.
 
-    A bound is x·c + offset, with the last column taken twice: once is what is likely, for lengths seldom agree in full.
+    A bound is x·c + offset with the last column taken twice. Once is what is likely: what the axes leave of two vectors
+    seldom points the same way.
 
     Parameters
     ----------

@@ -55,8 +55,9 @@ def label_by_bounds(
     """Label rows by way of upper bounds of their scores; return how many distances were computed.
 
     The bounds come from `basis`, p vectors of length 1 at right angles: by Cauchy and Schwarz, with x′ the coordinates
-    in it and the length of the rest, x·c ≤ x′·c′. The centroid that is likely to be the nearest is tried, and then
-    those whose bounds reach the highest true score so far. Where rounding may decide between two, float64 does.
+    in it and the length of the rest, x·c ≤ x′·c′. (Of x′ half that length is kept, which is added twice; see `bound`.)
+    The centroid that is likely to be the nearest is tried, and then those whose bounds reach the highest true score so
+    far. Where rounding may decide between two, float64 does.
     """
     p, k = len(basis) // d, len(centroids)
     factors, labels, squares = (
@@ -123,26 +124,30 @@ def _try_listed(
 
     Parameters
     ----------
-    points, lane, d, group, origin, factor, centroids, offsets, room
-        As elsewhere.
+    points, lane, d, group
+        Address of the group's first row, which row it is, the number of columns, and of a group's rows.
+    origin, factor, centroids, offsets
+        See layout.py; `factor` is the row's own.
     apart, allowed
         What rounding can do to a score, and to a score and a bound together.
+    room
+        Has what `_list_reaching` found, and gets the label.
     """
-    chosen, scores = numba.carray(room.chosen, ABREAST), numba.carray(room.chosen_scores, ABREAST)
+    abreast, scores = numba.carray(room.abreast, ABREAST), numba.carray(room.abreast_scores, ABREAST)
     labels, highest = numba.carray(room.found, group), numba.carray(room.highest, group)[lane]
     first = best = labels[lane]
     at, tried, doubtful = 0, 0, False
     while True:
-        at, some = _choose(at, lane, group, len(centroids), first, highest - allowed, room)
+        at, some = _next_abreast(at, lane, group, len(centroids), first, highest - allowed, room)
         if some == 0:
             break
-        score_some(points, lane, d, origin, factor, chosen, centroids, offsets, scores)
+        score_some(points, lane, d, origin, factor, abreast, centroids, offsets, scores)
         tried += some
         for place in range(some):
             other = scores[place]
             if other > highest:
                 doubtful = other - highest <= apart
-                highest, best = other, chosen[place]
+                highest, best = other, abreast[place]
             elif highest - other <= apart:
                 doubtful = True
     labels[lane] = best
@@ -152,23 +157,23 @@ def _try_listed(
 
 
 @compiled
-def _choose(at: int, lane: int, group: int, k: int, first: int, threshold: float, room: Room) -> tuple[int, int]:
-    """Choose the next candidates, from number `at` on, whose bounds reach a threshold; return where they end.
+def _next_abreast(at: int, lane: int, group: int, k: int, first: int, threshold: float, room: Room) -> tuple[int, int]:
+    """Write the next candidates, from number `at` on, whose bounds reach a threshold; return where they end.
 
-    The first one chosen also fills the places of those that are missing to ABREAST; returned too is how many are not.
+    The first of them also fills the places of those that are missing to ABREAST; returned too is how many are not.
     """
     bounds, candidates = numba.carray(room.scores, (k, group)), numba.carray(room.candidates, (group, k))
-    chosen, count = numba.carray(room.chosen, ABREAST), numba.carray(room.listed, group)[lane]
+    abreast, count = numba.carray(room.abreast, ABREAST), numba.carray(room.listed, group)[lane]
     some = 0
     while at < count and some < ABREAST:
         label = candidates[lane, at]
         at += 1
         if bounds[label, lane] >= threshold and label != first:
-            chosen[some] = label
+            abreast[some] = label
             some += 1
     if some > 0:
         for place in range(some, ABREAST):
-            chosen[place] = chosen[0]
+            abreast[place] = abreast[0]
     return at, some
 
 

@@ -136,10 +136,11 @@ def _margins(d: int, p: int, dtype: np.dtype[Any]) -> Float64Array:
     """
     limits = np.finfo(dtype)
     unit = float(limits.eps) / 2
-    # A score that is computed alone is added up lane by lane, what its strands leave over too, and then across them.
+    # A score that is computed alone is added up lane by lane, the first strand with what the others leave over and the
+    # rest of a vector, and then across strands and lanes.
     width = widest(PRECISIONS[dtype])
-    vectors = -(-d // width)
-    terms = max(_terms(d), vectors // STRANDS + vectors % STRANDS + STRANDS + width)
+    whole = d // width
+    terms = max(_terms(d), whole // STRANDS + whole % STRANDS + (d % width > 0) + STRANDS + width)
     # What is computed in float64, a sum of d: ‖c‖², the axes and the angles between them.
     wide = d * float(np.finfo(np.float64).eps / limits.eps)
     # A coordinate errs by (terms + 2)·u times the length of the row or centroid, the axes' own rounding included.

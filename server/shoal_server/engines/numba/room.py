@@ -25,12 +25,12 @@ class Room(NamedTuple):
     scores: Any  # (stored, group)
     thresholds: Any  # (group,): the scores that may be as high as the highest; infinity: none
     near: Any  # (group,): the least squared distances so far
-    short: Any  # (axes + 1, group): the points as the bounds see them
+    short: Any  # (axes + 1, group): the points as the bounds see them, but for half the length of the rest
     highest: Any  # (group,): the scores of the centroids that are tried first
-    candidates: Any  # (group, stored): the labels to be tried then,
+    candidates: Any  # (group, k): the labels to be tried then,
     listed: Any  # (group,): and how many these are
-    chosen: Any  # (ABREAST,): those that are tried together,
-    chosen_scores: Any  # (ABREAST,): and their scores
+    abreast: Any  # (ABREAST,): those that are tried together,
+    abreast_scores: Any  # (ABREAST,): and their scores
 
 
 @compiled

@@ -250,7 +250,7 @@ def add_up(
         ) = pointers(context, builder, signature, arguments)
         points_at = builder.inttoptr(address, v.scalar.as_pointer())
         weights_at = builder.inttoptr(weights_, DOUBLE.as_pointer())
-        row_length = _row_length(builder, widest(real), d_)
+        row_length = _row_length(builder, real, d_)
         weight = cgutils.alloca_once_value(builder, DOUBLE(1.0))
         inertia = cgutils.alloca_once_value(builder, ir.Constant(v.wide, [0.0] * v.width))
         squares = cgutils.alloca_once(builder, v.vector)
@@ -300,7 +300,7 @@ def score(
         address, row_, d_, origin_at, factor_, label_, centroids_at, offsets_at = pointers(
             context, builder, signature, arguments
         )
-        (found,) = _scores(v, address, row_, d_, origin_at, factor_, [label_], centroids_at, offsets_at)
+        (found,) = _scores(v, real, address, row_, d_, origin_at, factor_, [label_], centroids_at, offsets_at)
         return found
 
     integer = types.int64
@@ -329,7 +329,7 @@ def score_some(
             context, builder, signature, arguments
         )
         labels_ = [builder.sext(builder.load(builder.gep(labels_at, [I64(one)])), I64) for one in range(ABREAST)]
-        found = _scores(v, address, row_, d_, origin_at, factor_, labels_, centroids_at, offsets_at)
+        found = _scores(v, real, address, row_, d_, origin_at, factor_, labels_, centroids_at, offsets_at)
         for place, each in enumerate(found):
             builder.store(each, builder.gep(scores_at, [I64(place)]))
         return context.get_dummy_value()
@@ -340,6 +340,7 @@ def score_some(
 
 def _scores(
     v: Lanes,
+    real: Any,
     address: Any,
     row: Any,
     d: Any,
@@ -352,7 +353,7 @@ def _scores(
     """Write what computes the scores of a row with the centroids of some labels."""
     builder = v.builder
     point = builder.gep(builder.inttoptr(address, v.scalar.as_pointer()), [builder.mul(row, d)])
-    clusters = [builder.mul(label, _row_length(builder, v.width, d)) for label in labels]
+    clusters = [builder.mul(label, _row_length(builder, real, d)) for label in labels]
     products = [[cgutils.alloca_once_value(builder, v.full(0.0)) for _ in labels] for _ in range(STRANDS)]
     factors = v.splat(factor)
 
@@ -379,7 +380,7 @@ def distance(_typing: Any, points: Any, row: Any, d: Any, origin: Any, factor: A
         v = Lanes(builder, real, width)
         address, row_, d_, origin_at, factor_, label_, centroids_at = pointers(context, builder, signature, arguments)
         point = builder.gep(builder.inttoptr(address, v.scalar.as_pointer()), [builder.mul(row_, d_)])
-        cluster = builder.mul(label_, _row_length(builder, widest(real), d_))
+        cluster = builder.mul(label_, _row_length(builder, real, d_))
         squares = cgutils.alloca_once_value(builder, ir.Constant(v.wide, [0.0] * width))
         factors = v.splat(factor_)
 
@@ -429,7 +430,7 @@ def _choose(builder: Any, d: Any, narrow: Mapping[int, Callable[[], None]], othe
 def _for_each_chunk(v: Lanes, d: Any, chunk: Any, strands: int = 1) -> None:
     """Write chunk(column, None) for the whole vectors of a row, and chunk(column, mask) for the rest.
 
-    With several strands, chunk(column, None, strand) for as many vectors at a time, while there are.
+    With several strands, chunk(column, None, strand) for as many vectors at a time; what is left goes to the first.
     """
     builder = v.builder
     whole, first = builder.udiv(d, I64(v.width)), I64(0)
@@ -460,6 +461,7 @@ def tiles_of(builder: Any, k: Any) -> Any:
     return builder.udiv(builder.add(k, I64(TILE - 1)), I64(TILE))
 
 
-def _row_length(builder: Any, width: int, d: Any) -> Any:
+def _row_length(builder: Any, real: Any, d: Any) -> Any:
     """Return the length of the rows of a layout's centroids: d up to whole vectors, the widest there are."""
-    return builder.mul(builder.udiv(builder.add(d, I64(width - 1)), I64(width)), I64(width))
+    width = I64(widest(real))
+    return builder.mul(builder.udiv(builder.add(d, I64(widest(real) - 1)), width), width)

@@ -1,0 +1,69 @@
+"""The asyncio comparison; `shoal.Comparison` says more."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+
+from shoal._comparing import Reading
+from shoal._comparison_types import ComparisonResult, ComparisonStart, ComparisonStep
+from shoal.aio._connection import AsyncConnection
+
+
+class Comparison:
+    """An async iterator of the steps of a comparison. Use as an async context manager, or `close` it.
+
+    Parameters
+    ----------
+    connection, request, reading
+        Of the client, what is asked for, and what has been said.
+    """
+
+    def __init__(self, connection: AsyncConnection, request: Any, reading: Reading) -> None:
+        self._connection = connection
+        self._request = request
+        self._reading = reading
+        self._call: Any = None  # begun with the first step: gRPC wants a running loop
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> ComparisonStep:
+        """Return the next step; see shoal.Comparison."""
+        if self._call is None:
+            self._call = self._connection.open("Compare", self._request)
+        try:
+            while (response := await self._call.read()) is not grpc.aio.EOF:
+                step = self._reading.receive(response)
+                if step is not None:
+                    return step
+        except (grpc.RpcError, asyncio.CancelledError) as failed:
+            self._call.cancel()
+            raise self._connection.error(failed, "") from None
+        raise StopAsyncIteration
+
+    @property
+    def start(self) -> ComparisonStart | None:
+        """What is compared; None before the first step."""
+        return self._reading.start
+
+    @property
+    def result(self) -> ComparisonResult | None:
+        """What the engines come to; None before the last step."""
+        return self._reading.result
+
+    async def close(self) -> None:
+        """Give up what has not come yet."""
+        if self._call is not None:
+            self._call.cancel()

@@ -1,0 +1,142 @@
+"""`shoal compare`: k-means by several engines on the same points, step by step."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Annotated, Any, cast
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+import shoal
+from shoal._comparing import COMPARE_ENGINES
+from shoal._comparison import Comparison
+from shoal._comparison_types import CompareEngine
+from shoal.cli import pouring
+from shoal.cli.documents import plain
+from shoal.cli.failures import wrong_usage
+from shoal.cli.files import Reading
+from shoal.cli.invocation import invocation
+from shoal.cli.output import as_json, show_things, write_lines
+from shoal.cli.progress import stepping
+from shoal.views import Row, Run, notes_of, rows_of, track, words_of
+
+_EXAMPLE = "six-points"
+
+
+def compare(
+    ctx: typer.Context,
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="[FILE]", help=f"{pouring.FILES} Without it: the example of six points."),
+    ] = None,
+    n_clusters: Annotated[int, typer.Option("--n-clusters", "-k", min=1, help="How many centroids.")] = 2,
+    example: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="In place of a file, points that the server has: six-points, blobs."),
+    ] = None,
+    init: Annotated[
+        str, typer.Option(metavar="WAY", help="k-means++, random, or a file with the initial centroids.")
+    ] = "k-means++",
+    engines: Annotated[
+        str, typer.Option(metavar="A,B,…", help=f"In the order in which they run: {', '.join(COMPARE_ENGINES)}.")
+    ] = "scipy,sklearn",
+    random_state: Annotated[int | None, typer.Option(min=0, help="Makes the random draws repeatable.")] = None,
+    max_iter: Annotated[int, typer.Option(min=1, max=1000, help="Iterations of each engine at most.")] = 100,
+    tol: Annotated[float, typer.Option(min=0, help="Converged when no more than this has moved.")] = 0.0,
+    columns: pouring.ColumnNames = None,
+    header: pouring.Header = None,
+) -> None:
+    """Run k-means by several engines from the same initial centroids, and print every step of each.
+
+    With --output json each line is a step, and the last one what the engines come to.
+    """
+    how = Reading(columns=pouring.column_names(columns), header=header)
+    with invocation(ctx).connect() as client:
+        comparison = client.compare(
+            None if file is None else _points(file, how),
+            n_clusters,
+            example=_example(file, example),
+            init=init if init in {"k-means++", "random"} else _points(init, Reading(header=header)),
+            random_state=random_state,
+            engines=cast("tuple[CompareEngine, ...]", tuple(name.strip() for name in engines.split(","))),
+            max_iter=max_iter,
+            tol=tol,
+        )
+        with closing(comparison):
+            if invocation(ctx).output == "json":
+                _write_steps(comparison)
+            else:
+                _print(_collect(comparison))
+
+
+def _example(file: str | None, example: str | None) -> str | None:
+    if file is not None and example is not None:
+        raise wrong_usage("give a file or --example, not both")
+    return example or _EXAMPLE if file is None else None
+
+
+def _points(name: str, how: Reading) -> NDArray[Any]:
+    """Return all points of a file."""
+    with pouring.opened([name], how) as (file,):
+        return np.concatenate([np.asarray(batch.points) for batch in file.batches])
+
+
+def _write_steps(comparison: Comparison) -> None:
+    for step in comparison:
+        if step.number == 1:
+            write_lines([as_json({"start": plain(comparison.start)})])
+        write_lines([as_json({"step": plain(step)})])
+    write_lines([as_json({"result": plain(comparison.result)})])
+
+
+def _collect(comparison: Comparison) -> Run:
+    with stepping() as say:
+        return Run.of(comparison, lambda step: say(f"step {step.number}: {words_of(step.engine).library}"))
+
+
+def _print(run: Run) -> None:
+    tracker = track(run)
+    names = ["variable", *(moment.name for moment in tracker.moments)]
+    tables = {
+        "Steps": [_step(row) for row in rows_of(run)],
+        "Variables": [dict(zip(names, (name, *values), strict=True)) for name, values in tracker.variables],
+        "Results": [_result(result) for result in run.result.engines],
+        "Agreement": [_agreement(agreement) for agreement in run.result.agreements],
+    }
+    for place, (title, rows) in enumerate(tables.items()):
+        if rows:
+            write_lines(["", title.upper()] if place else [title.upper()])
+            show_things(rows, "table")
+    write_lines(["", *notes_of(run)])
+
+
+def _step(row: Row) -> dict[str, Any]:
+    cells = {
+        f"{words_of(engine).library} {what}": getattr(cell, what)
+        for engine, cell in row.cells.items()
+        for what in ("centroids", "labels")
+    }
+    return {"step": str(row.number), "action": row.action, **cells}
+
+
+def _result(result: shoal.ComparedEngine) -> dict[str, Any]:
+    return {
+        "engine": words_of(result.engine).library,
+        "calls": words_of(result.engine).calls,
+        "inertia": result.inertia,
+        "mean distance": result.distortion,
+        "iterations": result.iterations,
+        "converged": "yes" if result.converged else "no",
+        "milliseconds": 1e3 * result.elapsed,
+    }
+
+
+def _agreement(agreement: shoal.Agreement) -> dict[str, Any]:
+    return {
+        "engines": f"{words_of(agreement.one).library} and {words_of(agreement.other).library}",
+        "adjusted Rand index": agreement.adjusted_rand_index,
+        "points that differ": agreement.points_that_differ,
+        "centroids differ by": agreement.largest_difference,
+    }

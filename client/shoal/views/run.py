@@ -1,0 +1,64 @@
+"""A comparison that has been run, and what its engines are called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from shoal._comparison import Comparison
+from shoal._comparison_types import CompareEngine, ComparisonResult, ComparisonStart, ComparisonStep
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """All that a comparison has said."""
+
+    start: ComparisonStart
+    steps: tuple[ComparisonStep, ...]
+    result: ComparisonResult
+
+    @property
+    def engines(self) -> tuple[CompareEngine, ...]:
+        """In the order in which they ran."""
+        return self.start.engines
+
+    def steps_of(self, engine: CompareEngine) -> tuple[ComparisonStep, ...]:
+        """Return the steps of one engine."""
+        return tuple(step for step in self.steps if step.engine == engine)
+
+    @staticmethod
+    def of(comparison: Comparison, on_step: Callable[[ComparisonStep], None] | None = None) -> Run:
+        """Run a comparison to its end, and say each step as it comes; raises what the comparison raises."""
+        steps = tuple(_said(comparison, on_step))
+        if comparison.start is None or comparison.result is None:
+            raise AssertionError("a comparison that ends well has a start and a result")
+        return Run(comparison.start, steps, comparison.result)
+
+
+def _said(comparison: Comparison, on_step: Callable[[ComparisonStep], None] | None) -> Iterator[ComparisonStep]:
+    for step in comparison:
+        if on_step is not None:
+            on_step(step)
+        yield step
+
+
+@dataclass(frozen=True)
+class Words:
+    """What an engine is called."""
+
+    library: str  # of several of one library too
+    calls: str  # that it makes
+
+
+_WORDS: dict[str, Words] = {
+    "scipy": Words("SciPy", "vq and kmeans"),
+    "scipy-kmeans2": Words("SciPy kmeans2", "vq and kmeans2"),
+    "sklearn": Words("scikit-learn", "KMeans.fit"),
+    "sklearn-minibatch": Words("scikit-learn MiniBatch", "MiniBatchKMeans.partial_fit"),
+    "numba": Words("Shoal", "the compiled kernel"),
+}
+
+
+def words_of(engine: str) -> Words:
+    """Return what an engine is called; one that is newer than this client by its own name."""
+    return _WORDS.get(engine, Words(engine, engine))

@@ -1,0 +1,113 @@
+"""Comparisons on the server: so many at once, on threads that no session waits for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Future
+from typing import TypeVar
+
+from shoal_server.compare.examples import SIX_POINTS
+from shoal_server.compare.running import run
+from shoal_server.compare.steps import Clock, CompareEngine, Comparison, Result, Runner, Step
+from shoal_server.compare.wishes import Wish, checked, prepare
+from shoal_server.errors import DomainError, Kind
+
+T = TypeVar("T")
+
+
+class Comparisons:
+    """Runs comparisons.
+
+    Parameters
+    ----------
+    runners
+        What runs each engine.
+    begin
+        Lets a thread run a function.
+    clock
+        Seconds, for how long the libraries take.
+    most_at_once
+        How many may run at once.
+    max_distances
+        The most that the points of one times its n_clusters may be.
+    """
+
+    def __init__(
+        self,
+        runners: Mapping[CompareEngine, Runner],
+        begin: Callable[[Callable[[], object]], Future[object]],
+        clock: Clock,
+        most_at_once: int,
+        max_distances: int,
+    ) -> None:
+        self._runners = runners
+        self._begin = begin
+        self._clock = clock
+        self._most_at_once = most_at_once
+        self._max_distances = max_distances
+        self._running = 0
+
+    def warm_up(self) -> None:
+        """Load every library, by comparing them."""
+        wish = Wish(SIX_POINTS, 2, "k-means++", 0, tuple(self._runners), max_iter=10, tol=0.0)
+        comparison = prepare(checked(wish, self._max_distances))
+        deque(run(comparison, self._runners, self._clock), maxlen=0)
+
+    async def run(self, wish: Wish) -> AsyncIterator[Comparison | Step | Result]:
+        """Yield what is compared, each step once it is computed, and the result.
+
+        Raises
+        ------
+        DomainError
+            What `checked` and `prepare` raise, or COMPARISONS_BUSY.
+        """
+        wish = checked(wish, self._max_distances)
+        turn = self._turn()
+        try:
+            comparison = await turn.call(lambda: prepare(wish))
+            yield comparison
+            events = run(comparison, self._runners, self._clock)
+            while (event := await turn.call(lambda: next(events, None))) is not None:
+                yield event
+        finally:
+            turn.end()
+
+    def _turn(self) -> _Turn:
+        if self._running >= self._most_at_once:
+            raise DomainError(
+                Kind.RESOURCE_EXHAUSTED,
+                "COMPARISONS_BUSY",
+                f"the server runs {self._running} comparisons, and no more at once; try again in a few seconds",
+                retry_after=2.0,
+            )
+        self._running += 1
+        return _Turn(self._begin, self._ended)
+
+    def _ended(self) -> None:
+        self._running -= 1
+
+
+class _Turn:
+    """One of the comparisons that may run at once; it lasts as long as a thread works for it."""
+
+    def __init__(self, begin: Callable[[Callable[[], object]], Future[object]], ended: Callable[[], None]) -> None:
+        self._begin = begin
+        self._ended = ended
+        self._working: Future[object] | None = None
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run a function on a thread. What is begun goes on if the caller is cancelled: no library can be stopped."""
+        self._working = self._begin(function)
+        returned = await asyncio.shield(asyncio.wrap_future(self._working))
+        self._working = None
+        return returned  # type: ignore[return-value]  # what the function returned
+
+    def end(self) -> None:
+        """Let another comparison have the turn, once no thread works for this one any more."""
+        if self._working is None or self._working.done():
+            self._ended()
+            return
+        loop = asyncio.get_running_loop()
+        self._working.add_done_callback(lambda _: loop.call_soon_threadsafe(self._ended))

@@ -1,0 +1,99 @@
+"""The loop of k-means for libraries that assign and update in calls of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_server.compare.measuring import movement, objectives
+from shoal_server.compare.steps import Action, Clock, CompareEngine, Comparison, Step
+from shoal_server.engines.contract import Float64Array, LabelArray
+
+T = TypeVar("T")
+
+_ROUNDING = 4 * np.finfo(np.float64).eps  # relative to the centroids, all together
+
+
+@dataclass(frozen=True)
+class Updated:
+    """Where an update has put the centroids."""
+
+    centroids: Float64Array  # (m, d)
+    kept: NDArray[np.intp]  # (m,): the rows that these were before
+    notes: tuple[str, ...] = ()
+
+
+class Method(Protocol):
+    """A library's own calls."""
+
+    def assign(self, centroids: Float64Array) -> LabelArray:
+        """Return the label of each point, (n,)."""
+
+    def update(self, centroids: Float64Array, labels: LabelArray) -> Updated:
+        """Return the centroids after one iteration from these, (m, d)."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the engine is."""
+
+    engine: CompareEngine
+    comparison: Comparison
+    iteration: int
+    centroids: Float64Array
+    clusters: NDArray[np.int32]
+
+    def step(self, action: Action, labels: LabelArray | None, elapsed: float, **more: Any) -> Step:
+        """Return the step that has led here."""
+        inertia = distortion = None
+        if labels is not None:
+            inertia, distortion = objectives(self.comparison.points, self.centroids, labels)
+        return Step(
+            engine=self.engine,
+            action=action,
+            iteration=self.iteration,
+            centroids=self.centroids,
+            clusters=self.clusters,
+            labels=labels,
+            inertia=inertia,
+            distortion=distortion,
+            elapsed=elapsed,
+            **more,
+        )
+
+
+def iterate(engine: CompareEngine, method: Method, comparison: Comparison, clock: Clock) -> Iterator[Step]:
+    """Assign and update until the centroids move by no more than tol all together, max_iter times at most.
+
+    What rounding can move doesn't count: a running mean of the same points may differ in its last digit.
+    """
+    centroids = comparison.initial_centroids
+    place = _Place(engine, comparison, 0, centroids, np.arange(len(centroids), dtype=np.int32))
+    yield place.step("initialise", None, 0.0)
+    for iteration in range(1, comparison.max_iter + 1):
+        labels, seconds = _timed(clock, method.assign, place.centroids)
+        yield place.step("assign", labels, seconds)
+        updated, seconds = _timed(clock, method.update, place.centroids, labels)
+        moved = movement(place.centroids[updated.kept], updated.centroids)
+        none_lost = len(updated.kept) == len(place.centroids)
+        place = _Place(engine, comparison, iteration, updated.centroids, place.clusters[updated.kept])
+        if none_lost and np.linalg.norm(moved) <= max(comparison.tol, _ROUNDING * np.linalg.norm(updated.centroids)):
+            if moved.any():
+                labels, more = _timed(clock, method.assign, place.centroids)
+                seconds += more
+            yield place.step("converged", labels, seconds, movement=moved, notes=updated.notes)
+            return
+        yield place.step("update", None, seconds, movement=moved, notes=updated.notes)
+    labels, seconds = _timed(clock, method.assign, place.centroids)
+    yield place.step("stopped", labels, seconds)
+
+
+def _timed(clock: Clock, function: Callable[..., T], *arguments: Any) -> tuple[T, float]:
+    """Call a function, and return what it returned and how many seconds it took."""
+    began = clock()
+    returned = function(*arguments)
+    return returned, clock() - began

@@ -1,0 +1,136 @@
+"""sklearn.cluster: KMeans in one call of fit, and MiniBatchKMeans in calls of partial_fit."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from shoal_server.compare.lloyd import Updated, iterate
+from shoal_server.compare.measuring import farther, movement, objectives
+from shoal_server.compare.steps import Clock, Comparison, OwnFigure, Step
+from shoal_server.engines.contract import Float64Array, LabelArray
+
+# Distances of all iterations up to which these are made once more, one by one, to show the way.
+_MOST_DISTANCES = 20_000_000
+# Rows of a batch of partial_fit: scikit-learn's own default.
+_BATCH_ROWS = 1024
+
+
+def run_kmeans(comparison: Comparison, clock: Clock) -> Iterator[Step]:
+    """Run KMeans as people call it: one call that makes all iterations."""
+    import sklearn.cluster  # noqa: F401, PLC0415  (loaded before the clock runs)
+
+    began = clock()
+    fitted = _fit(comparison, comparison.initial_centroids, comparison.max_iter)
+    elapsed = clock() - began
+    centroids, labels = np.asarray(fitted.cluster_centers_), np.asarray(fitted.labels_, dtype=np.int32)
+    inertia, distortion = objectives(comparison.points, centroids, labels)
+    yield Step(
+        engine="sklearn",
+        action="fit",
+        iteration=int(fitted.n_iter_),
+        centroids=centroids,
+        clusters=np.arange(len(centroids), dtype=np.int32),
+        labels=labels,
+        inertia=inertia,
+        distortion=distortion,
+        movement=movement(comparison.initial_centroids, centroids),
+        elapsed=elapsed,
+        path=_path(comparison, fitted),
+        own_figures=(
+            OwnFigure("inertia_", float(fitted.inertia_), "the sum of the squared distances to the nearest centroid"),
+            OwnFigure("n_iter_", float(fitted.n_iter_), "iterations, the one among them that found nothing to change"),
+        ),
+        notes=_notes(comparison, fitted),
+    )
+
+
+def run_mini_batch(comparison: Comparison, clock: Clock) -> Iterator[Step]:
+    """Run MiniBatchKMeans: an update is a pass over the points, batch by batch."""
+    yield from iterate("sklearn-minibatch", _Passes(comparison), comparison, clock)
+
+
+class _Passes:
+    def __init__(self, comparison: Comparison) -> None:
+        from sklearn.cluster import MiniBatchKMeans  # noqa: PLC0415  (the server loads it while it serves)
+        from sklearn.metrics import pairwise_distances_argmin  # noqa: PLC0415
+
+        self._points, self._nearest = comparison.points, pairwise_distances_argmin
+        self._rows = max(_BATCH_ROWS, len(comparison.initial_centroids))
+        self._estimator = MiniBatchKMeans(
+            len(comparison.initial_centroids),
+            init=comparison.initial_centroids,
+            n_init=1,
+            batch_size=self._rows,
+            compute_labels=False,
+            random_state=comparison.random_state,
+        )
+
+    def assign(self, centroids: Float64Array) -> LabelArray:
+        return np.asarray(self._nearest(self._points, centroids), dtype=np.int32)
+
+    def update(self, centroids: Float64Array, labels: LabelArray) -> Updated:
+        for start in range(0, len(self._points), self._rows):
+            self._estimator.partial_fit(self._points[start : start + self._rows])
+        rows = np.arange(len(centroids))
+        notes = tuple(
+            f"no point is nearest to centroid {row}; partial_fit leaves it, or at times moves it to a point"
+            for row in np.setdiff1d(rows, labels)
+        )
+        return Updated(np.array(self._estimator.cluster_centers_), rows, notes)
+
+
+def _fit(comparison: Comparison, centroids: Float64Array, max_iter: int) -> Any:
+    from sklearn.cluster import KMeans  # noqa: PLC0415  (the server loads it while it serves)
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
+
+    # What it warns of is a note of the step. A filter for good, since one for a while isn't safe with threads.
+    warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
+    estimator = KMeans(
+        len(centroids),
+        init=centroids,
+        n_init=1,
+        max_iter=max_iter,
+        tol=_relative(comparison),
+        random_state=comparison.random_state,
+    )
+    return estimator.fit(comparison.points)
+
+
+def _relative(comparison: Comparison) -> float:
+    """Return the tol for which scikit-learn stops where the others do.
+
+    It compares the sum of the squared movements with tol times the mean of the columns' variances.
+    """
+    variance = float(comparison.points.var(axis=0).mean())
+    return comparison.tol**2 / variance if variance > 0 else 0.0
+
+
+def _path(comparison: Comparison, fitted: Any) -> Float64Array | None:
+    """Return where the centroids were after each iteration, or None where it would take too long to find out."""
+    iterations = int(fitted.n_iter_)
+    centroids = comparison.initial_centroids
+    if len(comparison.points) * len(centroids) * iterations > _MOST_DISTANCES:
+        return None
+    path = np.empty((iterations, *centroids.shape))
+    for iteration in range(iterations):
+        path[iteration] = centroids = _fit(comparison, centroids, 1).cluster_centers_
+    return path
+
+
+def _notes(comparison: Comparison, fitted: Any) -> tuple[str, ...]:
+    found, wanted = len(np.unique(fitted.labels_)), len(fitted.cluster_centers_)
+    notes = []
+    if found < wanted:
+        notes.append(f"{found} of {wanted} clusters have points: there are too few distinct points for more")
+    nearest = fitted.predict(comparison.points)
+    elsewhere = farther(comparison.points, fitted.cluster_centers_, fitted.labels_, nearest)
+    if elsewhere:
+        notes.append(
+            f"{elsewhere} of the points have labels of centroids that aren't the nearest: fit ends when labels repeat, "
+            f"and has moved an empty cluster since"
+        )
+    return tuple(notes)

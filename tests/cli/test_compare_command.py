@@ -1,0 +1,105 @@
+"""`shoal compare`: every step of every engine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.commanding import InProcess
+
+# ruff: noqa: E501  (tables as they are printed)
+TABLE = """\
+step  action                                     SciPy centroids  SciPy labels   scikit-learn centroids  scikit-learn labels
+1     initialise                                 [[5.5 3] [1 2]]  –              –                       –
+2     assign to the nearest centroid             [[5.5 3] [1 2]]  [1 1 1 0 0 0]  –                       –
+3     update to the mean of the assigned points  [[10 2] [1 2]]   –              –                       –
+4     assign                                     [[10 2] [1 2]]   [1 1 1 0 0 0]  –                       –
+5     converged: nothing moved                   [[10 2] [1 2]]   [1 1 1 0 0 0]  –                       –
+6     the scikit-learn fit completes             –                –              [[10 2] [1 2]]          [1 1 1 0 0 0]
+7     output                                     final centroids  [1 1 1 0 0 0]  final centroids         [1 1 1 0 0 0]"""
+
+TRACKER = """\
+variable                start  after 1          after 3         after 5         end
+SciPy centroids         –      [[5.5 3] [1 2]]  [[10 2] [1 2]]  [[10 2] [1 2]]  [[10 2] [1 2]]
+SciPy labels            –      –                [1 1 1 0 0 0]   [1 1 1 0 0 0]   [1 1 1 0 0 0]
+scikit-learn centroids  –      –                –               –               [[10 2] [1 2]]
+scikit-learn labels     –      –                –               –               [1 1 1 0 0 0]"""
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Path:
+    path = tmp_path / "given.csv"
+    path.write_text("5.5,3\n1,2\n")
+    return path
+
+
+def _without_trailing_spaces(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.split("\n"))
+
+
+def test_the_table_and_the_tracker_are_printed_figure_for_figure(command: InProcess, given: Path) -> None:
+    outcome = command("compare", "--init", given)
+
+    printed = _without_trailing_spaces(outcome.stdout)
+    assert f"STEPS\n{TABLE}\n" in printed
+    assert f"VARIABLES\n{TRACKER}\n" in printed
+
+
+def test_results_agreement_and_notes_are_printed(command: InProcess, given: Path) -> None:
+    printed = command("compare", "--init", given, "--engines", "scipy, sklearn,numba").stdout
+
+    assert "scikit-learn  KMeans.fit" in printed
+    assert "SciPy and Shoal" in printed
+    assert (
+        "The same for all: 6 points, 2 initial centroids, 100 iterations at most, the end when nothing moves" in printed
+    )
+    assert "scikit-learn itself says inertia_ 16: the sum of the squared distances" in printed
+
+
+def test_a_file_is_compared(command: InProcess, tmp_path: Path) -> None:
+    path = tmp_path / "points.npy"
+    np.save(path, np.random.default_rng(0).normal(size=(9000, 3)))
+
+    printed = command("compare", path, "-k", 3, "--random-state", 1, "--max-iter", 2, "--engines", "scipy").stdout
+
+    assert "The same for all: 9,000 points, 3 initial centroids, 2 iterations at most" in printed
+    assert "stopped: 2 iterations are as many as it may make" in printed
+
+
+def test_json_has_a_line_a_step(command: InProcess, given: Path) -> None:
+    lines = command("compare", "--init", given, "--output", "json").stdout.splitlines()
+
+    start, *steps, result = (json.loads(line) for line in lines)
+    assert start["start"]["points"] == [[1, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]]
+    assert [step["step"]["number"] for step in steps] == [1, 2, 3, 4, 5, 6]
+    assert steps[1]["step"]["labels"] == [1, 1, 1, 0, 0, 0]
+    assert [engine["inertia"] for engine in result["result"]["engines"]] == [16, 16]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "says"),
+    [
+        (("--example", "china"), 1, "there is no example 'china'; there are six-points, blobs"),
+        (("-k", 9), 1, "n_clusters is 9, and there are 6 points"),
+        (("--engines", "numpy"), 1, "engines 'numpy' is not known"),
+        (("nowhere.csv",), 2, "nowhere.csv: there is no such file"),
+        (("--init", "best"), 2, "best: there is no such file"),
+        (("--max-iter", 0), 2, "--max-iter"),
+    ],
+)
+def test_what_is_wrong_is_told(command: InProcess, arguments: tuple[object, ...], exit_code: int, says: str) -> None:
+    outcome = command("compare", *arguments)
+
+    assert outcome.exit_code == exit_code
+    assert says in outcome.stderr
+    assert outcome.stdout == ""
+
+
+def test_a_file_and_an_example_are_one_too_many(command: InProcess, given: Path) -> None:
+    outcome = command("compare", given, "--example", "blobs")
+
+    assert (outcome.exit_code, outcome.stdout) == (2, "")
+    assert "not both" in outcome.stderr

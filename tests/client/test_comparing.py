@@ -1,0 +1,139 @@
+"""A comparison as the client sees it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import shoal
+
+X = np.array([[1, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]])
+GIVEN = np.array([[5.5, 3.0], [1.0, 2.0]])
+LABELS = [1, 1, 1, 0, 0, 0]
+
+
+def test_the_steps_are_those_of_the_table(client: shoal.Client) -> None:
+    steps = list(client.compare(X, n_clusters=2, init=GIVEN, random_state=0))
+
+    start, end = GIVEN.tolist(), [[10.0, 2.0], [1.0, 2.0]]
+    assert [
+        (step.number, step.engine, step.action, step.centroids.tolist(), _list(step.labels)) for step in steps
+    ] == [
+        (1, "scipy", "initialise", start, None),
+        (2, "scipy", "assign", start, LABELS),
+        (3, "scipy", "update", end, None),
+        (4, "scipy", "assign", end, LABELS),
+        (5, "scipy", "converged", end, LABELS),
+        (6, "sklearn", "fit", end, LABELS),
+    ]  # fmt: skip
+
+
+def test_what_was_left_to_the_server_is_told_with_the_first_step(client: shoal.Client) -> None:
+    comparison = client.compare(example="six-points", n_clusters=3)
+    assert comparison.start is None
+
+    next(comparison)
+
+    start = comparison.start
+    assert start is not None
+    assert (start.points.tolist(), start.example) == (X.tolist(), "six-points")
+    assert start.initial_centroids.shape == (3, 2)
+    assert (start.engines, start.max_iter, start.tol) == (("scipy", "sklearn"), 100, 0)
+    comparison.close()
+
+
+def test_the_random_state_that_the_server_drew_makes_the_same_comparison(client: shoal.Client) -> None:
+    first = client.compare(example="blobs", n_clusters=5)
+    steps = list(first)
+    assert first.start is not None
+
+    again = list(client.compare(example="blobs", n_clusters=5, random_state=first.start.random_state))
+
+    assert [step.centroids.tolist() for step in again] == [step.centroids.tolist() for step in steps]
+
+
+def test_the_result_comes_with_the_last_step(client: shoal.Client) -> None:
+    comparison = client.compare(X, n_clusters=2, init=GIVEN, engines=("scipy", "sklearn", "numba"))
+    assert comparison.result is None
+
+    steps = list(comparison)
+
+    result = comparison.result
+    assert result is not None
+    assert [engine.engine for engine in result.engines] == ["scipy", "sklearn", "numba"]
+    assert all(agreement.adjusted_rand_index == 1 for agreement in result.agreements)
+    assert all(engine.elapsed > 0 for engine in result.engines)
+    assert steps[5].own_figures[0].name == "inertia_"
+
+
+def test_engines_are_told_by_name(client: shoal.Client) -> None:
+    engines = ("numba", "sklearn-minibatch", "scipy-kmeans2")
+
+    steps = list(client.compare(X, n_clusters=2, engines=engines, random_state=1))  # type: ignore[arg-type]  # literals
+
+    assert list(dict.fromkeys(step.engine for step in steps)) == list(engines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason", "says"),
+    [
+        ({}, "POINTS_MISSING", "one of the two"),
+        ({"X": X, "example": "blobs"}, "POINTS_MISSING", "one of the two"),
+        ({"X": [1, 2, 3]}, "SHAPE_INVALID", "reshape"),
+        ({"X": X, "engines": "scipy"}, "ENGINES_INVALID", "('scipy',)"),
+        ({"X": X, "engines": ("numpy",)}, "ENGINES_UNKNOWN", "scipy-kmeans2"),
+        ({"X": X, "n_clusters": 2.5}, "N_CLUSTERS_INVALID", "whole number"),
+        ({"X": X, "tol": "small"}, "TOL_INVALID", "give a number"),
+        ({"X": X, "init": "best"}, "INIT_UNKNOWN", "k-means++"),
+    ],
+)
+def test_what_can_not_be_said_is_refused_at_once(
+    client: shoal.Client, arguments: dict[str, Any], reason: str, says: str
+) -> None:
+    with pytest.raises(shoal.InvalidArgumentError, match=re.escape(says)) as refused:
+        client.compare(**arguments)
+
+    assert refused.value.reason == reason
+
+
+def test_what_only_the_server_can_judge_is_refused_with_the_first_step(client: shoal.Client) -> None:
+    comparison = client.compare(X, n_clusters=7)
+
+    with pytest.raises(shoal.InvalidArgumentError, match="n_clusters is 7, and there are 6 points"):
+        next(comparison)
+
+
+def test_a_comparison_that_is_given_up_leaves_room_for_another(client: shoal.Client) -> None:
+    for _ in range(20):
+        with client.compare(example="blobs", n_clusters=4, random_state=0) as comparison:
+            next(comparison)
+
+        assert [step.number for step in _patiently(client)][:2] == [1, 2]
+
+
+def test_a_closed_client_ends_its_comparison(client: shoal.Client) -> None:
+    comparison = client.compare(example="blobs", n_clusters=4)
+    next(comparison)
+
+    client.close()
+
+    with pytest.raises(shoal.ClientClosedError):
+        list(comparison)
+
+
+def _list(labels: NDArray[np.int32] | None) -> list[int] | None:
+    return None if labels is None else labels.tolist()
+
+
+def _patiently(client: shoal.Client) -> list[shoal.ComparisonStep]:
+    """Compare, again as long as the server is busy with the one that was given up: until it has heard of that."""
+    while True:
+        try:
+            return list(client.compare(X, n_clusters=2))
+        except shoal.LimitExceededError as busy:
+            if busy.reason != "COMPARISONS_BUSY" or not busy.retry_after:
+                raise

@@ -1,0 +1,77 @@
+"""Whatever rounding does, no bound is below the score that it bounds by more than its margin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from shoal_server.engines.contract import Frame
+from shoal_server.engines.numba.addresses import held, start_of
+from shoal_server.engines.numba.bounds import bound, project
+from shoal_server.engines.numba.candidates import _append_lengths
+from shoal_server.engines.numba.compiling import compiled
+from shoal_server.engines.numba.layout import Layout, lay_out, lay_rows
+from shoal_server.engines.numba.regimes import Regime
+from shoal_server.engines.numba.room import enter, make_room
+from shoal_server.engines.numba.vectors import pack
+from tests.engines.framing import bounded, frame_of
+
+DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
+
+
+@compiled
+def _bounds(
+    address: int, d: int, k: int, origin: Any, basis: Any, short_tiles: Any, offsets: Any, margins: Any, group: int,
+    width: int, stored: int,
+) -> Any:  # fmt: skip
+    """Return the bounds (k, group) of a group of rows, and their squared lengths (group,), as the kernel has them."""
+    p = len(basis) // d
+    arrays = make_room(d, group, width, stored, p, origin)
+    room = enter(arrays)
+    pack(address, d, start_of(origin), room.factors, room.lanes, room.squares, room.most)
+    squares, short = numba.carray(room.squares, group), numba.carray(room.short, (p + 1, group))
+    bounds, labels = numba.carray(room.scores, (k, group)), numba.carray(room.found, group)
+    project(room.lanes, basis, p, d, short)
+    _append_lengths(squares, p, margins[5], short)
+    bound(short, short_tiles, offsets, k, p + 1, bounds, labels)
+    found = bounds.copy(), squares.copy()
+    held(arrays)
+    return found
+
+
+def _layout(centroids: NDArray[Any], axes: int) -> Layout:
+    frame: Frame = bounded(frame_of(centroids), axes)
+    return lay_out(frame, frame.memory.of(Regime).axes, lay_rows)
+
+
+def _parallel(random: np.random.Generator, d: int, rows: int) -> NDArray[np.float64]:
+    """Return rows (n, d) that nearly point the same way: for these the bounds are as tight as they can be."""
+    direction = random.normal(size=d)
+    scaled: NDArray[np.float64] = direction * random.uniform(0.5, 2.0, (rows, 1)) + 1e-7 * random.normal(size=(rows, d))
+    return scaled
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("d", "axes"), [(24, 4), (49, 32), (192, 12), (384, 96), (1024, 160)])
+@pytest.mark.parametrize("scale", [1.0, 1e-12, 1e12])
+def test_no_bound_is_too_low(dtype: Any, d: int, axes: int, scale: float) -> None:
+    random = np.random.default_rng([d, axes])
+    centroids = (scale * _parallel(random, d, 37)).astype(dtype)
+    layout = _layout(centroids, axes)
+    rows = scale * np.concatenate([_parallel(random, d, layout.group // 2), random.normal(size=(layout.group, d))])
+    points = np.concatenate([rows[: layout.group].astype(dtype), np.zeros((1, d), dtype)])  # read behind, not used
+
+    bounds, squares = _bounds(
+        points.__array_interface__["data"][0], d, len(centroids), layout.origin, layout.basis, layout.short_tiles,
+        layout.offsets, layout.margins, layout.group, layout.width, layout.stored,
+    )  # fmt: skip
+
+    exact_points, exact_centroids = points[: layout.group].astype(np.longdouble), centroids.astype(np.longdouble)
+    scores = exact_centroids @ exact_points.T - (exact_centroids**2).sum(axis=1)[:, None] / 2
+    margins, longest = layout.margins, float(layout.norms.max())
+    allowed = margins[3] * squares.astype(np.longdouble) + margins[4] * longest + margins[2]
+    assert (bounds >= scores - allowed).all()
