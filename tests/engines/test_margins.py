@@ -9,16 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shoal_server.engines.contract import Frame
 from shoal_server.engines.numba.addresses import held, start_of
 from shoal_server.engines.numba.bounds import bound, project
 from shoal_server.engines.numba.candidates import _append_lengths
 from shoal_server.engines.numba.compiling import compiled
 from shoal_server.engines.numba.layout import Layout, lay_out, lay_rows
-from shoal_server.engines.numba.regimes import Regime
 from shoal_server.engines.numba.room import enter, make_room
 from shoal_server.engines.numba.vectors import pack
-from tests.engines.framing import bounded, frame_of
+from tests.engines.framing import frame_of
 
 DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
 
@@ -43,15 +41,15 @@ def _bounds(
     return found
 
 
-def _layout(centroids: NDArray[Any], axes: int) -> Layout:
-    frame: Frame = bounded(frame_of(centroids), axes)
-    return lay_out(frame, frame.memory.of(Regime).axes, lay_rows)
+def _layout(centroids: NDArray[Any], axes: int, random: np.random.Generator) -> Layout:
+    """Return a layout with any axes at all: what they leave of rows that are parallel is parallel too."""
+    turn, _ = np.linalg.qr(random.normal(size=(centroids.shape[1], axes)))
+    return lay_out(frame_of(centroids), np.ascontiguousarray(turn.T), lay_rows)
 
 
-def _parallel(random: np.random.Generator, d: int, rows: int) -> NDArray[np.float64]:
-    """Return rows (n, d) that nearly point the same way: for these the bounds are as tight as they can be."""
-    direction = random.normal(size=d)
-    scaled: NDArray[np.float64] = direction * random.uniform(0.5, 2.0, (rows, 1)) + 1e-7 * random.normal(size=(rows, d))
+def _parallel(direction: NDArray[np.float64], rows: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Return rows (n, d) of one direction: for these a bound is what it bounds, but for rounding."""
+    scaled: NDArray[np.float64] = direction * random.uniform(0.5, 2.0, (rows, 1))
     return scaled
 
 
@@ -60,9 +58,11 @@ def _parallel(random: np.random.Generator, d: int, rows: int) -> NDArray[np.floa
 @pytest.mark.parametrize("scale", [1.0, 1e-12, 1e12])
 def test_no_bound_is_too_low(dtype: Any, d: int, axes: int, scale: float) -> None:
     random = np.random.default_rng([d, axes])
-    centroids = (scale * _parallel(random, d, 37)).astype(dtype)
-    layout = _layout(centroids, axes)
-    rows = scale * np.concatenate([_parallel(random, d, layout.group // 2), random.normal(size=(layout.group, d))])
+    direction = scale * random.normal(size=d)
+    centroids = _parallel(direction, 37, random).astype(dtype)
+    layout = _layout(centroids, axes, random)
+    others = scale * random.normal(size=(layout.group, d))
+    rows = np.concatenate([_parallel(direction, layout.group // 2, random), others])
     points = np.concatenate([rows[: layout.group].astype(dtype), np.zeros((1, d), dtype)])  # read behind, not used
 
     bounds, squares = _bounds(
