@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterable
-from typing import Protocol
+from importlib import import_module
+from threading import RLock
+from typing import Any, Protocol
 
 from threadpoolctl import threadpool_limits
 
@@ -18,6 +20,21 @@ def compute_on_one_thread() -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     threadpool_limits(1)
+
+
+_loaded: dict[str, Any] = {}
+_loading = RLock()
+
+
+def library(name: str) -> Any:
+    """Return a module of scikit-learn or SciPy, which the server loads while it serves; this one is the only way to it.
+
+    One thread loads at a time. Two that import modules that import each other may be given one that is half loaded.
+    """
+    if name not in _loaded:
+        with _loading:
+            _loaded[name] = import_module(name)
+    return _loaded[name]
 
 
 class Loadable(Protocol):

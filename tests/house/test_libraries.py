@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import shoal
+import shoal_server
 from shoal._types import Engine
 from shoal.testing import LocalServer
 
@@ -38,6 +40,48 @@ def test_heavy_libraries_come_after_the_start_and_compute_on_one_thread() -> Non
     assert not early
     assert len(threads) > pools
     assert set(threads) == {1}
+
+
+# Two threads import at once what imports each other.
+TOGETHER = """
+from threading import Barrier, Thread
+from shoal_server.libraries import library
+names = ["sklearn.cluster", "scipy.cluster.vq", "scipy.spatial.distance", "sklearn.metrics"]
+barrier, loaded = Barrier(len(names)), []
+def load(name):
+    barrier.wait()
+    loaded.append(library(name))
+threads = [Thread(target=load, args=[name]) for name in names]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert {module.__name__ for module in loaded} == set(names), loaded
+"""
+
+
+@pytest.mark.parametrize("_attempt", range(4))
+def test_threads_that_want_libraries_at_once_all_get_them(_attempt: int) -> None:
+    done = subprocess.run([sys.executable, "-c", TOGETHER], check=False, capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_there_is_one_way_to_the_libraries_that_come_later() -> None:
+    folder = Path(shoal_server.__file__).parent
+    imports = [
+        (path.name, name)
+        for path in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in _imported(node)
+        if name.partition(".")[0] in {"scipy", "sklearn"}
+    ]
+
+    assert imports == []
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
 
 
 @pytest.mark.parametrize("engine", ["numba", "scipy", "sklearn"])

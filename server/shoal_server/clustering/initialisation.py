@@ -15,6 +15,7 @@ from shoal_server.clustering.state import Grounds, Model
 from shoal_server.clustering.update import advance, first_snapshot
 from shoal_server.clustering.warming import together
 from shoal_server.engines.contract import Assignment, Engine, Float64Array, LabelArray, RunTasks
+from shoal_server.libraries import library
 
 
 def start(model: Model, rows: Admitted, engine: Engine, run: RunTasks) -> tuple[Model, float, LabelArray]:
@@ -68,9 +69,9 @@ def initial_rows(
         rows = np.sort(random.choice(len(points), init_size, replace=False))
     if method == "random":
         return rows[random.choice(len(rows), n_clusters, replace=False)]
-    from sklearn.cluster import kmeans_plusplus  # noqa: PLC0415  (a second: the server loads it while it serves)
-
-    _, chosen = kmeans_plusplus(points[rows], n_clusters, sample_weight=weight[rows], random_state=random)
+    _, chosen = library("sklearn.cluster").kmeans_plusplus(
+        points[rows], n_clusters, sample_weight=weight[rows], random_state=random
+    )
     return rows[np.asarray(chosen, dtype=np.intp)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from shoal_server.engines.contract import Float64Array
+from shoal_server.libraries import library
 
 SIX_POINTS = "six-points"
 BLOBS = "blobs"
@@ -16,8 +17,6 @@ def example(name: str) -> Float64Array | None:
     if name == SIX_POINTS:
         return np.array([[1.0, 2.0], [1.0, 4.0], [1.0, 0.0], [10.0, 2.0], [10.0, 4.0], [10.0, 0.0]])
     if name == BLOBS:
-        from sklearn.datasets import make_blobs  # noqa: PLC0415  (the server loads scikit-learn while it serves)
-
-        points, _ = make_blobs(300, centers=4, cluster_std=1.2, random_state=0)
+        points, _ = library("sklearn.datasets").make_blobs(300, centers=4, cluster_std=1.2, random_state=0)
         return np.asarray(points, dtype=np.float64).round(3)
     return None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from shoal_server.compare.steps import Agreement, EngineResult, Result, Step
 from shoal_server.engines.contract import Float64Array
+from shoal_server.libraries import library
 
 NONE = -1
 
@@ -38,10 +39,8 @@ def match(reference: Float64Array, centroids: Float64Array) -> NDArray[np.int32]
     The sum of the squared distances is the least that there is; the method is SciPy's linear_sum_assignment (Crouse,
     "On implementing 2D rectangular assignment algorithms", 2016).
     """
-    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415  (the server loads it while it serves)
-    from scipy.spatial.distance import cdist  # noqa: PLC0415
-
-    rows, columns = linear_sum_assignment(cdist(centroids, reference, "sqeuclidean"))
+    squares = library("scipy.spatial.distance").cdist(centroids, reference, "sqeuclidean")
+    rows, columns = library("scipy.optimize").linear_sum_assignment(squares)
     matching = np.full(len(centroids), NONE, np.int32)
     matching[rows] = columns
     return matching
@@ -64,15 +63,13 @@ def _result(last: Step, elapsed: float, reference: Float64Array, max_iter: int) 
 
 
 def _agreement(one: EngineResult, other: EngineResult) -> Agreement:
-    from sklearn.metrics import adjusted_rand_score  # noqa: PLC0415  (the server loads it while it serves)
-
     matching = match(one.centroids, other.centroids)
     matched = matching != NONE
     differences = np.linalg.norm(other.centroids[matched] - one.centroids[matching[matched]], axis=1)
     return Agreement(
         one=one.engine,
         other=other.engine,
-        adjusted_rand_index=float(adjusted_rand_score(one.labels, other.labels)),
+        adjusted_rand_index=float(library("sklearn.metrics").adjusted_rand_score(one.labels, other.labels)),
         points_that_differ=int(np.count_nonzero(matching[other.labels] != one.labels)),
         largest_difference=float(differences.max(initial=0.0)),
     )

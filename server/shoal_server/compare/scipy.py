@@ -11,6 +11,7 @@ import numpy as np
 from shoal_server.compare.lloyd import Updated, iterate
 from shoal_server.compare.steps import Clock, Comparison, OwnFigure, Step
 from shoal_server.engines.contract import Float64Array, LabelArray
+from shoal_server.libraries import library
 
 # Distances of one iteration up to which kmeans is run once more, for the distortion that it returns.
 _MOST_DISTANCES = 10_000_000
@@ -34,18 +35,16 @@ class _Library:
     """SciPy's own calls, loaded before the clock runs."""
 
     def __init__(self, points: Float64Array) -> None:
-        from scipy.cluster.vq import kmeans2, vq  # noqa: PLC0415  (the server loads it while it serves)
-
-        self._points, self._vq, self._kmeans2 = points, vq, kmeans2
+        self._points, self._vq = points, library("scipy.cluster.vq")
 
     def assign(self, centroids: Float64Array) -> LabelArray:
-        labels, _ = self._vq(self._points, centroids, check_finite=False)
+        labels, _ = self._vq.vq(self._points, centroids, check_finite=False)
         return np.asarray(labels, dtype=np.int32)
 
     def iterate_once(self, centroids: Float64Array) -> Float64Array:
         # What it warns of is a note of the step. A filter for good, since one for a while isn't safe with threads.
         warnings.filterwarnings("ignore", "One of the clusters is empty", UserWarning)
-        after, _ = self._kmeans2(self._points, centroids, iter=1, minit="matrix", missing="warn", check_finite=False)
+        after, _ = self._vq.kmeans2(self._points, centroids, iter=1, minit="matrix", missing="warn", check_finite=False)
         return np.asarray(after)
 
 
@@ -71,11 +70,11 @@ class _KeepingEmpty(_Library):
 
 def _with_own_distortion(step: Step, comparison: Comparison) -> Step:
     """Add the distortion that kmeans itself returns from the same initial centroids, unless that takes too long."""
-    from scipy.cluster.vq import kmeans  # noqa: PLC0415  (the server loads it while it serves)
-
     initial = comparison.initial_centroids
     if initial.size == 1 or len(comparison.points) * len(initial) * step.iteration > _MOST_DISTANCES:
         return step  # of a single number kmeans thinks that it is how many centroids are wanted
-    _, distortion = kmeans(comparison.points, initial, thresh=comparison.tol, check_finite=False)
+    _, distortion = library("scipy.cluster.vq").kmeans(
+        comparison.points, initial, thresh=comparison.tol, check_finite=False
+    )
     meaning = "the mean distance to the centroids before the last update, and not to those that kmeans returns"
     return replace(step, own_figures=(OwnFigure("distortion", float(distortion), meaning),))

@@ -12,6 +12,7 @@ from shoal_server.compare.lloyd import Updated, iterate
 from shoal_server.compare.measuring import farther, movement, objectives
 from shoal_server.compare.steps import Clock, Comparison, OwnFigure, Step
 from shoal_server.engines.contract import Float64Array, LabelArray
+from shoal_server.libraries import library
 
 # Distances of all iterations up to which these are made once more, one by one, to show the way.
 _MOST_DISTANCES = 20_000_000
@@ -21,8 +22,7 @@ _BATCH_ROWS = 1024
 
 def run_kmeans(comparison: Comparison, clock: Clock) -> Iterator[Step]:
     """Run KMeans as people call it: one call that makes all iterations."""
-    import sklearn.cluster  # noqa: F401, PLC0415  (loaded before the clock runs)
-
+    library("sklearn.cluster")  # loaded before the clock runs
     began = clock()
     fitted = _fit(comparison, comparison.initial_centroids, comparison.max_iter)
     elapsed = clock() - began
@@ -55,12 +55,9 @@ def run_mini_batch(comparison: Comparison, clock: Clock) -> Iterator[Step]:
 
 class _Passes:
     def __init__(self, comparison: Comparison) -> None:
-        from sklearn.cluster import MiniBatchKMeans  # noqa: PLC0415  (the server loads it while it serves)
-        from sklearn.metrics import pairwise_distances_argmin  # noqa: PLC0415
-
-        self._points, self._nearest = comparison.points, pairwise_distances_argmin
+        self._points, self._metrics = comparison.points, library("sklearn.metrics")
         self._rows = max(_BATCH_ROWS, len(comparison.initial_centroids))
-        self._estimator = MiniBatchKMeans(
+        self._estimator = library("sklearn.cluster").MiniBatchKMeans(
             len(comparison.initial_centroids),
             init=comparison.initial_centroids,
             n_init=1,
@@ -70,7 +67,7 @@ class _Passes:
         )
 
     def assign(self, centroids: Float64Array) -> LabelArray:
-        return np.asarray(self._nearest(self._points, centroids), dtype=np.int32)
+        return np.asarray(self._metrics.pairwise_distances_argmin(self._points, centroids), dtype=np.int32)
 
     def update(self, centroids: Float64Array, labels: LabelArray) -> Updated:
         for start in range(0, len(self._points), self._rows):
@@ -84,12 +81,9 @@ class _Passes:
 
 
 def _fit(comparison: Comparison, centroids: Float64Array, max_iter: int) -> Any:
-    from sklearn.cluster import KMeans  # noqa: PLC0415  (the server loads it while it serves)
-    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
-
     # What it warns of is a note of the step. A filter for good, since one for a while isn't safe with threads.
-    warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
-    estimator = KMeans(
+    warnings.filterwarnings("ignore", "Number of distinct clusters", library("sklearn.exceptions").ConvergenceWarning)
+    estimator = library("sklearn.cluster").KMeans(
         len(centroids),
         init=centroids,
         n_init=1,

@@ -18,6 +18,7 @@ from shoal_server.engines.contract import (
     run_in_order,
 )
 from shoal_server.engines.spans import spans
+from shoal_server.libraries import library
 
 
 class ScipyEngine:
@@ -77,17 +78,15 @@ class ScipyEngine:
 
 def _nearest(inside: Float64Array, frame: Frame) -> tuple[LabelArray, Float64Array]:
     """Return label and squared distance of each row."""
-    from scipy.cluster.vq import vq  # noqa: PLC0415  (the server loads it while it serves)
-
     centroids = frame.centroids.astype(np.float64)
-    labels, _ = vq(inside, centroids, check_finite=False)
+    labels, _ = library("scipy.cluster.vq").vq(inside, centroids, check_finite=False)
     # vq's own distances come from squares expanded, and lose digits.
     offset = inside - centroids[labels]
     return labels, np.einsum("nd,nd->n", offset, offset)
 
 
 def _sums(inside: Float64Array, weight: Float64Array, labels: LabelArray, k: int) -> NDArray[Any]:
-    from scipy.sparse import csr_array  # noqa: PLC0415  (the server loads it while it serves)
-
-    memberships = csr_array((weight, labels, np.arange(len(labels) + 1)), shape=(len(labels), k))
+    memberships = library("scipy.sparse").csr_array(
+        (weight, labels, np.arange(len(labels) + 1)), shape=(len(labels), k)
+    )
     return np.asarray(memberships.T @ inside)

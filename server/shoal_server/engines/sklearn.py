@@ -16,6 +16,7 @@ from shoal_server.engines.contract import (
     PointArray,
     RunTasks,
 )
+from shoal_server.libraries import library
 
 
 class SklearnEngine:
@@ -75,10 +76,10 @@ def _estimator(frame: Frame) -> Any:
 
     A first partial_fit would want n_clusters points at least, so what it would have left behind is put in its place.
     """
-    from sklearn.cluster import MiniBatchKMeans  # noqa: PLC0415  (a second: the server loads it while it serves)
-
     k, d = frame.centroids.shape
-    estimator = MiniBatchKMeans(k, compute_labels=False, reassignment_ratio=0.0, random_state=0)
+    estimator = library("sklearn.cluster").MiniBatchKMeans(
+        k, compute_labels=False, reassignment_ratio=0.0, random_state=0
+    )
     estimator.cluster_centers_ = frame.centroids.astype(np.float64)
     estimator.n_features_in_ = d
     estimator._counts = frame.weights.copy()  # noqa: SLF001
