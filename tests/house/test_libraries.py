@@ -6,7 +6,11 @@ import ast
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,6 +19,7 @@ import shoal
 import shoal_server
 from shoal._types import Engine
 from shoal.testing import LocalServer
+from shoal_server.libraries import library
 
 # Loads what the server loads before it serves, and after it; prints whether the latter was there, and all threads.
 SCRIPT = """
@@ -42,27 +47,57 @@ def test_heavy_libraries_come_after_the_start_and_compute_on_one_thread() -> Non
     assert set(threads) == {1}
 
 
-# Two threads import at once what imports each other.
-TOGETHER = """
-from threading import Barrier, Thread
-from shoal_server.libraries import library
-names = ["sklearn.cluster", "scipy.cluster.vq", "scipy.spatial.distance", "sklearn.metrics"]
-barrier, loaded = Barrier(len(names)), []
-def load(name):
-    barrier.wait()
-    loaded.append(library(name))
-threads = [Thread(target=load, args=[name]) for name in names]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-assert {module.__name__ for module in loaded} == set(names), loaded
+# A package that imports its part, and the part the package, as those of SciPy do. Its import goes on once the part
+# waits for it in another thread, or after a while in which none did.
+PACKAGE = """
+import importlib._bootstrap, time
+deadline = time.monotonic() + 0.5
+while not importlib._bootstrap._blocking_on and time.monotonic() < deadline:
+    pass
+from tangled.part import thing
+"""
+PART = """
+from . import other
+thing = 1
 """
 
 
-@pytest.mark.parametrize("_attempt", range(4))
-def test_threads_that_want_libraries_at_once_all_get_them(_attempt: int) -> None:
-    done = subprocess.run([sys.executable, "-c", TOGETHER], check=False, capture_output=True, text=True)
+@pytest.fixture
+def tangled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    folder = tmp_path / "tangled"
+    folder.mkdir()
+    for name, contents in (("__init__", PACKAGE), ("part", PART), ("other", "")):
+        (folder / f"{name}.py").write_text(contents)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    for name in ("tangled", "tangled.part", "tangled.other"):
+        sys.modules.pop(name, None)
 
-    assert (done.returncode, done.stderr) == (0, "")
+
+def _import_both(load: Callable[[str], object]) -> list[object]:
+    """Import the package, and its part in another thread as soon as that is begun; return what either got."""
+
+    def load_part() -> object:
+        while "tangled" not in sys.modules:
+            pass
+        return load("tangled.part")
+
+    with ThreadPoolExecutor(2) as threads:
+        futures = [threads.submit(load, "tangled"), threads.submit(load_part)]
+    return [future.exception() or future.result() for future in futures]
+
+
+@pytest.mark.usefixtures("tangled")
+def test_threads_that_want_libraries_at_once_all_get_them() -> None:
+    package, part = _import_both(library)
+
+    assert isinstance(package, ModuleType)
+    assert isinstance(part, ModuleType)
+
+
+@pytest.mark.usefixtures("tangled")
+def test_python_alone_gives_one_of_them_half_a_module() -> None:
+    assert any(isinstance(got, ImportError) for got in _import_both(import_module))
 
 
 def test_there_is_one_way_to_the_libraries_that_come_later() -> None:
