@@ -1,0 +1,39 @@
+"""What every page has: its head, the way between pages, and the main part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nicegui import ui
+
+LOGO = (Path(__file__).parent / "logo.svg").read_text("utf-8")
+
+_PAGES = {"/": "Compare", "/sessions": "Sessions"}
+
+
+@contextmanager
+def page_frame(title: str, here: str, target: str) -> Iterator[None]:
+    """Draw a page around what the context makes.
+
+    Parameters
+    ----------
+    title
+        Of the browser's tab.
+    here
+        The path of the page among the pages.
+    target
+        ``host:port`` of the server.
+    """
+    ui.page_title(f"{title} · Shoal")
+    with ui.element("header").classes("top"):
+        ui.html(f"{LOGO} <b>Shoal</b>", sanitize=False, tag="span").classes("brand")
+        with ui.element("nav").props('aria-label="Pages"'):
+            for path, name in _PAGES.items():
+                link = ui.link(name, path)
+                if path == here:
+                    link.props('aria-current="page"')
+        ui.label(f"server {target}").classes("server")
+    with ui.element("div").classes("page"):
+        yield

@@ -1,0 +1,114 @@
+"""What a comparison on the page is made of, and the link that makes the same one again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_dashboard.texts import TextError, format_points, parse_points
+
+ENGINES = {
+    "scipy": "SciPy kmeans",
+    "scipy-kmeans2": "SciPy kmeans2",
+    "sklearn": "scikit-learn KMeans",
+    "sklearn-minibatch": "scikit-learn MiniBatchKMeans",
+    "numba": "Shoal's kernel",
+}
+EXAMPLES = {"six-points": "Six points", "blobs": "Four blobs"}
+WAYS = {"k-means++": "k-means++", "random": "random points", "given": "given centroids"}
+MOST_LINKED = 200  # points of one's own that a link carries
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """A comparison that can be asked for."""
+
+    example: str | None = "six-points"  # None: points of one's own
+    points: str = ""  # as they were typed
+    n_clusters: int = 2
+    init: str = "given"  # one of WAYS
+    centroids: str = "5.5, 3\n1, 2"  # as they were typed
+    random_state: int | None = 0
+    engines: tuple[str, ...] = ("scipy", "sklearn")
+    max_iter: int = 100
+
+    def request(self) -> dict[str, Any]:
+        """Return the arguments of `Client.compare`.
+
+        Raises
+        ------
+        TextError
+            For points or centroids that can't be read.
+        """
+        return {
+            "X": None if self.example else parse_points(self.points),
+            "example": self.example,
+            "n_clusters": self.n_clusters,
+            "init": parse_points(self.centroids, "centroids") if self.init == "given" else self.init,
+            "random_state": self.random_state,
+            "engines": self.engines,
+            "max_iter": self.max_iter,
+        }
+
+    def with_points(self, points: NDArray[np.float64]) -> Parameters:
+        """Return the same for points of one's own."""
+        return replace(self, example=None, points=format_points(points))
+
+    def query(self) -> str:
+        """Return the part of a link behind the question mark; empty: there are too many points for one."""
+        said = {
+            "k": self.n_clusters,
+            "engines": ",".join(self.engines),
+            "init": format_points(parse_points(self.centroids), ";") if self.init == "given" else self.init,
+            "max_iter": self.max_iter,
+            **({} if self.random_state is None else {"random_state": self.random_state}),
+        }
+        if self.example:
+            return urlencode({"example": self.example, **said})
+        points = parse_points(self.points)
+        return "" if len(points) > MOST_LINKED else urlencode({"points": format_points(points, ";"), **said})
+
+    @staticmethod
+    def of(query: Mapping[str, str]) -> Parameters:
+        """Return what a link says; what it doesn't say is as in the six-point example.
+
+        Raises
+        ------
+        TextError
+            For what can't be read.
+        """
+        given = Parameters()
+        if not query:
+            return given
+        init = query.get("init", "k-means++")
+        return Parameters(
+            example=None if "points" in query else _known("example", query.get("example", "six-points"), EXAMPLES),
+            points=query.get("points", "").replace(";", "\n"),
+            n_clusters=_whole(query, "k", given.n_clusters),
+            init=init if init in WAYS else "given",
+            centroids=given.centroids if init in WAYS else init.replace(";", "\n"),
+            random_state=_whole(query, "random_state", 0) if "random_state" in query else None,
+            engines=tuple(_known("engine", name, ENGINES) for name in query["engines"].split(","))
+            if query.get("engines")
+            else given.engines,
+            max_iter=_whole(query, "max_iter", given.max_iter),
+        )
+
+
+def _known(what: str, name: str, names: Mapping[str, str]) -> str:
+    if name not in names:
+        raise TextError(f"there is no {what} {name[:40]!r}; there are {', '.join(names)}")
+    return name
+
+
+def _whole(query: Mapping[str, str], name: str, default: int) -> int:
+    text = query.get(name, str(default))
+    try:
+        return int(text)
+    except ValueError:
+        raise TextError(f"{name} in the link is {text[:40]!r}; it must be a whole number") from None
