@@ -94,6 +94,7 @@ def decode_snapshot(snapshot: clustering_pb2.Snapshot) -> Snapshot:
         movement=wire.array_of(snapshot.movement),
         points_accepted=snapshot.points_accepted,
         session_uid=snapshot.session_uid,
+        batch_points=snapshot.batch_points,
     )
 
 

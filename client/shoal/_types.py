@@ -114,6 +114,9 @@ class Snapshot:
     """Rows accepted so far."""
     session_uid: str
     """Tells the session from another one that had or will have its name."""
+    batch_points: int
+    """Rows accepted in the batch that made the version: ``inertia / batch_points`` is the inertia per point. 0 in
+    version 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,3 +172,6 @@ class SessionDescription:
     """UTC."""
     update_time: datetime
     """Of the configuration; UTC."""
+    inertia_per_point: float
+    """Of the newest version: the inertia of the batch that made it, divided by the rows accepted in it; 0 before the
+    first."""

@@ -109,6 +109,32 @@ def test_assigning_never_changes_the_session(client: shoal.Client, name: str) ->
     assert session.describe().version == 0
 
 
+def test_the_inertia_per_point_is_that_of_the_newest_batch(client: shoal.Client, name: str) -> None:
+    session = client.create_session(name, 2, init=CENTROIDS)
+    before, given = session.describe(), session.centroids()
+
+    results = [session.push(POINTS), session.push(POINTS[:2])]
+    snapshot, described = session.centroids(), session.describe()
+
+    assert (before.inertia_per_point, given.batch_points) == (0, 0)
+    assert (snapshot.batch_points, snapshot.inertia) == (2, results[1].inertia)
+    assert described.inertia_per_point == results[1].inertia / 2 > 0
+
+
+def test_the_batch_that_ends_the_warming_has_its_own_inertia(client: shoal.Client, name: str) -> None:
+    session = client.create_session(name, 2, random_state=0)
+    updates = session.watch()
+    session.push(POINTS[:2])
+    warming = session.describe()
+
+    result = session.push(np.vstack([POINTS, POINTS]))
+    update = next(updates)
+
+    assert warming.inertia_per_point == 0
+    assert (update.version, update.batch_points, update.inertia) == (1, 6, result.inertia)
+    assert session.describe().inertia_per_point == result.inertia / 6 > 0
+
+
 def test_a_snapshot_is_whole_and_cannot_be_written_in(client: shoal.Client, name: str) -> None:
     session = client.create_session(name, 2, init=CENTROIDS)
     session.push(POINTS)

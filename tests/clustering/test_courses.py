@@ -89,6 +89,8 @@ def test_batches_applied_together_give_the_same_bits(name: EngineName, course: C
         close(model.snapshot.movement, expected.snapshot.movement)
         np.testing.assert_array_equal(model.snapshot.weights, expected.snapshot.weights)
         close(model.frame.centroids, expected.frame.centroids)
+        close(model.snapshot.inertia, expected.snapshot.inertia)
+        assert model.snapshot.batch_points == expected.snapshot.batch_points
     assert (model.version, model.points_accepted) == (expected.version, expected.points_accepted)
     assert (model.points_dropped, model.latest_event) == (expected.points_dropped, expected.latest_event)
 

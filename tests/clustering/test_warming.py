@@ -37,6 +37,17 @@ def test_the_first_points_all_count_in_version_1(engines: Engines, name: EngineN
     np.testing.assert_allclose(mean, points.mean(axis=0), atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_version_1_has_the_inertia_and_the_rows_of_the_batch_that_made_it(engines: Engines, name: EngineName) -> None:
+    points = np.random.default_rng(1).normal(size=(40, 2))
+    model, _ = push(new_model(ModelConfig(5, random_state=0)), points[:14], engines[name])
+
+    model, outcome = push(model, points[14:], engines[name])
+
+    assert (snapshot(model).inertia, snapshot(model).batch_points) == (outcome.inertia, 26)
+    assert snapshot(model).inertia_per_point == outcome.inertia / 26
+
+
 def test_init_size_says_how_many_points_are_needed(engines: Engines) -> None:
     model = new_model(ModelConfig(2, init_size=50, random_state=0))
 

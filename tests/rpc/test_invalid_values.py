@@ -52,11 +52,13 @@ def test_a_batch_of_which_all_rows_are_dropped_makes_a_version_that_moves_nothin
     with open_way(wire, name) as way:
         result = way.accepted(batch([[NAN, 1], [2, INF]], return_labels=True))
         after = centroids_of(wire, name)
+        described = wire.describe(name)
         good = way.accepted(batch(GOOD))
 
     assert (result.version, result.accepted, result.dropped, result.inertia) == (1, 0, 2, 0.0)
     assert array(result.labels).tolist() == [-1, -1]
     assert after == CENTROIDS
+    assert described.inertia_per_point == 0
     assert (good.version, good.accepted) == (2, 2)
 
 

@@ -56,6 +56,7 @@ def check_snapshot(snapshot: clustering_pb2.Snapshot) -> int:
     np.testing.assert_array_equal(array(snapshot.weights), counts(version))
     np.testing.assert_allclose(array(snapshot.movement), np.abs(step) * np.sqrt(D), rtol=1e-12)
     assert snapshot.inertia == np.dot(counts(version), D * step**2)
+    assert snapshot.batch_points == counts(version).sum()
     assert snapshot.points_accepted == sum(counts(earlier).sum() for earlier in range(1, version + 1))
     return version
 

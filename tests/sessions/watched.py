@@ -66,7 +66,7 @@ def snapshot(version: int, *centroids: float) -> Snapshot:
     """Return a version of one feature."""
     values = frozen(np.array(centroids or (float(version),))[:, None])
     nothing = frozen(np.zeros(len(values)))
-    return Snapshot(version, values, nothing, 0.0, nothing, version)
+    return Snapshot(version, values, nothing, 0.0, nothing, version, 1)
 
 
 def told(event: Event) -> str:

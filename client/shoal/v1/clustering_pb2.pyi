@@ -428,12 +428,15 @@ class Snapshot(_message.Message):
     MOVEMENT_FIELD_NUMBER: _builtins.int
     POINTS_ACCEPTED_FIELD_NUMBER: _builtins.int
     SESSION_UID_FIELD_NUMBER: _builtins.int
+    BATCH_POINTS_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     inertia: _builtins.float
     """Of the batch that made the version, before it moved the centroids."""
     points_accepted: _builtins.int
     """Rows accepted so far."""
     session_uid: _builtins.str
+    batch_points: _builtins.int
+    """Rows accepted in the batch that made the version: `inertia` divided by it is the inertia per point. 0 in version 0."""
     @_builtins.property
     def centroids(self) -> _tensor_pb2.Tensor:
         """Shape (n_clusters, n_features) float64."""
@@ -456,10 +459,11 @@ class Snapshot(_message.Message):
         movement: _tensor_pb2.Tensor | None = ...,
         points_accepted: _builtins.int = ...,
         session_uid: _builtins.str = ...,
+        batch_points: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["centroids", b"centroids", "movement", b"movement", "weights", b"weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["centroids", b"centroids", "inertia", b"inertia", "movement", b"movement", "points_accepted", b"points_accepted", "session_uid", b"session_uid", "version", b"version", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_points", b"batch_points", "centroids", b"centroids", "inertia", b"inertia", "movement", b"movement", "points_accepted", b"points_accepted", "session_uid", b"session_uid", "version", b"version", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -351,6 +351,7 @@ class Session(_message.Message):
     WATCHERS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    INERTIA_PER_POINT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """1 to 128 characters: letters, digits, '.', '_' and '-', the first a letter or digit."""
     uid: _builtins.str
@@ -367,6 +368,8 @@ class Session(_message.Message):
     """Batches waiting in the queue and their bytes."""
     queued_bytes: _builtins.int
     watchers: _builtins.int
+    inertia_per_point: _builtins.float
+    """Of the newest version: the inertia of the batch that made it, divided by the rows accepted in it. 0: there is none."""
     @_builtins.property
     def config(self) -> Global___SessionConfig:
         """As it is in force: what was left to the server is filled in."""
@@ -398,10 +401,11 @@ class Session(_message.Message):
         watchers: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        inertia_per_point: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_time", b"create_time", "update_time", b"update_time", "warming", b"warming"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_time", b"create_time", "etag", b"etag", "name", b"name", "points_accepted", b"points_accepted", "points_dropped", b"points_dropped", "queued_batches", b"queued_batches", "queued_bytes", b"queued_bytes", "state", b"state", "uid", b"uid", "update_time", b"update_time", "version", b"version", "warming", b"warming", "watchers", b"watchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_time", b"create_time", "etag", b"etag", "inertia_per_point", b"inertia_per_point", "name", b"name", "points_accepted", b"points_accepted", "points_dropped", b"points_dropped", "queued_batches", b"queued_batches", "queued_bytes", b"queued_bytes", "state", b"state", "uid", b"uid", "update_time", b"update_time", "version", b"version", "warming", b"warming", "watchers", b"watchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

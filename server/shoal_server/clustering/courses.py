@@ -113,9 +113,17 @@ def _follow(
     if not outcomes:
         return model, outcomes
     accepted = model.points_accepted + sum(outcome.accepted for outcome in outcomes)
-    latest_event = decays[len(outcomes) - 1].latest_event
     last = outcomes[-1]
-    return at_version(model, last.version, last.inertia, followed.moved, accepted, latest_event), outcomes
+    model = at_version(
+        model,
+        last.version,
+        followed.moved,
+        inertia=last.inertia,
+        batch_points=last.accepted,
+        points_accepted=accepted,
+        latest_event=decays[len(outcomes) - 1].latest_event,
+    )
+    return model, outcomes
 
 
 def _outcomes(version: int, batches: list[PointBatch], followed: Followed) -> Iterator[Outcome]:

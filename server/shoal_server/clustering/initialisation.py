@@ -40,7 +40,9 @@ def start(model: Model, rows: Admitted, engine: Engine, run: RunTasks) -> tuple[
     contribution = engine.contribute(points, weight, model.frame, run)
     own = engine.assign(rows.points, model.frame, run, return_distances=True)
     inertia = float(np.dot(_distances(own), _ones_or(rows.sample_weight, len(own.labels))))
-    return advance(model, model.frame, contribution, engine), inertia, own.labels
+    # Version 1 says the inertia of the batch that made it, like every other: not that of all the points that count.
+    model = advance(model, model.frame, contribution, engine, inertia=inertia, batch_points=len(rows.points))
+    return model, inertia, own.labels
 
 
 def initial_centroids(inside: NDArray[np.floating[Any]], weight: Float64Array, config: ModelConfig) -> Float64Array:

@@ -52,7 +52,13 @@ class Snapshot:
     inertia: float  # of the batch that made the version
     movement: Float64Array  # (k,) Euclidean
     points_accepted: int
+    batch_points: int  # rows accepted in the batch that made the version
     made: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)  # of it, once for all readers
+
+    @property
+    def inertia_per_point(self) -> float:
+        """Of the batch that made the version; 0 where it has no rows."""
+        return self.inertia / self.batch_points if self.batch_points else 0.0
 
 
 @dataclass(frozen=True)

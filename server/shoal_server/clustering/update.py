@@ -52,11 +52,27 @@ def update(
         contribution = empty_contribution(frame)
     else:
         contribution = engine.contribute(rows.points, _late(rows, fading), frame, run, return_labels=return_labels)
-    return advance(model, frame, contribution, engine), contribution.inertia, contribution.labels
+    advanced = advance(model, frame, contribution, engine, inertia=contribution.inertia, batch_points=len(rows.points))
+    return advanced, contribution.inertia, contribution.labels
 
 
-def advance(model: Model, frame: Frame, contribution: Contribution, engine: Engine) -> Model:
-    """Return the model of the next version; `frame` is the model's own, its weights forgotten as far as they are to be.
+def advance(
+    model: Model, frame: Frame, contribution: Contribution, engine: Engine, *, inertia: float, batch_points: int
+) -> Model:
+    """Return the model of the next version.
+
+    Parameters
+    ----------
+    model
+        Before it.
+    frame
+        The model's own, its weights forgotten as far as they are to be.
+    contribution
+        What moves the centroids.
+    engine
+        What moves them, where it can.
+    inertia, batch_points
+        Of the batch that makes the version; the contribution may be of more points than that.
 
     Raises
     ------
@@ -77,11 +93,26 @@ def advance(model: Model, frame: Frame, contribution: Contribution, engine: Engi
             "scale them down, or create the session with other initial centroids",
         )
     version = newest(model).version + 1
-    return at_version(model, version, contribution.inertia, moved, model.points_accepted, model.latest_event)
+    return at_version(
+        model,
+        version,
+        moved,
+        inertia=inertia,
+        batch_points=batch_points,
+        points_accepted=model.points_accepted,
+        latest_event=model.latest_event,
+    )
 
 
 def at_version(
-    model: Model, version: int, inertia: float, moved: Moved, points_accepted: int, latest_event: float | None
+    model: Model,
+    version: int,
+    moved: Moved,
+    *,
+    inertia: float,
+    batch_points: int,
+    points_accepted: int,
+    latest_event: float | None,
 ) -> Model:
     """Return the model with newer centroids."""
     snapshot = Snapshot(
@@ -91,6 +122,7 @@ def at_version(
         inertia=inertia,
         movement=frozen(moved.movement),
         points_accepted=points_accepted,
+        batch_points=batch_points,
     )
     return replace(
         model,
@@ -142,7 +174,7 @@ def given_centroids(centroids: NDArray[Any], metric: Metric) -> Snapshot:
 def first_snapshot(centroids: Float64Array) -> Snapshot:
     """Return version 0: initial centroids (k, d) that no point has moved yet."""
     nothing = frozen(np.zeros(len(centroids)))
-    return Snapshot(0, frozen(centroids), nothing, 0.0, nothing, 0)
+    return Snapshot(0, frozen(centroids), nothing, 0.0, nothing, 0, 0)
 
 
 def newest(model: Model) -> Snapshot:

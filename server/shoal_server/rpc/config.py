@@ -119,6 +119,7 @@ def encode_description(session: Description) -> sessions_pb2.Session:
         watchers=session.watchers,
         create_time=_encode_time(session.create_time),
         update_time=_encode_time(session.update_time),
+        inertia_per_point=session.inertia_per_point,
     )
     if session.warming:
         message.warming.CopyFrom(encode_warming(session.warming))

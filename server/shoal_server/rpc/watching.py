@@ -106,6 +106,7 @@ def _without_centroids(snapshot: Snapshot, session_uid: str) -> clustering_pb2.S
         movement=wire.tensor_message(snapshot.movement),
         points_accepted=snapshot.points_accepted,
         session_uid=session_uid,
+        batch_points=snapshot.batch_points,
     )
 
 

@@ -73,6 +73,7 @@ class Description:
     watchers: int
     create_time: datetime
     update_time: datetime
+    inertia_per_point: float  # of the batch that made the newest version; 0 before the first
 
 
 class Session:
@@ -176,6 +177,7 @@ class Session:
             watchers=len(self._watches),
             create_time=self._created,
             update_time=self._updated,
+            inertia_per_point=model.snapshot.inertia_per_point if model.snapshot else 0.0,
         )
 
     def open_producer(self, producer: Producer) -> Position:
