@@ -12,7 +12,7 @@ from shoal._configs import decode_warming
 from shoal._errors import InternalError
 from shoal._points import invalid, points_array, weight_array
 from shoal._statuses import error_of_status
-from shoal._types import Assignment, Batch, PushResult, Snapshot
+from shoal._types import Assignment, Batch, PushResult, RecentPoints, Snapshot
 from shoal.v1 import clustering_pb2
 
 
@@ -96,6 +96,11 @@ def decode_snapshot(snapshot: clustering_pb2.Snapshot) -> Snapshot:
         session_uid=snapshot.session_uid,
         batch_points=snapshot.batch_points,
     )
+
+
+def decode_recent_points(recent: clustering_pb2.RecentPoints) -> RecentPoints:
+    """Return a sample of points."""
+    return RecentPoints(wire.array_of(recent.points), recent.version)
 
 
 def _encode_event_time(event_time: datetime | None) -> Timestamp | None:

@@ -14,10 +14,10 @@ from google.protobuf.message import Message
 from numpy.typing import ArrayLike
 
 from shoal import wire
-from shoal._batches import decode_assignment, decode_result, decode_snapshot, encode_batch
-from shoal._configs import decode_description
+from shoal._batches import decode_assignment, decode_recent_points, decode_result, decode_snapshot, encode_batch
+from shoal._configs import INT32, decode_description, whole
 from shoal._points import checked_name, invalid, points_array
-from shoal._types import Assignment, Batch, PushResult, SessionDescription, Snapshot
+from shoal._types import Assignment, Batch, PushResult, RecentPoints, SessionDescription, Snapshot
 from shoal.v1 import clustering_pb2, sessions_pb2
 
 Answer = TypeVar("Answer")
@@ -96,6 +96,13 @@ def get_centroids(name: str) -> Call[Snapshot]:
     """Read the newest version."""
     request = clustering_pb2.GetCentroidsRequest(session=name)
     return Call("GetCentroids", request, repeatable=True, decode=decode_snapshot, session=name)
+
+
+def get_recent_points(name: str, max_points: int | None) -> Call[RecentPoints]:
+    """Read a sample of what was applied lately."""
+    most = 0 if max_points is None else whole("max_points", max_points, INT32)
+    request = clustering_pb2.GetRecentPointsRequest(session=name, max_points=most)
+    return Call("GetRecentPoints", request, repeatable=True, decode=decode_recent_points, session=name)
 
 
 def check_producer(producer: str | None) -> None:

@@ -24,6 +24,7 @@ from shoal._types import (
     HalfLife,
     OnInvalid,
     PushResult,
+    RecentPoints,
     SessionDescription,
     Snapshot,
 )
@@ -257,6 +258,24 @@ class Session:
             If the session has no centroids yet.
         """
         return self._connection.call(_calls.get_centroids(self._name))
+
+    def recent_points(self, max_points: int | None = None) -> RecentPoints:
+        """Return a few of the points that were applied lately, to show them; also while the session is warming.
+
+        The server keeps a sample, spread evenly over what came: 1,024 rows at most, fewer where they are wide, and few
+        of one large batch.
+
+        Parameters
+        ----------
+        max_points
+            How many at most: the newest ones. None, or 0: all that the server keeps.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If max_points can't be right.
+        """
+        return self._connection.call(_calls.get_recent_points(self._name, max_points))
 
     def watch(
         self,

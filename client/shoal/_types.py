@@ -120,6 +120,17 @@ class Snapshot:
 
 
 @dataclass(frozen=True, eq=False)
+class RecentPoints:
+    """A sample of what a session has applied lately, spread evenly over it."""
+
+    points: NDArray[Any]
+    """Shape (m, d), oldest first, in the type in which they were pushed; of several types in one that holds them all.
+    Without rows that were refused or dropped, or of which a value was imputed."""
+    version: int
+    """The newest version when they were read; 0 while the session is warming."""
+
+
+@dataclass(frozen=True, eq=False)
 class CentroidUpdate(Snapshot):
     """A newer version, as a watch saw it: always whole, even where only the rows that moved were sent."""
 

@@ -22,6 +22,7 @@ CALLS: dict[str, Callable[[Wire, str], Any]] = {
     "Ingest": lambda wire, name: list(wire.clustering.Ingest(iter([opening(name)]))),
     "Assign": lambda wire, name: wire.assign(name, tensor(GOOD)),
     "GetCentroids": lambda wire, name: wire.centroids(name),
+    "GetRecentPoints": lambda wire, name: wire.recent_points(name),
     "WatchCentroids": lambda wire, name: list(wire.watch(name)),
 }
 

@@ -51,6 +51,7 @@ USES: dict[str, Callable[[Wire, str], object]] = {
     "opening Ingest": lambda wire, name: list(wire.clustering.Ingest(iter([opening(name, "tester")]))),
     "Assign": lambda wire, name: wire.assign(name, tensor(GOOD)),
     "GetCentroids": lambda wire, name: wire.centroids(name),
+    "GetRecentPoints": lambda wire, name: wire.recent_points(name),
     "WatchCentroids": glance,
     "UpdateSession": lambda wire, name: wire.update(name, config(engine=3), ["engine"]),
 }

@@ -75,6 +75,10 @@ class Wire:
     def centroids(self, name: str) -> clustering_pb2.Snapshot:
         return self.clustering.GetCentroids(clustering_pb2.GetCentroidsRequest(session=name), timeout=PATIENCE)
 
+    def recent_points(self, name: str, max_points: int = 0) -> clustering_pb2.RecentPoints:
+        request = clustering_pb2.GetRecentPointsRequest(session=name, max_points=max_points)
+        return self.clustering.GetRecentPoints(request, timeout=PATIENCE)
+
     def watch(self, name: str, **options: Any) -> Any:
         """Return a watch: an iterator of answers that can be cancelled."""
         request = clustering_pb2.WatchCentroidsRequest(session=name, **options)

@@ -22,6 +22,7 @@ from shoal._types import (
     HalfLife,
     OnInvalid,
     PushResult,
+    RecentPoints,
     SessionDescription,
     Snapshot,
 )
@@ -139,6 +140,10 @@ class Session:
     async def centroids(self) -> Snapshot:
         """Return the newest version; see shoal.Session.centroids."""
         return await self._connection.call(_calls.get_centroids(self._name))
+
+    async def recent_points(self, max_points: int | None = None) -> RecentPoints:
+        """Return a few of the points that were applied lately; see shoal.Session.recent_points."""
+        return await self._connection.call(_calls.get_recent_points(self._name, max_points))
 
     def watch(
         self,

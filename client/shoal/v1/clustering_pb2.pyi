@@ -470,6 +470,59 @@ class Snapshot(_message.Message):
 Global___Snapshot: _TypeAlias = Snapshot  # noqa: Y015
 
 @_typing.final
+class GetRecentPointsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    MAX_POINTS_FIELD_NUMBER: _builtins.int
+    session: _builtins.str
+    max_points: _builtins.int
+    """How many at most: the newest ones. 0: all that the server keeps."""
+    def __init__(
+        self,
+        *,
+        session: _builtins.str = ...,
+        max_points: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_points", b"max_points", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRecentPointsRequest: _TypeAlias = GetRecentPointsRequest  # noqa: Y015
+
+@_typing.final
+class RecentPoints(_message.Message):
+    """A sample of what a session has applied lately, spread evenly over it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POINTS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """The newest version that had been applied when they were read; 0: none."""
+    @_builtins.property
+    def points(self) -> _tensor_pb2.Tensor:
+        """Shape (m, n_features), oldest first, as they were pushed; where batches came in several types, in one that holds
+        them all. Without rows that were refused or dropped, or of which a value was imputed.
+        """
+
+    def __init__(
+        self,
+        *,
+        points: _tensor_pb2.Tensor | None = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["points", b"points"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["points", b"points", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecentPoints: _TypeAlias = RecentPoints  # noqa: Y015
+
+@_typing.final
 class WatchCentroidsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -60,6 +60,11 @@ class ClusteringServiceStub:
                 request_serializer=shoal_dot_v1_dot_clustering__pb2.GetCentroidsRequest.SerializeToString,
                 response_deserializer=shoal_dot_v1_dot_clustering__pb2.Snapshot.FromString,
                 _registered_method=True)
+        self.GetRecentPoints = channel.unary_unary(
+                '/shoal.v1.ClusteringService/GetRecentPoints',
+                request_serializer=shoal_dot_v1_dot_clustering__pb2.GetRecentPointsRequest.SerializeToString,
+                response_deserializer=shoal_dot_v1_dot_clustering__pb2.RecentPoints.FromString,
+                _registered_method=True)
         self.WatchCentroids = channel.unary_stream(
                 '/shoal.v1.ClusteringService/WatchCentroids',
                 request_serializer=shoal_dot_v1_dot_clustering__pb2.WatchCentroidsRequest.SerializeToString,
@@ -107,6 +112,13 @@ class ClusteringServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRecentPoints(self, request, context):
+        """A few of the points that have come lately, to show them beside the centroids. Also while the session is warming.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchCentroids(self, request, context):
         """The centroids as they change: the current ones first, then each newer version. A watcher that is slower than the
         updates loses versions in between, never the newest.
@@ -142,6 +154,11 @@ def add_ClusteringServiceServicer_to_server(servicer, server):
                     servicer.GetCentroids,
                     request_deserializer=shoal_dot_v1_dot_clustering__pb2.GetCentroidsRequest.FromString,
                     response_serializer=shoal_dot_v1_dot_clustering__pb2.Snapshot.SerializeToString,
+            ),
+            'GetRecentPoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRecentPoints,
+                    request_deserializer=shoal_dot_v1_dot_clustering__pb2.GetRecentPointsRequest.FromString,
+                    response_serializer=shoal_dot_v1_dot_clustering__pb2.RecentPoints.SerializeToString,
             ),
             'WatchCentroids': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchCentroids,
@@ -285,6 +302,33 @@ class ClusteringService:
             '/shoal.v1.ClusteringService/GetCentroids',
             shoal_dot_v1_dot_clustering__pb2.GetCentroidsRequest.SerializeToString,
             shoal_dot_v1_dot_clustering__pb2.Snapshot.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRecentPoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.v1.ClusteringService/GetRecentPoints',
+            shoal_dot_v1_dot_clustering__pb2.GetRecentPointsRequest.SerializeToString,
+            shoal_dot_v1_dot_clustering__pb2.RecentPoints.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,8 @@ class ClusteringServiceStub:
     """One answer a request, in order. A request that is refused gets an answer with `error`, and the stream goes on."""
     GetCentroids: _grpc.UnaryUnaryMultiCallable[_clustering_pb2.GetCentroidsRequest, _clustering_pb2.Snapshot]
     """The newest version, whole."""
+    GetRecentPoints: _grpc.UnaryUnaryMultiCallable[_clustering_pb2.GetRecentPointsRequest, _clustering_pb2.RecentPoints]
+    """A few of the points that have come lately, to show them beside the centroids. Also while the session is warming."""
     WatchCentroids: _grpc.UnaryStreamMultiCallable[_clustering_pb2.WatchCentroidsRequest, _clustering_pb2.WatchCentroidsResponse]
     """The centroids as they change: the current ones first, then each newer version. A watcher that is slower than the
     updates loses versions in between, never the newest.
@@ -67,6 +69,8 @@ class ClusteringServiceAsyncStub(ClusteringServiceStub):
     """One answer a request, in order. A request that is refused gets an answer with `error`, and the stream goes on."""
     GetCentroids: _aio.UnaryUnaryMultiCallable[_clustering_pb2.GetCentroidsRequest, _clustering_pb2.Snapshot]  # type: ignore[assignment]
     """The newest version, whole."""
+    GetRecentPoints: _aio.UnaryUnaryMultiCallable[_clustering_pb2.GetRecentPointsRequest, _clustering_pb2.RecentPoints]  # type: ignore[assignment]
+    """A few of the points that have come lately, to show them beside the centroids. Also while the session is warming."""
     WatchCentroids: _aio.UnaryStreamMultiCallable[_clustering_pb2.WatchCentroidsRequest, _clustering_pb2.WatchCentroidsResponse]  # type: ignore[assignment]
     """The centroids as they change: the current ones first, then each newer version. A watcher that is slower than the
     updates loses versions in between, never the newest.
@@ -116,6 +120,14 @@ class ClusteringServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_clustering_pb2.Snapshot, _abc.Awaitable[_clustering_pb2.Snapshot]]:
         """The newest version, whole."""
+
+    @_abc_1.abstractmethod
+    def GetRecentPoints(
+        self,
+        request: _clustering_pb2.GetRecentPointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_clustering_pb2.RecentPoints, _abc.Awaitable[_clustering_pb2.RecentPoints]]:
+        """A few of the points that have come lately, to show them beside the centroids. Also while the session is warming."""
 
     @_abc_1.abstractmethod
     def WatchCentroids(

@@ -89,6 +89,13 @@ def admit_for_assignment(model: Model, points: PointArray) -> Admitted:
     return Admitted(points[rows], rows, means)
 
 
+def valid_rows(model: Model, points: PointArray) -> BoolArray | None:
+    """Say which rows of points (n, d) can be computed with as they are, whatever the policy, (n,); None: all."""
+    usable = _usable_values(points, _largest(model, points))
+    rows: BoolArray | None = None if usable is None else np.asarray(usable.all(axis=1))
+    return _with_direction(points, rows) if model.config.metric == "cosine" else rows
+
+
 def check_columns(model: Model, points: PointArray) -> None:
     """Raise N_FEATURES_MISMATCH unless the points (n, d) have as many columns as the model. Any type will do."""
     if model.n_features is not None and points.shape[1] != model.n_features:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from shoal import wire
 from shoal.v1 import clustering_pb2
 from shoal_server.engines.contract import Assignment
-from shoal_server.errors import DomainError
+from shoal_server.errors import DomainError, invalid
 from shoal_server.rpc.batches import decode_batch, decode_producer, encode_answer
 from shoal_server.rpc.errors import Context, to_status
 from shoal_server.rpc.gate import Gate
@@ -63,6 +63,20 @@ class ClusteringService:
         """Return the newest version, whole: a message that is encoded already."""
         session = self._sessions.get(request.session)
         return await encode_whole(session.read_snapshot(), session)
+
+    async def GetRecentPoints(
+        self, request: clustering_pb2.GetRecentPointsRequest, _context: Context
+    ) -> clustering_pb2.RecentPoints:
+        """Return a sample of what was applied lately."""
+        session = self._sessions.get(request.session)
+        if request.max_points < 0:
+            raise invalid(
+                "MAX_POINTS_NEGATIVE",
+                "max_points",
+                f"max_points is {request.max_points}; use a number from 1 up, or 0 for all that the server keeps",
+            )
+        version, points = session.recent_points(request.max_points)
+        return clustering_pb2.RecentPoints(points=wire.tensor_message(points), version=version)
 
     async def WatchCentroids(
         self, request: clustering_pb2.WatchCentroidsRequest, _context: Context

@@ -33,6 +33,11 @@ def clustering_handlers(service: ClusteringService) -> grpc.GenericRpcHandler:
                 clustering_pb2.GetCentroidsRequest.FromString,
                 None,
             ),
+            "GetRecentPoints": grpc.unary_unary_rpc_method_handler(
+                service.GetRecentPoints,
+                clustering_pb2.GetRecentPointsRequest.FromString,
+                clustering_pb2.RecentPoints.SerializeToString,
+            ),
             "WatchCentroids": grpc.unary_stream_rpc_method_handler(
                 service.WatchCentroids,
                 clustering_pb2.WatchCentroidsRequest.FromString,

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
+from shoal_server.clustering.admission import valid_rows
 from shoal_server.clustering.config import check_half_life, check_width
 from shoal_server.clustering.model import assign, new_model, still_warming
 from shoal_server.clustering.state import Model, Snapshot, Warming
@@ -31,6 +33,7 @@ from shoal_server.sessions.jobs import (
 )
 from shoal_server.sessions.producers import Position, Producer, ProducerLedger
 from shoal_server.sessions.queue import ByteQueue
+from shoal_server.sessions.recent import RecentPoints
 from shoal_server.sessions.refusals import session_gone, shutting_down
 from shoal_server.sessions.tickets import Ticket
 from shoal_server.sessions.watching import EndReason, Watch, WatchOptions
@@ -115,6 +118,7 @@ class Session:
         self._queue: ByteQueue[Job] = ByteQueue(around.limits.queue_bytes)
         self._answering = Answering(name)
         self._ledger = ProducerLedger(around.limits.max_producers, around.limits.replay_bytes)
+        self._recent = RecentPoints()
         self._watches: set[Watch] = set()
         self._closing = False  # takes nothing more
         self._halted = False  # begins nothing more of what it has taken
@@ -277,6 +281,14 @@ class Session:
             raise self._answering.named(still_warming(self._model))
         return self._model.snapshot
 
+    def recent_points(self, most: int) -> tuple[int, PointArray]:
+        """Return the newest version's number, and a sample of the points (m, d) that were applied lately, oldest first.
+
+        There are at most `most`; 0: all that are kept.
+        """
+        self._touch()
+        return self._model.version, self._recent.newest(most, self._model.n_features or 0)
+
     @contextmanager
     def watch(self, options: WatchOptions) -> Iterator[Watch]:
         """Watch the session while the context is open."""
@@ -401,6 +413,7 @@ class Session:
         self._answering.refuse(jobs[len(results) :], self._refusal)
         self._wake_watches()
         self._queue.release(size)
+        self._recent.note(jobs, results, partial(valid_rows, self._model))
         return True
 
     async def _apply(self, jobs: Sequence[Job]) -> tuple[Model, Sequence[Result]]:

@@ -1,0 +1,249 @@
+"""The sample of recent points: how much is kept, of what, and what it holds in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.state import Outcome, PointBatch
+from shoal_server.errors import invalid
+from shoal_server.sessions.config import SessionConfig
+from shoal_server.sessions.jobs import Incoming, QueuedBatches, QueuedChange, Result, Submitted
+from shoal_server.sessions.recent import LEAST_HOPS, MOST_BATCHES, MOST_BYTES, MOST_ROWS, RecentPoints
+from shoal_server.sessions.session import Session, Surroundings
+from shoal_server.sessions.tickets import Ticket
+from tests.sessions.engines import FAULTY, StagedEngine
+from tests.sessions.refusing import refusal_of
+from tests.sessions.staging import given_centroids, kept_for, model_changes, points, push, started, submit, warming
+
+A_HOP = MOST_ROWS // LEAST_HOPS
+
+
+def applied(rows: int) -> Outcome:
+    return Outcome(1, rows, 0, 0.0, None, None)
+
+
+def hop(recent: RecentPoints, *messages: Sequence[NDArray[Any]]) -> None:
+    """Let all batches of some messages be applied in one hop."""
+    jobs = [QueuedBatches([PointBatch(each) for each in message], Ticket()) for message in messages]
+    results: list[Result] = [[applied(len(each)) for each in message] for message in messages]
+    recent.note(jobs, results, lambda _: None)
+
+
+def numbered(first: int, count: int, columns: int = 1, dtype: Any = np.float64) -> NDArray[Any]:
+    """Return rows (count, columns) that are their numbers."""
+    return np.repeat(np.arange(first, first + count)[:, None], columns, axis=1).astype(dtype)
+
+
+def values(recent: RecentPoints, most: int = 0) -> list[float]:
+    kept: list[float] = recent.newest(most, 1)[:, 0].tolist()
+    return kept
+
+
+def test_there_are_at_most_so_many_rows_and_the_oldest_go_first() -> None:
+    recent = RecentPoints()
+    for first in range(0, 50 * 30, 30):
+        hop(recent, [numbered(first, 30)])
+
+    kept = values(recent)
+
+    assert MOST_ROWS - 30 < len(kept) <= MOST_ROWS
+    assert kept == list(range(1500 - len(kept), 1500))
+    assert values(recent, 7) == list(range(1493, 1500))
+    assert values(recent, 10_000) == kept
+
+
+@pytest.mark.parametrize("columns", [40, 100, 1000, 20_000, MOST_BYTES // 8 - 1])
+def test_wide_rows_are_fewer(columns: int) -> None:
+    recent = RecentPoints()
+
+    for number in range(70):
+        hop(recent, [numbered(number, 40, columns)])
+
+    kept = recent.newest(0, columns)
+    assert MOST_BYTES // 2 < kept.nbytes <= MOST_BYTES
+    assert len(kept) <= MOST_ROWS
+    assert len(kept) == 1 or len(np.unique(kept)) > 2  # of more than the last hop
+
+
+def test_one_row_is_kept_however_wide() -> None:
+    recent = RecentPoints()
+
+    for number in range(3):
+        hop(recent, [numbered(number, 2, MOST_BYTES)])
+
+    assert recent.newest(0, MOST_BYTES).shape == (1, MOST_BYTES)
+    assert values(recent) == [2]
+
+
+def test_a_large_batch_gives_few_rows_spread_evenly_over_it() -> None:
+    recent = RecentPoints()
+
+    hop(recent, [numbered(0, 100_000)])
+
+    kept = values(recent)
+    assert A_HOP // 2 < len(kept) <= A_HOP
+    assert set(np.diff(kept)) == {100_000 // A_HOP + 1}
+    assert kept[-1] > 98_000
+
+
+@pytest.mark.parametrize("messages", [1, 3, 200])
+def test_many_batches_give_no_more_than_one_and_only_few_are_looked_at(messages: int) -> None:
+    recent = RecentPoints()
+    per_message = 600 // messages
+
+    hop(recent, *([numbered(1000 * (m * per_message + b), 32) for b in range(per_message)] for m in range(messages)))
+
+    kept = values(recent)
+    assert len(kept) == A_HOP
+    assert sorted({int(value) // 1000 for value in kept}) == [600 * part // MOST_BATCHES for part in range(4)]
+    assert kept == sorted(kept)
+
+
+def test_the_same_hops_give_the_same_sample() -> None:
+    samples = []
+    for _ in range(2):
+        recent = RecentPoints()
+        for number in range(40):
+            hop(recent, [np.random.default_rng(number).normal(size=(1 + 37 * number, 3))] * (1 + number % 7))
+        samples.append(recent.newest(0, 3))
+
+    np.testing.assert_array_equal(samples[0], samples[1])
+
+
+def test_batches_of_several_types_are_given_in_one_that_holds_them() -> None:
+    recent = RecentPoints()
+
+    hop(recent, [numbered(250, 3, dtype=np.uint8), numbered(0, 2, dtype=np.float32)])
+
+    kept = recent.newest(0, 1)
+    assert kept.dtype == np.float32
+    assert kept[:, 0].tolist() == [250, 251, 252, 0, 1]
+
+
+def test_batches_that_were_refused_or_could_not_be_read_are_passed_over() -> None:
+    recent = RecentPoints()
+    unreadable = invalid("SHAPE_INVALID", "points", "no points")
+    first = QueuedBatches([unreadable, PointBatch(numbered(1, 1)), PointBatch(numbered(2, 1))], Ticket())
+    change = QueuedChange(model_changes(), Ticket())
+    second = QueuedBatches([PointBatch(numbered(3, 1)), PointBatch(numbered(4, 1))], Ticket())
+    halted = QueuedBatches([PointBatch(numbered(5, 1))], Ticket())
+    dropped = Outcome(3, 0, 1, 0.0, None, None)
+    results: list[Result] = [[unreadable, ZeroDivisionError(), applied(1)], None, [dropped, applied(1)], []]
+
+    recent.note([first, change, second, halted], results, lambda _: None)
+
+    assert values(recent) == [2, 4]
+
+
+def test_what_is_kept_is_a_copy_and_does_not_hold_the_message() -> None:
+    recent = RecentPoints()
+    for count in (1, A_HOP, 1000):
+        message = numbered(0, count)
+        gone = weakref.ref(message)
+
+        hop(recent, [message])
+        del message
+        gc.collect()
+
+        assert gone() is None
+
+
+def test_who_reads_gets_arrays_of_their_own() -> None:
+    recent = RecentPoints()
+    hop(recent, [numbered(0, 3)])
+
+    recent.newest(0, 1)[:] = 7
+
+    assert values(recent) == [0, 1, 2]
+
+
+async def test_a_session_keeps_what_it_applied_also_while_it_is_warming(around: Surroundings) -> None:
+    async with started(around, kept_for(None, warming(n_clusters=2))) as session:
+        await push(session, 1.0, 2.0)
+        early = session.recent_points(0)
+        await push(session, 3.0, 4.0, 5.0, 6.0)
+        late = session.recent_points(0)
+
+    assert (early[0], early[1][:, 0].tolist()) == (0, [1, 2])
+    assert (late[0], late[1][:, 0].tolist()) == (1, [1, 2, 3, 4, 5, 6])
+
+
+async def test_a_new_session_has_no_points(session: Session) -> None:
+    version, kept = session.recent_points(10)
+
+    assert (version, kept.shape) == (0, (0, 1))
+
+
+async def test_what_waits_is_not_there_yet(session: Session, engine: StagedEngine) -> None:
+    await push(session, 4.0)
+    await engine.arrival()
+    engine.close_gate()
+    coming = await submit(session, 6.0)
+    await engine.arrival()
+
+    meanwhile = session.recent_points(0)
+    engine.open_gate()
+    await coming.result()
+
+    assert (meanwhile[0], meanwhile[1].tolist()) == (1, [[4]])
+    assert session.recent_points(0)[1].tolist() == [[4], [6]]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, FAULTY])
+async def test_a_batch_that_is_refused_leaves_no_points(session: Session, bad: float) -> None:
+    await push(session, 4.0)
+    submitted = await submit(session, 5.0, bad)
+
+    await refusal_of(submitted.result())
+
+    assert session.recent_points(0)[1].tolist() == [[4]]
+
+
+@pytest.mark.parametrize("on_invalid", ["drop", "impute"])
+async def test_rows_that_are_not_finite_are_left_out(around: Surroundings, on_invalid: Any) -> None:
+    config = SessionConfig(given_centroids(0.0, on_invalid=on_invalid))
+    async with started(around, config) as session:
+        await push(session, 1.0, np.nan, 2.0, np.inf, 1e300)
+        await push(session, np.nan)
+
+        assert session.recent_points(0)[1].tolist() == [[1], [2]]
+
+
+async def test_under_cosine_rows_without_a_direction_are_left_out(around: Surroundings) -> None:
+    model = ModelConfig(1, engine="scipy", init=np.eye(1, 2), metric="cosine", on_invalid="drop")
+    async with started(around, SessionConfig(model)) as session:
+        batch = PointBatch(np.array([[1.0, 2.0], [0.0, 0.0], [3.0, 4.0]]))
+        (submitted,) = await session.submit([Incoming(batch, 1)], None)
+        assert isinstance(submitted, Submitted)
+        await submitted.result()
+
+        assert session.recent_points(0)[1].tolist() == [[1, 2], [3, 4]]
+
+
+async def test_a_session_does_not_hold_the_points_it_has_applied(around: Surroundings) -> None:
+    async with started(around, SessionConfig(given_centroids())) as session:
+        gone = await gone_when_forgotten(session)
+        await asyncio.sleep(0)  # the writer waits for the next hop
+        gc.collect()
+
+        assert gone() is None
+        assert len(session.recent_points(0)[1]) == 3
+
+
+async def gone_when_forgotten(session: Session) -> Any:
+    """Push a batch, and return what tells whether anybody holds its points."""
+    batch = points(1.0, 2.0, 3.0)
+    gone = weakref.ref(batch.points)
+    (submitted,) = await session.submit([Incoming(batch, 1)], None)
+    assert isinstance(submitted, Submitted)
+    await submitted.result()
+    return gone
