@@ -8,7 +8,7 @@ from nicegui import app, ui
 
 import shoal.aio
 from shoal_dashboard.frame import LOGO
-from shoal_dashboard.pages import compare
+from shoal_dashboard.pages import compare, session, sessions
 
 STYLE = (Path(__file__).parent / "style.css").read_text("utf-8")
 
@@ -32,7 +32,8 @@ def serve(server: str, host: str, port: int) -> None:
     app.on_shutdown(client.close)
     app.colors(primary="#0b62a8")
     ui.add_css(STYLE, shared=True)
-    compare.add_page(client)
+    for page in (compare, sessions, session):
+        page.add_page(client)
     ui.run(
         host=host,
         port=port,

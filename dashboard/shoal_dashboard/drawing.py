@@ -72,6 +72,13 @@ def draw(scene: Scene, frame: Frame) -> str:
     return f"{head}{''.join(parts)}</svg>"
 
 
+def draw_centroids(title: str, centroids: Points, frame: Frame) -> str:
+    """Return centroids (k, 2) alone, to be laid over a plot of the same frame."""
+    scene = Scene(title, np.empty((0, 2)), [], centroids, range(len(centroids)), [], regions=False)
+    head = f'<svg class="plot" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{escape(title)}">'
+    return f"{head}{''.join(_centroids(scene, frame))}</svg>"
+
+
 def _axes(frame: Frame) -> Iterator[str]:
     yield f'<rect class="paper" x="0" y="0" width="{WIDTH:g}" height="{HEIGHT:g}"/>'
     for axis in (0, 1):

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from http import HTTPStatus
 from http.client import HTTPConnection
@@ -28,9 +29,11 @@ class Dashboard:
         self._command = [sys.executable, "-m", "shoal_dashboard", "--server", server, "--port", str(port)]
 
     def __enter__(self) -> Self:
+        self._log = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             self._command,
-            stdout=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
             # NiceGUI does other things where it thinks that it is being tested from inside.
             env={name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
         )
@@ -46,6 +49,13 @@ class Dashboard:
     ) -> None:
         self._process.terminate()
         self._process.wait(PATIENCE)
+        said = self.log()
+        self._log.close()
+        assert "Traceback" not in said, said
+
+    def log(self) -> str:
+        self._log.seek(0)
+        return self._log.read().decode()
 
     @property
     def pid(self) -> int:

@@ -1,0 +1,63 @@
+"""All sessions of the server, asked for once a second for all who look."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import shoal
+import shoal.aio
+from shoal_dashboard.shared import Shared
+
+_PAUSE = 1.0  # seconds between two lists
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A session as the list shows it."""
+
+    session: shoal.SessionDescription
+    rows_per_second: float | None  # None: not known yet
+
+
+class Listing:
+    """The sessions of a server.
+
+    Parameters
+    ----------
+    client
+        Of the server.
+    """
+
+    def __init__(self, client: shoal.aio.Client) -> None:
+        self._client = client
+        self._before: dict[str, tuple[float, int]] = {}  # by uid: when, and how many points
+        self.shared = Shared(self._follow, "sessions of the server")
+        self.sessions: tuple[Listed, ...] | None = None  # None: not asked yet
+        self.trouble = ""
+        self.revision = 0  # counts what has been said
+
+    async def refresh(self) -> None:
+        """Ask the server."""
+        try:
+            sessions = [session async for session in self._client.list_sessions()]
+        except shoal.ShoalError as error:
+            self.trouble = str(error)
+        else:
+            now = time.monotonic()
+            self.trouble = ""
+            self.sessions = tuple(Listed(session, self._rate(session, now)) for session in sessions)
+            self._before = {session.uid: (now, session.points_accepted) for session in sessions}
+        self.revision += 1
+
+    async def _follow(self) -> None:
+        while True:
+            await self.refresh()
+            await asyncio.sleep(_PAUSE)
+
+    def _rate(self, session: shoal.SessionDescription, now: float) -> float | None:
+        if session.uid not in self._before:
+            return None
+        when, points = self._before[session.uid]
+        return (session.points_accepted - points) / max(now - when, 1e-3)

@@ -1,0 +1,143 @@
+"""One session as it changes: one watch for all who look, however many they are."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import shoal
+import shoal.aio
+from shoal_dashboard.plane import Plane, plane_for
+from shoal_dashboard.shared import Shared
+
+_MIN_INTERVAL = 0.1  # seconds between two updates: no eye needs more
+_PAUSE = 1.0  # seconds between two looks at what changes slowly, and two attempts when the server is away
+_MOST_MOMENTS = 240
+_MOST_EVENTS = 100
+
+
+@dataclass(frozen=True)
+class Moment:
+    """How the session was doing at a time."""
+
+    when: float  # seconds on a clock of its own
+    rows_per_second: float
+    inertia_per_point: float
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened, for the list."""
+
+    when: datetime  # UTC
+    text: str
+
+
+class Live:
+    """The newest state of one session.
+
+    Parameters
+    ----------
+    client
+        Of the server.
+    name
+        Of the session.
+    """
+
+    def __init__(self, client: shoal.aio.Client, name: str) -> None:
+        self._session = client.session(name)
+        self.name = name
+        self.shared = Shared(self._follow, f"session {name}")
+        self.update: shoal.CentroidUpdate | None = None
+        self.recent: shoal.RecentPoints | None = None
+        self.description: shoal.SessionDescription | None = None
+        self.plane: Plane | None = None
+        self.moments: deque[Moment] = deque(maxlen=_MOST_MOMENTS)
+        self.events: deque[Event] = deque(maxlen=_MOST_EVENTS)
+        self.trouble = ""
+        self._looked = 0.0  # when, in seconds on the clock of the moments
+        self.frames = 0  # counts what the plot of the centroids can show,
+        self.looks = 0  # and what is looked at once a second
+
+    async def refresh(self) -> None:
+        """Look at what changes slowly: the description, the recent points."""
+        description = await self._session.describe()
+        self._note_changes(description)
+        now = time.monotonic()
+        if self.description is not None and description.uid == self.description.uid:
+            rows = description.points_accepted - self.description.points_accepted
+            self.moments.append(Moment(now, rows / max(now - self._looked, 1e-3), description.inertia_per_point))
+        self._looked = now
+        self.description = description
+        self.recent = await self._session.recent_points()
+        self.looks += 1
+
+    async def _follow(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._again_and_again(self._watch))
+            tasks.create_task(self._again_and_again(self._look))
+
+    async def _again_and_again(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do it anew whenever the server was away; say so meanwhile."""
+        while True:
+            try:
+                await work()
+            except shoal.ShoalError as error:
+                self._lost(error)
+            await asyncio.sleep(_PAUSE)
+
+    async def _watch(self) -> None:
+        async for update in self._session.watch(min_interval=_MIN_INTERVAL):
+            self.plane = plane_for(update.centroids, self.plane)
+            self.update = update
+            self.frames += 1
+
+    async def _look(self) -> None:
+        while True:
+            await self.refresh()
+            if self.trouble:
+                self._say("the server is back")
+                self.trouble = ""
+            await asyncio.sleep(_PAUSE)
+
+    def _lost(self, error: shoal.ShoalError) -> None:
+        if not self.trouble:
+            self._say(str(error))
+        self.trouble = str(error)
+        self.looks += 1
+
+    def _note_changes(self, now: shoal.SessionDescription) -> None:
+        before = self.description
+        if before is None:
+            self._say(f"looking at version {now.version}")
+        elif now.uid != before.uid:
+            self._say("another session has the name now")
+            self.update, self.plane = None, None
+            self.moments.clear()
+        elif before.warming and not now.warming:
+            self._say("the session has its first centroids")
+        elif now.config.engine != before.config.engine:
+            self._say(f"the engine is {now.config.engine} now")
+        elif now.config.half_life != before.config.half_life:
+            self._say(f"the half-life is {now.config.half_life or 'none'} now")
+
+    def _say(self, text: str) -> None:
+        self.events.appendleft(Event(datetime.now(UTC), text))
+
+
+class Lives:
+    """The sessions that somebody looks at, by name."""
+
+    def __init__(self, client: shoal.aio.Client) -> None:
+        self._client = client
+        self._lives: dict[str, Live] = {}
+
+    def of(self, name: str) -> Live:
+        """Return the session of a name."""
+        if name not in self._lives:
+            self._lives[name] = Live(self._client, name)
+        return self._lives[name]

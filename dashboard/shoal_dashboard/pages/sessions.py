@@ -1,0 +1,165 @@
+"""All sessions: how they do, a form for new ones, and the end of old ones."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+from nicegui import ui
+
+import shoal
+import shoal.aio
+from shoal.views.numbers import number_text
+from shoal_dashboard.frame import page_frame
+from shoal_dashboard.listing import Listed, Listing
+from shoal_dashboard.trouble import Trouble
+
+_HEADINGS = (
+    "name",
+    "state",
+    "engine",
+    "k",
+    "d",
+    "version",
+    "rows/s",
+    "inertia per point",
+    "watchers",
+)
+_HALF_LIFE = re.compile(r"\s*([0-9.eE+-]+)\s*(batches|points|seconds)\s*")
+
+
+def add_page(client: shoal.aio.Client) -> None:
+    """Add the page, for a client of the server."""
+    listing = Listing(client)
+
+    @ui.page("/sessions")
+    async def sessions() -> None:
+        with page_frame("Sessions", "/sessions", client.target):
+            SessionsPage(client, listing)
+
+
+class SessionsPage:
+    """One visitor's list."""
+
+    def __init__(self, client: shoal.aio.Client, listing: Listing) -> None:
+        self._client, self._listing = client, listing
+        self._seen = 0
+        self._rows: dict[str, list[ui.html]] = {}
+        ui.html("Sessions", sanitize=False, tag="h1")
+        self._trouble = Trouble()
+        self._build_form()
+        with ui.element("section").classes("card").props('aria-label="All sessions"'):
+            self._empty = ui.label().classes("lead")
+            self._table = (
+                ui.element("div").classes("scroll tall").props('tabindex="0" role="region" aria-label="Sessions"')
+            )
+        leave = listing.shared.enter()
+        ui.context.client.on_delete(leave)
+        ui.timer(0.25, self._refresh)
+
+    def _build_form(self) -> None:
+        with ui.expansion("New session", icon="add").classes("card full"), ui.element("div").classes("form"):
+            self._name = ui.input("Name")
+            self._n_clusters = ui.number("Clusters (k)", value=8, min=1, step=1, format="%d")
+            self._engine = ui.select(["numba", "sklearn", "scipy"], value="numba", label="Engine")
+            self._half_life = ui.input("Half-life", placeholder="such as 1000 points")
+            ui.button("Create", on_click=self._create, color=None).props("unelevated no-caps").classes("primary")
+
+    async def _create(self) -> None:
+        with self._trouble.told():
+            await self._client.create_session(
+                self._name.value or "",
+                int(self._n_clusters.value or 0),
+                engine=self._engine.value,
+                half_life=parse_half_life(self._half_life.value or ""),
+            )
+            ui.notify(f"Session {self._name.value} is there")
+        await self._listing.refresh()
+
+    async def _delete(self, name: str) -> None:
+        with ui.dialog() as dialog, ui.card():
+            ui.label(f"Delete session {name}? Its centroids are lost, and its watches end.")
+            with ui.row():
+                ui.button("Delete", on_click=lambda: dialog.submit(True), color="negative").props("unelevated no-caps")
+                ui.button("Keep it", on_click=dialog.close).props("flat no-caps")
+        if await dialog:
+            with self._trouble.told():
+                await self._client.session(name).delete()
+            await self._listing.refresh()
+
+    def _refresh(self) -> None:
+        if self._seen == self._listing.revision:
+            return
+        self._seen = self._listing.revision
+        self._trouble.say_lost(self._listing.trouble)
+        sessions = self._listing.sessions
+        if sessions is None:
+            return
+        self._empty.set_visibility(not sessions)
+        self._empty.set_text("There are no sessions yet. Make one above, or: shoal sessions create NAME -k 8")
+        if [listed.session.uid for listed in sessions] != list(self._rows):
+            self._fill(sessions)
+        for listed in sessions:
+            for cell, text in zip(self._rows[listed.session.uid], _texts(listed), strict=True):
+                cell.set_content(escape(text))
+
+    def _fill(self, sessions: tuple[Listed, ...]) -> None:
+        """Draw the table anew: a row a session."""
+        self._rows.clear()
+        self._table.clear()
+        self._table.set_visibility(bool(sessions))
+        with self._table, ui.element("table").classes("sessions"):
+            with ui.element("thead"), ui.element("tr"):
+                for heading in _HEADINGS:
+                    ui.html(heading, sanitize=False, tag="th").props('scope="col"')
+                ui.html('<span class="unseen">delete</span>', sanitize=False, tag="th").props('scope="col"')
+            with ui.element("tbody"):
+                for listed in sessions:
+                    self._rows[listed.session.uid] = self._draw_row(listed.session.name)
+
+    def _draw_row(self, name: str) -> list[ui.html]:
+        with ui.element("tr"):
+            with ui.element("th").props('scope="row"'):
+                ui.link(name, f"/sessions/{quote(name)}")
+            cells = [ui.html("", sanitize=False, tag="td") for _ in _HEADINGS[1:]]
+            with ui.element("td"):
+                button = ui.button(icon="delete", on_click=lambda: self._delete(name))
+                button.props(f'flat round dense aria-label="Delete {name}"')
+        return cells
+
+
+def parse_half_life(text: str) -> shoal.HalfLife | None:
+    """Return what a text such as ``1000 points`` says; empty: None.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it says something else.
+    """
+    if not text.strip():
+        return None
+    match = _HALF_LIFE.fullmatch(text)
+    if match is None:
+        raise shoal.InvalidArgumentError(
+            f"half-life is {text[:40]!r}; write a number and batches, points or seconds, such as 1000 points"
+        )
+    unit: Any = match[2]
+    return shoal.HalfLife(float(match[1]), unit)
+
+
+def _texts(listed: Listed) -> list[str]:
+    session = listed.session
+    state = f"warming: {session.warming.seen} of {session.warming.needed}" if session.warming else "ready"
+    rate = "–" if listed.rows_per_second is None else f"{listed.rows_per_second:,.0f}"
+    return [
+        state,
+        session.config.engine,
+        f"{session.config.n_clusters:,}",
+        f"{session.config.n_features or '–'}",
+        f"{session.version:,}",
+        rate,
+        number_text(session.inertia_per_point) if session.version else "–",
+        f"{session.watchers:,}",
+    ]

@@ -1,0 +1,50 @@
+"""What is asked of the server once for all who look: a task that runs as long as somebody does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from nicegui import background_tasks
+
+
+class Shared:
+    """A task for several viewers.
+
+    Parameters
+    ----------
+    work
+        What it does, until it is cancelled.
+    name
+        For whoever looks at the tasks.
+    """
+
+    def __init__(self, work: Callable[[], Awaitable[None]], name: str) -> None:
+        self._work = work
+        self._name = name
+        self._viewers = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def enter(self) -> Callable[[], None]:
+        """Begin to look; what is returned ends it, and may be called again without effect."""
+        self._viewers += 1
+        if self._task is None:
+            self._task = background_tasks.create(self._run(), name=self._name)
+        left = False
+
+        def leave() -> None:
+            nonlocal left
+            if not left:
+                left = True
+                self._leave()
+
+        return leave
+
+    def _leave(self) -> None:
+        self._viewers -= 1
+        if not self._viewers and self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def _run(self) -> None:
+        await self._work()

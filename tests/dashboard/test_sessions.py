@@ -1,0 +1,155 @@
+"""The list of sessions and a session live, in a real browser, while a producer pushes."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+import shoal
+from shoal.testing import LocalServer
+from tests.dashboard.browsing import Dashboard
+
+POINTS = np.random.default_rng(0).normal(size=(2000, 2)) + 8 * np.random.default_rng(1).integers(0, 2, (2000, 1))
+
+
+@pytest.fixture
+def client(server: LocalServer) -> Iterator[shoal.Client]:
+    with shoal.connect(server.target) as client:
+        yield client
+
+
+@pytest.fixture
+def session(client: shoal.Client) -> Iterator[shoal.Session]:
+    session = client.create_session(f"live-{uuid.uuid4().hex[:8]}", 2, random_state=0)
+    yield session
+    for each in client.list_sessions():
+        if each.name == session.name:
+            session.delete()
+
+
+def row(page: Page, name: str) -> Any:
+    return page.locator("table.sessions tr").filter(has_text=name)
+
+
+def test_sessions_are_listed_with_their_figures(page: Page, session: shoal.Session) -> None:
+    session.push(POINTS)
+
+    page.goto("/sessions")
+
+    expect(row(page, session.name)).to_contain_text("ready")
+    cells = row(page, session.name).locator("td").all_inner_texts()
+    assert cells[:5] == ["ready", "numba", "2", "2", "1"]
+    assert float(cells[6]) == pytest.approx(session.describe().inertia_per_point, rel=1e-4)
+
+
+def test_a_session_is_created_and_deleted_on_the_page(page: Page, client: shoal.Client) -> None:
+    name = f"made-{uuid.uuid4().hex[:8]}"
+    page.goto("/sessions")
+
+    page.get_by_text("New session").click()
+    page.get_by_label("Name").fill(name)
+    page.get_by_role("button", name="Create").click()
+    expect(row(page, name)).to_contain_text("warming: 0 of 24")
+    page.get_by_role("button", name=f"Delete {name}").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+
+    expect(row(page, name)).to_have_count(0)
+    assert name not in {each.name for each in client.list_sessions()}
+
+
+def test_what_the_server_refuses_is_told_in_its_words(page: Page, session: shoal.Session) -> None:
+    page.goto("/sessions")
+
+    page.get_by_text("New session").click()
+    page.get_by_label("Name").fill(session.name)
+    page.get_by_role("button", name="Create").click()
+
+    expect(page.get_by_role("alert").filter(has_text="exists")).to_be_visible()
+
+
+def test_a_session_fills_live_while_a_producer_pushes(page: Page, session: shoal.Session) -> None:
+    page.goto(f"/sessions/{session.name}")
+    expect(page.get_by_text("warming: 0 of 6 points")).to_be_visible()
+
+    for batch in np.array_split(POINTS, 20):
+        session.push(batch)
+
+    expect(page.locator(".layers .centroid")).to_have_count(2)
+    expect(page.get_by_label("centroids of version 20")).to_be_visible()
+    expect(page.locator(".layers .point").first).to_be_attached()
+    expect(page.get_by_text("version 20 · 2,000 points")).to_be_visible()
+    expect(page.locator(".events")).to_contain_text("the session has its first centroids")
+
+
+def test_labels_are_asked_for_on_the_page(page: Page, session: shoal.Session) -> None:
+    session.push(POINTS)
+    page.goto(f"/sessions/{session.name}")
+
+    page.get_by_label("Points: a row a line").fill("0, 0\n8, 8")
+    page.get_by_role("button", name="Assign").click()
+
+    labels = session.assign([[0, 0], [8, 8]]).labels.tolist()
+    expect(page.get_by_text(f"labels at version 1: {labels[0]} {labels[1]}")).to_be_visible()
+
+
+def test_engine_and_half_life_change_in_place(page: Page, session: shoal.Session) -> None:
+    session.push(POINTS)
+    page.goto(f"/sessions/{session.name}")
+    expect(page.get_by_text("ready · numba")).to_be_visible()
+
+    page.get_by_label("Half-life").fill("500 points")
+    page.get_by_label("Engine").click()
+    page.get_by_role("option", name="sklearn").click()
+    page.get_by_role("button", name="Apply").click()
+
+    expect(page.locator(".events")).to_contain_text("the engine is sklearn now")
+    config = session.describe().config
+    assert (config.engine, config.half_life) == ("sklearn", shoal.HalfLife(500, "points"))
+
+
+def test_points_that_are_colours_make_a_palette(page: Page, client: shoal.Client) -> None:
+    session = client.create_session(f"colours-{uuid.uuid4().hex[:8]}", 2, init=np.array([[0.0, 0, 0], [255, 0, 0]]))
+    session.push(np.array([[0, 0, 0], [255, 0, 0], [255, 0, 0]], np.uint8))
+
+    page.goto(f"/sessions/{session.name}")
+
+    expect(page.locator(".palette")).to_contain_text("1 #ff0000")
+    session.delete()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation(page: Page, session: shoal.Session, scheme: Any) -> None:
+    session.push(POINTS)
+    page.emulate_media(color_scheme=scheme)
+
+    for path in ("/sessions", f"/sessions/{session.name}"):
+        page.goto(path)
+        expect(page.get_by_text("ready").first).to_be_visible()
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+
+
+def test_the_page_says_that_the_server_is_away_and_goes_on_when_it_is_back(browser: Browser) -> None:
+    with LocalServer() as server:
+        port = int(server.target.rpartition(":")[2])
+        with Dashboard(server.target) as dashboard:
+            page = browser.new_page()
+            with shoal.connect(server.target) as client:
+                client.create_session("lasting", 2, init=POINTS[:2])
+            page.goto(f"{dashboard.url}/sessions/lasting")
+            expect(page.get_by_text("ready · numba")).to_be_visible()
+
+            server.stop()
+            expect(page.get_by_role("alert").filter(has_text="can't be reached")).to_be_visible()
+            with LocalServer(port=port) as again, shoal.connect(again.target) as client:
+                client.create_session("lasting", 2, init=POINTS[:2]).push(POINTS)
+
+                expect(page.locator(".events")).to_contain_text("the server is back")
+                expect(page.get_by_label("centroids of version 1")).to_be_visible()
+            page.close()
