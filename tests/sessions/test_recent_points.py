@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.model import new_model
 from shoal_server.clustering.state import Outcome, PointBatch
 from shoal_server.errors import invalid
 from shoal_server.sessions.config import SessionConfig
@@ -20,10 +21,12 @@ from shoal_server.sessions.jobs import Incoming, QueuedBatches, QueuedChange, Re
 from shoal_server.sessions.recent import LEAST_HOPS, MOST_BATCHES, MOST_BYTES, MOST_ROWS, RecentPoints
 from shoal_server.sessions.session import Session, Surroundings
 from shoal_server.sessions.tickets import Ticket
+from tests.sessions.clock import until_quiet
 from tests.sessions.engines import FAULTY, StagedEngine
 from tests.sessions.refusing import refusal_of
 from tests.sessions.staging import given_centroids, kept_for, model_changes, points, push, started, submit, warming
 
+MODEL = new_model(given_centroids())
 A_HOP = MOST_ROWS // LEAST_HOPS
 
 
@@ -35,7 +38,7 @@ def hop(recent: RecentPoints, *messages: Sequence[NDArray[Any]]) -> None:
     """Let all batches of some messages be applied in one hop."""
     jobs = [QueuedBatches([PointBatch(each) for each in message], Ticket()) for message in messages]
     results: list[Result] = [[applied(len(each)) for each in message] for message in messages]
-    recent.note(jobs, results, lambda _: None)
+    recent.note(jobs, results, MODEL)
 
 
 def numbered(first: int, count: int, columns: int = 1, dtype: Any = np.float64) -> NDArray[Any]:
@@ -139,7 +142,7 @@ def test_batches_that_were_refused_or_could_not_be_read_are_passed_over() -> Non
     dropped = Outcome(3, 0, 1, 0.0, None, None)
     results: list[Result] = [[unreadable, ZeroDivisionError(), applied(1)], None, [dropped, applied(1)], []]
 
-    recent.note([first, change, second, halted], results, lambda _: None)
+    recent.note([first, change, second, halted], results, MODEL)
 
     assert values(recent) == [2, 4]
 
@@ -216,6 +219,25 @@ async def test_rows_that_are_not_finite_are_left_out(around: Surroundings, on_in
         await push(session, np.nan)
 
         assert session.recent_points(0)[1].tolist() == [[1], [2]]
+
+
+async def test_what_was_filled_in_before_a_change_of_the_same_hop_is_left_out(
+    session: Session, engine: StagedEngine
+) -> None:
+    await session.change(model_changes(on_invalid="impute"), etag="")
+    engine.close_gate()
+    first = await submit(session, 1.0)
+    await engine.arrival()
+    imputed = await submit(session, 2.0, np.nan)
+    changing = asyncio.create_task(session.change(model_changes(on_invalid="reject"), etag=""))
+    await until_quiet()
+
+    engine.open_gate()
+    await first.result()
+    await imputed.result()
+    await changing
+
+    assert session.recent_points(0)[1].tolist() == [[1], [2]]
 
 
 async def test_under_cosine_rows_without_a_direction_are_left_out(around: Surroundings) -> None:

@@ -89,11 +89,13 @@ def admit_for_assignment(model: Model, points: PointArray) -> Admitted:
     return Admitted(points[rows], rows, means)
 
 
-def valid_rows(model: Model, points: PointArray) -> BoolArray | None:
-    """Say which rows of points (n, d) can be computed with as they are, whatever the policy, (n,); None: all."""
+def only_valid(model: Model, points: PointArray) -> PointArray:
+    """Return the rows of points (n, d) that can be computed with as they are, whatever the policy."""
     usable = _usable_values(points, _largest(model, points))
     rows: BoolArray | None = None if usable is None else np.asarray(usable.all(axis=1))
-    return _with_direction(points, rows) if model.config.metric == "cosine" else rows
+    if model.config.metric == "cosine":
+        rows = _with_direction(points, rows)
+    return points if rows is None else points[rows]
 
 
 def check_columns(model: Model, points: PointArray) -> None:

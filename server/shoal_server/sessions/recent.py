@@ -7,24 +7,21 @@ same hops give the same sample. Every row is copied: a view would hold the whole
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, pairwise
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
-from shoal_server.clustering.admission import BoolArray
-from shoal_server.clustering.state import Outcome, PointBatch
+from shoal_server.clustering.admission import only_valid
+from shoal_server.clustering.state import Model, Outcome, PointBatch
 from shoal_server.engines.contract import PointArray
 from shoal_server.errors import DomainError
-from shoal_server.sessions.jobs import Job, QueuedBatches, Result
+from shoal_server.sessions.jobs import Job, QueuedBatches, QueuedChange, Result
 
 MOST_ROWS = 1024
 MOST_BYTES = 256 * 1024  # of the rows; an array of them takes 100 more, and there is one for each batch looked at
 LEAST_HOPS = 16  # so many hops share the room at least: one hop alone doesn't push out all that came before
 MOST_BATCHES = 4  # of a hop, that are looked at
-
-ValidRows = Callable[[PointArray], BoolArray | None]
-"""Says which rows of points (n, d) are valid as they were pushed, (n,); None: all."""
 
 
 class RecentPoints:
@@ -35,11 +32,24 @@ class RecentPoints:
         self._rows = 0
         self._bytes = 0
 
-    def note(self, jobs: Sequence[Job], results: Sequence[Result], valid_rows: ValidRows) -> None:
-        """Keep a few rows of what a hop has applied, none of what it refused; those that aren't valid are left out."""
-        looked_at = list(_spread_over_applied(jobs, results))
-        for points in looked_at:
-            self._keep(_some_rows(points, len(looked_at), valid_rows))
+    def note(self, jobs: Sequence[Job], results: Sequence[Result], model: Model) -> None:
+        """Keep a few rows of what a hop has applied, but none that it refused, dropped or filled in.
+
+        Parameters
+        ----------
+        jobs, results
+            Of the hop.
+        model
+            After it.
+        """
+        looked_at = _spread_over_applied(jobs, results)
+        # While a change was made values may have been imputed, whatever the policy is now.
+        may_impute = model.config.on_invalid == "impute" or any(isinstance(job, QueuedChange) for job in jobs)
+        for points, outcome in looked_at:
+            rows = _some_rows(points, len(looked_at))
+            if may_impute or outcome.dropped:
+                rows = only_valid(model, rows)
+            self._keep(rows)
 
     def newest(self, most: int, n_features: int) -> PointArray:
         """Return the newest rows, oldest first, (m, n_features) with m at most `most`; 0: all that are kept.
@@ -63,33 +73,31 @@ class RecentPoints:
             self._bytes -= oldest.nbytes
 
 
-def _spread_over_applied(jobs: Sequence[Job], results: Sequence[Result]) -> Iterator[PointArray]:
-    """Yield the points of up to MOST_BATCHES batches that were applied: the first of each part of the hop."""
-    told = [
-        (job.batches[: len(result)], result)
-        for job, result in zip(jobs, results, strict=False)
-        if isinstance(job, QueuedBatches) and isinstance(result, list)
-    ]
-    batches = [*chain.from_iterable(batches for batches, _ in told)]
-    outcomes = [*chain.from_iterable(outcomes for _, outcomes in told)]
-    for begin, end in pairwise(len(outcomes) * part // MOST_BATCHES for part in range(MOST_BATCHES + 1)):
-        yield from _first_applied(batches, outcomes, range(begin, end))
+def _spread_over_applied(jobs: Sequence[Job], results: Sequence[Result]) -> list[tuple[PointArray, Outcome]]:
+    """Return the points of up to MOST_BATCHES batches that were applied: the first of each part of the hop."""
+    batches: list[PointBatch | DomainError] = []
+    outcomes: list[Outcome | Exception] = []
+    for job, result in zip(jobs, results, strict=False):
+        if isinstance(job, QueuedBatches) and isinstance(result, list):
+            batches += job.batches[: len(result)]
+            outcomes += result
+    ends = [len(outcomes) * part // MOST_BATCHES for part in range(MOST_BATCHES + 1)]
+    found = [_first_applied(batches, outcomes, range(*part)) for part in pairwise(ends)]
+    return [each for each in found if each is not None]
 
 
 def _first_applied(
     batches: Sequence[PointBatch | DomainError], outcomes: Sequence[Outcome | Exception], places: range
-) -> Iterator[PointArray]:
+) -> tuple[PointArray, Outcome] | None:
     for place in places:
         batch, outcome = batches[place], outcomes[place]
         if isinstance(batch, PointBatch) and isinstance(outcome, Outcome) and outcome.accepted:
-            yield batch.points
-            return
+            return batch.points, outcome
+    return None
 
 
-def _some_rows(points: PointArray, n_batches: int, valid_rows: ValidRows) -> PointArray:
+def _some_rows(points: PointArray, n_batches: int) -> PointArray:
     """Return copies of as many rows of points (n, d), spread evenly, as one of n batches of a hop may give."""
     room = MOST_BYTES // (points.shape[1] * points.itemsize)
     most = max(1, min(MOST_ROWS, room) // (LEAST_HOPS * n_batches))
-    rows = points[:: -(-len(points) // most)].copy()
-    valid = valid_rows(rows)
-    return rows if valid is None else rows[valid]
+    return points[:: -(-len(points) // most)].copy()

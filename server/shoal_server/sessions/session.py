@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
-from shoal_server.clustering.admission import valid_rows
 from shoal_server.clustering.config import check_half_life, check_width
 from shoal_server.clustering.model import assign, new_model, still_warming
 from shoal_server.clustering.state import Model, Snapshot, Warming
@@ -413,7 +411,7 @@ class Session:
         self._answering.refuse(jobs[len(results) :], self._refusal)
         self._wake_watches()
         self._queue.release(size)
-        self._recent.note(jobs, results, partial(valid_rows, self._model))
+        self._recent.note(jobs, results, self._model)
         return True
 
     async def _apply(self, jobs: Sequence[Job]) -> tuple[Model, Sequence[Result]]:
