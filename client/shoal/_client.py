@@ -228,4 +228,4 @@ class Client:
             max_iter=max_iter,
             tol=tol,
         )
-        return Comparison(self._connection, request, Reading(None if X is None else points_array(X)))
+        return Comparison(self._connection, request, Reading(None if X is None else points_array(X), request.init))

@@ -17,9 +17,9 @@ from shoal._comparison_types import (
     ComparisonStep,
     OwnFigure,
 )
-from shoal._configs import INT32, UINT32, encode_init, known, name_of, whole
+from shoal._configs import INIT_METHODS, INT32, UINT32, encode_init, known, name_of, whole
 from shoal._points import invalid, points_array
-from shoal.v1 import compare_pb2, tensor_pb2
+from shoal.v1 import compare_pb2, sessions_pb2, tensor_pb2
 
 COMPARE_ENGINES: dict[str, compare_pb2.CompareEngine.ValueType] = {
     "scipy": compare_pb2.COMPARE_ENGINE_SCIPY,
@@ -81,10 +81,13 @@ class Reading:
     ----------
     points
         Those that were sent, None where the server has them.
+    init
+        As it was asked for.
     """
 
-    def __init__(self, points: NDArray[Any] | None) -> None:
+    def __init__(self, points: NDArray[Any] | None, init: sessions_pb2.Init) -> None:
         self._points = points
+        self._init = init
         self.start: ComparisonStart | None = None
         self.result: ComparisonResult | None = None
 
@@ -103,6 +106,7 @@ class Reading:
         return ComparisonStart(
             points=wire.array_of(start.points) if self._points is None else self._points,
             initial_centroids=wire.array_of(start.initial_centroids),
+            init="given" if self._init.HasField("centroids") else name_of(self._init.method, INIT_METHODS),
             random_state=start.random_state,
             engines=tuple(name_of(engine, COMPARE_ENGINES) for engine in start.engines),
             max_iter=start.max_iter,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CompareEngine = Literal["scipy", "scipy-kmeans2", "sklearn", "sklearn-minibatch", "numba"]
+InitialCentroids = Literal["given", "k-means++", "random"]
 CompareAction = Literal["initialise", "assign", "update", "converged", "stopped", "fit"]
 
 
@@ -20,6 +21,8 @@ class ComparisonStart:
     """Shape (n, d)."""
     initial_centroids: NDArray[np.float64]
     """Shape (k, d): every engine begins with them."""
+    init: InitialCentroids
+    """Whether they were given, or how the server drew them."""
     random_state: int
     engines: tuple[CompareEngine, ...]
     """In the order in which they run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,17 @@ def test_what_was_left_to_the_server_is_told_with_the_first_step(client: shoal.C
     assert (start.points.tolist(), start.example) == (X.tolist(), "six-points")
     assert start.initial_centroids.shape == (3, 2)
     assert (start.engines, start.max_iter, start.tol) == (("scipy", "sklearn"), 100, 0)
+    assert start.init == "k-means++"
     comparison.close()
+
+
+@pytest.mark.parametrize(("init", "told"), [(GIVEN, "given"), ("random", "random"), ("k-means++", "k-means++")])
+def test_it_is_told_whether_the_initial_centroids_were_given(client: shoal.Client, init: Any, told: str) -> None:
+    with closing(client.compare(X, n_clusters=2, init=init)) as comparison:
+        next(comparison)
+
+    assert comparison.start is not None
+    assert comparison.start.init == told
 
 
 def test_the_random_state_that_the_server_drew_makes_the_same_comparison(client: shoal.Client) -> None:

@@ -3,9 +3,30 @@
 Everything is made of the run's own steps, so that it is right whatever the points are.
 """
 
+from shoal.views.code import CodeSample, code_of
+from shoal.views.flow import Arrow, Flow, Stage, StageName, flow_of, lit_by
 from shoal.views.notes import notes_of
 from shoal.views.run import Run, Words, words_of
 from shoal.views.table import Cell, Row, rows_of
 from shoal.views.tracker import Moment, Tracker, track
 
-__all__ = ["Cell", "Moment", "Row", "Run", "Tracker", "Words", "notes_of", "rows_of", "track", "words_of"]
+__all__ = [
+    "Arrow",
+    "Cell",
+    "CodeSample",
+    "Flow",
+    "Moment",
+    "Row",
+    "Run",
+    "Stage",
+    "StageName",
+    "Tracker",
+    "Words",
+    "code_of",
+    "flow_of",
+    "lit_by",
+    "notes_of",
+    "rows_of",
+    "track",
+    "words_of",
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +36,17 @@ def number_text(value: float) -> str:
     """Return a number with as many digits as it deserves: 6 where they say something."""
     text = f"{value:.6g}"
     return "0" if text == "-0" else text
+
+
+def count_text(number: int, thing: str) -> str:
+    """Return how many there are: ``1 point``, ``2,000 points``."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a sentence has them: ``a``, ``a and b``, ``a, b and c``."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _row_text(row: NDArray[np.float64]) -> str:

@@ -1,0 +1,43 @@
+"""The concept flow."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from shoal.views import Run, flow_of, lit_by
+from tests.views.running import Compare
+
+
+def test_the_flow_goes_from_the_data_to_the_stop_and_back_to_assign(six: Run) -> None:
+    flow = flow_of(six)
+
+    names = [stage.name for stage in flow.stages]
+    assert names == ["data", "k", "start", "assign", "update", "converged", "stop"]
+    assert [(arrow.source, arrow.target) for arrow in flow.arrows[:-1]] == list(pairwise(names))
+    assert (flow.arrows[-1].source, flow.arrows[-1].target) == ("converged", "assign")
+    assert [arrow.condition for arrow in flow.arrows[-2:]] == ["yes", "no: assign again"]
+
+
+def test_the_stages_have_the_figures_of_the_run(compare: Compare) -> None:
+    run = compare([[1.0], [2.0], [7.0]], 1, init="k-means++", random_state=5, tol=0.25, max_iter=7)
+
+    details = {stage.name: stage.detail for stage in flow_of(run).stages}
+
+    assert details["data"] == "3 points, 1 column"
+    assert details["k"] == "k = 1"
+    assert details["start"] == "drawn from the points (k-means++, random_state 5), once for all engines"
+    assert details["converged"] == "when all moves together are at most 0.25"
+    assert details["stop"] == "at the latest after 7 iterations"
+
+
+def test_each_step_lights_its_stage(six: Run) -> None:
+    lit = [lit_by(step) for step in six.steps]
+
+    loop = ("assign", "update", "converged", "stop")
+    assert lit == [("start",), ("assign",), ("update",), ("assign",), ("converged", "stop"), loop]
+
+
+def test_what_max_iter_ends_lights_the_stop(compare: Compare) -> None:
+    run = compare([[0.0], [1.0], [9.0], [10.0]], 2, init=[[0.0], [1.0]], engines=("scipy",), max_iter=1)
+
+    assert lit_by(run.steps[-1]) == ("stop",)
