@@ -5,28 +5,49 @@ Everything is made of the run's own steps, so that it is right whatever the poin
 
 from shoal.views.code import CodeSample, code_of
 from shoal.views.flow import Arrow, Flow, Stage, StageName, flow_of, lit_by
+from shoal.views.happenings import KeyMoment
+from shoal.views.moments import key_moments
 from shoal.views.notes import notes_of
+from shoal.views.plot import MOST_POINTS, Frame, Plot, Trail, plot_of
+from shoal.views.projection import Axis
+from shoal.views.quiz import Question, quiz_of
 from shoal.views.run import Run, Words, words_of
+from shoal.views.settling import settling_step
+from shoal.views.snapshot import snapshot_of
 from shoal.views.table import Cell, Row, rows_of
 from shoal.views.tracker import Moment, Tracker, track
+from shoal.views.transcript import transcript_of
 
 __all__ = [
+    "MOST_POINTS",
     "Arrow",
+    "Axis",
     "Cell",
     "CodeSample",
     "Flow",
+    "Frame",
+    "KeyMoment",
     "Moment",
+    "Plot",
+    "Question",
     "Row",
     "Run",
     "Stage",
     "StageName",
     "Tracker",
+    "Trail",
     "Words",
     "code_of",
     "flow_of",
+    "key_moments",
     "lit_by",
     "notes_of",
+    "plot_of",
+    "quiz_of",
     "rows_of",
+    "settling_step",
+    "snapshot_of",
     "track",
+    "transcript_of",
     "words_of",
 ]

@@ -1,0 +1,123 @@
+"""The quiz: whatever the run is, one option of each question is right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from shoal.views import Question, Run, quiz_of, settling_step
+from shoal.views.numbers import labels_text
+from tests.views.running import FAR_AWAY, FEW, Compare, blobs, wishes
+
+
+def _right(question: Question) -> str:
+    return question.options[question.answer]
+
+
+def test_the_answers_of_the_six_points_are_those_of_the_table(six: Run) -> None:
+    labels, settling, random_state = quiz_of(six)
+
+    assert "Step 2: which labels does SciPy give the points?" in labels.text
+    assert _right(labels) == "[1 1 1 0 0 0]"
+    assert _right(settling) == "step 3"
+    assert _right(random_state) == "nothing: the centroids and the labels stay the same"
+
+
+def test_with_a_drawn_start_chance_touches_every_engine(compare: Compare) -> None:
+    run = compare(blobs(0), 3, init="k-means++", engines=("scipy", "sklearn"))
+
+    assert _right(quiz_of(run)[2]) == "the centroids and the labels of every engine"
+
+
+def test_with_a_drawn_start_the_end_does_change(compare: Compare) -> None:
+    ends = {
+        tuple(run.result.engines[place].labels.tolist())
+        for seed in range(10)
+        for place in (0, 1)
+        for run in [compare(blobs(0), 3, init="k-means++", engines=("scipy", "sklearn"), random_state=seed)]
+    }
+
+    assert len(ends) > 1
+
+
+@pytest.mark.parametrize(
+    ("points", "k"), [([[1.0], [2.0], [9.0]], 1), ([[4.0, 4.0]] * 5, 3)], ids=["one cluster", "equal points"]
+)
+def test_where_every_start_leads_to_one_end_chance_changes_nothing(compare: Compare, points: Any, k: int) -> None:
+    runs = [compare(points, k, init="random", random_state=seed) for seed in range(5)]
+
+    assert {_right(quiz_of(run)[2]) for run in runs} == {"nothing: the centroids and the labels stay the same"}
+    ends = {(result.engine, str(result.centroids), str(result.labels)) for run in runs for result in run.result.engines}
+    assert len(ends) == len(runs[0].engines)
+
+
+@pytest.mark.parametrize("points", [blobs(1), FEW], ids=["blobs", "an empty cluster"])
+def test_from_a_given_start_only_mini_batches_may_be_touched_by_chance(compare: Compare, points: Any) -> None:
+    runs = [compare(points, 3, init=FAR_AWAY, random_state=seed) for seed in range(8)]
+
+    assert "MiniBatch" in _right(quiz_of(runs[0])[2])
+    for place, engine in enumerate(runs[0].engines):
+        ends = {str(run.result.engines[place].centroids) for run in runs}
+        assert len(ends) == 1 or engine == "sklearn-minibatch"
+
+
+def test_the_right_option_is_not_always_the_same_letter(compare: Compare) -> None:
+    runs = [compare(blobs(seed), 3, init="k-means++", engines=("scipy",)) for seed in range(25)]
+
+    for place in range(3):
+        assert {quiz_of(run)[place].answer for run in runs} == {0, 1, 2, 3}
+
+
+def test_the_same_run_has_the_same_quiz(compare: Compare) -> None:
+    once, again = (compare(blobs(0), 3, init="random", engines=("scipy", "sklearn")) for _ in range(2))
+
+    assert quiz_of(once) == quiz_of(again)
+
+
+def _settled(run: Run) -> int:
+    """The slow way: from each step on, are the centroids those of the end?"""
+    steps = run.steps_of(run.engines[0])
+    end = steps[-1].centroids
+    for step in steps:
+        later = [other.centroids for other in steps if other.number >= step.number]
+        if all(other.shape == end.shape and np.allclose(other, end, rtol=1e-9, atol=1e-12) for other in later):
+            return step.number
+    raise AssertionError("the last step has the last centroids")
+
+
+@settings(max_examples=200, deadline=None)
+@given(wish=wishes())
+def test_options_are_distinct_and_exactly_one_is_right(compare: Compare, wish: dict[str, Any]) -> None:
+    run = compare(**wish)
+
+    labels, settling, random_state = quiz_of(run)
+
+    for question in (labels, settling, random_state):
+        assert len(question.options) == len(set(question.options)) == 4
+        assert 0 <= question.answer < 4
+    first = next(step for step in run.steps if step.labels is not None)
+    assert first.labels is not None
+    told = labels_text(first.labels[:12])
+    assert [option == told for option in labels.options].index(True) == labels.answer
+    assert _right(settling) == f"step {settling_step(run, run.engines[0]).number}"
+    drawn = wish["init"] in ("k-means++", "random") if isinstance(wish["init"], str) else False
+    assert drawn or "every engine" not in _right(random_state)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_settling_step_is_the_first_from_which_the_centroids_are_those_of_the_end(
+    compare: Compare, seed: int
+) -> None:
+    run = compare(blobs(seed), 4, init="random", random_state=seed, engines=("scipy", "sklearn"))
+
+    assert _right(quiz_of(run)[1]) == f"step {_settled(run)}"
+
+
+def test_a_dropped_centroid_is_a_change(compare: Compare) -> None:
+    run = compare([[0.0, 0.0], [2.0, 0.0]], 2, init=[[1.0, 0.0], [90.0, 0.0]], engines=("scipy",))
+
+    assert [step.action for step in run.steps[:3]] == ["initialise", "assign", "update"]
+    assert _right(quiz_of(run)[1]) == "step 3"
