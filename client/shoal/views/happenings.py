@@ -41,8 +41,8 @@ def _empty_clusters() -> KeyMoment:
         "What becomes of a cluster that no point is nearest to?",
         "There is no mean of no points, and each library helps itself. kmeans drops the centroid and goes on with "
         "one less. kmeans2 leaves it where it is and warns, or raises with missing='raise'. KMeans moves it to the "
-        "point that is farthest from its own centroid, so that k clusters are left. From then on the libraries are "
-        "on different ways.",
+        "point that is farthest from its own centroid, so that there are still k of them. From then on the libraries "
+        "are on different ways.",
     )
 
 
@@ -68,9 +68,9 @@ def _not_nearest() -> KeyMoment:
 
 def _stopped(run: Run, libraries: list[str]) -> KeyMoment:
     return KeyMoment(
-        f"Has {listed(libraries)} finished?",
-        f"Perhaps not: as many iterations as may be, {run.start.max_iter:,}, have been made, and the centroids might "
-        "still move. Allow more iterations, or a larger tol, and see whether it settles.",
+        "Has every engine finished?",
+        f"Perhaps not: {listed(libraries)} made all the iterations that are allowed, {run.start.max_iter:,}, and the "
+        "centroids might still move. Allow more iterations, or a larger tol, and see whether they settle.",
     )
 
 

@@ -76,7 +76,8 @@ def _end(result: ComparedEngine) -> str:
 
 def _agreement(agreement: Agreement) -> str:
     both = f"{words_of(agreement.one).library} and {words_of(agreement.other).library}"
-    apart = f"matched centroids are at most {number_text(agreement.largest_difference)} apart"
+    largest = agreement.largest_difference
+    apart = f"matched centroids are {f'at most {number_text(largest)} apart' if largest else 'equal'}"
     if not agreement.points_that_differ:
         return f"{both} have the same clusters; {apart}."
     return f"{both} differ on {count_text(agreement.points_that_differ, 'point')}; {apart}."
