@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import re
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -55,7 +59,7 @@ def test_everything_lights_for_the_same_step(page: Page) -> None:
 
     expect(place(page)).to_have_text("step 3 of 7")
     expect(page.locator("table.execution tr[aria-current] th")).to_have_text("3")
-    expect(page.locator(".flow li[aria-current]")).to_have_text("update")
+    expect(page.locator(".flow li[aria-current]")).to_contain_text("Update")
     expect(page.locator("table.tracker th.lit")).to_have_text("after 3")
     expect(page.locator(".panel .plot").first).to_have_attribute("aria-label", "SciPy at step 3")
 
@@ -98,6 +102,100 @@ def test_what_is_wrong_is_told_on_the_page(page: Page, link: str, says: str) -> 
     page.goto(link)
 
     expect(page.get_by_role("alert").filter(has_text=says)).to_be_visible()
+
+
+def test_the_code_line_of_the_step_is_lit(page: Page) -> None:
+    open_run(page)
+
+    page.get_by_role("button", name="Step forward").click()
+
+    expect(page.locator("pre.code .lit").filter(has_text="vq(X, centroids)")).to_be_visible()
+
+
+def test_the_quiz_tells_right_from_wrong(page: Page) -> None:
+    open_run(page)
+    question = page.locator("fieldset.question").first
+
+    question.get_by_role("button", name="[0 0 0 1 1 1]").click()
+    expect(question.locator(".said")).to_contain_text("Not this one")
+    question.get_by_role("button", name="Hint").click()
+    expect(question.locator(".said")).not_to_contain_text("Not this one")
+    question.get_by_role("button", name="[1 1 1 0 0 0]").click()
+
+    expect(question.locator(".said")).to_contain_text("Right.")
+
+
+def test_every_question_has_one_right_answer(page: Page) -> None:
+    open_run(page)
+
+    for question in page.locator("fieldset.question").all():
+        right = 0
+        for option in question.locator(".options button").all():
+            option.click()
+            expect(question.locator(".said")).not_to_have_text("")
+            expect(option).to_have_class(re.compile("right|wrong"))
+            right += "right" in (option.get_attribute("class") or "").split()
+        assert right == 1
+
+
+def test_moments_snapshot_and_transcript_are_of_this_run(page: Page) -> None:
+    open_run(page, "/?example=blobs&k=4&random_state=1&engines=numba,sklearn&init=k-means%2B%2B")
+
+    expect(page.locator("details")).not_to_have_count(0)
+    expect(page.locator("section").filter(has_text="In short")).to_contain_text("300 points in 2 columns, k = 4")
+    expect(page.get_by_label("The transcript")).to_contain_text("Step 1. Shoal begins with 4 centroids")
+
+
+def test_the_table_is_taken_home_as_csv(page: Page) -> None:
+    open_run(page)
+
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Table (CSV)").click()
+
+    with started.value.path().open(newline="") as file:
+        head, *lines = csv.reader(file)
+    assert head == [
+        "step",
+        "action",
+        "SciPy centroids",
+        "SciPy labels",
+        "scikit-learn centroids",
+        "scikit-learn labels",
+    ]
+    assert lines == TABLE
+
+
+def test_the_plot_is_taken_home_as_svg(page: Page) -> None:
+    open_run(page)
+
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Plot of SciPy (SVG)").click()
+
+    drawn = ET.fromstring(started.value.path().read_text())  # noqa: S314  (our own)
+    assert len(drawn.findall(".//{http://www.w3.org/2000/svg}g[@class='centroid']")) == 2
+
+
+def test_a_click_into_the_plot_begins_points_of_ones_own(page: Page) -> None:
+    open_run(page)
+
+    page.locator(".panel .plot").first.click(position={"x": 100, "y": 100})
+    page.locator(".panel .plot").first.click(position={"x": 200, "y": 150})
+
+    points = page.get_by_label("Points: a row a line, such as 1, 2")
+    expect(points).to_be_visible()
+    expect(points).to_have_value(re.compile(r"^-?[\d.e+-]+, -?[\d.e+-]+\n-?[\d.e+-]+, -?[\d.e+-]+$"))
+
+
+def test_a_file_is_read_into_the_points(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "points.csv"
+    path.write_text("x,y\n0,0\n0,1\n5,5\n")
+    open_run(page, "/?points=1,1;2,2&k=2&init=random&random_state=0")
+
+    page.locator("input[type=file]").set_input_files(path)
+    expect(page.get_by_label("Points: a row a line, such as 1, 2")).to_have_value("x,y\n0,0\n0,1\n5,5")
+    page.get_by_role("button", name="Run").click()
+
+    expect(page.locator("section").filter(has_text="In short")).to_contain_text("3 points in 2 columns")
 
 
 def test_a_phone_shows_everything_without_scrolling_sideways(page: Page) -> None:

@@ -12,6 +12,7 @@ import shoal.aio
 from shoal.views import Run
 from shoal_dashboard.frame import page_frame
 from shoal_dashboard.pages.asking import Form
+from shoal_dashboard.pages.reading import Reading
 from shoal_dashboard.pages.showing import Stage
 from shoal_dashboard.parameters import Parameters
 from shoal_dashboard.texts import TextError
@@ -55,6 +56,7 @@ class ComparePage:
         self._trouble.set_visibility(bool(trouble))
         self._is_sound = not trouble
         self._stage = Stage(on_point=self._form.add_point)
+        self._reading = Reading(self._stage.drawing)
         ui.keyboard(on_key=self._on_key)
 
     async def begin(self, *, play: bool) -> None:
@@ -74,6 +76,7 @@ class ComparePage:
             self._say(str(error))
             return
         self._stage.show(run)
+        self._reading.show(run)
         self._form.link_to(parameters)
 
     def _say(self, trouble: str) -> None:

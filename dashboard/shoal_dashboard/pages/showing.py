@@ -1,4 +1,4 @@
-"""The stage of a comparison: flow, a panel an engine, controls, table and tracker, all at the same step."""
+"""The stage of a comparison: flow, a panel an engine, controls, code, table and tracker, all at the same step."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ from nicegui import ui
 from nicegui.element import Element
 
 import shoal
-from shoal.views import Row, Run, rows_of, track, words_of
+from shoal.views import Plot, Row, Run, code_of, flow_of, lit_by, plot_of, rows_of, track, words_of
 from shoal.views.numbers import number_text
 from shoal_dashboard.drawing import Frame, Scene, draw
 from shoal_dashboard.player import SPEEDS, Player
-
-FLOW = ("data", "choose k", "initial centroids", "assign", "update", "converged?", "stop")
-_STAGES = {"initialise": 2, "assign": 3, "update": 4, "converged": 5, "stopped": 6, "fit": 6}
 
 
 class Stage:
@@ -38,27 +35,33 @@ class Stage:
             with ui.element("div"):
                 self._build_plots()
             with ui.element("div"):
-                self._build_tables()
+                self._table = _card("Execution table")
+                self._tracker = _card("Variable tracker")
+                self._code = _card("Code of this run")
         self._root.set_visibility(False)
         self._timer = ui.timer(SPEEDS["normal"], self.player.tick)
 
     def show(self, run: Run) -> None:
         """Show a run from its beginning."""
         self._run, self._rows, self._lit = run, rows_of(run), []
-        points = run.start.points
-        self._plane = np.zeros((len(points), 2))
-        self._plane[:, : min(2, points.shape[1])] = points[:, :2]
-        self._frame = Frame.around(self._plane)
-        self._fill_panels(run)
+        self._steps = {step.number: step for step in run.steps}
+        self._plot = plot_of(run)
+        self._frame = Frame.around(np.stack(self._plot.bounds))
+        self._fill_flow(run)
+        self._fill_panels(run, self._plot)
         self._fill_table(run)
         self._fill_tracker(run)
+        self._fill_code(run)
         self._slider.props(f"max={len(self._rows)}")
         self._root.set_visibility(True)
         self.player.load(len(self._rows))
 
+    def drawing(self, engine: str) -> str:
+        """Return an engine's panel as it is shown, as SVG."""
+        return str(self._plots[engine][0].content)
+
     def _build_plots(self) -> None:
-        with ui.element("ol").classes("flow").props('aria-label="The flow of k-means"'):
-            self._flow = [ui.html(name, sanitize=False, tag="li") for name in FLOW]
+        self._flow_list = ui.element("ol").classes("flow").props('aria-label="The flow of k-means"')
         self._panels = ui.element("div").classes("panels")
         with ui.element("div").classes("transport card").props('role="group" aria-label="Steps"'):
             self._button("first_page", "First step", lambda: self.player.go_to(0))
@@ -72,29 +75,30 @@ class Stage:
             speed = ui.select(list(SPEEDS), value="normal", label="Speed").props("dense")
             speed.on_value_change(lambda event: setattr(self._timer, "interval", SPEEDS[event.value]))
 
-    def _build_tables(self) -> None:
-        with ui.element("section").classes("card"):
-            ui.html("Execution table", sanitize=False, tag="h2")
-            self._table = (
-                ui.element("div").classes("scroll").props('tabindex="0" role="region" aria-label="Execution table"')
-            )
-        with ui.element("section").classes("card"):
-            ui.html("Variable tracker", sanitize=False, tag="h2")
-            self._tracker = _scrolling("Variable tracker")
-
     def _button(self, icon: str, name: str, on_click: Callable[[], None]) -> ui.button:
         return ui.button(icon=icon, on_click=on_click).props(f'flat round dense aria-label="{name}"').tooltip(name)
 
-    def _fill_panels(self, run: Run) -> None:
+    def _fill_flow(self, run: Run) -> None:
+        self._flow_list.clear()
+        with self._flow_list:
+            self._stages = {
+                stage.name: ui.html(
+                    f"{escape(stage.title)} <small>{escape(stage.detail)}</small>", sanitize=False, tag="li"
+                )
+                for stage in flow_of(run).stages
+            }
+
+    def _fill_panels(self, run: Run, plot: Plot) -> None:
         self._panels.clear()
         self._plots: dict[str, tuple[ui.html, ui.label]] = {}
         with self._panels:
             for engine in run.engines:
                 with ui.element("section").classes("card panel"):
                     ui.html(escape(words_of(engine).library), sanitize=False, tag="h2")
-                    plot = ui.html("", sanitize=False)
-                    plot.on("click", self._on_click, js_handler=_CLICK)
-                    self._plots[engine] = (plot, ui.label().classes("objective"))
+                    drawn = ui.html("", sanitize=False)
+                    drawn.on("click", self._on_click, js_handler=_CLICK)
+                    self._plots[engine] = (drawn, ui.label().classes("objective"))
+            ui.label(" · ".join(axis.name for axis in plot.axes if axis.name)).classes("axes")
 
     def _fill_table(self, run: Run) -> None:
         self._table.clear()
@@ -137,24 +141,42 @@ class Stage:
                                 cell.classes("changed")
                             self._columns[place].append(cell)
 
+    def _fill_code(self, run: Run) -> None:
+        sample = code_of(run)
+        self._lines_of = sample.lines
+        self._code.clear()
+        with self._code, ui.element("pre").classes("code"):
+            self._lines = [
+                ui.html(escape(line) or " ", sanitize=False, tag="span").classes("line")
+                for line in sample.source.splitlines()
+            ]
+
     def _refresh(self) -> None:
         """Let everything show the step that the player is at."""
         if self._run is None:
             return
         row = self._rows[self.player.place]
-        for element in self._lit:
-            element.classes(remove="lit").props(remove="aria-current")
-        self._lit = [self._table_rows[self.player.place], *self._columns[self._moment(row)]]
-        self._flow_to(row)
-        self._table_rows[self.player.place].props('aria-current="step"')
-        for element in self._lit:
-            element.classes("lit")
+        self._light(row)
         self._slider.set_value(self.player.place + 1)
         self._where.set_text(f"step {row.number} of {len(self._rows)}")
         self._play.props(f"icon={'pause' if self.player.playing else 'play_arrow'}")
         self._play.props(f'aria-label="{"Pause" if self.player.playing else "Play"}"')
         for engine in self._run.engines:
             self._draw(self._run, engine, row)
+
+    def _light(self, row: Row) -> None:
+        for element in self._lit:
+            element.classes(remove="lit").props(remove="aria-current")
+        current = self._table_rows[self.player.place]
+        step = self._steps.get(row.number)
+        stages = [self._stages[name] for name in (lit_by(step) if step else ("stop",))]
+        lines = [self._lines[number - 1] for number in self._lines_of.get(row.number, ())]
+        self._lit = [current, *stages, *lines, *self._columns[self._moment(row)]]
+        for element in self._lit:
+            element.classes("lit")
+        for element in (current, *stages):
+            element.props('aria-current="step"')
+        ui.run_javascript(_FOLLOW)
 
     def _moment(self, row: Row) -> int:
         """Return the last moment of the tracker that is not after a row."""
@@ -163,40 +185,28 @@ class Stage:
         reached = [place for place, step in enumerate(self._moments) if step is not None and step <= row.number]
         return reached[-1] if reached else 0
 
-    def _flow_to(self, row: Row) -> None:
-        if self._run is None:
-            return
-        step = next((step for step in self._run.steps if step.number == row.number), None)
-        stage = self._flow[_STAGES[step.action] if step else len(FLOW) - 1]
-        stage.props('aria-current="step"')
-        self._lit.append(stage)
-
     def _draw(self, run: Run, engine: str, row: Row) -> None:
-        plot, objective = self._plots[engine]
+        drawn, objective = self._plots[engine]
         steps = [step for step in run.steps if step.engine == engine and step.number <= row.number]
-        labelled = [step for step in steps if step.labels is not None]
-        labels = np.full(len(self._plane), -1)
-        if labelled and labelled[-1].labels is not None:
-            labels = labelled[-1].clusters[labelled[-1].labels]
-        centroids = np.zeros((0, 2))
-        clusters: list[int] = []
-        trails = []
-        if steps:
-            last = steps[-1]
-            centroids = _plane_of(last.centroids)
-            clusters = last.clusters.tolist()
-            trails = [
-                np.array([_plane_of(step.centroids)[step.clusters.tolist().index(cluster)] for step in steps
-                          if cluster in step.clusters.tolist()])
-                for cluster in clusters
-            ]  # fmt: skip
-        name = words_of(engine).library
-        scene = Scene(
-            f"{name} at step {row.number}", self._plane, labels.tolist(), centroids, clusters, trails,
-            regions=run.start.points.shape[1] == 2,  # noqa: PLR2004
-        )  # fmt: skip
-        plot.set_content(draw(scene, self._frame))
         objective.set_text(_objective(steps))
+        plot = self._plot
+        title = f"{words_of(engine).library} at step {row.number}"
+        labels = [-1] * len(plot.points)
+        if not steps:
+            nothing = np.empty((0, 2))
+            drawn.set_content(draw(Scene(title, plot.points, labels, nothing, [], [], regions=False), self._frame))
+            return
+        frame = plot.frames[steps[-1].number]
+        scene = Scene(
+            title=title,
+            points=plot.points,
+            labels=labels if frame.point_colours is None else frame.point_colours.tolist(),
+            centroids=frame.centroids,
+            clusters=frame.colours.tolist(),
+            trails=[trail.places for trail in frame.trails],
+            regions=run.start.points.shape[1] == 2,  # noqa: PLR2004  (only then is near on the drawing near)
+        )
+        drawn.set_content(draw(scene, self._frame))
 
     def _on_click(self, event: object) -> None:
         place = getattr(event, "args", None)
@@ -212,6 +222,17 @@ _CLICK = """(event) => {
     emit([place.x, place.y]);
 }"""
 
+# What is lit is scrolled to within its own card, and never the page.
+_FOLLOW = """for (const card of document.querySelectorAll(".scroll")) {
+    const lit = card.querySelector(".lit");
+    if (!lit) continue;
+    const [outer, inner] = [card.getBoundingClientRect(), lit.getBoundingClientRect()];
+    if (inner.top < outer.top + 30 || inner.bottom > outer.bottom) card.scrollTop += inner.top - outer.top - 60;
+    if (inner.left < outer.left || inner.right > outer.right) {
+        if (lit.tagName !== "TR") card.scrollLeft += inner.right - outer.right;
+    }
+}"""
+
 
 def _objective(steps: Sequence[shoal.ComparisonStep]) -> str:
     """Say how well the points fit, as of the last step that says."""
@@ -221,15 +242,11 @@ def _objective(steps: Sequence[shoal.ComparisonStep]) -> str:
     return f"inertia {number_text(said[-1].inertia or 0.0)} · mean distance {number_text(said[-1].distortion or 0.0)}"
 
 
-def _plane_of(rows: np.ndarray) -> np.ndarray:
-    plane = np.zeros((len(rows), 2))
-    plane[:, : min(2, rows.shape[1])] = rows[:, :2]
-    return plane
-
-
-def _scrolling(name: str) -> Element:
-    """Draw what scrolls if it is too large, by keys as well."""
-    return ui.element("div").classes("scroll").props(f'tabindex="0" role="region" aria-label="{name}"')
+def _card(title: str) -> Element:
+    """Draw a card with a heading, and what scrolls in it, by keys as well."""
+    with ui.element("section").classes("card"):
+        ui.html(title, sanitize=False, tag="h2")
+        return ui.element("div").classes("scroll").props(f'tabindex="0" role="region" aria-label="{title}"')
 
 
 def _cell(tag: str, text: str, props: str = "") -> Element:

@@ -1,0 +1,126 @@
+"""What is read below the stage: key moments, the quiz, the snapshot, the transcript, and what can be taken home."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from html import escape
+
+from nicegui import ui
+
+from shoal.views import Question, Run, key_moments, notes_of, quiz_of, rows_of, snapshot_of, transcript_of, words_of
+
+
+class Reading:
+    """Tells a run in words.
+
+    Parameters
+    ----------
+    drawing
+        Returns an engine's panel as it is shown, as SVG.
+    """
+
+    def __init__(self, drawing: Callable[[str], str]) -> None:
+        self._drawing = drawing
+        self._root = ui.element("div").classes("below")
+
+    def show(self, run: Run) -> None:
+        """Tell another run."""
+        self._root.clear()
+        with self._root:
+            with _section("Key moments"):
+                for moment in key_moments(run):
+                    ui.html(
+                        f"<summary>{escape(moment.question)}</summary><p>{escape(moment.explanation)}</p>",
+                        sanitize=False,
+                        tag="details",
+                    )
+            with _section("Quiz"):
+                for number, question in enumerate(quiz_of(run), 1):
+                    _Asked(number, question)
+            with _section("In short"):
+                _list(snapshot_of(run), "ul")
+            with _section("What makes it fair, and what libraries say"):
+                _list(notes_of(run), "ul")
+            with _section("Transcript"), ui.element("div").classes("scroll").props(_REGION):
+                _list(transcript_of(run), "ol")
+            with _section("Take it home"):
+                self._downloads(run)
+
+    def _downloads(self, run: Run) -> None:
+        table = _csv(run)
+        ui.button("Table (CSV)", on_click=lambda: ui.download.content(table, "steps.csv")).props("flat no-caps")
+        for engine in run.engines:
+            name = words_of(engine).library
+            ui.button(
+                f"Plot of {name} (SVG)",
+                on_click=lambda engine=engine: ui.download.content(_alone(self._drawing(engine)), f"{engine}.svg"),
+            ).props("flat no-caps")
+
+
+class _Asked:
+    """A question of the quiz."""
+
+    def __init__(self, number: int, question: Question) -> None:
+        self._question = question
+        with ui.element("fieldset").classes("question"):
+            ui.html(f"{number}. {escape(question.text)}", sanitize=False, tag="legend")
+            with ui.element("div").classes("options"):
+                self._options = [
+                    ui.button(option, on_click=lambda place=place: self._answer(place), color=None).props(
+                        "outline no-caps align=left"
+                    )
+                    for place, option in enumerate(question.options)
+                ]
+            hint = ui.button("Hint", on_click=lambda: self._say(question.hint)).props("flat dense no-caps")
+            hint.props(f'aria-label="Hint for question {number}"')
+            self._said = ui.label().classes("said").props('aria-live="polite"')
+
+    def _answer(self, place: int) -> None:
+        right = place == self._question.answer
+        for option in self._options:
+            option.classes(remove="right wrong")
+        self._options[place].classes("right" if right else "wrong")
+        self._say(f"Right. {self._question.explanation}" if right else "Not this one. Look at the steps again.")
+
+    def _say(self, text: str) -> None:
+        self._said.set_text(text)
+
+
+_REGION = 'tabindex="0" role="region" aria-label="The transcript"'
+
+_STYLE = (
+    "<style>.paper{fill:#fff}.grid{stroke:#d5dce3}.tick{fill:#51606e;font:12px sans-serif}.middle{text-anchor:middle}"
+    ".end{text-anchor:end}.region{opacity:.13}.reach{opacity:0}.trail{fill:none;stroke-width:2;stroke-dasharray:4 4}"
+    ".centroid rect{stroke:#17212b;stroke-width:2}.centroid text{font:bold 14px sans-serif;text-anchor:middle}</style>"
+)
+
+
+def _alone(svg: str) -> str:
+    """Return a plot as a file that needs no page around it."""
+    head, _, rest = svg.partition(">")
+    return f'{head} xmlns="http://www.w3.org/2000/svg">{_STYLE}{rest}'
+
+
+def _csv(run: Run) -> str:
+    written = io.StringIO()
+    writer = csv.writer(written)
+    names = [f"{words_of(engine).library} {what}" for engine in run.engines for what in ("centroids", "labels")]
+    writer.writerow(["step", "action", *names])
+    for row in rows_of(run):
+        cells = [text for cell in row.cells.values() for text in (cell.centroids, cell.labels)]
+        writer.writerow([row.number, row.action, *cells])
+    return written.getvalue()
+
+
+def _section(title: str) -> ui.element:
+    section = ui.element("section").classes("card")
+    with section:
+        ui.html(escape(title), sanitize=False, tag="h2")
+    return section
+
+
+def _list(lines: tuple[str, ...], tag: str) -> None:
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    ui.html(items, sanitize=False, tag=tag).classes("lines")
