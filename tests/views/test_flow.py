@@ -25,7 +25,7 @@ def test_the_stages_have_the_figures_of_the_run(compare: Compare) -> None:
 
     assert details["data"] == "3 points, 1 column"
     assert details["k"] == "k = 1"
-    assert details["start"] == "drawn from the points (k-means++, random_state 5), once for all engines"
+    assert details["start"] == "k-means++, random_state 5"
     assert details["converged"] == "when all moves together are at most 0.25"
     assert details["stop"] == "at the latest after 7 iterations"
 

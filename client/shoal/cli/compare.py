@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 import numpy as np
@@ -15,11 +16,12 @@ from shoal._comparison import Comparison
 from shoal._comparison_types import CompareEngine
 from shoal.cli import pouring
 from shoal.cli.documents import plain
-from shoal.cli.failures import wrong_usage
+from shoal.cli.failures import tell, wrong_usage
 from shoal.cli.files import Reading
 from shoal.cli.invocation import invocation
 from shoal.cli.output import as_json, show_things, write_lines
 from shoal.cli.progress import stepping
+from shoal.cli.report import check_place, write_report
 from shoal.views import Row, Run, notes_of, rows_of, track, words_of
 
 _EXAMPLE = "six-points"
@@ -45,13 +47,22 @@ def compare(
     random_state: Annotated[int | None, typer.Option(min=0, help="Makes the random draws repeatable.")] = None,
     max_iter: Annotated[int, typer.Option(min=1, max=1000, help="Iterations of each engine at most.")] = 100,
     tol: Annotated[float, typer.Option(min=0, help="Converged when no more than this has moved.")] = 0.0,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PAGE.html", help="Write a page with every view of the run too; an earlier one there is replaced."
+        ),
+    ] = None,
     columns: pouring.ColumnNames = None,
     header: pouring.Header = None,
 ) -> None:
     """Run k-means by several engines from the same initial centroids, and print every step of each.
 
-    With --output json each line is a step, and the last one what the engines come to.
+    With --output json each line is a step, and the last one what the engines come to. With --report everything goes
+    onto a page as well: the steps to play, the program, questions and answers. It needs no network.
     """
+    if report is not None:
+        check_place(report)
     how = Reading(columns=pouring.column_names(columns), header=header)
     with invocation(ctx).connect() as client:
         comparison = client.compare(
@@ -65,10 +76,12 @@ def compare(
             tol=tol,
         )
         with closing(comparison):
-            if invocation(ctx).output == "json":
-                _write_steps(comparison)
-            else:
-                _print(_collect(comparison))
+            run = _write_steps(comparison) if invocation(ctx).output == "json" else _collect(comparison)
+    if invocation(ctx).output != "json":
+        _print(run)
+    if report is not None:
+        write_report(run, file or f"the example {run.start.example}", report)
+        tell(f"the report: {report.resolve()}\nopen it in a browser: {report.resolve().as_uri()}")
 
 
 def _example(file: str | None, example: str | None) -> str | None:
@@ -83,12 +96,15 @@ def _points(name: str, how: Reading) -> NDArray[Any]:
         return np.concatenate([np.asarray(batch.points) for batch in file.batches])
 
 
-def _write_steps(comparison: Comparison) -> None:
-    for step in comparison:
+def _write_steps(comparison: Comparison) -> Run:
+    def write(step: shoal.ComparisonStep) -> None:
         if step.number == 1:
             write_lines([as_json({"start": plain(comparison.start)})])
         write_lines([as_json({"step": plain(step)})])
-    write_lines([as_json({"result": plain(comparison.result)})])
+
+    run = Run.of(comparison, write)
+    write_lines([as_json({"result": plain(run.result)})])
+    return run
 
 
 def _collect(comparison: Comparison) -> Run:

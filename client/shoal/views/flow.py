@@ -61,11 +61,15 @@ def lit_by(step: ComparisonStep) -> tuple[StageName, ...]:
 
 
 def origin_text(start: ComparisonStart) -> str:
-    """Return where the initial centroids have come from."""
+    """Return where the initial centroids have come from, for a sentence."""
     if start.init == "given":
         return "given"
+    return f"drawn from the points ({_draw(start)}), once for all engines"
+
+
+def _draw(start: ComparisonStart) -> str:
     way = "k-means++" if start.init == "k-means++" else "at random"
-    return f"drawn from the points ({way}, random_state {start.random_state}), once for all engines"
+    return f"{way}, random_state {start.random_state}"
 
 
 def _stages(start: ComparisonStart) -> tuple[Stage, ...]:
@@ -75,7 +79,7 @@ def _stages(start: ComparisonStart) -> tuple[Stage, ...]:
     return (
         Stage("data", "Data", f"{count_text(rows, 'point')}, {count_text(columns, 'column')}"),
         Stage("k", "Choose k", f"k = {k}"),
-        Stage("start", "Initial centroids", origin_text(start)),
+        Stage("start", "Initial centroids", start.init if start.init == "given" else _draw(start)),
         Stage("assign", "Assign", "each point to its nearest centroid"),
         Stage("update", "Update", "each centroid to the mean of its points"),
         Stage("converged", "Converged?", rule),

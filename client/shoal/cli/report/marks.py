@@ -1,0 +1,78 @@
+"""Colours and shapes of clusters. Either is enough to tell the first eight apart; beyond that both together are."""
+
+from __future__ import annotations
+
+from math import cos, pi, sin
+
+# Okabe and Ito, "Color universal design" (2008): told apart by the colour-blind. Grey in place of their black.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8c8c8c", "#f0e442")
+_NAMES = ("blue", "orange", "green", "pink", "red", "light blue", "grey", "yellow")
+
+
+def mark_of(cluster: int) -> tuple[int, int]:
+    """Return the colour and the shape of a cluster, both from 0."""
+    return cluster % len(COLOURS), (cluster + cluster // len(COLOURS)) % len(_SHAPES)
+
+
+def mark_name(cluster: int) -> str:
+    """Return what a cluster's mark looks like, in words."""
+    colour, shape = mark_of(cluster)
+    return f"{_NAMES[colour]} {list(_SHAPES)[shape]}"
+
+
+def use(cluster: int, x: float, y: float, size: float = 1.0, css_class: str = "") -> str:
+    """Return a mark as SVG."""
+    colour, shape = mark_of(cluster)
+    kinds = f"c{colour} {css_class}".strip()
+    scale = "" if size == 1 else f" scale({size:g})"
+    return f'<use class="{kinds}" href="#s{shape}" transform="translate({x:.1f} {y:.1f}){scale}"/>'
+
+
+def stylesheet() -> str:
+    """Return the colours as classes."""
+    return " ".join(f".c{place} {{ fill: {colour}; stroke: {colour}; }}" for place, colour in enumerate(COLOURS))
+
+
+def definitions() -> str:
+    """Return the shapes for `use`, about 8 wide."""
+    return "".join(f'<path id="s{place}" d="{path}"/>' for place, path in enumerate(_SHAPES.values()))
+
+
+def _polygon(corners: int, radius: float, turned: float, inner: float | None = None) -> str:
+    """Return a polygon; with an inner radius a star."""
+    radii = (radius,) if inner is None else (radius, inner)
+    n = corners * len(radii)
+    angles = [turned + 2 * pi * place / n for place in range(n)]
+    places = [(r * cos(a), r * sin(a)) for a, r in zip(angles, radii * corners, strict=True)]
+    return "M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in places) + "Z"
+
+
+def _cross(turned: float) -> str:
+    outline = [
+        (1, 4),
+        (1, 1),
+        (4, 1),
+        (4, -1),
+        (1, -1),
+        (1, -4),
+        (-1, -4),
+        (-1, -1),
+        (-4, -1),
+        (-4, 1),
+        (-1, 1),
+        (-1, 4),
+    ]
+    places = [(x * cos(turned) - y * sin(turned), x * sin(turned) + y * cos(turned)) for x, y in outline]
+    return "M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in places) + "Z"
+
+
+_SHAPES = {
+    "circle": "M-3.6 0a3.6 3.6 0 1 0 7.2 0a3.6 3.6 0 1 0 -7.2 0Z",
+    "square": _polygon(4, 4.5, pi / 4),
+    "triangle": _polygon(3, 4.8, -pi / 2),
+    "diamond": _polygon(4, 4.8, 0),
+    "plus": _cross(0),
+    "triangle on its tip": _polygon(3, 4.8, pi / 2),
+    "star": _polygon(5, 5.2, -pi / 2, 2.2),
+    "cross": _cross(pi / 4),
+}

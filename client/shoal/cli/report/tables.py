@@ -1,0 +1,92 @@
+"""The views that are tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from shoal.views import Row, Run, rows_of, track, words_of
+from shoal.views.numbers import number_text
+
+
+def execution(run: Run) -> str:
+    """Return the execution table: a row a step, two columns an engine."""
+    names = [f"{words_of(engine).library} {what}" for engine in run.engines for what in ("centroids", "labels")]
+    rows = "".join(_row(run, row) for row in rows_of(run))
+    return _table("Every step of every engine", ["step", "action", *names], rows)
+
+
+def _row(run: Run, row: Row) -> str:
+    cells = [text for engine in run.engines for text in (row.cells[engine].centroids, row.cells[engine].labels)]
+    step = "" if row.engine is None else f' data-step="{row.number}"'
+    return f'<tr{step}><th scope="row">{row.number}</th><td class="words">{escape(row.action)}</td>{_cells(cells)}</tr>'
+
+
+def tracker(run: Run) -> str:
+    """Return the variable tracker; what has changed since the column before is marked."""
+    tracked = track(run)
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>{_values(values)}</tr>' for name, values in tracked.variables
+    )
+    return _table("What each variable holds", ["variable", *(moment.name for moment in tracked.moments)], rows)
+
+
+def _values(values: Sequence[str]) -> str:
+    before = [values[0], *values]
+    return "".join(
+        f"<td><mark>{escape(value)}</mark></td>" if value != earlier else f"<td>{escape(value)}</td>"
+        for earlier, value in zip(before, values, strict=False)
+    )
+
+
+def results(run: Run) -> str:
+    """Return how each engine ended."""
+    names = ["engine", "inertia", "mean distance", "iterations", "converged", "milliseconds"]
+    rows = "".join(
+        f'<tr><th scope="row">{escape(words_of(result.engine).library)}</th>'
+        + _cells(
+            [
+                number_text(result.inertia),
+                number_text(result.distortion),
+                f"{result.iterations:,}",
+                "yes" if result.converged else "no",
+                f"{1e3 * result.elapsed:.3g}",
+            ]
+        )
+        + "</tr>"
+        for result in run.result.engines
+    )
+    return _table("How each engine ended", names, rows)
+
+
+def agreements(run: Run) -> str:
+    """Return how much each two engines agree; nothing where there is one alone."""
+    if not run.result.agreements:
+        return ""
+    names = ["engines", "adjusted Rand index", "points that differ", "centroids differ by at most"]
+    rows = "".join(
+        f'<tr><th scope="row">{escape(f"{words_of(each.one).library} and {words_of(each.other).library}")}</th>'
+        + _cells(
+            [
+                number_text(each.adjusted_rand_index),
+                f"{each.points_that_differ:,}",
+                number_text(each.largest_difference),
+            ]
+        )
+        + "</tr>"
+        for each in run.result.agreements
+    )
+    return _table("How much each two engines agree", names, rows)
+
+
+def _table(caption: str, names: Iterable[str], rows: str) -> str:
+    """Return a table that can be scrolled sideways, with the keyboard too."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    return (
+        f'<div class="scroll" role="region" aria-label="{escape(caption)}" tabindex="0"><table>'
+        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _cells(texts: Iterable[str]) -> str:
+    return "".join(f"<td>{escape(text)}</td>" for text in texts)
