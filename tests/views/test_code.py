@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+import tempfile
+from contextlib import chdir, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 from scipy.cluster.vq import kmeans
 
 from shoal.views import Run, code_of, words_of
-from tests.views.running import FAR_AWAY, FEW, Compare, blobs
+from tests.views.running import FAR_AWAY, FEW, Compare, blobs, wishes
 
 QUICK = ("scipy", "scipy-kmeans2", "sklearn", "sklearn-minibatch")
 
@@ -51,6 +55,22 @@ def test_the_program_prints_what_the_run_came_to(compare: Compare, tmp_path: Pat
     run = compare(**wish)
 
     assert _printed(run, tmp_path) == _expected(run)
+
+
+@pytest.mark.filterwarnings("ignore:One of the clusters is empty", "ignore:Number of distinct clusters")
+@settings(max_examples=80, deadline=None)
+@given(wish=wishes())
+def test_whatever_the_run_is_the_program_comes_to_the_same(compare: Compare, wish: dict[str, Any]) -> None:
+    engines = tuple(engine for engine in wish["engines"] if engine != "numba") or ("scipy",)
+    run = compare(**{**wish, "engines": engines})
+    printed = io.StringIO()
+
+    with tempfile.TemporaryDirectory() as folder, chdir(folder), redirect_stdout(printed):
+        np.save("points.npy", run.start.points)
+        np.save("initial_centroids.npy", run.start.initial_centroids)
+        exec(code_of(run).source, {})  # noqa: S102  (in this process, for a new one takes seconds)
+
+    assert printed.getvalue() == _expected(run)
 
 
 @pytest.mark.parametrize("seed", range(30))

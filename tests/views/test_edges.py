@@ -1,0 +1,57 @@
+"""As few points as there can be, equal ones, tiny and huge ones: every view is there, and nothing warns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shoal.views import (
+    code_of,
+    flow_of,
+    key_moments,
+    lit_by,
+    notes_of,
+    plot_of,
+    quiz_of,
+    rows_of,
+    snapshot_of,
+    track,
+    transcript_of,
+)
+from shoal_server.engines.contract import most_value
+from tests.views.running import Compare
+
+MOST = most_value(np.dtype(np.float64), 3)
+
+
+@pytest.mark.parametrize(
+    ("points", "k"),
+    [
+        pytest.param([[7.0]], 1, id="one point"),
+        pytest.param([[7.0, -1.0, 2.0]], 1, id="one wide point"),
+        pytest.param([[0.0, 0.0, 0.0]] * 4, 3, id="nothing but zeros"),
+        pytest.param([[1.0, 2.0]] * 5, 3, id="equal points"),
+        pytest.param([[1e-300], [3e-300]], 2, id="tiny"),
+        pytest.param([[MOST, 0.0, MOST], [-MOST, MOST, 0.0], [MOST / 10, 0.0, 0.0]], 2, id="huge"),
+        pytest.param([[0.1 * i, 1e9] for i in range(12)], 12, id="k is n, far away"),
+        pytest.param(np.random.default_rng(0).normal(size=(4, 3000)), 2, id="far more columns than points"),
+    ],
+)
+def test_every_view_is_there(compare: Compare, points: Any, k: int) -> None:
+    run = compare(points, k, init="k-means++")
+
+    assert len(quiz_of(run)) == 3
+    assert 5 <= len(snapshot_of(run)) <= 8
+    assert len(transcript_of(run)) > len(run.steps)
+    assert len(rows_of(run)) == len(run.steps) + 1
+    assert flow_of(run).stages
+    assert all(lit_by(step) for step in run.steps)
+    assert track(run).variables
+    assert code_of(run).source
+    texts = [moment.explanation for moment in key_moments(run)] + list(notes_of(run))
+    assert not any("nan" in text.split() or "inf" in text.split() for text in texts)
+    plot = plot_of(run)
+    assert all(np.isfinite(frame.centroids).all() for frame in plot.frames.values())
+    assert np.isfinite(np.stack(plot.bounds)).all()
