@@ -165,6 +165,17 @@ def test_the_table_is_taken_home_as_csv(page: Page) -> None:
     assert lines == TABLE
 
 
+def test_the_report_is_taken_home_and_opens_by_itself(page: Page) -> None:
+    open_run(page)
+
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Report (HTML)").click()
+
+    report = started.value.path().read_text()
+    assert "the scikit-learn fit completes" in report
+    assert "http://" not in report.replace("http://www.w3.org/2000/svg", "")
+
+
 def test_the_plot_is_taken_home_as_svg(page: Page) -> None:
     open_run(page)
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +21,19 @@ import shoal
 
 ROOT = Path(__file__).parents[2]
 PORT = "50951"
+DASHBOARD_PORT = "50952"
+PATIENCE = 60.0  # seconds after which the dashboard won't answer any more
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(1200)]
 
 
 def _run(*command: str) -> str:
-    environment = {**os.environ, "SHOAL_PUBLISH": PORT, "COMPOSE_PROJECT_NAME": "shoal-test"}
+    environment = {
+        **os.environ,
+        "SHOAL_PUBLISH": PORT,
+        "SHOAL_PUBLISH_DASHBOARD": DASHBOARD_PORT,
+        "COMPOSE_PROJECT_NAME": "shoal-test",
+    }
     done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
     assert done.returncode == 0, f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -90,3 +100,28 @@ def test_the_container_stops_gracefully(target: str) -> None:
     assert json.loads(_run("docker", "inspect", container))[0]["State"]["ExitCode"] == 0
     logs = subprocess.run(["docker", "logs", container], check=True, capture_output=True, text=True)
     assert '"event": "stopped"' in logs.stderr
+
+
+def test_the_dashboard_shows_the_sessions_of_the_server_beside_it(target: str) -> None:
+    with shoal.connect(target) as client:
+        client.create_session("shown", n_clusters=2, exist_ok=True)
+    deadline = time.monotonic() + PATIENCE
+
+    while (page := _page("/sessions")) is None:
+        assert time.monotonic() < deadline, _run("docker-compose", "logs", "dashboard")
+        time.sleep(0.2)
+
+    assert "server server:50051" in page
+
+
+def _page(path: str) -> str | None:
+    """Return a page of the dashboard, None as long as nobody answers."""
+    connection = HTTPConnection("127.0.0.1", int(DASHBOARD_PORT), timeout=PATIENCE)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.read().decode() if answer.status == HTTPStatus.OK else None
+    except (ConnectionError, HTTPException):
+        return None
+    finally:
+        connection.close()

@@ -9,6 +9,7 @@ from html import escape
 
 from nicegui import ui
 
+from shoal.cli.report import report_page
 from shoal.views import Question, Run, key_moments, notes_of, quiz_of, rows_of, snapshot_of, transcript_of, words_of
 
 
@@ -49,7 +50,9 @@ class Reading:
                 self._downloads(run)
 
     def _downloads(self, run: Run) -> None:
-        table = _csv(run)
+        table, source = _csv(run), run.start.example or "points of one's own"
+        report = ui.button("Report (HTML)").props("flat no-caps")
+        report.on_click(lambda: ui.download.content(report_page(run, source), "comparison.html"))
         ui.button("Table (CSV)", on_click=lambda: ui.download.content(table, "steps.csv")).props("flat no-caps")
         for engine in run.engines:
             name = words_of(engine).library

@@ -44,6 +44,18 @@ def _is_report(path: Path) -> bool:
         return _MARK.encode() in file.read(_HEAD)
 
 
+def report_page(run: Run, source: str) -> str:
+    """Return the report as HTML.
+
+    Parameters
+    ----------
+    run, source
+        The run, and where its points are from, as it is to be said.
+    """
+    template = Template(files(__package__).joinpath("report.html").read_text("utf-8"))
+    return template.substitute(_parts(run, source))
+
+
 def write_report(run: Run, source: str, path: Path) -> None:
     """Write the report of a run.
 
@@ -59,9 +71,8 @@ def write_report(run: Run, source: str, path: Path) -> None:
     CommandError
         If it can't be written.
     """
-    template = Template(files(__package__).joinpath("report.html").read_text("utf-8"))
     try:
-        path.write_text(template.substitute(_parts(run, source)), "utf-8")
+        path.write_text(report_page(run, source), "utf-8")
     except OSError as error:
         raise CommandError(f"{path}: the report can't be written: {error.strerror}") from error
 
