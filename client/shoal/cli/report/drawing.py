@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal._comparison_types import CompareEngine
-from shoal.cli.report.marks import mark_name, use
+from shoal.cli.report.marks import CENTROID_SIZE, MOST_NUMBERED, mark_name, use
 from shoal.cli.report.scales import WIDTH, Scale, scale_of, ticks
 from shoal.views import Frame, Plot, Run, words_of
 from shoal.views.numbers import count_text, number_text
 
-_NUMBERED = 20  # centroids, up to which each has its number beside it
 _FEW = 60  # points, up to which they are drawn larger
 
 
@@ -48,8 +47,8 @@ def _alternative(run: Run, engine: CompareEngine, frame: Frame) -> str:
         f"cluster {colour}, {mark_name(colour)}: {count_text(count, 'point')}"
         for colour, count in zip(frame.colours.tolist(), counts, strict=True)
     ]
-    more = f"; and {len(clusters) - _NUMBERED:,} more" if len(clusters) > _NUMBERED else ""
-    return f"{words_of(engine).library}, as it ended: {'; '.join(clusters[:_NUMBERED])}{more}."
+    more = f"; and {len(clusters) - MOST_NUMBERED:,} more" if len(clusters) > MOST_NUMBERED else ""
+    return f"{words_of(engine).library}, as it ended: {'; '.join(clusters[:MOST_NUMBERED])}{more}."
 
 
 def _points(frame: Frame, places: NDArray[np.float64]) -> str:
@@ -67,11 +66,11 @@ def _line(places: NDArray[np.float64]) -> str:
 
 
 def _centroids(frame: Frame, scale: Scale) -> str:
-    numbered = len(frame.colours) <= _NUMBERED
+    numbered = len(frame.colours) <= MOST_NUMBERED
     drawn = []
     for colour, (x, y) in zip(frame.colours.tolist(), scale.place(frame.centroids).tolist(), strict=True):
-        number = f'<text x="{x + 12:.1f}" y="{y - 9:.1f}">{colour}</text>' if numbered else ""
-        drawn.append(use(colour, x, y, 2.4, "centroid") + number)
+        number = f'<text x="{x + 13:.1f}" y="{y - 11:.1f}">{colour}</text>' if numbered else ""
+        drawn.append(use(colour, x, y, CENTROID_SIZE, "centroid") + number)
     return "".join(drawn)
 
 

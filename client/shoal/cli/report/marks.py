@@ -6,6 +6,9 @@ from math import cos, pi, sin
 
 # Okabe and Ito, "Color universal design" (2008): told apart by the colour-blind. Grey in place of their black.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8c8c8c", "#f0e442")
+CENTROID_SIZE = 3.0  # times that of a point among many
+MOST_NUMBERED = 20  # centroids, up to which each has its number beside it
+
 _NAMES = ("blue", "orange", "green", "pink", "red", "light blue", "grey", "yellow")
 
 

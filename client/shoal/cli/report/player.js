@@ -1,6 +1,6 @@
 // Plays the steps over the panels. Without it the page shows how each engine ended.
 (() => {
-  const { steps, marks } = JSON.parse(document.getElementById("steps").textContent);
+  const { steps, marks, size, mostNumbered } = JSON.parse(document.getElementById("steps").textContent);
   const controls = document.getElementById("controls");
   if (steps.length === 0) return;
   const panels = [...document.querySelectorAll(".panel")].map((figure) => ({
@@ -48,8 +48,8 @@
 
   const drawCentroid = (colour, [x, y], count) => {
     const { class: kind, href } = look(colour);
-    const mark = svg("use", { class: `${kind} centroid`, href, transform: `translate(${x} ${y}) scale(2.4)` });
-    return count > 20 ? [mark] : [mark, svg("text", { x: x + 12, y: y - 9 }, colour)];
+    const mark = svg("use", { class: `${kind} centroid`, href, transform: `translate(${x} ${y}) scale(${size})` });
+    return count > mostNumbered ? [mark] : [mark, svg("text", { x: x + 13, y: y - 11 }, colour)];
   };
 
   const light = (selector, lit) =>

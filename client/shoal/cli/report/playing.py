@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.cli.report.marks import mark_of
+from shoal.cli.report.marks import CENTROID_SIZE, MOST_NUMBERED, mark_of
 from shoal.cli.report.scales import scale_of
 from shoal.views import Plot, Run, code_of, lit_by, rows_of, words_of
 
@@ -20,7 +20,7 @@ def playable(run: Run, plot: Plot) -> dict[str, Any]:
     The points of a step without labels are None: they look as they did.
     """
     if len(run.steps) * len(plot.rows) > _MOST_COLOURS:
-        return {"steps": [], "marks": []}
+        return {"steps": []}
     scale, lines, actions = scale_of(plot), code_of(run).lines, {row.number: row.action for row in rows_of(run)}
     steps = []
     for step in run.steps:
@@ -42,7 +42,12 @@ def playable(run: Run, plot: Plot) -> dict[str, Any]:
                 else None,
             }
         )
-    return {"steps": steps, "marks": [mark_of(cluster) for cluster in range(len(run.start.initial_centroids))]}
+    return {
+        "steps": steps,
+        "marks": [mark_of(cluster) for cluster in range(len(run.start.initial_centroids))],
+        "size": CENTROID_SIZE,
+        "mostNumbered": MOST_NUMBERED,
+    }
 
 
 def _rounded(places: NDArray[np.float64]) -> Any:
