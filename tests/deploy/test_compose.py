@@ -81,6 +81,18 @@ def test_a_producer_on_the_host_pushes_and_reads_the_centroids(target: str) -> N
     assert snapshot.points_accepted == 3000
 
 
+def test_the_dashboard_shows_the_sessions_of_the_server_beside_it(target: str) -> None:
+    with shoal.connect(target) as client:
+        client.create_session("shown", n_clusters=2, exist_ok=True)
+    deadline = time.monotonic() + PATIENCE
+
+    while (page := _page("/sessions")) is None:
+        assert time.monotonic() < deadline, _run("docker-compose", "logs", "dashboard")
+        time.sleep(0.2)
+
+    assert "server server:50051" in page
+
+
 def test_the_server_is_nobody_special_in_its_container(target: str) -> None:
     del target
     inspected = json.loads(_run("docker", "inspect", _container()))[0]
@@ -100,18 +112,6 @@ def test_the_container_stops_gracefully(target: str) -> None:
     assert json.loads(_run("docker", "inspect", container))[0]["State"]["ExitCode"] == 0
     logs = subprocess.run(["docker", "logs", container], check=True, capture_output=True, text=True)
     assert '"event": "stopped"' in logs.stderr
-
-
-def test_the_dashboard_shows_the_sessions_of_the_server_beside_it(target: str) -> None:
-    with shoal.connect(target) as client:
-        client.create_session("shown", n_clusters=2, exist_ok=True)
-    deadline = time.monotonic() + PATIENCE
-
-    while (page := _page("/sessions")) is None:
-        assert time.monotonic() < deadline, _run("docker-compose", "logs", "dashboard")
-        time.sleep(0.2)
-
-    assert "server server:50051" in page
 
 
 def _page(path: str) -> str | None:
