@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import shoal
 import shoal.aio
-from shoal_dashboard.plane import Plane, plane_for
+from shoal_dashboard.pictures import Pictures
 from shoal_dashboard.shared import Shared
 
 _MIN_INTERVAL = 0.1  # seconds between two updates: no eye needs more
@@ -53,9 +53,8 @@ class Live:
         self.name = name
         self.shared = Shared(self._follow, f"session {name}")
         self.update: shoal.CentroidUpdate | None = None
-        self.recent: shoal.RecentPoints | None = None
         self.description: shoal.SessionDescription | None = None
-        self.plane: Plane | None = None
+        self.pictures = Pictures()
         self.moments: deque[Moment] = deque(maxlen=_MOST_MOMENTS)
         self.events: deque[Event] = deque(maxlen=_MOST_EVENTS)
         self.trouble = ""
@@ -73,7 +72,9 @@ class Live:
             self.moments.append(Moment(now, rows / max(now - self._looked, 1e-3), description.inertia_per_point))
         self._looked = now
         self.description = description
-        self.recent = await self._session.recent_points()
+        recent = await self._session.recent_points()
+        if self.update is not None:
+            self.pictures.draw_recent(self.update, recent)
         self.looks += 1
 
     async def _follow(self) -> None:
@@ -92,8 +93,8 @@ class Live:
 
     async def _watch(self) -> None:
         async for update in self._session.watch(min_interval=_MIN_INTERVAL):
-            self.plane = plane_for(update.centroids, self.plane)
             self.update = update
+            self.pictures.draw_update(update)
             self.frames += 1
 
     async def _look(self) -> None:
@@ -116,7 +117,7 @@ class Live:
             self._say(f"looking at version {now.version}")
         elif now.uid != before.uid:
             self._say("another session has the name now")
-            self.update, self.plane = None, None
+            self.update, self.pictures = None, Pictures()
             self.moments.clear()
         elif before.warming and not now.warming:
             self._say("the session has its first centroids")

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from html import escape
 
-import numpy as np
 from nicegui import ui
 
 import shoal
 import shoal.aio
-from shoal_dashboard.charts import bar_chart, line_chart, palette
-from shoal_dashboard.drawing import Frame, Scene, draw, draw_centroids
+from shoal_dashboard.charts import line_chart
 from shoal_dashboard.frame import page_frame
 from shoal_dashboard.live import Live, Lives
 from shoal_dashboard.pages.sessions import parse_half_life
+from shoal_dashboard.pictures import Pictures
 from shoal_dashboard.texts import parse_points
 from shoal_dashboard.trouble import Trouble
 
 _FRAME_SECONDS = 0.1
-_MOST_BARS = 64
-_COLUMNS_OF_A_COLOUR = 3
-_MOST_LEVEL = 255
 
 
 def add_page(client: shoal.aio.Client) -> None:
@@ -39,7 +35,6 @@ class SessionPage:
     def __init__(self, client: shoal.aio.Client, live: Live) -> None:
         self._client, self._live = client, live
         self._frames = self._looks = 0
-        self._frame: Frame | None = None
         ui.html(f"Session {escape(live.name)}", sanitize=False, tag="h1")
         self._facts = ui.label().classes("lead")
         self._trouble = Trouble()
@@ -55,7 +50,7 @@ class SessionPage:
 
     def _build_plot(self) -> None:
         with ui.element("section").classes("card"):
-            self._axes = ui.html("Centroids over recent points", sanitize=False, tag="h2")
+            self._title = ui.html("Centroids over recent points", sanitize=False, tag="h2")
             with ui.element("div").classes("layers"):
                 self._points = ui.html("", sanitize=False)
                 self._centroids = ui.html("", sanitize=False).classes("above")
@@ -89,9 +84,9 @@ class SessionPage:
         if self._looks != live.looks:
             self._looks = live.looks
             self._show_looks(live)
-        if self._frames != live.frames and live.update is not None:
+        if self._frames != live.frames:
             self._frames = live.frames
-            self._show_update(live, live.update)
+            self._show_update(live.pictures)
 
     def _show_looks(self, live: Live) -> None:
         """Show what is looked at once a second."""
@@ -104,8 +99,11 @@ class SessionPage:
         self._events.set_content(
             "".join(f"<li><time>{event.when:%H:%M:%S}</time> {escape(event.text)}</li>" for event in live.events)
         )
-        if live.plane is not None and live.recent is not None and live.update is not None:
-            self._show_points(live)
+        pictures = live.pictures
+        self._title.set_content(pictures.title)
+        self._points.set_content(pictures.points)
+        self._palette.set_content(pictures.palette)
+        self._centroids.set_content(pictures.centroids)
 
     def _show_description(self, description: shoal.SessionDescription | None) -> None:
         if description is None:
@@ -122,37 +120,11 @@ class SessionPage:
             half_life = config.half_life
             self._half_life.set_value(f"{half_life.value:g} {half_life.unit}" if half_life else "")
 
-    def _show_points(self, live: Live) -> None:
-        if live.plane is None or live.recent is None or live.update is None:
-            return
-        rows = np.asarray(live.recent.points, np.float64)
-        shown = live.plane.show(rows) if len(rows) else np.empty((0, 2))
-        centroids = live.plane.show(live.update.centroids)
-        self._frame = Frame.around(np.concatenate([shown, centroids]))
-        labels = [-1] * len(rows)
-        if len(rows):
-            squares = ((rows[:, None, :] - live.update.centroids[None]) ** 2).sum(axis=2)
-            labels = squares.argmin(axis=1).tolist()
-        empty = np.empty((0, 2))
-        scene = Scene(f"{len(rows)} recent points by their cluster", shown, labels, empty, [], [], regions=False)
-        self._points.set_content(draw(scene, self._frame))
-        self._axes.set_content(
-            f"Centroids over {len(rows):,} recent points, by {' and '.join(filter(None, live.plane.names))}"
-        )
-        self._draw_centroids(live, live.update)
-
-    def _show_update(self, live: Live, update: shoal.CentroidUpdate) -> None:
+    def _show_update(self, pictures: Pictures) -> None:
         """Show a newer version."""
-        self._draw_centroids(live, update)
-        self._weights.set_content(bar_chart("Weights", update.weights[:_MOST_BARS].tolist()))
-        self._movement.set_content(bar_chart("Movement", update.movement[:_MOST_BARS].tolist()))
-        if _are_colours(update, live.recent):
-            self._palette.set_content(palette(update.centroids.tolist()))
-
-    def _draw_centroids(self, live: Live, update: shoal.CentroidUpdate) -> None:
-        if live.plane is not None and self._frame is not None:
-            places = live.plane.show(update.centroids)
-            self._centroids.set_content(draw_centroids(f"centroids of version {update.version}", places, self._frame))
+        self._centroids.set_content(pictures.centroids)
+        self._weights.set_content(pictures.weights)
+        self._movement.set_content(pictures.movement)
 
     async def _assign(self) -> None:
         with self._trouble.told():
@@ -165,11 +137,3 @@ class SessionPage:
             half_life = parse_half_life(self._half_life.value or "")
             await self._client.session(self._live.name).update(engine=self._engine.value, half_life=half_life)
             ui.notify("Changed, in its place among the batches")
-
-
-def _are_colours(update: shoal.CentroidUpdate, recent: shoal.RecentPoints | None) -> bool:
-    """Say whether points look like colours: three columns of whole numbers up to 255."""
-    if recent is None or update.centroids.shape[1] != _COLUMNS_OF_A_COLOUR or not len(recent.points):
-        return False
-    points = np.asarray(recent.points, np.float64)
-    return bool((points == points.round()).all() and points.min() >= 0 and 1 < points.max() <= _MOST_LEVEL)
