@@ -16,7 +16,7 @@ generate = $(protoc) --python_out=$(1) --mypy_out=quiet:$(1) proto/shoal/v1/*.pr
 	$(protoc) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) $(SERVICES)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-quick test test-unit test-compose lint format typecheck proto proto-check constraints clean
+.PHONY: help setup demo bench bench-quick test test-unit test-compose pictures lint format typecheck proto proto-check constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -49,6 +49,9 @@ test-unit: $(INSTALLED) ## the tests that take seconds
 
 test-compose: $(INSTALLED) ## build the image, bring docker-compose up, push from the host, take it down
 	eval "$$($(DOCKER_UP))" && $(BIN)/pytest -m compose tests/deploy
+
+pictures: $(INSTALLED) ## take the pictures of the dashboard that the docs show anew
+	SHOAL_PICTURES="$(abspath docs/images)" $(BIN)/pytest tests/dashboard/test_pictures.py
 
 lint: $(INSTALLED) ## ruff and buf
 	$(BIN)/ruff check

@@ -1,0 +1,104 @@
+"""Pictures of each view, as the docs show them: `make pictures` writes them there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+import shoal
+from shoal.testing import LocalServer
+from tests.dashboard.browsing import Dashboard
+
+MEANS = np.array([[0.0, 0], [6, 4], [-5, 6], [5, -5], [-4, -4]])
+RUN = "/?example=blobs&k=4&random_state=4&engines=scipy,sklearn,numba&init=random"
+
+
+@pytest.fixture(scope="module")
+def shown() -> Iterator[Dashboard]:
+    """A dashboard of a server of its own, so that the same sessions are there each time."""
+    random = np.random.default_rng(0)
+    with LocalServer() as server, Dashboard(server.target) as dashboard, shoal.connect(server.target) as client:
+        for name, engine in (("clicks", "numba"), ("sensors", "sklearn"), ("trips", "scipy")):
+            session = client.create_session(name, 5, random_state=0, engine=engine)  # type: ignore[arg-type]  # names
+            for _ in range(30):
+                session.push(MEANS[random.integers(0, 5, 400)] + random.normal(size=(400, 2)))
+        yield dashboard
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(os.environ.get("SHOAL_PICTURES", tmp_path))
+
+
+def open_page(
+    browser: Browser, dashboard: Dashboard, scheme: Any, size: tuple[int, int]
+) -> tuple[BrowserContext, Page]:
+    width, height = size
+    context = browser.new_context(
+        base_url=dashboard.url,
+        color_scheme=scheme,
+        viewport={"width": width, "height": height},
+        reduced_motion="reduce",
+    )
+    return context, context.new_page()
+
+
+def take(page: Page, path: Path) -> None:
+    page.screenshot(path=path, animations="disabled")
+    with Image.open(path) as picture:
+        colours = picture.convert("RGB").getcolors(1 << 24)
+        assert colours is not None
+        assert len(colours) > 50  # something is drawn
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_comparison_is_pictured(browser: Browser, shown: Dashboard, folder: Path, scheme: str) -> None:
+    context, page = open_page(browser, shown, scheme, (1400, 980))
+    page.goto(RUN)
+    expect(page.get_by_text("step 1 of", exact=False)).to_be_visible()
+    for _ in range(8):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator(".transport .where")).to_contain_text("step 9 of")
+
+    take(page, folder / f"dashboard-compare-{scheme}.png")
+    context.close()
+
+
+def test_the_words_of_a_comparison_are_pictured(browser: Browser, shown: Dashboard, folder: Path) -> None:
+    context, page = open_page(browser, shown, "light", (1400, 980))
+    page.goto(RUN)
+    page.locator("details").first.click()
+    page.locator(".below").scroll_into_view_if_needed()
+
+    take(page, folder / "dashboard-reading.png")
+    context.close()
+
+
+def test_the_sessions_are_pictured(browser: Browser, shown: Dashboard, folder: Path) -> None:
+    context, page = open_page(browser, shown, "light", (1400, 420))
+    page.goto("/sessions")
+    expect(page.locator("table.sessions tr")).to_have_count(4)
+
+    take(page, folder / "dashboard-sessions.png")
+    context.close()
+
+
+@pytest.mark.parametrize(("scheme", "size"), [("light", (1400, 900)), ("dark", (1400, 900)), ("light", (390, 844))])
+def test_a_session_is_pictured(
+    browser: Browser, shown: Dashboard, folder: Path, scheme: str, size: tuple[int, int]
+) -> None:
+    context, page = open_page(browser, shown, scheme, size)
+    page.goto("/sessions/clicks")
+    expect(page.locator(".layers .point").first).to_be_attached()
+    expect(page.locator(".layers .centroid")).to_have_count(5)
+
+    name = "phone" if size[0] < 400 else scheme
+    take(page, folder / f"dashboard-session-{name}.png")
+    context.close()
