@@ -3,10 +3,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from shoal.testing import LocalServer
 from tests.dashboard.browsing import BROWSER_FLAGS, Dashboard, chromium
+
+
+expect.set_options(timeout=30_000)  # milliseconds, after which what is expected won't come any more
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ def test_the_table_is_read_from_the_page_figure_for_figure(page: Page) -> None:
 def test_the_first_visit_plays_the_example_once_to_the_end(page: Page) -> None:
     page.goto("/")
 
-    expect(place(page)).to_have_text("step 7 of 7", timeout=30_000)
+    expect(place(page)).to_have_text("step 7 of 7")
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
 
 
