@@ -8,12 +8,12 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from shoal.testing import LocalServer
 from tests.dashboard.browsing import BROWSER_FLAGS, Dashboard, chromium
 
-
 expect.set_options(timeout=30_000)  # milliseconds, after which what is expected won't come any more
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """A browser that is gone with its module: while Playwright is there, no other event loop can run in this thread."""
     path = chromium()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=BROWSER_FLAGS)
