@@ -17,7 +17,7 @@ from tests.rpc.wire import PATIENCE, Wire, config
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-SERVICES = ["", "shoal.v1.ClusteringService", "shoal.v1.SessionService"]
+SERVICES = ["", "shoal.v1.ClusteringService", "shoal.v1.CompareService", "shoal.v1.SessionService"]
 
 
 @pytest.fixture
@@ -88,6 +88,7 @@ def test_reflection_lists_the_services_and_gives_their_files(wire: Wire) -> None
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
         "shoal.v1.ClusteringService",
+        "shoal.v1.CompareService",
         "shoal.v1.SessionService",
     }
     files = described.file_descriptor_response.file_descriptor_proto
