@@ -16,6 +16,7 @@ from shoal_dashboard.shared import Shared
 
 _MIN_INTERVAL = 0.1  # seconds between two updates: no eye needs more
 _PAUSE = 1.0  # seconds between two looks at what changes slowly, and two attempts when the server is away
+_MOST_POINTS = 400  # that are shown
 _MOST_MOMENTS = 240
 _MOST_EVENTS = 100
 
@@ -72,7 +73,7 @@ class Live:
             self.moments.append(Moment(now, rows / max(now - self._looked, 1e-3), description.inertia_per_point))
         self._looked = now
         self.description = description
-        recent = await self._session.recent_points()
+        recent = await self._session.recent_points(_MOST_POINTS)
         if self.update is not None:
             self.pictures.draw_recent(self.update, recent)
         self.looks += 1

@@ -12,7 +12,6 @@ from shoal_dashboard.charts import line_chart
 from shoal_dashboard.frame import page_frame
 from shoal_dashboard.live import Live, Lives
 from shoal_dashboard.pages.sessions import parse_half_life
-from shoal_dashboard.pictures import Pictures
 from shoal_dashboard.texts import parse_points
 from shoal_dashboard.trouble import Trouble
 
@@ -86,7 +85,7 @@ class SessionPage:
             self._show_looks(live)
         if self._frames != live.frames:
             self._frames = live.frames
-            self._show_update(live.pictures)
+            self._centroids.set_content(live.pictures.centroids)
 
     def _show_looks(self, live: Live) -> None:
         """Show what is looked at once a second."""
@@ -102,6 +101,9 @@ class SessionPage:
         pictures = live.pictures
         self._title.set_content(pictures.title)
         self._points.set_content(pictures.points)
+        # Bars are longer texts than all centroids: ten times a second they would cost more than the plot.
+        self._weights.set_content(pictures.weights)
+        self._movement.set_content(pictures.movement)
         self._palette.set_content(pictures.palette)
         self._centroids.set_content(pictures.centroids)
 
@@ -119,12 +121,6 @@ class SessionPage:
             self._engine.set_value(config.engine)
             half_life = config.half_life
             self._half_life.set_value(f"{half_life.value:g} {half_life.unit}" if half_life else "")
-
-    def _show_update(self, pictures: Pictures) -> None:
-        """Show a newer version."""
-        self._centroids.set_content(pictures.centroids)
-        self._weights.set_content(pictures.weights)
-        self._movement.set_content(pictures.movement)
 
     async def _assign(self) -> None:
         with self._trouble.told():
