@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from nicegui import background_tasks
 
@@ -19,7 +20,7 @@ class Shared:
         For whoever looks at the tasks.
     """
 
-    def __init__(self, work: Callable[[], Awaitable[None]], name: str) -> None:
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
         self._work = work
         self._name = name
         self._viewers = 0
@@ -29,7 +30,7 @@ class Shared:
         """Begin to look; what is returned ends it, and may be called again without effect."""
         self._viewers += 1
         if self._task is None:
-            self._task = background_tasks.create(self._run(), name=self._name)
+            self._task = background_tasks.create(self._work(), name=self._name)
         left = False
 
         def leave() -> None:
@@ -45,6 +46,3 @@ class Shared:
         if not self._viewers and self._task is not None:
             self._task.cancel()
             self._task = None
-
-    async def _run(self) -> None:
-        await self._work()

@@ -17,12 +17,6 @@ from shoal_server.compare.wishes import Wish, checked, prepare
 SIX_POINTS = [[1, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]]
 GIVEN = [[5.5, 3], [1, 2]]
 ALL: tuple[CompareEngine, ...] = ("scipy", "scipy-kmeans2", "sklearn", "sklearn-minibatch", "numba")
-LLOYD: tuple[CompareEngine, ...] = (
-    "scipy",
-    "scipy-kmeans2",
-    "sklearn",
-    "numba",
-)  # the same iterations of the same points
 
 
 @dataclass(frozen=True)

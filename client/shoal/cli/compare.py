@@ -97,19 +97,24 @@ def _points(name: str, how: Reading) -> NDArray[Any]:
 
 
 def _write_steps(comparison: Comparison) -> Run:
-    def write(step: shoal.ComparisonStep) -> None:
-        if step.number == 1:
+    steps: list[shoal.ComparisonStep] = []
+    for step in comparison:
+        if not steps:
             write_lines([as_json({"start": plain(comparison.start)})])
         write_lines([as_json({"step": plain(step)})])
-
-    run = Run.of(comparison, write)
+        steps.append(step)
+    run = Run.of(comparison, steps)
     write_lines([as_json({"result": plain(run.result)})])
     return run
 
 
 def _collect(comparison: Comparison) -> Run:
+    steps: list[shoal.ComparisonStep] = []
     with stepping() as say:
-        return Run.of(comparison, lambda step: say(f"step {step.number}: {words_of(step.engine).library}"))
+        for step in comparison:
+            say(f"step {step.number}: {words_of(step.engine).library}")
+            steps.append(step)
+    return Run.of(comparison, steps)
 
 
 def _print(run: Run) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
-from shoal._comparison import Comparison
 from shoal._comparison_types import CompareEngine, ComparisonResult, ComparisonStart, ComparisonStep
 
 
@@ -27,19 +27,26 @@ class Run:
         return tuple(step for step in self.steps if step.engine == engine)
 
     @staticmethod
-    def of(comparison: Comparison, on_step: Callable[[ComparisonStep], None] | None = None) -> Run:
-        """Run a comparison to its end, and say each step as it comes; raises what the comparison raises."""
-        steps = tuple(_said(comparison, on_step))
+    def of(comparison: Told, steps: Iterable[ComparisonStep]) -> Run:
+        """Return a comparison, sync or asyncio, that has come to its end with these steps."""
+        taken = tuple(steps)  # first: reading them may be what brings the rest
         if comparison.start is None or comparison.result is None:
             raise AssertionError("a comparison that ends well has a start and a result")
-        return Run(comparison.start, steps, comparison.result)
+        return Run(comparison.start, taken, comparison.result)
 
 
-def _said(comparison: Comparison, on_step: Callable[[ComparisonStep], None] | None) -> Iterator[ComparisonStep]:
-    for step in comparison:
-        if on_step is not None:
-            on_step(step)
-        yield step
+class Told(Protocol):
+    """What a comparison of either client says beside its steps."""
+
+    @property
+    def start(self) -> ComparisonStart | None:
+        """What is compared."""
+        ...
+
+    @property
+    def result(self) -> ComparisonResult | None:
+        """What the engines come to."""
+        ...
 
 
 @dataclass(frozen=True)

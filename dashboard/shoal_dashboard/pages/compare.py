@@ -108,7 +108,4 @@ def _read(query: Any) -> tuple[Parameters, str]:
 
 async def _collect(comparison: shoal.aio.Comparison) -> Run:
     async with comparison:
-        steps = [step async for step in comparison]
-    if comparison.start is None or comparison.result is None:
-        raise AssertionError("a comparison that ends well has a start and a result")
-    return Run(comparison.start, tuple(steps), comparison.result)
+        return Run.of(comparison, [step async for step in comparison])

@@ -56,11 +56,6 @@ class Step:
     own_figures: tuple[OwnFigure, ...] = ()
     notes: tuple[str, ...] = ()
 
-    @property
-    def is_last(self) -> bool:
-        """Whether the engine has finished with it."""
-        return self.action in {"converged", "stopped", "fit"}
-
 
 @dataclass(frozen=True)
 class EngineResult:
