@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from nicegui import app, ui
 
 import shoal.aio
+from shoal import drawing, report
 from shoal_dashboard.frame import LOGO
 from shoal_dashboard.pages import compare, session, sessions
 
-STYLE = (Path(__file__).parent / "style.css").read_text("utf-8")
+_HERE = Path(__file__).parent
+STYLE = report.stylesheet() + (_HERE / "style.css").read_text("utf-8")
+SCRIPT = f"{report.script()}const SHOAL_DRAWING_STYLE = {json.dumps(drawing.stylesheet())};\n" + (
+    _HERE / "stage.js"
+).read_text("utf-8")
 
 
 def serve(server: str, host: str, port: int) -> None:
@@ -32,6 +38,7 @@ def serve(server: str, host: str, port: int) -> None:
     app.on_shutdown(client.close)
     app.colors(primary="#0b62a8")
     ui.add_css(STYLE, shared=True)
+    ui.add_head_html(f"<script>{SCRIPT}</script>", shared=True)
     for page in (compare, sessions, session):
         page.add_page(client)
     ui.run(

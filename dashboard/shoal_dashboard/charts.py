@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from shoal.drawing import COLOURS
 from shoal.views.numbers import number_text
-from shoal_dashboard.colours import cluster_colour
 
 _WIDTH, _HEIGHT = 300.0, 84.0
 
@@ -32,7 +32,7 @@ def bar_chart(title: str, values: Sequence[float]) -> str:
     top = max(values, default=0.0) or 1.0
     bars = "".join(
         f'<li><span class="name">{cluster}</span><span class="bar" style="width: {value / top * 70:.1f}%; '
-        f'background: {cluster_colour(cluster)}"></span><span class="value">{number_text(value)}</span></li>'
+        f'background: {COLOURS[cluster % len(COLOURS)]}"></span><span class="value">{number_text(value)}</span></li>'
         for cluster, value in enumerate(values)
     )
     return (

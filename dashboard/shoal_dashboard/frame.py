@@ -8,7 +8,12 @@ from pathlib import Path
 
 from nicegui import ui
 
+from shoal.drawing import definitions
+
 LOGO = (Path(__file__).parent / "logo.svg").read_text("utf-8")
+
+# The shapes that every drawing of the page refers to.
+_MARKS = f'<svg class="marks" width="0" height="0" aria-hidden="true"><defs>{definitions()}</defs></svg>'
 
 _PAGES = {"/": "Compare", "/sessions": "Sessions"}
 
@@ -26,6 +31,7 @@ def page_frame(title: str, here: str, target: str) -> Iterator[None]:
     target
         ``host:port`` of the server.
     """
+    ui.html(_MARKS, sanitize=False)
     ui.page_title(f"{title} · Shoal")
     with ui.element("header").classes("top"):
         ui.html(f"{LOGO} <b>Shoal</b>", sanitize=False, tag="span").classes("brand")

@@ -55,6 +55,32 @@ class Parameters:
             "max_iter": self.max_iter,
         }
 
+    def own_points(self) -> NDArray[np.float64]:
+        """Return the points of one's own; none yet: (0, 2).
+
+        Raises
+        ------
+        TextError
+            For points that can't be read.
+        """
+        return parse_points(self.points) if self.points.strip() else np.empty((0, 2))
+
+    def missing_points(self) -> str:
+        """Say how many points of one's own are missing, in two columns; empty: there are enough, or they are others.
+
+        Raises
+        ------
+        TextError
+            For points that can't be read.
+        """
+        if self.example is not None:
+            return ""
+        rows, columns = self.own_points().shape
+        if rows >= self.n_clusters or columns != 2:  # noqa: PLR2004  (what can be drawn)
+            return ""
+        more = "1 more point" if self.n_clusters - rows == 1 else f"{self.n_clusters - rows} more points"
+        return f"Click into the plot, or type rows: {more}, and k = {self.n_clusters} clusters can be found"
+
     def with_points(self, points: NDArray[np.float64]) -> Parameters:
         """Return the same for points of one's own."""
         return replace(self, example=None, points=format_points(points))

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 import shoal
+from shoal.drawing import Scale, Scene, draw, draw_centroids, scale_around
+from shoal.views.projection import Projection
 from shoal_dashboard.charts import bar_chart, palette
-from shoal_dashboard.drawing import Frame, Scene, draw, draw_centroids
-from shoal_dashboard.plane import Plane, plane_for
+from shoal_dashboard.plane import plane_for
 
+_HEIGHT = 420  # of the drawing: it stays when the scale changes
 _MOST_BARS = 64
+_MOST_CENTROIDS = 256  # that are drawn, the heaviest
 _COLUMNS_OF_A_COLOUR = 3
 _MOST_LEVEL = 255
+
+_NOTHING = Scene(np.empty((0, 2)), None, np.empty((0, 2)), np.empty(0, np.int32))
 
 
 class Pictures:
@@ -20,39 +26,57 @@ class Pictures:
     def __init__(self) -> None:
         self.title = "Centroids over recent points"
         self.points = self.centroids = self.weights = self.movement = self.palette = ""
-        self._plane: Plane | None = None
-        self._frame: Frame | None = None
+        self._plane: Projection | None = None
+        self._scale: Scale | None = None
 
     def draw_update(self, update: shoal.CentroidUpdate) -> None:
         """Draw a newer version."""
-        self._plane = plane_for(update.centroids, self._plane)
         self.weights = bar_chart("Weights", update.weights[:_MOST_BARS].tolist())
         self.movement = bar_chart("Movement", update.movement[:_MOST_BARS].tolist())
-        self._draw_centroids(update, self._plane)
+        self._draw_centroids(update)
 
     def draw_recent(self, update: shoal.CentroidUpdate, recent: shoal.RecentPoints) -> None:
         """Draw recent points below the centroids, and the palette if they are colours."""
-        plane = self._plane or plane_for(update.centroids, None)
+        self._plane = plane = plane_for(update.centroids, self._plane)
         rows = np.asarray(recent.points, np.float64)
-        shown = plane.show(rows) if len(rows) else np.empty((0, 2))
-        self._frame = Frame.around(np.concatenate([shown, plane.show(update.centroids)]))
-        labels = [-1] * len(rows)
-        if len(rows):
-            squares = ((rows[:, None, :] - update.centroids[None]) ** 2).sum(axis=2)
-            labels = squares.argmin(axis=1).tolist()
-        nothing = np.empty((0, 2))
-        scene = Scene(f"{len(rows)} recent points by their cluster", shown, labels, nothing, [], [], regions=False)
-        self.points = draw(scene, self._frame)
-        names = " and ".join(filter(None, plane.names))
-        self.title = f"Centroids over {len(rows):,} recent points, by {names}"
-        self._draw_centroids(update, plane)
+        shown = plane.place(rows) if len(rows) else np.empty((0, 2))
+        self._scale = _scale_for(np.concatenate([shown, plane.place(update.centroids)]), self._scale)
+        labels = _nearest(rows, update.centroids) if len(rows) else None
+        scene = Scene(shown, labels, _NOTHING.centroids, _NOTHING.colours)
+        names = (plane.axes[0].name, plane.axes[1].name)
+        self.points = draw(scene, self._scale, f"{len(rows)} recent points by their cluster", names)
+        self.title = _title(len(rows), len(update.centroids), names)
+        self._draw_centroids(update)
         if _are_colours(update, recent):
             self.palette = palette(update.centroids.tolist())
 
-    def _draw_centroids(self, update: shoal.CentroidUpdate, plane: Plane) -> None:
-        if self._frame is not None:
-            places = plane.show(update.centroids)
-            self.centroids = draw_centroids(f"centroids of version {update.version}", places, self._frame)
+    def _draw_centroids(self, update: shoal.CentroidUpdate) -> None:
+        if self._scale is None or self._plane is None:
+            return
+        heaviest = np.sort(np.argsort(-update.weights, kind="stable")[:_MOST_CENTROIDS])
+        places = self._plane.place(update.centroids[heaviest])
+        scene = Scene(_NOTHING.points, None, places, heaviest.astype(np.int32))
+        self.centroids = draw_centroids(scene, self._scale, f"centroids of version {update.version}")
+
+
+def _scale_for(places: NDArray[np.float64], before: Scale | None) -> Scale:
+    """Return the scale before while it serves: nothing should jump that has not moved."""
+    low, high = places.min(axis=0), places.max(axis=0)
+    return before if before is not None and before.serves(low, high) else scale_around(low, high, _HEIGHT)
+
+
+def _nearest(points: NDArray[np.float64], centroids: NDArray[np.float64]) -> NDArray[np.int32]:
+    # Without the squares of the points, which are the same for each centroid; near 0, where no digits are lost.
+    origin = centroids.mean(axis=0)
+    inside = centroids - origin
+    distances = (inside**2).sum(axis=1) - 2 * (points - origin) @ inside.T
+    labels: NDArray[np.int32] = distances.argmin(axis=1).astype(np.int32)
+    return labels
+
+
+def _title(points: int, centroids: int, axes: tuple[str, str]) -> str:
+    some = f"The {_MOST_CENTROIDS} heaviest centroids" if centroids > _MOST_CENTROIDS else "Centroids"
+    return f"{some} over {points:,} recent points, by {' and '.join(filter(None, axes))}"
 
 
 def _are_colours(update: shoal.CentroidUpdate, recent: shoal.RecentPoints) -> bool:

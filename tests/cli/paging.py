@@ -56,5 +56,5 @@ class _Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.page.words.append(data)
-        if self.page.rows and self.page.rows[-1] and self.lasttag in ("td", "th", "i") and data.strip():
+        if self.page.rows and self.page.rows[-1] and self.lasttag in ("td", "th", "i", "span") and data.strip():
             self.page.rows[-1][-1] += data

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 TABLE = [
@@ -27,15 +29,21 @@ LINK = "/?example=six-points&k=2&init=5.5,3;1,2&engines=scipy,sklearn&random_sta
 def open_run(page: Page, link: str = LINK) -> None:
     """Open a link to a comparison, and wait for its run."""
     page.goto(link)
-    expect(page.get_by_text("step 1 of", exact=False)).to_be_visible()
+    expect(place(page)).to_contain_text("Step 1 of")
 
 
 def rows(page: Page) -> list[list[str]]:
-    return [row.split("\t") for row in page.locator("table.execution tbody tr").all_inner_texts()]
+    return [row.locator("th, td").all_inner_texts() for row in page.locator("tr[data-step]").all()]
 
 
 def place(page: Page) -> Any:
-    return page.locator(".transport .where")
+    """What is said of the step that is shown."""
+    return page.locator(".stage.ready .controls output")
+
+
+def change(page: Page) -> None:
+    """Open the form."""
+    page.locator(".asking summary").click()
 
 
 def test_the_table_is_read_from_the_page_figure_for_figure(page: Page) -> None:
@@ -47,8 +55,24 @@ def test_the_table_is_read_from_the_page_figure_for_figure(page: Page) -> None:
 def test_the_first_visit_plays_the_example_once_to_the_end(page: Page) -> None:
     page.goto("/")
 
-    expect(place(page)).to_have_text("step 7 of 7")
+    expect(place(page)).to_contain_text("Step 7 of 7")
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    page.goto("/sessions")
+    page.goto("/")
+    expect(place(page)).to_contain_text("Step 1 of 7")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+
+
+def test_nothing_plays_by_itself_for_those_who_want_no_motion(page: Page) -> None:
+    page.emulate_media(reduced_motion="reduce")
+
+    page.goto("/")
+
+    expect(place(page)).to_contain_text("Step 1 of 7")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    page.get_by_label("speed").select_option("fast")
+    page.get_by_role("button", name="Play", exact=True).click()
+    expect(place(page)).to_contain_text("Step 7 of 7")
 
 
 def test_everything_lights_for_the_same_step(page: Page) -> None:
@@ -57,11 +81,78 @@ def test_everything_lights_for_the_same_step(page: Page) -> None:
     for _ in range(2):
         page.get_by_role("button", name="Step forward").click()
 
-    expect(place(page)).to_have_text("step 3 of 7")
-    expect(page.locator("table.execution tr[aria-current] th")).to_have_text("3")
+    expect(place(page)).to_have_text("Step 3 of 7. SciPy: update to the mean of the assigned points")
+    expect(page.locator("tr[aria-current] th")).to_have_text("3")
     expect(page.locator(".flow li[aria-current]")).to_contain_text("Update")
-    expect(page.locator("table.tracker th.lit")).to_have_text("after 3")
-    expect(page.locator(".panel .plot").first).to_have_attribute("aria-label", "SciPy at step 3")
+    expect(page.locator("th[data-moment].lit")).to_have_text("after 3")
+    expect(page.locator("pre .lit").filter(has_text="kmeans2(X, before, iter=1")).to_be_visible()
+    expect(page.locator(".panel .state").first).to_contain_text("step 3 · inertia 79.75 · mean distance 3.10465")
+    expect(page.locator(".panel .state").last).to_have_text("has not begun")
+    expect(page.locator(".panel").first.locator(".regions polygon")).to_have_count(2)
+    expect(page.locator(".panel").first.locator(".trails polyline")).to_have_count(1)
+    expect(page.locator(".panel").last.locator(".points .unassigned")).to_have_count(6)
+
+
+def test_a_step_is_a_click_a_key_or_a_place_on_the_slider(page: Page) -> None:
+    open_run(page)
+
+    page.get_by_role("slider", name="Step").fill("4")
+    expect(place(page)).to_contain_text("Step 4 of 7")
+    page.get_by_role("button", name="Step back").click()
+    expect(place(page)).to_contain_text("Step 3 of 7")
+
+
+def test_it_is_played_paused_and_played_on(page: Page) -> None:
+    open_run(page)
+
+    page.get_by_role("button", name="Play", exact=True).click()
+    expect(place(page)).to_contain_text("Step 2 of 7")
+    page.keyboard.press("ArrowRight")
+    page.get_by_role("button", name="Play", exact=True).click()
+    page.get_by_role("button", name="Pause").click()
+
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("link", [LINK, "/?example=blobs&k=4&random_state=4&engines=scipy,sklearn,numba&init=random"])
+def test_a_run_is_followed_on_one_screen_without_scrolling(page: Page, link: str) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    open_run(page, link)
+    steps = len(rows(page))
+
+    for _ in range(steps):
+        page.keyboard.press("ArrowRight")
+        for lit in ("tr.lit", ".flow li.lit", "th.lit", "pre .lit"):
+            assert page.locator(lit).first.evaluate(_IS_SEEN), lit
+
+    assert page.evaluate("scrollY") == 0
+    for shown in (".panel .plot", ".controls"):
+        for box in [element.bounding_box() for element in page.locator(shown).all()]:
+            assert box is not None
+            assert box["y"] + box["height"] <= 800
+            assert box["height"] > 30
+
+
+# Whether the middle of an element is where one sees it, or something within it is.
+_IS_SEEN = """(element) => {
+    const { left, top, right, bottom } = element.getBoundingClientRect();
+    const outer = element.closest(".scroll")?.getBoundingClientRect() ?? { left: 0, right: innerWidth };
+    const across = (Math.max(left, outer.left) + Math.min(right, outer.right)) / 2;
+    const found = document.elementFromPoint(across, (top + bottom) / 2);
+    return found !== null && (element.contains(found) || found.contains(element));
+}"""
+
+
+def test_a_point_under_the_pointer_shows_its_centroid(page: Page) -> None:
+    open_run(page)
+    page.keyboard.press("End")
+
+    page.locator(".panel").first.locator(".points use").first.hover()
+
+    reach = page.locator(".panel").first.locator(".reach")
+    expect(reach).to_have_attribute("visibility", "visible")
+    centroid = page.locator(".panel").first.locator(".centroids [data-c='1']").get_attribute("transform") or ""
+    assert f"translate({reach.get_attribute('x2')} {reach.get_attribute('y2')})" in centroid
 
 
 @pytest.mark.parametrize(
@@ -74,7 +165,7 @@ def test_keys_move_through_the_steps(page: Page, keys: list[str], expected: int)
     for key in keys:
         page.keyboard.press(key)
 
-    expect(place(page)).to_have_text(f"step {expected} of 7")
+    expect(place(page)).to_contain_text(f"Step {expected} of 7")
 
 
 def test_own_points_are_compared_and_linked_to(page: Page) -> None:
@@ -84,7 +175,7 @@ def test_own_points_are_compared_and_linked_to(page: Page) -> None:
     first = rows(page)
     page.goto(page.url)
 
-    expect(page.get_by_text("step 1 of", exact=False)).to_be_visible()
+    expect(place(page)).to_contain_text("Step 1 of")
     assert rows(page) == first
     assert "points=0%2C+0%3B" in page.url
 
@@ -102,14 +193,6 @@ def test_what_is_wrong_is_told_on_the_page(page: Page, link: str, says: str) -> 
     page.goto(link)
 
     expect(page.get_by_role("alert").filter(has_text=says)).to_be_visible()
-
-
-def test_the_code_line_of_the_step_is_lit(page: Page) -> None:
-    open_run(page)
-
-    page.get_by_role("button", name="Step forward").click()
-
-    expect(page.locator("pre.code .lit").filter(has_text="vq(X, centroids)")).to_be_visible()
 
 
 def test_the_quiz_tells_right_from_wrong(page: Page) -> None:
@@ -141,7 +224,7 @@ def test_every_question_has_one_right_answer(page: Page) -> None:
 def test_moments_snapshot_and_transcript_are_of_this_run(page: Page) -> None:
     open_run(page, "/?example=blobs&k=4&random_state=1&engines=numba,sklearn&init=k-means%2B%2B")
 
-    expect(page.locator("details")).not_to_have_count(0)
+    expect(page.locator(".below details")).not_to_have_count(0)
     expect(page.locator("section").filter(has_text="In short")).to_contain_text("300 points in 2 columns, k = 4")
     expect(page.get_by_label("The transcript")).to_contain_text("Step 1. Shoal begins with 4 centroids")
 
@@ -183,24 +266,57 @@ def test_the_plot_is_taken_home_as_svg(page: Page) -> None:
         page.get_by_role("button", name="Plot of SciPy (SVG)").click()
 
     drawn = ET.fromstring(started.value.path().read_text())  # noqa: S314  (our own)
-    assert len(drawn.findall(".//{http://www.w3.org/2000/svg}g[@class='centroid']")) == 2
+    marks = drawn.findall(".//{http://www.w3.org/2000/svg}g[@class='centroids']/{http://www.w3.org/2000/svg}use")
+    assert len(marks) == 2
+    assert "--surface: #ffffff" in (drawn.get("style") or "")
 
 
-def test_a_click_into_the_plot_begins_points_of_ones_own(page: Page) -> None:
+def test_the_plot_is_taken_home_as_png(page: Page) -> None:
+    open_run(page)
+    page.keyboard.press("End")
+
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Plot of SciPy (PNG)").click()
+
+    with Image.open(started.value.path()) as picture:
+        assert picture.width == 1040
+        shown = np.asarray(picture.convert("RGB")).reshape(-1, 3).astype(int)
+    assert (shown == 255).all(axis=1).mean() > 0.1  # paper
+    assert ((shown[:, 2] > 150) & (shown[:, 0] < 90)).any()  # and a mark of the first cluster, which is blue
+
+
+def test_a_click_into_the_plot_adds_a_point_and_compares_once_more(page: Page) -> None:
     open_run(page)
 
-    page.locator(".panel .plot").first.click(position={"x": 100, "y": 100})
-    page.locator(".panel .plot").first.click(position={"x": 200, "y": 150})
+    page.locator(".panel .plot").first.click(position={"x": 100, "y": 60})
 
+    expect(page.locator(".panel").first.locator(".points use")).to_have_count(7)
+    change(page)
     points = page.get_by_label("Points: a row a line, such as 1, 2")
-    expect(points).to_be_visible()
-    expect(points).to_have_value(re.compile(r"^-?[\d.e+-]+, -?[\d.e+-]+\n-?[\d.e+-]+, -?[\d.e+-]+$"))
+    expect(points).to_have_value(re.compile(r"^1, 2\n1, 4\n1, 0\n10, 2\n10, 4\n10, 0\n-?[\d.]+, -?[\d.]+$"))
+
+
+def test_one_begins_with_no_points_and_clicks_them_in(page: Page) -> None:
+    open_run(page, "/?points=1,1;2,2&k=2&init=random&random_state=0")
+    change(page)
+
+    page.get_by_role("button", name="Begin with no points").click()
+    expect(page.locator(".panel figcaption")).to_have_text(
+        "Click into the plot, or type rows: 2 more points, and k = 2 clusters can be found"
+    )
+    page.locator(".panel .plot").click(position={"x": 100, "y": 60})
+    expect(page.locator(".panel figcaption")).to_contain_text("1 more point, and k = 2")
+    page.locator(".panel .plot").click(position={"x": 200, "y": 100})
+
+    expect(page.locator("tr[data-step]").first).to_be_visible()
+    expect(page.locator(".panel").first.locator(".points use")).to_have_count(2)
 
 
 def test_a_file_is_read_into_the_points(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "points.csv"
     path.write_text("x,y\n0,0\n0,1\n5,5\n")
     open_run(page, "/?points=1,1;2,2&k=2&init=random&random_state=0")
+    change(page)
 
     page.locator("input[type=file]").set_input_files(path)
     expect(page.get_by_label("Points: a row a line, such as 1, 2")).to_have_value("x,y\n0,0\n0,1\n5,5")
@@ -220,6 +336,8 @@ def test_a_phone_shows_everything_without_scrolling_sideways(page: Page) -> None
 def test_axe_finds_no_violation(page: Page, scheme: Any) -> None:
     page.emulate_media(color_scheme=scheme)
     open_run(page)
+    change(page)
+    page.keyboard.press("ArrowRight")
 
     found = Axe().run(page)
 

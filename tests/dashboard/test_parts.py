@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -12,10 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from shoal_dashboard.drawing import HEIGHT, MARGIN, WIDTH, Frame, Scene, draw
 from shoal_dashboard.parameters import EXAMPLES, Parameters
+from shoal_dashboard.pictures import Pictures
 from shoal_dashboard.plane import plane_for
-from shoal_dashboard.player import Player
 from shoal_dashboard.texts import TextError, format_points, parse_points
 
 SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 5))
@@ -88,7 +88,7 @@ def test_more_points_than_a_link_carries_have_none() -> None:
 def test_two_columns_are_shown_as_they_are() -> None:
     plane = plane_for(np.array([[1.0, 2], [3, 4]]), None)
 
-    assert plane.show(np.array([[5, 6]])).tolist() == [[5, 6]]
+    assert plane.place(np.array([[5, 6]])).tolist() == [[5, 6]]
 
 
 @given(seed=st.integers(0, 1000), d=st.integers(3, 9), k=st.integers(1, 12))
@@ -99,71 +99,60 @@ def test_a_plane_stays_while_it_serves_and_never_turns_over(seed: int, d: int, k
 
     assert plane_for(centroids * (1 + 1e-3), before) is before
     after = plane_for(random.permuted(centroids, axis=1), before)
-    assert ((after.axes * before.axes).sum(axis=0) >= -1e-9).all()
+    assert ((after.components * before.components).sum(axis=0) >= -1e-9).all()
 
 
-@given(seed=st.integers(0, 1000), k=st.integers(1, 9))
-def test_the_shaded_regions_are_what_is_nearest_to_each_centroid(seed: int, k: int) -> None:
-    random = np.random.default_rng(seed)
-    points, centroids = random.normal(size=(30, 2)), random.normal(size=(k, 2))
-    frame = Frame.around(np.concatenate([points, centroids]))
-    scene = Scene("some", points, [0] * 30, centroids, range(k), [centroids[:0]] * k, regions=True)
+def test_own_points_that_are_too_few_are_counted() -> None:
+    asked = Parameters(example=None, points="1, 2", n_clusters=3)
 
-    drawn = draw(scene, frame)
+    assert asked.missing_points() == "Click into the plot, or type rows: 2 more points, and k = 3 clusters can be found"
+    assert Parameters(example=None, points="1, 2", n_clusters=1).missing_points() == ""
+    assert Parameters(n_clusters=9).missing_points() == ""
 
-    polygons = [
-        np.array([list(map(float, place.split(","))) for place in path.split()])
-        for path in re.findall(r'class="region" points="([^"]*)"', drawn)
+
+class _Update:
+    """What is drawn of an update."""
+
+    def __init__(self, centroids: Any, version: int = 1) -> None:
+        self.centroids, self.version = np.asarray(centroids, np.float64), version
+        self.weights = np.arange(len(self.centroids), 0, -1.0)
+        self.movement = np.zeros(len(self.centroids))
+
+
+def _pictures(centroids: Any, *samples: Any) -> Pictures:
+    pictures = Pictures()
+    for points in samples:
+        pictures.draw_recent(_Update(centroids), SimpleNamespace(points=np.asarray(points)))  # type: ignore[arg-type]  # what is drawn of both
+    return pictures
+
+
+def test_recent_points_have_the_mark_of_the_nearest_centroid() -> None:
+    pictures = _pictures([[1e6, 0], [1e6 + 9, 9]], [[1e6 + 1, 1], [1e6 + 8, 8], [1e6, 0.5]])
+
+    assert re.findall(r'class="c\d" data-c="(\d)"', pictures.points) == ["0", "1", "0"]
+
+
+def test_a_live_plot_keeps_its_scale_while_that_serves() -> None:
+    random = np.random.default_rng(0)
+    first = random.normal(size=(200, 2))
+    ticks = [
+        re.findall(r'<text class="tick[^>]*>[^<]*', _pictures([[0, 0]], *samples).points)
+        for samples in ((first,), (first, first * 0.9), (first, first * 9))
     ]
-    areas = [_area(polygon) for polygon in polygons]
-    assert sum(areas) == pytest.approx((WIDTH - 2 * MARGIN) * (HEIGHT - 2 * MARGIN), rel=1e-2)
-    for polygon, place in zip(polygons, range(k), strict=False):
-        middle = np.array(frame.point_at(*polygon.mean(axis=0)))
-        if len(polygons) == k:
-            distances = ((centroids - middle) ** 2).sum(axis=1)
-            assert distances[place] <= distances.min() * (1 + 1e-3) + 1e-3
+
+    assert ticks[1] == ticks[0]
+    assert ticks[2] != ticks[0]
 
 
-def _area(polygon: Any) -> float:
-    x, y = polygon.T
-    return float(abs((x * np.roll(y, -1) - y * np.roll(x, -1)).sum()) / 2)
+def test_of_very_many_centroids_the_heaviest_are_drawn() -> None:
+    pictures = _pictures(np.random.default_rng(0).normal(size=(300, 2)), np.zeros((1, 2)))
+
+    assert pictures.centroids.count("<use") == 256
+    assert pictures.title == "The 256 heaviest centroids over 1 recent points, by column 1 and column 2"
 
 
-@given(across=st.floats(0, 560), down=st.floats(0, 420))
-def test_a_place_on_the_drawing_is_a_point_and_back(across: float, down: float) -> None:
-    frame = Frame.around(np.array([[0.0, -5], [10, 5]]))
+def test_three_columns_of_levels_are_a_palette() -> None:
+    colours = [[255.0, 0.2, 16.4], [0, 0, 0]]
 
-    place = frame.place(np.array([frame.point_at(across, down)]))[0]
-
-    assert place.tolist() == pytest.approx([across, down])
-
-
-def test_a_player_goes_to_the_end_and_stops() -> None:
-    seen: list[tuple[int, bool]] = []
-    player = Player(lambda: seen.append((player.place, player.playing)))
-    player.load(3)
-
-    player.toggle()
-    for _ in range(5):
-        player.tick()
-
-    assert seen == [(0, False), (0, True), (1, True), (2, False)]
-
-
-def test_a_player_at_the_end_plays_from_the_beginning() -> None:
-    player = Player(lambda: None)
-    player.load(3)
-    player.go_to(9)
-
-    player.toggle()
-
-    assert (player.place, player.playing) == (0, True)
-
-
-def test_a_player_with_one_step_has_nothing_to_play() -> None:
-    player = Player(lambda: None)
-    player.load(1)
-
-    player.toggle()
-
-    assert not player.playing
+    assert "#ff0010" in _pictures(colours, [[255, 0, 16]]).palette
+    assert _pictures(colours, [[0.5, 0, 16]]).palette == ""

@@ -60,12 +60,12 @@ def take(page: Page, path: Path) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_comparison_is_pictured(browser: Browser, shown: Dashboard, folder: Path, scheme: str) -> None:
-    context, page = open_page(browser, shown, scheme, (1400, 980))
+    context, page = open_page(browser, shown, scheme, (1280, 800))
     page.goto(RUN)
-    expect(page.get_by_text("step 1 of", exact=False)).to_be_visible()
+    expect(page.locator(".controls output")).to_contain_text("Step 1 of")
     for _ in range(8):
         page.keyboard.press("ArrowRight")
-    expect(page.locator(".transport .where")).to_contain_text("step 9 of")
+    expect(page.locator(".controls output")).to_contain_text("Step 9 of")
 
     take(page, folder / f"dashboard-compare-{scheme}.png")
     context.close()
@@ -74,7 +74,7 @@ def test_a_comparison_is_pictured(browser: Browser, shown: Dashboard, folder: Pa
 def test_the_words_of_a_comparison_are_pictured(browser: Browser, shown: Dashboard, folder: Path) -> None:
     context, page = open_page(browser, shown, "light", (1400, 980))
     page.goto(RUN)
-    page.locator("details").first.click()
+    page.locator(".below details").first.click()
     page.locator(".below").scroll_into_view_if_needed()
 
     take(page, folder / "dashboard-reading.png")
@@ -96,8 +96,8 @@ def test_a_session_is_pictured(
 ) -> None:
     context, page = open_page(browser, shown, scheme, size)
     page.goto("/sessions/clicks")
-    expect(page.locator(".layers .point").first).to_be_attached()
-    expect(page.locator(".layers .centroid")).to_have_count(5)
+    expect(page.locator(".layers .points use").first).to_be_attached()
+    expect(page.locator(".layers .centroids use")).to_have_count(5)
 
     name = "phone" if size[0] < 400 else scheme
     take(page, folder / f"dashboard-session-{name}.png")

@@ -80,9 +80,9 @@ def test_a_session_fills_live_while_a_producer_pushes(page: Page, session: shoal
     for batch in np.array_split(POINTS, 20):
         session.push(batch)
 
-    expect(page.locator(".layers .centroid")).to_have_count(2)
+    expect(page.locator(".layers .centroids use")).to_have_count(2)
     expect(page.get_by_label("centroids of version 20")).to_be_visible()
-    expect(page.locator(".layers .point").first).to_be_attached()
+    expect(page.locator(".layers .points use").first).to_be_attached()
     expect(page.get_by_text("version 20 · 2,000 points")).to_be_visible()
     expect(page.locator(".events")).to_contain_text("the session has its first centroids")
 

@@ -69,7 +69,7 @@ def test_many_columns_become_the_two_with_the_most_variance(compare: Compare, d:
     )
     variances = np.linalg.svd(everything - everything.mean(axis=0), compute_uv=False) ** 2
     assert [axis.share for axis in plot.axes] == pytest.approx((variances / variances.sum())[:2].tolist())
-    assert plot.axes[0].name == f"component 1 ({variances[0] / variances.sum():.0%} of the variance)"
+    assert plot.axes[0].title == f"component 1 ({variances[0] / variances.sum():.0%} of the variance)"
 
 
 def test_no_two_places_are_farther_apart_than_they_were(compare: Compare) -> None:

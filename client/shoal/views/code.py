@@ -24,7 +24,7 @@ class CodeSample:
     """A program, and what of it each step runs."""
 
     source: str
-    lines: Mapping[int, tuple[int, ...]]  # of each step's number: lines of the source, from 1
+    lines: Mapping[int, tuple[int, ...]]  # of the number of each row of the table: lines of the source, from 1
 
 
 def code_of(run: Run) -> CodeSample:
@@ -41,6 +41,8 @@ def code_of(run: Run) -> CodeSample:
         )
         for step in run.steps
     }
+    output = tuple(place for place, (text, _) in enumerate(marked, 1) if text.startswith("print("))
+    lines[len(run.steps) + 1] = output
     return CodeSample("\n".join([*(text for text, _ in marked), ""]), lines)
 
 

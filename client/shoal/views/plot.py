@@ -45,6 +45,11 @@ class Plot:
     frames: Mapping[int, Frame]  # by a step's number
 
     @property
+    def shows_nearness(self) -> bool:
+        """Whether what is near in the plot is near: its axes are the columns themselves."""
+        return all(axis.share is None for axis in self.axes)
+
+    @property
     def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The least and the greatest of both coordinates, (2,) each, of all points, centroids and trails."""
         trails = [trail.places for frame in self.frames.values() for trail in frame.trails]

@@ -19,6 +19,11 @@ class Axis:
     name: str  # empty: there is nothing to tell
     share: float | None  # of the variance that it shows, 0 to 1; None: it is a column itself
 
+    @property
+    def title(self) -> str:
+        """The name and, where it is no column, how much it shows."""
+        return self.name if self.share is None else f"{self.name} ({self.share:.0%} of the variance)"
+
 
 @dataclass(frozen=True, eq=False)
 class Projection:
@@ -37,21 +42,20 @@ class Projection:
 def projection_of(run: Run) -> Projection:
     """Return the projection of a run: of all its points, and of its centroids at all steps."""
     columns = run.start.points.shape[1]
-    if columns <= _PLANE:
-        names = ("column 1", "column 2" if columns == _PLANE else "")
-        axes = (Axis(names[0], None), Axis(names[1], None))
-        return Projection(axes, np.zeros(columns), np.eye(columns, _PLANE))
-    return _principal(_places(run))
+    return column_projection(columns) if columns <= _PLANE else principal_projection(_places(run))
 
 
-def _places(run: Run) -> NDArray[np.float64]:
-    paths = [step.path.reshape(-1, step.path.shape[2]) for step in run.steps if step.path is not None]
-    centroids = [run.start.initial_centroids, *(step.centroids for step in run.steps), *paths]
-    return np.concatenate([run.start.points.astype(np.float64), *centroids])
+def column_projection(columns: int) -> Projection:
+    """Return the projection to the first two columns, or to the one that there is."""
+    axes = (Axis("column 1", None), Axis("column 2" if columns >= _PLANE else "", None))
+    return Projection(axes, np.zeros(columns), np.eye(columns, _PLANE))
 
 
-def _principal(places: NDArray[np.float64]) -> Projection:
-    """Return the two components with the most variance (Pearson, 1901); the largest weight of each is positive."""
+def principal_projection(places: NDArray[np.float64]) -> Projection:
+    """Return that to the two components with the most variance of places (s, d) (Pearson, 1901).
+
+    The largest weight of each is positive.
+    """
     origin = places.mean(axis=0)
     inside = places - origin
     scale = np.abs(inside).max() or 1.0  # or the squares of huge numbers overflow
@@ -61,9 +65,14 @@ def _principal(places: NDArray[np.float64]) -> Projection:
     components = components * np.where(components[largest, range(_PLANE)] < 0, -1.0, 1.0)
     total = variances.sum()
     shares = variances[:_PLANE] / total if total > 0 else np.zeros(_PLANE)
-    axes = tuple(Axis(f"component {place} ({share:.0%} of the variance)", float(share)) for place, share in
-                 enumerate(shares, 1))  # fmt: skip
-    return Projection((axes[0], axes[1]), origin, components)
+    first, second = (Axis(f"component {place}", float(share)) for place, share in enumerate(shares, 1))
+    return Projection((first, second), origin, components)
+
+
+def _places(run: Run) -> NDArray[np.float64]:
+    paths = [step.path.reshape(-1, step.path.shape[2]) for step in run.steps if step.path is not None]
+    centroids = [run.start.initial_centroids, *(step.centroids for step in run.steps), *paths]
+    return np.concatenate([run.start.points.astype(np.float64), *centroids])
 
 
 def _eigen(inside: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
 from html import escape
+from itertools import product
 
 from nicegui import ui
 
-from shoal.cli.report import report_page
+from shoal.report import report_page
 from shoal.views import Question, Run, key_moments, notes_of, quiz_of, rows_of, snapshot_of, transcript_of, words_of
 
 
 class Reading:
-    """Tells a run in words.
+    """Tells a run in words."""
 
-    Parameters
-    ----------
-    drawing
-        Returns an engine's panel as it is shown, as SVG.
-    """
-
-    def __init__(self, drawing: Callable[[str], str]) -> None:
-        self._drawing = drawing
+    def __init__(self) -> None:
         self._root = ui.element("div").classes("below")
+
+    def clear(self) -> None:
+        """Tell of nothing."""
+        self._root.clear()
 
     def show(self, run: Run) -> None:
         """Tell another run."""
@@ -54,11 +51,10 @@ class Reading:
         report = ui.button("Report (HTML)").props("flat no-caps")
         report.on_click(lambda: ui.download.content(report_page(run, source), "comparison.html"))
         ui.button("Table (CSV)", on_click=lambda: ui.download.content(table, "steps.csv")).props("flat no-caps")
-        for engine in run.engines:
-            name = words_of(engine).library
+        for engine, kind in product(run.engines, ("svg", "png")):
             ui.button(
-                f"Plot of {name} (SVG)",
-                on_click=lambda engine=engine: ui.download.content(_alone(self._drawing(engine)), f"{engine}.svg"),
+                f"Plot of {words_of(engine).library} ({kind.upper()})",
+                on_click=lambda engine=engine, kind=kind: ui.run_javascript(f"shoalSave({engine!r}, {kind!r})"),
             ).props("flat no-caps")
 
 
@@ -92,18 +88,6 @@ class _Asked:
 
 
 _REGION = 'tabindex="0" role="region" aria-label="The transcript"'
-
-_STYLE = (
-    "<style>.paper{fill:#fff}.grid{stroke:#d5dce3}.tick{fill:#51606e;font:12px sans-serif}.middle{text-anchor:middle}"
-    ".end{text-anchor:end}.region{opacity:.13}.reach{opacity:0}.trail{fill:none;stroke-width:2;stroke-dasharray:4 4}"
-    ".centroid rect{stroke:#17212b;stroke-width:2}.centroid text{font:bold 14px sans-serif;text-anchor:middle}</style>"
-)
-
-
-def _alone(svg: str) -> str:
-    """Return a plot as a file that needs no page around it."""
-    head, _, rest = svg.partition(">")
-    return f'{head} xmlns="http://www.w3.org/2000/svg">{_STYLE}{rest}'
 
 
 def _csv(run: Run) -> str:

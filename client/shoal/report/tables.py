@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
 from shoal.views import Row, Run, rows_of, track, words_of
 from shoal.views.numbers import number_text
 
+_SHORT = 16  # characters
+_ROW = re.compile(r"\[+[^\[\]]*\]+")
+
 
 def execution(run: Run) -> str:
     """Return the execution table: a row a step, two columns an engine."""
     names = [f"{words_of(engine).library} {what}" for engine in run.engines for what in ("centroids", "labels")]
     rows = "".join(_row(run, row) for row in rows_of(run))
-    return _table("Every step of every engine", ["step", "action", *names], rows)
+    return _table("Every step of every engine", map(_head, ["step", "action", *names]), rows)
 
 
 def _row(run: Run, row: Row) -> str:
     cells = [text for engine in run.engines for text in (row.cells[engine].centroids, row.cells[engine].labels)]
-    step = "" if row.engine is None else f' data-step="{row.number}"'
-    return f'<tr{step}><th scope="row">{row.number}</th><td class="words">{escape(row.action)}</td>{_cells(cells)}</tr>'
+    head = f'<tr data-step="{row.number}"><th scope="row">{row.number}</th>'
+    return f'{head}<td class="words">{escape(row.action)}</td>{_cells(cells)}</tr>'
 
 
 def tracker(run: Run) -> str:
@@ -28,14 +32,15 @@ def tracker(run: Run) -> str:
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th>{_values(values)}</tr>' for name, values in tracked.variables
     )
-    return _table("What each variable holds", ["variable", *(moment.name for moment in tracked.moments)], rows)
+    moments = [_head(moment.name, f' data-moment="{place}"') for place, moment in enumerate(tracked.moments)]
+    return _table("What each variable holds", [_head("variable"), *moments], rows)
 
 
 def _values(values: Sequence[str]) -> str:
     before = [values[0], *values]
     return "".join(
-        f"<td><mark>{escape(value)}</mark></td>" if value != earlier else f"<td>{escape(value)}</td>"
-        for earlier, value in zip(before, values, strict=False)
+        f'<td data-moment="{place}"{" class=new" if value != earlier else ""}>{_value(value)}</td>'
+        for place, (earlier, value) in enumerate(zip(before, values, strict=False))
     )
 
 
@@ -56,7 +61,7 @@ def results(run: Run) -> str:
         + "</tr>"
         for result in run.result.engines
     )
-    return _table("How each engine ended", names, rows)
+    return _table("How each engine ended", map(_head, names), rows)
 
 
 def agreements(run: Run) -> str:
@@ -76,17 +81,27 @@ def agreements(run: Run) -> str:
         + "</tr>"
         for each in run.result.agreements
     )
-    return _table("How much each two engines agree", names, rows)
+    return _table("How much each two engines agree", map(_head, names), rows)
 
 
-def _table(caption: str, names: Iterable[str], rows: str) -> str:
+def _table(caption: str, heads: Iterable[str], rows: str) -> str:
     """Return a table that can be scrolled sideways, with the keyboard too."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     return (
         f'<div class="scroll" role="region" aria-label="{escape(caption)}" tabindex="0"><table>'
-        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        f"<caption>{escape(caption)}</caption><thead><tr>{''.join(heads)}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 
+def _head(name: str, attributes: str = "") -> str:
+    return f'<th scope="col"{attributes}>{escape(name)}</th>'
+
+
 def _cells(texts: Iterable[str]) -> str:
-    return "".join(f"<td>{escape(text)}</td>" for text in texts)
+    return "".join(f"<td>{_value(text)}</td>" for text in texts)
+
+
+def _value(text: str) -> str:
+    """Return a cell's text: short ones, and each row of centroids, keep together."""
+    if len(text) <= _SHORT:
+        return f"<span>{escape(text)}</span>"
+    return _ROW.sub(r"<span>\g<0></span>", escape(text)) if text.startswith("[[") else escape(text)

@@ -6,8 +6,7 @@ from math import cos, pi, sin
 
 # Okabe and Ito, "Color universal design" (2008): told apart by the colour-blind. Grey in place of their black.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8c8c8c", "#f0e442")
-CENTROID_SIZE = 3.0  # times that of a point among many
-MOST_NUMBERED = 20  # centroids, up to which each has its number beside it
+UNASSIGNED = -1  # in place of a cluster
 
 _NAMES = ("blue", "orange", "green", "pink", "red", "light blue", "grey", "yellow")
 
@@ -23,12 +22,17 @@ def mark_name(cluster: int) -> str:
     return f"{_NAMES[colour]} {list(_SHAPES)[shape]}"
 
 
-def use(cluster: int, x: float, y: float, size: float = 1.0, css_class: str = "") -> str:
-    """Return a mark as SVG."""
-    colour, shape = mark_of(cluster)
-    kinds = f"c{colour} {css_class}".strip()
+def counts() -> dict[str, int]:
+    """Return how many colours and shapes there are, from which a script finds the mark of a cluster."""
+    return {"colours": len(COLOURS), "shapes": len(_SHAPES)}
+
+
+def use(cluster: int, x: float, y: float, size: float = 1.0) -> str:
+    """Return a mark as SVG; below 0: that of a point without a cluster."""
+    colour, shape = mark_of(cluster) if cluster >= 0 else (0, 0)
+    kind = f'class="c{colour}" data-c="{cluster}"' if cluster >= 0 else 'class="unassigned"'
     scale = "" if size == 1 else f" scale({size:g})"
-    return f'<use class="{kinds}" href="#s{shape}" transform="translate({x:.1f} {y:.1f}){scale}"/>'
+    return f'<use {kind} href="#s{shape}" transform="translate({x:g} {y:g}){scale}"/>'
 
 
 def stylesheet() -> str:

@@ -1,0 +1,40 @@
+"""Points and centroids as SVG: one drawing for the report, for the dashboard's comparisons and for its live sessions.
+
+`draw` writes a whole drawing; `state_of` is what `panel.js` needs to turn a drawing that is there into another.
+"""
+
+import json
+from importlib.resources import files
+
+from shoal.drawing.marks import COLOURS, definitions, mark_name
+from shoal.drawing.marks import stylesheet as _mark_stylesheet
+from shoal.drawing.panels import panel_scene, panel_state
+from shoal.drawing.scales import Scale, scale_around
+from shoal.drawing.scene import Scene, draw, draw_centroids, look, state_of
+
+__all__ = [
+    "COLOURS",
+    "Scale",
+    "Scene",
+    "definitions",
+    "draw",
+    "draw_centroids",
+    "mark_name",
+    "panel_scene",
+    "panel_state",
+    "scale_around",
+    "script",
+    "state_of",
+    "stylesheet",
+]
+
+
+def stylesheet() -> str:
+    """Return the styles of a drawing; the page gives the variables --surface, --text, --muted and --grid."""
+    return files(__package__).joinpath("drawing.css").read_text("utf-8") + _mark_stylesheet()
+
+
+def script() -> str:
+    """Return the script that redraws panels, and draws the line from a point to its centroid under the pointer."""
+    code = files(__package__).joinpath("panel.js").read_text("utf-8")
+    return f"const SHOAL_LOOK = {json.dumps(look())};\n{code}"

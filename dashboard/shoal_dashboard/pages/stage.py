@@ -1,0 +1,71 @@
+"""The stage of a comparison: what `shoal.report` makes of a run, on one screen; or points that are yet too few."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from html import escape
+from itertools import count
+
+import numpy as np
+from nicegui import events, ui
+from numpy.typing import NDArray
+
+from shoal.drawing import Scale, Scene, draw, scale_around
+from shoal.report import stage_of
+from shoal.views import Run
+
+_PLANE = 2  # columns: points can be clicked in
+
+Points = NDArray[np.float64]
+
+
+class StageView:
+    """Shows a run.
+
+    Parameters
+    ----------
+    on_point
+        Called with the coordinates of a point that was clicked into the plot.
+    """
+
+    def __init__(self, on_point: Callable[[float, float], Awaitable[None]]) -> None:
+        self._on_point = on_point
+        self._numbers = count(1)
+        self._scale: Scale | None = None
+        self._root = ui.html("", sanitize=False)
+        ui.on("plot_click", self._on_click)
+
+    def show(self, run: Run, *, is_first: bool) -> None:
+        """Show a run from its beginning; what is shown first plays by itself, once for each visitor."""
+        stage = stage_of(run)
+        self._scale = stage.scale if run.start.points.shape[1] == _PLANE else None
+        left = f"{stage.panels}{_card('', stage.controls)}{_card('The program', stage.code)}"
+        right = f"{_card('Execution table', stage.table)}{_card('Variable tracker', stage.tracker)}"
+        note = f'<p class="axes">{stage.axes} Click into a plot to add a point.</p>' if self._scale else ""
+        content = f"{stage.flow}<div>{left}</div><div>{right}</div>{note}{stage.steps}"
+        self._fill(content, is_first=is_first)
+
+    def show_points(self, points: Points, missing: str) -> None:
+        """Show points (n, 2) that can't be compared yet, and what is missing."""
+        corners = np.concatenate([points, [[0.0, 0.0], [10.0, 10.0]]])
+        self._scale = scale_around(corners.min(axis=0), corners.max(axis=0))
+        scene = Scene(points, None, np.empty((0, 2)), np.empty(0, np.int32))
+        drawn = draw(scene, self._scale, f"{len(points)} points", ("column 1", "column 2"))
+        caption = f"<figcaption><b>{escape(missing)}</b></figcaption>"
+        self._fill(f'<div class="panels"><figure class="card panel">{caption}{drawn}</figure></div>', is_first=False)
+
+    def _fill(self, content: str, *, is_first: bool) -> None:
+        number = next(self._numbers)
+        self._root.set_content(f'<div class="stage" data-run="{number}">{content}</div>')
+        ui.run_javascript(f"shoalStage({number}, {json.dumps(is_first)})")
+
+    async def _on_click(self, event: events.GenericEventArguments) -> None:
+        if self._scale is None:
+            ui.notify("Points can be clicked in where there are two columns", type="warning")
+            return
+        await self._on_point(*self._scale.point_at(*event.args))
+
+
+def _card(title: str, content: str) -> str:
+    return f'<section class="card">{f"<h2>{title}</h2>" if title else ""}{content}</section>'

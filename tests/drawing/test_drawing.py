@@ -1,0 +1,154 @@
+"""Points and centroids as SVG: where things are, and what is drawn of them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shoal.drawing import Scene, draw, draw_centroids, mark_name, scale_around, state_of
+from shoal.drawing.regions import regions_of
+from shoal.drawing.scales import ticks
+
+SIZES = st.floats(1e-3, 1e3)
+
+
+@given(seed=st.integers(0, 1000), k=st.integers(1, 9))
+def test_the_regions_are_what_is_nearest_to_each_centroid(seed: int, k: int) -> None:
+    random = np.random.default_rng(seed)
+    centroids, low, high = random.normal(size=(k, 2)), np.array([-2.0, -1]), np.array([1.0, 3])
+
+    regions = regions_of(centroids, low, high)
+
+    assert sum(map(_area, regions)) == pytest.approx(12)
+    for place, region in enumerate(regions):
+        for weights in random.dirichlet(np.ones(len(region)), 5) if len(region) else []:
+            distances = ((centroids - weights @ region) ** 2).sum(axis=1)  # of any point within it
+            assert distances[place] <= distances.min() + 1e-9
+
+
+def _area(polygon: Any) -> float:
+    if not len(polygon):
+        return 0.0
+    x, y = polygon.T
+    return float(abs((x * np.roll(y, -1) - y * np.roll(x, -1)).sum()) / 2)
+
+
+def test_of_equal_centroids_the_first_has_the_region() -> None:
+    regions = regions_of(np.zeros((3, 2)), np.array([-1.0, -1]), np.array([1.0, 1]))
+
+    assert [len(region) for region in regions] == [4, 0, 0]
+
+
+@given(width=SIZES, height=SIZES, x=st.floats(0, 1), y=st.floats(0, 1), fixed=st.sampled_from([None, 420]))
+def test_a_place_on_the_drawing_is_a_point_and_back(
+    width: float, height: float, x: float, y: float, fixed: Any
+) -> None:
+    low, high = np.array([5.0, -3]), np.array([5 + width, height - 3])
+    scale = scale_around(low, high, fixed)
+    left, top, inner_width, inner_height = scale.frame
+
+    point = low + np.array([x, y]) * (high - low)
+    across, down = scale.place(point[None])[0]
+
+    assert scale.point_at(across, down) == pytest.approx(point.tolist(), rel=1e-6, abs=1e-9)
+    assert left <= across <= left + inner_width
+    assert top <= down <= top + inner_height
+
+
+@given(width=SIZES, height=SIZES)
+def test_axes_are_equal_unless_that_were_very_wide_or_high(width: float, height: float) -> None:
+    scale = scale_around(np.zeros(2), np.array([width, height]))
+
+    if 240 < scale.height < 460:
+        assert scale.factor[0] == pytest.approx(scale.factor[1], rel=1e-2)
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0, 1e-12, 1e12])
+def test_points_at_one_place_have_a_scale(value: float) -> None:
+    scale = scale_around(np.full(2, value), np.full(2, value))
+
+    assert np.isfinite(scale.place(np.full((1, 2), value))).all()
+    assert scale.serves(np.full(2, value), np.full(2, value)) is False  # it fills nothing of it
+
+
+def test_a_scale_serves_what_is_inside_and_fills_half_of_it() -> None:
+    scale = scale_around(np.zeros(2), np.full(2, 10.0))
+
+    assert scale.serves(np.zeros(2), np.full(2, 9.0))
+    assert not scale.serves(np.zeros(2), np.full(2, 12.0))
+    assert not scale.serves(np.zeros(2), np.full(2, 4.0))
+
+
+@given(low=st.floats(-1e6, 1e6), extent=st.floats(1e-3, 1e6))
+def test_ticks_are_a_few_round_numbers_within_the_axis(low: float, extent: float) -> None:
+    found = ticks(low, low + extent)
+
+    assert 2 <= len(found) <= 8
+    assert all(low - 1e-6 * extent <= tick <= low + extent * (1 + 1e-6) for tick in found)
+
+
+def _scene(**changes: Any) -> Scene:
+    points = np.array([[0.0, 0], [1, 1], [9, 9]])
+    given: dict[str, Any] = {
+        "points": points,
+        "labels": np.array([0, 0, 1], np.int32),
+        "centroids": np.array([[0.5, 0.5], [9.0, 9]]),
+        "colours": np.array([0, 1], np.int32),
+        **changes,
+    }
+    return Scene(**given)
+
+
+SCALE = scale_around(np.zeros(2), np.full(2, 10.0))
+
+
+def test_a_drawing_is_well_formed_and_says_what_it_shows() -> None:
+    drawn = ET.fromstring(draw(_scene(has_regions=True), SCALE, "<two> clusters", ("a & b", "c")))  # noqa: S314  (our own)
+
+    assert drawn.get("aria-label") == "<two> clusters"
+    counts = {part.get("class"): len(part) for part in drawn if part.tag == "g"}
+    assert counts == {"regions": 2, "points": 3, "trails": 0, "centroids": 4}  # with their numbers
+    assert [text.text for text in drawn if text.get("class") == "axis"] == ["a & b", "c"]
+
+
+def test_points_without_clusters_are_grey_and_have_no_number() -> None:
+    drawn = draw(_scene(labels=None), SCALE, "", ("", ""))
+
+    assert drawn.count('class="unassigned"') == 3
+
+
+def test_a_trail_fades_with_age_and_keeps_its_whole_way() -> None:
+    way = np.column_stack([np.linspace(0, 10, 15), np.zeros(15)])
+
+    drawn = draw(_scene(trails=[way, way[:1]]), SCALE, "", ("", ""))
+
+    opacities = [float(found) for found in re.findall(r'<polyline [^>]*opacity="([\d.]+)"', drawn)]
+    assert len(opacities) == 9  # the eight newest lines, and what is older
+    assert opacities == sorted(opacities)
+    assert (opacities[0], opacities[-1]) == (0.25, 1.0)
+
+
+def test_where_nothing_moved_there_is_no_trail() -> None:
+    still = np.array([[1.0, 1], [1 + 1e-9, 1], [2, 2]])
+
+    assert len(state_of(_scene(trails=[still, still[:2]]), SCALE)["trails"][0]) == 2
+    assert draw(_scene(trails=[still[:2], still[:2]]), SCALE, "", ("", "")).count("<polyline") == 0
+
+
+def test_many_centroids_have_no_numbers() -> None:
+    many = np.random.default_rng(0).normal(size=(21, 2))
+
+    drawn = draw_centroids(_scene(centroids=many, colours=np.arange(21, dtype=np.int32)), SCALE, "21 centroids")
+
+    assert drawn.count("<use") == 21
+    assert "<text" not in drawn
+
+
+def test_the_first_64_clusters_have_marks_of_their_own() -> None:
+    assert len({mark_name(cluster) for cluster in range(64)}) == 64
