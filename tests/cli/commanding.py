@@ -50,11 +50,11 @@ def run_apart(
 
 
 def run_on_terminal(
-    *arguments: object, columns: int, env: Mapping[str, str], types: bytes = b"", after: bytes = b"\0"
+    *arguments: object, columns: int, env: Mapping[str, str], types: bytes = b"", after: bytes = b""
 ) -> list[str]:
     """Run the command in a process of its own on a terminal, and return the lines that were drawn there.
 
-    Once `after` was drawn somebody types something.
+    When `after` has been drawn somebody types `types`.
     """
     drawn = b""
     ours, theirs = pty.openpty()
