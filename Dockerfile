@@ -42,6 +42,6 @@ USER shoal
 VOLUME /var/lib/shoal
 EXPOSE 50051
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=5s --timeout=3s --start-period=180s --retries=3 \
     CMD ["python", "-m", "shoal_server.rpc.checking"]
 ENTRYPOINT ["shoal-server"]
