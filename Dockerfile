@@ -24,6 +24,10 @@ USER shoal
 WORKDIR /tmp
 EXPOSE 8080
 STOPSIGNAL SIGTERM
+# The icon, since a page would be built anew for each check.
+HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "from http.client import HTTPConnection; page = HTTPConnection('127.0.0.1', 8080, timeout=2); \
+        page.request('GET', '/favicon.ico'); raise SystemExit(page.getresponse().status != 200)"]
 ENTRYPOINT ["shoal-dashboard", "--host", "0.0.0.0"]
 
 FROM python:3.11-slim-bookworm AS server
@@ -38,6 +42,6 @@ USER shoal
 VOLUME /var/lib/shoal
 EXPOSE 50051
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=5s --timeout=3s --start-period=180s --retries=3 \
     CMD ["python", "-m", "shoal_server.rpc.checking"]
 ENTRYPOINT ["shoal-server"]

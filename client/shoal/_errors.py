@@ -16,7 +16,7 @@
     ├── DeadlineExceededError       no answer in time (also a TimeoutError)
     ├── UnsupportedError            the server is older than this client, or not Shoal
     ├── ClientClosedError           this client has been closed
-    ├── ServerStartError            `shoal.testing.LocalServer` couldn't start its server
+    ├── ServerStartError            `shoal.testing` couldn't start a server or a dashboard
     └── InternalError               a bug, in the server or in this client
 
 A bad batch in a stream makes the same exceptions as a bad batch alone.
@@ -122,7 +122,7 @@ class ClientClosedError(ShoalError):
 
 
 class ServerStartError(ShoalError):
-    """The server of a `shoal.testing.LocalServer` didn't start; the message has the end of its log."""
+    """What `shoal.testing` starts didn't start, a server or a dashboard; the message has the end of its log."""
 
 
 class InternalError(ShoalError):

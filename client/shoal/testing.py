@@ -1,15 +1,13 @@
-"""A real server, in its own process, for a test or a notebook. Needs ``pip install 'shoal[server]'``."""
+"""A real server, in its own process, for a test or a notebook; and the dashboard.
+
+The server needs ``pip install 'shoal[server]'``, the dashboard ``pip install 'shoal[dashboard]'``.
+"""
 
 from __future__ import annotations
 
 import importlib.util
-import os
-import select
 import signal
-import subprocess
 import sys
-import tempfile
-import time
 import uuid
 from pathlib import Path
 from types import TracebackType
@@ -19,11 +17,9 @@ import numpy as np
 
 from shoal._client import connect
 from shoal._errors import ServerStartError
+from shoal._programs import Program
 from shoal._types import Engine
 
-START_SECONDS = 120.0  # the first start compiles the kernels
-_STOP_SECONDS = 60.0
-_TAIL_LINES = 40
 _ANY_PORT = 0
 
 
@@ -71,10 +67,8 @@ class LocalServer:
 
     def __init__(self, **settings: object) -> None:
         self._settings: dict[str, object] = {"host": "127.0.0.1", "port": _ANY_PORT, **settings}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._program = Program("shoal_server", "server")
         self._target: str | None = None
-        self.log_path = Path(tempfile.gettempdir()) / f"shoal-server-{uuid.uuid4().hex}.log"
-        """What the server writes; it goes with the ``with`` block."""
 
     def __enter__(self) -> Self:
         return self.start()
@@ -83,7 +77,12 @@ class LocalServer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
-        self.log_path.unlink(missing_ok=True)
+        self._program.remove_log()
+
+    @property
+    def log_path(self) -> Path:
+        """What the server writes; it goes with the ``with`` block."""
+        return self._program.log_path
 
     @property
     def target(self) -> str:
@@ -100,88 +99,91 @@ class LocalServer:
     @property
     def pid(self) -> int:
         """The number of the server's process."""
-        if self._process is None:
-            raise ServerStartError("the server doesn't run; call start()")
-        return self._process.pid
+        return self._program.pid
 
     def start(self) -> Self:
         """Start the server and wait until it serves; after `stop` or `kill`, again on the same port."""
-        if importlib.util.find_spec("shoal_server") is None:
-            raise ServerStartError(
-                f"the server isn't installed in {sys.prefix}: pip install 'shoal[server]'",
-                reason="SERVER_NOT_INSTALLED",
-            )
-        if self._process is not None:
-            return self
-        reading, writing = os.pipe()
-        try:
-            self._process = self._spawn(writing)
-        finally:
-            os.close(writing)
-        self._target = self._wait_until_ready(reading)
-        self._settings["port"] = self.port
+        _require("shoal_server", "server")
+        if not self._program.is_started:
+            self._target = self._program.start(self._settings)
+            self._settings["port"] = self.port
         return self
 
     def stop(self) -> None:
         """Stop the server as an operator would: what it has accepted is applied and answered."""
-        self._end(signal.SIGTERM)
+        self._program.end(signal.SIGTERM)
 
     def kill(self) -> None:
         """End the server at once, as a crash would."""
-        self._end(signal.SIGKILL)
-
-    def _spawn(self, ready_fd: int) -> subprocess.Popen[bytes]:
-        settings = {**self._settings, "ready_fd": ready_fd, "until_eof": True}
-        with self.log_path.open("ab") as log:
-            return subprocess.Popen(  # noqa: S603  (this interpreter, with the caller's settings)
-                [sys.executable, "-m", "shoal_server", *_flags(settings)],
-                env={name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")},
-                stdin=subprocess.PIPE,  # its end is the sign that this process has gone
-                stdout=log,
-                stderr=log,
-                pass_fds=(ready_fd,),
-                process_group=0,  # Ctrl-C is for this process, which then stops the server
-            )
-
-    def _wait_until_ready(self, reading: int) -> str:
-        with os.fdopen(reading, "rb", buffering=0) as ready:
-            line = _read_line(ready.fileno(), time.monotonic() + START_SECONDS)
-        if line:
-            return line
-        self.kill()
-        tail = "\n".join(self.log_path.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
-        self.log_path.unlink()
-        raise ServerStartError(f"the server didn't start. The end of its log:\n{tail}", reason="SERVER_NOT_STARTED")
-
-    def _end(self, by: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        with process:  # closes its standard input, and waits
-            process.send_signal(by)
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        self._program.end(signal.SIGKILL)
 
 
-def _flags(settings: dict[str, object]) -> list[str]:
-    return [_flag(name.replace("_", "-"), value) for name, value in settings.items() if value is not None]
+class LocalDashboard:
+    """The dashboard of a server, on this machine. It ends with this process, whatever happens to it.
+
+    Parameters
+    ----------
+    server
+        ``host:port`` of the server that it shows.
+    port
+        Where to listen; 0 for a free port.
+
+    Raises
+    ------
+    ServerStartError
+        If it doesn't start, as when the port is taken; the message has the end of its log.
+
+    Examples
+    --------
+    >>> with shoal.testing.LocalDashboard(server.target) as dashboard:
+    ...     webbrowser.open(f"{dashboard.url}/sessions")
+    """
+
+    def __init__(self, server: str, port: int = _ANY_PORT) -> None:
+        self._settings = {"server": server, "port": port}
+        self._program = Program("shoal_dashboard", "dashboard")
+        self._url: str | None = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+        self._program.remove_log()
+
+    @property
+    def log_path(self) -> Path:
+        """What the dashboard writes; it goes with the ``with`` block."""
+        return self._program.log_path
+
+    @property
+    def url(self) -> str:
+        """``http://host:port``, for a browser."""
+        if self._url is None:
+            raise ServerStartError("the dashboard has not been started; use it in a with statement, or call start()")
+        return self._url
+
+    @property
+    def pid(self) -> int:
+        """The number of the dashboard's process."""
+        return self._program.pid
+
+    def start(self) -> Self:
+        """Start the dashboard and wait until browsers can open it."""
+        _require("nicegui", "dashboard")
+        if not self._program.is_started:
+            self._url = self._program.start(self._settings)
+        return self
+
+    def stop(self) -> None:
+        """Stop the dashboard."""
+        self._program.end(signal.SIGTERM)
 
 
-def _flag(name: str, value: object) -> str:
-    if isinstance(value, bool):
-        return f"--{name}" if value else f"--no-{name}"
-    return f"--{name}={value}"
-
-
-def _read_line(descriptor: int, deadline: float) -> str:
-    """Return what is written before a newline; empty if the writer ends before one, or time is up."""
-    line = b""
-    while not line.endswith(b"\n"):
-        readable, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
-        piece = os.read(descriptor, 1024) if readable else b""
-        if not piece:
-            return ""
-        line += piece
-    return line.decode().strip()
+def _require(package: str, title: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise ServerStartError(
+            f"the {title} isn't installed in {sys.prefix}: pip install 'shoal[{title}]'", reason="SERVER_NOT_INSTALLED"
+        )

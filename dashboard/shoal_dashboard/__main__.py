@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated
 
 import typer
 
 import shoal
-from shoal_dashboard.app import serve
+from shoal_dashboard.app import Place, serve
+from shoal_dashboard.listening import ListenError
 
 DEFAULT_SERVER = "localhost:50051"
 
@@ -17,19 +20,40 @@ def main() -> None:
     typer.run(dashboard)
 
 
+def _open_descriptor(ready_fd: int | None) -> int | None:
+    if ready_fd is not None:
+        try:
+            os.fstat(ready_fd)
+        except (OSError, OverflowError):
+            raise typer.BadParameter(f"{ready_fd} is no open file descriptor of this process") from None
+    return ready_fd
+
+
 def dashboard(
     server: Annotated[
         str, typer.Option(envvar="SHOAL_SERVER", metavar="HOST:PORT", help="The Shoal server that the page shows.")
     ] = DEFAULT_SERVER,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free one.")] = 8080,
+    ready_fd: Annotated[
+        int | None,
+        typer.Option(
+            callback=_open_descriptor,
+            help="A file descriptor that gets a line with the page's URL and is closed once the page is served.",
+        ),
+    ] = None,
+    until_eof: Annotated[
+        bool, typer.Option(help="Stop when standard input ends, as it does when the parent dies.")
+    ] = False,
 ) -> None:
     """Serve the dashboard: comparisons step by step, and sessions live."""
     try:
-        serve(server, host, port)
+        serve(server, Place(host, port, ready_fd, until_eof))
     except shoal.InvalidArgumentError as error:
         raise typer.BadParameter(str(error)) from None
+    except ListenError as error:
+        sys.exit(f"error: {error}")
 
 
-if __name__ in {"__main__", "__mp_main__"}:
+if __name__ == "__main__":
     main()

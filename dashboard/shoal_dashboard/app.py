@@ -1,15 +1,23 @@
-"""Puts the dashboard together: one client of the server for all pages, and the pages."""
+"""Puts the dashboard together: one client of the server for all pages, the pages, and the HTTP server."""
 
 from __future__ import annotations
 
 import json
+import os
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+import uvicorn
+from fastapi import FastAPI
 from nicegui import app, ui
 
 import shoal.aio
 from shoal import drawing, report
 from shoal_dashboard.frame import LOGO
+from shoal_dashboard.listening import listen, tell_ready, url_of
 from shoal_dashboard.pages import compare, session, sessions
 
 _HERE = Path(__file__).parent
@@ -17,22 +25,35 @@ STYLE = report.stylesheet() + (_HERE / "style.css").read_text("utf-8")
 SCRIPT = f"{report.script()}const SHOAL_DRAWING_STYLE = {json.dumps(drawing.stylesheet())};\n" + (
     _HERE / "stage.js"
 ).read_text("utf-8")
+STANDARD_INPUT = 0
 
 
-def serve(server: str, host: str, port: int) -> None:
+@dataclass(frozen=True)
+class Place:
+    """Where the page is served, and for how long."""
+
+    host: str
+    port: int  # 0: a free one
+    ready_fd: int | None = None  # gets a line with the page's URL
+    until_eof: bool = False  # stop when standard input ends
+
+
+def serve(server: str, place: Place) -> None:
     """Serve the pages until the process is told to stop.
 
     Parameters
     ----------
     server
         ``host:port`` of the Shoal server.
-    host, port
-        Where to listen.
+    place
+        Where to listen, whom to tell.
 
     Raises
     ------
     InvalidArgumentError
         If the server's address can't be one.
+    ListenError
+        If the page can't be served there.
     """
     client = shoal.aio.connect(server)
     app.on_shutdown(client.close)
@@ -41,14 +62,31 @@ def serve(server: str, host: str, port: int) -> None:
     ui.add_head_html(f"<script>{SCRIPT}</script>", shared=True)
     for page in (compare, sessions, session):
         page.add_page(client)
-    ui.run(
-        host=host,
-        port=port,
-        title="Shoal",
-        favicon=LOGO,
-        dark=None,
-        language="en-US",
-        reload=False,
-        show=False,
-        show_welcome_message=True,
-    )
+    _run(place)
+
+
+def _run(place: Place) -> None:
+    """Run NiceGUI on a socket of our own: it listens before anybody is told that it does."""
+    listening = listen(place.host, place.port)
+    url = url_of(listening)
+
+    @asynccontextmanager
+    async def serving(_: FastAPI) -> AsyncIterator[None]:
+        print(f"the dashboard: {url}", flush=True)  # noqa: T201  (a program says where it is)
+        if place.ready_fd is not None:
+            tell_ready(place.ready_fd, url)
+        yield
+
+    outer = FastAPI(openapi_url=None, lifespan=serving)
+    ui.run_with(outer, title="Shoal", favicon=LOGO, dark=None, language="en-US", show_welcome_message=False)
+    http = uvicorn.Server(uvicorn.Config(outer, log_level="warning", ws="wsproto"))
+    if place.until_eof:
+        threading.Thread(target=_stop_at_eof, args=(http,), daemon=True, name="standard input").start()
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again once it has stopped
+        http.run(sockets=[listening])
+
+
+def _stop_at_eof(http: uvicorn.Server) -> None:
+    while os.read(STANDARD_INPUT, 4096):
+        pass
+    http.should_exit = True

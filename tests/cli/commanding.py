@@ -49,8 +49,13 @@ def run_apart(
     return Outcome(result.returncode, (result.stdout or b"").decode(), result.stderr.decode())
 
 
-def run_on_terminal(*arguments: object, columns: int, env: Mapping[str, str]) -> list[str]:
-    """Run the command in a process of its own on a terminal, and return the lines that were drawn there."""
+def run_on_terminal(
+    *arguments: object, columns: int, env: Mapping[str, str], types: bytes = b"", after: bytes = b""
+) -> list[str]:
+    """Run the command in a process of its own on a terminal, and return the lines that were drawn there.
+
+    When `after` has been drawn somebody types `types`.
+    """
     drawn = b""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (40, columns))
@@ -58,6 +63,9 @@ def run_on_terminal(*arguments: object, columns: int, env: Mapping[str, str]) ->
         os.close(theirs)
         while piece := _read_terminal(ours):
             drawn += piece
+            if types and after in drawn:
+                os.write(ours, types)
+                types = b""
     os.close(ours)
     return without_escapes(drawn.decode()).replace("\r", "\n").split("\n")
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 from collections.abc import Iterator
+from contextlib import closing
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection
 from pathlib import Path
 
 import numpy as np
@@ -44,19 +44,20 @@ def target() -> Iterator[str]:
     _run("docker-compose", "build", "--quiet")
     _run("docker-compose", "up", "--detach")
     try:
-        _wait_until_healthy()
+        for service in ("server", "dashboard"):
+            _wait_until_healthy(service)
         yield f"localhost:{PORT}"
     finally:
         _run("docker-compose", "down", "--volumes", "--timeout", "15")
 
 
-def _container() -> str:
-    return _run("docker-compose", "ps", "--quiet", "server").strip()
+def _container(service: str) -> str:
+    return _run("docker-compose", "ps", "--quiet", service).strip()
 
 
-def _wait_until_healthy() -> None:
+def _wait_until_healthy(service: str) -> None:
     # Docker tells each change of health as an event; `--since` brings those that have been before.
-    container = _container()
+    container = _container(service)
     with subprocess.Popen(
         ["docker", "events", "--since", "1h", "--filter", f"container={container}", "--format", "{{.Status}}"],
         stdout=subprocess.PIPE,
@@ -84,18 +85,19 @@ def test_a_producer_on_the_host_pushes_and_reads_the_centroids(target: str) -> N
 def test_the_dashboard_shows_the_sessions_of_the_server_beside_it(target: str) -> None:
     with shoal.connect(target) as client:
         client.create_session("shown", n_clusters=2, exist_ok=True)
-    deadline = time.monotonic() + PATIENCE
 
-    while (page := _page("/sessions")) is None:
-        assert time.monotonic() < deadline, _run("docker-compose", "logs", "dashboard")
-        time.sleep(0.2)
+    with closing(HTTPConnection("127.0.0.1", int(DASHBOARD_PORT), timeout=PATIENCE)) as connection:
+        connection.request("GET", "/sessions")
+        answer = connection.getresponse()
+        page = answer.read().decode()
 
+    assert answer.status == HTTPStatus.OK
     assert "server server:50051" in page
 
 
 def test_the_server_is_nobody_special_in_its_container(target: str) -> None:
     del target
-    inspected = json.loads(_run("docker", "inspect", _container()))[0]
+    inspected = json.loads(_run("docker", "inspect", _container("server")))[0]
 
     assert inspected["Config"]["User"] == "shoal"
     assert inspected["HostConfig"]["ReadonlyRootfs"] is True
@@ -105,23 +107,10 @@ def test_the_server_is_nobody_special_in_its_container(target: str) -> None:
 
 def test_the_container_stops_gracefully(target: str) -> None:
     del target
-    container = _container()
+    container = _container("server")
 
     _run("docker-compose", "stop")
 
     assert json.loads(_run("docker", "inspect", container))[0]["State"]["ExitCode"] == 0
     logs = subprocess.run(["docker", "logs", container], check=True, capture_output=True, text=True)
     assert '"event": "stopped"' in logs.stderr
-
-
-def _page(path: str) -> str | None:
-    """Return a page of the dashboard, None as long as nobody answers."""
-    connection = HTTPConnection("127.0.0.1", int(DASHBOARD_PORT), timeout=PATIENCE)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.read().decode() if answer.status == HTTPStatus.OK else None
-    except (ConnectionError, HTTPException):
-        return None
-    finally:
-        connection.close()

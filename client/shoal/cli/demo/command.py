@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -23,17 +24,28 @@ def demo(
     step: Annotated[
         int, typer.Option(min=1, max=16, help="Take every Nth pixel of every Nth row: less to see, sooner done.")
     ] = 1,
+    stay: Annotated[
+        bool | None,
+        typer.Option(
+            "--stay/--no-stay", show_default="on a terminal", help="Keep page, sessions and server until Ctrl-C."
+        ),
+    ] = None,
 ) -> None:
     """Cluster a photograph live with three engines, and write a report of it.
 
     The pixels go into three sessions at once, in scan order and then shuffled, beside an offline fit of them all.
+    The dashboard shows the sessions live.
 
     Starts a server of its own, unless --server or SHOAL_SERVER names one.
     """
     _check_packages(own_server=invocation(ctx).server is None)
     from shoal.cli.demo.stage import perform  # noqa: PLC0415  (it needs those packages)
 
-    perform(invocation(ctx), output_dir, step)
+    perform(invocation(ctx), output_dir, step, stays=_on_terminal() if stay is None else stay)
+
+
+def _on_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _check_packages(*, own_server: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -26,6 +27,11 @@ class Photograph:
     def pixels(self) -> NDArray[np.uint8]:
         """The pixels in scan order, (height * width, 3)."""
         return self.picture.reshape(-1, 3)
+
+    @property
+    def n_batches(self) -> int:
+        """How many batches the pixels make."""
+        return math.ceil(len(self.pixels) / self.batch_rows)
 
     @property
     def n_colours(self) -> int:

@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -41,8 +41,9 @@ class Lane:
     frames: list[Frame]
 
 
-def race(client: shoal.Client, photograph: Photograph, display: Display) -> tuple[EngineRun, ...]:
-    """Stream the pixels in scan order and then shuffled; the sessions are deleted at the end.
+@contextmanager
+def race(client: shoal.Client, photograph: Photograph, display: Display) -> Iterator[tuple[EngineRun, ...]]:
+    """Stream the pixels in scan order and then shuffled; the sessions are there as long as the context.
 
     Parameters
     ----------
@@ -54,16 +55,16 @@ def race(client: shoal.Client, photograph: Photograph, display: Display) -> tupl
         Shows how far it is.
     """
     orders = {"in scan order": photograph.pixels, "shuffled": photograph.shuffled(RANDOM_STATE)}
-    with ThreadPoolExecutor(2 * len(ENGINES)) as threads:
-        with _sessions(client) as lanes:
-            watchers = [threads.submit(_watch, lane) for lane in lanes]
-            passes = [
-                _stream_all(threads, lanes, title, order, photograph.batch_rows, display)
-                for title, order in orders.items()
-            ]
-            ends = [(lane.session.centroids(), lane.session.assign(photograph.pixels)) for lane in lanes]
-        _wait(watchers)  # the end of the sessions is the end of the watches
-    return tuple(_run(*parts) for parts in zip(lanes, zip(*passes, strict=True), ends, strict=True))
+    last_version = len(orders) * photograph.n_batches
+    # The end of the sessions is the end of the watches, should anything fail: so the threads are waited for after it.
+    with ThreadPoolExecutor(2 * len(ENGINES)) as threads, _sessions(client) as lanes:
+        watchers = [threads.submit(_watch, lane, last_version) for lane in lanes]
+        passes = [
+            _stream_all(threads, lanes, title, order, photograph.batch_rows, display) for title, order in orders.items()
+        ]
+        ends = [(lane.session.centroids(), lane.session.assign(photograph.pixels)) for lane in lanes]
+        _wait(watchers)
+        yield tuple(_run(*parts) for parts in zip(lanes, zip(*passes, strict=True), ends, strict=True))
 
 
 @contextmanager
@@ -73,9 +74,14 @@ def _sessions(client: shoal.Client) -> Iterator[list[Lane]]:
         lanes = []
         for engine in ENGINES:
             session = _create(client, f"demo-{engine}-{token}", engine)
-            stack.callback(session.delete)  # ends the watch
+            stack.callback(_delete, session)
             lanes.append(Lane(engine, session, []))
         yield lanes
+
+
+def _delete(session: shoal.Session) -> None:
+    with suppress(shoal.SessionNotFoundError):  # whoever watches on the page may have deleted it there
+        session.delete()
 
 
 def _create(client: shoal.Client, name: str, engine: Engine) -> shoal.Session:
@@ -91,9 +97,12 @@ def _create(client: shoal.Client, name: str, engine: Engine) -> shoal.Session:
     )
 
 
-def _watch(lane: Lane) -> None:
-    for update in lane.session.watch():
-        lane.frames.append(Frame(update.version, np.array(update.centroids)))
+def _watch(lane: Lane, last_version: int) -> None:
+    with closing(lane.session.watch()) as updates:
+        for update in updates:
+            lane.frames.append(Frame(update.version, np.array(update.centroids)))
+            if update.version == last_version:
+                return
 
 
 def _stream_all(

@@ -1,4 +1,4 @@
-"""Puts the demo together: a server, the race, the offline fit, the report, and what is said about them."""
+"""Puts the demo together: a server, its page, the race, the offline fit, the report, and what is said about them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shoal.cli.demo import photograph
 from shoal.cli.demo.comparison import Standing, compare, few_digits
 from shoal.cli.demo.display import Display, display_on
 from shoal.cli.demo.offline import fit_offline
-from shoal.cli.demo.photograph import Photograph
+from shoal.cli.demo.page import page_of, stay
 from shoal.cli.demo.race import ENGINES, HALF_LIFE, N_CLUSTERS, RANDOM_STATE, race
 from shoal.cli.demo.report import write_report
 from shoal.cli.demo.results import DemoResults
@@ -29,24 +29,30 @@ from shoal.cli.output import show_thing, show_things
 from shoal.testing import LocalServer, load_engines
 
 
-def perform(how: Invocation, folder: Path, step: int) -> None:
-    """Run the demo and say where its report is."""
+def perform(how: Invocation, folder: Path, step: int, *, stays: bool) -> None:
+    """Run the demo, say where its report is, and stay with the page if wanted."""
+    start = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
     display = display_on(Console(stderr=True), ENGINES)
-    results = _run(how, photograph.load(step), display)
+    picture = photograph.load(step)
+    with (
+        _target(how, display) as target,
+        page_of(target, display) as url,
+        shoal.connect(target, timeout=how.timeout) as client,
+        race(client, picture, display) as runs,
+    ):
+        with display.busy("fitting all pixels offline with scikit-learn"):
+            offline = fit_offline(picture, N_CLUSTERS, RANDOM_STATE)
+        _report(DemoResults(picture, runs, offline, time.perf_counter() - start, HALF_LIFE.value), folder, how, display)
+        if stays and url is not None:
+            stay(target)
+
+
+def _report(results: DemoResults, folder: Path, how: Invocation, display: Display) -> None:
     with display.busy("writing the report"):
-        page = write_report(results, _provenance(), folder).resolve()
-    _show(compare(results), page, how)
-    tell(f"the report: {page}\nopen it in a browser: {page.as_uri()}")
-
-
-def _run(how: Invocation, picture: Photograph, display: Display) -> DemoResults:
-    start = time.perf_counter()
-    with _target(how, display) as target, shoal.connect(target, timeout=how.timeout) as client:
-        runs = race(client, picture, display)
-    with display.busy("fitting all pixels offline with scikit-learn"):
-        offline = fit_offline(picture, N_CLUSTERS, RANDOM_STATE)
-    return DemoResults(picture, runs, offline, time.perf_counter() - start, HALF_LIFE.value)
+        report = write_report(results, _provenance(), folder).resolve()
+    _show(compare(results), report, how)
+    tell(f"the report: {report}\nopen it in a browser: {report.as_uri()}")
 
 
 @contextmanager
@@ -61,9 +67,9 @@ def _target(how: Invocation, display: Display) -> Iterator[str]:
         yield server.target
 
 
-def _show(standings: list[Standing], page: Path, how: Invocation) -> None:
+def _show(standings: list[Standing], report: Path, how: Invocation) -> None:
     if how.output == "json":
-        show_thing({"report": str(page), "fits": [asdict(standing) for standing in standings]}, "json")
+        show_thing({"report": str(report), "fits": [asdict(standing) for standing in standings]}, "json")
     else:
         show_things([_row(standing) for standing in standings], "table")
 

@@ -1,0 +1,152 @@
+"""`shoal-dashboard` as a program: who is told where the page is, and what is said when there can be none."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.client import HTTPConnection
+
+import psutil
+import pytest
+
+import shoal
+from shoal.testing import LocalDashboard
+from tests.dashboard.browsing import Dashboard
+
+PATIENCE = 60.0  # seconds after which what is waited for won't come any more
+NOBODY = "127.0.0.1:1"  # a server that isn't there
+
+PARENT = f"""
+import sys, shoal.testing
+dashboard = shoal.testing.LocalDashboard({NOBODY!r}).start()
+print(dashboard.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def program(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "shoal_dashboard", *arguments],
+        env={name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509  (see cli)
+    ) as started:
+        try:
+            yield started
+        except BaseException:
+            started.kill()
+            raise
+
+
+def answer(url: str) -> int:
+    connection = HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE)
+    try:
+        connection.request("GET", "/sessions")
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_who_is_told_the_url_is_answered_at_once() -> None:
+    with Dashboard(NOBODY) as dashboard:
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", dashboard.url)
+        assert answer(dashboard.url) == HTTPStatus.OK
+        assert f"the dashboard: {dashboard.url}" in dashboard.log_path.read_text()
+
+
+def test_the_url_of_a_page_for_all_is_one_that_a_browser_opens() -> None:
+    with program("--port", "0", "--host", "0.0.0.0") as running:  # noqa: S104  (for the length of a test)
+        assert running.stdout is not None
+        url = running.stdout.readline().removeprefix("the dashboard: ").strip()
+
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
+        assert answer(url) == HTTPStatus.OK
+        running.terminate()
+
+
+def test_ctrl_c_ends_it_without_a_word() -> None:
+    with program("--port", "0") as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        rest = running.stdout.read()
+
+    assert (running.returncode, rest) == (0, "")
+
+
+def test_it_ends_with_its_standard_input() -> None:
+    with program("--port", "0", "--until-eof") as running:
+        assert running.stdin is not None
+        running.stdin.close()
+
+        assert running.wait(PATIENCE) == 0
+
+
+def test_it_ends_with_the_process_that_started_it() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        dashboard = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+
+    dashboard.wait(PATIENCE)  # raises if it is still there
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "says"),
+    [
+        (
+            "--host no.such.host.invalid",
+            1,
+            "can't listen on no.such.host.invalid:8080: this machine has no such address",
+        ),
+        ("--host 203.0.113.1", 1, "can't listen on 203.0.113.1:8080: this machine has no such address"),
+        ("--ready-fd 999", 2, "999 is no open file descriptor of this process"),
+        ("--ready-fd -1", 2, "-1 is no open file descriptor of this process"),
+        ("--server nowhere", 2, "target is 'nowhere'; use HOST:PORT, such as localhost:50051"),
+    ],
+)
+def test_what_can_not_be_is_told(arguments: str, exit_code: int, says: str) -> None:
+    with program(*arguments.split()) as running:
+        assert running.stdout is not None
+        said = running.stdout.read()
+
+    assert running.returncode == exit_code
+    assert says in re.sub(r"[\s│]+", " ", said)
+    assert "Traceback" not in said
+
+
+def test_a_port_that_is_taken_is_told_in_a_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with program("--port", str(port)) as running:
+            assert running.stdout is not None
+            said = running.stdout.read()
+
+        assert running.returncode == 1
+        assert said == f"error: 127.0.0.1:{port} is in use: name another port with --port, or 0 for a free one\n"
+        with pytest.raises(shoal.ServerStartError, match=f"127.0.0.1:{port} is in use"):
+            LocalDashboard(NOBODY, port).start()
+
+
+def test_a_missing_nicegui_is_told_how_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+
+    with pytest.raises(shoal.ServerStartError, match=r"pip install 'shoal\[dashboard\]'"):
+        LocalDashboard(NOBODY).start()
+
+
+def test_a_dashboard_that_was_not_started_has_no_url() -> None:
+    with pytest.raises(shoal.ServerStartError, match="start"):
+        _ = LocalDashboard(NOBODY).url
