@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 import shoal
-from shoal_dashboard.charts import bar_chart, palette
+from shoal_dashboard.charts import bar_chart, line_chart, palette
 from shoal_dashboard.drawing import Frame, Scene, draw, draw_centroids
 from shoal_dashboard.plane import Plane, plane_for
 
@@ -19,20 +21,30 @@ class Pictures:
 
     def __init__(self) -> None:
         self.title = "Centroids over recent points"
-        self.points = self.centroids = self.weights = self.movement = self.palette = ""
+        self.points = self.centroids = self.palette = ""
+        self.weights = self.movement = self.rate = self.inertia = ""
         self._plane: Plane | None = None
         self._frame: Frame | None = None
 
     def draw_update(self, update: shoal.CentroidUpdate) -> None:
-        """Draw a newer version."""
-        self._plane = plane_for(update.centroids, self._plane)
+        """Draw the centroids of a newer version, where the points below them are drawn."""
+        if self._plane is not None and self._frame is not None:
+            places = self._plane.show(update.centroids)
+            self.centroids = draw_centroids(f"centroids of version {update.version}", places, self._frame)
+
+    def draw_bars(self, update: shoal.CentroidUpdate) -> None:
+        """Draw the figures of each cluster."""
         self.weights = bar_chart("Weights", update.weights[:_MOST_BARS].tolist())
         self.movement = bar_chart("Movement", update.movement[:_MOST_BARS].tolist())
-        self._draw_centroids(update, self._plane)
+
+    def draw_lines(self, rows_per_second: Sequence[float], inertia_per_point: Sequence[float]) -> None:
+        """Draw figures over time."""
+        self.rate = line_chart("rows/s", rows_per_second)
+        self.inertia = line_chart("inertia per point", inertia_per_point)
 
     def draw_recent(self, update: shoal.CentroidUpdate, recent: shoal.RecentPoints) -> None:
-        """Draw recent points below the centroids, and the palette if they are colours."""
-        plane = self._plane or plane_for(update.centroids, None)
+        """Draw recent points with the centroids above them, and the palette if they are colours."""
+        self._plane = plane = plane_for(update.centroids, self._plane)
         rows = np.asarray(recent.points, np.float64)
         shown = plane.show(rows) if len(rows) else np.empty((0, 2))
         self._frame = Frame.around(np.concatenate([shown, plane.show(update.centroids)]))
@@ -45,14 +57,9 @@ class Pictures:
         self.points = draw(scene, self._frame)
         names = " and ".join(filter(None, plane.names))
         self.title = f"Centroids over {len(rows):,} recent points, by {names}"
-        self._draw_centroids(update, plane)
+        self.draw_update(update)
         if _are_colours(update, recent):
             self.palette = palette(update.centroids.tolist())
-
-    def _draw_centroids(self, update: shoal.CentroidUpdate, plane: Plane) -> None:
-        if self._frame is not None:
-            places = plane.show(update.centroids)
-            self.centroids = draw_centroids(f"centroids of version {update.version}", places, self._frame)
 
 
 def _are_colours(update: shoal.CentroidUpdate, recent: shoal.RecentPoints) -> bool:
