@@ -50,6 +50,12 @@ class Process:
         with self._child:  # closes its standard input, at which it ends, and waits
             pass
 
+    def end(self) -> str:
+        """Let it end, and return what it has printed since it was ready."""
+        if self._child.stdin is not None:
+            self._child.stdin.close()
+        return _stdout(self._child).read()
+
 
 class Bare:
     """A client of a bare server, by the generated classes and with the channel's options of Shoal's client."""
