@@ -1,7 +1,8 @@
-"""Others at the same server, in a process of their own: so many watchers of a session, or one that pours batches in.
+"""Others at the same server, in a process of their own: watchers, one that pours batches in, one that compares.
 
     python -m benchmarks.crowd watch HOST:PORT SESSION COUNT
     python -m benchmarks.crowd pour HOST:PORT SESSION ROWS
+    python -m benchmarks.crowd compare HOST:PORT FILE.npy N_CLUSTERS
 
 Prints a line when all are at work, and ends when its standard input does.
 """
@@ -17,12 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 import shoal.aio
+from shoal._comparison_types import CompareEngine
 
+COMPARED: tuple[CompareEngine, ...] = ("scipy", "sklearn", "numba")
 _DISTINCT = 32  # batches that are poured in, again and again
 
 
-async def watch(session: shoal.aio.Session, count: int, ready: asyncio.Event) -> None:
+async def watch(client: shoal.aio.Client, name: str, count: int, ready: asyncio.Event) -> None:
     """Watch a session `count` times over."""
+    session = client.session(name)
 
     async def follow(at_work: asyncio.Event) -> None:
         async for _ in session.watch():
@@ -37,8 +41,9 @@ async def watch(session: shoal.aio.Session, count: int, ready: asyncio.Event) ->
         ready.set()
 
 
-async def pour(session: shoal.aio.Session, rows: int, ready: asyncio.Event) -> None:
+async def pour(client: shoal.aio.Client, name: str, rows: int, ready: asyncio.Event) -> None:
     """Ingest batches of so many rows for ever."""
+    session = client.session(name)
     d = (await session.centroids()).centroids.shape[1]
     batches = np.random.default_rng(1).standard_normal((_DISTINCT, rows, d), np.float32)
 
@@ -51,11 +56,20 @@ async def pour(session: shoal.aio.Session, rows: int, ready: asyncio.Event) -> N
         ready.set()
 
 
+async def compare(client: shoal.aio.Client, path: str, n_clusters: int, ready: asyncio.Event) -> None:
+    """Compare engines on points (n, d) of a file for ever."""
+    points = np.load(path)
+    while True:
+        async for _ in client.compare(points, n_clusters, random_state=0, engines=COMPARED):
+            ready.set()
+
+
 async def main(what: str, target: str, name: str, size: int) -> None:
     """Work until standard input ends."""
     ready = asyncio.Event()
     async with shoal.aio.connect(target) as client:
-        work = asyncio.create_task({"watch": watch, "pour": pour}[what](client.session(name), size, ready))
+        works = {"watch": watch, "pour": pour, "compare": compare}
+        work = asyncio.create_task(works[what](client, name, size, ready))
         waiting = asyncio.create_task(ready.wait())
         await asyncio.wait([work, waiting], return_when=asyncio.FIRST_COMPLETED)
         if not waiting.done():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -49,6 +50,12 @@ class Process:
     def __exit__(self, *_: object) -> None:
         with self._child:  # closes its standard input, at which it ends, and waits
             pass
+
+    def end(self) -> str:
+        """Let it end, and return what it has printed since it was ready."""
+        if self._child.stdin is not None:
+            self._child.stdin.close()
+        return _stdout(self._child).read()
 
 
 class Bare:
@@ -128,6 +135,15 @@ def cpu_clock_of(pid: int) -> Clock:
         return times.user + times.system
 
     return read
+
+
+def peak_mib(pid: int) -> float:
+    """Return the most memory that was resident of a process at any time, in MiB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    if found is None:
+        raise RuntimeError("this system doesn't say how much memory a process had at most")
+    return int(found[1]) / 1024
 
 
 def _requests(batches: Iterable[Float32Array], together: int) -> Iterator[clustering_pb2.IngestRequest]:

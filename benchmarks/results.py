@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import psutil
 from threadpoolctl import threadpool_info
 
-from benchmarks.pairing import Spread
+from benchmarks.pairing import Spread, spread
 
 FOLDER = Path(__file__).parent / "results"
 SCHEMA = 1
+_NO_FACTS: Mapping[str, float | str] = MappingProxyType({})
 
 _PACKAGES = (
     "numpy",
@@ -61,6 +63,32 @@ class Row:
     target: Target | None = None
     facts: dict[str, float | str] = field(default_factory=dict)
     headline: bool = False  # whether the summary shows it
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a figure may be at most, where there is no peer to be compared with."""
+
+    name: str  # such as "1 s"
+    value: float
+    unit: str  # of the value
+
+    def row(
+        self, case: str, measured: Sequence[float], *, aimed: bool = True, facts: Mapping[str, float | str] = _NO_FACTS
+    ) -> Row:
+        """Return figures beside it; `aimed`: it is the target of their median."""
+        return Row(
+            case=case,
+            peer=f"the limit of {self.name}",
+            unit=self.unit,
+            shoal=spread(measured),
+            other=spread([self.value]),
+            ratio=spread(value / self.value for value in measured),
+            reading="times the limit",
+            target=Target(1.0, "at most") if aimed else None,
+            facts=dict(facts),
+            headline=aimed,
+        )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,9 @@ from shoal_dashboard.shared import Shared
 
 _MIN_INTERVAL = 0.1  # seconds between two updates: no eye needs more
 _PAUSE = 1.0  # seconds between two looks at what changes slowly, and two attempts when the server is away
+_LOOKS_A_SAMPLE = 2  # of the recent points: to ask for them, draw and send them costs more than the rest of a look
 _MOST_POINTS = 400  # that are shown
+_NONE = -1  # before version 0
 _MOST_MOMENTS = 240
 _MOST_EVENTS = 100
 
@@ -60,22 +62,20 @@ class Live:
         self.events: deque[Event] = deque(maxlen=_MOST_EVENTS)
         self.trouble = ""
         self._looked = 0.0  # when, in seconds on the clock of the moments
+        self._sampled_version = _NONE  # of the recent points that are drawn
+        self._next_sample = 0  # the look from which they may be asked for again
         self.frames = 0  # counts what the plot of the centroids can show,
         self.looks = 0  # and what is looked at once a second
 
     async def refresh(self) -> None:
-        """Look at what changes slowly: the description, the recent points."""
+        """Look at what changes slowly, or isn't read ten times a second: description, figures, recent points."""
         description = await self._session.describe()
         self._note_changes(description)
-        now = time.monotonic()
-        if self.description is not None and description.uid == self.description.uid:
-            rows = description.points_accepted - self.description.points_accepted
-            self.moments.append(Moment(now, rows / max(now - self._looked, 1e-3), description.inertia_per_point))
-        self._looked = now
+        self._note_moment(description)
         self.description = description
-        recent = await self._session.recent_points(_MOST_POINTS)
         if self.update is not None:
-            self.pictures.draw_recent(self.update, recent)
+            self.pictures.draw_bars(self.update)
+        await self._sample()
         self.looks += 1
 
     async def _follow(self) -> None:
@@ -112,6 +112,25 @@ class Live:
         self.trouble = str(error)
         self.looks += 1
 
+    async def _sample(self) -> None:
+        """Draw recent points, if there may be others than those that are drawn."""
+        if self.update is None or self.update.version <= self._sampled_version or self.looks < self._next_sample:
+            return
+        recent = await self._session.recent_points(_MOST_POINTS)
+        self.pictures.draw_recent(self.update, recent)  # the newest: there may have been another meanwhile
+        self._sampled_version = recent.version
+        self._next_sample = self.looks + _LOOKS_A_SAMPLE
+
+    def _note_moment(self, now: shoal.SessionDescription) -> None:
+        when = time.monotonic()
+        if self.description is not None and now.uid == self.description.uid:
+            rows = now.points_accepted - self.description.points_accepted
+            self.moments.append(Moment(when, rows / max(when - self._looked, 1e-3), now.inertia_per_point))
+        self._looked = when
+        self.pictures.draw_lines(
+            [moment.rows_per_second for moment in self.moments], [moment.inertia_per_point for moment in self.moments]
+        )
+
     def _note_changes(self, now: shoal.SessionDescription) -> None:
         before = self.description
         if before is None:
@@ -119,6 +138,7 @@ class Live:
         elif now.uid != before.uid:
             self._say("another session has the name now")
             self.update, self.pictures = None, Pictures()
+            self._sampled_version = _NONE
             self.moments.clear()
         elif before.warming and not now.warming:
             self._say("the session has its first centroids")

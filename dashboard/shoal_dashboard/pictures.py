@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 import shoal
 from shoal.drawing import Scale, Scene, draw, draw_centroids, scale_around
 from shoal.views.projection import Projection
-from shoal_dashboard.charts import bar_chart, palette
+from shoal_dashboard.charts import bar_chart, line_chart, palette
 from shoal_dashboard.plane import plane_for
 
 _HEIGHT = 420  # of the drawing: it stays when the scale changes
@@ -25,18 +27,32 @@ class Pictures:
 
     def __init__(self) -> None:
         self.title = "Centroids over recent points"
-        self.points = self.centroids = self.weights = self.movement = self.palette = ""
+        self.points = self.centroids = self.palette = ""
+        self.weights = self.movement = self.rate = self.inertia = ""
         self._plane: Projection | None = None
         self._scale: Scale | None = None
 
     def draw_update(self, update: shoal.CentroidUpdate) -> None:
-        """Draw a newer version."""
+        """Draw the centroids of a newer version, where the points below them are drawn."""
+        if self._scale is None or self._plane is None:
+            return
+        heaviest = np.sort(np.argsort(-update.weights, kind="stable")[:_MOST_CENTROIDS])
+        places = self._plane.place(update.centroids[heaviest])
+        scene = Scene(_NOTHING.points, None, places, heaviest.astype(np.int32))
+        self.centroids = draw_centroids(scene, self._scale, f"centroids of version {update.version}")
+
+    def draw_bars(self, update: shoal.CentroidUpdate) -> None:
+        """Draw the figures of each cluster."""
         self.weights = bar_chart("Weights", update.weights[:_MOST_BARS].tolist())
         self.movement = bar_chart("Movement", update.movement[:_MOST_BARS].tolist())
-        self._draw_centroids(update)
+
+    def draw_lines(self, rows_per_second: Sequence[float], inertia_per_point: Sequence[float]) -> None:
+        """Draw figures over time."""
+        self.rate = line_chart("rows/s", rows_per_second)
+        self.inertia = line_chart("inertia per point", inertia_per_point)
 
     def draw_recent(self, update: shoal.CentroidUpdate, recent: shoal.RecentPoints) -> None:
-        """Draw recent points below the centroids, and the palette if they are colours."""
+        """Draw recent points with the centroids above them, and the palette if they are colours."""
         self._plane = plane = plane_for(update.centroids, self._plane)
         rows = np.asarray(recent.points, np.float64)
         shown = plane.place(rows) if len(rows) else np.empty((0, 2))
@@ -46,17 +62,9 @@ class Pictures:
         names = (plane.axes[0].name, plane.axes[1].name)
         self.points = draw(scene, self._scale, f"{len(rows)} recent points by their cluster", names)
         self.title = _title(len(rows), len(update.centroids), names)
-        self._draw_centroids(update)
+        self.draw_update(update)
         if _are_colours(update, recent):
             self.palette = palette(update.centroids.tolist())
-
-    def _draw_centroids(self, update: shoal.CentroidUpdate) -> None:
-        if self._scale is None or self._plane is None:
-            return
-        heaviest = np.sort(np.argsort(-update.weights, kind="stable")[:_MOST_CENTROIDS])
-        places = self._plane.place(update.centroids[heaviest])
-        scene = Scene(_NOTHING.points, None, places, heaviest.astype(np.int32))
-        self.centroids = draw_centroids(scene, self._scale, f"centroids of version {update.version}")
 
 
 def _scale_for(places: NDArray[np.float64], before: Scale | None) -> Scale:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from itertools import islice
+from threading import Event
 from typing import Any
 
 import grpc
@@ -156,3 +159,31 @@ def test_a_comparison_leaves_the_only_compute_thread_to_the_sessions(few: Wire, 
         next(call)
         for version in range(1, 11):
             assert few.push(name, batch(SIX_POINTS)).version == version
+
+
+def test_a_comparison_of_many_points_gives_its_first_step_and_sessions_go_on_beside_it(wire: Wire, name: str) -> None:
+    wire.create(name, config(init=SIX_POINTS[:2]))
+    points = np.random.default_rng(0).normal(size=(100_000, 2))
+    pushed = Event()
+    with ExitStack() as stack:
+        call = compare(wire, request(points=tensor(points), n_clusters=50, engines=[1], max_iter=30))
+        stack.callback(call.cancel)
+        reader = stack.enter_context(ThreadPoolExecutor(1))
+        stack.callback(pushed.set)
+
+        started, first = next(call), next(call)
+        rest = reader.submit(_read_a_few_then_wait_and_read_on, call, pushed)
+        versions = [wire.push(name, batch(SIX_POINTS)).version for _ in range(10)]
+        pushed.set()
+
+        assert started.start.n_points == len(points)
+        assert first.step.action == compare_pb2.COMPARE_ACTION_INITIALISE
+        assert versions == list(range(1, 11))
+        assert rest.result()[-1].HasField("result")
+
+
+def _read_a_few_then_wait_and_read_on(call: Any, gate: Event) -> list[Any]:
+    """Read so that the server goes on computing at first, and can't send all that it has before the gate is open."""
+    few = list(islice(call, 5))
+    gate.wait(PATIENCE)
+    return [*few, *call]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from shoal_server.sessions.watching import WatchOptions
-from tests.sessions.watched import Stage
+from tests.sessions.watched import Stage, told
 
 
 async def test_versions_closer_than_min_interval_give_way_to_the_newest() -> None:
@@ -57,6 +59,20 @@ async def test_many_wakes_do_not_let_a_version_come_too_early() -> None:
     stage.play({second / 16: second for second in range(1, 128)}, end=9)
 
     assert await stage.timeline() == [(0, "0"), (8, "127 after 0"), (9, "deleted at 127")]
+
+
+async def test_versions_within_the_interval_do_not_wake_a_watch_but_the_end_does() -> None:
+    stage = Stage(WatchOptions(min_interval=8), version=0)
+    events = stage.events()
+    await anext(events)
+    waiting = asyncio.ensure_future(anext(events))
+    await asyncio.sleep(0)  # it waits now
+
+    stage.publish(1)
+
+    assert not stage.watch._news.is_set()
+    stage.end()
+    assert told(await waiting) == "1 after 0"
 
 
 async def test_centroids_that_moved_less_than_min_shift_are_not_sent() -> None:

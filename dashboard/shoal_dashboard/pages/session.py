@@ -8,7 +8,6 @@ from nicegui import ui
 
 import shoal
 import shoal.aio
-from shoal_dashboard.charts import line_chart
 from shoal_dashboard.frame import page_frame
 from shoal_dashboard.live import Live, Lives
 from shoal_dashboard.pages.sessions import parse_half_life
@@ -91,14 +90,12 @@ class SessionPage:
         """Show what is looked at once a second."""
         self._trouble.say_lost(live.trouble)
         self._show_description(live.description)
-        self._rate.set_content(line_chart("rows/s", [moment.rows_per_second for moment in live.moments]))
-        self._inertia.set_content(
-            line_chart("inertia per point", [moment.inertia_per_point for moment in live.moments])
-        )
         self._events.set_content(
             "".join(f"<li><time>{event.when:%H:%M:%S}</time> {escape(event.text)}</li>" for event in live.events)
         )
         pictures = live.pictures
+        self._rate.set_content(pictures.rate)
+        self._inertia.set_content(pictures.inertia)
         self._title.set_content(pictures.title)
         self._points.set_content(pictures.points)
         # Bars are longer texts than all centroids: ten times a second they would cost more than the plot.

@@ -93,10 +93,12 @@ class Watch:
         self._seen = -1 if options.after_version is None else options.after_version
         self._sent: Snapshot | None = None
         self._news = asyncio.Event()
+        self._resting = False  # within the interval after an update
 
     def wake(self) -> None:
-        """Say that the session has changed."""
-        self._news.set()
+        """Say that the session has changed. Within the interval it costs nothing: only the end is news then."""
+        if not self._resting or self._session.ended:
+            self._news.set()
 
     async def events(self) -> AsyncIterator[Update | Progress | End]:
         """Yield each newer version as it comes, signs of life between, and the end."""
@@ -118,7 +120,9 @@ class Watch:
                 quiet_since = now()
             else:
                 due = quiet_since + self._options.progress_interval
-                await self._wait_for_news(min(due, not_before) if self._has_newer() else due)
+                self._resting = now() < not_before
+                await self._wait_for_news(min(due, not_before) if self._resting else due)
+                self._resting = False
 
     def _has_newer(self) -> bool:
         snapshot = self._session.snapshot

@@ -1,0 +1,98 @@
+"""A comparison of 100,000 points: how long until its first step, and what it does to pushes beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+import shoal
+from benchmarks.crowd import COMPARED
+from benchmarks.datasets import random_sample
+from benchmarks.pairing import Plan, ratios, spread, take_turns, timed
+from benchmarks.processes import Process, settled_server
+from benchmarks.results import Limit, Row
+
+DURING, WITHOUT = "during a comparison", "without one"
+_N, _K = 100_000, 50
+_APART = 3.0  # standard deviations of a blob: as far apart are the centres of blobs in each column
+_FIRST_STEP = Limit("0.5 s", 500.0, "ms")
+_ROWS, _D, _CENTROIDS = 1024, 16, 64  # of what is pushed
+_QUANTILES = {"p50": 50.0, "p99": 99.0}
+
+
+def rows(plan: Plan) -> Iterator[Row]:
+    """Compare in both widths."""
+    sample = random_sample(_D, _CENTROIDS, _ROWS)
+    with TemporaryDirectory() as folder, settled_server() as server, shoal.connect(server.target) as client:
+        session = client.create_session("pushed", _CENTROIDS, init=sample.centroids, durability="memory")
+        push = timed(partial(session.push, sample.points), least=0.0)
+        for d in (2, 16):
+            points, path = blobs(_N, d, _K), Path(folder) / f"{d}.npy"
+            np.save(path, points)
+            yield _first_steps(client, points, plan)
+            yield from _beside(push, partial(Process, "crowd", "compare", server.target, str(path), str(_K)), d, plan)
+
+
+def blobs(n: int, d: int, k: int) -> NDArray[np.float64]:
+    """Return n points (n, d) around k centres, as many around each on average; some blobs run into one another."""
+    random = np.random.default_rng([d, k])
+    centres = _APART * random.standard_normal((k, d))
+    return centres[random.integers(k, size=n)] + random.standard_normal((n, d))
+
+
+def _first_steps(client: shoal.Client, points: NDArray[np.float64], plan: Plan) -> Row:
+    def first_step() -> float:
+        begin = time.perf_counter()
+        with closing(client.compare(points, _K, random_state=0, engines=COMPARED)) as steps:
+            next(steps)
+            return 1e3 * (time.perf_counter() - begin)
+
+    case = f"first step of {len(points):,} points, d={points.shape[1]} k={_K}"
+    taken = take_turns({case: first_step}, plan.with_rounds(plan.choose(11, 3)), "comparing: first step")
+    return _FIRST_STEP.row(case, taken[case])
+
+
+def _beside(push: Callable[[], float], comparer: Callable[[], Process], d: int, plan: Plan) -> Iterator[Row]:
+    def contestant(*, comparing: bool) -> Callable[[], list[float]]:
+        def pushes() -> list[float]:
+            with comparer() if comparing else nullcontext():
+                return _seconds_of_each(push, plan.choose(3.0, 1.0))
+
+        return pushes
+
+    contestants = {WITHOUT: contestant(comparing=False), DURING: contestant(comparing=True)}
+    few = plan.with_rounds(plan.choose(5, 2))
+    taken = take_turns(contestants, few, f"comparing: pushes beside, d={d}", warm_ups=plan.choose(1, 0))
+    for quantile, percent in _QUANTILES.items():
+        ours, others = (_blocks(taken[name], percent) for name in (DURING, WITHOUT))
+        yield Row(
+            case=f"Push of {_ROWS:,} rows during a comparison, d={d} k={_K}",
+            peer=f"{WITHOUT}, {quantile}",
+            unit="µs",
+            shoal=spread(ours),
+            other=spread(others),
+            ratio=ratios(ours, others),
+            reading="times as long",
+        )
+
+
+def _seconds_of_each(call: Callable[[], float], seconds: float) -> list[float]:
+    """Return what each call measured, one after the other for so many seconds."""
+    end = time.perf_counter() + seconds
+    taken = []
+    while time.perf_counter() < end:
+        taken.append(call())
+    return taken
+
+
+def _blocks(rounds: list[list[float]], percent: float) -> list[float]:
+    """Return a quantile, in µs: the median's of each round; p99 of all calls, since a round has few that are rarer."""
+    blocks = rounds if percent == _QUANTILES["p50"] else [[seconds for block in rounds for seconds in block]]
+    return [float(1e6 * np.percentile(block, percent)) for block in blocks]
