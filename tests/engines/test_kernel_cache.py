@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import tempfile
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numba
@@ -128,6 +131,43 @@ def test_what_fails_to_load_is_made_anew() -> None:
 
     assert compiler.found == set()
     assert _loads()
+
+
+def test_who_comes_while_another_compiles_waits_and_compiles_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiling, asked = threading.Event(), threading.Event()
+    lock = fcntl.flock
+
+    def ask(descriptor: int, how: int) -> None:
+        if compiling.is_set():
+            asked.set()
+        lock(descriptor, how)
+
+    def compile_slowly() -> bool:
+        compiling.set()
+        assert asked.wait(60)
+        return Compiler()()
+
+    monkeypatch.setattr(fcntl, "flock", ask)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(cache.compile_cached, compile_slowly)
+        assert compiling.wait(60)
+        second = threads.submit(cache.compile_cached, Compiler())
+
+        assert first.result()
+        assert not second.result()
+    assert _loads()
+
+
+def test_those_who_load_do_so_together() -> None:
+    _folder()
+    both = threading.Barrier(2, timeout=60)
+
+    def load() -> bool:
+        both.wait()
+        return True
+
+    with ThreadPoolExecutor(2) as threads:
+        assert all(loading.result() for loading in [threads.submit(cache.compile_cached, load) for _ in range(2)])
 
 
 def test_what_fails_twice_is_an_error() -> None:

@@ -2,11 +2,13 @@
 
 Numba's cache is pickle and machine code on disk: whoever can write it can run code in this process. And Numba looks at
 one source file only to see whether a compiled function is still up to date. So the folder is named by all that the code
-depends on, belongs to this user alone, and carries checksums; a folder that is anything else is made anew.
+depends on, belongs to this user alone, and carries checksums; a folder that is anything else is made anew. Servers that
+start at once load from it together; while one compiles the others wait.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -38,14 +40,19 @@ def compile_cached(compile_all: Callable[[], T]) -> T:
     if folder is None:
         with TemporaryDirectory(prefix="shoal-kernels-") as passing, _numba_caches_in(Path(passing)):
             return compile_all()
-    with _numba_caches_in(folder):
-        try:
-            made = compile_all()
-        except Exception as damage:  # noqa: BLE001  (whatever a foreign file makes Numba do, there is one remedy)
-            log.warning("kernel cache is damaged and made anew", error=repr(damage))
-            _empty(folder)
-            made = compile_all()
-    _seal(folder)
+    with _lock_of(folder) as lock:
+        _share_or_empty(folder, lock)
+        with _numba_caches_in(folder):
+            try:
+                made = compile_all()
+            except Exception as damage:  # noqa: BLE001  (whatever a foreign file makes Numba do, there is one remedy)
+                log.warning("kernel cache is damaged and made anew", error=repr(damage))
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                _empty(folder)
+                made = compile_all()
+        if not _is_sealed(folder):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _seal(folder)
     return made
 
 
@@ -59,19 +66,41 @@ def part_of_cache(name: str) -> Iterator[None]:
 
 
 def _ready_folder() -> Path | None:
-    """Return the folder for this code on this machine, sealed or empty; None if there can't be one."""
+    """Return the folder for this code on this machine, which may have anything in it; None if there can't be one."""
     folder = _base() / "shoal" / f"kernels-{_fingerprint()}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.lstat()
         if folder.is_symlink() or status.st_uid != os.geteuid() or status.st_mode & _WRITABLE_BY_OTHERS:
             raise PermissionError(f"{folder} belongs to another user, or others can write it")
-        if not _is_sealed(folder):
-            _empty(folder)
+        with _lock_of(folder):
+            pass
     except OSError as reason:
         log.warning("kernel cache can't be used; the kernels are compiled at every start", reason=str(reason))
         return None
     return folder
+
+
+@contextmanager
+def _lock_of(folder: Path) -> Iterator[int]:
+    """Open what servers lock: together those that load, alone who compiles. It is free again when it is closed."""
+    lock = os.open(folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def _share_or_empty(folder: Path, lock: int) -> None:
+    """Hold the lock with others if the folder is sealed; otherwise alone, with the folder emptied."""
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    if _is_sealed(folder):
+        return
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if _is_sealed(folder):  # by the one that this one has waited for
+        fcntl.flock(lock, fcntl.LOCK_SH)
+    else:
+        _empty(folder)
 
 
 def _base() -> Path:
@@ -81,7 +110,7 @@ def _base() -> Path:
 
 def _fingerprint() -> str:
     """Return a digest of all that the compiled code depends on."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(os.fsencode(Path(__file__).parent))  # by which, and by its stamp, Numba knows a source
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     surroundings = [sys.version, numba.__version__, llvmlite.__version__, np.__version__, binding.get_host_cpu_name()]
@@ -123,7 +152,7 @@ def _checksums(folder: Path) -> dict[str, str]:
 
 
 def _empty(folder: Path) -> None:
-    """Remove what is in the folder; another process may be doing so too."""
+    """Remove what is in the folder."""
     for entry in list(folder.iterdir()):
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry, ignore_errors=True)
