@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 from shoal.drawing import COLOURS
 from shoal.views.numbers import number_text
 
 _WIDTH, _HEIGHT = 300.0, 84.0
+_MOST_BARS = 64
 
 
-def line_chart(title: str, values: Sequence[float]) -> str:
+def line_chart(title: str, values: Sequence[float], as_text: Callable[[float], str] = number_text) -> str:
     """Return values over time as a line, with the newest and the largest as text."""
-    newest = number_text(values[-1]) if values else "–"
+    newest = as_text(values[-1]) if values else "–"
     top = max(values, default=0.0) or 1.0
     step = _WIDTH / max(len(values) - 1, 1)
     path = " ".join(
         f"{place * step:.1f},{_HEIGHT - value / top * (_HEIGHT - 6):.1f}" for place, value in enumerate(values)
     )
-    label = escape(f"{title}: now {newest}, at most {number_text(max(values, default=0.0))}")
+    label = escape(f"{title}: now {newest}, at most {as_text(max(values, default=0.0))}")
     return (
         f'<figure class="chart"><figcaption>{escape(title)} <b>{newest}</b></figcaption>'
         f'<svg viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" aria-label="{label}" preserveAspectRatio="none">'
@@ -28,7 +29,9 @@ def line_chart(title: str, values: Sequence[float]) -> str:
 
 
 def bar_chart(title: str, values: Sequence[float]) -> str:
-    """Return a bar a cluster, numbered."""
+    """Return a bar a cluster, numbered; of very many clusters the first ones."""
+    if len(values) > _MOST_BARS:
+        title, values = f"{title} of the first {_MOST_BARS} of {len(values):,}", values[:_MOST_BARS]
     top = max(values, default=0.0) or 1.0
     bars = "".join(
         f'<li><span class="name">{cluster}</span><span class="bar" style="width: {value / top * 70:.1f}%; '

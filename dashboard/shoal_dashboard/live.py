@@ -114,10 +114,13 @@ class Live:
 
     async def _sample(self) -> None:
         """Draw recent points, if there may be others than those that are drawn."""
-        if self.update is None or self.update.version <= self._sampled_version or self.looks < self._next_sample:
+        update = self.update
+        if update is None or update.version <= self._sampled_version or self.looks < self._next_sample:
             return
         recent = await self._session.recent_points(_MOST_POINTS)
-        self.pictures.draw_recent(self.update, recent)  # the newest: there may have been another meanwhile
+        plane = await asyncio.to_thread(self.pictures.plane_for, update)  # of wide centroids that takes a while
+        if recent.points.shape[1] == update.centroids.shape[1]:  # or another session has the name by now
+            self.pictures.draw_recent(update, recent, plane)
         self._sampled_version = recent.version
         self._next_sample = self.looks + _LOOKS_A_SAMPLE
 

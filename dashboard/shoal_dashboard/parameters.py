@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
@@ -46,7 +47,7 @@ class Parameters:
             For points or centroids that can't be read.
         """
         return {
-            "X": None if self.example else parse_points(self.points),
+            "X": None if self.example else self.own_points,
             "example": self.example,
             "n_clusters": self.n_clusters,
             "init": parse_points(self.centroids, "centroids") if self.init == "given" else self.init,
@@ -55,8 +56,9 @@ class Parameters:
             "max_iter": self.max_iter,
         }
 
+    @cached_property
     def own_points(self) -> NDArray[np.float64]:
-        """Return the points of one's own; none yet: (0, 2).
+        """The points of one's own (n, d), read once; none yet: (0, 2).
 
         Raises
         ------
@@ -75,7 +77,7 @@ class Parameters:
         """
         if self.example is not None:
             return ""
-        rows, columns = self.own_points().shape
+        rows, columns = self.own_points.shape
         if rows >= self.n_clusters or columns != 2:  # noqa: PLR2004  (what can be drawn)
             return ""
         more = "1 more point" if self.n_clusters - rows == 1 else f"{self.n_clusters - rows} more points"
@@ -96,7 +98,7 @@ class Parameters:
         }
         if self.example:
             return urlencode({"example": self.example, **said})
-        points = parse_points(self.points)
+        points = self.own_points
         return "" if len(points) > MOST_LINKED else urlencode({"points": format_points(points, ";"), **said})
 
     @staticmethod

@@ -14,7 +14,6 @@ from shoal_dashboard.charts import bar_chart, line_chart, palette
 from shoal_dashboard.plane import plane_for
 
 _HEIGHT = 420  # of the drawing: it stays when the scale changes
-_MOST_BARS = 64
 _MOST_CENTROIDS = 256  # that are drawn, the heaviest
 _COLUMNS_OF_A_COLOUR = 3
 _MOST_LEVEL = 255
@@ -34,8 +33,8 @@ class Pictures:
 
     def draw_update(self, update: shoal.CentroidUpdate) -> None:
         """Draw the centroids of a newer version, where the points below them are drawn."""
-        if self._scale is None or self._plane is None:
-            return
+        if self._scale is None or self._plane is None or len(self._plane.origin) != update.centroids.shape[1]:
+            return  # nothing is drawn yet, or it is of another session that had the name
         heaviest = np.sort(np.argsort(-update.weights, kind="stable")[:_MOST_CENTROIDS])
         places = self._plane.place(update.centroids[heaviest])
         scene = Scene(_NOTHING.points, None, places, heaviest.astype(np.int32))
@@ -43,17 +42,21 @@ class Pictures:
 
     def draw_bars(self, update: shoal.CentroidUpdate) -> None:
         """Draw the figures of each cluster."""
-        self.weights = bar_chart("Weights", update.weights[:_MOST_BARS].tolist())
-        self.movement = bar_chart("Movement", update.movement[:_MOST_BARS].tolist())
+        self.weights = bar_chart("Weights", update.weights.tolist())
+        self.movement = bar_chart("Movement", update.movement.tolist())
 
     def draw_lines(self, rows_per_second: Sequence[float], inertia_per_point: Sequence[float]) -> None:
         """Draw figures over time."""
-        self.rate = line_chart("rows/s", rows_per_second)
+        self.rate = line_chart("rows/s", rows_per_second, "{:,.0f}".format)
         self.inertia = line_chart("inertia per point", inertia_per_point)
 
-    def draw_recent(self, update: shoal.CentroidUpdate, recent: shoal.RecentPoints) -> None:
-        """Draw recent points with the centroids above them, and the palette if they are colours."""
-        self._plane = plane = plane_for(update.centroids, self._plane)
+    def plane_for(self, update: shoal.CentroidUpdate) -> Projection:
+        """Return the plane on which to draw: the one before, if it serves."""
+        return plane_for(update.centroids, self._plane)
+
+    def draw_recent(self, update: shoal.CentroidUpdate, recent: shoal.RecentPoints, plane: Projection) -> None:
+        """Draw recent points with the centroids above them on a plane, and the palette if they are colours."""
+        self._plane = plane
         rows = np.asarray(recent.points, np.float64)
         shown = plane.place(rows) if len(rows) else np.empty((0, 2))
         self._scale = _scale_for(np.concatenate([shown, plane.place(update.centroids)]), self._scale)

@@ -122,7 +122,8 @@ class _Update:
 def _pictures(centroids: Any, *samples: Any) -> Pictures:
     pictures = Pictures()
     for points in samples:
-        pictures.draw_recent(_Update(centroids), SimpleNamespace(points=np.asarray(points)))  # type: ignore[arg-type]  # what is drawn of both
+        update = _Update(centroids)
+        pictures.draw_recent(update, SimpleNamespace(points=np.asarray(points)), pictures.plane_for(update))  # type: ignore[arg-type]  # what is drawn of both
     return pictures
 
 

@@ -87,6 +87,22 @@ def test_a_session_fills_live_while_a_producer_pushes(page: Page, session: shoal
     expect(page.locator(".events")).to_contain_text("the session has its first centroids")
 
 
+def test_another_session_that_takes_the_name_is_shown_anew(page: Page, client: shoal.Client) -> None:
+    name = f"taken-{uuid.uuid4().hex[:8]}"
+    client.create_session(name, 2, init=POINTS[:2]).push(POINTS)
+    page.goto(f"/sessions/{name}")
+    expect(page.locator(".layers .centroids use")).to_have_count(2)
+
+    client.session(name).delete()
+    wide = np.column_stack([POINTS, POINTS, POINTS])
+    client.create_session(name, 3, init=wide[:3]).push(wide)
+
+    expect(page.locator(".events")).to_contain_text("another session has the name now")
+    expect(page.locator(".layers .centroids use")).to_have_count(3)
+    expect(page.get_by_text("by component 1 and component 2")).to_be_visible()
+    client.session(name).delete()
+
+
 def test_labels_are_asked_for_on_the_page(page: Page, session: shoal.Session) -> None:
     session.push(POINTS)
     page.goto(f"/sessions/{session.name}")

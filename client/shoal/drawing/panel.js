@@ -1,6 +1,6 @@
 // Turns a drawing that is there into that of another state, with the same marks; SHOAL_LOOK says how they look.
 const shoalPanel = (() => {
-  const { colours, shapes, size, mostNumbered, fading, faintest } = SHOAL_LOOK;
+  const { colours, shapes, sizes, mostNumbered, fading, faintest } = SHOAL_LOOK;
 
   const element = (svg, name, attributes, text) => {
     const made = document.createElementNS(svg.namespaceURI, name);
@@ -45,6 +45,7 @@ const shoalPanel = (() => {
   };
 
   const drawCentroid = (svg, cluster, [x, y], count) => {
+    const size = sizes.find(([most]) => count <= most)[1];
     const mark = element(svg, "use", { ...look(cluster), transform: `translate(${x} ${y}) scale(${size})` });
     return count > mostNumbered ? [mark] : [mark, element(svg, "text", { x: x + 13, y: y - 11 }, cluster)];
   };

@@ -16,8 +16,10 @@ from shoal.drawing.regions import regions_of
 from shoal.drawing.scales import WIDTH, Scale, ticks
 from shoal.views.numbers import number_text
 
-_POINT_SIZES = ((60, 1.7), (600, 1.0), (float("inf"), 0.6))  # if there are so many at most
-_CENTROID_SIZE = 3.0
+_ANY = 2**53
+# Of marks, if there are so many at most.
+_POINT_SIZES = ((60, 1.7), (600, 1.0), (_ANY, 0.6))
+_CENTROID_SIZES = ((20, 3.0), (100, 2.0), (_ANY, 1.4))
 _MOST_NUMBERED = 20  # centroids, up to which each has its number beside it
 _MOST_REGIONS = 200
 _FADING = 8  # of a trail's newest lines are drawn one by one, each fainter than the next
@@ -52,7 +54,7 @@ def draw(scene: Scene, scale: Scale, title: str, axes: tuple[str, str]) -> str:
         The names of both; empty: there is nothing to tell, and no ticks.
     """
     state = state_of(scene, scale)
-    size = next(size for most, size in _POINT_SIZES if len(scene.points) <= most)
+    size = _size(len(scene.points), _POINT_SIZES)
     return (
         f"{_head(scale, title)}{''.join(_axes(scale, axes))}"
         f'<g class="regions">{"".join(_regions(state))}</g>'
@@ -63,9 +65,9 @@ def draw(scene: Scene, scale: Scale, title: str, axes: tuple[str, str]) -> str:
     )
 
 
-def look() -> dict[str, float]:
+def look() -> dict[str, Any]:
     """Return what `panel.js` needs to know to draw as it is drawn here."""
-    numbers = {"size": _CENTROID_SIZE, "mostNumbered": _MOST_NUMBERED, "fading": _FADING, "faintest": _FAINTEST}
+    numbers = {"sizes": _CENTROID_SIZES, "mostNumbered": _MOST_NUMBERED, "fading": _FADING, "faintest": _FAINTEST}
     return numbers | counts()
 
 
@@ -132,10 +134,15 @@ def _trails(state: dict[str, Any]) -> Iterator[str]:
 
 
 def _centroids(state: dict[str, Any]) -> Iterator[str]:
+    size = _size(len(state["colours"]), _CENTROID_SIZES)
     numbered = len(state["colours"]) <= _MOST_NUMBERED
     for colour, (x, y) in zip(state["colours"], state["centroids"], strict=True):
         number = f'<text x="{x + 13:.1f}" y="{y - 11:.1f}">{colour}</text>' if numbered else ""
-        yield use(colour, x, y, _CENTROID_SIZE) + number
+        yield use(colour, x, y, size) + number
+
+
+def _size(count: int, sizes: Sequence[tuple[int, float]]) -> float:
+    return next(size for most, size in sizes if count <= most)
 
 
 def _rounded(places: Points) -> Any:

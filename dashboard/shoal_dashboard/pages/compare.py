@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 import shoal
 import shoal.aio
+from shoal.report import stage_of
 from shoal.views import Run
 from shoal_dashboard.frame import page_frame
 from shoal_dashboard.pages.asking import Form
@@ -85,13 +86,13 @@ class ComparePage:
     async def _compare(self, *, is_first: bool) -> None:
         self._say("")
         parameters = self._form.parameters()
-        if missing := parameters.missing_points():
-            self._stage.show_points(parameters.own_points(), missing)
+        if missing := await asyncio.to_thread(parameters.missing_points):  # many rows take a while to read
+            self._stage.show_points(parameters.own_points, missing)
             self._reading.clear()
             return
         run = await _collect(self._client.compare(**parameters.request()))
+        self._stage.show(run, await asyncio.to_thread(stage_of, run), is_first=is_first)
         self._run = run
-        self._stage.show(run, is_first=is_first)
         self._reading.show(run)
         self._form.link_to(parameters)
 

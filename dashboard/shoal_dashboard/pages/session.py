@@ -8,6 +8,7 @@ from nicegui import ui
 
 import shoal
 import shoal.aio
+from shoal.views.numbers import count_text
 from shoal_dashboard.frame import page_frame
 from shoal_dashboard.live import Live, Lives
 from shoal_dashboard.pages.sessions import parse_half_life
@@ -112,7 +113,8 @@ class SessionPage:
         state = f"warming: {warming.seen} of {warming.needed} points" if warming else "ready"
         self._facts.set_text(
             f"{state} · {config.engine} · k {config.n_clusters} · d {config.n_features or '–'} · version "
-            f"{description.version:,} · {description.points_accepted:,} points · {description.watchers} watchers"
+            f"{description.version:,} · {count_text(description.points_accepted, 'point')} · "
+            f"{count_text(description.watchers, 'watcher')}"
         )
         if self._engine.value is None:
             self._engine.set_value(config.engine)

@@ -12,7 +12,7 @@ from nicegui import events, ui
 from numpy.typing import NDArray
 
 from shoal.drawing import Scale, Scene, draw, scale_around
-from shoal.report import stage_of
+from shoal.report import Stage
 from shoal.views import Run
 
 _PLANE = 2  # columns: points can be clicked in
@@ -36,9 +36,8 @@ class StageView:
         self._root = ui.html("", sanitize=False)
         ui.on("plot_click", self._on_click)
 
-    def show(self, run: Run, *, is_first: bool) -> None:
-        """Show a run from its beginning; what is shown first plays by itself, once for each visitor."""
-        stage = stage_of(run)
+    def show(self, run: Run, stage: Stage, *, is_first: bool) -> None:
+        """Show a run, by its parts, from its beginning; what is shown first plays by itself, once for each visitor."""
         self._scale = stage.scale if run.start.points.shape[1] == _PLANE else None
         left = f"{stage.panels}{_card('', stage.controls)}{_card('The program', stage.code)}"
         right = f"{_card('Execution table', stage.table)}{_card('Variable tracker', stage.tracker)}"
