@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 import shoal
 from shoal.testing import LocalServer
@@ -50,7 +50,7 @@ def open_page(
     return context, context.new_page()
 
 
-def take(page: Page, path: Path) -> None:
+def take(page: Page | Locator, path: Path) -> None:
     page.screenshot(path=path, animations="disabled")
     with Image.open(path) as picture:
         colours = picture.convert("RGB").getcolors(1 << 24)
@@ -75,9 +75,22 @@ def test_the_words_of_a_comparison_are_pictured(browser: Browser, shown: Dashboa
     context, page = open_page(browser, shown, "light", (1400, 980))
     page.goto(RUN)
     page.locator(".below details").first.click()
-    page.locator(".below").scroll_into_view_if_needed()
+    right = page.locator("fieldset").first.get_by_role("button").first
+    right.click()
+    expect(page.locator(".said").first).not_to_have_text("")
 
-    take(page, folder / "dashboard-reading.png")
+    take(page.locator(".below"), folder / "dashboard-reading.png")
+    context.close()
+
+
+def test_the_form_of_a_comparison_is_pictured(browser: Browser, shown: Dashboard, folder: Path) -> None:
+    context, page = open_page(browser, shown, "light", (1280, 800))
+    page.goto("/?points=0,0;0,1;9,9;9,8;20,0&k=3&random_state=3&engines=scipy,numba")
+    expect(page.locator(".controls output")).to_contain_text("Step 1 of")
+    page.locator(".asking summary").click()
+    page.keyboard.press("End")
+
+    take(page, folder / "dashboard-asking.png")
     context.close()
 
 

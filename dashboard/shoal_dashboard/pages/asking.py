@@ -61,7 +61,7 @@ class Form:
             centroids=self._centroids.value or "",
             random_state=None if self._random_state.value is None else int(self._random_state.value),
             engines=tuple(self._engines.value),
-            max_iter=_whole("Iterations at most", self._max_iter.value),
+            max_iter=_whole("max_iter", self._max_iter.value),
         )
         self._summary.set_content(_summary(asked))
         return asked
@@ -90,9 +90,9 @@ class Form:
         ).props("use-chips")
         state = parameters.random_state
         self._random_state = ui.number("random_state", value=state, min=0, max=2**32 - 1, step=1, format="%d")
-        self._max_iter = ui.number(
-            "Iterations at most", value=parameters.max_iter, min=1, max=1000, step=1, format="%d"
-        )
+        self._max_iter = ui.number("max_iter", value=parameters.max_iter, min=1, max=1000, step=1, format="%d")
+        for number in (self._n_clusters, self._random_state, self._max_iter):
+            number.classes("number")
         ui.button("Run", on_click=self._on_run, color=None).props("unelevated no-caps").classes("primary")
         ui.button("Copy link", on_click=self._copy_link).props("flat no-caps")
 

@@ -62,7 +62,7 @@ class SessionsPage:
     def _build_form(self) -> None:
         with ui.expansion("New session", icon="add").classes("card full"), ui.element("div").classes("form"):
             self._name = ui.input("Name")
-            self._n_clusters = ui.number("Clusters (k)", value=8, min=1, step=1, format="%d")
+            self._n_clusters = ui.number("Clusters (k)", value=8, min=1, step=1, format="%d").classes("number")
             self._engine = ui.select(["numba", "sklearn", "scipy"], value="numba", label="Engine")
             self._half_life = ui.input("Half-life", placeholder="such as 1000 points")
             ui.button("Create", on_click=self._create, color=None).props("unelevated no-caps").classes("primary")
