@@ -43,6 +43,7 @@ class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.page = Page()
+        self._in_cell = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         named = {name: value or "" for name, value in attrs}
@@ -52,9 +53,13 @@ class _Reader(HTMLParser):
         if tag == "tr":
             self.page.rows.append([])
         if tag in ("td", "th"):
+            self._in_cell = True
             self.page.rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_cell = self._in_cell and tag not in ("td", "th")
 
     def handle_data(self, data: str) -> None:
         self.page.words.append(data)
-        if self.page.rows and self.page.rows[-1] and self.lasttag in ("td", "th", "i", "span") and data.strip():
+        if self._in_cell:
             self.page.rows[-1][-1] += data
