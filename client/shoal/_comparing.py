@@ -59,7 +59,7 @@ def encode_comparison(
     request = compare_pb2.CompareRequest(
         n_clusters=whole("n_clusters", n_clusters, INT32),
         engines=[known("engines", engine, COMPARE_ENGINES) for engine in _listed(engines)],
-        max_iter=whole("max_iter", max_iter, INT32),
+        max_iter=_iterations(max_iter),
         tol=_number("tol", tol),
     )
     if (X is None) == (example is None):
@@ -176,7 +176,16 @@ def _seconds(duration: Duration) -> float:
 def _listed(engines: Iterable[str]) -> tuple[str, ...]:
     if isinstance(engines, str):
         raise invalid("ENGINES_INVALID", "engines", f"engines is {engines!r}; give a tuple of names: ({engines!r},)")
-    return tuple(engines)
+    listed = tuple(engines)
+    if not listed:  # which on the wire leaves the choice to the server
+        raise invalid("ENGINES_INVALID", "engines", f"engines is empty; choose of {', '.join(COMPARE_ENGINES)}")
+    return listed
+
+
+def _iterations(max_iter: int) -> int:
+    if max_iter == 0:  # which on the wire leaves the number to the server
+        raise invalid("MAX_ITER_INVALID", "max_iter", "max_iter is 0; use a number from 1 on")
+    return whole("max_iter", max_iter, INT32)
 
 
 def _number(field: str, value: float) -> float:

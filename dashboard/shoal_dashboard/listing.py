@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import shoal
 import shoal.aio
 from shoal_dashboard.shared import Shared
+from shoal_dashboard.trouble import lost_text
 
 _PAUSE = 1.0  # seconds between two lists
 
@@ -43,7 +44,7 @@ class Listing:
         try:
             sessions = [session async for session in self._client.list_sessions()]
         except shoal.ShoalError as error:
-            self.trouble = str(error)
+            self.trouble = lost_text(error)
         else:
             now = time.monotonic()
             self.trouble = ""

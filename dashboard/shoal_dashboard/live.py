@@ -13,6 +13,8 @@ import shoal
 import shoal.aio
 from shoal_dashboard.pictures import Pictures
 from shoal_dashboard.shared import Shared
+from shoal_dashboard.texts import half_life_text
+from shoal_dashboard.trouble import lost_text
 
 _MIN_INTERVAL = 0.1  # seconds between two updates: no eye needs more
 _PAUSE = 1.0  # seconds between two looks at what changes slowly, and two attempts when the server is away
@@ -60,12 +62,17 @@ class Live:
         self.pictures = Pictures()
         self.moments: deque[Moment] = deque(maxlen=_MOST_MOMENTS)
         self.events: deque[Event] = deque(maxlen=_MOST_EVENTS)
-        self.trouble = ""
+        self._troubles: dict[str, str] = {}  # by what doesn't work: watching, looking
         self._looked = 0.0  # when, in seconds on the clock of the moments
         self._sampled_version = _NONE  # of the recent points that are drawn
         self._next_sample = 0  # the look from which they may be asked for again
         self.frames = 0  # counts what the plot of the centroids can show,
         self.looks = 0  # and what is looked at once a second
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong, in a sentence; empty: nothing."""
+        return next(iter(self._troubles.values()), "")
 
     async def refresh(self) -> None:
         """Look at what changes slowly, or isn't read ten times a second: description, figures, recent points."""
@@ -80,20 +87,23 @@ class Live:
 
     async def _follow(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._again_and_again(self._watch))
-            tasks.create_task(self._again_and_again(self._look))
+            tasks.create_task(self._again_and_again("watching", self._watch))
+            tasks.create_task(self._again_and_again("looking", self._look))
 
-    async def _again_and_again(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do it anew whenever the server was away; say so meanwhile."""
+    async def _again_and_again(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Do it anew whenever the server or the session was away; say so meanwhile."""
         while True:
             try:
                 await work()
             except shoal.ShoalError as error:
-                self._lost(error)
+                self._lost(what, error)
             await asyncio.sleep(_PAUSE)
 
     async def _watch(self) -> None:
         async for update in self._session.watch(min_interval=_MIN_INTERVAL):
+            self._found("watching")
+            if self.update is not None and update.session_uid != self.update.session_uid:
+                self._begin_anew()
             self.update = update
             self.pictures.draw_update(update)
             self.frames += 1
@@ -101,28 +111,37 @@ class Live:
     async def _look(self) -> None:
         while True:
             await self.refresh()
-            if self.trouble:
-                self._say("the server is back")
-                self.trouble = ""
+            self._found("looking")
             await asyncio.sleep(_PAUSE)
 
-    def _lost(self, error: shoal.ShoalError) -> None:
-        if not self.trouble:
-            self._say(str(error))
-        self.trouble = str(error)
+    def _lost(self, what: str, error: shoal.ShoalError) -> None:
+        told = lost_text(error)
+        if told not in self._troubles.values():
+            self._say(told)
+        self._troubles[what] = told
         self.looks += 1
+
+    def _found(self, what: str) -> None:
+        if self._troubles.pop(what, "") and not self._troubles:
+            self._say("it is there again")
 
     async def _sample(self) -> None:
         """Draw recent points, if there may be others than those that are drawn."""
-        update = self.update
+        update, description = self.update, self.description
         if update is None or update.version <= self._sampled_version or self.looks < self._next_sample:
             return
         recent = await self._session.recent_points(_MOST_POINTS)
         plane = await asyncio.to_thread(self.pictures.plane_for, update)  # of wide centroids that takes a while
         if recent.points.shape[1] == update.centroids.shape[1]:  # or another session has the name by now
-            self.pictures.draw_recent(update, recent, plane)
+            is_cosine = description is not None and description.config.metric == "cosine"
+            self.pictures.draw_recent(update, recent.points, plane, of_length_one=is_cosine)
         self._sampled_version = recent.version
         self._next_sample = self.looks + _LOOKS_A_SAMPLE
+
+    def _begin_anew(self) -> None:
+        """Forget what is known of another session that had the name."""
+        self.update, self.pictures, self._sampled_version = None, Pictures(), _NONE
+        self.moments.clear()
 
     def _note_moment(self, now: shoal.SessionDescription) -> None:
         when = time.monotonic()
@@ -137,18 +156,19 @@ class Live:
     def _note_changes(self, now: shoal.SessionDescription) -> None:
         before = self.description
         if before is None:
-            self._say(f"looking at version {now.version}")
-        elif now.uid != before.uid:
+            self._say(f"looking at version {now.version:,}")
+            return
+        if now.uid != before.uid:
             self._say("another session has the name now")
-            self.update, self.pictures = None, Pictures()
-            self._sampled_version = _NONE
-            self.moments.clear()
-        elif before.warming and not now.warming:
+            if self.update is not None and self.update.session_uid != now.uid:
+                self._begin_anew()
+            return
+        if before.warming and not now.warming:
             self._say("the session has its first centroids")
-        elif now.config.engine != before.config.engine:
+        if now.config.engine != before.config.engine:
             self._say(f"the engine is {now.config.engine} now")
-        elif now.config.half_life != before.config.half_life:
-            self._say(f"the half-life is {now.config.half_life or 'none'} now")
+        if now.config.half_life != before.config.half_life:
+            self._say(f"the half-life is {half_life_text(now.config.half_life) or 'none'} now")
 
     def _say(self, text: str) -> None:
         self.events.appendleft(Event(datetime.now(UTC), text))
@@ -161,8 +181,14 @@ class Lives:
         self._client = client
         self._lives: dict[str, Live] = {}
 
-    def of(self, name: str) -> Live:
-        """Return the session of a name."""
-        if name not in self._lives:
-            self._lives[name] = Live(self._client, name)
-        return self._lives[name]
+    def enter(self, name: str) -> tuple[Live, Callable[[], None]]:
+        """Begin to look at a session; what is returned beside it ends that, and may be called again without effect."""
+        live = self._lives.setdefault(name, Live(self._client, name))
+        leave = live.shared.enter()
+
+        def leave_and_forget() -> None:
+            leave()
+            if not live.shared.is_used and self._lives.get(name) is live:
+                del self._lives[name]
+
+        return live, leave_and_forget

@@ -11,18 +11,13 @@ from urllib.parse import urlencode
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.views import words_of
 from shoal_dashboard.texts import TextError, format_points, parse_points
 
-ENGINES = {
-    "scipy": "SciPy kmeans",
-    "scipy-kmeans2": "SciPy kmeans2",
-    "sklearn": "scikit-learn KMeans",
-    "sklearn-minibatch": "scikit-learn MiniBatchKMeans",
-    "numba": "Shoal's kernel",
-}
+ENGINES = {name: words_of(name).library for name in ("scipy", "scipy-kmeans2", "sklearn", "sklearn-minibatch", "numba")}
 EXAMPLES = {"six-points": "Six points", "blobs": "Four blobs"}
 WAYS = {"k-means++": "k-means++", "random": "random points", "given": "given centroids"}
-MOST_LINKED = 200  # points of one's own that a link carries
+MOST_LINKED = 8000  # characters of a link that everything on the way takes
 
 
 @dataclass(frozen=True)
@@ -37,6 +32,7 @@ class Parameters:
     random_state: int | None = 0
     engines: tuple[str, ...] = ("scipy", "sklearn")
     max_iter: int = 100
+    tol: float = 0.0
 
     def request(self) -> dict[str, Any]:
         """Return the arguments of `Client.compare`.
@@ -54,6 +50,7 @@ class Parameters:
             "random_state": self.random_state,
             "engines": self.engines,
             "max_iter": self.max_iter,
+            "tol": self.tol,
         }
 
     @cached_property
@@ -83,9 +80,9 @@ class Parameters:
         more = "1 more point" if self.n_clusters - rows == 1 else f"{self.n_clusters - rows} more points"
         return f"Click into the plot, or type rows: {more}, and k = {self.n_clusters} clusters can be found"
 
-    def with_points(self, points: NDArray[np.float64]) -> Parameters:
-        """Return the same for points of one's own."""
-        return replace(self, example=None, points=format_points(points))
+    def of_run(self, random_state: int | None) -> Parameters:
+        """Return what makes a run again that had this random_state, whoever has chosen it."""
+        return replace(self, random_state=random_state)
 
     def query(self) -> str:
         """Return the part of a link behind the question mark; empty: there are too many points for one."""
@@ -94,12 +91,15 @@ class Parameters:
             "engines": ",".join(self.engines),
             "init": format_points(parse_points(self.centroids), ";") if self.init == "given" else self.init,
             "max_iter": self.max_iter,
+            "tol": repr(self.tol),
             **({} if self.random_state is None else {"random_state": self.random_state}),
         }
         if self.example:
             return urlencode({"example": self.example, **said})
-        points = self.own_points
-        return "" if len(points) > MOST_LINKED else urlencode({"points": format_points(points, ";"), **said})
+        if self.own_points.size > MOST_LINKED:  # it would be longer anyway
+            return ""
+        query = urlencode({"points": format_points(self.own_points, ";"), **said}, safe=",;")
+        return "" if len(query) > MOST_LINKED else query
 
     @staticmethod
     def of(query: Mapping[str, str]) -> Parameters:
@@ -122,9 +122,10 @@ class Parameters:
             centroids=given.centroids if init in WAYS else init.replace(";", "\n"),
             random_state=_whole(query, "random_state", 0) if "random_state" in query else None,
             engines=tuple(_known("engine", name, ENGINES) for name in query["engines"].split(","))
-            if query.get("engines")
+            if "engines" in query
             else given.engines,
             max_iter=_whole(query, "max_iter", given.max_iter),
+            tol=_number(query, "tol", given.tol),
         )
 
 
@@ -140,3 +141,11 @@ def _whole(query: Mapping[str, str], name: str, default: int) -> int:
         return int(text)
     except ValueError:
         raise TextError(f"{name} in the link is {text[:40]!r}; it must be a whole number") from None
+
+
+def _number(query: Mapping[str, str], name: str, default: float) -> float:
+    text = query.get(name, str(default))
+    try:
+        return float(text)
+    except ValueError:
+        raise TextError(f"{name} in the link is {text[:40]!r}; it must be a number") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from shoal_dashboard.plane import plane_for
 _HEIGHT = 420  # of the drawing: it stays when the scale changes
 _MOST_CENTROIDS = 256  # that are drawn, the heaviest
 _COLUMNS_OF_A_COLOUR = 3
+_MOST_COLOURS = 256  # of a palette
 _MOST_LEVEL = 255
 
 _NOTHING = Scene(np.empty((0, 2)), None, np.empty((0, 2)), np.empty(0, np.int32))
@@ -54,10 +56,17 @@ class Pictures:
         """Return the plane on which to draw: the one before, if it serves."""
         return plane_for(update.centroids, self._plane)
 
-    def draw_recent(self, update: shoal.CentroidUpdate, recent: shoal.RecentPoints, plane: Projection) -> None:
-        """Draw recent points with the centroids above them on a plane, and the palette if they are colours."""
+    def draw_recent(
+        self, update: shoal.CentroidUpdate, points: NDArray[Any], plane: Projection, *, of_length_one: bool
+    ) -> None:
+        """Draw recent points (m, d) with the centroids above them on a plane, and the palette if they are colours.
+
+        `of_length_one`: as the cosine metric sees them.
+        """
         self._plane = plane
-        rows = np.asarray(recent.points, np.float64)
+        rows = points.astype(np.float64)
+        if of_length_one:
+            rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float64).tiny)
         shown = plane.place(rows) if len(rows) else np.empty((0, 2))
         self._scale = _scale_for(np.concatenate([shown, plane.place(update.centroids)]), self._scale)
         labels = _nearest(rows, update.centroids) if len(rows) else None
@@ -66,8 +75,8 @@ class Pictures:
         self.points = draw(scene, self._scale, f"{len(rows)} recent points by their cluster", names)
         self.title = _title(len(rows), len(update.centroids), names)
         self.draw_update(update)
-        if _are_colours(update, recent):
-            self.palette = palette(update.centroids.tolist())
+        are_colours = _are_colours(points)
+        self.palette = palette(update.centroids[:_MOST_COLOURS].tolist()) if are_colours else ""
 
 
 def _scale_for(places: NDArray[np.float64], before: Scale | None) -> Scale:
@@ -90,9 +99,8 @@ def _title(points: int, centroids: int, axes: tuple[str, str]) -> str:
     return f"{some} over {points:,} recent points, by {' and '.join(filter(None, axes))}"
 
 
-def _are_colours(update: shoal.CentroidUpdate, recent: shoal.RecentPoints) -> bool:
+def _are_colours(points: NDArray[Any]) -> bool:
     """Say whether points look like colours: three columns of whole numbers up to 255."""
-    if update.centroids.shape[1] != _COLUMNS_OF_A_COLOUR or not len(recent.points):
+    if points.shape[1] != _COLUMNS_OF_A_COLOUR or not len(points):
         return False
-    points = np.asarray(recent.points, np.float64)
     return bool((points == points.round()).all() and points.min() >= 0 and 1 < points.max() <= _MOST_LEVEL)

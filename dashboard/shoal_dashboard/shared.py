@@ -26,10 +26,15 @@ class Shared:
         self._viewers = 0
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def is_used(self) -> bool:
+        """Whether anybody looks."""
+        return self._viewers > 0
+
     def enter(self) -> Callable[[], None]:
         """Begin to look; what is returned ends it, and may be called again without effect."""
         self._viewers += 1
-        if self._task is None:
+        if self._task is None or self._task.done():  # done: by a bug, which is in the log
             self._task = background_tasks.create(self._work(), name=self._name)
         left = False
 

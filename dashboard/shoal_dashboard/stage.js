@@ -1,14 +1,22 @@
 // The stage of a comparison on the dashboard's page: begins to play it, and hands clicks and pictures on.
+// Each run has an address: back and forward lead to those of others.
+addEventListener("popstate", () => location.reload());
+
+let shoalPlaying = null; // what plays the run that is shown
+
 const shoalStage = (number, isFirst) => {
   const root = document.querySelector(`.stage[data-run="${number}"]`);
   if (!root) {
-    requestAnimationFrame(() => shoalStage(number, isFirst)); // the page is about to have it
+    const isPast = [...document.querySelectorAll(".stage[data-run]")].some((other) => other.dataset.run > number);
+    if (!isPast) requestAnimationFrame(() => shoalStage(number, isFirst)); // the page is about to have it
     return;
   }
+  shoalPlaying?.stop();
   const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const play = isFirst && !isCalm && localStorage.getItem("shoal-has-played") === null;
   if (play) localStorage.setItem("shoal-has-played", "yes");
-  if (root.querySelector(".steps")) shoalPlay(root, { begin: 0, keys: document.body, play });
+  const isRun = root.querySelector(".steps") !== null;
+  shoalPlaying = isRun ? shoalPlay(root, { begin: 0, keys: document.body, play }) : null;
   root.classList.add("ready");
   root.addEventListener("click", (event) => {
     const svg = event.target.closest("svg.plot");
@@ -16,6 +24,23 @@ const shoalStage = (number, isFirst) => {
     const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
     emitEvent("plot_click", [place.x, place.y]);
   });
+};
+
+// Returns whether the text is on the clipboard. Over plain HTTP browsers have no clipboard but the selection's.
+const shoalCopy = async (text) => {
+  if (navigator.clipboard) {
+    return navigator.clipboard.writeText(text).then(
+      () => true,
+      () => false,
+    );
+  }
+  const box = document.createElement("textarea");
+  box.value = text;
+  document.body.append(box);
+  box.select();
+  const isCopied = document.execCommand("copy");
+  box.remove();
+  return isCopied;
 };
 
 // Saves the panel of an engine as it is shown, with the colours that the page has now.

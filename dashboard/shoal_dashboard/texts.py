@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+import shoal
+
 MOST_ROWS = 100_000
-_ROW = re.compile(r"[\n;]+")
-_NUMBER = re.compile(r"[,\t ]+")
+_UNITS: dict[str, Literal["batches", "points", "seconds"]] = {
+    "batches": "batches",
+    "points": "points",
+    "seconds": "seconds",
+}
+_HALF_LIFE = re.compile(r"\s*(.*?)\s*(batches|points|seconds)\s*")
+_BETWEEN_BRACKETS = re.compile(r"[\])]\s*[,;]?\s*[\[(]")
+_COLUMN = re.compile(r"[,;\t]")
+_AROUND = " \t\r\"'[]()"
 
 
 class TextError(ValueError):
@@ -18,16 +28,16 @@ class TextError(ValueError):
 
 
 def parse_points(text: str, what: str = "points") -> NDArray[np.float64]:
-    """Return points (n, d): a row a line, or between semicolons; numbers between commas, tabs or spaces.
+    """Return points (n, d): a row a line; numbers between commas, semicolons, tabs or spaces, with brackets or without.
 
-    A first line without a number is taken for names and left out.
+    In a single line semicolons part rows. A first line without a number is taken for names and left out.
 
     Raises
     ------
     TextError
         For what isn't a number, and rows that don't have as many as the first.
     """
-    lines = [(number, line.strip()) for number, line in enumerate(_ROW.split(text.strip()), 1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(_lines(text), 1) if line]
     if lines and not any(_is_number(cell) for cell in _cells(lines[0][1])):
         lines = lines[1:]
     if not lines:
@@ -42,20 +52,57 @@ def parse_points(text: str, what: str = "points") -> NDArray[np.float64]:
 
 
 def format_points(points: NDArray[np.float64], between: str = "\n") -> str:
-    """Return points (n, d) as `parse_points` reads them."""
-    return between.join(", ".join(f"{value:.10g}" for value in row) for row in points.tolist())
+    """Return points (n, d) as `parse_points` reads them, with every digit."""
+    return between.join(", ".join(repr(value).removesuffix(".0") for value in row) for row in points.tolist())
+
+
+def parse_half_life(text: str) -> shoal.HalfLife | None:
+    """Return what a text such as ``1000 points`` says; empty: None.
+
+    Raises
+    ------
+    TextError
+        If it says something else.
+    """
+    if not text.strip():
+        return None
+    said = _HALF_LIFE.fullmatch(text)
+    if said is None or not _is_number(said[1]):
+        raise TextError(
+            f"half-life is {text[:40]!r}; write a number and batches, points or seconds, such as 1000 points"
+        )
+    return shoal.HalfLife(float(said[1]), _UNITS[said[2]])
+
+
+def half_life_text(half_life: shoal.HalfLife | None) -> str:
+    """Return a half-life as `parse_half_life` reads it."""
+    return "" if half_life is None else f"{half_life.value:g} {half_life.unit}"
+
+
+def _lines(text: str) -> list[str]:
+    """Return a row a line, without what only surrounds it."""
+    text = _BETWEEN_BRACKETS.sub("\n", text.removeprefix("\ufeff").strip())
+    rows = text.split("\n") if "\n" in text else text.split(";")
+    return [row.strip(_AROUND) for row in rows]
 
 
 def _parse_row(line: str, number: int, what: str) -> list[float]:
+    if "," in line and ";" in line:
+        raise TextError(
+            f"row {number} of the {what} has commas and semicolons: write 1.5 for one and a half, and one of both "
+            "between numbers"
+        )
     cells = _cells(line)
     for place, cell in enumerate(cells, 1):
+        if not cell:
+            raise TextError(f"row {number} of the {what}: there is nothing at place {place}")
         if not _is_number(cell):
             raise TextError(f"row {number} of the {what}: {cell[:40]!r} at place {place} is not a finite number")
     return [float(cell) for cell in cells]
 
 
 def _cells(line: str) -> list[str]:
-    return _NUMBER.split(line.strip().strip("[]()").strip(" ,\t"))
+    return [cell.strip(_AROUND) for cell in (_COLUMN.split(line) if _COLUMN.search(line) else line.split())]
 
 
 def _is_number(cell: str) -> bool:

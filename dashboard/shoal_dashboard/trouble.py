@@ -10,7 +10,14 @@ from nicegui import ui
 import shoal
 from shoal_dashboard.texts import TextError
 
-_LOST = "The server can't be reached. This page goes on by itself when it is back."
+
+def lost_text(error: shoal.ShoalError) -> str:
+    """Return what a page says when what it shows is away."""
+    if isinstance(error, shoal.SessionNotFoundError):
+        return f"There is no session {error.session}. This page shows it when there is one."
+    if isinstance(error, shoal.UnavailableError):
+        return f"The server can't be reached. This page goes on by itself when it is back. ({error})"
+    return f"This page goes on by itself after: {error}"
 
 
 class Trouble:
@@ -34,8 +41,8 @@ class Trouble:
         _show(self._asked, trouble)
 
     def say_lost(self, trouble: str) -> None:
-        """Show that the server is away, and why; empty: it is there."""
-        _show(self._lost, f"{_LOST} ({trouble})" if trouble else "")
+        """Show that what the page is about is away (`lost_text`); empty: it is there."""
+        _show(self._lost, trouble)
 
 
 def _line() -> ui.label:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.commanding import InProcess
+from shoal.testing import LocalServer
+from tests.cli.commanding import InProcess, run_on_terminal
 
 # ruff: noqa: E501  (tables as they are printed)
 TABLE = """\
@@ -103,3 +104,18 @@ def test_a_file_and_an_example_are_one_too_many(command: InProcess, given: Path)
 
     assert (outcome.exit_code, outcome.stdout) == (2, "")
     assert "not both" in outcome.stderr
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_nothing_is_cut_off_on_a_narrow_terminal(server: LocalServer, columns: int) -> None:
+    drawn = run_on_terminal(
+        "compare", "--example", "blobs", "-k", 3, "--random-state", 0, "--engines", "scipy,sklearn,numba",
+        "--max-iter", 2, columns=columns, env={"SHOAL_SERVER": server.target},
+    )  # fmt: skip
+
+    lines = [line for line in drawn if line.strip()]
+    begin, end = lines.index("STEPS"), lines.index("VARIABLES")
+    steps = [int(line.split()[0]) for line in lines[begin + 2 : end] if line[0].isdigit()]
+    assert list(dict.fromkeys(steps)) == list(range(1, steps[-1] + 1))
+    assert lines[begin + 1].split() == ["step", "engine", "action", "centroids", "labels"]
+    assert all(len(line) <= columns for line in lines[begin:end])

@@ -96,6 +96,8 @@ def test_engines_are_told_by_name(client: shoal.Client) -> None:
         ({"X": X, "example": "blobs"}, "POINTS_MISSING", "one of the two"),
         ({"X": [1, 2, 3]}, "SHAPE_INVALID", "reshape"),
         ({"X": X, "engines": "scipy"}, "ENGINES_INVALID", "('scipy',)"),
+        ({"X": X, "engines": ()}, "ENGINES_INVALID", "engines is empty; choose of scipy"),
+        ({"X": X, "max_iter": 0}, "MAX_ITER_INVALID", "use a number from 1 on"),
         ({"X": X, "engines": ("numpy",)}, "ENGINES_UNKNOWN", "scipy-kmeans2"),
         ({"X": X, "n_clusters": 2.5}, "N_CLUSTERS_INVALID", "whole number"),
         ({"X": X, "tol": "small"}, "TOL_INVALID", "give a number"),

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
+
+from shoal.testing import LocalServer
+from tests.dashboard.browsing import Dashboard
 
 TABLE = [
     ["1", "initialise", "[[5.5 3] [1 2]]", "–", "–", "–"],
@@ -177,7 +180,7 @@ def test_own_points_are_compared_and_linked_to(page: Page) -> None:
 
     expect(place(page)).to_contain_text("Step 1 of")
     assert rows(page) == first
-    assert "points=0%2C+0%3B" in page.url
+    assert "points=0,+0;0,+1;" in page.url
 
 
 @pytest.mark.parametrize(
@@ -187,6 +190,11 @@ def test_own_points_are_compared_and_linked_to(page: Page) -> None:
         ("/?example=six-points&k=9&init=random", "n_clusters is 9, and there are 6 points"),
         ("/?example=six-points&k=two", "k in the link is 'two'; it must be a whole number"),
         ("/?example=nowhere&k=2&init=random", "there is no example 'nowhere'"),
+        (
+            "/?example=<img src=http://elsewhere.example/a>",
+            "there is no example '<img src=http://elsewhere.example/a>'",
+        ),
+        ("/?example=six-points&tol=small", "tol in the link is 'small'; it must be a number"),
     ],
 )
 def test_what_is_wrong_is_told_on_the_page(page: Page, link: str, says: str) -> None:
@@ -310,6 +318,129 @@ def test_one_begins_with_no_points_and_clicks_them_in(page: Page) -> None:
 
     expect(page.locator("tr[data-step]").first).to_be_visible()
     expect(page.locator(".panel").first.locator(".points use")).to_have_count(2)
+
+
+def test_a_link_with_too_few_points_says_how_many_are_missing(page: Page) -> None:
+    page.goto("/?points=1,2;3,4&k=3&init=random")
+
+    expect(page.locator(".panel figcaption")).to_contain_text("1 more point, and k = 3")
+    page.locator(".panel .plot").click(position={"x": 200, "y": 100})
+
+    expect(place(page)).to_contain_text("Step 1 of")
+
+
+def test_clicks_one_after_the_other_end_with_all_points(page: Page) -> None:
+    open_run(page)
+
+    page.locator(".panel .plot").first.evaluate(
+        """(plot) => {
+            const { left, top } = plot.getBoundingClientRect();
+            for (let place = 1; place <= 5; place++)
+                plot.dispatchEvent(
+                    new MouseEvent("click", { bubbles: true, clientX: left + 80 + 20 * place, clientY: top + 60 }));
+        }"""
+    )
+
+    expect(page.locator(".panel").first.locator(".points use")).to_have_count(11)
+    expect(place(page)).to_contain_text("Step 1 of")
+
+
+def test_of_many_runs_only_the_last_is_played(page: Page) -> None:
+    open_run(page)
+    change(page)
+    for k in (3, 4, 5):
+        page.get_by_label("Clusters (k)").fill(str(k))
+        page.get_by_role("button", name="Run", exact=True).click()
+        expect(page.locator(".flow")).to_contain_text(f"k = {k}")
+
+    page.locator("h1").click()
+    page.keyboard.press("ArrowRight")
+
+    expect(place(page)).to_contain_text("Step 2 of")
+
+
+def test_another_k_leaves_given_centroids_and_back_leads_to_the_run_before(page: Page) -> None:
+    open_run(page)
+    change(page)
+
+    page.get_by_label("Clusters (k)").fill("3")
+    page.get_by_label("Clusters (k)").press("Enter")
+
+    expect(page.locator(".asking summary")).to_contain_text("k = 3 · first centroids: k-means++")
+    page.go_back()
+    expect(page.locator(".asking summary")).to_contain_text("k = 2 · first centroids: given centroids")
+    expect(place(page)).to_contain_text("Step 1 of 7")
+
+
+@pytest.mark.parametrize("size", [(1366, 650), (1280, 800), (1024, 768), (390, 844)])
+def test_nothing_lies_over_the_controls_with_all_engines(page: Page, size: tuple[int, int]) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    open_run(page, "/?example=blobs&k=4&random_state=4&engines=scipy,scipy-kmeans2,sklearn,sklearn-minibatch,numba")
+
+    for control in page.locator(".controls button, .controls input, .controls select, pre .lit").all():
+        control.scroll_into_view_if_needed()
+        assert control.evaluate(_IS_SEEN), control.evaluate("element => element.outerHTML")
+    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+
+
+def test_a_link_without_random_state_makes_the_very_run_again(page: Page) -> None:
+    open_run(page, "/?example=blobs&k=4&init=k-means%2B%2B&engines=scipy")
+    first = rows(page)
+
+    page.goto(page.url)
+
+    expect(place(page)).to_contain_text("Step 1 of")
+    assert rows(page) == first
+
+
+def test_the_link_is_copied(page: Page) -> None:
+    open_run(page)
+    change(page)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+
+    page.get_by_role("button", name="Copy link").click()
+
+    expect(page.get_by_text("The link is on the clipboard")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == page.url
+
+
+def test_a_file_that_is_no_text_is_told(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "points.csv"
+    path.write_bytes(b"1,2\n\xff\xfe,4\n")
+    open_run(page, "/?points=1,1;2,2&k=2&init=random&random_state=0")
+    change(page)
+
+    page.locator("input[type=file]").set_input_files(path)
+
+    expect(page.get_by_text("points.csv is no text in UTF-8: byte 4 is none")).to_be_visible()
+
+
+def test_a_large_file_is_taken_as_it_is(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "points.csv"
+    np.savetxt(path, np.random.default_rng(0).normal(size=(20_000, 2)), fmt="%.6f", delimiter=",")
+    open_run(page, "/?points=1,1;2,2&k=2&init=random&random_state=0&engines=numba&max_iter=3")
+    change(page)
+
+    page.locator("input[type=file]").set_input_files(path)
+    expect(page.get_by_text("20,000 rows of points.csv: too many for the box, and taken as they are")).to_be_visible()
+    page.get_by_role("button", name="Run", exact=True).click()
+
+    expect(page.locator("section").filter(has_text="In short")).to_contain_text("20,000 points in 2 columns")
+    expect(page.locator(".stage .axes")).to_contain_text("2,000 of 20,000 points are drawn")
+
+
+def test_the_page_waits_for_a_server_that_is_not_there_yet(browser: Browser) -> None:
+    with LocalServer() as server:
+        port = int(server.target.rpartition(":")[2])
+        with Dashboard(server.target) as dashboard:
+            server.stop()
+            page = browser.new_page()
+            page.goto(f"{dashboard.url}{LINK}")
+            expect(page.get_by_role("alert").first).to_be_visible()
+
+            with LocalServer(port=port):
+                expect(place(page)).to_contain_text("Step 1 of 7")
+            page.close()
 
 
 def test_a_file_is_read_into_the_points(page: Page, tmp_path: Path) -> None:

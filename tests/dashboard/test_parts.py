@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -16,10 +15,10 @@ from hypothesis.extra import numpy as npst
 from shoal_dashboard.parameters import EXAMPLES, Parameters
 from shoal_dashboard.pictures import Pictures
 from shoal_dashboard.plane import plane_for
-from shoal_dashboard.texts import TextError, format_points, parse_points
+from shoal_dashboard.texts import TextError, format_points, half_life_text, parse_half_life, parse_points
 
 SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 5))
-VALUES = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: float(f"{value:.6g}"))
+VALUES = st.floats(allow_nan=False, allow_infinity=False)
 
 
 @given(points=npst.arrays(np.float64, SHAPES, elements=VALUES), between=st.sampled_from(["\n", ";"]))
@@ -36,6 +35,13 @@ def test_points_are_read_as_they_were_written(points: Any, between: str) -> None
         ("[1, 2]; (3, 4)", [[1, 2], [3, 4]]),
         ("1e3, -.5", [[1000, -0.5]]),
         ("7", [[7]]),
+        ("\ufeff1,2\n3,4", [[1, 2], [3, 4]]),
+        ("[[1,2],[3,4]]", [[1, 2], [3, 4]]),
+        ("[[5.5, 3],\n [1, 2]]", [[5.5, 3], [1, 2]]),
+        ("[[5.5 3] [1 2]]", [[5.5, 3], [1, 2]]),
+        ('"1","2"\n"3","4"', [[1, 2], [3, 4]]),
+        ("x;y\n1;2\n3;4", [[1, 2], [3, 4]]),
+        ("1,2;3,4", [[1, 2], [3, 4]]),
     ],
 )
 def test_points_are_read_as_people_write_them(text: str, points: Any) -> None:
@@ -50,6 +56,8 @@ def test_points_are_read_as_people_write_them(text: str, points: Any) -> None:
         ("1,2\n3,four", "row 2 of the points: 'four' at place 2 is not a finite number"),
         ("1,2\n3", "row 2 of the points has 1 number, the first one has 2"),
         ("1,nan", "'nan' at place 2 is not a finite number"),
+        ("1,,2\n3,4,5", "row 1 of the points: there is nothing at place 2"),
+        ("1,5;2,5\n3,5;4,5", "row 1 of the points has commas and semicolons"),
     ],
 )
 def test_what_is_no_points_is_told_by_row_and_place(text: str, says: str) -> None:
@@ -79,10 +87,25 @@ def test_a_link_makes_the_same_comparison_again(
     }
 
 
-def test_more_points_than_a_link_carries_have_none() -> None:
-    points = np.arange(402.0).reshape(201, 2)
+def test_more_than_a_link_carries_has_none() -> None:
+    many = "\n".join(f"{place}.125, {place}.25" for place in range(800))
 
-    assert Parameters(init="random").with_points(points).query() == ""
+    assert Parameters(example=None, points=many, init="random").query() == ""
+    assert Parameters(example=None, points=many[:2000], init="random").query() != ""
+
+
+@pytest.mark.parametrize("text", ["1000 points", " 1.5e2batches ", "3 seconds", ""])
+def test_a_half_life_is_read_as_it_is_written(text: str) -> None:
+    read = parse_half_life(text)
+
+    assert parse_half_life(half_life_text(read)) == read
+    assert (read is None) == (text == "")
+
+
+@pytest.mark.parametrize("text", ["points", "1e points", "1-2 points", ".. points", "1000", "5 rows"])
+def test_what_is_no_half_life_is_told(text: str) -> None:
+    with pytest.raises(TextError, match="such as 1000 points"):
+        parse_half_life(text)
 
 
 def test_two_columns_are_shown_as_they_are() -> None:
@@ -119,11 +142,12 @@ class _Update:
         self.movement = np.zeros(len(self.centroids))
 
 
-def _pictures(centroids: Any, *samples: Any) -> Pictures:
+def _pictures(centroids: Any, *samples: Any, is_cosine: bool = False) -> Pictures:
     pictures = Pictures()
     for points in samples:
         update = _Update(centroids)
-        pictures.draw_recent(update, SimpleNamespace(points=np.asarray(points)), pictures.plane_for(update))  # type: ignore[arg-type]  # what is drawn of both
+        plane = pictures.plane_for(update)  # type: ignore[arg-type]  # what is drawn of it
+        pictures.draw_recent(update, np.asarray(points), plane, of_length_one=is_cosine)  # type: ignore[arg-type]
     return pictures
 
 
@@ -143,6 +167,15 @@ def test_a_live_plot_keeps_its_scale_while_that_serves() -> None:
 
     assert ticks[1] == ticks[0]
     assert ticks[2] != ticks[0]
+
+
+def test_what_has_a_direction_only_is_drawn_with_length_one() -> None:
+    centroids, points = np.array([[1.0, 0], [0, 1]]), np.array([[1000.0, 0], [0, 0.001], [5, 0]])
+
+    places = re.findall(r"<use [^>]*translate\(([^)]*)\)", _pictures(centroids, points, is_cosine=True).points)
+
+    assert places[0] == places[2]
+    assert _pictures(centroids, points, is_cosine=True).title == _pictures(centroids, points / 7).title
 
 
 def test_of_very_many_centroids_the_heaviest_are_drawn() -> None:

@@ -94,6 +94,7 @@ def test_another_session_that_takes_the_name_is_shown_anew(page: Page, client: s
     expect(page.locator(".layers .centroids use")).to_have_count(2)
 
     client.session(name).delete()
+    expect(page.get_by_role("alert").filter(has_text=f"There is no session {name}")).to_be_visible()
     wide = np.column_stack([POINTS, POINTS, POINTS])
     client.create_session(name, 3, init=wide[:3]).push(wide)
 

@@ -19,7 +19,7 @@ from shoal.cli.documents import plain
 from shoal.cli.failures import tell, wrong_usage
 from shoal.cli.files import Reading
 from shoal.cli.invocation import invocation
-from shoal.cli.output import as_json, show_things, write_lines
+from shoal.cli.output import as_json, fit, show_things, write_lines
 from shoal.cli.progress import stepping
 from shoal.cli.report import check_place, write_report
 from shoal.views import Row, Run, notes_of, rows_of, track, words_of
@@ -118,19 +118,52 @@ def _collect(comparison: Comparison) -> Run:
 
 
 def _print(run: Run) -> None:
-    tracker = track(run)
-    names = ["variable", *(moment.name for moment in tracker.moments)]
     tables = {
-        "Steps": [_step(row) for row in rows_of(run)],
-        "Variables": [dict(zip(names, (name, *values), strict=True)) for name, values in tracker.variables],
+        "Steps": _steps(run),
+        "Variables": _variables(run),
         "Results": [_result(result) for result in run.result.engines],
         "Agreement": [_agreement(agreement) for agreement in run.result.agreements],
     }
     for place, (title, rows) in enumerate(tables.items()):
         if rows:
             write_lines(["", title.upper()] if place else [title.upper()])
-            show_things(rows, "table")
+            show_things(rows, "table", wraps=not fit(rows))
     write_lines(["", *notes_of(run)])
+    if run.start.init != "given":
+        write_lines([f"The initial centroids come again with random_state {run.start.random_state}."])
+
+
+def _steps(run: Run) -> list[dict[str, Any]]:
+    """Return the execution table; on a terminal too narrow for it a row has the cells of its own engine alone."""
+    wide = [_step(row) for row in rows_of(run)]
+    if fit(wide):
+        return wide
+    return [
+        {
+            "step": str(row.number),
+            "engine": words_of(engine).library,
+            "action": row.action,
+            "centroids": row.cells[engine].centroids,
+            "labels": row.cells[engine].labels,
+        }
+        for row in rows_of(run)
+        for engine in ([row.engine] if row.engine else run.engines)
+    ]
+
+
+def _variables(run: Run) -> list[dict[str, Any]]:
+    """Return the variable tracker, a column a moment; on a terminal too narrow for it a row for each new value."""
+    tracker = track(run)
+    names = ["variable", *(moment.name for moment in tracker.moments)]
+    wide = [dict(zip(names, (name, *values), strict=True)) for name, values in tracker.variables]
+    if fit(wide):
+        return wide
+    return [
+        {"variable": name, "when": moment.name, "value": value}
+        for name, values in tracker.variables
+        for moment, before, value in zip(tracker.moments, ("", *values), values, strict=False)
+        if value != before or moment.step is None
+    ]
 
 
 def _step(row: Row) -> dict[str, Any]:

@@ -34,12 +34,18 @@ def show_thing(thing: Mapping[str, Any], form: Format) -> None:
         _print_table(["", ""], rows, header=False)
 
 
-def show_things(things: Sequence[Mapping[str, Any]], form: Format) -> None:
-    """Write things of one kind: a row each, or one JSON array."""
+def show_things(things: Sequence[Mapping[str, Any]], form: Format, *, wraps: bool = False) -> None:
+    """Write things of one kind: a row each, whose texts may wrap if wanted, or one JSON array."""
     if form == "json":
         write_lines([as_json(things, indent=2)])
     elif things:
-        _print_table(list(things[0]), [tuple(thing.values()) for thing in things])
+        _print_table(list(things[0]), [tuple(thing.values()) for thing in things], wraps=wraps)
+
+
+def fit(things: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether a table of things is no wider than the terminal; where there is none, everything fits."""
+    console, table = _console(), _table(list(things[0]), [tuple(thing.values()) for thing in things])
+    return console.measure(table, options=console.options.update_width(_UNWRAPPED)).maximum <= console.width
 
 
 def write_lines(lines: Iterable[str]) -> None:
@@ -72,18 +78,27 @@ def _as_named(name: str, value: Any) -> Any:
     return str(value) if name in _NOT_COUNTED else value
 
 
-def _print_table(names: Sequence[str], rows: Iterable[Sequence[Any]], *, header: bool = True) -> None:
-    console = Console() if Console().is_terminal else Console(width=_UNWRAPPED)
-    rows = list(rows)
+def _print_table(
+    names: Sequence[str], rows: Sequence[Sequence[Any]], *, header: bool = True, wraps: bool = False
+) -> None:
+    with _writing():
+        _console().print(_table(names, rows, header=header, wraps=wraps))
+
+
+def _console() -> Console:
+    return Console() if Console().is_terminal else Console(width=_UNWRAPPED)
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[Any]], *, header: bool = True, wraps: bool = False) -> Table:
     table = Table(box=None, show_header=header, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for place, name in enumerate(names):
         numbers = header and all(isinstance(row[place], int | float) for row in rows)
         style = "bold" if not header and place == 0 else ""
-        table.add_column(Text(name), style=style, no_wrap=True, justify="right" if numbers else "left")
+        justify: Literal["right", "left"] = "right" if numbers else "left"
+        table.add_column(Text(name), style=style, no_wrap=not wraps, overflow="fold", justify=justify)
     for row in rows:
         table.add_row(*(Text(as_text(value)) for value in row))
-    with _writing():
-        console.print(table)
+    return table
 
 
 @contextmanager

@@ -4,7 +4,7 @@ The parts are those that `player.js` lights and draws at the same step. A page p
 element, and hands that to the script's `shoalPlay`.
 """
 
-from shoal.report.page import MARK, report_page
+from shoal.report.page import MARK, outcome_of, report_page
 from shoal.report.stage import Stage, script, stage_of, stylesheet
 
-__all__ = ["MARK", "Stage", "report_page", "script", "stage_of", "stylesheet"]
+__all__ = ["MARK", "Stage", "outcome_of", "report_page", "script", "stage_of", "stylesheet"]

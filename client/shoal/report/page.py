@@ -30,6 +30,11 @@ def report_page(run: Run, source: str) -> str:
     return template.substitute(_parts(run, source))
 
 
+def outcome_of(run: Run) -> str:
+    """Return how each engine ended, and how much each two agree, as tables in HTML."""
+    return results(run) + agreements(run)
+
+
 def _parts(run: Run, source: str) -> dict[str, str]:
     stage = stage_of(run)
     libraries = [words_of(engine).library for engine in run.engines]

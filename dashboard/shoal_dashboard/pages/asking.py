@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Callable
 from html import escape
 
 import numpy as np
@@ -13,6 +14,9 @@ from shoal_dashboard.parameters import ENGINES, EXAMPLES, WAYS, Parameters
 from shoal_dashboard.texts import TextError, format_points
 
 OWN = "own"
+_MOST_TYPED = 900_000  # characters: a message of the page's socket takes a megabyte
+_MOST_SHOWN = 200_000  # characters of a file that are put into the box: each change of it is sent whole
+_MEGABYTES = 20  # of a file
 
 
 class Form:
@@ -26,9 +30,10 @@ class Form:
         Called when it is sent.
     """
 
-    def __init__(self, parameters: Parameters, on_run: Callable[[], Awaitable[None]]) -> None:
-        self._link = ""
+    def __init__(self, parameters: Parameters, on_run: Callable[[], None]) -> None:
+        self._link: str | None = None  # None: what is asked for has not been run; empty: it is too long for a link
         self._on_run = on_run
+        self._file: str | None = None  # a text too large for the box
         with ui.element("details").classes("card asking"):
             with ui.element("summary"):
                 self._summary = ui.html(_summary(parameters), sanitize=False, tag="span")
@@ -53,32 +58,36 @@ class Form:
         TextError
             If a number is missing.
         """
-        asked = Parameters(
+        self._link = None
+        return Parameters(
             example=None if self._source.value == OWN else self._source.value,
-            points=self._points.value or "",
+            points=self._own_text() if self._source.value == OWN else "",
             n_clusters=_whole("Clusters (k)", self._n_clusters.value),
             init=self._init.value,
             centroids=self._centroids.value or "",
             random_state=None if self._random_state.value is None else int(self._random_state.value),
             engines=tuple(self._engines.value),
             max_iter=_whole("max_iter", self._max_iter.value),
+            tol=0.0 if self._tol.value is None else float(self._tol.value),
         )
-        self._summary.set_content(_summary(asked))
-        return asked
 
-    def add_point(self, x: float, y: float, shown: NDArray[np.float64] | None) -> None:
+    def add_point(self, x: float, y: float, shown: NDArray[np.generic] | None) -> None:
         """Add a point to those of one's own; the first one is added to the points (n, 2) that are shown."""
         before = self._points.value.rstrip()
-        if self._source.value != OWN:
-            before = "" if shown is None else format_points(shown)
+        if self._source.value != OWN or self._file is not None:
+            before = "" if shown is None else format_points(shown.astype(np.float64))
         self._source.set_value(OWN)
-        self._points.set_value(f"{before}\n{x:.4g}, {y:.4g}".strip())
+        self._take_text(f"{before}\n{format_points(np.array([[x, y]]))}".strip(), "the points")
 
-    def link_to(self, parameters: Parameters) -> None:
-        """Let the address of the page be that of a comparison."""
+    def show(self, parameters: Parameters, *, is_first: bool) -> None:
+        """Say in a line what is compared, and let the address of the page be that of the comparison."""
+        self._summary.set_content(_summary(parameters))
         query = parameters.query()
         self._link = f"/?{query}" if query else ""
-        ui.navigate.history.replace(self._link or "/")
+        if not query:
+            ui.notify("These points are too many for a link: reloading the page loses them", type="warning")
+        history = ui.navigate.history
+        (history.replace if is_first else history.push)(self._link or "/")
 
     def _build_fields(self, parameters: Parameters) -> None:
         sources = {**EXAMPLES, OWN: "My own points"}
@@ -91,35 +100,81 @@ class Form:
         state = parameters.random_state
         self._random_state = ui.number("random_state", value=state, min=0, max=2**32 - 1, step=1, format="%d")
         self._max_iter = ui.number("max_iter", value=parameters.max_iter, min=1, max=1000, step=1, format="%d")
-        for number in (self._n_clusters, self._random_state, self._max_iter):
-            number.classes("number")
+        self._tol = ui.number("tol", value=parameters.tol, min=0)
+        for number in (self._n_clusters, self._random_state, self._max_iter, self._tol):
+            number.classes("number").on("keydown.enter", self._on_run)
+        self._n_clusters.on_value_change(self._fit_init)
+        self._source.on_value_change(self._fit_init)
         ui.button("Run", on_click=self._on_run, color=None).props("unelevated no-caps").classes("primary")
         ui.button("Copy link", on_click=self._copy_link).props("flat no-caps")
 
     def _build_points(self, parameters: Parameters) -> None:
         self._points = (
             ui.textarea("Points: a row a line, such as 1, 2", value=parameters.points)
-            .props("rows=5 autogrow=false outlined")
+            .props(f"rows=5 autogrow=false outlined maxlength={_MOST_TYPED}")
             .style("flex: 1 1 320px")
         )
-        ui.upload(label="or a CSV file", on_upload=self._take_file, auto_upload=True).props(
-            'accept=".csv,.txt" flat bordered'
-        ).style("max-width: 260px")
+        with ui.element("div").style("max-width: 260px"):
+            self._upload = ui.upload(
+                label="or a CSV file",
+                on_upload=self._take_file,
+                on_rejected=lambda: self._tell_file(f"The file is no .csv or .txt, or larger than {_MEGABYTES} MB"),
+                auto_upload=True,
+                max_file_size=_MEGABYTES * 1_000_000,
+            ).props('accept=".csv,.txt" flat bordered')
+            self._told = ui.label().props('aria-live="polite"')
         ui.button("Begin with no points", on_click=self._clear).props("flat no-caps")
 
-    async def _take_file(self, event: events.UploadEventArguments) -> None:
-        self._points.set_value((await event.file.text()).strip())
+    def _fit_init(self) -> None:
+        """Leave given centroids where they can't be meant: for another k, or for other points."""
+        if self._init.value != "given":
+            return
+        rows = len(self._centroids.value.strip().splitlines())
+        if rows != self._n_clusters.value or self._source.value not in {OWN, "six-points"}:
+            self._init.set_value("k-means++")
 
-    async def _clear(self) -> None:
-        self._points.set_value("")
-        await self._on_run()
+    def _own_text(self) -> str:
+        if self._file is not None:
+            return self._file
+        typed = self._points.value or ""
+        if len(typed) >= _MOST_TYPED:
+            raise TextError(f"the box takes {_MOST_TYPED:,} characters, and is full: upload the points as a file")
+        return typed
+
+    async def _take_file(self, event: events.UploadEventArguments) -> None:
+        try:
+            text = (await event.file.read()).decode("utf-8-sig").strip()
+        except UnicodeDecodeError as error:
+            self._tell_file(f"{event.file.name} is no text in UTF-8: byte {error.start} is none")
+            return
+        self._upload.reset()
+        self._take_text(text, event.file.name)
+
+    def _take_text(self, text: str, name: str) -> None:
+        """Put a text into the box, if that can take it."""
+        fits = len(text) < _MOST_SHOWN
+        self._file = None if fits else text
+        self._points.set_value(text if fits else "")
+        self._points.set_enabled(fits)
+        rows = text.count("\n") + 1
+        self._tell_file("" if fits else f"{rows:,} rows of {name}: too many for the box, and taken as they are")
+
+    def _tell_file(self, text: str) -> None:
+        self._told.set_text(text)
+
+    def _clear(self) -> None:
+        self._take_text("", "")
+        self._on_run()
 
     async def _copy_link(self) -> None:
-        if not self._link:
+        if self._link is None:
+            ui.notify("Run it first: the link is that of a run", type="warning")
+        elif not self._link:
             ui.notify("These points are too many for a link", type="warning")
-            return
-        ui.run_javascript(f"navigator.clipboard.writeText(location.origin + {self._link!r})")
-        ui.notify("The link is on the clipboard")
+        elif await ui.run_javascript(f"shoalCopy(location.origin + {json.dumps(self._link)})"):
+            ui.notify("The link is on the clipboard")
+        else:
+            ui.notify("This browser doesn't let pages copy; the link is the address of the page", type="warning")
 
 
 def _summary(asked: Parameters) -> str:
@@ -132,4 +187,6 @@ def _summary(asked: Parameters) -> str:
 def _whole(name: str, value: float | None) -> int:
     if value is None:
         raise TextError(f"{name} is empty; give a whole number")
+    if value != int(value):
+        raise TextError(f"{name} is {value:g}; give a whole number")
     return int(value)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Mapping
 
-from nicegui import ui
+import numpy as np
+from nicegui import background_tasks, ui
+from numpy.typing import NDArray
 from starlette.requests import Request
 
 import shoal
@@ -18,37 +20,41 @@ from shoal_dashboard.pages.reading import Reading
 from shoal_dashboard.pages.stage import StageView
 from shoal_dashboard.parameters import Parameters
 from shoal_dashboard.texts import TextError
+from shoal_dashboard.trouble import Trouble
 
-_PAUSE = 1.0  # seconds between two attempts when the server is away
+_PAUSE = 1.0  # seconds between two attempts, where the server doesn't say how many
 
 
 def add_page(client: shoal.aio.Client) -> None:
     """Add the page, for a client of the server."""
+    drawers = asyncio.Semaphore(1)  # to draw a long run takes memory and, for a second or so, a core
 
     @ui.page("/")
     async def compare(request: Request) -> None:
-        page = ComparePage(client)
         with page_frame("Compare engines, step by step", "/", client.target):
-            page.build(request.query_params)
+            page = ComparePage(client, drawers, request.query_params)
         await ui.context.client.connected()
-        await page.begin(is_first=not request.query_params)
+        page.begin(is_first=not request.query_params)
 
 
 class ComparePage:
-    """One visitor's comparison.
+    """One visitor's comparison. A new one ends the one before, and so does the visitor's leave.
 
     Parameters
     ----------
     client
         Of the server.
+    drawers
+        Whoever draws a run holds it.
+    query
+        What a link says.
     """
 
-    def __init__(self, client: shoal.aio.Client) -> None:
-        self._client = client
-        self._run: Run | None = None
-
-    def build(self, query: Any) -> None:
-        """Draw the page for what a link says."""
+    def __init__(self, client: shoal.aio.Client, drawers: asyncio.Semaphore, query: Mapping[str, str]) -> None:
+        self._client, self._drawers = client, drawers
+        self._visitor = ui.context.client
+        self._shown: NDArray[np.generic] | None = None  # the points of the run that is shown
+        self._task: asyncio.Task[None] | None = None
         with ui.element("div").classes("intro"):
             ui.html("K-means by several libraries, side by side", sanitize=False, tag="h1")
             ui.html(
@@ -58,55 +64,75 @@ class ComparePage:
             )
         parameters, trouble = _read(query)
         self._form = Form(parameters, self.run)
-        self._trouble = ui.html(trouble, sanitize=True, tag="p").classes("trouble").props('role="alert"')
-        self._trouble.set_visibility(bool(trouble))
+        self._trouble = Trouble()
+        self._trouble.say(trouble)
         self._is_sound = not trouble
         self._stage = StageView(self._add_point)
         self._reading = Reading()
 
-    async def begin(self, *, is_first: bool) -> None:
-        """Run what the link says, unless it can't be read; if the server is away or starting, when it is there."""
-        while self._is_sound and self._run is None:
-            try:
-                await self._compare(is_first=is_first)
-            except shoal.UnavailableError as error:
-                self._say(str(error))
-                await asyncio.sleep(_PAUSE)
-            except (TextError, shoal.ShoalError) as error:
-                self._say(str(error))
-                return
+    def begin(self, *, is_first: bool) -> None:
+        """Run what the link says, unless it can't be read."""
+        self._visitor.on_delete(self._end)
+        if self._is_sound:
+            self.run(is_first=is_first)
 
-    async def run(self) -> None:
-        """Run the comparison that the form asks for, and show it."""
-        try:
-            await self._compare(is_first=False)
-        except (TextError, shoal.ShoalError) as error:
-            self._say(str(error))
+    def run(self, *, is_first: bool = False) -> None:
+        """Run the comparison that the form asks for, in place of the one that runs, and show it."""
+        self._end()
+        self._task = background_tasks.create(self._compare_patiently(is_first=is_first), name="comparison")
+
+    def _end(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _compare_patiently(self, *, is_first: bool) -> None:
+        """Compare; where the server is away, starting or busy, as soon as it can."""
+        with self._visitor:
+            while True:
+                try:
+                    await self._compare(is_first=is_first)
+                except (TextError, shoal.ShoalError) as error:
+                    self._trouble.say(str(error))
+                    pause = _pause_after(error)
+                    if pause is None:
+                        return
+                    await asyncio.sleep(pause)
+                else:
+                    return
 
     async def _compare(self, *, is_first: bool) -> None:
-        self._say("")
         parameters = self._form.parameters()
         if missing := await asyncio.to_thread(parameters.missing_points):  # many rows take a while to read
+            self._trouble.say("")
             self._stage.show_points(parameters.own_points, missing)
+            self._shown = parameters.own_points
             self._reading.clear()
             return
         run = await _collect(self._client.compare(**parameters.request()))
-        self._stage.show(run, await asyncio.to_thread(stage_of, run), is_first=is_first)
-        self._run = run
+        async with self._drawers:
+            stage = await asyncio.to_thread(stage_of, run)
+        self._trouble.say("")
+        self._stage.show(run, stage, is_first=is_first)
         self._reading.show(run)
-        self._form.link_to(parameters)
+        self._form.show(parameters.of_run(run.start.random_state), is_first=self._shown is None)
+        self._shown = run.start.points
 
-    async def _add_point(self, x: float, y: float) -> None:
+    def _add_point(self, x: float, y: float) -> None:
         """Compare once more, with a point that was clicked into the plot."""
-        self._form.add_point(x, y, None if self._run is None else self._run.start.points)
-        await self.run()
-
-    def _say(self, trouble: str) -> None:
-        self._trouble.set_content(trouble)
-        self._trouble.set_visibility(bool(trouble))
+        self._form.add_point(x, y, self._shown)
+        self.run()
 
 
-def _read(query: Any) -> tuple[Parameters, str]:
+def _pause_after(error: Exception) -> float | None:
+    """Return after how many seconds the same may succeed; None: it won't."""
+    if not isinstance(error, shoal.ShoalError):
+        return None
+    if isinstance(error, shoal.UnavailableError):
+        return error.retry_after or _PAUSE
+    return error.retry_after
+
+
+def _read(query: Mapping[str, str]) -> tuple[Parameters, str]:
     try:
         return Parameters.of(dict(query)), ""
     except TextError as error:

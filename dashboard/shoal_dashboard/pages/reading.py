@@ -9,7 +9,7 @@ from itertools import product
 
 from nicegui import ui
 
-from shoal.report import report_page
+from shoal.report import outcome_of, report_page
 from shoal.views import Question, Run, key_moments, notes_of, quiz_of, rows_of, snapshot_of, transcript_of, words_of
 
 
@@ -37,6 +37,8 @@ class Reading:
             with _section("Quiz"):
                 for number, question in enumerate(quiz_of(run), 1):
                     _Asked(number, question)
+            with _section("How the engines ended"):
+                ui.html(outcome_of(run), sanitize=False)
             with _section("In short"):
                 _list(snapshot_of(run), "ul")
             with _section("What makes it fair, and what libraries say"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
 from nicegui import ui
 
@@ -11,11 +12,11 @@ import shoal.aio
 from shoal.views.numbers import count_text
 from shoal_dashboard.frame import page_frame
 from shoal_dashboard.live import Live, Lives
-from shoal_dashboard.pages.sessions import parse_half_life
-from shoal_dashboard.texts import parse_points
+from shoal_dashboard.texts import half_life_text, parse_half_life, parse_points
 from shoal_dashboard.trouble import Trouble
 
 _FRAME_SECONDS = 0.1
+_MOST_LABELS = 200  # that are shown
 
 
 def add_page(client: shoal.aio.Client) -> None:
@@ -25,16 +26,19 @@ def add_page(client: shoal.aio.Client) -> None:
     @ui.page("/sessions/{name}")
     async def session(name: str) -> None:
         with page_frame(f"Session {name}", "/sessions", client.target):
-            SessionPage(client, lives.of(name))
+            page = SessionPage(client, name)
+        await ui.context.client.connected()
+        page.begin(lives)
 
 
 class SessionPage:
     """One visitor's view of one session."""
 
-    def __init__(self, client: shoal.aio.Client, live: Live) -> None:
-        self._client, self._live = client, live
+    def __init__(self, client: shoal.aio.Client, name: str) -> None:
+        self._session = client.session(name)
         self._frames = self._looks = 0
-        ui.html(f"Session {escape(live.name)}", sanitize=False, tag="h1")
+        self._config: shoal.SessionConfig | None = None  # that the form shows
+        ui.html(f"Session {escape(name)}", sanitize=False, tag="h1")
         self._facts = ui.label().classes("lead")
         self._trouble = Trouble()
         with ui.element("div").classes("stage"):
@@ -43,7 +47,10 @@ class SessionPage:
                 self._build_assigning()
             with ui.element("div"):
                 self._build_figures()
-        leave = live.shared.enter()
+
+    def begin(self, lives: Lives) -> None:
+        """Begin to look, for as long as the visitor is there."""
+        self._live, leave = lives.enter(self._session.name)
         ui.context.client.on_delete(leave)
         ui.timer(_FRAME_SECONDS, self._refresh)
 
@@ -75,7 +82,7 @@ class SessionPage:
             self._weights, self._movement = ui.html("", sanitize=False), ui.html("", sanitize=False)
             self._palette = ui.html("", sanitize=False)
         with ui.element("section").classes("card"):
-            ui.html("Events", sanitize=False, tag="h2")
+            ui.html("Events (UTC)", sanitize=False, tag="h2")
             self._events = ui.html("", sanitize=False, tag="ol").classes("events")
 
     def _refresh(self) -> None:
@@ -90,14 +97,15 @@ class SessionPage:
     def _show_looks(self, live: Live) -> None:
         """Show what is looked at once a second."""
         self._trouble.say_lost(live.trouble)
-        self._show_description(live.description)
+        self._show_description(None if live.trouble else live.description)
         self._events.set_content(
             "".join(f"<li><time>{event.when:%H:%M:%S}</time> {escape(event.text)}</li>" for event in live.events)
         )
         pictures = live.pictures
         self._rate.set_content(pictures.rate)
         self._inertia.set_content(pictures.inertia)
-        self._title.set_content(pictures.title)
+        if pictures.points:
+            self._title.set_content(pictures.title)
         self._points.set_content(pictures.points)
         # Bars are longer texts than all centroids: ten times a second they would cost more than the plot.
         self._weights.set_content(pictures.weights)
@@ -107,28 +115,54 @@ class SessionPage:
 
     def _show_description(self, description: shoal.SessionDescription | None) -> None:
         if description is None:
+            self._facts.set_text("")
             return
         config = description.config
         warming = description.warming
         state = f"warming: {warming.seen} of {warming.needed} points" if warming else "ready"
+        if not description.points_accepted:
+            self._title.set_content(f"Waiting for points: shoal ingest {escape(description.name)} points.csv")
         self._facts.set_text(
-            f"{state} · {config.engine} · k {config.n_clusters} · d {config.n_features or '–'} · version "
-            f"{description.version:,} · {count_text(description.points_accepted, 'point')} · "
+            f"{state} · {config.engine} · {config.metric} · k {config.n_clusters} · d {config.n_features or '–'} · "
+            f"version {description.version:,} · {count_text(description.points_accepted, 'point')} · "
             f"{count_text(description.watchers, 'watcher')}"
         )
-        if self._engine.value is None:
-            self._engine.set_value(config.engine)
-            half_life = config.half_life
-            self._half_life.set_value(f"{half_life.value:g} {half_life.unit}" if half_life else "")
+        self._fill_form(config)
+
+    def _fill_form(self, config: shoal.SessionConfig) -> None:
+        """Show the engine and the half-life, unless the visitor has begun to change them."""
+        shown = self._config
+        if shown is not None and self._changes(shown):
+            return
+        self._engine.set_value(config.engine)
+        self._half_life.set_value(half_life_text(config.half_life))
+        self._config = config
+
+    def _changes(self, shown: shoal.SessionConfig) -> bool:
+        return bool(
+            self._engine.value != shown.engine or (self._half_life.value or "") != half_life_text(shown.half_life)
+        )
 
     async def _assign(self) -> None:
+        self._labels.set_text("")
         with self._trouble.told():
-            assignment = await self._client.session(self._live.name).assign(parse_points(self._asked.value or ""))
-            labels = " ".join(map(str, assignment.labels.tolist()))
+            assignment = await self._session.assign(parse_points(self._asked.value or ""))
+            labels = " ".join(map(str, assignment.labels[:_MOST_LABELS].tolist()))
+            if len(assignment.labels) > _MOST_LABELS:
+                labels += f" … and {len(assignment.labels) - _MOST_LABELS:,} more"
             self._labels.set_text(f"labels at version {assignment.version:,}: {labels}")
 
     async def _apply(self) -> None:
+        shown = self._config
+        if shown is None or not self._changes(shown):
+            ui.notify("There is nothing to change")
+            return
         with self._trouble.told():
-            half_life = parse_half_life(self._half_life.value or "")
-            await self._client.session(self._live.name).update(engine=self._engine.value, half_life=half_life)
+            changes: dict[str, Any] = {}  # only what the visitor has changed: another may have changed the rest
+            if self._engine.value != shown.engine:
+                changes["engine"] = self._engine.value
+            if (self._half_life.value or "") != half_life_text(shown.half_life):
+                changes["half_life"] = parse_half_life(self._half_life.value or "")
+            self._config, changed = None, await self._session.update(**changes)
+            self._fill_form(changed.config)
             ui.notify("Changed, in its place among the batches")

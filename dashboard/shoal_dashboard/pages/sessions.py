@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from html import escape
-from typing import Any
 from urllib.parse import quote
 
 from nicegui import ui
@@ -14,6 +12,7 @@ import shoal.aio
 from shoal.views.numbers import number_text
 from shoal_dashboard.frame import page_frame
 from shoal_dashboard.listing import Listed, Listing
+from shoal_dashboard.texts import parse_half_life
 from shoal_dashboard.trouble import Trouble
 
 _HEADINGS = (
@@ -27,7 +26,9 @@ _HEADINGS = (
     "inertia per point",
     "watchers",
 )
-_HALF_LIFE = re.compile(r"\s*([0-9.eE+-]+)\s*(batches|points|seconds)\s*")
+
+
+_REFRESH_SECONDS = 0.25
 
 
 def add_page(client: shoal.aio.Client) -> None:
@@ -37,7 +38,9 @@ def add_page(client: shoal.aio.Client) -> None:
     @ui.page("/sessions")
     async def sessions() -> None:
         with page_frame("Sessions", "/sessions", client.target):
-            SessionsPage(client, listing)
+            page = SessionsPage(client, listing)
+        await ui.context.client.connected()
+        page.begin()
 
 
 class SessionsPage:
@@ -55,9 +58,11 @@ class SessionsPage:
             self._table = (
                 ui.element("div").classes("scroll tall").props('tabindex="0" role="region" aria-label="Sessions"')
             )
-        leave = listing.shared.enter()
-        ui.context.client.on_delete(leave)
-        ui.timer(0.25, self._refresh)
+
+    def begin(self) -> None:
+        """Begin to look, for as long as the visitor is there."""
+        ui.context.client.on_delete(self._listing.shared.enter())
+        ui.timer(_REFRESH_SECONDS, self._refresh)
 
     def _build_form(self) -> None:
         with ui.expansion("New session", icon="add").classes("card full"), ui.element("div").classes("form"):
@@ -128,25 +133,6 @@ class SessionsPage:
                 button = ui.button(icon="delete", on_click=lambda: self._delete(name))
                 button.props(f'flat round dense aria-label="Delete {name}"')
         return cells
-
-
-def parse_half_life(text: str) -> shoal.HalfLife | None:
-    """Return what a text such as ``1000 points`` says; empty: None.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If it says something else.
-    """
-    if not text.strip():
-        return None
-    match = _HALF_LIFE.fullmatch(text)
-    if match is None:
-        raise shoal.InvalidArgumentError(
-            f"half-life is {text[:40]!r}; write a number and batches, points or seconds, such as 1000 points"
-        )
-    unit: Any = match[2]
-    return shoal.HalfLife(float(match[1]), unit)
 
 
 def _texts(listed: Listed) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Callable
 from html import escape
 from itertools import count
 
@@ -29,7 +30,7 @@ class StageView:
         Called with the coordinates of a point that was clicked into the plot.
     """
 
-    def __init__(self, on_point: Callable[[float, float], Awaitable[None]]) -> None:
+    def __init__(self, on_point: Callable[[float, float], None]) -> None:
         self._on_point = on_point
         self._numbers = count(1)
         self._scale: Scale | None = None
@@ -59,11 +60,17 @@ class StageView:
         self._root.set_content(f'<div class="stage" data-run="{number}">{content}</div>')
         ui.run_javascript(f"shoalStage({number}, {json.dumps(is_first)})")
 
-    async def _on_click(self, event: events.GenericEventArguments) -> None:
+    def _on_click(self, event: events.GenericEventArguments) -> None:
         if self._scale is None:
             ui.notify("Points can be clicked in where there are two columns", type="warning")
             return
-        await self._on_point(*self._scale.point_at(*event.args))
+        x, y = self._scale.point_at(*event.args)
+        self._on_point(*(round(value, digits) for value, digits in zip((x, y), _digits(self._scale), strict=True)))
+
+
+def _digits(scale: Scale) -> list[int]:
+    """Return how many digits behind the point a place on each axis deserves: a thousandth of what is shown."""
+    return [3 - math.floor(math.log10(extent)) for extent in (scale.high - scale.low).tolist()]
 
 
 def _card(title: str, content: str) -> str:
