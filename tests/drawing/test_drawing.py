@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal.drawing import Scene, draw, draw_centroids, mark_name, scale_around, state_of
+from shoal.drawing import Scene, draw, draw_centroids, mark_name, regions, scale_around, state_of
 from shoal.drawing.regions import regions_of
 from shoal.drawing.scales import ticks
 
@@ -23,13 +23,60 @@ def test_the_regions_are_what_is_nearest_to_each_centroid(seed: int, k: int) -> 
     random = np.random.default_rng(seed)
     centroids, low, high = random.normal(size=(k, 2)), np.array([-2.0, -1]), np.array([1.0, 3])
 
-    regions = regions_of(centroids, low, high)
+    found = regions_of(centroids, low, high)
 
-    assert sum(map(_area, regions)) == pytest.approx(12)
-    for place, region in enumerate(regions):
+    assert sum(map(_area, found)) == pytest.approx(12)
+    for place, region in enumerate(found):
         for weights in random.dirichlet(np.ones(len(region)), 5) if len(region) else []:
             distances = ((centroids - weights @ region) ** 2).sum(axis=1)  # of any point within it
             assert distances[place] <= distances.min() + 1e-9
+
+
+@given(seed=st.integers(0, 1000), k=st.integers(1, 40), spread=st.sampled_from([0.1, 1.0, 5.0]))
+def test_no_centroid_is_left_out_of_a_region_that_it_cuts(seed: int, k: int, spread: float) -> None:
+    random = np.random.default_rng(seed)
+    centroids = (random.normal(size=(k, 2)) * spread).round(1)  # some equal, some out of the rectangle
+    low, high = np.array([-2.0, -1]), np.array([1.0, 3])
+
+    found = regions_of(centroids, low, high)
+
+    for place, region in enumerate(found):
+        expected = _cut_by_all(place, centroids, low, high)
+        assert _area(region) == pytest.approx(_area(expected), abs=1e-9)
+
+
+def _cut_by_all(place: int, centroids: Any, low: Any, high: Any) -> Any:
+    """The slow way: cut by the line half way to every other one."""
+    polygon, own = [low, np.array([high[0], low[1]]), high, np.array([low[0], high[1]])], centroids[place]
+    for row, other in enumerate(centroids):
+        if row < place and (other == own).all():
+            return np.empty((0, 2))
+        sides = [float((corner - (other + own) / 2) @ (other - own)) for corner in polygon]
+        kept = []
+        for here, corner in enumerate(polygon):
+            there = (here + 1) % len(polygon)
+            kept += [corner] if sides[here] <= 0 else []
+            if sides[here] * sides[there] < 0:
+                kept.append(corner + sides[here] / (sides[here] - sides[there]) * (polygon[there] - corner))
+        polygon = kept
+    return np.array(polygon).reshape(-1, 2)
+
+
+def test_what_is_far_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = np.stack(np.meshgrid(np.arange(20.0), np.arange(20.0)), axis=2).reshape(-1, 2)
+    cut, cuts = regions._cut, []
+    monkeypatch.setattr(regions, "_cut", lambda *given: cuts.append(1) or cut(*given))  # type: ignore[func-returns-value]
+
+    found = regions_of(grid, np.full(2, -0.5), np.full(2, 19.5))
+
+    assert [_area(region) for region in found] == pytest.approx([1.0] * 400)
+    assert len(cuts) < 30 * len(grid)  # not 399 times
+
+
+def test_the_regions_of_the_tiniest_centroids_are_told_apart() -> None:
+    found = regions_of(np.array([[0.0, 0], [1e-200, 0]]), np.full(2, -1e-200), np.full(2, 2e-200))
+
+    assert [region[:, 0].max() for region in found] == pytest.approx([0.5e-200, 2e-200], rel=1e-9, abs=0)
 
 
 def _area(polygon: Any) -> float:
@@ -40,9 +87,9 @@ def _area(polygon: Any) -> float:
 
 
 def test_of_equal_centroids_the_first_has_the_region() -> None:
-    regions = regions_of(np.zeros((3, 2)), np.array([-1.0, -1]), np.array([1.0, 1]))
+    found = regions_of(np.zeros((3, 2)), np.array([-1.0, -1]), np.array([1.0, 1]))
 
-    assert [len(region) for region in regions] == [4, 0, 0]
+    assert [len(region) for region in found] == [4, 0, 0]
 
 
 @given(width=SIZES, height=SIZES, x=st.floats(0, 1), y=st.floats(0, 1), fixed=st.sampled_from([None, 420]))
