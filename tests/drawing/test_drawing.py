@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from shoal.drawing import Scene, draw, draw_centroids, mark_name, regions, scale_around, state_of
 from shoal.drawing.regions import regions_of
-from shoal.drawing.scales import ticks
+from shoal.drawing.scales import tick_step, ticks
+from shoal.views.numbers import number_text
 
 SIZES = st.floats(1e-3, 1e3)
 
@@ -116,7 +117,7 @@ def test_axes_are_equal_unless_that_were_very_wide_or_high(width: float, height:
         assert scale.factor[0] == pytest.approx(scale.factor[1], rel=1e-2)
 
 
-@pytest.mark.parametrize("value", [0.0, 7.0, 1e-12, 1e12])
+@pytest.mark.parametrize("value", [0.0, 7.0, 1e-12, 1e12, 1e-320])
 def test_points_at_one_place_have_a_scale(value: float) -> None:
     scale = scale_around(np.full(2, value), np.full(2, value))
 
@@ -132,11 +133,43 @@ def test_a_scale_serves_what_is_inside_and_fills_half_of_it() -> None:
     assert not scale.serves(np.zeros(2), np.full(2, 4.0))
 
 
+@pytest.mark.parametrize("size", [1e-320, 1e-307, 1e-200, 1e200])
+def test_the_tiniest_and_the_largest_points_have_a_drawing(size: float) -> None:
+    points = np.array([[0.0, 0], [1, 3], [2, 1]]) * size
+    scale = scale_around(points.min(axis=0), points.max(axis=0))
+
+    drawn = draw(_scene(points=points, centroids=points[:2], has_regions=True), scale, "", ("x", "y"))
+
+    assert not re.search(r"\b(nan|inf)\b", drawn)
+    assert ((scale.place(points) >= 0) & (scale.place(points) <= 520)).all()
+
+
+def test_ticks_are_told_apart_far_from_zero() -> None:
+    scale = scale_around(np.array([1e6 - 3, 0]), np.array([1e6 + 3, 1e-3]))
+
+    drawn = draw(_scene(), scale, "", ("x", "y"))
+
+    assert re.findall(r'class="tick"[^>]*>([^<]*)', drawn) == ["999998", "1000000", "1000002"]
+    assert re.findall(r'class="tick side"[^>]*>([^<]*)', drawn)[:3] == ["0", "0.0002", "0.0004"]
+
+
+@given(low=st.floats(-1e9, 1e9), extent=st.floats(1e-3, 1e6))
+def test_no_two_ticks_read_the_same(low: float, extent: float) -> None:
+    step, found = tick_step(low, low + extent), ticks(low, low + extent)
+
+    assert len({number_text(tick, step) for tick in found}) == len(found)
+
+
+@pytest.mark.parametrize("third", [999.9999999999999, 1000.0, 9.999999999999999e-5, 1e-320])
+def test_the_step_of_ticks_is_never_too_long(third: float) -> None:
+    assert 0 < tick_step(0.0, 3 * third) <= third
+
+
 @given(low=st.floats(-1e6, 1e6), extent=st.floats(1e-3, 1e6))
 def test_ticks_are_a_few_round_numbers_within_the_axis(low: float, extent: float) -> None:
     found = ticks(low, low + extent)
 
-    assert 2 <= len(found) <= 8
+    assert 3 <= len(found) <= 8
     assert all(low - 1e-6 * extent <= tick <= low + extent * (1 + 1e-6) for tick in found)
 
 

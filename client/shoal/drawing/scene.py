@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from shoal.drawing.marks import UNASSIGNED, counts, mark_of, use
 from shoal.drawing.regions import regions_of
-from shoal.drawing.scales import WIDTH, Scale, ticks
+from shoal.drawing.scales import WIDTH, Scale, tick_step, ticks
 from shoal.views.numbers import number_text
 
 _ANY = 2**53
@@ -114,14 +114,17 @@ def _axes(scale: Scale, names: tuple[str, str]) -> Iterator[str]:
     left, top, width, height = scale.frame
     right, bottom = left + width, top + height
     yield f'<rect class="frame" x="{left}" y="{top}" width="{width}" height="{height}"/>'
-    for value in ticks(float(scale.low[0]), float(scale.high[0])):
+    (left_end, low), (right_end, high) = scale.low.tolist(), scale.high.tolist()
+    step = tick_step(left_end, right_end)
+    for value in ticks(left_end, right_end):
         x = left + (value - scale.low[0]) * scale.factor[0]
         yield f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>'
-        yield f'<text class="tick" x="{x:.1f}" y="{bottom + 14:.1f}">{number_text(value)}</text>'
-    for value in ticks(float(scale.low[1]), float(scale.high[1])) if names[1] else []:
+        yield f'<text class="tick" x="{x:.1f}" y="{bottom + 14:.1f}">{number_text(value, step)}</text>'
+    step = tick_step(low, high)
+    for value in ticks(low, high) if names[1] else []:
         y = bottom - (value - scale.low[1]) * scale.factor[1]
         yield f'<line class="grid" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        yield f'<text class="tick side" x="{left - 6:.1f}" y="{y + 4:.1f}">{number_text(value)}</text>'
+        yield f'<text class="tick side" x="{left - 6:.1f}" y="{y + 4:.1f}">{number_text(value, step)}</text>'
     yield f'<text class="axis" x="{left + width / 2:.1f}" y="{scale.height - 4}">{escape(names[0])}</text>'
     middle = top + height / 2
     yield f'<text class="axis" transform="translate(11 {middle:.1f}) rotate(-90)">{escape(names[1])}</text>'

@@ -10,7 +10,7 @@ import numpy as np
 
 from shoal._comparison_types import CompareEngine, ComparisonStep
 from shoal.views.distractors import other_labels, other_steps
-from shoal.views.numbers import centroids_text, labels_text, listed
+from shoal.views.numbers import centroids_text, labels_text, listed, steps_of
 from shoal.views.run import Run, words_of
 from shoal.views.settling import settling_step
 
@@ -53,7 +53,7 @@ def _on_labels(run: Run) -> Question:
         run,
         f"Step {step.number}: which labels does {library} give {points}?",
         [labels_text(labels) for labels in (asked, *wrong)],
-        f"Centroids are counted from 0. Find the nearest of {centroids_text(step.centroids)} for each point.",
+        f"Centroids are counted from 0. Find the nearest of {_centroids(run, step)} for each point.",
         f"A label is the row of the centroid that the point belongs to. In step {step.number} {library} gives "
         f"{labels_text(asked)}.",
     )
@@ -69,8 +69,12 @@ def _on_settling(run: Run) -> Question:
         f"Which is the first step after which {library}’s centroids no longer change?",
         [f"step {number}" for number in (step.number, *wrong)],
         "Go up the table from the last step, for as long as the centroids stay the same.",
-        f"Step {step.number} leaves them at {centroids_text(step.centroids)}; {_since(step, steps[-1])}.",
+        f"Step {step.number} leaves them at {_centroids(run, step)}; {_since(step, steps[-1])}.",
     )
+
+
+def _centroids(run: Run, step: ComparisonStep) -> str:
+    return centroids_text(step.centroids, steps_of(run.start.points))
 
 
 def _since(step: ComparisonStep, last: ComparisonStep) -> str:

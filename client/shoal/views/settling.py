@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shoal._comparison_types import CompareEngine, ComparisonStep
 from shoal.views.run import Run
@@ -23,8 +24,18 @@ def settling_step(run: Run, engine: CompareEngine) -> ComparisonStep:
 
 def has_moved(step: ComparisonStep) -> bool:
     """Tell whether a step has moved centroids by more than rounding."""
-    if step.movement is None or not step.movement.any():
+    return step.movement is not None and _exceeds(step.movement, step.centroids)
+
+
+def are_apart(before: NDArray[np.float64], after: NDArray[np.float64]) -> bool:
+    """Tell whether centroids, both (m, d), are apart by more than rounding."""
+    return _exceeds(after - before, after)
+
+
+def _exceeds(differences: NDArray[np.float64], centroids: NDArray[np.float64]) -> bool:
+    if not differences.any():
         return False
-    scale = max(np.abs(step.centroids).max(), step.movement.max())  # or the squares of huge numbers overflow
-    moved, most = np.linalg.norm(step.movement / scale), np.linalg.norm(step.centroids / scale)
+    # Or the squares of huge numbers overflow, and those of tiny ones vanish.
+    scale = max(np.abs(centroids).max(), np.abs(differences).max())
+    moved, most = np.linalg.norm(differences / scale), np.linalg.norm(centroids / scale)
     return bool(moved > _ROUNDING * most)
