@@ -9,7 +9,7 @@ from shoal._comparison_types import Agreement, ComparedEngine, ComparisonStep
 from shoal.views.flow import origin_text
 from shoal.views.numbers import centroids_text, count_text, labels_text, number_text, steps_of
 from shoal.views.run import Run, words_of
-from shoal.views.settling import has_moved
+from shoal.views.settling import apart_text, has_moved
 
 _MOVING = {"update", "converged"}
 
@@ -19,7 +19,7 @@ def transcript_of(run: Run) -> tuple[str, ...]:
     told_apart = steps_of(run.start.points)
     steps = [f"Step {step.number}. {_sentence(step, run, told_apart)}" for step in run.steps]
     ends = [_end(result, told_apart) for result in run.result.engines]
-    return (*steps, *ends, *(_agreement(agreement) for agreement in run.result.agreements))
+    return (*steps, *ends, *(_agreement(run, agreement) for agreement in run.result.agreements))
 
 
 def _sentence(step: ComparisonStep, run: Run, told_apart: NDArray[np.float64]) -> str:
@@ -73,17 +73,17 @@ def _movement(step: ComparisonStep) -> str:
 
 def _end(result: ComparedEngine, told_apart: NDArray[np.float64]) -> str:
     ending = "it has converged" if result.converged else "it was stopped"
+    centroids = centroids_text(result.centroids, told_apart)
     return (
-        f"At the end {words_of(result.engine).library} has the centroids {centroids_text(result.centroids, told_apart)} "
+        f"At the end {words_of(result.engine).library} has the centroids {centroids} "
         f"and the labels {labels_text(result.labels)}, with inertia {number_text(result.inertia)}; {ending} after "
         f"{count_text(result.iterations, 'iteration')}."
     )
 
 
-def _agreement(agreement: Agreement) -> str:
+def _agreement(run: Run, agreement: Agreement) -> str:
     both = f"{words_of(agreement.one).library} and {words_of(agreement.other).library}"
-    largest = agreement.largest_difference
-    apart = f"matched centroids are {f'at most {number_text(largest)} apart' if largest else 'equal'}"
+    apart = f"matched centroids are {apart_text(run, agreement.largest_difference)}"
     if not agreement.points_that_differ:
         return f"{both} have the same clusters; {apart}."
     return f"{both} differ on {count_text(agreement.points_that_differ, 'point')}; {apart}."
