@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal.drawing import Scene, draw, draw_centroids, mark_name, scale_around, state_of
+from shoal.drawing import Scene, draw, draw_centroids, mark_name, regions, scale_around, state_of
 from shoal.drawing.regions import regions_of
-from shoal.drawing.scales import ticks
+from shoal.drawing.scales import tick_step, ticks
+from shoal.views.numbers import number_text
 
 SIZES = st.floats(1e-3, 1e3)
 
@@ -23,13 +24,60 @@ def test_the_regions_are_what_is_nearest_to_each_centroid(seed: int, k: int) -> 
     random = np.random.default_rng(seed)
     centroids, low, high = random.normal(size=(k, 2)), np.array([-2.0, -1]), np.array([1.0, 3])
 
-    regions = regions_of(centroids, low, high)
+    found = regions_of(centroids, low, high)
 
-    assert sum(map(_area, regions)) == pytest.approx(12)
-    for place, region in enumerate(regions):
+    assert sum(map(_area, found)) == pytest.approx(12)
+    for place, region in enumerate(found):
         for weights in random.dirichlet(np.ones(len(region)), 5) if len(region) else []:
             distances = ((centroids - weights @ region) ** 2).sum(axis=1)  # of any point within it
             assert distances[place] <= distances.min() + 1e-9
+
+
+@given(seed=st.integers(0, 1000), k=st.integers(1, 40), spread=st.sampled_from([0.1, 1.0, 5.0]))
+def test_no_centroid_is_left_out_of_a_region_that_it_cuts(seed: int, k: int, spread: float) -> None:
+    random = np.random.default_rng(seed)
+    centroids = (random.normal(size=(k, 2)) * spread).round(1)  # some equal, some out of the rectangle
+    low, high = np.array([-2.0, -1]), np.array([1.0, 3])
+
+    found = regions_of(centroids, low, high)
+
+    for place, region in enumerate(found):
+        expected = _cut_by_all(place, centroids, low, high)
+        assert _area(region) == pytest.approx(_area(expected), abs=1e-9)
+
+
+def _cut_by_all(place: int, centroids: Any, low: Any, high: Any) -> Any:
+    """The slow way: cut by the line half way to every other one."""
+    polygon, own = [low, np.array([high[0], low[1]]), high, np.array([low[0], high[1]])], centroids[place]
+    for row, other in enumerate(centroids):
+        if row < place and (other == own).all():
+            return np.empty((0, 2))
+        sides = [float((corner - (other + own) / 2) @ (other - own)) for corner in polygon]
+        kept = []
+        for here, corner in enumerate(polygon):
+            there = (here + 1) % len(polygon)
+            kept += [corner] if sides[here] <= 0 else []
+            if sides[here] * sides[there] < 0:
+                kept.append(corner + sides[here] / (sides[here] - sides[there]) * (polygon[there] - corner))
+        polygon = kept
+    return np.array(polygon).reshape(-1, 2)
+
+
+def test_what_is_far_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = np.stack(np.meshgrid(np.arange(20.0), np.arange(20.0)), axis=2).reshape(-1, 2)
+    cut, cuts = regions._cut, []
+    monkeypatch.setattr(regions, "_cut", lambda *given: cuts.append(1) or cut(*given))  # type: ignore[func-returns-value]
+
+    found = regions_of(grid, np.full(2, -0.5), np.full(2, 19.5))
+
+    assert [_area(region) for region in found] == pytest.approx([1.0] * 400)
+    assert len(cuts) < 30 * len(grid)  # not 399 times
+
+
+def test_the_regions_of_the_tiniest_centroids_are_told_apart() -> None:
+    found = regions_of(np.array([[0.0, 0], [1e-200, 0]]), np.full(2, -1e-200), np.full(2, 2e-200))
+
+    assert [region[:, 0].max() for region in found] == pytest.approx([0.5e-200, 2e-200], rel=1e-9, abs=0)
 
 
 def _area(polygon: Any) -> float:
@@ -40,9 +88,9 @@ def _area(polygon: Any) -> float:
 
 
 def test_of_equal_centroids_the_first_has_the_region() -> None:
-    regions = regions_of(np.zeros((3, 2)), np.array([-1.0, -1]), np.array([1.0, 1]))
+    found = regions_of(np.zeros((3, 2)), np.array([-1.0, -1]), np.array([1.0, 1]))
 
-    assert [len(region) for region in regions] == [4, 0, 0]
+    assert [len(region) for region in found] == [4, 0, 0]
 
 
 @given(width=SIZES, height=SIZES, x=st.floats(0, 1), y=st.floats(0, 1), fixed=st.sampled_from([None, 420]))
@@ -69,7 +117,7 @@ def test_axes_are_equal_unless_that_were_very_wide_or_high(width: float, height:
         assert scale.factor[0] == pytest.approx(scale.factor[1], rel=1e-2)
 
 
-@pytest.mark.parametrize("value", [0.0, 7.0, 1e-12, 1e12])
+@pytest.mark.parametrize("value", [0.0, 7.0, 1e-12, 1e12, 1e-320])
 def test_points_at_one_place_have_a_scale(value: float) -> None:
     scale = scale_around(np.full(2, value), np.full(2, value))
 
@@ -85,11 +133,43 @@ def test_a_scale_serves_what_is_inside_and_fills_half_of_it() -> None:
     assert not scale.serves(np.zeros(2), np.full(2, 4.0))
 
 
+@pytest.mark.parametrize("size", [1e-320, 1e-307, 1e-200, 1e200])
+def test_the_tiniest_and_the_largest_points_have_a_drawing(size: float) -> None:
+    points = np.array([[0.0, 0], [1, 3], [2, 1]]) * size
+    scale = scale_around(points.min(axis=0), points.max(axis=0))
+
+    drawn = draw(_scene(points=points, centroids=points[:2], has_regions=True), scale, "", ("x", "y"))
+
+    assert not re.search(r"\b(nan|inf)\b", drawn)
+    assert ((scale.place(points) >= 0) & (scale.place(points) <= 520)).all()
+
+
+def test_ticks_are_told_apart_far_from_zero() -> None:
+    scale = scale_around(np.array([1e6 - 3, 0]), np.array([1e6 + 3, 1e-3]))
+
+    drawn = draw(_scene(), scale, "", ("x", "y"))
+
+    assert re.findall(r'class="tick"[^>]*>([^<]*)', drawn) == ["999998", "1000000", "1000002"]
+    assert re.findall(r'class="tick side"[^>]*>([^<]*)', drawn)[:3] == ["0", "0.0002", "0.0004"]
+
+
+@given(low=st.floats(-1e9, 1e9), extent=st.floats(1e-3, 1e6))
+def test_no_two_ticks_read_the_same(low: float, extent: float) -> None:
+    step, found = tick_step(low, low + extent), ticks(low, low + extent)
+
+    assert len({number_text(tick, step) for tick in found}) == len(found)
+
+
+@pytest.mark.parametrize("third", [999.9999999999999, 1000.0, 9.999999999999999e-5, 1e-320])
+def test_the_step_of_ticks_is_never_too_long(third: float) -> None:
+    assert 0 < tick_step(0.0, 3 * third) <= third
+
+
 @given(low=st.floats(-1e6, 1e6), extent=st.floats(1e-3, 1e6))
 def test_ticks_are_a_few_round_numbers_within_the_axis(low: float, extent: float) -> None:
     found = ticks(low, low + extent)
 
-    assert 2 <= len(found) <= 8
+    assert 3 <= len(found) <= 8
     assert all(low - 1e-6 * extent <= tick <= low + extent * (1 + 1e-6) for tick in found)
 
 

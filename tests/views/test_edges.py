@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shoal.report.stage import stage_of
 from shoal.views import (
     code_of,
     flow_of,
@@ -34,6 +35,7 @@ MOST = most_value(np.dtype(np.float64), 3)
         pytest.param([[0.0, 0.0, 0.0]] * 4, 3, id="nothing but zeros"),
         pytest.param([[1.0, 2.0]] * 5, 3, id="equal points"),
         pytest.param([[1e-300], [3e-300]], 2, id="tiny"),
+        pytest.param([[0.0, 0.0], [1e-320, 3e-320]], 2, id="denormal"),
         pytest.param([[MOST, 0.0, MOST], [-MOST, MOST, 0.0], [MOST / 10, 0.0, 0.0]], 2, id="huge"),
         pytest.param([[0.1 * i, 1e9] for i in range(12)], 12, id="k is n, far away"),
         pytest.param(np.random.default_rng(0).normal(size=(4, 3000)), 2, id="far more columns than points"),
@@ -55,3 +57,4 @@ def test_every_view_is_there(compare: Compare, points: Any, k: int) -> None:
     plot = plot_of(run)
     assert all(np.isfinite(frame.centroids).all() for frame in plot.frames.values())
     assert np.isfinite(np.stack(plot.bounds)).all()
+    assert stage_of(run).steps

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from shoal.views import Question, Run, quiz_of, settling_step
+from shoal.views import Question, Run, quiz_of, settling_step, snapshot_of
 from shoal.views.numbers import labels_text
 from tests.views.running import FAR_AWAY, FEW, Compare, blobs, wishes
 
@@ -114,6 +115,44 @@ def test_the_settling_step_is_the_first_from_which_the_centroids_are_those_of_th
     run = compare(blobs(seed), 4, init="random", random_state=seed, engines=("scipy", "sklearn"))
 
     assert _right(quiz_of(run)[1]) == f"step {_settled(run)}"
+
+
+@pytest.mark.parametrize("engine", ["scipy", "sklearn", "numba"])
+def test_an_engine_that_was_stopped_is_asked_for_its_end_alone(compare: Compare, engine: str) -> None:
+    run = compare(blobs(0), 4, init="random", engines=(engine,), max_iter=2)
+
+    question = quiz_of(run)[1]
+
+    assert "centroids are those of its end?" in question.text
+    assert "2 iterations are all that it may make, and another might still move them." in question.explanation
+    assert _right(question) == f"step {_settled(run)}"
+
+
+def test_an_engine_that_ends_within_tol_is_not_said_to_be_still(compare: Compare) -> None:
+    run = compare(blobs(0), 4, init="random", engines=("scipy",), tol=5.0)
+
+    question = quiz_of(run)[1]
+
+    assert run.steps[-1].action == "converged"
+    assert "they moved by no more than 5." in question.explanation
+    assert _right(question) == f"step {run.steps[-1].number}"
+
+
+@settings(max_examples=150, deadline=None)
+@given(wish=wishes(), engine=st.sampled_from(["scipy", "scipy-kmeans2", "numba"]))
+def test_centroids_that_no_longer_change_are_not_moved_by_another_iteration(
+    compare: Compare, wish: dict[str, Any], engine: str
+) -> None:
+    run = compare(**{**wish, "engines": (engine,)})
+
+    claims = ["no longer change" in quiz_of(run)[1].text, "no longer changed" in " ".join(snapshot_of(run))]
+
+    assert claims[0] == claims[1]
+    if claims[0]:
+        (end,) = run.result.engines
+        k = len(end.centroids)
+        once_more = compare(wish["points"], k, init=end.centroids, engines=(engine,), max_iter=1)
+        assert once_more.steps[-1].centroids == pytest.approx(end.centroids, rel=1e-9, abs=1e-12)
 
 
 def test_a_dropped_centroid_is_a_change(compare: Compare) -> None:

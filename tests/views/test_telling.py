@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 
-from shoal.views import Run, snapshot_of, transcript_of
+from shoal.views import Run, key_moments, snapshot_of, transcript_of
 from tests.views.running import FAR_AWAY, FEW, Compare, blobs, wishes
 
 # ruff: noqa: E501  (as it is told)
@@ -69,10 +70,35 @@ def test_one_engine_is_compared_with_none(compare: Compare) -> None:
 def test_an_engine_that_was_stopped_is_not_said_to_have_converged(compare: Compare) -> None:
     run = compare(blobs(0), 4, init="random", engines=("scipy", "numba"), max_iter=2)
 
+    assert "SciPy made 2 iterations, and was stopped: its centroids might still move." in snapshot_of(run)
+    assert not any("no longer changed" in line for line in snapshot_of(run))
     assert "Stopped by max_iter = 2, and perhaps not settled: SciPy and Shoal." in snapshot_of(run)
     told = " ".join(transcript_of(run))
     assert "has made all 2 iterations that it may" in told
     assert "converged" not in told
+
+
+def test_an_engine_that_ends_within_tol_is_said_to_have_moved_no_more(compare: Compare) -> None:
+    run = compare(blobs(0), 4, init="random", engines=("scipy",), tol=5.0)
+
+    assert any("; the last moved its centroids by no more than 5." in line for line in snapshot_of(run))
+
+
+def test_centroids_that_are_apart_by_rounding_are_said_to_be_equal_but_for_it(compare: Compare) -> None:
+    run = compare(blobs(0), 3, init="k-means++", engines=("scipy", "sklearn"))
+    (agreement,) = run.result.agreements
+
+    told = {}
+    for distance in (0.0, 1.79018e-15, 1e-9):
+        result = replace(run.result, agreements=(replace(agreement, largest_difference=distance),))
+        apart = replace(run, result=result)
+        told[distance] = (snapshot_of(apart)[5], transcript_of(apart)[-1], key_moments(apart)[2].explanation)
+
+    for distance, words in ((0.0, "equal"), (1.79018e-15, "equal but for rounding"), (1e-9, "at most 1e-09 apart")):
+        snapshot, transcript, moment = told[distance]
+        assert snapshot.endswith(f"with centroids that are {words}.")
+        assert transcript.endswith(f"; matched centroids are {words}.")
+        assert distance == 0 or moment.endswith(f" In this run matched centroids are {words}.")
 
 
 @pytest.mark.parametrize("k", [1, 9, 20])

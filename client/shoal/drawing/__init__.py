@@ -8,20 +8,21 @@ from importlib.resources import files
 
 from shoal.drawing.marks import COLOURS, definitions, mark_name
 from shoal.drawing.marks import stylesheet as _mark_stylesheet
-from shoal.drawing.panels import panel_scene, panel_state
+from shoal.drawing.panels import PanelStates, panel_scene
 from shoal.drawing.scales import Scale, scale_around
-from shoal.drawing.scene import Scene, draw, draw_centroids, look, state_of
+from shoal.drawing.scene import Scene, draw, draw_centroids, is_shaded, look, state_of
 
 __all__ = [
     "COLOURS",
+    "PanelStates",
     "Scale",
     "Scene",
     "definitions",
     "draw",
     "draw_centroids",
+    "is_shaded",
     "mark_name",
     "panel_scene",
-    "panel_state",
     "scale_around",
     "script",
     "state_of",

@@ -11,20 +11,37 @@ from shoal.drawing.scene import Scene, state_of
 from shoal.views import Frame, Plot
 
 
-def panel_scene(plot: Plot, frame: Frame | None) -> Scene:
+def panel_scene(plot: Plot, frame: Frame | None, *, has_trails: bool = True) -> Scene:
     """Return what an engine's panel shows.
 
     Parameters
     ----------
     plot, frame
         Of a run, and of one of its steps; None: the engine has not begun.
+    has_trails
+        Whether it shows where the centroids have been.
     """
     if frame is None:
         return Scene(plot.points, None, np.empty((0, 2)), np.empty(0, np.int32))
-    trails = [trail.places for trail in frame.trails]
+    trails = [trail.places for trail in frame.trails] if has_trails else []
     return Scene(plot.points, frame.point_colours, frame.centroids, frame.colours, trails, plot.shows_nearness)
 
 
-def panel_state(plot: Plot, frame: Frame, scale: Scale) -> dict[str, Any]:
-    """Return what `panel.js` needs to show a step, in the drawing's coordinates."""
-    return state_of(panel_scene(plot, frame), scale)
+class PanelStates:
+    """What `panel.js` needs to show the steps of a run, in the drawing's coordinates.
+
+    Where centroids are at the same places again, in whatever engine, their regions are those found before: of two
+    steps one moves none.
+    """
+
+    def __init__(self, plot: Plot, scale: Scale) -> None:
+        self._plot, self._scale = plot, scale
+        self._regions: dict[bytes, list[str]] = {}  # by the centroids
+
+    def of(self, frame: Frame, *, has_trails: bool) -> dict[str, Any]:
+        """Return the state of a step; without trails they are left out."""
+        places = frame.centroids.tobytes()
+        scene = panel_scene(self._plot, frame, has_trails=has_trails)
+        state = state_of(scene, self._scale, self._regions.get(places))
+        self._regions[places] = state["regions"]
+        return state

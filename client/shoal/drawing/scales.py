@@ -13,6 +13,7 @@ _LEAST, _MOST = 240, 460  # height of the drawing
 _MARGIN = np.array([54.0, 34.0])  # left and below: ticks and names
 _EDGE = 16.0  # right and above
 _ROOM = 1.12  # times the extent of what is shown
+_FINEST = 1e-300  # extent: what is closer together is drawn at one place, or the factor would be infinite
 
 Points = NDArray[np.float64]
 
@@ -68,7 +69,7 @@ def scale_around(low: Points, high: Points, height: int | None = None) -> Scale:
     extent = high - low
     # Where all is on a line, or at one place, there is no extent of its own to fill the drawing with.
     extent = np.where(extent > 0, extent, max(float(extent.max()) / 4, float(np.abs(high).max()) * 1e-3) or 1.0)
-    middle, extent = low / 2 + high / 2, extent * _ROOM
+    middle, extent = low / 2 + high / 2, np.maximum(extent, _FINEST) * _ROOM
     width = WIDTH - _MARGIN[0] - _EDGE
     if height is None:
         height = round(float(np.clip(width * extent[1] / extent[0] + _MARGIN[1] + _EDGE, _LEAST, _MOST)))
@@ -77,8 +78,14 @@ def scale_around(low: Points, high: Points, height: int | None = None) -> Scale:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Return three to seven round numbers between low and high."""
-    step = 10.0 ** math.floor(math.log10((high - low) / 3))
-    step *= max(times for times in (1, 2, 5, 10) if times * step <= (high - low) / 3)
-    first = math.ceil(low / step)
-    return [place * step for place in range(first, math.floor(high / step) + 1)]
+    """Return three to eight round numbers between low and high."""
+    step = tick_step(low, high)
+    return [place * step for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def tick_step(low: float, high: float) -> float:
+    """Return how far the round numbers between low and high are apart."""
+    third = (high - low) / 3
+    power = 10.0 ** math.floor(math.log10(third))
+    # Half of it where the logarithm has been rounded up to a whole one.
+    return power * max(times for times in (0.5, 1, 2, 5, 10) if times * power <= third)

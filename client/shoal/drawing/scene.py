@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from shoal.drawing.marks import UNASSIGNED, counts, mark_of, use
 from shoal.drawing.regions import regions_of
-from shoal.drawing.scales import WIDTH, Scale, ticks
+from shoal.drawing.scales import WIDTH, Scale, tick_step, ticks
 from shoal.views.numbers import number_text
 
 _ANY = 2**53
@@ -21,7 +21,7 @@ _ANY = 2**53
 _POINT_SIZES = ((60, 1.7), (600, 1.0), (_ANY, 0.6))
 _CENTROID_SIZES = ((20, 3.0), (100, 2.0), (_ANY, 1.4))
 _MOST_NUMBERED = 20  # centroids, up to which each has its number beside it
-_MOST_REGIONS = 200
+_MOST_REGIONS = 64  # as many as have marks of their own; beyond that the shades of neighbours tell little
 _FADING = 8  # of a trail's newest lines are drawn one by one, each fainter than the next
 _FAINTEST = 0.25
 
@@ -77,17 +77,33 @@ def draw_centroids(scene: Scene, scale: Scale, title: str) -> str:
     return f'{_head(scale, title)}<g class="centroids">{drawn}</g></svg>'
 
 
-def state_of(scene: Scene, scale: Scale) -> dict[str, Any]:
-    """Return what a scene shows, in the drawing's coordinates, as `panel.js` reads it."""
-    shaded = scene.has_regions and len(scene.centroids) <= _MOST_REGIONS
-    regions = regions_of(scene.centroids, scale.low, scale.high) if shaded else []
+def is_shaded(scene: Scene) -> bool:
+    """Tell whether the regions are drawn: there are some, and not too many."""
+    return scene.has_regions and len(scene.centroids) <= _MOST_REGIONS
+
+
+def state_of(scene: Scene, scale: Scale, regions: list[str] | None = None) -> dict[str, Any]:
+    """Return what a scene shows, in the drawing's coordinates, as `panel.js` reads it.
+
+    Parameters
+    ----------
+    scene, scale
+        What is drawn, and where.
+    regions
+        Those of an earlier state with the same centroids; None: they are yet to be found.
+    """
     return {
         "labels": None if scene.labels is None else scene.labels.tolist(),
         "colours": scene.colours.tolist(),
         "centroids": _rounded(scale.place(scene.centroids)),
         "trails": [_way(_rounded(scale.place(trail))) for trail in scene.trails],
-        "regions": [_line(_rounded(scale.place(region))) for region in regions],
+        "regions": _regions_of(scene, scale) if regions is None else regions,
     }
+
+
+def _regions_of(scene: Scene, scale: Scale) -> list[str]:
+    found = regions_of(scene.centroids, scale.low, scale.high) if is_shaded(scene) else []
+    return [_line(_rounded(scale.place(region))) for region in found]
 
 
 def _head(scale: Scale, title: str) -> str:
@@ -98,14 +114,17 @@ def _axes(scale: Scale, names: tuple[str, str]) -> Iterator[str]:
     left, top, width, height = scale.frame
     right, bottom = left + width, top + height
     yield f'<rect class="frame" x="{left}" y="{top}" width="{width}" height="{height}"/>'
-    for value in ticks(float(scale.low[0]), float(scale.high[0])):
+    (left_end, low), (right_end, high) = scale.low.tolist(), scale.high.tolist()
+    step = tick_step(left_end, right_end)
+    for value in ticks(left_end, right_end):
         x = left + (value - scale.low[0]) * scale.factor[0]
         yield f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>'
-        yield f'<text class="tick" x="{x:.1f}" y="{bottom + 14:.1f}">{number_text(value)}</text>'
-    for value in ticks(float(scale.low[1]), float(scale.high[1])) if names[1] else []:
+        yield f'<text class="tick" x="{x:.1f}" y="{bottom + 14:.1f}">{number_text(value, step)}</text>'
+    step = tick_step(low, high)
+    for value in ticks(low, high) if names[1] else []:
         y = bottom - (value - scale.low[1]) * scale.factor[1]
         yield f'<line class="grid" x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        yield f'<text class="tick side" x="{left - 6:.1f}" y="{y + 4:.1f}">{number_text(value)}</text>'
+        yield f'<text class="tick side" x="{left - 6:.1f}" y="{y + 4:.1f}">{number_text(value, step)}</text>'
     yield f'<text class="axis" x="{left + width / 2:.1f}" y="{scale.height - 4}">{escape(names[0])}</text>'
     middle = top + height / 2
     yield f'<text class="axis" transform="translate(11 {middle:.1f}) rotate(-90)">{escape(names[1])}</text>'

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from shoal._comparison_types import ComparisonStep
-from shoal.drawing import Scale, panel_state
-from shoal.views import Plot, Run, Tracker, code_of, lit_by, rows_of, track, words_of
+from shoal.drawing import PanelStates, Scale, is_shaded, panel_scene
+from shoal.views import Frame, Plot, Run, Tracker, code_of, lit_by, rows_of, track, words_of
 from shoal.views.numbers import number_text
 
-_MOST_MARKS = 2_000_000  # points and centroids, over all steps: some megabytes of page
+_MOST = 4_000_000  # characters, over all steps
+_LABEL, _CENTROID, _REGION = 3, 16, 80  # about how many characters each takes
 
 
 def playable(run: Run, plot: Plot, scale: Scale) -> list[dict[str, Any]]:
@@ -17,9 +18,10 @@ def playable(run: Run, plot: Plot, scale: Scale) -> list[dict[str, Any]]:
 
     The last one belongs to no engine. The labels of a step without any are None: points look as they did.
     """
-    if len(run.steps) * (len(plot.rows) + len(run.start.initial_centroids)) > _MOST_MARKS:
+    if sum(_length(step, plot) for step in run.steps) > _MOST:
         return []
     lines, tracker, rows = code_of(run).lines, track(run), rows_of(run)
+    states = PanelStates(plot, scale)
     steps = [
         {
             "number": step.number,
@@ -29,7 +31,7 @@ def playable(run: Run, plot: Plot, scale: Scale) -> list[dict[str, Any]]:
             "lines": lines[step.number],
             "moment": _moment(tracker, step),
             "figures": _figures(step),
-            **_state(step, plot, scale),
+            **_state(step, plot.frames[step.number], states),
         }
         for step, row in zip(run.steps, rows, strict=False)
     ]
@@ -37,13 +39,23 @@ def playable(run: Run, plot: Plot, scale: Scale) -> list[dict[str, Any]]:
     return [*steps, {**end, "lines": lines[rows[-1].number], "moment": len(tracker.moments) - 1}]
 
 
-def _state(step: ComparisonStep, plot: Plot, scale: Scale) -> dict[str, Any]:
-    state = panel_state(plot, plot.frames[step.number], scale)
-    if step.labels is None:
-        state["labels"] = None
-    if step.action != "fit":
-        state["trails"] = None  # the player knows them from the steps before
-    return state
+def _length(step: ComparisonStep, plot: Plot) -> int:
+    """Return about how many characters the state of a step takes."""
+    frame = plot.frames[step.number]
+    labels = 0 if step.labels is None else len(plot.rows)
+    places = len(frame.centroids) + (int(frame.reached.sum()) if step.action == "fit" else 0)
+    regions = len(frame.centroids) if is_shaded(panel_scene(plot, frame, has_trails=False)) else 0
+    return _LABEL * labels + _CENTROID * places + _REGION * regions
+
+
+def _state(step: ComparisonStep, frame: Frame, states: PanelStates) -> dict[str, Any]:
+    has_trails = step.action == "fit"  # the player knows the others from the steps before
+    state = states.of(frame, has_trails=has_trails)
+    return {
+        **state,
+        "labels": None if step.labels is None else state["labels"],
+        "trails": state["trails"] if has_trails else None,
+    }
 
 
 def _moment(tracker: Tracker, step: ComparisonStep) -> int:

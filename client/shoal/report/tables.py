@@ -30,17 +30,17 @@ def tracker(run: Run) -> str:
     """Return the variable tracker; what has changed since the column before is marked."""
     tracked = track(run)
     rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>{_values(values)}</tr>' for name, values in tracked.variables
+        f'<tr><th scope="row">{escape(name)}</th>{_values(values, changes)}</tr>'
+        for (name, values), changes in zip(tracked.variables, tracked.changes, strict=True)
     )
     moments = [_head(moment.name, f' data-moment="{place}"') for place, moment in enumerate(tracked.moments)]
     return _table("What each variable holds", [_head("variable"), *moments], rows)
 
 
-def _values(values: Sequence[str]) -> str:
-    before = [values[0], *values]
+def _values(values: Sequence[str], changes: Sequence[bool]) -> str:
     return "".join(
-        f'<td data-moment="{place}"{" class=new" if value != earlier else ""}>{_value(value)}</td>'
-        for place, (earlier, value) in enumerate(zip(before, values, strict=False))
+        f'<td data-moment="{place}"{" class=new" if is_new else ""}>{_value(value)}</td>'
+        for place, (value, is_new) in enumerate(zip(values, changes, strict=True))
     )
 
 

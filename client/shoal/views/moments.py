@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from shoal.views.happenings import KeyMoment, happenings
 from shoal.views.numbers import number_text
 from shoal.views.run import Run
+from shoal.views.settling import apart_text
 
 _SCIPY = {"scipy", "scipy-kmeans2"}
 _SKLEARN = {"sklearn", "sklearn-minibatch"}
@@ -77,7 +78,7 @@ def _largest(run: Run) -> str:
     largest = max(agreement.largest_difference for agreement in run.result.agreements)
     if largest == 0:
         return " In this run matched centroids are the same to the last digit."
-    return f" In this run matched centroids are at most {number_text(largest)} apart."
+    return f" In this run matched centroids are {apart_text(run, largest)}."
 
 
 def _tolerances(run: Run) -> KeyMoment:

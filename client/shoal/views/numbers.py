@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,17 +10,33 @@ from numpy.typing import NDArray
 
 NONE = "–"
 
+_DIGITS = 6
+_MOST_DIGITS = 15  # beyond them there is rounding
+_PLAIN = 1e15  # from here on numbers have an exponent
+_PART = 1e-4  # of the extent of a column
 _SHOWN = 12  # values of an array, before only the first and the last ones are
 
 
-def centroids_text(centroids: NDArray[np.float64] | None) -> str:
-    """Return centroids (k, d) as ``[[5.5 3] [1 2]]``; with many of them the first and the last ones."""
+def centroids_text(centroids: NDArray[np.float64] | None, steps: NDArray[np.float64]) -> str:
+    """Return centroids as ``[[5.5 3] [1 2]]``; with many of them the first and the last ones.
+
+    Parameters
+    ----------
+    centroids, steps
+        Shape (k, d), and (d,): what of each column can be told apart, as `steps_of` says.
+    """
     if centroids is None:
         return NONE
-    rows = [_row_text(row) for row in (centroids if centroids.size <= _SHOWN else _ends(centroids))]
+    rows = [_row_text(row, steps) for row in (centroids if centroids.size <= _SHOWN else _ends(centroids))]
     if centroids.size > _SHOWN:
         rows.insert(1, "…")
     return f"[{' '.join(rows)}]"
+
+
+def steps_of(points: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Return a small part of the extent of each column of points (n, d), (d,): what is to be told apart."""
+    extent: NDArray[np.float64] = points.max(axis=0).astype(np.float64) - points.min(axis=0).astype(np.float64)
+    return extent * _PART
 
 
 def labels_text(labels: NDArray[np.int32] | None) -> str:
@@ -32,9 +49,17 @@ def labels_text(labels: NDArray[np.int32] | None) -> str:
     return f"[{' '.join(map(str, first))} … {' '.join(map(str, last))}]"
 
 
-def number_text(value: float) -> str:
-    """Return a number with as many digits as it deserves: 6 where they say something."""
-    text = f"{value:.6g}"
+def number_text(value: float, step: float = 0.0) -> str:
+    """Return a number with as many digits as it deserves: all before the point, and 6 where they say something.
+
+    Parameters
+    ----------
+    value, step
+        The number, and the least difference that is to be seen in it; 0: there is none in particular.
+    """
+    text = f"{value:.{_digits(value, step)}g}"
+    if "e+" in text and abs(value) < _PLAIN:
+        text = f"{value:.0f}"
     return "0" if text == "-0" else text
 
 
@@ -49,8 +74,15 @@ def listed(names: Sequence[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def _row_text(row: NDArray[np.float64]) -> str:
-    shown = [number_text(value) for value in row.tolist()]
+def _digits(value: float, step: float) -> int:
+    if not value or not step:
+        return _DIGITS
+    needed = math.floor(math.log10(abs(value))) - math.floor(math.log10(step)) + 1
+    return min(max(_DIGITS, needed), _MOST_DIGITS)
+
+
+def _row_text(row: NDArray[np.float64], steps: NDArray[np.float64]) -> str:
+    shown = [number_text(value, step) for value, step in zip(row.tolist(), steps.tolist(), strict=True)]
     if len(shown) > _SHOWN // 2:
         shown = [*shown[:2], "…", shown[-1]]
     return f"[{' '.join(shown)}]"

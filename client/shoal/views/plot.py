@@ -32,7 +32,16 @@ class Frame:
     centroids: NDArray[np.float64]  # (m, 2)
     colours: NDArray[np.int32]  # (m,): of the centroids, from 0
     point_colours: NDArray[np.int32] | None  # (s,): of the points shown; None before any were assigned
-    trails: tuple[Trail, ...]  # of each centroid that is left, (m,)
+    whole_trails: Mapping[int, NDArray[np.float64]]  # by colour, (t, 2) each: of all steps, the same for all frames
+    reached: NDArray[np.int32]  # (m,): how much of its centroid's trail there is so far
+
+    @property
+    def trails(self) -> tuple[Trail, ...]:
+        """Of each centroid that is left, (m,)."""
+        colours, reached = self.colours.tolist(), self.reached.tolist()
+        return tuple(
+            Trail(colour, self.whole_trails[colour][:so_far]) for colour, so_far in zip(colours, reached, strict=True)
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +61,10 @@ class Plot:
     @property
     def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The least and the greatest of both coordinates, (2,) each, of all points, centroids and trails."""
-        trails = [trail.places for frame in self.frames.values() for trail in frame.trails]
-        places = np.concatenate([self.points, *trails])
+        last = {frame.engine: frame for frame in self.frames.values()}  # its trails are the whole ones
+        trails = [trail.places for frame in last.values() for trail in frame.trails]
+        # A centroid that was dropped has none at the end, but was in a frame.
+        places = np.concatenate([self.points, *trails, *(frame.centroids for frame in self.frames.values())])
         return places.min(axis=0), places.max(axis=0)
 
 
@@ -71,32 +82,30 @@ def plot_of(run: Run) -> Plot:
 def _frames(run: Run, engine: CompareEngine, rows: NDArray[np.intp], projection: Projection) -> dict[int, Frame]:
     steps, colours = run.steps_of(engine), colours_of(run, engine)  # (k,)
     trails, lengths = _trails(run, steps, projection)
+    whole = {int(colours[cluster]): trail for cluster, trail in trails.items()}
     point_colours = None
     frames = {}
-    for step, so_far in zip(steps, lengths, strict=True):
+    for step, reached in zip(steps, lengths, strict=True):
         own = colours[step.clusters]
         if step.labels is not None:
             point_colours = own[step.labels[rows]]
-        shown = tuple(
-            Trail(int(colours[cluster]), trails[cluster][: so_far[cluster]]) for cluster in step.clusters.tolist()
-        )
-        frames[step.number] = Frame(engine, projection.place(step.centroids), own, point_colours, shown)
+        frames[step.number] = Frame(engine, projection.place(step.centroids), own, point_colours, whole, reached)
     return frames
 
 
 def _trails(
     run: Run, steps: Sequence[ComparisonStep], projection: Projection
-) -> tuple[dict[int, NDArray[np.float64]], list[dict[int, int]]]:
-    """Return the whole trail of each cluster, (t, 2), and how much of it there is at each step."""
-    trails: dict[int, list[NDArray[np.float64]]] = {}
+) -> tuple[dict[int, NDArray[np.float64]], list[NDArray[np.int32]]]:
+    """Return the whole trail of each cluster, (t, 2), and how much there is at each step of those left, (m,)."""
+    trails: dict[int, list[list[float]]] = {}
     lengths = []
     for step in steps:
         for centroids in _ways(step, run.start.initial_centroids):
-            for cluster, place in zip(step.clusters.tolist(), projection.place(centroids), strict=True):
+            for cluster, place in zip(step.clusters.tolist(), projection.place(centroids).tolist(), strict=True):
                 trail = trails.setdefault(cluster, [])
-                if not trail or (trail[-1] != place).any():
+                if not trail or trail[-1] != place:
                     trail.append(place)
-        lengths.append({cluster: len(trail) for cluster, trail in trails.items()})
+        lengths.append(np.array([len(trails[cluster]) for cluster in step.clusters.tolist()], np.int32))
     return {cluster: np.array(trail) for cluster, trail in trails.items()}, lengths
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from shoal._comparison_types import CompareEngine, ComparisonStep
 from shoal.views.distractors import other_labels, other_steps
-from shoal.views.numbers import centroids_text, labels_text, listed
+from shoal.views.numbers import centroids_text, count_text, labels_text, listed, number_text, steps_of
 from shoal.views.run import Run, words_of
-from shoal.views.settling import settling_step
+from shoal.views.settling import has_settled, settling_step
 
 _ASKED = 12  # points whose labels are asked for
 
@@ -53,7 +53,7 @@ def _on_labels(run: Run) -> Question:
         run,
         f"Step {step.number}: which labels does {library} give {points}?",
         [labels_text(labels) for labels in (asked, *wrong)],
-        f"Centroids are counted from 0. Find the nearest of {centroids_text(step.centroids)} for each point.",
+        f"Centroids are counted from 0. Find the nearest of {_centroids(run, step)} for each point.",
         f"A label is the row of the centroid that the point belongs to. In step {step.number} {library} gives "
         f"{labels_text(asked)}.",
     )
@@ -64,13 +64,28 @@ def _on_settling(run: Run) -> Question:
     library, step = words_of(engine).library, settling_step(run, engine)
     steps = run.steps_of(engine)
     wrong = other_steps(step.number, [each.number for each in steps])
+    settled = has_settled(run, engine)
+    asked = f"{library}’s centroids no longer change" if settled else f"{library}’s centroids are those of its end"
+    why = _since(step, steps[-1]) if settled else _although(run, engine)
     return _question(
         run,
-        f"Which is the first step after which {library}’s centroids no longer change?",
+        f"Which is the first step after which {asked}?",
         [f"step {number}" for number in (step.number, *wrong)],
         "Go up the table from the last step, for as long as the centroids stay the same.",
-        f"Step {step.number} leaves them at {centroids_text(step.centroids)}; {_since(step, steps[-1])}.",
+        f"Step {step.number} leaves them at {_centroids(run, step)}; {why}.",
     )
+
+
+def _although(run: Run, engine: CompareEngine) -> str:
+    """Return why an engine ended whose centroids might still move."""
+    (result,) = (result for result in run.result.engines if result.engine == engine)
+    if result.converged:
+        return f"the engine ends there, since they moved by no more than {number_text(run.start.tol)}"
+    return f"{count_text(result.iterations, 'iteration')} are all that it may make, and another might still move them"
+
+
+def _centroids(run: Run, step: ComparisonStep) -> str:
+    return centroids_text(step.centroids, steps_of(run.start.points))
 
 
 def _since(step: ComparisonStep, last: ComparisonStep) -> str:

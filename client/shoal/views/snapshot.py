@@ -10,7 +10,7 @@ from shoal._comparison_types import ComparedEngine
 from shoal.views.flow import origin_text
 from shoal.views.numbers import count_text, listed, number_text
 from shoal.views.run import Run, words_of
-from shoal.views.settling import settling_step
+from shoal.views.settling import apart_text, has_settled, settling_step
 
 _SIZES = 8  # clusters whose sizes are told one by one
 _SAME = 1e-9  # relative: what rounding explains
@@ -41,11 +41,15 @@ def _lines(run: Run) -> Iterator[str]:
 
 
 def _settled(run: Run, first: ComparedEngine) -> str:
-    step = settling_step(run, first.engine)
-    return (
-        f"{words_of(first.engine).library} made {count_text(first.iterations, 'iteration')}; "
-        f"after step {step.number} its centroids no longer changed."
-    )
+    library, iterations = words_of(first.engine).library, count_text(first.iterations, "iteration")
+    if has_settled(run, first.engine):
+        step = settling_step(run, first.engine)
+        return f"{library} made {iterations}; after step {step.number} its centroids no longer changed."
+    if first.converged:
+        return (
+            f"{library} made {iterations}; the last moved its centroids by no more than {number_text(run.start.tol)}."
+        )
+    return f"{library} made {iterations}, and was stopped: its centroids might still move."
 
 
 def _sizes(first: ComparedEngine) -> str:
@@ -81,9 +85,5 @@ def _agreement(run: Run) -> str:
             f"{words_of(worst.one).library} and {words_of(worst.other).library} disagree on "
             f"{worst.points_that_differ:,} of {count_text(len(run.start.points), 'point')}."
         )
-    apart = max(agreement.largest_difference for agreement in agreements)
-    return f"All engines put the points into the same clusters, with centroids {_apart(apart)}."
-
-
-def _apart(distance: float) -> str:
-    return "that are equal" if distance == 0 else f"at most {number_text(distance)} apart"
+    apart = apart_text(run, max(agreement.largest_difference for agreement in agreements))
+    return f"All engines put the points into the same clusters, with centroids that are {apart}."

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from shoal._comparison_types import CompareEngine, ComparisonStep
-from shoal.views.numbers import NONE, centroids_text, labels_text, number_text
+from shoal.views.numbers import NONE, centroids_text, labels_text, number_text, steps_of
 from shoal.views.run import Run, words_of
 
 FINAL = "final centroids"
@@ -40,9 +40,10 @@ def rows_of(run: Run) -> tuple[Row, ...]:
 
 def _steps(run: Run) -> Iterator[Row]:
     seen: set[tuple[str, str]] = set()
+    told_apart = steps_of(run.start.points)
     for step in run.steps:
         cells = dict.fromkeys(run.engines, NOTHING)
-        cells[step.engine] = Cell(centroids_text(step.centroids), labels_text(step.labels))
+        cells[step.engine] = Cell(centroids_text(step.centroids, told_apart), labels_text(step.labels))
         first = (step.engine, step.action) not in seen
         seen.add((step.engine, step.action))
         yield Row(step.number, action_text(step, run.start.tol, explained=first), cells, step.engine)

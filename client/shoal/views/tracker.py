@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
 
 from shoal._comparison_types import ComparisonStep
-from shoal.views.numbers import NONE, centroids_text, labels_text
+from shoal.views.numbers import NONE, centroids_text, labels_text, steps_of
 from shoal.views.run import Run, words_of
+from shoal.views.settling import are_apart
 
 _CHANGING = {"initialise", "update", "converged", "stopped"}
 
@@ -26,28 +31,53 @@ class Tracker:
 
     moments: tuple[Moment, ...]
     variables: tuple[tuple[str, tuple[str, ...]], ...]  # name, and its value at each moment
+    changes: tuple[tuple[bool, ...], ...]  # of each variable: whether its value is another than at the moment before
 
 
 def track(run: Run) -> Tracker:
     """Return what each engine's centroids and labels are at each moment; NONE before they exist."""
     after = [step.number for step in run.steps if step.action in _CHANGING]
     moments = (Moment("start", None), *(Moment(f"after {number}", number) for number in after), Moment("end", None))
-    ends = [0, *after, len(run.steps)]
-    variables = []
+    ends, told_apart = [0, *after, len(run.steps)], steps_of(run.start.points)
+    variables, changes = [], []
     for engine in run.engines:
-        name = words_of(engine).library
-        seen = [_last(run.steps_of(engine), end) for end in ends]
-        variables.append(
-            (f"{name} centroids", tuple(centroids_text(step.centroids) if step else NONE for step in seen))
-        )
-        variables.append((f"{name} labels", tuple(_labels(run.steps_of(engine), end) for end in ends)))
-    return Tracker(moments, tuple(variables))
+        name, steps = words_of(engine).library, run.steps_of(engine)
+        seen = _last(steps, ends)
+        texts = tuple(centroids_text(step.centroids, told_apart) if step else NONE for step in seen)
+        variables.append((f"{name} centroids", texts))
+        changes.append(_changes(seen, _have_other_centroids))
+        seen = _last([step for step in steps if step.labels is not None], ends)
+        variables.append((f"{name} labels", tuple(labels_text(step.labels) if step else NONE for step in seen)))
+        changes.append(_changes(seen, _have_other_labels))
+    return Tracker(moments, tuple(variables), tuple(changes))
 
 
-def _last(steps: Iterable[ComparisonStep], end: int) -> ComparisonStep | None:
-    return next((step for step in reversed(list(steps)) if step.number <= end), None)
+def _last(steps: Sequence[ComparisonStep], ends: Sequence[int]) -> list[ComparisonStep | None]:
+    """Return the last step at each end; None before the first."""
+    numbers = [step.number for step in steps]
+    reached = [bisect_right(numbers, end) for end in ends]
+    return [steps[count - 1] if count else None for count in reached]
 
 
-def _labels(steps: Iterable[ComparisonStep], end: int) -> str:
-    with_labels = [step for step in steps if step.number <= end and step.labels is not None]
-    return labels_text(with_labels[-1].labels) if with_labels else NONE
+def _changes(
+    seen: Sequence[ComparisonStep | None], differ: Callable[[ComparisonStep, ComparisonStep], bool]
+) -> tuple[bool, ...]:
+    return (False, *(_has_changed(before, step, differ) for before, step in pairwise(seen)))
+
+
+def _has_changed(
+    before: ComparisonStep | None,
+    step: ComparisonStep | None,
+    differ: Callable[[ComparisonStep, ComparisonStep], bool],
+) -> bool:
+    if before is None or step is None:
+        return before is not step
+    return before is not step and differ(before, step)
+
+
+def _have_other_centroids(before: ComparisonStep, step: ComparisonStep) -> bool:
+    return before.centroids.shape != step.centroids.shape or are_apart(before.centroids, step.centroids)
+
+
+def _have_other_labels(before: ComparisonStep, step: ComparisonStep) -> bool:
+    return not np.array_equal(before.labels, step.labels)  # type: ignore[arg-type]  # both have some

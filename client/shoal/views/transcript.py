@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from shoal._comparison_types import Agreement, ComparedEngine, ComparisonStep
 from shoal.views.flow import origin_text
-from shoal.views.numbers import centroids_text, count_text, labels_text, number_text
+from shoal.views.numbers import centroids_text, count_text, labels_text, number_text, steps_of
 from shoal.views.run import Run, words_of
-from shoal.views.settling import has_moved
+from shoal.views.settling import apart_text, has_moved
 
 _MOVING = {"update", "converged"}
 
 
 def transcript_of(run: Run) -> tuple[str, ...]:
     """Return a text for each step in order, then one for each engine's end and one for each two engines."""
-    steps = [f"Step {step.number}. {_sentence(step, run)}" for step in run.steps]
-    ends = [_end(result) for result in run.result.engines]
-    return (*steps, *ends, *(_agreement(agreement) for agreement in run.result.agreements))
+    told_apart = steps_of(run.start.points)
+    steps = [f"Step {step.number}. {_sentence(step, run, told_apart)}" for step in run.steps]
+    ends = [_end(result, told_apart) for result in run.result.engines]
+    return (*steps, *ends, *(_agreement(run, agreement) for agreement in run.result.agreements))
 
 
-def _sentence(step: ComparisonStep, run: Run) -> str:
+def _sentence(step: ComparisonStep, run: Run, told_apart: NDArray[np.float64]) -> str:
     library = words_of(step.engine).library
-    said = f"{library} {_deed(step, run)} {_movement(step) if step.action in _MOVING else _objectives(step)}"
+    said = (
+        f"{library} {_deed(step, run, told_apart)} {_movement(step) if step.action in _MOVING else _objectives(step)}"
+    )
     return " ".join([said.strip(), *(f"Of note: {note}." for note in step.notes)])
 
 
-def _deed(step: ComparisonStep, run: Run) -> str:
-    centroids, labels = centroids_text(step.centroids), labels_text(step.labels)
+def _deed(step: ComparisonStep, run: Run, told_apart: NDArray[np.float64]) -> str:
+    centroids, labels = centroids_text(step.centroids, told_apart), labels_text(step.labels)
     iterations = count_text(step.iteration, "iteration")
     match step.action:
         case "initialise":
@@ -65,19 +71,19 @@ def _movement(step: ComparisonStep) -> str:
     return f"Centroid {farthest} has moved the farthest, by {distance}."
 
 
-def _end(result: ComparedEngine) -> str:
+def _end(result: ComparedEngine, told_apart: NDArray[np.float64]) -> str:
     ending = "it has converged" if result.converged else "it was stopped"
+    centroids = centroids_text(result.centroids, told_apart)
     return (
-        f"At the end {words_of(result.engine).library} has the centroids {centroids_text(result.centroids)} "
+        f"At the end {words_of(result.engine).library} has the centroids {centroids} "
         f"and the labels {labels_text(result.labels)}, with inertia {number_text(result.inertia)}; {ending} after "
         f"{count_text(result.iterations, 'iteration')}."
     )
 
 
-def _agreement(agreement: Agreement) -> str:
+def _agreement(run: Run, agreement: Agreement) -> str:
     both = f"{words_of(agreement.one).library} and {words_of(agreement.other).library}"
-    largest = agreement.largest_difference
-    apart = f"matched centroids are {f'at most {number_text(largest)} apart' if largest else 'equal'}"
+    apart = f"matched centroids are {apart_text(run, agreement.largest_difference)}"
     if not agreement.points_that_differ:
         return f"{both} have the same clusters; {apart}."
     return f"{both} differ on {count_text(agreement.points_that_differ, 'point')}; {apart}."

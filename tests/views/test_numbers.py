@@ -1,0 +1,104 @@
+"""Numbers as text: as many digits as tell apart what is apart, and no more."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shoal.report.tables import tracker
+from shoal.views import Run, rows_of, track
+from shoal.views.numbers import centroids_text, number_text, steps_of
+from tests.views.running import Compare
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (5.5, "5.5"),
+        (1 / 3, "0.333333"),
+        (-0.0, "0"),
+        (1234567, "1234567"),
+        (1234567.89, "1234568"),
+        (999999.7, "1000000"),
+        (-123456789012345.0, "-123456789012345"),
+        (1e15, "1e+15"),
+        (1.5e-12, "1.5e-12"),
+    ],
+)
+def test_a_number_has_six_digits_and_all_that_are_before_the_point(value: float, text: str) -> None:
+    assert number_text(value) == text
+
+
+@given(offset=st.sampled_from([0.0, 1e3, 1e6, -1e7]), seed=st.integers(0, 1000), scale=st.sampled_from([1e-3, 1, 1e3]))
+def test_centroids_that_are_apart_read_otherwise_wherever_they_are(offset: float, seed: int, scale: float) -> None:
+    points = offset + scale * np.random.default_rng(seed).normal(size=(50, 2))
+    steps = steps_of(points)
+    centroids = points[:2]
+
+    moved = centroids_text(centroids + 2 * steps, steps)
+
+    assert moved != centroids_text(centroids, steps)
+    read = np.array([float(number) for number in moved.strip("[]").replace("] [", " ").split()]).reshape(2, 2)
+    assert read == pytest.approx(centroids + 2 * steps, abs=steps.max(), rel=0)
+
+
+def test_a_large_offset_hides_nothing() -> None:
+    centroids = np.array([[1000000.25, 2.0], [1000001.5, 3.0]])
+
+    assert centroids_text(centroids, steps_of(centroids)) == "[[1000000.25 2] [1000001.5 3]]"
+
+
+def test_a_column_that_is_equal_but_for_rounding_has_no_more_digits() -> None:
+    points = np.full((3, 1), 1 / 3)
+
+    assert centroids_text(points + 1e-16, steps_of(points)) == "[[0.333333] [0.333333] [0.333333]]"
+
+
+def test_the_table_of_the_six_points_has_their_figures(six: Run) -> None:
+    assert [row.cells["scipy"].centroids for row in rows_of(six)] == [
+        "[[5.5 3] [1 2]]",
+        "[[5.5 3] [1 2]]",
+        "[[10 2] [1 2]]",
+        "[[10 2] [1 2]]",
+        "[[10 2] [1 2]]",
+        "–",
+        "final centroids",
+    ]
+
+
+def test_what_is_new_of_the_six_points_is_what_changed(six: Run) -> None:
+    tracked = track(six)
+
+    changes = dict(zip([name for name, _ in tracked.variables], tracked.changes, strict=True))
+    assert [moment.name for moment in tracked.moments] == ["start", "after 1", "after 3", "after 5", "end"]
+    assert changes == {
+        "SciPy centroids": (False, True, True, False, False),
+        "SciPy labels": (False, False, True, False, False),
+        "scikit-learn centroids": (False, False, False, False, True),
+        "scikit-learn labels": (False, False, False, False, True),
+    }
+
+
+def test_a_move_and_a_label_are_new_even_if_they_read_as_before(compare: Compare) -> None:
+    # An outlier far away: next to it the moves of the others can't be read. Of 60 labels those inside aren't shown.
+    points = np.concatenate([np.linspace(1, 2, 59)[:, None] / 1e5 + 1, [[1e6]]])
+    run = compare(points, 3, init=[[1 + 1e-5], [1 + 2e-5], [1e6]], engines=("scipy",))
+
+    tracked = track(run)
+
+    for (_, values), changes in zip(tracked.variables, tracked.changes, strict=True):
+        assert True in changes
+        assert tracker(run).count("class=new") == sum(sum(each) for each in tracked.changes)
+        assert len(values) == len(changes)
+    (centroids, *_), texts = tracked.changes, tracked.variables[0][1]
+    assert any(new and text == before for new, before, text in zip(centroids[1:], texts, texts[1:], strict=False))
+
+
+def test_what_is_equal_but_for_rounding_is_not_new(compare: Compare) -> None:
+    points = np.random.default_rng(0).normal(size=(500, 2)) + 0.1
+    run = compare(points, 1, init=[[0.1, 0.1]], engines=("numba",))
+
+    (changes, _) = track(run).changes
+    assert changes == (False, True, True, False, False)
