@@ -296,9 +296,12 @@ def test_the_plot_is_taken_home_as_png(page: Page) -> None:
 def test_a_click_into_the_plot_adds_a_point_and_compares_once_more(page: Page) -> None:
     open_run(page)
 
+    ticks = page.locator(".panel").first.locator(".tick").all_inner_texts()
+
     page.locator(".panel .plot").first.click(position={"x": 100, "y": 60})
 
     expect(page.locator(".panel").first.locator(".points use")).to_have_count(7)
+    assert page.locator(".panel").first.locator(".tick").all_inner_texts() == ticks  # what one clicked at stays there
     change(page)
     points = page.get_by_label("Points: a row a line, such as 1, 2")
     expect(points).to_have_value(re.compile(r"^1, 2\n1, 4\n1, 0\n10, 2\n10, 4\n10, 0\n-?[\d.]+, -?[\d.]+$"))
@@ -367,6 +370,7 @@ def test_another_k_leaves_given_centroids_and_back_leads_to_the_run_before(page:
     page.get_by_label("Clusters (k)").press("Enter")
 
     expect(page.locator(".asking summary")).to_contain_text("k = 3 · first centroids: k-means++")
+    expect(page).to_have_url(re.compile(r"\bk=3\b"))
     page.go_back()
     expect(page.locator(".asking summary")).to_contain_text("k = 2 · first centroids: given centroids")
     expect(place(page)).to_contain_text("Step 1 of 7")

@@ -167,6 +167,6 @@ def test_the_page_says_that_the_server_is_away_and_goes_on_when_it_is_back(brows
             with LocalServer(port=port) as again, shoal.connect(again.target) as client:
                 client.create_session("lasting", 2, init=POINTS[:2]).push(POINTS)
 
-                expect(page.locator(".events")).to_contain_text("the server is back")
+                expect(page.locator(".events")).to_contain_text("it is there again")
                 expect(page.get_by_label("centroids of version 1")).to_be_visible()
             page.close()

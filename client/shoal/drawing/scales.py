@@ -50,10 +50,13 @@ class Scale:
         x, y = (self.low + inside / self.factor).tolist()
         return x, y
 
+    def holds(self, low: Points, high: Points) -> bool:
+        """Say whether all that lies between low and high (2,) is within the axes."""
+        return bool((low >= self.low).all() and (high <= self.high).all())
+
     def serves(self, low: Points, high: Points) -> bool:
-        """Say whether it still suits what lies between low and high (2,): all of it is inside, and fills half of it."""
-        inside = (low >= self.low).all() and (high <= self.high).all()
-        return bool(inside and (high - low >= 0.5 * (self.high - self.low)).all())
+        """Say whether it still suits what lies between low and high (2,): it holds that, which fills half of it."""
+        return self.holds(low, high) and bool((high - low >= 0.5 * (self.high - self.low)).all())
 
 
 def scale_around(low: Points, high: Points, height: int | None = None) -> Scale:

@@ -32,10 +32,17 @@ class Stage:
     scale: drawing.Scale  # of the panels
 
 
-def stage_of(run: Run) -> Stage:
-    """Return the parts for a run."""
+def stage_of(run: Run, scale: drawing.Scale | None = None) -> Stage:
+    """Return the parts for a run.
+
+    Parameters
+    ----------
+    run, scale
+        The run, and the scale to draw it by, if that holds everything.
+    """
     plot = plot_of(run)
-    scale = drawing.scale_around(*plot.bounds)
+    if scale is None or not scale.holds(*plot.bounds):
+        scale = drawing.scale_around(*plot.bounds)
     steps = playable(run, plot, scale)
     return Stage(
         flow=f'<ol class="flow" aria-label="The flow of k-means">{flow(run)}</ol>',

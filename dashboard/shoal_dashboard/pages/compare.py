@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 import shoal
 import shoal.aio
+from shoal.drawing import Scale
 from shoal.report import stage_of
 from shoal.views import Run
 from shoal_dashboard.frame import page_frame
@@ -76,21 +77,21 @@ class ComparePage:
         if self._is_sound:
             self.run(is_first=is_first)
 
-    def run(self, *, is_first: bool = False) -> None:
+    def run(self, *, is_first: bool = False, scale: Scale | None = None) -> None:
         """Run the comparison that the form asks for, in place of the one that runs, and show it."""
         self._end()
-        self._task = background_tasks.create(self._compare_patiently(is_first=is_first), name="comparison")
+        self._task = background_tasks.create(self._compare_patiently(scale, is_first=is_first), name="comparison")
 
     def _end(self) -> None:
         if self._task is not None:
             self._task.cancel()
 
-    async def _compare_patiently(self, *, is_first: bool) -> None:
+    async def _compare_patiently(self, scale: Scale | None, *, is_first: bool) -> None:
         """Compare; where the server is away, starting or busy, as soon as it can."""
         with self._visitor:
             while True:
                 try:
-                    await self._compare(is_first=is_first)
+                    await self._compare(scale, is_first=is_first)
                 except (TextError, shoal.ShoalError) as error:
                     self._trouble.say(str(error))
                     pause = _pause_after(error)
@@ -100,7 +101,7 @@ class ComparePage:
                 else:
                     return
 
-    async def _compare(self, *, is_first: bool) -> None:
+    async def _compare(self, scale: Scale | None, *, is_first: bool) -> None:
         parameters = self._form.parameters()
         if missing := await asyncio.to_thread(parameters.missing_points):  # many rows take a while to read
             self._trouble.say("")
@@ -110,7 +111,7 @@ class ComparePage:
             return
         run = await _collect(self._client.compare(**parameters.request()))
         async with self._drawers:
-            stage = await asyncio.to_thread(stage_of, run)
+            stage = await asyncio.to_thread(stage_of, run, scale)
         self._trouble.say("")
         self._stage.show(run, stage, is_first=is_first)
         self._reading.show(run)
@@ -120,7 +121,7 @@ class ComparePage:
     def _add_point(self, x: float, y: float) -> None:
         """Compare once more, with a point that was clicked into the plot."""
         self._form.add_point(x, y, self._shown)
-        self.run()
+        self.run(scale=self._stage.scale)  # what one has clicked at stays where it is
 
 
 def _pause_after(error: Exception) -> float | None:

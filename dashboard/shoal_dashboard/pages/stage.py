@@ -33,25 +33,26 @@ class StageView:
     def __init__(self, on_point: Callable[[float, float], None]) -> None:
         self._on_point = on_point
         self._numbers = count(1)
-        self._scale: Scale | None = None
+        self.scale: Scale | None = None
+        """Of what is shown, if a point can be clicked in."""
         self._root = ui.html("", sanitize=False)
         ui.on("plot_click", self._on_click)
 
     def show(self, run: Run, stage: Stage, *, is_first: bool) -> None:
         """Show a run, by its parts, from its beginning; what is shown first plays by itself, once for each visitor."""
-        self._scale = stage.scale if run.start.points.shape[1] == _PLANE else None
+        self.scale = stage.scale if run.start.points.shape[1] == _PLANE else None
         left = f"{stage.panels}{_card('', stage.controls)}{_card('The program', stage.code)}"
         right = f"{_card('Execution table', stage.table)}{_card('Variable tracker', stage.tracker)}"
-        note = f'<p class="axes">{stage.axes} Click into a plot to add a point.</p>' if self._scale else ""
+        note = f'<p class="axes">{stage.axes} Click into a plot to add a point.</p>' if self.scale else ""
         content = f"{stage.flow}<div>{left}</div><div>{right}</div>{note}{stage.steps}"
         self._fill(content, is_first=is_first)
 
     def show_points(self, points: Points, missing: str) -> None:
         """Show points (n, 2) that can't be compared yet, and what is missing."""
         corners = np.concatenate([points, [[0.0, 0.0], [10.0, 10.0]]])
-        self._scale = scale_around(corners.min(axis=0), corners.max(axis=0))
+        self.scale = scale_around(corners.min(axis=0), corners.max(axis=0))
         scene = Scene(points, None, np.empty((0, 2)), np.empty(0, np.int32))
-        drawn = draw(scene, self._scale, f"{len(points)} points", ("column 1", "column 2"))
+        drawn = draw(scene, self.scale, f"{len(points)} points", ("column 1", "column 2"))
         caption = f"<figcaption><b>{escape(missing)}</b></figcaption>"
         self._fill(f'<div class="panels"><figure class="card panel">{caption}{drawn}</figure></div>', is_first=False)
 
@@ -61,11 +62,11 @@ class StageView:
         ui.run_javascript(f"shoalStage({number}, {json.dumps(is_first)})")
 
     def _on_click(self, event: events.GenericEventArguments) -> None:
-        if self._scale is None:
+        if self.scale is None:
             ui.notify("Points can be clicked in where there are two columns", type="warning")
             return
-        x, y = self._scale.point_at(*event.args)
-        self._on_point(*(round(value, digits) for value, digits in zip((x, y), _digits(self._scale), strict=True)))
+        x, y = self.scale.point_at(*event.args)
+        self._on_point(*(round(value, digits) for value, digits in zip((x, y), _digits(self.scale), strict=True)))
 
 
 def _digits(scale: Scale) -> list[int]:
