@@ -1,14 +1,16 @@
-"""A comparison of 100,000 points: how long until its first step, and what it does to pushes beside it."""
+"""A comparison of 100,000 points: how long until its first step or message, and what it does to pushes beside it."""
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import grpc
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +20,8 @@ from benchmarks.datasets import random_sample
 from benchmarks.pairing import Plan, ratios, spread, take_turns, timed
 from benchmarks.processes import Process, settled_server
 from benchmarks.results import Limit, Row
+from shoal import wire
+from shoal.v1 import compare_pb2, compare_pb2_grpc
 
 DURING, WITHOUT = "during a comparison", "without one"
 _N, _K = 100_000, 50
@@ -37,6 +41,7 @@ def rows(plan: Plan) -> Iterator[Row]:
             points, path = blobs(_N, d, _K), Path(folder) / f"{d}.npy"
             np.save(path, points)
             yield _first_steps(client, points, plan)
+            yield _first_messages(server.target, points, plan)
             yield from _beside(push, partial(Process, "crowd", "compare", server.target, str(path), str(_K)), d, plan)
 
 
@@ -56,6 +61,31 @@ def _first_steps(client: shoal.Client, points: NDArray[np.float64], plan: Plan) 
 
     case = f"first step of {len(points):,} points, d={points.shape[1]} k={_K}"
     taken = take_turns({case: first_step}, plan.with_rounds(plan.choose(11, 3)), "comparing: first step")
+    return _FIRST_STEP.row(case, taken[case])
+
+
+def _first_messages(target: str, points: NDArray[np.float64], plan: Plan) -> Row:
+    """Measure until the initial centroids are there: scikit-learn's only step comes when its fit is done."""
+    request = compare_pb2.CompareRequest(
+        points=wire.tensor_message(points),
+        n_clusters=_K,
+        random_state=0,
+        engines=[compare_pb2.COMPARE_ENGINE_SKLEARN],
+        max_iter=10,
+    )
+    case = f"first message of {len(points):,} points, d={points.shape[1]} k={_K}, scikit-learn first"
+    with grpc.insecure_channel(target, [("grpc.max_receive_message_length", -1)]) as channel:
+        compare = compare_pb2_grpc.CompareServiceStub(channel).Compare
+
+        def first_message() -> float:
+            begin = time.perf_counter()
+            messages = compare(request)
+            next(messages)
+            taken = 1e3 * (time.perf_counter() - begin)
+            deque(messages, maxlen=0)  # a fit can't be stopped, and the next round would meet it
+            return taken
+
+        taken = take_turns({case: first_message}, plan.with_rounds(plan.choose(11, 3)), "comparing: first message")
     return _FIRST_STEP.row(case, taken[case])
 
 

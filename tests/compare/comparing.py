@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal_server.compare.running import run
 from shoal_server.compare.steps import CompareEngine, Comparison, Result, Runner, Step
-from shoal_server.compare.wishes import Wish, checked, prepare
+from shoal_server.compare.wishes import Wish, check, prepare
 
 SIX_POINTS = [[1, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]]
 GIVEN = [[5.5, 3], [1, 2]]
@@ -50,7 +50,8 @@ class Bench:
     ) -> Finished:
         given: Any = init if isinstance(init, str) else np.array(init, np.float64)
         wish = Wish(np.array(points, np.float64), n_clusters, given, random_state, engines, max_iter, tol)
-        comparison = prepare(checked(wish, 10**9))
+        check(wish, 10**9)
+        comparison = prepare(wish)
         ticks = count()
         *steps, result = run(comparison, self.runners, lambda: float(next(ticks)))
         assert isinstance(result, Result)

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shoal_server.compare import sklearn
 from shoal_server.compare.steps import CompareEngine, Step
 from shoal_server.engines.contract import most_value
-from tests.compare.comparing import ALL, Bench, assert_nearest
+from tests.compare.comparing import ALL, GIVEN, SIX_POINTS, Bench, assert_nearest
 
 FAR_AWAY = [[0.0, 0.0], [1.0, 0.0], [900.0, 900.0]]  # of POINTS none is nearest to the last one
 MOST = most_value(np.dtype(np.float64), 1)
@@ -95,6 +96,37 @@ def test_an_engine_that_may_not_go_on_says_that_it_was_stopped(bench: Bench, eng
 
     assert finished.steps[-1].action == "stopped"
     assert (finished.result.engines[0].converged, finished.result.engines[0].iterations) == (False, 2)
+
+
+@pytest.fixture(params=["path", "no path"])
+def _path_or_none(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many points scikit-learn's iterations aren't made once more."""
+    if request.param == "no path":
+        monkeypatch.setattr(sklearn, "_MOST_DISTANCES", 0)
+
+
+@pytest.mark.usefixtures("_path_or_none")
+@pytest.mark.parametrize(("max_iter", "converged"), [(1, False), (2, True), (3, True)])
+def test_all_say_the_same_of_a_run_that_ends_at_the_limit(bench: Bench, max_iter: int, *, converged: bool) -> None:
+    result = bench.compare(SIX_POINTS, 2, init=GIVEN, max_iter=max_iter).result
+
+    said = {engine.engine: (engine.converged, engine.iterations) for engine in result.engines}
+    del said["sklearn-minibatch"]  # whose counts go on, and its centroids with them
+    assert set(said.values()) == {(converged, min(max_iter, 2))}
+
+
+@pytest.mark.usefixtures("_path_or_none")
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("tol", [0.0, 0.3])
+def test_all_need_as_many_iterations_to_converge(bench: Bench, seed: int, tol: float) -> None:
+    points = np.random.default_rng(seed).normal(size=(60, 2))
+    engines: tuple[CompareEngine, ...] = ("scipy-kmeans2", "sklearn")
+
+    first = bench.compare(points, 4, engines=engines[:1], random_state=seed, tol=tol).result.engines[0].iterations
+
+    for max_iter in range(1, first + 2):
+        result = bench.compare(points, 4, engines=engines, random_state=seed, tol=tol, max_iter=max_iter).result
+        assert [engine.converged for engine in result.engines] == 2 * [max_iter >= first]
 
 
 @pytest.mark.parametrize("engine", ALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -13,10 +14,12 @@ from pathlib import Path
 
 import numba
 import pytest
+from structlog.testing import capture_logs
 
 from shoal_server.engines.numba import cache
 
 CODE = {"sweep.py-1.nbi": b"index of sweep", "sweep.py-1.1.nbc": b"machine code of sweep", "move.py-1.nbi": b"index"}
+WAITING = "waiting for another process, which compiles the kernels or loads them"
 
 
 class Compiler:
@@ -138,7 +141,7 @@ def test_who_comes_while_another_compiles_waits_and_compiles_nothing(monkeypatch
     lock = fcntl.flock
 
     def ask(descriptor: int, how: int) -> None:
-        if compiling.is_set():
+        if compiling.is_set() and not how & fcntl.LOCK_NB:
             asked.set()
         lock(descriptor, how)
 
@@ -148,14 +151,53 @@ def test_who_comes_while_another_compiles_waits_and_compiles_nothing(monkeypatch
         return Compiler()()
 
     monkeypatch.setattr(fcntl, "flock", ask)
-    with ThreadPoolExecutor(2) as threads:
+    with capture_logs() as logged, ThreadPoolExecutor(2) as threads:
         first = threads.submit(cache.compile_cached, compile_slowly)
         assert compiling.wait(60)
         second = threads.submit(cache.compile_cached, Compiler())
 
         assert first.result()
         assert not second.result()
+    assert [line["event"] for line in logged].count(WAITING) == 1
     assert _loads()
+
+
+def test_who_need_not_wait_does_not_say_so() -> None:
+    with capture_logs() as logged:
+        _folder()
+        assert _loads()
+
+    assert logged == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("working", [0, 1], ids=["none", "one"])
+def test_where_nothing_can_be_locked_the_cache_is_not_used(
+    code: int, working: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _base_folder()
+    left = [fcntl.flock] * working
+
+    def lock(descriptor: int, how: int) -> None:
+        if not left:
+            raise OSError(code, os.strerror(code))
+        left.pop()(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+
+    with capture_logs() as logged:
+        _assert_elsewhere(folder)
+
+    (line,) = logged
+    assert (line["log_level"], line["event"]) == (
+        "warning",
+        "kernel cache can't be used; the kernels are compiled at every start",
+    )
+    assert line["reason"] == f"[Errno {code}] {os.strerror(code)}"
+
+
+def _base_folder() -> Path:
+    return cache._base() / "shoal" / f"kernels-{cache._fingerprint()}"
 
 
 def test_those_who_load_do_so_together() -> None:

@@ -1,4 +1,4 @@
-"""CompareService: what it refuses, and how many comparisons it runs at once."""
+"""CompareService: what it refuses, and what it leaves to sessions."""
 
 from __future__ import annotations
 
@@ -129,24 +129,6 @@ def test_what_can_not_be_compared_is_refused(few: Wire, asked: compare_pb2.Compa
     status = refused_call(lambda: list(compare(few, asked)))
 
     refusal.check(status)
-
-
-def test_one_comparison_too_many_is_refused_until_another_has_ended(few: Wire) -> None:
-    slow = request(points=tensor(np.random.default_rng(0).normal(size=(2000, 2))), n_clusters=20, engines=[1])
-    with ExitStack() as stack:
-        running = []
-        for _ in range(SMALL["max_comparisons"]):
-            call = compare(few, slow)
-            stack.callback(call.cancel)
-            assert next(call).HasField("start")
-            running.append(call)
-
-        status = refused_call(lambda: list(compare(few, request())))
-
-        says = ("runs 2 comparisons", "try again")
-        Refusal("COMPARISONS_BUSY", says, code=EXHAUSTED).check(status)
-        assert list(running[0])[-1].HasField("result")
-        assert list(compare(few, request()))[-1].HasField("result")
 
 
 def test_a_comparison_leaves_the_only_compute_thread_to_the_sessions(few: Wire, name: str) -> None:

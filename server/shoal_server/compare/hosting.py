@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import TypeVar
 
-from shoal_server.compare.examples import SIX_POINTS
+from shoal_server.compare.ahead import Ahead
+from shoal_server.compare.examples import BLOBS
 from shoal_server.compare.running import run
 from shoal_server.compare.steps import Clock, CompareEngine, Comparison, Result, Runner, Step
-from shoal_server.compare.wishes import Wish, checked, prepare
+from shoal_server.compare.wishes import Wish, check, prepare
 from shoal_server.errors import DomainError, Kind
 
 T = TypeVar("T")
+
+Event = Comparison | Step | Result
+_LEAST_BYTES = 1024  # that an event takes besides its arrays
 
 
 class Comparisons:
@@ -51,30 +56,44 @@ class Comparisons:
 
     def warm_up(self) -> None:
         """Load every library, by comparing them."""
-        wish = Wish(SIX_POINTS, 2, "k-means++", 0, tuple(self._runners), max_iter=10, tol=0.0)
-        comparison = prepare(checked(wish, self._max_distances))
-        deque(run(comparison, self._runners, self._clock), maxlen=0)
+        wish = Wish(BLOBS, 2, "k-means++", 0, tuple(self._runners), max_iter=10, tol=0.0)
+        deque(run(prepare(wish), self._runners, self._clock), maxlen=0)
 
-    async def run(self, wish: Wish) -> AsyncIterator[Comparison | Step | Result]:
+    async def run(self, wish: Wish) -> AsyncGenerator[Event, None]:
         """Yield what is compared, each step once it is computed, and the result.
+
+        It is computed ahead of whoever reads, up to MOST_BYTES.
 
         Raises
         ------
         DomainError
-            What `checked` and `prepare` raise, or COMPARISONS_BUSY.
+            What `check` and `prepare` raise, COMPARISONS_BUSY, or COMPARISON_NOT_READ.
         """
-        wish = checked(wish, self._max_distances)
-        turn = self._turn()
+        check(wish, self._max_distances)
+        ahead: Ahead[Event] = Ahead()
+        computing = asyncio.create_task(self._compute(wish, ahead), name="comparing")
         try:
-            comparison = await turn.call(lambda: prepare(wish))
-            yield comparison
-            events = run(comparison, self._runners, self._clock)
-            while (event := await turn.call(lambda: next(events, None))) is not None:
+            while (event := await ahead.take()) is not None:
                 yield event
+            await computing
         finally:
-            turn.end()
+            computing.cancel()
+            await asyncio.gather(computing, return_exceptions=True)
 
-    def _turn(self) -> _Turn:
+    async def _compute(self, wish: Wish, ahead: Ahead[Event]) -> None:
+        try:
+            with self._turn() as turn:
+                comparison = await turn.call(lambda: prepare(wish))
+                await ahead.put(comparison, _size(comparison))
+                events = run(comparison, self._runners, self._clock)
+                while (event := await turn.call(lambda: next(events, None))) is not None:
+                    await ahead.put(event, _size(event))
+            await ahead.all_read()
+        finally:
+            ahead.end()
+
+    @contextmanager
+    def _turn(self) -> Iterator[_Turn]:
         if self._running >= self._most_at_once:
             raise DomainError(
                 Kind.RESOURCE_EXHAUSTED,
@@ -83,14 +102,30 @@ class Comparisons:
                 retry_after=2.0,
             )
         self._running += 1
-        return _Turn(self._begin, self._ended)
+        turn = _Turn(self._begin, self._ended)
+        try:
+            yield turn
+        finally:
+            turn.end()
 
     def _ended(self) -> None:
         self._running -= 1
 
 
+def _size(event: Event) -> int:
+    """Return about how many bytes an event takes. The points are held as long as the comparison runs in any case."""
+    match event:
+        case Comparison():
+            return _LEAST_BYTES + event.initial_centroids.nbytes
+        case Step():
+            arrays = (event.centroids, event.labels, event.path)
+            return _LEAST_BYTES + sum(array.nbytes for array in arrays if array is not None)
+        case Result():
+            return _LEAST_BYTES + sum(engine.centroids.nbytes + engine.labels.nbytes for engine in event.engines)
+
+
 class _Turn:
-    """One of the comparisons that may run at once; it lasts as long as a thread works for it."""
+    """One of the comparisons that may run at once; it lasts until all is computed, and no thread works for it."""
 
     def __init__(self, begin: Callable[[Callable[[], object]], Future[object]], ended: Callable[[], None]) -> None:
         self._begin = begin

@@ -9,13 +9,11 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_server.compare.measuring import movement, objectives
+from shoal_server.compare.measuring import movement, objectives, settled
 from shoal_server.compare.steps import Action, Clock, CompareEngine, Comparison, Step
 from shoal_server.engines.contract import Float64Array, LabelArray
 
 T = TypeVar("T")
-
-_ROUNDING = 4 * np.finfo(np.float64).eps  # relative to the centroids, all together
 
 
 @dataclass(frozen=True)
@@ -67,10 +65,7 @@ class _Place:
 
 
 def iterate(engine: CompareEngine, method: Method, comparison: Comparison, clock: Clock) -> Iterator[Step]:
-    """Assign and update until the centroids move by no more than tol all together, max_iter times at most.
-
-    What rounding can move doesn't count: a running mean of the same points may differ in its last digit.
-    """
+    """Assign and update until the centroids are settled, max_iter times at most."""
     centroids = comparison.initial_centroids
     place = _Place(engine, comparison, 0, centroids, np.arange(len(centroids), dtype=np.int32))
     yield place.step("initialise", None, 0.0)
@@ -81,11 +76,11 @@ def iterate(engine: CompareEngine, method: Method, comparison: Comparison, clock
         moved = movement(place.centroids[updated.kept], updated.centroids)
         none_lost = len(updated.kept) == len(place.centroids)
         place = _Place(engine, comparison, iteration, updated.centroids, place.clusters[updated.kept])
-        if none_lost and np.linalg.norm(moved) <= max(comparison.tol, _ROUNDING * np.linalg.norm(updated.centroids)):
+        if none_lost and settled(moved, updated.centroids, comparison.tol):
             if moved.any():
                 labels, more = _timed(clock, method.assign, place.centroids)
                 seconds += more
-            yield place.step("converged", labels, seconds, movement=moved, notes=updated.notes)
+            yield place.step("converged", labels, seconds, movement=moved, converged=True, notes=updated.notes)
             return
         yield place.step("update", None, seconds, movement=moved, notes=updated.notes)
     labels, seconds = _timed(clock, method.assign, place.centroids)

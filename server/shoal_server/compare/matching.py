@@ -15,7 +15,7 @@ from shoal_server.libraries import library
 NONE = -1
 
 
-def conclude(lasts: Sequence[Step], seconds: Sequence[float], max_iter: int) -> Result:
+def conclude(lasts: Sequence[Step], seconds: Sequence[float]) -> Result:
     """Return what engines come to.
 
     Parameters
@@ -24,12 +24,8 @@ def conclude(lasts: Sequence[Step], seconds: Sequence[float], max_iter: int) -> 
         The last step of each; centroids are matched to those of the first one.
     seconds
         What all steps of each took.
-    max_iter
-        Of the comparison.
     """
-    results = [
-        _result(last, elapsed, lasts[0].centroids, max_iter) for last, elapsed in zip(lasts, seconds, strict=True)
-    ]
+    results = [_result(last, elapsed, lasts[0].centroids) for last, elapsed in zip(lasts, seconds, strict=True)]
     return Result(tuple(results), tuple(_agreement(one, other) for one, other in combinations(results, 2)))
 
 
@@ -46,7 +42,7 @@ def match(reference: Float64Array, centroids: Float64Array) -> NDArray[np.int32]
     return matching
 
 
-def _result(last: Step, elapsed: float, reference: Float64Array, max_iter: int) -> EngineResult:
+def _result(last: Step, elapsed: float, reference: Float64Array) -> EngineResult:
     if last.labels is None or last.inertia is None or last.distortion is None:
         raise AssertionError("the last step of an engine has labels")
     return EngineResult(
@@ -56,7 +52,7 @@ def _result(last: Step, elapsed: float, reference: Float64Array, max_iter: int) 
         inertia=last.inertia,
         distortion=last.distortion,
         iterations=last.iteration,
-        converged=last.action == "converged" or (last.action == "fit" and last.iteration < max_iter),
+        converged=last.converged,
         matching=match(reference, last.centroids),
         elapsed=elapsed,
     )

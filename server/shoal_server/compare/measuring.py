@@ -7,6 +7,7 @@ import numpy as np
 from shoal_server.engines.contract import Float64Array, LabelArray
 
 _ROUNDING = 1e-7  # relative; far above what squares that were expanded lose
+_LAST_DIGIT = 4 * np.finfo(np.float64).eps  # relative to the centroids, all together
 _BLOCK_VALUES = 1 << 16  # of the points that are worked on at a time
 
 
@@ -43,3 +44,11 @@ def movement(before: Float64Array, after: Float64Array) -> Float64Array:
     """Return how far each centroid (m, d) moved (Euclidean), (m,)."""
     moved: Float64Array = np.linalg.norm(after - before, axis=1)
     return moved
+
+
+def settled(moved: Float64Array, centroids: Float64Array, tol: float) -> bool:
+    """Return whether centroids (m, d) that have moved so far (m,) moved by no more than tol, all together.
+
+    What rounding can move doesn't count: a running mean of the same points may differ in its last digit.
+    """
+    return bool(np.linalg.norm(moved) <= max(tol, _LAST_DIGIT * np.linalg.norm(centroids)))

@@ -33,4 +33,4 @@ def run(comparison: Comparison, runners: Mapping[CompareEngine, Runner], clock: 
             yield step
         lasts.append(step)
         seconds.append(elapsed)
-    yield conclude(lasts, seconds, comparison.max_iter)
+    yield conclude(lasts, seconds)

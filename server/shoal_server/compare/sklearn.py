@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from shoal_server.compare.lloyd import Updated, iterate
-from shoal_server.compare.measuring import farther, movement, objectives
+from shoal_server.compare.measuring import farther, movement, objectives, settled
 from shoal_server.compare.steps import Clock, Comparison, OwnFigure, Step
 from shoal_server.engines.contract import Float64Array, LabelArray
 from shoal_server.libraries import library
@@ -28,6 +28,7 @@ def run_kmeans(comparison: Comparison, clock: Clock) -> Iterator[Step]:
     elapsed = clock() - began
     centroids, labels = np.asarray(fitted.cluster_centers_), np.asarray(fitted.labels_, dtype=np.int32)
     inertia, distortion = objectives(comparison.points, centroids, labels)
+    path = _path(comparison, fitted)
     yield Step(
         engine="sklearn",
         action="fit",
@@ -39,7 +40,8 @@ def run_kmeans(comparison: Comparison, clock: Clock) -> Iterator[Step]:
         distortion=distortion,
         movement=movement(comparison.initial_centroids, centroids),
         elapsed=elapsed,
-        path=_path(comparison, fitted),
+        converged=_converged(comparison, fitted, path),
+        path=path,
         own_figures=(
             OwnFigure("inertia_", float(fitted.inertia_), "the sum of the squared distances to the nearest centroid"),
             OwnFigure("n_iter_", float(fitted.n_iter_), "iterations, the one among them that found nothing to change"),
@@ -113,6 +115,25 @@ def _path(comparison: Comparison, fitted: Any) -> Float64Array | None:
     for iteration in range(iterations):
         path[iteration] = centroids = _fit(comparison, centroids, 1).cluster_centers_
     return path
+
+
+def _converged(comparison: Comparison, fitted: Any, path: Float64Array | None) -> bool:
+    """Return whether the last iteration has moved no more than tol: at the limit fit itself doesn't say."""
+    if fitted.n_iter_ < comparison.max_iter:
+        return True
+    after = fitted.cluster_centers_
+    if comparison.max_iter == 1:
+        return _stays(comparison, comparison.initial_centroids, after)
+    if path is not None:
+        return _stays(comparison, path[-2], after)
+    if comparison.tol == 0 and not _stays(comparison, after, _fit(comparison, after, 1).cluster_centers_):
+        return False  # where one more moves something the last one did: known sooner than what the last one moved
+    before = _fit(comparison, comparison.initial_centroids, comparison.max_iter - 1).cluster_centers_
+    return _stays(comparison, before, after)
+
+
+def _stays(comparison: Comparison, before: Float64Array, after: Float64Array) -> bool:
+    return settled(movement(before, after), after, comparison.tol)
 
 
 def _notes(comparison: Comparison, fitted: Any) -> tuple[str, ...]:

@@ -52,6 +52,7 @@ class Step:
     distortion: float | None = None
     movement: Float64Array | None = None  # (m,)
     elapsed: float = 0.0  # seconds
+    converged: bool = False  # whether it is the last one because the centroids have settled
     path: Float64Array | None = None  # (iterations, m, d)
     own_figures: tuple[OwnFigure, ...] = ()
     notes: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from shoal_server.clustering.config import InitMethod
 from shoal_server.clustering.initialisation import initial_rows
-from shoal_server.compare.examples import NAMES, example
+from shoal_server.compare.examples import SHAPES, example
 from shoal_server.compare.steps import CompareEngine, Comparison
 from shoal_server.engines.contract import Float64Array, most_value
 from shoal_server.errors import DomainError, Kind, invalid, quoted
@@ -34,8 +34,8 @@ class Wish:
     tol: float
 
 
-def checked(wish: Wish, max_distances: int) -> Wish:
-    """Return the wish with its points at hand; what takes longer is for `prepare`.
+def check(wish: Wish, max_distances: int) -> None:
+    """Refuse what can't be compared, as far as that takes no time; what takes longer is for `prepare`.
 
     Parameters
     ----------
@@ -50,29 +50,30 @@ def checked(wish: Wish, max_distances: int) -> Wish:
         EXAMPLE_UNKNOWN, N_CLUSTERS_INVALID, ENGINES_INVALID, MAX_ITER_INVALID, TOL_INVALID, INIT_INVALID, or
         TOO_MANY_VALUES for what is over the limit.
     """
-    points = _points(wish)
-    _check_numbers(wish, len(points))
-    if len(points) * wish.n_clusters > max_distances:
+    rows, columns = _shape(wish)
+    _check_numbers(wish, rows)
+    if rows * wish.n_clusters > max_distances:
         raise DomainError(
             Kind.RESOURCE_EXHAUSTED,
             "TOO_MANY_VALUES",
-            f"{len(points):,} points times n_clusters {wish.n_clusters:,} is {len(points) * wish.n_clusters:,} "
+            f"{rows:,} points times n_clusters {wish.n_clusters:,} is {rows * wish.n_clusters:,} "
             f"distances, and the server allows {max_distances:,} in a comparison: compare on a sample of the points",
             field="points",
         )
-    _check_init(wish, points.shape[1])
-    return Wish(points, wish.n_clusters, wish.init, wish.random_state, wish.engines, wish.max_iter, wish.tol)
+    _check_init(wish, columns)
 
 
 def prepare(wish: Wish) -> Comparison:
-    """Return the comparison that a checked wish means.
+    """Return the comparison that a wish means that has been checked.
 
     Raises
     ------
     DomainError
         NOT_FINITE or VALUE_TOO_LARGE.
     """
-    points = np.ascontiguousarray(wish.points, dtype=np.float64)
+    points = np.ascontiguousarray(
+        example(wish.points) if isinstance(wish.points, str) else wish.points, dtype=np.float64
+    )
     _check_values(points, "points")
     if isinstance(wish.init, str):
         centroids = _initial(points, wish, wish.init)
@@ -82,15 +83,15 @@ def prepare(wish: Wish) -> Comparison:
     return Comparison(points, centroids, wish.engines, wish.random_state, wish.max_iter, wish.tol)
 
 
-def _points(wish: Wish) -> NDArray[Any]:
+def _shape(wish: Wish) -> tuple[int, int]:
     if not isinstance(wish.points, str):
-        return wish.points
-    points = example(wish.points)
-    if points is None:
+        rows, columns = wish.points.shape
+        return rows, columns
+    if wish.points not in SHAPES:
         raise invalid(
-            "EXAMPLE_UNKNOWN", "example", f"there is no example {quoted(wish.points)}; there are {', '.join(NAMES)}"
+            "EXAMPLE_UNKNOWN", "example", f"there is no example {quoted(wish.points)}; there are {', '.join(SHAPES)}"
         )
-    return points
+    return SHAPES[wish.points]
 
 
 def _check_numbers(wish: Wish, rows: int) -> None:

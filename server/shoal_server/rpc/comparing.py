@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -61,15 +62,16 @@ class CompareService(compare_pb2_grpc.CompareServiceServicer):
     ) -> AsyncIterator[compare_pb2.CompareResponse]:
         """Run the engines one after the other."""
         number = 0
-        async for event in self._comparisons.run(self._decode(request)):
-            match event:
-                case Comparison():
-                    yield compare_pb2.CompareResponse(start=_encode_start(event, request.example))
-                case Step():
-                    number += 1
-                    yield compare_pb2.CompareResponse(step=_encode_step(event, number))
-                case Result():
-                    yield compare_pb2.CompareResponse(result=_encode_result(event))
+        async with aclosing(self._comparisons.run(self._decode(request))) as events:
+            async for event in events:
+                match event:
+                    case Comparison():
+                        yield compare_pb2.CompareResponse(start=_encode_start(event, request.example))
+                    case Step():
+                        number += 1
+                        yield compare_pb2.CompareResponse(step=_encode_step(event, number))
+                    case Result():
+                        yield compare_pb2.CompareResponse(result=_encode_result(event))
 
     def _decode(self, request: compare_pb2.CompareRequest) -> Wish:
         return Wish(

@@ -36,24 +36,14 @@ log = structlog.get_logger()
 
 def compile_cached(compile_all: Callable[[], T]) -> T:
     """Call a function that compiles, so that it finds what an earlier call in this or another process compiled."""
-    folder = _ready_folder()
-    if folder is None:
-        with TemporaryDirectory(prefix="shoal-kernels-") as passing, _numba_caches_in(Path(passing)):
-            return compile_all()
-    with _lock_of(folder) as lock:
-        _share_or_empty(folder, lock)
-        with _numba_caches_in(folder):
-            try:
-                made = compile_all()
-            except Exception as damage:  # noqa: BLE001  (whatever a foreign file makes Numba do, there is one remedy)
-                log.warning("kernel cache is damaged and made anew", error=repr(damage))
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                _empty(folder)
-                made = compile_all()
-        if not _is_sealed(folder):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            _seal(folder)
-    return made
+    try:
+        folder = _ready_folder()
+        with _lock_of(folder) as lock:
+            return _load_or_compile(compile_all, folder, lock)
+    except _UnusableError as reason:
+        log.warning("kernel cache can't be used; the kernels are compiled at every start", reason=str(reason))
+    with TemporaryDirectory(prefix="shoal-kernels-") as passing, _numba_caches_in(Path(passing)):
+        return compile_all()
 
 
 @contextmanager
@@ -65,42 +55,75 @@ def part_of_cache(name: str) -> Iterator[None]:
         yield
 
 
-def _ready_folder() -> Path | None:
-    """Return the folder for this code on this machine, which may have anything in it; None if there can't be one."""
-    folder = _base() / "shoal" / f"kernels-{_fingerprint()}"
+class _UnusableError(OSError):
+    """There can be no cache that is safe to use: the folder can't be had, or what servers lock can't be locked."""
+
+
+@contextmanager
+def _or_unusable() -> Iterator[None]:
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.lstat()
-        if folder.is_symlink() or status.st_uid != os.geteuid() or status.st_mode & _WRITABLE_BY_OTHERS:
-            raise PermissionError(f"{folder} belongs to another user, or others can write it")
-        with _lock_of(folder):
-            pass
+        yield
     except OSError as reason:
-        log.warning("kernel cache can't be used; the kernels are compiled at every start", reason=str(reason))
-        return None
+        raise _UnusableError(str(reason)) from reason
+
+
+@_or_unusable()
+def _ready_folder() -> Path:
+    """Return the folder for this code on this machine, which may have anything in it."""
+    folder = _base() / "shoal" / f"kernels-{_fingerprint()}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.lstat()
+    if folder.is_symlink() or status.st_uid != os.geteuid() or status.st_mode & _WRITABLE_BY_OTHERS:
+        raise PermissionError(f"{folder} belongs to another user, or others can write it")
     return folder
 
 
 @contextmanager
 def _lock_of(folder: Path) -> Iterator[int]:
     """Open what servers lock: together those that load, alone who compiles. It is free again when it is closed."""
-    lock = os.open(folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    with _or_unusable():
+        lock = os.open(folder.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         yield lock
     finally:
         os.close(lock)
 
 
+def _load_or_compile(compile_all: Callable[[], T], folder: Path, lock: int) -> T:
+    _share_or_empty(folder, lock)
+    with _numba_caches_in(folder):
+        try:
+            made = compile_all()
+        except Exception as damage:  # noqa: BLE001  (whatever a foreign file makes Numba do, there is one remedy)
+            log.warning("kernel cache is damaged and made anew", error=repr(damage))
+            _take(lock, fcntl.LOCK_EX)
+            _empty(folder)
+            made = compile_all()
+    if not _is_sealed(folder):
+        _seal(folder, lock)
+    return made
+
+
 def _share_or_empty(folder: Path, lock: int) -> None:
     """Hold the lock with others if the folder is sealed; otherwise alone, with the folder emptied."""
-    fcntl.flock(lock, fcntl.LOCK_SH)
+    _take(lock, fcntl.LOCK_SH)
     if _is_sealed(folder):
         return
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    _take(lock, fcntl.LOCK_EX)
     if _is_sealed(folder):  # by the one that this one has waited for
-        fcntl.flock(lock, fcntl.LOCK_SH)
+        _take(lock, fcntl.LOCK_SH)
     else:
         _empty(folder)
+
+
+@_or_unusable()
+def _take(lock: int, how: int) -> None:
+    """Lock with others or alone. Some file systems of a network have no locks, and say so here."""
+    try:
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        log.info("waiting for another process, which compiles the kernels or loads them")
+        fcntl.flock(lock, how)
 
 
 def _base() -> Path:
@@ -136,9 +159,10 @@ def _is_sealed(folder: Path) -> bool:
     return bool(noted == _checksums(folder))
 
 
-def _seal(folder: Path) -> None:
+def _seal(folder: Path, lock: int) -> None:
     """Note what is in the folder. Where that fails the next start compiles again."""
     try:
+        _take(lock, fcntl.LOCK_EX)
         partial = folder / f"{_CHECKSUMS}.{os.getpid()}"
         partial.write_text(json.dumps(_checksums(folder)))
         partial.replace(folder / _CHECKSUMS)
@@ -151,6 +175,7 @@ def _checksums(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+@_or_unusable()
 def _empty(folder: Path) -> None:
     """Remove what is in the folder."""
     for entry in list(folder.iterdir()):

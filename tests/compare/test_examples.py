@@ -1,0 +1,47 @@
+"""The points that the server has: judged without being loaded, and loaded before they are asked for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from shoal_server.compare.examples import BLOBS, SHAPES, example
+
+# Judges a wish for an example, warms up, and makes it; prints how many modules of scikit-learn are there after each.
+SCRIPT = f"""
+import json, sys
+from concurrent.futures import Future
+from time import perf_counter
+from shoal_server.compare.hosting import Comparisons
+from shoal_server.compare.running import runners
+from shoal_server.compare.wishes import Wish, check, prepare
+from shoal_server.engines.scipy import ScipyEngine
+def loaded():
+    return sum(name.startswith("sklearn") for name in sys.modules)
+wish = Wish({BLOBS!r}, 4, "k-means++", 0, ("scipy",), 10, 0.0)
+counts = []
+check(wish, 1200)
+counts.append(loaded())
+Comparisons(runners(ScipyEngine()), lambda function: Future(), perf_counter, 1, 1).warm_up()
+counts.append(loaded())
+prepare(wish)
+counts.append(loaded())
+print(json.dumps(counts))
+"""
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_an_example_has_the_shape_that_is_said(name: str) -> None:
+    assert example(name).shape == SHAPES[name]
+
+
+def test_an_example_is_judged_without_its_library_and_is_warm_before_it_is_asked_for() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], check=True, capture_output=True, text=True)
+
+    judged, warm, made = json.loads(done.stdout)
+
+    assert judged == 0
+    assert 0 < warm == made
