@@ -37,10 +37,15 @@ def test_kmeans2_leaves_an_empty_cluster_where_it_is_and_says_so(bench: Bench) -
     assert last.notes == ("no point is nearest to centroid 2, so kmeans2 leaves it where it is",)
 
 
-def test_scikit_learn_moves_an_empty_cluster_to_a_point(bench: Bench) -> None:
+def test_scikit_learn_moves_an_empty_cluster_to_a_point_and_says_so(bench: Bench) -> None:
     last = _last(bench, POINTS, 3, "sklearn", init=FAR_AWAY)
 
     assert len(np.unique(last.labels if last.labels is not None else [])) == 3
+    assert last.path is not None
+    assert last.path[0][2].tolist() in POINTS
+    assert last.notes[0] == (
+        "no point is nearest to centroid 2 in iteration 1; KMeans moves it to a point far from its own centroid"
+    )
 
 
 def test_shoal_leaves_an_empty_cluster_where_it_is_and_says_so(bench: Bench) -> None:

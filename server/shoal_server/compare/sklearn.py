@@ -44,9 +44,13 @@ def run_kmeans(comparison: Comparison, clock: Clock) -> Iterator[Step]:
         path=path,
         own_figures=(
             OwnFigure("inertia_", float(fitted.inertia_), "the sum of the squared distances to the nearest centroid"),
-            OwnFigure("n_iter_", float(fitted.n_iter_), "iterations, the one among them that found nothing to change"),
+            OwnFigure(
+                "n_iter_",
+                float(fitted.n_iter_),
+                "iterations, with the one that found that it may stop, if one did",
+            ),
         ),
-        notes=_notes(comparison, fitted),
+        notes=(*_notes(comparison, fitted), *_moved(comparison, path)),
     )
 
 
@@ -149,3 +153,17 @@ def _notes(comparison: Comparison, fitted: Any) -> tuple[str, ...]:
             f"and has moved an empty cluster since"
         )
     return tuple(notes)
+
+
+def _moved(comparison: Comparison, path: Float64Array | None) -> Iterator[str]:
+    """Yield a note for each iteration in which clusters were empty, as far as the path shows it."""
+    if path is None:
+        return
+    metrics = library("sklearn.metrics")
+    for iteration, centroids in enumerate((comparison.initial_centroids, *path[:-1]), 1):
+        labels = metrics.pairwise_distances_argmin(comparison.points, centroids)
+        for row in np.setdiff1d(np.arange(len(centroids)), labels).tolist():
+            yield (
+                f"no point is nearest to centroid {row} in iteration {iteration}; KMeans moves it to a point far from "
+                "its own centroid"
+            )
