@@ -138,6 +138,17 @@ def test_an_engine_that_ends_within_tol_is_not_said_to_be_still(compare: Compare
     assert _right(question) == f"step {run.steps[-1].number}"
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_whoever_would_still_move_is_not_said_to_be_still(compare: Compare, seed: int) -> None:
+    run = compare(blobs(seed), 4, init="random", random_state=seed, engines=("scipy",), max_iter=2)
+
+    (end,) = run.result.engines
+    once_more = compare(blobs(seed), len(end.centroids), init=end.centroids, engines=("scipy",), max_iter=1)
+    if once_more.steps[-1].action == "stopped":
+        assert "no longer change" not in quiz_of(run)[1].text
+        assert "no longer changed" not in " ".join(snapshot_of(run))
+
+
 @settings(max_examples=150, deadline=None)
 @given(wish=wishes(), engine=st.sampled_from(["scipy", "scipy-kmeans2", "numba"]))
 def test_centroids_that_no_longer_change_are_not_moved_by_another_iteration(
