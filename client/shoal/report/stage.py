@@ -14,6 +14,7 @@ from shoal.report.reading import code, flow
 from shoal.report.tables import execution, tracker
 from shoal.views import Plot, Run, plot_of
 
+_UNPLAYED = " The steps are too many to be played here: the drawings show how each engine ended."
 _SPEEDS = {"slow": 2.0, "normal": 1.0, "fast": 0.35}  # seconds a step
 
 
@@ -48,7 +49,7 @@ def stage_of(run: Run, scale: drawing.Scale | None = None) -> Stage:
         flow=f'<ol class="flow" aria-label="The flow of k-means">{flow(run)}</ol>',
         controls=_controls(len(steps)),
         panels=f'<div class="panels">{panels(run, plot, scale)}</div>',
-        axes=escape(_axes(run, plot)),
+        axes=escape(_axes(run, plot) + ("" if steps else _UNPLAYED)),
         table=execution(run),
         tracker=tracker(run),
         code=f'<pre class="scroll" role="region" aria-label="The program" tabindex="0"><code>{code(run)}</code></pre>',
