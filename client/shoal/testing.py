@@ -11,11 +11,12 @@ import sys
 import uuid
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, get_args
 
 import numpy as np
 
 from shoal._client import connect
+from shoal._comparison_types import CompareEngine
 from shoal._errors import ServerStartError
 from shoal._programs import Program
 from shoal._types import Engine
@@ -43,6 +44,8 @@ def load_engines(target: str) -> None:
             session = client.create_session(f"load-{uuid.uuid4().hex}", n_clusters=1, init=point, engine=engine)
             session.push(point)
             session.delete()
+        for _ in client.compare(example="blobs", n_clusters=2, engines=get_args(CompareEngine), max_iter=1):
+            pass  # comparisons load more of both
 
 
 class LocalServer:

@@ -17,6 +17,7 @@ from nicegui import app, ui
 import shoal.aio
 from shoal import drawing, report
 from shoal_dashboard.frame import LOGO
+from shoal_dashboard.leaving import forgive_leavers
 from shoal_dashboard.listening import listen, tell_ready, url_of
 from shoal_dashboard.pages import compare, session, sessions
 
@@ -79,7 +80,7 @@ def _run(place: Place) -> None:
 
     outer = FastAPI(openapi_url=None, lifespan=serving)
     ui.run_with(outer, title="Shoal", favicon=LOGO, dark=None, language="en-US", show_welcome_message=False)
-    http = uvicorn.Server(uvicorn.Config(outer, log_level="warning", ws="wsproto"))
+    http = uvicorn.Server(uvicorn.Config(forgive_leavers(outer), log_level="warning", ws="wsproto"))
     if place.until_eof:
         threading.Thread(target=_stop_at_eof, args=(http,), daemon=True, name="standard input").start()
     with suppress(KeyboardInterrupt):  # uvicorn raises it again once it has stopped

@@ -10,15 +10,17 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http import HTTPStatus
 from http.client import HTTPConnection
 
 import psutil
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
 import shoal
 from shoal.testing import LocalDashboard
+from shoal_dashboard.leaving import forgive_leavers
 from tests.dashboard.browsing import Dashboard
 
 PATIENCE = 60.0  # seconds after which what is waited for won't come any more
@@ -150,3 +152,19 @@ def test_a_missing_nicegui_is_told_how_to_install(monkeypatch: pytest.MonkeyPatc
 def test_a_dashboard_that_was_not_started_has_no_url() -> None:
     with pytest.raises(shoal.ServerStartError, match="start"):
         _ = LocalDashboard(NOBODY).url
+
+
+@pytest.mark.parametrize("kind", ["http.disconnect", "http.request"])
+async def test_a_complaint_is_told_unless_the_visitor_has_left(kind: str) -> None:
+    async def app(_: Scope, receive: Receive, __: Send) -> None:
+        await receive()
+        raise RuntimeError("No response returned.")
+
+    async def receive() -> Message:
+        return {"type": kind}
+
+    async def send(_: Message) -> None:
+        raise AssertionError("nothing is sent")
+
+    with nullcontext() if kind == "http.disconnect" else pytest.raises(RuntimeError):
+        await forgive_leavers(app)({"type": "http"}, receive, send)

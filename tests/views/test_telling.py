@@ -44,7 +44,7 @@ def test_what_a_library_did_of_its_own_is_in_both(compare: Compare) -> None:
     run = compare(FEW, 3, init=FAR_AWAY, engines=("scipy", "sklearn"))
 
     assert "Of note: no point is nearest to centroid 2, so kmeans drops it: 2 are left." in transcript_of(run)[2]
-    assert any("1 thing that one might not expect" in line for line in snapshot_of(run))
+    assert any("2 things that one might not expect" in line for line in snapshot_of(run))
 
 
 def test_engines_that_disagree_are_said_to(compare: Compare) -> None:

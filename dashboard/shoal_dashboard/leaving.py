@@ -1,0 +1,30 @@
+"""Visitors who leave before they are answered: nothing is wrong then, and nobody is left to tell."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+def forgive_leavers(app: ASGIApp) -> ASGIApp:
+    """Return the app without its complaints of visitors who have left.
+
+    Starlette's BaseHTTPMiddleware, of which NiceGUI has several, raises "No response returned" then
+    (github.com/Kludex/starlette/issues/2516).
+    """
+
+    async def forgiving(scope: Scope, receive: Receive, send: Send) -> None:
+        has_left = False
+
+        async def receive_and_note() -> Message:
+            nonlocal has_left
+            message = await receive()
+            has_left = has_left or message["type"] == "http.disconnect"
+            return message
+
+        try:
+            await app(scope, receive_and_note, send)
+        except RuntimeError:
+            if not has_left:
+                raise
+
+    return forgiving
