@@ -43,9 +43,19 @@ def test_scikit_learn_moves_an_empty_cluster_to_a_point_and_says_so(bench: Bench
     assert len(np.unique(last.labels if last.labels is not None else [])) == 3
     assert last.path is not None
     assert last.path[0][2].tolist() in POINTS
-    assert last.notes[0] == (
-        "no point is nearest to centroid 2 in iteration 1; KMeans moves it to a point far from its own centroid"
+    assert last.notes == (
+        "no point is nearest to centroid 2 in iteration 1, so KMeans moves it to a point far from its own centroid",
     )
+
+
+def test_scikit_learn_has_no_point_to_spare_where_all_lie_on_centroids_and_says_so(bench: Bench) -> None:
+    last = _last(bench, [[3.0, 3.0]] * 5, 2, "sklearn", init=[[3.0, 3.0], [9.0, 9.0]])
+
+    assert last.path is not None
+    assert last.path[0].tolist() == [[3, 3], [3, 3]]
+    assert [note for note in last.notes if "moves it" in note] == [
+        "no point is nearest to centroid 1 in iteration 1, so KMeans moves it onto the largest cluster"
+    ]
 
 
 def test_shoal_leaves_an_empty_cluster_where_it_is_and_says_so(bench: Bench) -> None:

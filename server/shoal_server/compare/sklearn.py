@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -156,14 +157,14 @@ def _notes(comparison: Comparison, fitted: Any) -> tuple[str, ...]:
 
 
 def _moved(comparison: Comparison, path: Float64Array | None) -> Iterator[str]:
-    """Yield a note for each iteration in which clusters were empty, as far as the path shows it."""
+    """Yield a note for each empty cluster that an iteration has moved, as far as the path shows it."""
     if path is None:
         return
-    metrics = library("sklearn.metrics")
-    for iteration, centroids in enumerate((comparison.initial_centroids, *path[:-1]), 1):
-        labels = metrics.pairwise_distances_argmin(comparison.points, centroids)
-        for row in np.setdiff1d(np.arange(len(centroids)), labels).tolist():
-            yield (
-                f"no point is nearest to centroid {row} in iteration {iteration}; KMeans moves it to a point far from "
-                "its own centroid"
-            )
+    pairs = library("sklearn.metrics").pairwise_distances_argmin_min
+    for iteration, (before, after) in enumerate(pairwise((comparison.initial_centroids, *path)), 1):
+        labels, distances = pairs(comparison.points, before)
+        empty = np.setdiff1d(np.arange(len(before)), labels)
+        # Where all points lie on centroids none is spared: _average_centers takes the largest cluster's place then.
+        where = "to a point far from its own centroid" if distances.any() else "onto the largest cluster"
+        for row in empty[(before[empty] != after[empty]).any(axis=1)].tolist():
+            yield f"no point is nearest to centroid {row} in iteration {iteration}, so KMeans moves it {where}"
