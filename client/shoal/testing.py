@@ -9,6 +9,7 @@ import importlib.util
 import signal
 import sys
 import uuid
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import Self, get_args
@@ -48,7 +49,41 @@ def load_engines(target: str) -> None:
             pass  # comparisons load more of both
 
 
-class LocalServer:
+class _Local(ABC):
+    """A program of Shoal on this machine, which a ``with`` block starts and stops."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+        self._program.remove_log()
+
+    @property
+    def log_path(self) -> Path:
+        """What it writes; the file goes with the ``with`` block."""
+        return self._program.log_path
+
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._program.pid
+
+    @abstractmethod
+    def start(self) -> Self:
+        """Start it and wait until it serves; after `stop`, again on the same port."""
+
+    def stop(self) -> None:
+        """Stop it as an operator would."""
+        self._program.end(signal.SIGTERM)
+
+
+class LocalServer(_Local):
     """A server on a free port of this machine. It ends with this process, whatever happens to it.
 
     Parameters
@@ -69,23 +104,9 @@ class LocalServer:
     """
 
     def __init__(self, **settings: object) -> None:
+        super().__init__(Program("shoal_server", "server"))
         self._settings: dict[str, object] = {"host": "127.0.0.1", "port": _ANY_PORT, **settings}
-        self._program = Program("shoal_server", "server")
         self._target: str | None = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
-        self._program.remove_log()
-
-    @property
-    def log_path(self) -> Path:
-        """What the server writes; it goes with the ``with`` block."""
-        return self._program.log_path
 
     @property
     def target(self) -> str:
@@ -98,11 +119,6 @@ class LocalServer:
     def port(self) -> int:
         """The port."""
         return int(self.target.rpartition(":")[2])
-
-    @property
-    def pid(self) -> int:
-        """The number of the server's process."""
-        return self._program.pid
 
     def start(self) -> Self:
         """Start the server and wait until it serves; after `stop` or `kill`, again on the same port."""
@@ -121,7 +137,7 @@ class LocalServer:
         self._program.end(signal.SIGKILL)
 
 
-class LocalDashboard:
+class LocalDashboard(_Local):
     """The dashboard of a server, on this machine. It ends with this process, whatever happens to it.
 
     Parameters
@@ -143,23 +159,9 @@ class LocalDashboard:
     """
 
     def __init__(self, server: str, port: int = _ANY_PORT) -> None:
-        self._settings = {"server": server, "port": port}
-        self._program = Program("shoal_dashboard", "dashboard")
+        super().__init__(Program("shoal_dashboard", "dashboard"))
+        self._settings: dict[str, object] = {"server": server, "port": port}
         self._url: str | None = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
-        self._program.remove_log()
-
-    @property
-    def log_path(self) -> Path:
-        """What the dashboard writes; it goes with the ``with`` block."""
-        return self._program.log_path
 
     @property
     def url(self) -> str:
@@ -168,21 +170,13 @@ class LocalDashboard:
             raise ServerStartError("the dashboard has not been started; use it in a with statement, or call start()")
         return self._url
 
-    @property
-    def pid(self) -> int:
-        """The number of the dashboard's process."""
-        return self._program.pid
-
     def start(self) -> Self:
-        """Start the dashboard and wait until browsers can open it."""
+        """Start the dashboard and wait until browsers can open it; after `stop`, again on the same port."""
         _require("nicegui", "dashboard")
         if not self._program.is_started:
             self._url = self._program.start(self._settings)
+            self._settings["port"] = int(self._url.rpartition(":")[2])
         return self
-
-    def stop(self) -> None:
-        """Stop the dashboard."""
-        self._program.end(signal.SIGTERM)
 
 
 def _require(package: str, title: str) -> None:

@@ -154,6 +154,17 @@ def test_a_dashboard_that_was_not_started_has_no_url() -> None:
         _ = LocalDashboard(NOBODY).url
 
 
+def test_a_dashboard_that_is_started_again_is_where_it_was() -> None:
+    with LocalDashboard(NOBODY) as dashboard:
+        url = dashboard.url
+
+        dashboard.stop()
+        dashboard.start()
+
+        assert dashboard.url == url
+        assert answer(url) == HTTPStatus.OK
+
+
 @pytest.mark.parametrize("kind", ["http.disconnect", "http.request"])
 async def test_a_complaint_is_told_unless_the_visitor_has_left(kind: str) -> None:
     async def app(_: Scope, receive: Receive, __: Send) -> None:
