@@ -43,5 +43,5 @@ VOLUME /var/lib/shoal
 EXPOSE 50051
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=180s --retries=3 \
-    CMD ["python", "-m", "shoal_server.rpc.checking"]
+    CMD ["python", "-m", "shoal_server.rpc.healthcheck"]
 ENTRYPOINT ["shoal-server"]

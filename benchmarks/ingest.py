@@ -26,7 +26,7 @@ SPLIT = "bare stream + kernel, CPU"
 _KERNEL = "kernel"
 
 _KIB, _MIB = 2**10, 2**20
-_MESSAGE_BYTES, _MOST_TOGETHER = _MIB, 256  # of what the client puts together
+_MESSAGE_BYTES, _MAX_TOGETHER = _MIB, 256  # of what the client puts together
 _DISTINCT_BYTES = 64 * _MIB  # of points; they are gone through again where a measurement takes more
 _SIZES_WITH_TARGETS = (256 * _KIB, _MIB, 4 * _MIB)
 
@@ -59,7 +59,7 @@ class Shape:
 def coalesced(rows: int, count: int) -> Shape:
     """Return `count` small batches, which the client puts together; so does the bare stream, as far as it may."""
     shape = Shape(rows, 16, 64, count, max(64, count // 32))
-    return replace(shape, together=min(_MOST_TOGETHER, _MESSAGE_BYTES // shape.size))
+    return replace(shape, together=min(_MAX_TOGETHER, _MESSAGE_BYTES // shape.size))
 
 
 def filling(size: int, d: int, k: int, total: int, fewer: int) -> Shape:
@@ -146,9 +146,9 @@ def _each(apply: peers.Batch, batches: list[Float32Array]) -> None:
 
 
 def _in_groups(kernel: Kernel, batches: list[Float32Array]) -> None:
-    together = max(1, min(_MOST_TOGETHER, _MESSAGE_BYTES // batches[0].nbytes))
+    together = max(1, min(_MAX_TOGETHER, _MESSAGE_BYTES // batches[0].nbytes))
     for begin in range(0, len(batches), together):
-        kernel.apply_all(batches[begin : begin + together])
+        kernel.apply_batches(batches[begin : begin + together])
 
 
 def _compare(shape: Shape, taken: dict[str, list[Taken]]) -> Iterator[Row]:

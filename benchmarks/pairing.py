@@ -20,7 +20,7 @@ T = TypeVar("T")
 Clock = Callable[[], float]  # seconds
 
 # A measurement shorter than this is mostly the clock's and the scheduler's.
-LEAST_SECONDS = 0.01
+MIN_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def in_turn(names: list[str], number: int) -> list[str]:
 
 
 def timed(
-    function: Callable[[], Any], clock: Clock = time.perf_counter, least: float = LEAST_SECONDS
+    function: Callable[[], Any], clock: Clock = time.perf_counter, least: float = MIN_SECONDS
 ) -> Callable[[], float]:
     """Return a contestant that measures the seconds of one call, by several calls where these are short.
 

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from benchmarks.datasets import Float32Array
 from shoal_server.clustering.config import ModelConfig
-from shoal_server.clustering.courses import apply_all
+from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import new_model
 from shoal_server.clustering.state import PointBatch
 from shoal_server.clustering.update import newest
-from shoal_server.engines.contract import Engine, Frame, Memory, RunTasks, run_in_order
+from shoal_server.engines.contract import Engine, EngineCache, Frame, RunTasks, run_in_order
 from shoal_server.engines.numba import NumbaEngine
-from shoal_server.engines.numba.regimes import Regime, may_be_bounded
+from shoal_server.engines.numba.pruning_policy import PruningPolicy, may_be_bounded
 from shoal_server.sessions.compute import ComputePool
 
 _FOR_A_LOOK = 32  # batches after which a model has chosen its regime, if they are as large as those here
@@ -55,7 +55,7 @@ class Kernel:
         self._model = new_model(ModelConfig(len(centroids), init=centroids.astype(np.float64), dtype="float32"))
         self._engine, self._run = engine, run
         if not bounded:
-            self._model.memory.of(Regime).patience = math.inf
+            self._model.cache.get(PruningPolicy).patience = math.inf
 
     @property
     def could_be_bounded(self) -> bool:
@@ -74,12 +74,12 @@ class Kernel:
 
     def apply(self, points: Float32Array) -> None:
         """Take one batch (n, d)."""
-        self.apply_all([points])
+        self.apply_batches([points])
 
-    def apply_all(self, batches: Sequence[Float32Array]) -> None:
+    def apply_batches(self, batches: Sequence[Float32Array]) -> None:
         """Take batches as the service takes what its queue holds: each its own version."""
         together = [PointBatch(points) for points in batches]
-        self._model, outcomes = apply_all(self._model, together, self._engine, self._run, lambda: False)
+        self._model, outcomes = apply_batches(self._model, together, self._engine, self._run, lambda: False)
         for outcome in outcomes:
             if isinstance(outcome, Exception):
                 raise outcome
@@ -91,7 +91,7 @@ class Kernel:
         """
         for _ in range(_FOR_A_LOOK):
             self.apply(points)
-        axes = self._model.memory.of(Regime).axes
+        axes = self._model.cache.get(PruningPolicy).axes
         return 0 if axes is None else len(axes)
 
 
@@ -100,7 +100,7 @@ class Assigning:
 
     def __init__(self, points: Float32Array, centroids: Float32Array, engine: Engine) -> None:
         origin, weights = np.zeros_like(centroids[0]), np.ones(len(centroids))
-        self._frame = Frame(centroids, origin, weights, cosine=False, memory=Memory())
+        self._frame = Frame(centroids, origin, weights, cosine=False, cache=EngineCache())
         self._points, self._engine = points, engine
         for _ in range(_FOR_A_LOOK):
             self.contribute()

@@ -14,7 +14,7 @@ DEFAULT_TIMEOUT = 30.0  # seconds
 
 _SCHEME = re.compile(r"(?:dns|unix|unix-abstract|ipv4|ipv6|vsock|xds):")
 _HOST_AND_PORT = re.compile(r"(?:[^\s:/\[\]]+|\[[0-9A-Fa-f:.%]+\]):(?P<port>[0-9]{1,5})")
-_LARGEST_PORT = 65535
+_MAX_PORT = 65535
 
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     # How large a message may be is the server's to say.
@@ -70,7 +70,7 @@ def checked_target(target: str) -> str:
     if isinstance(target, str) and _SCHEME.match(target):
         return target
     match = _HOST_AND_PORT.fullmatch(target) if isinstance(target, str) else None
-    if match is None or not 0 < int(match["port"]) <= _LARGEST_PORT:
+    if match is None or not 0 < int(match["port"]) <= _MAX_PORT:
         raise invalid("TARGET_INVALID", "target", f"target is {target!r}; use HOST:PORT, such as {DEFAULT_TARGET}")
     return target
 

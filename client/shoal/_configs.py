@@ -54,7 +54,7 @@ DURABILITIES: dict[str, sessions_pb2.Durability.ValueType] = {
 
 INT32 = (-(2**31), 2**31 - 1)
 UINT32 = (0, 2**32 - 1)
-_MOST_SECONDS = 3.15e11  # of a protobuf duration: ten thousand years
+_MAX_SECONDS = 3.15e11  # of a protobuf duration: ten thousand years
 
 
 class Unset(Enum):
@@ -140,7 +140,7 @@ def encode_duration(field: str, seconds: float, duration: Duration) -> None:
     InvalidArgumentError
         If that isn't a finite number of seconds.
     """
-    if not isinstance(seconds, int | float) or not math.isfinite(seconds) or abs(seconds) > _MOST_SECONDS:
+    if not isinstance(seconds, int | float) or not math.isfinite(seconds) or abs(seconds) > _MAX_SECONDS:
         raise invalid("DURATION_INVALID", field, f"{field} is {seconds!r}; give a finite number of seconds")
     duration.FromNanoseconds(round(seconds * 1e9))
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from shoal._errors import InvalidArgumentError, Violation
 
 _ROWS_AND_COLUMNS = 2
-_LARGEST_ITEM = 8  # bytes: float64 and (u)int64
+_MAX_ITEM = 8  # bytes: float64 and (u)int64
 
 
 def points_array(X: ArrayLike, field: str = "points") -> NDArray[Any]:
@@ -75,7 +75,7 @@ def _numbers(values: ArrayLike, field: str) -> NDArray[Any]:
         raise invalid("SHAPE_INVALID", field, f"{field} is no array of numbers: {error}") from error
     if array.dtype.kind == "b":
         return array.view(np.uint8)
-    if array.dtype.kind not in "fiu" or array.dtype.itemsize > _LARGEST_ITEM:
+    if array.dtype.kind not in "fiu" or array.dtype.itemsize > _MAX_ITEM:
         raise invalid(
             "DTYPE_UNKNOWN",
             field,

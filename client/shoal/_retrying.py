@@ -12,7 +12,7 @@ from shoal._errors import ShoalError, UnavailableError
 from shoal._statuses import UNREACHABLE
 
 _FIRST_DELAY = 0.1  # seconds; then twice as long each time
-_LONGEST_DELAY = 2.0
+_MAX_DELAY = 2.0
 # Seconds without anybody at the address: enough for a hiccup, and a server that isn't there is soon told.
 UNREACHABLE_PATIENCE = 3.0
 PATIENCE = 60.0  # seconds that a stream which once worked may be down
@@ -140,5 +140,5 @@ class _Backoff:
     def next(self, failure: ShoalError) -> float:
         """Return a delay, behind the one that the server asks for."""
         delay = self._uniform(self._ceiling / 2, self._ceiling)
-        self._ceiling = min(2 * self._ceiling, _LONGEST_DELAY)
+        self._ceiling = min(2 * self._ceiling, _MAX_DELAY)
         return delay + (failure.retry_after or 0.0)

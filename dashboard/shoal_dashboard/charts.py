@@ -9,7 +9,7 @@ from shoal.drawing import COLOURS
 from shoal.views.numbers import number_text
 
 _WIDTH, _HEIGHT = 300.0, 84.0
-_MOST_BARS = 64
+_MAX_BARS = 64
 
 
 def line_chart(title: str, values: Sequence[float], as_text: Callable[[float], str] = number_text) -> str:
@@ -30,8 +30,8 @@ def line_chart(title: str, values: Sequence[float], as_text: Callable[[float], s
 
 def bar_chart(title: str, values: Sequence[float]) -> str:
     """Return a bar a cluster, numbered; of very many clusters the first ones."""
-    if len(values) > _MOST_BARS:
-        title, values = f"{title} of the first {_MOST_BARS} of {len(values):,}", values[:_MOST_BARS]
+    if len(values) > _MAX_BARS:
+        title, values = f"{title} of the first {_MAX_BARS} of {len(values):,}", values[:_MAX_BARS]
     top = max(values, default=0.0) or 1.0
     bars = "".join(
         f'<li><span class="name">{cluster}</span><span class="bar" style="width: {value / top * 70:.1f}%; '

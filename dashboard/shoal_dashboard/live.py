@@ -19,10 +19,10 @@ from shoal_dashboard.trouble import lost_text
 _MIN_INTERVAL = 0.1  # seconds between two updates: no eye needs more
 _PAUSE = 1.0  # seconds between two looks at what changes slowly, and two attempts when the server is away
 _LOOKS_A_SAMPLE = 2  # of the recent points: to ask for them, draw and send them costs more than the rest of a look
-_MOST_POINTS = 400  # that are shown
+_MAX_POINTS = 400  # that are shown
 _NONE = -1  # before version 0
-_MOST_MOMENTS = 240
-_MOST_EVENTS = 100
+_MAX_MOMENTS = 240
+_MAX_EVENTS = 100
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Live:
         self.update: shoal.CentroidUpdate | None = None
         self.description: shoal.SessionDescription | None = None
         self.pictures = Pictures()
-        self.moments: deque[Moment] = deque(maxlen=_MOST_MOMENTS)
-        self.events: deque[Event] = deque(maxlen=_MOST_EVENTS)
+        self.moments: deque[Moment] = deque(maxlen=_MAX_MOMENTS)
+        self.events: deque[Event] = deque(maxlen=_MAX_EVENTS)
         self._troubles: dict[str, str] = {}  # by what doesn't work: watching, looking
         self._looked = 0.0  # when, in seconds on the clock of the moments
         self._sampled_version = _NONE  # of the recent points that are drawn
@@ -130,7 +130,7 @@ class Live:
         update, description = self.update, self.description
         if update is None or update.version <= self._sampled_version or self.looks < self._next_sample:
             return
-        recent = await self._session.recent_points(_MOST_POINTS)
+        recent = await self._session.recent_points(_MAX_POINTS)
         plane = await asyncio.to_thread(self.pictures.plane_for, update)  # of wide centroids that takes a while
         if recent.points.shape[1] == update.centroids.shape[1]:  # or another session has the name by now
             is_cosine = description is not None and description.config.metric == "cosine"

@@ -17,7 +17,7 @@ from shoal_dashboard.texts import TextError, format_points, parse_points
 ENGINES = {name: words_of(name).library for name in ("scipy", "scipy-kmeans2", "sklearn", "sklearn-minibatch", "numba")}
 EXAMPLES = {"six-points": "Six points", "blobs": "Four blobs"}
 WAYS = {"k-means++": "k-means++", "random": "random points", "given": "given centroids"}
-MOST_LINKED = 8000  # characters of a link that everything on the way takes
+MAX_LINKED = 8000  # characters of a link that everything on the way takes
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,10 @@ class Parameters:
         }
         if self.example:
             return urlencode({"example": self.example, **said})
-        if self.own_points.size > MOST_LINKED:  # it would be longer anyway
+        if self.own_points.size > MAX_LINKED:  # it would be longer anyway
             return ""
         query = urlencode({"points": format_points(self.own_points, ";"), **said}, safe=",;")
-        return "" if len(query) > MOST_LINKED else query
+        return "" if len(query) > MAX_LINKED else query
 
     @staticmethod
     def of(query: Mapping[str, str]) -> Parameters:

@@ -15,10 +15,10 @@ from shoal_dashboard.charts import bar_chart, line_chart, palette
 from shoal_dashboard.plane import plane_for
 
 _HEIGHT = 420  # of the drawing: it stays when the scale changes
-_MOST_CENTROIDS = 256  # that are drawn, the heaviest
+_MAX_CENTROIDS = 256  # that are drawn, the heaviest
 _COLUMNS_OF_A_COLOUR = 3
-_MOST_COLOURS = 256  # of a palette
-_MOST_LEVEL = 255
+_MAX_COLOURS = 256  # of a palette
+_MAX_LEVEL = 255
 
 _NOTHING = Scene(np.empty((0, 2)), None, np.empty((0, 2)), np.empty(0, np.int32))
 
@@ -37,7 +37,7 @@ class Pictures:
         """Draw the centroids of a newer version, where the points below them are drawn."""
         if self._scale is None or self._plane is None or len(self._plane.origin) != update.centroids.shape[1]:
             return  # nothing is drawn yet, or it is of another session that had the name
-        heaviest = np.sort(np.argsort(-update.weights, kind="stable")[:_MOST_CENTROIDS])
+        heaviest = np.sort(np.argsort(-update.weights, kind="stable")[:_MAX_CENTROIDS])
         places = self._plane.place(update.centroids[heaviest])
         scene = Scene(_NOTHING.points, None, places, heaviest.astype(np.int32))
         self.centroids = draw_centroids(scene, self._scale, f"centroids of version {update.version}")
@@ -76,7 +76,7 @@ class Pictures:
         self.title = _title(len(rows), len(update.centroids), names)
         self.draw_update(update)
         are_colours = _are_colours(points)
-        self.palette = palette(update.centroids[:_MOST_COLOURS].tolist()) if are_colours else ""
+        self.palette = palette(update.centroids[:_MAX_COLOURS].tolist()) if are_colours else ""
 
 
 def _scale_for(places: NDArray[np.float64], before: Scale | None) -> Scale:
@@ -95,7 +95,7 @@ def _nearest(points: NDArray[np.float64], centroids: NDArray[np.float64]) -> NDA
 
 
 def _title(points: int, centroids: int, axes: tuple[str, str]) -> str:
-    some = f"The {_MOST_CENTROIDS} heaviest centroids" if centroids > _MOST_CENTROIDS else "Centroids"
+    some = f"The {_MAX_CENTROIDS} heaviest centroids" if centroids > _MAX_CENTROIDS else "Centroids"
     return f"{some} over {points:,} recent points, by {' and '.join(filter(None, axes))}"
 
 
@@ -103,4 +103,4 @@ def _are_colours(points: NDArray[Any]) -> bool:
     """Say whether points look like colours: three columns of whole numbers up to 255."""
     if points.shape[1] != _COLUMNS_OF_A_COLOUR or not len(points):
         return False
-    return bool((points == points.round()).all() and points.min() >= 0 and 1 < points.max() <= _MOST_LEVEL)
+    return bool((points == points.round()).all() and points.min() >= 0 and 1 < points.max() <= _MAX_LEVEL)

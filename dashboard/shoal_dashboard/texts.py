@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import shoal
 
-MOST_ROWS = 100_000
+MAX_ROWS = 100_000
 _UNITS: dict[str, Literal["batches", "points", "seconds"]] = {
     "batches": "batches",
     "points": "points",
@@ -42,8 +42,8 @@ def parse_points(text: str, what: str = "points") -> NDArray[np.float64]:
         lines = lines[1:]
     if not lines:
         raise TextError(f"there are no {what} yet: write a row a line, such as 1, 2")
-    if len(lines) > MOST_ROWS:
-        raise TextError(f"these are {len(lines):,} {what}; this page takes {MOST_ROWS:,} at most")
+    if len(lines) > MAX_ROWS:
+        raise TextError(f"these are {len(lines):,} {what}; this page takes {MAX_ROWS:,} at most")
     rows = [_parse_row(line, number, what) for number, line in lines]
     for (number, _), row in zip(lines, rows, strict=True):
         if len(row) != len(rows[0]):

@@ -20,8 +20,8 @@ from typing import Any, Never
 import structlog
 
 from shoal_server.clustering.config import EngineName
-from shoal_server.compare.hosting import Comparisons
 from shoal_server.compare.running import runners
+from shoal_server.compare.service import Comparisons
 from shoal_server.engines.contract import Engine
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.scipy import ScipyEngine
@@ -32,7 +32,7 @@ from shoal_server.memory import keep_freed_memory
 from shoal_server.rpc.server import RpcServer, Services, address_of
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.registry import Sessions
-from shoal_server.sessions.session import Surroundings
+from shoal_server.sessions.session import SessionDeps
 from shoal_server.settings import Settings
 from shoal_server.telemetry.logs import configure_logs
 
@@ -75,7 +75,7 @@ async def serve(settings: Settings) -> None:
             await _done_before(stop, loading)
         log.info("stopping", reason=await stop)
         await parts.stop(settings.shutdown_grace)
-        if not loading.done() or parts.compute.is_working_aside:
+        if not loading.done() or parts.compute.has_background_work:
             _exit_at_once()
     log.info("stopped")
 
@@ -104,7 +104,7 @@ class Parts:
 async def _parts(settings: Settings, engines: dict[EngineName, Engine]) -> AsyncIterator[Parts]:
     compute = ComputePool(settings.compute_threads, settings.max_comparisons)
     limits = settings.limits()
-    around = Surroundings(
+    deps = SessionDeps(
         engines=engines,
         compute=compute,
         limits=limits,
@@ -113,14 +113,14 @@ async def _parts(settings: Settings, engines: dict[EngineName, Engine]) -> Async
     )
     comparisons = Comparisons(
         runners(engines["numba"]),
-        compute.begin_aside,
+        compute.submit_background,
         perf_counter,
         settings.max_comparisons,
         settings.max_comparison_distances,
     )
     try:
-        async with Sessions(around) as sessions:
-            services = Services(sessions, comparisons, limits, around.draw_random_state)
+        async with Sessions(deps) as sessions:
+            services = Services(sessions, comparisons, limits, deps.draw_random_state)
             yield Parts(RpcServer(services, settings.max_message_bytes), sessions, comparisons, compute)
     finally:
         compute.close()

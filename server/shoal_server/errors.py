@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-LONGEST_QUOTE = 200
+MAX_QUOTE_LENGTH = 200
 
 
 class Kind(Enum):
@@ -95,7 +95,7 @@ class StartError(Exception):
 def quoted(said: object) -> str:
     """Return what the request said as a message quotes it: gRPC refuses a status of more than 8 KiB."""
     text = repr(said)
-    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}…"
+    return text if len(text) <= MAX_QUOTE_LENGTH else f"{text[:MAX_QUOTE_LENGTH]}…"
 
 
 def invalid(reason: str, field: str, message: str) -> DomainError:

@@ -9,7 +9,7 @@ import os
 # is mapped on its own. Each page that comes back costs a fault and is cleared: a sixth of the server's time at 1 MiB.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 64 * 1024 * 1024  # of each heap
-_MOST_ON_A_HEAP = 32 * 1024 * 1024  # no C library takes more
+_MAX_MMAP_THRESHOLD = 32 * 1024 * 1024  # no C library takes more
 
 
 def keep_freed_memory() -> bool:
@@ -25,4 +25,4 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
-    return bool(mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES) and mallopt(_M_MMAP_THRESHOLD, _MOST_ON_A_HEAP))
+    return bool(mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES) and mallopt(_M_MMAP_THRESHOLD, _MAX_MMAP_THRESHOLD))

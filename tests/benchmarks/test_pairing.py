@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from benchmarks.pairing import LEAST_SECONDS, Plan, in_turn, ratios, spread, take_turns, timed
+from benchmarks.pairing import MIN_SECONDS, Plan, in_turn, ratios, spread, take_turns, timed
 
 
 class FakeClock:
@@ -80,13 +80,13 @@ def test_a_short_call_is_repeated_and_its_own_seconds_come_out() -> None:
 
     def work() -> None:
         calls["work"] += 1
-        clock.work(LEAST_SECONDS / 16)
+        clock.work(MIN_SECONDS / 16)
 
     measure = timed(work, clock)
     measure()
     before = calls["work"]
 
-    assert measure() == pytest.approx(LEAST_SECONDS / 16)
+    assert measure() == pytest.approx(MIN_SECONDS / 16)
     assert calls["work"] - before == pytest.approx(16, abs=1)
 
 

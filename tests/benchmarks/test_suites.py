@@ -68,7 +68,7 @@ def test_the_kernels_model_moves_the_same_whether_batches_come_alone_or_together
 
     for batch in batches:
         alone.apply(batch)
-    together.apply_all(batches)
+    together.apply_batches(batches)
 
     assert alone.version == together.version == 6
     np.testing.assert_array_equal(alone.centroids, together.centroids)

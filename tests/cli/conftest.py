@@ -10,7 +10,7 @@ import pytest
 
 import shoal
 from shoal.testing import LocalServer
-from tests.cli.commanding import InProcess, run_here
+from tests.cli.cli_runner import InProcess, run_here
 
 
 @pytest.fixture(scope="module")

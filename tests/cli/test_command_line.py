@@ -12,7 +12,7 @@ import shoal
 from shoal.cli.failures import FAILED, UNREACHABLE, USAGE
 from shoal.cli.invocation import shared_first
 from shoal.testing import LocalServer
-from tests.cli.commanding import InProcess, run_apart, run_here
+from tests.cli.cli_runner import InProcess, run_apart, run_here
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from shoal.testing import LocalServer
-from tests.cli.commanding import InProcess, run_on_terminal
+from tests.cli.cli_runner import InProcess, run_on_terminal
 
 # ruff: noqa: E501  (tables as they are printed)
 TABLE = """\

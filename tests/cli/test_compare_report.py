@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.cli.commanding import InProcess
+from tests.cli.cli_runner import InProcess
 from tests.cli.paging import page
 
 HEADINGS = [

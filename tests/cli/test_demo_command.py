@@ -13,7 +13,7 @@ from PIL import Image
 import shoal
 from shoal.cli.failures import FAILED, UNREACHABLE, USAGE
 from shoal.testing import LocalServer
-from tests.cli.commanding import Outcome, run_apart, run_here
+from tests.cli.cli_runner import Outcome, run_apart, run_here
 from tests.cli.paging import page
 
 ENGINES = ["numba", "sklearn", "scipy"]

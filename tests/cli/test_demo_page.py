@@ -17,7 +17,7 @@ import pytest
 import shoal
 from shoal.cli.demo.page import PORT
 from shoal.testing import LocalServer
-from tests.cli.commanding import run_here, run_on_terminal, running
+from tests.cli.cli_runner import run_here, run_on_terminal, running
 
 PATIENCE = 60.0  # seconds after which what is waited for won't come any more
 QUICKLY = ("--step", 16)

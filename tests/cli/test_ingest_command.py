@@ -13,7 +13,7 @@ from PIL import Image
 import shoal
 from shoal.cli.failures import FAILED, UNREACHABLE, USAGE
 from shoal.testing import LocalServer
-from tests.cli.commanding import InProcess, Outcome, run_apart, run_on_terminal, running
+from tests.cli.cli_runner import InProcess, Outcome, run_apart, run_on_terminal, running
 
 POINTS = np.random.default_rng(0).normal(size=(1000, 3)).astype(np.float32)
 

@@ -14,7 +14,7 @@ import pytest
 import shoal
 from shoal.cli.failures import FAILED
 from shoal.testing import LocalServer
-from tests.cli.commanding import InProcess, run_apart, running
+from tests.cli.cli_runner import InProcess, run_apart, running
 
 Watching = subprocess.Popen[str]
 

@@ -10,7 +10,7 @@ import pytest
 
 import shoal
 from shoal.cli.failures import FAILED, USAGE
-from tests.cli.commanding import InProcess
+from tests.cli.cli_runner import InProcess
 
 
 def test_a_session_is_made_as_the_options_say(command: InProcess, client: shoal.Client, name: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shoal_server.clustering.config import EngineName
 from shoal_server.clustering.update import move
-from shoal_server.engines.contract import Contribution, Engine, Follower, Frame, follows
+from shoal_server.engines.contract import Contribution, Engine, Frame, FusedEngine, is_fused
 
 
 @settings(max_examples=100, deadline=None)
@@ -71,7 +71,7 @@ def test_what_would_not_be_finite_moves_nothing(engines: dict[EngineName, Engine
     assert not centroids.any()
 
 
-def _follower(engines: dict[EngineName, Engine]) -> Follower:
+def _follower(engines: dict[EngineName, Engine]) -> FusedEngine:
     engine = engines["numba"]
-    assert follows(engine)
+    assert is_fused(engine)
     return engine

@@ -9,7 +9,7 @@ from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.model import assign, new_model, reconfigure
 from shoal_server.engines.contract import Engine, run_in_order
 from shoal_server.errors import DomainError
-from tests.clustering.build import push, snapshot
+from tests.clustering.builders import push, snapshot
 
 Engines = dict[EngineName, Engine]
 NAN, INF = np.nan, np.inf

@@ -9,7 +9,7 @@ from sklearn.datasets import load_sample_image
 from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.model import new_model
 from shoal_server.engines.contract import Engine
-from tests.clustering.build import half_life, push, snapshot
+from tests.clustering.builders import half_life, push, snapshot
 
 
 @pytest.mark.parametrize("name", ["sklearn", "scipy"])

@@ -13,7 +13,7 @@ from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.model import new_model
 from shoal_server.engines.contract import Engine
 from shoal_server.errors import DomainError
-from tests.clustering.build import half_life, push, pushed, snapshot
+from tests.clustering.builders import half_life, push, pushed, snapshot
 
 Engines = dict[EngineName, Engine]
 

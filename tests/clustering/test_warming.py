@@ -10,7 +10,7 @@ from shoal_server.clustering.model import assign, new_model
 from shoal_server.clustering.state import Warming
 from shoal_server.engines.contract import Engine, run_in_order
 from shoal_server.errors import DomainError
-from tests.clustering.build import half_life, push, pushed, snapshot
+from tests.clustering.builders import half_life, push, pushed, snapshot
 
 Engines = dict[EngineName, Engine]
 ALL: list[EngineName] = ["numba", "sklearn", "scipy"]
@@ -130,8 +130,8 @@ def test_precision_follows_the_first_points(
 ) -> None:
     model, _ = push(new_model(ModelConfig(1, init=np.zeros((1, 2)))), [[1, 2]], engines["numba"], dtype=first)
 
-    assert model.grounds is not None
-    assert model.grounds.precision == precision
+    assert model.coordinates is not None
+    assert model.coordinates.precision == precision
     for dtype in safe:
         push(model, [[1, 2]], engines["numba"], dtype=dtype)
     for dtype in unsafe:
@@ -146,6 +146,6 @@ def test_a_configured_dtype_takes_points_of_every_type(engines: Engines) -> None
     for dtype in (np.float64, np.int64, np.uint8, np.float16):
         model, _ = push(model, [[3]], engines["numba"], dtype=dtype)
 
-    assert model.grounds is not None
-    assert model.grounds.precision == np.float32
+    assert model.coordinates is not None
+    assert model.coordinates.precision == np.float32
     np.testing.assert_array_equal(snapshot(model).centroids, [[3.0]])

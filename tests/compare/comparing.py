@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from shoal_server.compare.request import ComparisonRequest, check, prepare
 from shoal_server.compare.running import run
 from shoal_server.compare.steps import CompareEngine, Comparison, Result, Runner, Step
-from shoal_server.compare.wishes import Wish, check, prepare
 
 SIX_POINTS = [[1, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]]
 GIVEN = [[5.5, 3], [1, 2]]
@@ -49,9 +49,11 @@ class Bench:
         tol: float = 0.0,
     ) -> Finished:
         given: Any = init if isinstance(init, str) else np.array(init, np.float64)
-        wish = Wish(np.array(points, np.float64), n_clusters, given, random_state, engines, max_iter, tol)
-        check(wish, 10**9)
-        comparison = prepare(wish)
+        request = ComparisonRequest(
+            np.array(points, np.float64), n_clusters, given, random_state, engines, max_iter, tol
+        )
+        check(request, 10**9)
+        comparison = prepare(request)
         ticks = count()
         *steps, result = run(comparison, self.runners, lambda: float(next(ticks)))
         assert isinstance(result, Result)

@@ -9,11 +9,11 @@ import pytest
 
 from shoal_server.compare import sklearn
 from shoal_server.compare.steps import CompareEngine, Step
-from shoal_server.engines.contract import most_value
+from shoal_server.engines.contract import max_value
 from tests.compare.comparing import ALL, GIVEN, SIX_POINTS, Bench, assert_nearest
 
 FAR_AWAY = [[0.0, 0.0], [1.0, 0.0], [900.0, 900.0]]  # of POINTS none is nearest to the last one
-MOST = most_value(np.dtype(np.float64), 1)
+MOST = max_value(np.dtype(np.float64), 1)
 POINTS = [[0.0, 0.0], [0.0, 1.0], [5.0, 5.0], [5.0, 6.0]]
 
 
@@ -117,7 +117,7 @@ def test_an_engine_that_may_not_go_on_says_that_it_was_stopped(bench: Bench, eng
 def _path_or_none(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many points scikit-learn's iterations aren't made once more."""
     if request.param == "no path":
-        monkeypatch.setattr(sklearn, "_MOST_DISTANCES", 0)
+        monkeypatch.setattr(sklearn, "_MAX_DISTANCES", 0)
 
 
 @pytest.mark.usefixtures("_path_or_none")

@@ -10,24 +10,24 @@ import pytest
 
 from shoal_server.compare.examples import BLOBS, SHAPES, example
 
-# Judges a wish for an example, warms up, and makes it; prints how many modules of scikit-learn are there after each.
+# Judges a request for an example, warms up, and makes it; prints how many modules of scikit-learn are there after each.
 SCRIPT = f"""
 import json, sys
 from concurrent.futures import Future
 from time import perf_counter
-from shoal_server.compare.hosting import Comparisons
+from shoal_server.compare.service import Comparisons
 from shoal_server.compare.running import runners
-from shoal_server.compare.wishes import Wish, check, prepare
+from shoal_server.compare.request import ComparisonRequest, check, prepare
 from shoal_server.engines.scipy import ScipyEngine
 def loaded():
     return sum(name.startswith("sklearn") for name in sys.modules)
-wish = Wish({BLOBS!r}, 4, "k-means++", 0, ("scipy",), 10, 0.0)
+request = ComparisonRequest({BLOBS!r}, 4, "k-means++", 0, ("scipy",), 10, 0.0)
 counts = []
-check(wish, 1200)
+check(request, 1200)
 counts.append(loaded())
 Comparisons(runners(ScipyEngine()), lambda function: Future(), perf_counter, 1, 1).warm_up()
 counts.append(loaded())
-prepare(wish)
+prepare(request)
 counts.append(loaded())
 print(json.dumps(counts))
 """

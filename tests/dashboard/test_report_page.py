@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from shoal.testing import LocalServer
-from tests.cli.commanding import run_here
+from tests.cli.cli_runner import run_here
 
 
 @pytest.fixture(scope="module")

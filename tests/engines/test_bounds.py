@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shoal_server.engines.contract import Course, Frame, run_in_order, to_sphere
+from shoal_server.engines.contract import Frame, FusedBatches, run_in_order, to_sphere
 from shoal_server.engines.numba import NumbaEngine
-from shoal_server.engines.numba.regimes import SAMPLE_ROWS, Regime, best_axes
+from shoal_server.engines.numba.pruning_policy import SAMPLE_ROWS, PruningPolicy, best_axes
 from tests import naive
-from tests.engines.framing import both_ways, bounded, check, frame_of
+from tests.engines.builders import both_ways, bounded, check, frame_of
 
 DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
 AXES = pytest.mark.parametrize("axes", [4, 12, 32])  # fewer than a group's rows, and more
@@ -114,7 +114,7 @@ def test_bounds_change_no_bit_in_a_course(engine: NumbaEngine, cosine: bool, axe
     plain = frame_of(centroids.astype(dtype), cosine=cosine)
 
     alone, by_bounds = (
-        engine.follow(Course(batches, np.full(6, 0.9), centroids, frame, return_labels=True))
+        engine.apply_batches(FusedBatches(batches, np.full(6, 0.9), centroids, frame, return_labels=True))
         for frame in (plain, bounded(plain, axes))
     )
 
@@ -145,38 +145,38 @@ def test_a_model_comes_into_the_regime_by_its_work_and_leaves_it_when_it_stops_p
 ) -> None:
     frame = frame_of(_decaying(512, 2, 96).astype(dtype))
     points = _decaying(2000, 1, 96).astype(dtype)
-    regime = frame.memory.of(Regime)
-    assert regime.axes is None
+    pruning = frame.cache.get(PruningPolicy)
+    assert pruning.axes is None
 
     _work_until_a_look(engine, points, frame)
-    assert regime.axes is not None
+    assert pruning.axes is not None
 
     # What lies far off all the axes has bounds that say nothing.
     engine.contribute(np.random.default_rng(0).normal(size=points.shape).astype(dtype), None, frame, run_in_order)
-    assert regime.axes is None
+    assert pruning.axes is None
     assert frame.prepared(engine._lay_out).axes == 0
 
 
 def test_the_choice_is_made_anew_ever_more_seldom() -> None:
-    regime = Regime()
+    pruning = PruningPolicy()
     random = np.random.default_rng(0)
     frame, sample = frame_of(random.normal(size=(64, 32))), random.normal(size=(256, 32))
     works = []
 
     for _ in range(4):
-        regime.work = 0.0
-        while not regime.is_due(64, 32):
-            regime.work = 1.5 * regime.work + 1e6
-        works.append(regime.patience)
-        regime.look(frame, sample)
+        pruning.work = 0.0
+        while not pruning.is_due(64, 32):
+            pruning.work = 1.5 * pruning.work + 1e6
+        works.append(pruning.patience)
+        pruning.look(frame, sample)
 
-    assert regime.axes is None
+    assert pruning.axes is None
     np.testing.assert_array_equal(works, works[0] * np.array([1, 2, 4, 8]))
 
 
 @pytest.mark.parametrize(("k", "d"), [(31, 64), (512, 23), (512, 1025), (1, 64)])
 def test_small_and_very_wide_models_are_never_looked_at(k: int, d: int) -> None:
-    assert not Regime(work=1e30).is_due(k, d)
+    assert not PruningPolicy(work=1e30).is_due(k, d)
 
 
 def test_the_choice_depends_on_the_work_alone(engine: NumbaEngine) -> None:
@@ -187,7 +187,7 @@ def test_the_choice_depends_on_the_work_alone(engine: NumbaEngine) -> None:
         frame = frame_of(_decaying(512, 2, 96).astype(np.float32))
         for start in range(0, 3000, cut):
             engine.assign(points[start : start + cut], frame, run_in_order, return_distances=False)
-        noted.append(frame.memory.of(Regime).work)
+        noted.append(frame.cache.get(PruningPolicy).work)
 
     assert noted[0] > 0
     assert noted == [noted[0]] * 3
@@ -198,13 +198,13 @@ def test_a_few_rows_leave_the_regime_as_it_is(engine: NumbaEngine, rows: int) ->
     frame = frame_of(_decaying(512, 2, 96).astype(np.float32))
     points = _decaying(2000, 1, 96).astype(np.float32)
     _work_until_a_look(engine, points, frame)
-    axes = frame.memory.of(Regime).axes
+    axes = frame.cache.get(PruningPolicy).axes
     assert axes is not None
 
     engine.assign(points[:rows], frame, run_in_order, return_distances=False)
     engine.contribute(points[:rows], None, frame, run_in_order)
 
-    assert frame.memory.of(Regime).axes is axes
+    assert frame.cache.get(PruningPolicy).axes is axes
     assert frame.prepared(engine._lay_out).chosen is axes
 
 
@@ -213,12 +213,14 @@ def test_a_look_takes_no_more_than_a_sample_of_many_small_batches(
     engine: NumbaEngine, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_at: list[int] = []
-    monkeypatch.setattr(Regime, "look", lambda _self, _frame, sample: looked_at.append(len(sample)))
+    monkeypatch.setattr(PruningPolicy, "look", lambda _self, _frame, sample: looked_at.append(len(sample)))
     frame = frame_of(_decaying(64, 2, 32).astype(np.float32))
-    frame.memory.of(Regime).work = 1e30
+    frame.cache.get(PruningPolicy).work = 1e30
     batches = [_decaying(rows, seed, 32).astype(np.float32) for seed in range(600)]
 
-    engine.follow(Course(batches, np.ones(600), frame.centroids.astype(np.float64), frame, return_labels=False))
+    engine.apply_batches(
+        FusedBatches(batches, np.ones(600), frame.centroids.astype(np.float64), frame, return_labels=False)
+    )
 
     assert len(looked_at) == 1
     assert SAMPLE_ROWS // 2 <= looked_at[0] <= SAMPLE_ROWS
@@ -228,9 +230,9 @@ def test_new_axes_take_effect_even_if_there_are_as_many(engine: NumbaEngine) -> 
     frame = bounded(frame_of(_decaying(K, 2).astype(np.float32)), 12)
     points = _decaying(100, 1).astype(np.float32)
     engine.assign(points, frame, run_in_order, return_distances=False)
-    turned = bounded(frame_of(_decaying(K, 7).astype(np.float32)), 12).memory.of(Regime).axes
+    turned = bounded(frame_of(_decaying(K, 7).astype(np.float32)), 12).cache.get(PruningPolicy).axes
 
-    frame.memory.of(Regime).axes = turned
+    frame.cache.get(PruningPolicy).axes = turned
     engine.assign(points, frame, run_in_order, return_distances=False)
 
     assert frame.prepared(engine._lay_out).chosen is turned
@@ -246,6 +248,6 @@ def test_no_axes_are_found_where_the_centroids_products_are_not_finite() -> None
 def _work_until_a_look(engine: NumbaEngine, points: NDArray[Any], frame: Frame) -> None:
     for _ in range(1000):
         engine.assign(points, frame, run_in_order, return_distances=False)
-        if frame.memory.of(Regime).work == 0:
+        if frame.cache.get(PruningPolicy).work == 0:
             return
     raise AssertionError("no look in a thousand batches")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shoal_server.engines.chunks import min_chunk_rows
 from shoal_server.engines.numba import NumbaEngine
-from shoal_server.engines.spans import span_rows
-from tests.engines.framing import CLUSTERS, WIDTHS, Reals, both_ways, bounded, check, frame_of, row_counts, unaligned
+from tests.engines.builders import CLUSTERS, WIDTHS, Reals, both_ways, bounded, check, frame_of, row_counts, unaligned
 
 DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
 DATA = ["normal", "grid", "pairs", "midpoints", "equal", "zero", "low rank", "apart"]
@@ -74,7 +74,7 @@ def test_so_it_does_where_a_batch_is_cut(engine: NumbaEngine, dtype: Any, more: 
     random = np.random.default_rng(more + 1)
     k, d = 64, 384
     frame = frame_of(random.normal(size=(k, d)).astype(dtype))
-    points = random.normal(size=(cuts * span_rows(k, d) + more, d)).astype(dtype)
+    points = random.normal(size=(cuts * min_chunk_rows(k, d) + more, d)).astype(dtype)
 
     contribution, assignment = both_ways(engine, points, None, frame)
 

@@ -10,7 +10,7 @@ import pytest
 from shoal_server.engines.contract import run_in_order, to_sphere
 from shoal_server.engines.numba import NumbaEngine
 from tests import naive
-from tests.engines.framing import GROUPS, both_ways, bounded, check, check_labels, frame_of
+from tests.engines.builders import GROUPS, both_ways, bounded, check, check_labels, frame_of
 
 DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
 WAYS = pytest.mark.parametrize("axes", [0, 4])

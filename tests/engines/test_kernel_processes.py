@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from shoal_server.cores import available_cores
-from shoal_server.engines.numba import helping
+from shoal_server.engines.numba import parallel_compile
 
 STARTING = """
     import json
@@ -29,8 +29,8 @@ STARTING = """
 READING = """
     import ctypes, mmap
     import numpy as np
-    from shoal_server.engines.contract import Course, run_in_order
-    from tests.engines.framing import WIDTHS, both_ways, bounded, frame_of, row_counts
+    from shoal_server.engines.contract import FusedBatches, run_in_order
+    from tests.engines.builders import WIDTHS, both_ways, bounded, frame_of, row_counts
     from shoal_server.engines.numba import NumbaEngine
     engine = NumbaEngine()
     engine.warm_up()
@@ -50,7 +50,8 @@ READING = """
                         points = np.frombuffer(between, dtype, n * d, offset).reshape(n, d)
                         points[...] = random.normal(size=(n, d))
                         both_ways(engine, points, np.ones(n), frame)
-                        engine.follow(Course([points], np.ones(1), frame.centroids.astype(float), frame, True))
+                        wide = frame.centroids.astype(float)
+                        engine.apply_batches(FusedBatches([points], np.ones(1), wide, frame, True))
     print("survived")
 """
 
@@ -58,11 +59,11 @@ READING = """
 # A machine with vectors of another width: compiled code uses what it has, and must be right with it.
 NARROW = """
     import numpy as np
-    from shoal_server.engines.numba import lanes
-    lanes.VECTOR_BYTES, lanes.VECTOR_REGISTERS = 16, 32
+    from shoal_server.engines.numba import simd
+    simd.VECTOR_BYTES, simd.VECTOR_REGISTERS = 16, 32
     from shoal_server.engines.numba import NumbaEngine
-    from shoal_server.engines.numba.entries import compile_precision
-    from tests.engines.framing import both_ways, bounded, frame_of
+    from shoal_server.engines.numba.signatures import compile_precision
+    from tests.engines.builders import both_ways, bounded, frame_of
     engine, precision = NumbaEngine(), np.dtype(np.float64)
     engine._entries = {precision: compile_precision(precision)}
     random = np.random.default_rng(0)
@@ -106,7 +107,7 @@ def test_two_processes_compile_together_and_a_later_one_nothing(tmp_path: Path) 
 
 def test_the_process_that_helps_ends_with_the_one_that_it_helps(tmp_path: Path) -> None:
     orphan = subprocess.run(
-        [sys.executable, "-c", helping._CODE, str(tmp_path), "float64"], stdin=subprocess.DEVNULL, check=False
+        [sys.executable, "-c", parallel_compile._CODE, str(tmp_path), "float64"], stdin=subprocess.DEVNULL, check=False
     )
 
     assert orphan.returncode == 1

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from shoal_server.engines.numba.addresses import held, start_of
 from shoal_server.engines.numba.bounds import bound, project
-from shoal_server.engines.numba.candidates import _append_lengths
 from shoal_server.engines.numba.compiling import compiled
 from shoal_server.engines.numba.layout import Layout, lay_out, lay_rows
-from shoal_server.engines.numba.room import enter, make_room
+from shoal_server.engines.numba.pruned_assignment import _append_lengths
 from shoal_server.engines.numba.vectors import pack
-from tests.engines.framing import frame_of
+from shoal_server.engines.numba.workspace import enter, make_room
+from tests.engines.builders import frame_of
 
 DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
 

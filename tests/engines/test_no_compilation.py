@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from numba.core import event
 
-from shoal_server.engines.contract import Contribution, Course, Frame, run_in_order, to_sphere
+from shoal_server.engines.chunks import MAX_SUMS
+from shoal_server.engines.contract import Contribution, Frame, FusedBatches, run_in_order, to_sphere
 from shoal_server.engines.numba import NumbaEngine
-from shoal_server.engines.spans import MOST_SUMS
-from tests.engines.framing import bounded, frame_of, unaligned
+from tests.engines.builders import bounded, frame_of, unaligned
 
 DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
 DATA_TYPES = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 WAYS = pytest.mark.parametrize(("cosine", "axes"), [(False, 0), (True, 0), (False, 4), (True, 4)])
 K, D = 20, 32  # few enough centroids that no look at a sample takes memory of its own
-SPANS = 2 * MOST_SUMS * K * (D + 1) * 8  # bytes: of each the sums and counts, and Python's own
+SPANS = 2 * MAX_SUMS * K * (D + 1) * 8  # bytes: of each the sums and counts, and Python's own
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def test_no_course_compiles(engine: NumbaEngine, dtype: Any, cosine: bool, axes:
     batches = [unaligned(np.ones((n, D), dtype)) for n in (1, 5, 500)]
     with _compilations() as seen:
         for labels in (False, True):
-            engine.follow(Course(batches, np.ones(3), _frozen(np.ones((K, D))), frame, labels))
+            engine.apply_batches(FusedBatches(batches, np.ones(3), _frozen(np.ones((K, D))), frame, labels))
 
     assert not seen
 

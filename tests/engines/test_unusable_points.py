@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shoal_server.engines.contract import Course, Frame, UnusablePoints, most_value, run_in_order
+from shoal_server.engines.contract import Frame, FusedBatches, UnusablePoints, max_value, run_in_order
 from shoal_server.engines.numba import NumbaEngine
-from tests.engines.framing import GROUPS, both_ways, bounded, frame_of, row_counts
+from tests.engines.builders import GROUPS, both_ways, bounded, frame_of, row_counts
 
 DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
 DATA_TYPES = pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -30,7 +30,7 @@ def _assert_unusable(engine: NumbaEngine, points: Any, frame: Frame) -> None:
 
 
 def _bad_values(dtype: Any, d: int) -> list[float]:
-    most = most_value(dtype, d)
+    most = max_value(dtype, d)
     return [np.nan, np.inf, -np.inf, float(np.finfo(dtype).max), 1.001 * most, -1.001 * most]
 
 
@@ -94,7 +94,7 @@ def test_under_cosine_a_row_of_zeros_is_unusable_too(
 @COLUMNS
 def test_the_largest_value_is_usable(engine: NumbaEngine, dtype: Any, d: int) -> None:
     frame = _frame(d, dtype)
-    most = dtype.type(most_value(dtype, d))
+    most = dtype.type(max_value(dtype, d))
     most = most if float(most) <= frame.most else np.nextafter(most, dtype.type(0))
 
     for n in row_counts(dtype):
@@ -142,9 +142,9 @@ def test_a_course_stops_at_the_first_bad_batch(engine: NumbaEngine, dtype: Any, 
         batches = [random.normal(size=(rows, 9)).astype(dtype) for _ in range(5)]
         batches[bad][-1, 3] = value
 
-        course = Course(batches, np.ones(5), frame.centroids.astype(np.float64), frame, return_labels=True)
-        followed = engine.follow(course)
+        fused_batches = FusedBatches(batches, np.ones(5), frame.centroids.astype(np.float64), frame, return_labels=True)
+        result = engine.apply_batches(fused_batches)
 
-        assert len(followed.inertias) == bad
-        assert followed.moved.weights.sum() == bad * rows
-        assert np.isfinite(followed.moved.centroids).all()
+        assert len(result.inertias) == bad
+        assert result.moved.weights.sum() == bad * rows
+        assert np.isfinite(result.moved.centroids).all()

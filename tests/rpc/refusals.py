@@ -15,7 +15,7 @@ from shoal.v1 import errors_pb2
 
 DETAILS_KEY = "grpc-status-details-bin"
 # gRPC refuses a status whose metadata is above 8 KiB, and the message is in it once more by itself.
-LONGEST_STATUS = 4096
+MAX_STATUS_LENGTH = 4096
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -96,6 +96,6 @@ def as_google(status: errors_pb2.Status) -> Any:
 
 def check_tells_nothing_of_the_inside(status: Any) -> None:
     """Fail if a status has a trace or a path in it, or is too long to travel."""
-    assert status.ByteSize() < LONGEST_STATUS
+    assert status.ByteSize() < MAX_STATUS_LENGTH
     for leak in (b"Traceback", b".py", b"File ", b"shoal_server", b"numpy", b"object at 0x"):
         assert leak not in status.SerializeToString()

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from shoal.v1 import clustering_pb2
-from shoal_server.rpc.ingesting import MOST_TAKEN, MOST_UNANSWERED
-from shoal_server.sessions.session import LEAST_BATCH_BYTES, Session
+from shoal_server.rpc.ingesting import MAX_BATCHES_TAKEN, MAX_UNANSWERED
+from shoal_server.sessions.session import MIN_BATCH_BYTES, Session
 from tests.rpc.inprocess import GatedEngine, InProcessServer, QuickEngine
 from tests.rpc.waiting import until_nothing_moves, until_queued
 from tests.rpc.ways import Stream, opening
@@ -33,7 +33,7 @@ def wire(engine: GatedEngine) -> Iterator[Wire]:
         try:
             yield wire
         finally:
-            engine.gate.set()
+            engine.serving_state.set()
 
 
 class Counted:
@@ -57,7 +57,7 @@ def test_a_full_queue_stops_the_reading_and_loses_nothing(wire: Wire, engine: Ga
     call = wire.clustering.Ingest(iter(requests))
     most = until_nothing_moves(wire, name, lambda: requests.drawn)
     drawn = requests.drawn
-    engine.gate.set()
+    engine.serving_state.set()
     results = [result for response in call for result in response.results]
 
     assert most == QUEUE_BYTES
@@ -73,7 +73,7 @@ def test_a_push_waits_for_room_in_a_full_queue(wire: Wire, engine: GatedEngine, 
 
     pushes = [wire.clustering.Push.future(clustering_pb2.PushRequest(session=name, batch=message)) for _ in range(8)]
     most = until_nothing_moves(wire, name, lambda: wire.describe(name).queued_batches)
-    engine.gate.set()
+    engine.serving_state.set()
 
     assert most == QUEUE_BYTES
     assert sorted(push.result().version for push in pushes) == list(range(1, 9))
@@ -83,7 +83,7 @@ def test_a_batch_larger_than_the_queue_gets_in_when_the_queue_is_empty(
     wire: Wire, engine: GatedEngine, name: str
 ) -> None:
     wire.create(name, config(1, init=np.zeros((1, 1))))
-    engine.gate.set()
+    engine.serving_state.set()
 
     results = [wire.push(name, batch(np.ones((3 * MIB, 1), np.uint8))) for _ in range(2)]
 
@@ -100,7 +100,7 @@ def test_a_full_queue_of_one_session_holds_up_no_other(wire: Wire, engine: Gated
 
     assert wire.push(f"{name}-other", message).version == 1
     assert wire.assign(name, message.points).version == 0
-    engine.gate.set()
+    engine.serving_state.set()
     assert sorted(push.result().version for push in pushes) == [1, 2]
 
 
@@ -108,7 +108,7 @@ def test_a_producer_that_does_not_read_its_answers_is_not_read_either(
     wire: Wire, engine: GatedEngine, name: str
 ) -> None:
     wire.create(name, config(2, init=[[0], [9]]))
-    engine.gate.set()
+    engine.serving_state.set()
     total = 3000
     points = np.zeros((4096, 1), np.uint8)  # labels are four times as large
     message = clustering_pb2.IngestRequest(batches=[batch(points, return_labels=True)] * 3)
@@ -128,7 +128,7 @@ def test_a_producer_that_does_not_read_its_answers_is_not_read_either(
 
 def test_a_message_of_very_many_batches_is_taken_a_part_at_a_time(wire: Wire, engine: GatedEngine, name: str) -> None:
     wire.create(name, config(1, init=np.zeros((1, 1))))
-    total = 3 * MOST_UNANSWERED
+    total = 3 * MAX_UNANSWERED
     message = clustering_pb2.IngestRequest(batches=[batch(np.zeros((1, 1), np.uint8))] * total)
 
     with Stream(wire.clustering.Ingest) as stream:
@@ -136,11 +136,11 @@ def test_a_message_of_very_many_batches_is_taken_a_part_at_a_time(wire: Wire, en
         stream.send(message)
         assert engine.waiting.acquire(timeout=PATIENCE)
         until_nothing_moves(wire, name, lambda: wire.describe(name).queued_bytes)
-        taken = wire.describe(name).queued_bytes // LEAST_BATCH_BYTES
-        engine.gate.set()
+        taken = wire.describe(name).queued_bytes // MIN_BATCH_BYTES
+        engine.serving_state.set()
         results = stream.results(total)
 
-    assert taken == MOST_UNANSWERED
+    assert taken == MAX_UNANSWERED
     assert [result.version for result in results] == [*range(1, total + 1)]
 
 
@@ -148,7 +148,7 @@ def test_between_the_parts_of_a_message_others_have_their_turn(
     wire: Wire, engine: GatedEngine, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wire.create(name, config(1, init=np.zeros((1, 1))))
-    engine.gate.set()
+    engine.serving_state.set()
     happened: list[str] = []
     submit = Session.submit
 
@@ -160,8 +160,8 @@ def test_between_the_parts_of_a_message_others_have_their_turn(
     monkeypatch.setattr(Session, "submit", note)
     with Stream(wire.clustering.Ingest) as stream:
         stream.send(opening(name))
-        stream.send(clustering_pb2.IngestRequest(batches=[batch(np.zeros((1, 1), np.uint8))] * 3 * MOST_TAKEN))
-        stream.results(3 * MOST_TAKEN)
+        stream.send(clustering_pb2.IngestRequest(batches=[batch(np.zeros((1, 1), np.uint8))] * 3 * MAX_BATCHES_TAKEN))
+        stream.results(3 * MAX_BATCHES_TAKEN)
 
     assert happened == ["part", "turn"] * 3
 
@@ -179,7 +179,7 @@ def test_answers_that_are_ready_share_a_message_but_not_without_bounds(
         stream.receive()
         stream.send(clustering_pb2.IngestRequest(batches=[message] * 20))
         until_queued(wire, name, 20)
-        engine.gate.set()
+        engine.serving_state.set()
         assert push.result().version == 1
         shared = [len(response.results) for response in stream.rest()]
 

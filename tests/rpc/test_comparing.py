@@ -164,8 +164,8 @@ def test_a_comparison_of_many_points_gives_its_first_step_and_sessions_go_on_bes
         assert rest.result()[-1].HasField("result")
 
 
-def _read_a_few_then_wait_and_read_on(call: Any, gate: Event) -> list[Any]:
+def _read_a_few_then_wait_and_read_on(call: Any, serving_state: Event) -> list[Any]:
     """Read so that the server goes on computing at first, and can't send all that it has before the gate is open."""
     few = list(islice(call, 5))
-    gate.wait(PATIENCE)
+    serving_state.wait(PATIENCE)
     return [*few, *call]

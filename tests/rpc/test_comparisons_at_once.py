@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from shoal.v1 import compare_pb2, compare_pb2_grpc
-from shoal_server.compare.ahead import PATIENCE as READ_WITHIN
+from shoal_server.compare.event_buffer import PATIENCE as READ_WITHIN
 from tests.rpc.inprocess import GatedEngine, InProcessServer
 from tests.rpc.refusals import Refusal, refused_call
 from tests.rpc.wire import CHANNEL_OPTIONS, PATIENCE, tensor
@@ -38,7 +38,7 @@ def server(engine: GatedEngine) -> Iterator[InProcessServer]:
         try:
             yield server
         finally:
-            engine.gate.set()
+            engine.serving_state.set()
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_one_comparison_too_many_is_refused_until_another_has_ended(
     status = refused_call(lambda: list(begin(6, 2)))
 
     BUSY.check(status)
-    engine.gate.set()
+    engine.serving_state.set()
     assert list(running[0])[-1].HasField("result")
     assert list(begin(6, 2))[-1].HasField("result")
 
@@ -139,6 +139,6 @@ def test_a_comparison_that_is_given_up_gives_its_turn_back_when_its_step_is_done
     status = refused_call(lambda: list(begin(6, 2)))
 
     BUSY.check(status)  # no library can be stopped
-    engine.gate.set()
+    engine.serving_state.set()
     _until_let_in(begin)
     assert len(engine.batches) == AT_ONCE  # and none makes another step

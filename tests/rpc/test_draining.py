@@ -36,7 +36,7 @@ def engine() -> GatedEngine:
 def server(engine: GatedEngine) -> Iterator[InProcessServer]:
     with InProcessServer(engine, queue_bytes=QUEUE_BYTES) as server:
         yield server
-        engine.gate.set()
+        engine.serving_state.set()
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_what_has_been_taken_is_applied_and_answered_before_the_server_stops(
         DRAINING.check(refused_call(lambda: next(watch)))
         DRAINING.check(refused_call(assign.receive))
         assert not stopping.done()
-        engine.gate.set()
+        engine.serving_state.set()
         results = ingest.results(20)
         DRAINING.check(refused_call(ingest.receive))
     assert push.result().version == 1
@@ -94,7 +94,7 @@ def test_what_is_not_begun_when_the_grace_is_over_is_refused_and_the_batch_that_
 
         NOT_APPLIED.check(refused_call(push.result))
         assert not stopping.done()
-        engine.gate.set()
+        engine.serving_state.set()
         results = ingest.results(1)
         NOT_APPLIED.check(refused_call(ingest.receive))
         stopping.result(PATIENCE)
@@ -117,7 +117,7 @@ def test_batches_that_wait_for_room_are_not_taken_any_more(
 
         stopping = server.begin(server.stop(GRACE))
         until_refused(wire, name)
-        engine.gate.set()
+        engine.serving_state.set()
 
         results = stream.results(1)
         DRAINING.check(refused_call(stream.receive))
@@ -130,7 +130,7 @@ def test_a_client_that_reads_late_still_gets_every_answer(
     server: InProcessServer, wire: Wire, engine: GatedEngine, name: str
 ) -> None:
     wire.create(name, config(1, init=np.zeros((1, 1))))
-    engine.gate.set()
+    engine.serving_state.set()
     points = np.zeros((1024, 1), np.uint8)
     message = clustering_pb2.IngestRequest(batches=[batch(points, return_labels=True)] * 100)
     with Stream(wire.clustering.Ingest) as stream:
@@ -153,7 +153,7 @@ def test_a_client_that_never_reads_holds_the_server_up_no_longer_than_its_grace(
     server: InProcessServer, wire: Wire, engine: GatedEngine, name: str
 ) -> None:
     wire.create(name, config(1, init=np.zeros((1, 1))))
-    engine.gate.set()
+    engine.serving_state.set()
     points = np.zeros((1024, 1), np.uint8)
     message = clustering_pb2.IngestRequest(batches=[batch(points, return_labels=True)] * 100)
     with Stream(wire.clustering.Ingest) as stream:
@@ -182,7 +182,7 @@ def test_a_call_that_comes_while_the_server_stops_is_refused(
     with Wire(server.target) as newcomer:
         DRAINING.check(refused_call(lambda: CALLS[method](newcomer, name)))
 
-    engine.gate.set()
+    engine.serving_state.set()
     assert push.result().version == 1
     stopping.result(PATIENCE)
 

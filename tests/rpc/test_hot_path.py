@@ -17,12 +17,12 @@ import pytest
 from shoal import wire
 from shoal.v1 import clustering_pb2
 from shoal_server.engines.numba import NumbaEngine
-from shoal_server.engines.numba.recycling import Version
+from shoal_server.engines.numba.snapshot_buffers import Version
 from shoal_server.rpc.batches import decode_batch, encode_answer
-from shoal_server.rpc.ingesting import MOST_UNANSWERED
+from shoal_server.rpc.ingesting import MAX_UNANSWERED
 from shoal_server.sessions.compute import ComputePool
-from shoal_server.sessions.jobs import Submitted
-from shoal_server.sessions.session import HOP_BYTES, Session
+from shoal_server.sessions.jobs import Receipt
+from shoal_server.sessions.session import MAX_DISPATCH_BYTES, Session
 from tests.rpc.inprocess import InProcessServer
 from tests.rpc.waiting import until_queued_bytes
 from tests.rpc.ways import Stream, opening
@@ -33,7 +33,7 @@ POINTS = np.random.default_rng(0).normal(size=(32, 16)).astype(np.float32)
 CENTROIDS = np.random.default_rng(1).normal(size=(64, 16))
 # Futures and tasks that a message takes, whatever is in it: gRPC reads and writes, the hop, those who wait for them.
 A_MESSAGE = 12
-LEAST_OBJECT = 16  # bytes: what is kept of each batch would take more
+MIN_OBJECT = 16  # bytes: what is kept of each batch would take more
 # Answers that a session keeps spare. They are full after the first round, so that nothing more is kept in the next.
 REPLAY_BYTES = 64 * 1024
 
@@ -119,7 +119,7 @@ def test_a_message_costs_one_hop_and_one_answer_however_many_batches_it_has(
 
 
 def test_what_piles_up_shares_hops_and_answers(server: InProcessServer, client: Wire, name: str) -> None:
-    few = MOST_UNANSWERED // MESSAGES  # so that all messages are taken without an answer
+    few = MAX_UNANSWERED // MESSAGES  # so that all messages are taken without an answer
     requests = messages(1, MESSAGES, few)
     size = POINTS.nbytes * few * MESSAGES
     with Stream(client.clustering.Ingest) as stream:
@@ -135,7 +135,7 @@ def test_what_piles_up_shares_hops_and_answers(server: InProcessServer, client: 
 
     assert [result.version for answer in answers for result in answer.results] == [*range(1, MESSAGES * few + 1)]
     # One hop for what comes first, and the others when they are full.
-    assert counting.counts["run_in_executor"] <= 2 + size // HOP_BYTES
+    assert counting.counts["run_in_executor"] <= 2 + size // MAX_DISPATCH_BYTES
     assert len(answers) <= counting.counts["run_in_executor"]
 
 
@@ -143,13 +143,13 @@ def test_batches_of_a_message_are_applied_in_one_call_of_the_engine(
     client: Wire, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
-    follow = NumbaEngine.follow
+    follow = NumbaEngine.apply_batches
 
-    def counted(engine: NumbaEngine, course: Any) -> Any:
-        calls.append(len(course.batches))
-        return follow(engine, course)
+    def counted(engine: NumbaEngine, fused_batches: Any) -> Any:
+        calls.append(len(fused_batches.batches))
+        return follow(engine, fused_batches)
 
-    monkeypatch.setattr(NumbaEngine, "follow", counted)
+    monkeypatch.setattr(NumbaEngine, "apply_batches", counted)
     with Stream(client.clustering.Ingest) as stream:
         stream.send(opening(name, "p"))
         stream.receive()
@@ -173,7 +173,7 @@ def test_nothing_piles_up_in_the_server_as_batches_go_through_it(client: Wire, n
     finally:
         tracemalloc.stop()
 
-    assert grown < LEAST_OBJECT * 2 * MESSAGES * BATCHES
+    assert grown < MIN_OBJECT * 2 * MESSAGES * BATCHES
 
 
 def test_the_memory_that_a_batch_takes_does_not_grow_with_its_rows(server: InProcessServer, session: Session) -> None:
@@ -253,9 +253,9 @@ def peak_of(server: InProcessServer, session: Session, rows: int) -> int:
 async def way_of(session: Session, contents: bytes) -> bytes:
     """Take a message of one batch the whole way, but for the socket."""
     (message,) = wire.decode_ingest_request(contents).batches
-    (submitted,) = await session.submit([decode_batch(message, len(contents), None)], None)
-    assert isinstance(submitted, Submitted)
-    return wire.encode_batch_result(encode_answer(await submitted.result(), submitted, (0, False)))
+    (receipt,) = await session.submit([decode_batch(message, len(contents), None)], None)
+    assert isinstance(receipt, Receipt)
+    return wire.encode_batch_result(encode_answer(await receipt.result(), receipt, (0, False)))
 
 
 def traced() -> int:

@@ -21,7 +21,7 @@ TTL = 100.0  # seconds of a clock that only `pass_time` moves far
 @pytest.fixture
 def engine() -> GatedEngine:
     engine = GatedEngine()
-    engine.gate.set()
+    engine.serving_state.set()
     return engine
 
 
@@ -29,7 +29,7 @@ def engine() -> GatedEngine:
 def server(engine: GatedEngine) -> Iterator[InProcessServer]:
     with InProcessServer(engine) as server:
         yield server
-        engine.gate.set()
+        engine.serving_state.set()
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_sessions_that_are_used_or_deleted_while_others_end_do_not_stop_the_endi
 ) -> None:
     for suffix in ("a", "b", "c", "d"):
         wire.create(f"{name}-{suffix}", idle())
-    engine.gate.clear()
+    engine.serving_state.clear()
     request = clustering_pb2.PushRequest(session=f"{name}-a", batch=batch(GOOD))
     push = wire.clustering.Push.future(request, timeout=PATIENCE)
     assert engine.waiting.acquire(timeout=PATIENCE)
@@ -141,7 +141,7 @@ def test_sessions_that_are_used_or_deleted_while_others_end_do_not_stop_the_endi
     until_gone(wire, f"{name}-a")
     wire.delete(f"{name}-b")
     wire.centroids(f"{name}-c")
-    engine.gate.set()
+    engine.serving_state.set()
 
     assert push.result().version == 1
     until_gone(wire, f"{name}-d")

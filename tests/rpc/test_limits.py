@@ -11,8 +11,8 @@ import pytest
 import shoal
 from shoal.testing import LocalServer
 from shoal.v1 import clustering_pb2, sessions_pb2
-from shoal_server.rpc.ingesting import MOST_UNANSWERED
-from shoal_server.sessions.answers import ENTRY_BYTES
+from shoal_server.rpc.ingesting import MAX_UNANSWERED
+from shoal_server.sessions.replay_cache import ENTRY_BYTES
 from tests.rpc.bad_points import GOOD
 from tests.rpc.conftest import SMALL
 from tests.rpc.refusals import Refusal, refused_call
@@ -20,8 +20,8 @@ from tests.rpc.ways import ASSIGNING, UPDATING, NamedIngest, Stream, Way, as_dup
 from tests.rpc.wire import Wire, array, batch, config
 
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
-LARGEST_BATCH = SMALL["max_batch_bytes"]
-LARGEST_MESSAGE = SMALL["max_message_bytes"]
+MAX_BATCH = SMALL["max_batch_bytes"]
+MAX_MESSAGE = SMALL["max_message_bytes"]
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_session_too_many_is_refused_until_one_is_deleted(wire: Wire) -> None:
 def test_a_batch_that_is_too_large_is_refused_by_itself(wire: Wire, name: str, open_way: type[Way]) -> None:
     wire.create(name, config(init=GOOD))
     wire.push(name, batch(GOOD))
-    bad = batch(np.ones((LARGEST_BATCH // 8 + 1, 2), np.float32))
+    bad = batch(np.ones((MAX_BATCH // 8 + 1, 2), np.float32))
     says = ("points has 16,392 bytes", "takes 16,384", "split it")
 
     with open_way(wire, name) as way:
@@ -60,7 +60,7 @@ def test_a_batch_that_is_too_large_is_refused_by_itself(wire: Wire, name: str, o
 @pytest.mark.parametrize("open_way", UPDATING)
 def test_weights_count_in_the_size_of_a_batch(wire: Wire, name: str, open_way: type[Way]) -> None:
     wire.create(name, config(init=GOOD))
-    rows = LARGEST_BATCH // 16
+    rows = MAX_BATCH // 16
     bad = batch(np.ones((rows + 1, 2), np.float32), sample_weight=np.ones(rows + 1))
     says = ("points with sample_weight has 16,400 bytes", "takes 16,384", "split it")
     largest = batch(np.ones((rows, 2), np.float32), sample_weight=np.ones(rows))
@@ -73,13 +73,13 @@ def test_the_opening_of_a_stream_says_how_large_a_batch_may_be(wire: Wire, name:
     wire.create(name, config(init=GOOD))
 
     with NamedIngest(wire, name) as way:
-        assert way.opened.max_batch_bytes == LARGEST_BATCH
+        assert way.opened.max_batch_bytes == MAX_BATCH
 
 
 def test_a_message_that_is_too_large_costs_its_call_and_not_the_session(wire: Wire, name: str) -> None:
     wire.create(name, config(init=GOOD))
     wire.push(name, batch(GOOD))
-    huge = batch(np.ones((LARGEST_MESSAGE // 8, 2), np.float32), sequence=2)
+    huge = batch(np.ones((MAX_MESSAGE // 8, 2), np.float32), sequence=2)
 
     for call in (
         lambda: wire.push(name, huge),
@@ -97,7 +97,7 @@ def test_a_message_that_is_too_large_costs_its_call_and_not_the_session(wire: Wi
 
 def test_a_message_that_is_too_large_ends_a_stream_whose_producer_can_go_on(wire: Wire, name: str) -> None:
     wire.create(name, config(init=GOOD))
-    huge = batch(np.ones((LARGEST_MESSAGE // 8, 2), np.float32), sequence=2)
+    huge = batch(np.ones((MAX_MESSAGE // 8, 2), np.float32), sequence=2)
 
     with Stream(wire.clustering.Ingest) as stream:
         stream.send(opening(name, "tester"))
@@ -141,7 +141,7 @@ def test_a_first_batch_that_makes_the_model_too_large_is_refused(
 
 def test_an_answer_may_be_larger_than_a_request(wire: Wire, name: str) -> None:
     wire.create(name, config(init=[[0], [9]]))
-    pixels = batch(np.arange(LARGEST_BATCH, dtype=np.uint8)[:, None] % 10, return_labels=True)
+    pixels = batch(np.arange(MAX_BATCH, dtype=np.uint8)[:, None] % 10, return_labels=True)
     expected = array(pixels.points)[:, 0] > 4
 
     pushed = wire.push(name, pixels)
@@ -152,8 +152,8 @@ def test_an_answer_may_be_larger_than_a_request(wire: Wire, name: str) -> None:
             stream.send(clustering_pb2.IngestRequest(batches=[pixels] * 3))
         results = stream.results(24)
 
-    assert pushed.ByteSize() > LARGEST_MESSAGE
-    assert assigned.ByteSize() > 2 * LARGEST_MESSAGE
+    assert pushed.ByteSize() > MAX_MESSAGE
+    assert assigned.ByteSize() > 2 * MAX_MESSAGE
     np.testing.assert_array_equal(array(pushed.labels), expected)
     assert [result.version for result in results] == list(range(2, 26))
     for result in results:
@@ -163,7 +163,7 @@ def test_an_answer_may_be_larger_than_a_request(wire: Wire, name: str) -> None:
 def test_very_many_batches_of_one_message_are_answered_in_messages_of_bounded_size(wire: Wire, name: str) -> None:
     wire.create(name, config(init=GOOD))
     good, bad = np.ones((1, 2), np.uint8), np.ones((1, 3), np.uint8)
-    numbers = range(1, 3 * MOST_UNANSWERED + 1)
+    numbers = range(1, 3 * MAX_UNANSWERED + 1)
     many = [batch(good if number % 3 else bad, sequence=number) for number in numbers]
 
     with Stream(wire.clustering.Ingest) as stream:
@@ -175,8 +175,8 @@ def test_very_many_batches_of_one_message_are_answered_in_messages_of_bounded_si
     results = [result for answer in answers for result in answer.results]
     assert [result.sequence for result in results] == [*numbers]
     assert [result.sequence for result in results if result.HasField("error")] == [*numbers[2::3]]
-    assert [result.version for result in results if result.version] == [*range(1, 2 * MOST_UNANSWERED + 1)]
-    assert max(len(answer.results) for answer in answers) <= MOST_UNANSWERED
+    assert [result.version for result in results if result.version] == [*range(1, 2 * MAX_UNANSWERED + 1)]
+    assert max(len(answer.results) for answer in answers) <= MAX_UNANSWERED
 
 
 def test_answers_that_are_no_longer_kept_say_so(wire: Wire, name: str) -> None:
@@ -258,4 +258,4 @@ def without_labels(result: clustering_pb2.BatchResult) -> clustering_pb2.BatchRe
 def check_told_by_grpc(error: grpc.RpcError) -> None:
     """Fail unless gRPC has refused a message and said how large it may be."""
     assert error.code() is EXHAUSTED
-    assert f"vs. {LARGEST_MESSAGE}" in str(error.details())
+    assert f"vs. {MAX_MESSAGE}" in str(error.details())

@@ -30,7 +30,7 @@ def wire(engine: GatedEngine) -> Iterator[Wire]:
         try:
             yield wire
         finally:
-            engine.gate.set()
+            engine.serving_state.set()
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_an_update_takes_its_place_among_the_batches(wire: Wire, engine: GatedEn
     until_queued(wire, name, 2)
     second = wire.clustering.Push.future(after, timeout=PATIENCE)
     waiting = until_queued(wire, name, 3)
-    engine.gate.set()
+    engine.serving_state.set()
 
     assert waiting.config.engine == sessions_pb2.ENGINE_NUMBA
     assert update.result().config.engine == sessions_pb2.ENGINE_SCIPY
@@ -79,7 +79,7 @@ def test_an_etag_is_stale_as_soon_as_a_change_is_on_its_way(
     waiting = until_queued(wire, name, 1)
 
     status = refused_call(lambda: wire.update(name, config(), ["on_invalid"], etag))
-    engine.gate.set()
+    engine.serving_state.set()
 
     says = (f"etag '{etag}' is stale", "read the session and try again")
     Refusal("ETAG_MISMATCH", says, code=grpc.StatusCode.ABORTED, session=name).check(status)
@@ -102,7 +102,7 @@ def test_deleting_refuses_what_waits_and_answers_what_is_being_computed(
 
         deletion = wire.sessions.DeleteSession.future(sessions_pb2.DeleteSessionRequest(name=name), timeout=PATIENCE)
         refused = stream.results(2)
-        engine.gate.set()
+        engine.serving_state.set()
 
         assert stream.rest() == []
     for result in refused:
@@ -122,7 +122,7 @@ def test_a_deletion_that_nobody_waits_for_ends_the_watches_all_the_same(
 
     deletion.cancel()
     list(wire.sessions.ListSessions(sessions_pb2.ListSessionsRequest()).sessions)  # the server has seen the cancelling
-    engine.gate.set()
+    engine.serving_state.set()
 
     assert busy.result().version == 1
     assert last_event(watch) == DELETED_AT_1
@@ -136,7 +136,7 @@ def test_a_push_that_nobody_waits_for_is_applied_all_the_same(
 
     busy.cancel()
     waiting.cancel()
-    engine.gate.set()
+    engine.serving_state.set()
 
     assert wire.push(name, batch(GOOD)).version == 3
 
@@ -151,7 +151,7 @@ def test_the_same_batch_sent_again_while_it_waits_is_answered_with_it(
     until_queued(wire, name, 1)
 
     again = wire.clustering.Push.future(request, timeout=PATIENCE)
-    engine.gate.set()
+    engine.serving_state.set()
 
     assert (first.result().version, first.result().duplicate) == (2, False)
     assert again.result() == as_duplicate(first.result())

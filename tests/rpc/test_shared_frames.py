@@ -13,7 +13,7 @@ import pytest
 from shoal.v1 import clustering_pb2
 from shoal_server.clustering.state import Snapshot
 from shoal_server.rpc import watching
-from shoal_server.sessions import sharing
+from shoal_server.sessions import frame_cache
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.session import Session
 from shoal_server.sessions.watching import Update
@@ -22,7 +22,7 @@ from tests.rpc.wire import Wire, array, batch, config
 
 WATCHERS, VERSIONS = 20, 10
 CENTROIDS = [[0.0], [100.0], [200.0]]
-WIDE = sharing.SMALL // 8  # features: a version of two centroids is large
+WIDE = frame_cache.SMALL // 8  # features: a version of two centroids is large
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ K, D = 4, 8
 CORNERS = 1000.0 * np.arange(K)
 FORGET_ALL = sessions_pb2.HalfLife(value=1e-4, unit=sessions_pb2.HALF_LIFE_UNIT_BATCHES)  # 0.5 ** 10,000 is 0
 READINGS = 60  # different versions that each reader must have seen
-MOST_VERSIONS = 100_000
+MAX_VERSIONS = 100_000
 
 Check = Callable[[Any], int]
 
@@ -129,7 +129,7 @@ def ingest_until(target: str, session: str, done: Callable[[], bool]) -> int:
     with Wire(target) as wire, Stream(wire.clustering.Ingest) as stream:
         stream.send(opening(session))
         stream.receive()
-        for version in range(2, MOST_VERSIONS, 4):
+        for version in range(2, MAX_VERSIONS, 4):
             stream.send(clustering_pb2.IngestRequest(batches=[batch(points(version + n)) for n in range(4)]))
             results = stream.results(4)
             assert [result.version for result in results] == list(range(version, version + 4))

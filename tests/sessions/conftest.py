@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 import pytest
 
 from shoal_server.sessions.compute import ComputePool
-from shoal_server.sessions.session import Session, Surroundings
+from shoal_server.sessions.session import Session, SessionDeps
 from tests.sessions.clock import JumpingLoop
 from tests.sessions.engines import StagedEngine
-from tests.sessions.staging import started, surroundings
+from tests.sessions.session_builders import started, surroundings
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -38,13 +38,13 @@ def compute(engine: StagedEngine) -> Iterator[ComputePool]:
 
 
 @pytest.fixture
-def around(compute: ComputePool, engine: StagedEngine) -> Surroundings:
+def deps(compute: ComputePool, engine: StagedEngine) -> SessionDeps:
     return surroundings(compute, engine)
 
 
 @pytest.fixture
-async def session(around: Surroundings, engine: StagedEngine) -> AsyncIterator[Session]:
+async def session(deps: SessionDeps, engine: StagedEngine) -> AsyncIterator[Session]:
     """A session of one centroid at 0."""
-    async with started(around) as session:
+    async with started(deps) as session:
         yield session
         engine.open_gate()

@@ -10,19 +10,19 @@ import pytest
 from shoal_server.sessions.config import Changes
 from shoal_server.sessions.producers import Producer
 from shoal_server.sessions.registry import Sessions
-from shoal_server.sessions.session import Surroundings
+from shoal_server.sessions.session import SessionDeps
 from shoal_server.sessions.watching import WatchOptions
 from tests.sessions.clock import jumping_loop, until
 from tests.sessions.engines import StagedEngine
-from tests.sessions.staging import kept_for, push, submit
+from tests.sessions.session_builders import kept_for, push, submit
 from tests.sessions.watched import told
 
 LONG = 80_000  # seconds
 
 
 @pytest.fixture
-async def sessions(around: Surroundings, engine: StagedEngine) -> AsyncIterator[Sessions]:
-    async with Sessions(around) as sessions:
+async def sessions(deps: SessionDeps, engine: StagedEngine) -> AsyncIterator[Sessions]:
+    async with Sessions(deps) as sessions:
         yield sessions
         engine.open_gate()
 

@@ -8,17 +8,17 @@ import pytest
 
 from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.registry import Sessions
-from shoal_server.sessions.session import Surroundings
+from shoal_server.sessions.session import SessionDeps
 from tests.sessions.engines import StagedEngine
-from tests.sessions.staging import given_centroids, surroundings
+from tests.sessions.session_builders import given_centroids, surroundings
 
 PLAIN = SessionConfig(given_centroids())
 NAMES = ["B", "a", "a.1", "a1", "c", "d", "e"]  # in order: by code points
 
 
 @pytest.fixture
-async def sessions(around: Surroundings, engine: StagedEngine) -> AsyncIterator[Sessions]:
-    async with Sessions(surroundings(around.compute, engine, max_sessions=100)) as sessions:
+async def sessions(deps: SessionDeps, engine: StagedEngine) -> AsyncIterator[Sessions]:
+    async with Sessions(surroundings(deps.compute, engine, max_sessions=100)) as sessions:
         for name in reversed(NAMES):
             sessions.create(name, PLAIN)
         yield sessions
@@ -53,8 +53,8 @@ async def test_a_last_page_that_is_full_is_the_last(sessions: Sessions) -> None:
     assert page(sessions, len(NAMES)) == (NAMES, "")
 
 
-async def test_no_sessions_are_one_empty_page(around: Surroundings) -> None:
-    async with Sessions(around) as sessions:
+async def test_no_sessions_are_one_empty_page(deps: SessionDeps) -> None:
+    async with Sessions(deps) as sessions:
         assert page(sessions, 10) == ([], "")
 
 

@@ -9,29 +9,30 @@ import pytest
 
 from shoal_server.errors import DomainError, invalid
 from shoal_server.sessions import session as sessions
-from shoal_server.sessions.jobs import Incoming, Submitted
+from shoal_server.sessions.jobs import PendingBatch, Receipt
 from shoal_server.sessions.producers import Producer
-from shoal_server.sessions.session import LEAST_BATCH_BYTES, Session
+from shoal_server.sessions.session import MIN_BATCH_BYTES, Session
 from tests.sessions.engines import StagedEngine
-from tests.sessions.staging import model_changes, points
+from tests.sessions.session_builders import model_changes, points
 
 P = Producer("p")
 
 
-def _message(*values: float, first: int = 1, fingerprints: int = 0) -> list[Incoming]:
+def _message(*values: float, first: int = 1, fingerprints: int = 0) -> list[PendingBatch]:
     return [
-        Incoming(points(value), 1, sequence, fingerprints + sequence) for sequence, value in enumerate(values, first)
+        PendingBatch(points(value), 1, sequence, fingerprints + sequence)
+        for sequence, value in enumerate(values, first)
     ]
 
 
-async def _answers(session: Session, message: list[Incoming], producer: Producer | None = P) -> list[object]:
+async def _answers(session: Session, message: list[PendingBatch], producer: Producer | None = P) -> list[object]:
     """Return what becomes of each batch: its version, or the reason of its refusal."""
     told: list[object] = []
     for part in await session.submit(message, producer):
         if isinstance(part, DomainError):
             told.append(part.reason)
             continue
-        await part.ticket.wait()
+        await part.completion.wait()
         told.extend(
             answer.reason if isinstance(answer, DomainError) else (answer.version, part.duplicate)
             for answer in part.answers()
@@ -40,11 +41,11 @@ async def _answers(session: Session, message: list[Incoming], producer: Producer
 
 
 async def test_each_batch_of_a_message_makes_a_version(session: Session) -> None:
-    (submitted,) = await session.submit(_message(1, 2, 3), P)
+    (receipt,) = await session.submit(_message(1, 2, 3), P)
 
-    assert isinstance(submitted, Submitted)
-    await submitted.ticket.wait()
-    assert [answer.version for answer in submitted.answers() if not isinstance(answer, DomainError)] == [1, 2, 3]
+    assert isinstance(receipt, Receipt)
+    await receipt.completion.wait()
+    assert [answer.version for answer in receipt.answers() if not isinstance(answer, DomainError)] == [1, 2, 3]
 
 
 async def test_a_message_without_a_name_counts_each_time(session: Session) -> None:
@@ -89,7 +90,7 @@ async def test_errors_of_the_ledger_name_the_session(session: Session) -> None:
 
 
 async def test_a_batch_that_could_not_be_read_keeps_its_place_between_others(session: Session) -> None:
-    unreadable = Incoming(invalid("POINTS_INVALID", "points", "no good"), 0, 2, 102)
+    unreadable = PendingBatch(invalid("POINTS_INVALID", "points", "no good"), 0, 2, 102)
     message = [*_message(1), unreadable, *_message(3, first=3)]
 
     assert await _answers(session, message) == [(1, False), "POINTS_INVALID", (2, False)]
@@ -98,10 +99,10 @@ async def test_a_batch_that_could_not_be_read_keeps_its_place_between_others(ses
 
 async def test_a_message_of_nothing_readable_waits_for_no_room(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
-    full = await session.submit([Incoming(points(1.0), 10**9)], None)
+    full = await session.submit([PendingBatch(points(1.0), 10**9)], None)
     await engine.arrival()
 
-    told = await _answers(session, [Incoming(invalid("POINTS_INVALID", "points", "no good"), 0, 1, 1)])
+    told = await _answers(session, [PendingBatch(invalid("POINTS_INVALID", "points", "no good"), 0, 1, 1)])
     engine.open_gate()
 
     assert told == ["POINTS_INVALID"]
@@ -109,7 +110,7 @@ async def test_a_message_of_nothing_readable_waits_for_no_room(session: Session,
 
 
 async def test_batches_that_fail_in_the_middle_of_a_message_fail_alone(session: Session) -> None:
-    message = [*_message(1), Incoming(points(np.nan), 1, 2, 102), *_message(3, first=3)]
+    message = [*_message(1), PendingBatch(points(np.nan), 1, 2, 102), *_message(3, first=3)]
 
     assert await _answers(session, message) == [(1, False), "NOT_FINITE", (2, False)]
 
@@ -118,11 +119,11 @@ async def test_a_change_keeps_its_place_between_messages(session: Session, engin
     engine.close_gate()
     before = asyncio.create_task(_answers(session, _message(4)))
     await engine.arrival()
-    invalid_one = asyncio.create_task(_answers(session, [Incoming(points(1.0, np.nan), 1, 2, 2)]))
+    invalid_one = asyncio.create_task(_answers(session, [PendingBatch(points(1.0, np.nan), 1, 2, 2)]))
     await asyncio.sleep(0)
     changing = asyncio.create_task(session.change(model_changes(on_invalid="drop"), ""))
     await asyncio.sleep(0)
-    dropped = asyncio.create_task(_answers(session, [Incoming(points(1.0, np.nan), 1, 3, 3)]))
+    dropped = asyncio.create_task(_answers(session, [PendingBatch(points(1.0, np.nan), 1, 3, 3)]))
     await asyncio.sleep(0)
 
     engine.open_gate()
@@ -142,7 +143,7 @@ async def test_a_message_takes_room_for_each_of_its_batches(session: Session, en
     queued = session.describe()
     engine.open_gate()
 
-    assert (queued.queued_batches, queued.queued_bytes) == (3, 4 * LEAST_BATCH_BYTES)
+    assert (queued.queued_batches, queued.queued_bytes) == (3, 4 * MIN_BATCH_BYTES)
 
 
 async def test_a_session_that_ends_refuses_the_rest_of_a_message(session: Session, engine: StagedEngine) -> None:

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from shoal_server.sessions import answers
-from shoal_server.sessions.answers import ENTRY_BYTES
+from shoal_server.sessions import replay_cache
 from shoal_server.sessions.producers import Producer, ProducerLedger
+from shoal_server.sessions.replay_cache import ENTRY_BYTES
 from tests.sessions.clock import until_quiet
-from tests.sessions.stamping import after_absence, again, answered, kept, kept_of, outcome, stamp, take, unanswered
+from tests.sessions.producer_builders import (
+    after_absence,
+    again,
+    answered,
+    kept,
+    kept_of,
+    outcome,
+    stamp,
+    take,
+    unanswered,
+)
 
 PLENTY = 1_000_000
 THREE_ANSWERS = 3 * ENTRY_BYTES
@@ -76,7 +86,7 @@ async def test_the_bound_is_for_all_producers_together() -> None:
 
 
 async def test_who_acknowledges_nothing_is_held_no_more_than_so_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "HELD_BYTES", THREE_ANSWERS)
+    monkeypatch.setattr(replay_cache, "PINNED_BYTES", THREE_ANSWERS)
     ledger = ProducerLedger(max_producers=1, replay_bytes=ENTRY_BYTES)
     ledger.open(P)
 

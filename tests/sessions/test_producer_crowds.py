@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from shoal_server.errors import Kind
-from shoal_server.sessions.answers import ENTRY_BYTES
-from shoal_server.sessions.producers import ABSENCE, Position, Producer, ProducerLedger
-from shoal_server.sessions.session import Session, Surroundings
+from shoal_server.sessions.producers import IDLE_TIMEOUT, Position, Producer, ProducerLedger
+from shoal_server.sessions.replay_cache import ENTRY_BYTES
+from shoal_server.sessions.session import Session, SessionDeps
 from tests.sessions.clock import jumping_loop, until, until_quiet
 from tests.sessions.engines import StagedEngine
+from tests.sessions.producer_builders import kept, stamp, take, unanswered
 from tests.sessions.refusing import refusal, refusal_of
-from tests.sessions.staging import push, started, surroundings
-from tests.sessions.stamping import kept, stamp, take, unanswered
+from tests.sessions.session_builders import push, started, surroundings
 
 PLENTY = 1_000_000
 
@@ -63,7 +63,7 @@ async def test_a_name_is_remembered_however_long_it_stays_away(ledger: ProducerL
     take(ledger, stamp(1, producer="a"))
     ledger.leave(Producer("a"))
 
-    await until(jumping_loop().time() + 100 * ABSENCE)
+    await until(jumping_loop().time() + 100 * IDLE_TIMEOUT)
 
     assert ledger.open(Producer("a")).last_sequence == 1
 
@@ -71,7 +71,7 @@ async def test_a_name_is_remembered_however_long_it_stays_away(ledger: ProducerL
 async def test_an_ephemeral_producer_that_comes_back_in_time_goes_on(ledger: ProducerLedger) -> None:
     pass_by(ledger, 1)
 
-    await until(ABSENCE - 1)
+    await until(IDLE_TIMEOUT - 1)
 
     assert ledger.open(fleeting(1, epoch=1)) == Position(epoch=1, last_sequence=1)
 
@@ -79,7 +79,7 @@ async def test_an_ephemeral_producer_that_comes_back_in_time_goes_on(ledger: Pro
 async def test_an_ephemeral_producer_is_forgotten_some_time_after_its_stream(ledger: ProducerLedger) -> None:
     pass_by(ledger, 1)
 
-    await until(2 * ABSENCE)
+    await until(2 * IDLE_TIMEOUT)
 
     assert ledger.open(fleeting(1)) == Position(epoch=1, last_sequence=0)
 
@@ -90,7 +90,7 @@ async def test_an_ephemeral_producer_with_a_stream_is_not_forgotten(ledger: Prod
 
     for number in range(1, 10):
         pass_by(ledger, number)
-    await until(3 * ABSENCE)
+    await until(3 * IDLE_TIMEOUT)
 
     assert ledger.open(fleeting(0)).last_sequence == 1
 
@@ -116,7 +116,7 @@ async def test_a_name_and_an_ephemeral_producer_of_the_same_id_are_two(ledger: P
     take(ledger, stamp(1, producer="x"))
     take(ledger, stamp(1, producer="x", ephemeral=True, fingerprint=77))
 
-    await until(2 * ABSENCE)
+    await until(2 * IDLE_TIMEOUT)
 
     assert kept(ledger, stamp(1, producer="x"))
     assert ledger.seen(*stamp(1, producer="x", ephemeral=True)) is None
@@ -129,7 +129,7 @@ async def test_the_answers_of_a_forgotten_producer_leave_room_for_as_many_others
     take(ledger, stamp(1, producer="p"))
     await until_quiet()
 
-    await until(2 * ABSENCE)
+    await until(2 * IDLE_TIMEOUT)
     for sequence in (2, 3, 4):
         take(ledger, stamp(sequence, producer="p"))
     await until_quiet()
@@ -155,9 +155,9 @@ async def test_an_answer_that_comes_after_its_producer_was_forgotten_is_not_kept
 
 
 async def test_a_batch_of_one_name_too_many_is_refused_and_gives_its_room_back(
-    around: Surroundings, engine: StagedEngine
+    deps: SessionDeps, engine: StagedEngine
 ) -> None:
-    async with started(surroundings(around.compute, engine, max_producers=1)) as session:
+    async with started(surroundings(deps.compute, engine, max_producers=1)) as session:
         await push(session, 1.0, stamp=stamp(1, producer="a"))
 
         error = await refusal_of(push(session, 1.0, stamp=stamp(1, producer="b")))
@@ -172,6 +172,6 @@ async def test_a_stream_that_ends_lets_its_ephemeral_producer_go(session: Sessio
     await push(session, 1.0, stamp=stamp(1, producer="e-1", ephemeral=True))
 
     session.leave_producer(fleeting(1))
-    await until(jumping_loop().time() + 2 * ABSENCE)
+    await until(jumping_loop().time() + 2 * IDLE_TIMEOUT)
 
     assert session.open_producer(fleeting(1)).last_sequence == 0

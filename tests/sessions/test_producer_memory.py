@@ -6,11 +6,21 @@ import pytest
 
 from shoal_server.clustering.state import Outcome
 from shoal_server.errors import DomainError, invalid
-from shoal_server.sessions.answers import ENTRY_BYTES
-from shoal_server.sessions.producers import ABSENCE, Position, Producer, ProducerLedger
+from shoal_server.sessions.producers import IDLE_TIMEOUT, Position, Producer, ProducerLedger
+from shoal_server.sessions.replay_cache import ENTRY_BYTES
 from tests.sessions.clock import until, until_quiet
+from tests.sessions.producer_builders import (
+    after_absence,
+    again,
+    answered,
+    kept,
+    kept_of,
+    outcome,
+    stamp,
+    take,
+    unanswered,
+)
 from tests.sessions.refusing import refusal
-from tests.sessions.stamping import after_absence, again, answered, kept, kept_of, outcome, stamp, take, unanswered
 
 PLENTY = 1_000_000
 THREE_ANSWERS = 3 * ENTRY_BYTES
@@ -73,7 +83,7 @@ async def test_a_producer_whose_stream_broke_is_expected_back_and_loses_nothing_
         take(ledger, stamp(sequence))
     ledger.leave(P)
 
-    await until(ABSENCE - 1)
+    await until(IDLE_TIMEOUT - 1)
     ledger.open(P)
     await after_absence()
 

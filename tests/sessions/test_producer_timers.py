@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from shoal_server.sessions.producers import ABSENCE, Producer, ProducerLedger
+from shoal_server.sessions.producers import IDLE_TIMEOUT, Producer, ProducerLedger
 from shoal_server.sessions.session import Session
 from tests.sessions.clock import jumping_loop, timers, until
-from tests.sessions.staging import push
-from tests.sessions.stamping import kept, stamp, take
+from tests.sessions.producer_builders import kept, stamp, take
+from tests.sessions.session_builders import push
 
 
 async def test_each_who_stays_away_is_given_up_in_its_time() -> None:
     ledger = ProducerLedger(max_producers=9, replay_bytes=0)
     take(ledger, stamp(1, producer="a"))
-    await until(ABSENCE / 2)
+    await until(IDLE_TIMEOUT / 2)
     take(ledger, stamp(1, producer="b"))
 
-    await until(4 * ABSENCE)
+    await until(4 * IDLE_TIMEOUT)
 
     assert [kept(ledger, stamp(1, producer=producer)) for producer in "ab"] == [False] * 2
     assert timers(jumping_loop()) == 0
@@ -26,9 +26,9 @@ async def test_nothing_is_left_of_ephemeral_producers_that_are_gone() -> None:
     for number in range(50):
         take(ledger, stamp(1, producer=f"e-{number}", ephemeral=True))
 
-    await until(2 * ABSENCE)
+    await until(2 * IDLE_TIMEOUT)
 
-    assert len(ledger._ephemeral.seats) == len(ledger._ephemeral.absent) == len(ledger._answers._known) == 0
+    assert len(ledger._ephemeral.states) == len(ledger._ephemeral.idle) == len(ledger._answers._known) == 0
 
 
 async def test_a_ledger_that_was_closed_sets_no_timer() -> None:

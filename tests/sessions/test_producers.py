@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from shoal_server.errors import Kind
 from shoal_server.sessions.producers import Position, Producer, ProducerLedger
+from tests.sessions.producer_builders import again, kept, stamp, take, unanswered
 from tests.sessions.refusing import refusal
-from tests.sessions.stamping import again, kept, stamp, take, unanswered
 
 PLENTY = 1_000_000
 

@@ -16,18 +16,27 @@ from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.model import new_model
 from shoal_server.clustering.state import Outcome, PointBatch
 from shoal_server.errors import invalid
+from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.config import SessionConfig
-from shoal_server.sessions.jobs import Incoming, QueuedBatches, QueuedChange, Result, Submitted
-from shoal_server.sessions.recent import LEAST_HOPS, MOST_BATCHES, MOST_BYTES, MOST_ROWS, RecentPoints
-from shoal_server.sessions.session import Session, Surroundings
-from shoal_server.sessions.tickets import Ticket
+from shoal_server.sessions.jobs import PendingBatch, QueuedBatches, QueuedChange, Receipt, Result
+from shoal_server.sessions.recent import MAX_BATCHES, MAX_BYTES, MAX_ROWS, MIN_DISPATCHES, RecentPoints
+from shoal_server.sessions.session import Session, SessionDeps
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import FAULTY, StagedEngine
 from tests.sessions.refusing import refusal_of
-from tests.sessions.staging import given_centroids, kept_for, model_changes, points, push, started, submit, warming
+from tests.sessions.session_builders import (
+    given_centroids,
+    kept_for,
+    model_changes,
+    points,
+    push,
+    started,
+    submit,
+    warming,
+)
 
 MODEL = new_model(given_centroids())
-A_HOP = MOST_ROWS // LEAST_HOPS
+A_HOP = MAX_ROWS // MIN_DISPATCHES
 
 
 def applied(rows: int) -> Outcome:
@@ -36,7 +45,7 @@ def applied(rows: int) -> Outcome:
 
 def hop(recent: RecentPoints, *messages: Sequence[NDArray[Any]]) -> None:
     """Let all batches of some messages be applied in one hop."""
-    jobs = [QueuedBatches([PointBatch(each) for each in message], Ticket()) for message in messages]
+    jobs = [QueuedBatches([PointBatch(each) for each in message], Completion()) for message in messages]
     results: list[Result] = [[applied(len(each)) for each in message] for message in messages]
     recent.note(jobs, results, MODEL)
 
@@ -58,13 +67,13 @@ def test_there_are_at_most_so_many_rows_and_the_oldest_go_first() -> None:
 
     kept = values(recent)
 
-    assert MOST_ROWS - 30 < len(kept) <= MOST_ROWS
+    assert MAX_ROWS - 30 < len(kept) <= MAX_ROWS
     assert kept == list(range(1500 - len(kept), 1500))
     assert values(recent, 7) == list(range(1493, 1500))
     assert values(recent, 10_000) == kept
 
 
-@pytest.mark.parametrize("columns", [40, 100, 1000, 20_000, MOST_BYTES // 8 - 1])
+@pytest.mark.parametrize("columns", [40, 100, 1000, 20_000, MAX_BYTES // 8 - 1])
 def test_wide_rows_are_fewer(columns: int) -> None:
     recent = RecentPoints()
 
@@ -72,8 +81,8 @@ def test_wide_rows_are_fewer(columns: int) -> None:
         hop(recent, [numbered(number, 40, columns)])
 
     kept = recent.newest(0, columns)
-    assert MOST_BYTES // 2 < kept.nbytes <= MOST_BYTES
-    assert len(kept) <= MOST_ROWS
+    assert MAX_BYTES // 2 < kept.nbytes <= MAX_BYTES
+    assert len(kept) <= MAX_ROWS
     assert len(kept) == 1 or len(np.unique(kept)) > 2  # of more than the last hop
 
 
@@ -81,9 +90,9 @@ def test_one_row_is_kept_however_wide() -> None:
     recent = RecentPoints()
 
     for number in range(3):
-        hop(recent, [numbered(number, 2, MOST_BYTES)])
+        hop(recent, [numbered(number, 2, MAX_BYTES)])
 
-    assert recent.newest(0, MOST_BYTES).shape == (1, MOST_BYTES)
+    assert recent.newest(0, MAX_BYTES).shape == (1, MAX_BYTES)
     assert values(recent) == [2]
 
 
@@ -107,7 +116,7 @@ def test_many_batches_give_no_more_than_one_and_only_few_are_looked_at(messages:
 
     kept = values(recent)
     assert len(kept) == A_HOP
-    assert sorted({int(value) // 1000 for value in kept}) == [600 * part // MOST_BATCHES for part in range(4)]
+    assert sorted({int(value) // 1000 for value in kept}) == [600 * part // MAX_BATCHES for part in range(4)]
     assert kept == sorted(kept)
 
 
@@ -135,10 +144,10 @@ def test_batches_of_several_types_are_given_in_one_that_holds_them() -> None:
 def test_batches_that_were_refused_or_could_not_be_read_are_passed_over() -> None:
     recent = RecentPoints()
     unreadable = invalid("SHAPE_INVALID", "points", "no points")
-    first = QueuedBatches([unreadable, PointBatch(numbered(1, 1)), PointBatch(numbered(2, 1))], Ticket())
-    change = QueuedChange(model_changes(), Ticket())
-    second = QueuedBatches([PointBatch(numbered(3, 1)), PointBatch(numbered(4, 1))], Ticket())
-    halted = QueuedBatches([PointBatch(numbered(5, 1))], Ticket())
+    first = QueuedBatches([unreadable, PointBatch(numbered(1, 1)), PointBatch(numbered(2, 1))], Completion())
+    change = QueuedChange(model_changes(), Completion())
+    second = QueuedBatches([PointBatch(numbered(3, 1)), PointBatch(numbered(4, 1))], Completion())
+    halted = QueuedBatches([PointBatch(numbered(5, 1))], Completion())
     dropped = Outcome(3, 0, 1, 0.0, None, None)
     results: list[Result] = [[unreadable, ZeroDivisionError(), applied(1)], None, [dropped, applied(1)], []]
 
@@ -169,8 +178,8 @@ def test_who_reads_gets_arrays_of_their_own() -> None:
     assert values(recent) == [0, 1, 2]
 
 
-async def test_a_session_keeps_what_it_applied_also_while_it_is_warming(around: Surroundings) -> None:
-    async with started(around, kept_for(None, warming(n_clusters=2))) as session:
+async def test_a_session_keeps_what_it_applied_also_while_it_is_warming(deps: SessionDeps) -> None:
+    async with started(deps, kept_for(None, warming(n_clusters=2))) as session:
         await push(session, 1.0, 2.0)
         early = session.recent_points(0)
         await push(session, 3.0, 4.0, 5.0, 6.0)
@@ -204,17 +213,17 @@ async def test_what_waits_is_not_there_yet(session: Session, engine: StagedEngin
 @pytest.mark.parametrize("bad", [np.nan, np.inf, FAULTY])
 async def test_a_batch_that_is_refused_leaves_no_points(session: Session, bad: float) -> None:
     await push(session, 4.0)
-    submitted = await submit(session, 5.0, bad)
+    receipt = await submit(session, 5.0, bad)
 
-    await refusal_of(submitted.result())
+    await refusal_of(receipt.result())
 
     assert session.recent_points(0)[1].tolist() == [[4]]
 
 
 @pytest.mark.parametrize("on_invalid", ["drop", "impute"])
-async def test_rows_that_are_not_finite_are_left_out(around: Surroundings, on_invalid: Any) -> None:
+async def test_rows_that_are_not_finite_are_left_out(deps: SessionDeps, on_invalid: Any) -> None:
     config = SessionConfig(given_centroids(0.0, on_invalid=on_invalid))
-    async with started(around, config) as session:
+    async with started(deps, config) as session:
         await push(session, 1.0, np.nan, 2.0, np.inf, 1e300)
         await push(session, np.nan)
 
@@ -240,19 +249,19 @@ async def test_what_was_filled_in_before_a_change_of_the_same_hop_is_left_out(
     assert session.recent_points(0)[1].tolist() == [[1], [2]]
 
 
-async def test_under_cosine_rows_without_a_direction_are_left_out(around: Surroundings) -> None:
+async def test_under_cosine_rows_without_a_direction_are_left_out(deps: SessionDeps) -> None:
     model = ModelConfig(1, engine="scipy", init=np.eye(1, 2), metric="cosine", on_invalid="drop")
-    async with started(around, SessionConfig(model)) as session:
+    async with started(deps, SessionConfig(model)) as session:
         batch = PointBatch(np.array([[1.0, 2.0], [0.0, 0.0], [3.0, 4.0]]))
-        (submitted,) = await session.submit([Incoming(batch, 1)], None)
-        assert isinstance(submitted, Submitted)
-        await submitted.result()
+        (receipt,) = await session.submit([PendingBatch(batch, 1)], None)
+        assert isinstance(receipt, Receipt)
+        await receipt.result()
 
         assert session.recent_points(0)[1].tolist() == [[1, 2], [3, 4]]
 
 
-async def test_a_session_does_not_hold_the_points_it_has_applied(around: Surroundings) -> None:
-    async with started(around, SessionConfig(given_centroids())) as session:
+async def test_a_session_does_not_hold_the_points_it_has_applied(deps: SessionDeps) -> None:
+    async with started(deps, SessionConfig(given_centroids())) as session:
         gone = await gone_when_forgotten(session)
         await asyncio.sleep(0)  # the writer waits for the next hop
         gc.collect()
@@ -265,7 +274,7 @@ async def gone_when_forgotten(session: Session) -> Any:
     """Push a batch, and return what tells whether anybody holds its points."""
     batch = points(1.0, 2.0, 3.0)
     gone = weakref.ref(batch.points)
-    (submitted,) = await session.submit([Incoming(batch, 1)], None)
-    assert isinstance(submitted, Submitted)
-    await submitted.result()
+    (receipt,) = await session.submit([PendingBatch(batch, 1)], None)
+    assert isinstance(receipt, Receipt)
+    await receipt.result()
     return gone

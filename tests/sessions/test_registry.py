@@ -13,19 +13,27 @@ from shoal_server.clustering.config import ModelConfig
 from shoal_server.errors import Kind
 from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.registry import Sessions
-from shoal_server.sessions.session import Surroundings
+from shoal_server.sessions.session import SessionDeps
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal, refusal_of
-from tests.sessions.staging import FIRST_RANDOM_STATE, LIMITS, given_centroids, model_changes, push, submit, warming
+from tests.sessions.session_builders import (
+    FIRST_RANDOM_STATE,
+    LIMITS,
+    given_centroids,
+    model_changes,
+    push,
+    submit,
+    warming,
+)
 
 PLAIN = SessionConfig(given_centroids())
 NOTHING_DRAWN = replace(warming(), random_state=None)
 
 
 @pytest.fixture
-async def sessions(around: Surroundings, engine: StagedEngine) -> AsyncIterator[Sessions]:
-    async with Sessions(around) as sessions:
+async def sessions(deps: SessionDeps, engine: StagedEngine) -> AsyncIterator[Sessions]:
+    async with Sessions(deps) as sessions:
         yield sessions
         engine.open_gate()
 

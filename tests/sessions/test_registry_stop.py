@@ -10,32 +10,32 @@ import structlog
 
 from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.registry import Sessions
-from shoal_server.sessions.session import Surroundings
+from shoal_server.sessions.session import SessionDeps
 from tests.sessions.clock import until, until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal_of
-from tests.sessions.staging import given_centroids, kept_for, outcome_of, submit, warming
+from tests.sessions.session_builders import given_centroids, kept_for, outcome_of, submit, warming
 
 PLAIN = SessionConfig(given_centroids())
 NOTHING_DRAWN = replace(warming(), random_state=None)
 
 
-async def test_stopping_finishes_what_every_session_has_taken(around: Surroundings, engine: StagedEngine) -> None:
-    async with Sessions(around) as sessions:
-        submitted = [await submit(sessions.create(name, PLAIN), 1.0) for name in ("a", "b", "c")]
+async def test_stopping_finishes_what_every_session_has_taken(deps: SessionDeps, engine: StagedEngine) -> None:
+    async with Sessions(deps) as sessions:
+        receipt = [await submit(sessions.create(name, PLAIN), 1.0) for name in ("a", "b", "c")]
 
         with structlog.testing.capture_logs() as logs:
             await sessions.stop(math.inf)
 
     assert logs == []
-    assert [outcome_of(each).version for each in submitted] == [1, 1, 1]
+    assert [outcome_of(each).version for each in receipt] == [1, 1, 1]
     assert await engine.arrival() == 1.0
 
 
 async def test_at_the_deadline_all_sessions_refuse_what_they_have_not_begun(
-    around: Surroundings, engine: StagedEngine
+    deps: SessionDeps, engine: StagedEngine
 ) -> None:
-    async with Sessions(around) as sessions:
+    async with Sessions(deps) as sessions:
         engine.close_gate()
         both = [sessions.create(name, PLAIN) for name in ("a", "b")]
         begun = [await submit(session, 1.0) for session in both]
@@ -46,7 +46,7 @@ async def test_at_the_deadline_all_sessions_refuse_what_they_have_not_begun(
         with structlog.testing.capture_logs() as logs:
             stopping = asyncio.create_task(sessions.stop(10))
             await until(9.9)
-            early = [each.ticket.done() for each in waiting]
+            early = [each.completion.done() for each in waiting]
             await until(10.1)
             refused = [await refusal_of(each.result()) for each in waiting]
             engine.open_gate()
@@ -59,9 +59,9 @@ async def test_at_the_deadline_all_sessions_refuse_what_they_have_not_begun(
 
 
 async def test_leaving_without_a_stop_waits_for_what_is_being_computed_only(
-    around: Surroundings, engine: StagedEngine
+    deps: SessionDeps, engine: StagedEngine
 ) -> None:
-    async with Sessions(around) as sessions:
+    async with Sessions(deps) as sessions:
         session = sessions.create("pixels", PLAIN)
         engine.close_gate()
         begun, waiting = await submit(session, 1.0), await submit(session, 2.0)
@@ -72,8 +72,8 @@ async def test_leaving_without_a_stop_waits_for_what_is_being_computed_only(
     assert (await refusal_of(waiting.result())).reason == "SERVER_DRAINING"
 
 
-async def test_leaving_waits_for_sessions_that_are_being_deleted(around: Surroundings, engine: StagedEngine) -> None:
-    async with Sessions(around) as sessions:
+async def test_leaving_waits_for_sessions_that_are_being_deleted(deps: SessionDeps, engine: StagedEngine) -> None:
+    async with Sessions(deps) as sessions:
         session = sessions.create("pixels", PLAIN)
         engine.close_gate()
         batch = await submit(session, 1.0)
@@ -87,8 +87,8 @@ async def test_leaving_waits_for_sessions_that_are_being_deleted(around: Surroun
     assert outcome_of(batch).version == 1
 
 
-async def test_leaving_ends_the_watch_over_idle_sessions(around: Surroundings) -> None:
-    async with Sessions(around) as sessions:
+async def test_leaving_ends_the_watch_over_idle_sessions(deps: SessionDeps) -> None:
+    async with Sessions(deps) as sessions:
         session = sessions.create("pixels", kept_for(100))
 
     await until(1000)
@@ -97,9 +97,9 @@ async def test_leaving_ends_the_watch_over_idle_sessions(around: Surroundings) -
     assert sessions.get("pixels") is session
 
 
-async def test_what_was_not_applied_is_logged_once(around: Surroundings, engine: StagedEngine) -> None:
+async def test_what_was_not_applied_is_logged_once(deps: SessionDeps, engine: StagedEngine) -> None:
     with structlog.testing.capture_logs() as logs:
-        async with Sessions(around) as sessions:
+        async with Sessions(deps) as sessions:
             session = sessions.create("pixels", PLAIN)
             engine.close_gate()
             for value in (1.0, 2.0):

@@ -10,7 +10,7 @@ import numpy as np
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.session import Session
 from tests.sessions.engines import StagedEngine
-from tests.sessions.staging import (
+from tests.sessions.session_builders import (
     points,
     push,
     started,

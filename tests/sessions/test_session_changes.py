@@ -15,7 +15,7 @@ from shoal_server.sessions.session import Session
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal, refusal_of
-from tests.sessions.staging import model_changes, push, submit
+from tests.sessions.session_builders import model_changes, push, submit
 
 DROP = model_changes(on_invalid="drop")
 

@@ -9,12 +9,13 @@ import pytest
 
 from shoal_server.errors import DomainError, Kind, invalid
 from shoal_server.sessions.refusals import session_gone
-from shoal_server.sessions.session import LEAST_BATCH_BYTES, Session, Surroundings
+from shoal_server.sessions.session import MIN_BATCH_BYTES, Session, SessionDeps
 from shoal_server.sessions.watching import EndReason, WatchOptions
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
+from tests.sessions.producer_builders import stamp
 from tests.sessions.refusing import refusal_of
-from tests.sessions.staging import (
+from tests.sessions.session_builders import (
     hand_over,
     model_changes,
     outcome_of,
@@ -24,7 +25,6 @@ from tests.sessions.staging import (
     submit,
     surroundings,
 )
-from tests.sessions.stamping import stamp
 from tests.sessions.watched import told
 
 DROP = model_changes(on_invalid="drop")
@@ -69,8 +69,8 @@ async def test_a_session_that_has_ended_takes_nothing_more(session: Session) -> 
     assert session.describe().queued_bytes == 0
 
 
-async def test_those_who_wait_for_room_are_refused_at_the_end(around: Surroundings, engine: StagedEngine) -> None:
-    narrow = surroundings(around.compute, engine, queue_bytes=2 * LEAST_BATCH_BYTES)
+async def test_those_who_wait_for_room_are_refused_at_the_end(deps: SessionDeps, engine: StagedEngine) -> None:
+    narrow = surroundings(deps.compute, engine, queue_bytes=2 * MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
         applied = await submit(session, 1.0)
@@ -141,23 +141,23 @@ async def test_an_end_that_nobody_waits_for_comes_all_the_same(session: Session,
 
 async def test_a_hop_ends_after_the_batch_that_is_being_computed(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
-    submitted = [await submit(session, value) for value in (1.0, 2.0, 3.0)]
+    receipt = [await submit(session, value) for value in (1.0, 2.0, 3.0)]
     change = asyncio.create_task(session.change(DROP, ""))
     await engine.arrival()
 
     asyncio.get_running_loop().call_soon(engine.open_gate)
     await session.end("deleted")
 
-    assert outcome_of(submitted[0]).version == session.version == 1
-    refused = [await refusal_of(each.result()) for each in submitted[1:]]
+    assert outcome_of(receipt[0]).version == session.version == 1
+    refused = [await refusal_of(each.result()) for each in receipt[1:]]
     assert {error.reason for error in [*refused, await refusal_of(change)]} == {"SESSION_NOT_FOUND"}
     assert session.describe().queued_bytes == 0
 
 
 async def test_what_waits_for_a_thread_is_not_begun_after_the_end(
-    session: Session, around: Surroundings, engine: StagedEngine
+    session: Session, deps: SessionDeps, engine: StagedEngine
 ) -> None:
-    async with started(around) as first, started(around) as second:
+    async with started(deps) as first, started(deps) as second:
         engine.close_gate()
         for busy in (first, second):
             await submit(busy, 1.0)

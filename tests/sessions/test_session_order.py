@@ -6,11 +6,20 @@ import asyncio
 
 import numpy as np
 
-from shoal_server.sessions.session import HOP_BYTES, LEAST_BATCH_BYTES, Session, Surroundings
+from shoal_server.sessions.session import MAX_DISPATCH_BYTES, MIN_BATCH_BYTES, Session, SessionDeps
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal_of
-from tests.sessions.staging import centroid, hand_over, model_changes, points, push, started, submit, surroundings
+from tests.sessions.session_builders import (
+    centroid,
+    hand_over,
+    model_changes,
+    points,
+    push,
+    started,
+    submit,
+    surroundings,
+)
 
 
 async def test_a_batch_makes_the_next_version(session: Session) -> None:
@@ -24,9 +33,9 @@ async def test_a_batch_makes_the_next_version(session: Session) -> None:
 async def test_batches_are_applied_in_the_order_in_which_they_were_taken(
     session: Session, engine: StagedEngine
 ) -> None:
-    submitted = [await submit(session, float(value)) for value in range(50)]
+    receipt = [await submit(session, float(value)) for value in range(50)]
 
-    outcomes = [await each.result() for each in submitted]
+    outcomes = [await each.result() for each in receipt]
 
     assert [outcome.version for outcome in outcomes] == list(range(1, 51))
     assert [await engine.arrival() for _ in range(50)] == list(range(50))
@@ -78,26 +87,28 @@ async def test_a_change_waits_for_the_batches_before_it(session: Session, engine
 
 
 async def test_a_batch_larger_than_a_hop_is_applied(session: Session) -> None:
-    submitted = [await submit(session, value, size=size) for value, size in ((1.0, 1), (2.0, HOP_BYTES + 1), (3.0, 1))]
+    receipt = [
+        await submit(session, value, size=size) for value, size in ((1.0, 1), (2.0, MAX_DISPATCH_BYTES + 1), (3.0, 1))
+    ]
 
-    assert [(await each.result()).version for each in submitted] == [1, 2, 3]
+    assert [(await each.result()).version for each in receipt] == [1, 2, 3]
 
 
-async def test_a_queue_of_several_hops_is_applied_in_order(around: Surroundings, engine: StagedEngine) -> None:
-    roomy = surroundings(around.compute, engine, queue_bytes=100 * HOP_BYTES)
+async def test_a_queue_of_several_hops_is_applied_in_order(deps: SessionDeps, engine: StagedEngine) -> None:
+    roomy = surroundings(deps.compute, engine, queue_bytes=100 * MAX_DISPATCH_BYTES)
     async with started(roomy) as session:
-        submitted = [await submit(session, float(value), size=HOP_BYTES // 3) for value in range(20)]
+        receipt = [await submit(session, float(value), size=MAX_DISPATCH_BYTES // 3) for value in range(20)]
 
-        versions = [(await each.result()).version for each in submitted]
+        versions = [(await each.result()).version for each in receipt]
 
     assert versions == list(range(1, 21))
     assert [await engine.arrival() for _ in range(20)] == list(range(20))
 
 
 async def test_a_full_queue_makes_its_producers_wait_and_keeps_their_order(
-    around: Surroundings, engine: StagedEngine
+    deps: SessionDeps, engine: StagedEngine
 ) -> None:
-    narrow = surroundings(around.compute, engine, queue_bytes=2 * LEAST_BATCH_BYTES)
+    narrow = surroundings(deps.compute, engine, queue_bytes=2 * MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
         await submit(session, 1.0)
@@ -109,7 +120,7 @@ async def test_a_full_queue_makes_its_producers_wait_and_keeps_their_order(
         engine.open_gate()
         versions = [(await each).version for each in pushes]
 
-    assert (full.queued_batches, full.queued_bytes) == (1, 2 * LEAST_BATCH_BYTES)
+    assert (full.queued_batches, full.queued_bytes) == (1, 2 * MIN_BATCH_BYTES)
     assert versions == list(range(2, 10))
     assert session.describe().queued_bytes == 0
 
@@ -126,12 +137,12 @@ async def test_bytes_count_until_a_batch_is_applied(session: Session, engine: St
     await second.result()
     await until_quiet()
 
-    assert (computing.queued_batches, computing.queued_bytes) == (1, 5000 + LEAST_BATCH_BYTES)
+    assert (computing.queued_batches, computing.queued_bytes) == (1, 5000 + MIN_BATCH_BYTES)
     assert session.describe().queued_bytes == 0
 
 
-async def test_who_gives_up_waiting_for_room_has_pushed_nothing(around: Surroundings, engine: StagedEngine) -> None:
-    narrow = surroundings(around.compute, engine, queue_bytes=LEAST_BATCH_BYTES)
+async def test_who_gives_up_waiting_for_room_has_pushed_nothing(deps: SessionDeps, engine: StagedEngine) -> None:
+    narrow = surroundings(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
         first = await submit(session, 1.0)

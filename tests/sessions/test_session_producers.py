@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from shoal_server.sessions.producers import Position, Producer
-from shoal_server.sessions.session import LEAST_BATCH_BYTES, Session, Surroundings
+from shoal_server.sessions.session import MIN_BATCH_BYTES, Session, SessionDeps
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
+from tests.sessions.producer_builders import stamp
 from tests.sessions.refusing import refusal_of
-from tests.sessions.staging import hand_over, points, push, started, submit, surroundings
-from tests.sessions.stamping import stamp
+from tests.sessions.session_builders import hand_over, points, push, started, submit, surroundings
 
 
 async def test_a_batch_that_is_sent_again_gets_the_same_answer_and_counts_once(session: Session) -> None:
@@ -27,28 +27,26 @@ async def test_a_batch_that_is_sent_again_gets_the_same_answer_and_counts_once(s
 
 async def test_a_batch_that_is_sent_again_while_it_waits_counts_once(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
-    submitted = [await submit(session, 4.0, stamp=stamp(1)) for _ in range(3)]
+    receipt = [await submit(session, 4.0, stamp=stamp(1)) for _ in range(3)]
     await engine.arrival()
 
     engine.open_gate()
-    versions = [(await each.result()).version for each in submitted]
+    versions = [(await each.result()).version for each in receipt]
 
     assert versions == [1, 1, 1]
-    assert [each.duplicate for each in submitted] == [False, True, True]
+    assert [each.duplicate for each in receipt] == [False, True, True]
     assert session.version == 1
 
 
 async def test_two_that_send_the_same_batch_at_once_count_once(session: Session) -> None:
-    submitted = await asyncio.gather(*(submit(session, 4.0, stamp=stamp(1)) for _ in range(2)))
+    receipt = await asyncio.gather(*(submit(session, 4.0, stamp=stamp(1)) for _ in range(2)))
 
-    assert [each.duplicate for each in submitted] == [False, True]
-    assert [(await each.result()).version for each in submitted] == [1, 1]
+    assert [each.duplicate for each in receipt] == [False, True]
+    assert [(await each.result()).version for each in receipt] == [1, 1]
 
 
-async def test_two_that_wait_for_room_with_the_same_batch_count_once(
-    around: Surroundings, engine: StagedEngine
-) -> None:
-    narrow = surroundings(around.compute, engine, queue_bytes=LEAST_BATCH_BYTES)
+async def test_two_that_wait_for_room_with_the_same_batch_count_once(deps: SessionDeps, engine: StagedEngine) -> None:
+    narrow = surroundings(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
         await submit(session, 1.0)
@@ -57,16 +55,16 @@ async def test_two_that_wait_for_room_with_the_same_batch_count_once(
         await until_quiet()
 
         engine.open_gate()
-        submitted = [await each for each in waiting]
-        versions = [(await each.result()).version for each in submitted]
+        receipt = [await each for each in waiting]
+        versions = [(await each.result()).version for each in receipt]
 
-    assert [each.duplicate for each in submitted] == [False, True]
+    assert [each.duplicate for each in receipt] == [False, True]
     assert versions == [2, 2]
     assert session.describe().points_accepted == 2
 
 
-async def test_who_gives_up_waiting_for_room_keeps_its_sequence(around: Surroundings, engine: StagedEngine) -> None:
-    narrow = surroundings(around.compute, engine, queue_bytes=LEAST_BATCH_BYTES)
+async def test_who_gives_up_waiting_for_room_keeps_its_sequence(deps: SessionDeps, engine: StagedEngine) -> None:
+    narrow = surroundings(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
         await submit(session, 1.0)
@@ -81,8 +79,8 @@ async def test_who_gives_up_waiting_for_room_keeps_its_sequence(around: Surround
     assert outcome.version == 2
 
 
-async def test_who_takes_over_shuts_out_a_batch_that_waits_for_room(around: Surroundings, engine: StagedEngine) -> None:
-    narrow = surroundings(around.compute, engine, queue_bytes=LEAST_BATCH_BYTES)
+async def test_who_takes_over_shuts_out_a_batch_that_waits_for_room(deps: SessionDeps, engine: StagedEngine) -> None:
+    narrow = surroundings(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
         session.open_producer(Producer("p"))
@@ -102,7 +100,7 @@ async def test_who_takes_over_shuts_out_a_batch_that_waits_for_room(around: Surr
 
 
 async def test_producers_without_a_name_need_no_sequence(session: Session) -> None:
-    submitted = [await submit(session, 4.0) for _ in range(3)]
+    receipt = [await submit(session, 4.0) for _ in range(3)]
 
-    assert [each.duplicate for each in submitted] == [False] * 3
-    assert [(await each.result()).version for each in submitted] == [1, 2, 3]
+    assert [each.duplicate for each in receipt] == [False] * 3
+    assert [(await each.result()).version for each in receipt] == [1, 2, 3]

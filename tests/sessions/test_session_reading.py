@@ -8,11 +8,11 @@ import pytest
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.state import Warming
 from shoal_server.sessions.config import SessionConfig
-from shoal_server.sessions.session import Session, Surroundings
+from shoal_server.sessions.session import Session, SessionDeps
 from tests.sessions.clock import until
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal, refusal_of
-from tests.sessions.staging import (
+from tests.sessions.session_builders import (
     BEGINNING,
     given_centroids,
     kept_for,
@@ -58,9 +58,9 @@ async def test_no_reader_can_change_a_version(session: Session, pushes: int) -> 
             array[:] = 7
 
 
-async def test_the_centroids_that_were_given_stay_the_callers(around: Surroundings) -> None:
+async def test_the_centroids_that_were_given_stay_the_callers(deps: SessionDeps) -> None:
     init = np.array([[0.0], [9.0]])
-    async with started(around, SessionConfig(ModelConfig(2, engine="scipy", init=init))) as session:
+    async with started(deps, SessionConfig(ModelConfig(2, engine="scipy", init=init))) as session:
         init[:] = 5
 
         assert session.read_snapshot().centroids.tolist() == [[0.0], [9.0]]
@@ -83,8 +83,8 @@ async def test_a_reader_sees_the_version_before_while_the_next_is_computed(
     assert session.read_snapshot().version == 2
 
 
-async def test_a_session_that_is_warming_has_nothing_to_read(around: Surroundings) -> None:
-    async with started(around, kept_for(None, warming(n_clusters=2))) as session:
+async def test_a_session_that_is_warming_has_nothing_to_read(deps: SessionDeps) -> None:
+    async with started(deps, kept_for(None, warming(n_clusters=2))) as session:
         await push(session, 1.0, 2.0)
 
         reading = refusal(session.read_snapshot)
@@ -96,9 +96,9 @@ async def test_a_session_that_is_warming_has_nothing_to_read(around: Surrounding
     assert (session.version, session.snapshot, session.warming) == (0, None, Warming(2, 6))
 
 
-async def test_a_new_session_describes_itself(around: Surroundings) -> None:
+async def test_a_new_session_describes_itself(deps: SessionDeps) -> None:
     config = kept_for(60, given_centroids(0.0, 9.0))
-    async with started(around, config) as session:
+    async with started(deps, config) as session:
         described = session.describe()
 
     assert (described.name, described.config, described.n_features) == ("pixels", config, 1)

@@ -12,11 +12,11 @@ import structlog
 
 from shoal_server.clustering.state import PointBatch
 from shoal_server.errors import DomainError, Kind, invalid
-from shoal_server.sessions.session import Session, Surroundings
+from shoal_server.sessions.session import Session, SessionDeps
 from tests.sessions.engines import FAULTY, StagedEngine
+from tests.sessions.producer_builders import stamp
 from tests.sessions.refusing import refusal_of
-from tests.sessions.staging import hand_over, kept_for, points, push, started, submit, warming
-from tests.sessions.stamping import stamp
+from tests.sessions.session_builders import hand_over, kept_for, points, push, started, submit, warming
 
 TOO_WIDE = PointBatch(np.zeros((1, 101)))
 
@@ -63,12 +63,12 @@ async def test_an_engine_that_fails_gives_that_batch_an_error_and_the_session_li
 
 async def test_the_answer_to_a_batch_that_failed_holds_none_of_its_points(session: Session) -> None:
     batch = points(FAULTY)
-    submitted = await hand_over(session, batch, stamp(1))
+    receipt = await hand_over(session, batch, stamp(1))
     held = weakref.ref(batch.points)
     del batch
 
     for _ in range(2):
-        await refusal_of(submitted.result())
+        await refusal_of(receipt.result())
     gc.collect()
 
     assert held() is None
@@ -76,23 +76,23 @@ async def test_the_answer_to_a_batch_that_failed_holds_none_of_its_points(sessio
 
 
 async def test_each_who_asks_for_a_refusal_gets_one_of_its_own(session: Session) -> None:
-    submitted = await submit(session, np.nan)
+    receipt = await submit(session, np.nan)
 
-    first, second = await refusal_of(submitted.result()), await refusal_of(submitted.result())
+    first, second = await refusal_of(receipt.result()), await refusal_of(receipt.result())
 
     assert first is not second
-    (kept,) = submitted.answers()
+    (kept,) = receipt.answers()
     assert isinstance(kept, DomainError)
     assert kept.__traceback__ is None
 
 
 async def test_a_failure_in_the_middle_of_a_hop_is_of_one_batch_only(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
-    submitted = [await submit(session, value) for value in (1.0, 2.0, FAULTY, np.nan, 5.0)]
+    receipt = [await submit(session, value) for value in (1.0, 2.0, FAULTY, np.nan, 5.0)]
     await engine.arrival()
 
     engine.open_gate()
-    answers = await asyncio.gather(*(each.result() for each in submitted), return_exceptions=True)
+    answers = await asyncio.gather(*(each.result() for each in receipt), return_exceptions=True)
 
     assert [answer.reason for answer in answers if isinstance(answer, DomainError)] == ["INTERNAL", "NOT_FINITE"]
     assert [answer.version for answer in answers if not isinstance(answer, BaseException)] == [1, 2, 3]
@@ -111,10 +111,10 @@ async def test_a_refused_assignment_names_the_session(session: Session) -> None:
     assert (error.reason, error.session) == ("N_FEATURES_MISMATCH", "pixels")
 
 
-async def test_points_too_wide_for_a_new_session_are_refused_at_once(around: Surroundings) -> None:
-    async with started(around, kept_for(None, warming())) as session:
+async def test_points_too_wide_for_a_new_session_are_refused_at_once(deps: SessionDeps) -> None:
+    async with started(deps, kept_for(None, warming())) as session:
         wide = await hand_over(session, TOO_WIDE, stamp(1))
-        at_once = wide.ticket.done()
+        at_once = wide.completion.done()
         error = await refusal_of(wide.result())
         await push(session, 1.0, stamp=stamp(2))
 
@@ -138,8 +138,8 @@ async def test_a_batch_that_could_not_be_read_is_refused_in_its_place(session: S
     second = await push(session, 1.0, stamp=stamp(2))
 
     assert (first.duplicate, again.duplicate) == (False, True)
-    for submitted in (first, again):
-        error = await refusal_of(submitted.result())
+    for receipt in (first, again):
+        error = await refusal_of(receipt.result())
         assert (error.reason, error.message, error.session) == ("POINTS_INVALID", "no good", "pixels")
     assert second.version == 1
 

@@ -6,12 +6,12 @@ import asyncio
 import math
 
 from shoal_server.errors import Kind
-from shoal_server.sessions.session import LEAST_BATCH_BYTES, Session, Surroundings
+from shoal_server.sessions.session import MIN_BATCH_BYTES, Session, SessionDeps
 from shoal_server.sessions.watching import WatchOptions
 from tests.sessions.clock import until, until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal_of
-from tests.sessions.staging import (
+from tests.sessions.session_builders import (
     hand_over,
     model_changes,
     outcome_of,
@@ -28,7 +28,7 @@ DROP = model_changes(on_invalid="drop")
 
 async def test_stopping_finishes_what_waits(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
-    submitted = [await submit(session, value) for value in (1.0, 2.0)]
+    receipt = [await submit(session, value) for value in (1.0, 2.0)]
     change = asyncio.create_task(session.change(DROP, ""))
     await engine.arrival()
 
@@ -41,7 +41,7 @@ async def test_stopping_finishes_what_waits(session: Session, engine: StagedEngi
 
     assert not early
     assert not_applied == 0
-    assert [outcome_of(each).version for each in submitted] == [1, 2]
+    assert [outcome_of(each).version for each in receipt] == [1, 2]
     assert (await change).config.model.on_invalid == "drop"
     assert (refused.kind, refused.reason, refused.session) == (Kind.UNAVAILABLE, "SERVER_DRAINING", "pixels")
     assert refused.retry_after
@@ -56,7 +56,7 @@ async def test_stopping_refuses_at_the_deadline_what_is_not_begun(session: Sessi
 
     stopping = asyncio.create_task(session.stop(10))
     await until(9.9)
-    early = waiting.ticket.done()
+    early = waiting.completion.done()
     await until(10.1)
     refused = [await refusal_of(waiting.result()), await refusal_of(change)]
     waits = not stopping.done()
@@ -72,9 +72,9 @@ async def test_stopping_refuses_at_the_deadline_what_is_not_begun(session: Sessi
 
 
 async def test_those_who_wait_for_room_are_refused_when_the_server_stops(
-    around: Surroundings, engine: StagedEngine
+    deps: SessionDeps, engine: StagedEngine
 ) -> None:
-    narrow = surroundings(around.compute, engine, queue_bytes=LEAST_BATCH_BYTES)
+    narrow = surroundings(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
         await submit(session, 1.0)

@@ -8,10 +8,10 @@ import pytest
 
 from shoal_server.clustering.state import Warming
 from shoal_server.errors import DomainError
-from shoal_server.sessions.session import Session, Surroundings
+from shoal_server.sessions.session import Session, SessionDeps
 from shoal_server.sessions.watching import Progress, Update, WatchOptions
 from tests.sessions.clock import jumping_loop, until_quiet
-from tests.sessions.staging import (
+from tests.sessions.session_builders import (
     kept_for,
     push,
     started,
@@ -20,8 +20,8 @@ from tests.sessions.staging import (
 from tests.sessions.watched import told
 
 
-async def test_a_watch_of_a_warming_session_begins_with_version_1(around: Surroundings) -> None:
-    async with started(around, kept_for(None, warming())) as session:
+async def test_a_watch_of_a_warming_session_begins_with_version_1(deps: SessionDeps) -> None:
+    async with started(deps, kept_for(None, warming())) as session:
         with session.watch(WatchOptions()) as watch:
             events = watch.events()
             waiting = await anext(events)

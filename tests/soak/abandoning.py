@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 
 from shoal.v1 import clustering_pb2, clustering_pb2_grpc, sessions_pb2, sessions_pb2_grpc
-from shoal_server.rpc.ingesting import MOST_UNANSWERED
+from shoal_server.rpc.ingesting import MAX_UNANSWERED
 from tests.client.proxying import Proxy
 from tests.rpc.wire import batch, config, tensor
 
@@ -55,7 +55,7 @@ async def create_session(target: str) -> None:
         await stub.CreateSession(request)
 
 
-async def apply_all(target: str) -> None:
+async def apply_batches(target: str) -> None:
     """Wait until the session has applied what it has taken, which it does whether or not anybody waits for it."""
     async with grpc.aio.insecure_channel(target) as channel:
         stub: Stub = clustering_pb2_grpc.ClusteringServiceStub(channel)
@@ -80,7 +80,7 @@ async def _open_flood(stub: Stub, deadline: float | None) -> Call:
     """Send more batches in a message than the server keeps answers for, and more answers than gRPC sends unread."""
     call = stub.Ingest(timeout=deadline)
     opening = clustering_pb2.IngestOpen(session=SESSION)
-    await call.write(clustering_pb2.IngestRequest(open=opening, batches=[BATCH] * 3 * MOST_UNANSWERED))
+    await call.write(clustering_pb2.IngestRequest(open=opening, batches=[BATCH] * 3 * MAX_UNANSWERED))
     return call
 
 

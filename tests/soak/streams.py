@@ -14,7 +14,7 @@ from tests.rpc.wire import Wire, batch
 
 
 @dataclass(frozen=True)
-class Answers:
+class StreamResults:
     """What each batch was answered, and the centroids at the end: equal when every bit is."""
 
     results: tuple[bytes, ...]
@@ -31,12 +31,12 @@ def draw_batches(sizes: Sequence[int], features: int, dtypes: Iterable[DTypeLike
         yield batch(points.astype(dtype), sample_weight=weight, sequence=sequence, return_labels=True)
 
 
-def push_each(wire: Wire, session: str, batches: Sequence[clustering_pb2.Batch]) -> Answers:
+def push_each(wire: Wire, session: str, batches: Sequence[clustering_pb2.Batch]) -> StreamResults:
     """Push the batches one by one, each after the answer to the one before."""
     return _answers(wire, session, [wire.push(session, each) for each in batches])
 
 
-def ingest(wire: Wire, session: str, batches: Sequence[clustering_pb2.Batch], batches_a_message: int) -> Answers:
+def ingest(wire: Wire, session: str, batches: Sequence[clustering_pb2.Batch], batches_a_message: int) -> StreamResults:
     """Send the batches as fast as the server takes them."""
     responses = wire.clustering.Ingest(_messages(session, batches, batches_a_message))
     return _answers(wire, session, [result for response in responses for result in response.results])
@@ -50,10 +50,10 @@ def _messages(
         yield clustering_pb2.IngestRequest(batches=batches[start : start + batches_a_message])
 
 
-def _answers(wire: Wire, session: str, results: Iterable[clustering_pb2.BatchResult]) -> Answers:
+def _answers(wire: Wire, session: str, results: Iterable[clustering_pb2.BatchResult]) -> StreamResults:
     newest = wire.centroids(session)
     newest.ClearField("session_uid")
-    return Answers(
+    return StreamResults(
         tuple(result.SerializeToString(deterministic=True) for result in results),
         newest.SerializeToString(deterministic=True),
     )

@@ -18,7 +18,7 @@ from tests.soak.abandoning import (
     STREAMS_A_ROUND,
     abandon_floods,
     abandon_streams,
-    apply_all,
+    apply_batches,
     create_session,
     describe_session,
 )
@@ -91,14 +91,14 @@ async def _lowest_memory(measured: Measured) -> int:
     lowest = measured.memory()
     for _ in range(SLICES):
         await abandon_streams(measured.server.target, -(-ROUNDS // SLICES))
-        await apply_all(measured.server.target)
+        await apply_batches(measured.server.target)
         lowest = min(lowest, measured.memory())
     return lowest
 
 
 async def _tasks_left(server: InProcessServer) -> Counter[str]:
     """Wait for every task of the server that comes to an end by itself, and return which are left."""
-    await apply_all(server.target)
+    await apply_batches(server.target)
     gc.collect()  # asyncio complains of a task that nobody holds any more
     return await asyncio.wrap_future(server.begin(_staying_tasks()))
 

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 from shoal.testing import LocalServer
 from shoal.v1 import clustering_pb2, sessions_pb2
 from tests.rpc.wire import Wire, config
-from tests.soak.streams import Answers, draw_batches, ingest, push_each
+from tests.soak.streams import StreamResults, draw_batches, ingest, push_each
 
 pytestmark = pytest.mark.soak
 
@@ -27,7 +27,7 @@ SERVERS: dict[str, dict[str, int]] = {
     "1 thread and a small queue": {"compute_threads": 1, "queue_bytes": SMALL_QUEUE},
     "2 threads and a small queue": {"compute_threads": 2, "queue_bytes": SMALL_QUEUE},
 }
-WAYS: dict[str, Callable[..., Answers]] = {
+WAYS: dict[str, Callable[..., StreamResults]] = {
     "one by one": push_each,
     "a batch a message": partial(ingest, batches_a_message=1),
     "many batches a message": partial(ingest, batches_a_message=24),
@@ -78,11 +78,11 @@ def wires() -> Iterator[dict[str, Wire]]:
 
 
 @pytest.fixture(scope="module")
-def expected(wires: dict[str, Wire]) -> dict[str, Answers]:
+def expected(wires: dict[str, Wire]) -> dict[str, StreamResults]:
     return {name: run(wires["1 thread"], f"reference {name}", case, push_each) for name, case in CASES.items()}
 
 
-def run(wire: Wire, name: str, case: Case, send: Callable[..., Answers]) -> Answers:
+def run(wire: Wire, name: str, case: Case, send: Callable[..., StreamResults]) -> StreamResults:
     session = name.replace(" ", "-")
     wire.create(session, config(n_clusters=16, random_state=3, **case.config))
     return send(wire, session, case.batches)
@@ -92,7 +92,7 @@ def run(wire: Wire, name: str, case: Case, send: Callable[..., Answers]) -> Answ
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("case", CASES)
 def test_every_answer_and_centroid_is_the_same_bit_for_bit(
-    case: str, server: str, way: str, wires: dict[str, Wire], expected: dict[str, Answers]
+    case: str, server: str, way: str, wires: dict[str, Wire], expected: dict[str, StreamResults]
 ) -> None:
     answers = run(wires[server], f"{case} {way}", CASES[case], WAYS[way])
 
@@ -101,7 +101,7 @@ def test_every_answer_and_centroid_is_the_same_bit_for_bit(
 
 @pytest.mark.parametrize("server", ["1 thread", "2 threads"])
 def test_sessions_that_compete_for_the_threads_get_the_same_bits(
-    server: str, wires: dict[str, Wire], expected: dict[str, Answers]
+    server: str, wires: dict[str, Wire], expected: dict[str, StreamResults]
 ) -> None:
     case, ways = CASES["numba in float32"], list(WAYS.values())
 
@@ -114,7 +114,7 @@ def test_sessions_that_compete_for_the_threads_get_the_same_bits(
     assert [run.result() == expected["numba in float32"] for run in runs] == [True] * 6
 
 
-def test_all_batches_count_in_what_is_compared(expected: dict[str, Answers]) -> None:
+def test_all_batches_count_in_what_is_compared(expected: dict[str, StreamResults]) -> None:
     answers = expected["numba in float32"]
 
     assert len(set(answers.results)) == 500

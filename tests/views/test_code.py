@@ -51,18 +51,18 @@ TOLERANT = {"points": blobs(3) / 3, "n_clusters": 3, "init": "random", "tol": 0.
         pytest.param({**TOLERANT, "engines": QUICK}, id="with a tol"),
     ],
 )
-def test_the_program_prints_what_the_run_came_to(compare: Compare, tmp_path: Path, wish: dict[str, Any]) -> None:
-    run = compare(**wish)
+def test_the_program_prints_what_the_run_came_to(compare: Compare, tmp_path: Path, request: dict[str, Any]) -> None:
+    run = compare(**request)
 
     assert _printed(run, tmp_path) == _expected(run)
 
 
 @pytest.mark.filterwarnings("ignore:One of the clusters is empty", "ignore:Number of distinct clusters")
 @settings(max_examples=80, deadline=None)
-@given(wish=wishes())
-def test_whatever_the_run_is_the_program_comes_to_the_same(compare: Compare, wish: dict[str, Any]) -> None:
-    engines = tuple(engine for engine in wish["engines"] if engine != "numba") or ("scipy",)
-    run = compare(**{**wish, "engines": engines})
+@given(request=wishes())
+def test_whatever_the_run_is_the_program_comes_to_the_same(compare: Compare, request: dict[str, Any]) -> None:
+    engines = tuple(engine for engine in request["engines"] if engine != "numba") or ("scipy",)
+    run = compare(**{**request, "engines": engines})
     printed = io.StringIO()
 
     with tempfile.TemporaryDirectory() as folder, chdir(folder), redirect_stdout(printed):

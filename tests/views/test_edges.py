@@ -21,10 +21,10 @@ from shoal.views import (
     track,
     transcript_of,
 )
-from shoal_server.engines.contract import most_value
+from shoal_server.engines.contract import max_value
 from tests.views.running import Compare
 
-MOST = most_value(np.dtype(np.float64), 3)
+MOST = max_value(np.dtype(np.float64), 3)
 
 
 @pytest.mark.parametrize(

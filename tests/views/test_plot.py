@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from shoal.views import MOST_POINTS, Run, plot_of
+from shoal.views import MAX_POINTS, Run, plot_of
 from tests.views.running import FAR_AWAY, FEW, Compare, blobs, wishes
 
 
@@ -86,7 +86,7 @@ def test_of_many_points_evenly_spaced_ones_are_shown(compare: Compare) -> None:
 
     plot = plot_of(run)
 
-    assert len(plot.points) == len(plot.rows) == MOST_POINTS == 2000
+    assert len(plot.points) == len(plot.rows) == MAX_POINTS == 2000
     assert (plot.rows[0], plot.rows[-1]) == (0, 5000)
     assert set(np.diff(plot.rows)) <= {2, 3}
     last = run.steps[-1]
@@ -107,17 +107,17 @@ def test_matched_clusters_have_one_colour_in_every_engine(compare: Compare) -> N
 
 
 @settings(max_examples=150, deadline=None)
-@given(wish=wishes())
+@given(request=wishes())
 def test_whatever_the_run_is_places_are_finite_and_each_cluster_has_a_colour_of_its_own(
-    compare: Compare, wish: dict[str, Any]
+    compare: Compare, request: dict[str, Any]
 ) -> None:
-    run = compare(**wish)
+    run = compare(**request)
 
     plot = plot_of(run)
 
     for frame in plot.frames.values():
         assert len(set(frame.colours.tolist())) == len(frame.colours)
-        assert set(frame.colours.tolist()) <= set(range(wish["n_clusters"]))
+        assert set(frame.colours.tolist()) <= set(range(request["n_clusters"]))
         assert np.isfinite(frame.centroids).all()
         assert [trail.places[-1].tolist() for trail in frame.trails] == frame.centroids.tolist()
     low, high = plot.bounds

@@ -110,11 +110,11 @@ def test_the_sizes_of_clusters_are_told(compare: Compare, k: int) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(wish=wishes())
+@given(request=wishes())
 def test_whatever_the_run_is_there_are_five_to_eight_lines_and_a_text_a_step(
-    compare: Compare, wish: dict[str, Any]
+    compare: Compare, request: dict[str, Any]
 ) -> None:
-    run = compare(**wish)
+    run = compare(**request)
 
     assert 5 <= len(snapshot_of(run)) <= 8
     pairs = len(run.engines) * (len(run.engines) - 1) // 2

@@ -20,8 +20,8 @@ _ANY = 2**53
 # Of marks, if there are so many at most.
 _POINT_SIZES = ((60, 1.7), (600, 1.0), (_ANY, 0.6))
 _CENTROID_SIZES = ((20, 3.0), (100, 2.0), (_ANY, 1.4))
-_MOST_NUMBERED = 20  # centroids, up to which each has its number beside it
-_MOST_REGIONS = 64  # as many as have marks of their own; beyond that the shades of neighbours tell little
+_MAX_NUMBERED = 20  # centroids, up to which each has its number beside it
+_MAX_REGIONS = 64  # as many as have marks of their own; beyond that the shades of neighbours tell little
 _FADING = 8  # of a trail's newest lines are drawn one by one, each fainter than the next
 _FAINTEST = 0.25
 
@@ -67,7 +67,7 @@ def draw(scene: Scene, scale: Scale, title: str, axes: tuple[str, str]) -> str:
 
 def look() -> dict[str, Any]:
     """Return what `panel.js` needs to know to draw as it is drawn here."""
-    numbers = {"sizes": _CENTROID_SIZES, "mostNumbered": _MOST_NUMBERED, "fading": _FADING, "faintest": _FAINTEST}
+    numbers = {"sizes": _CENTROID_SIZES, "mostNumbered": _MAX_NUMBERED, "fading": _FADING, "faintest": _FAINTEST}
     return numbers | counts()
 
 
@@ -79,7 +79,7 @@ def draw_centroids(scene: Scene, scale: Scale, title: str) -> str:
 
 def is_shaded(scene: Scene) -> bool:
     """Tell whether the regions are drawn: there are some, and not too many."""
-    return scene.has_regions and len(scene.centroids) <= _MOST_REGIONS
+    return scene.has_regions and len(scene.centroids) <= _MAX_REGIONS
 
 
 def state_of(scene: Scene, scale: Scale, regions: list[str] | None = None) -> dict[str, Any]:
@@ -154,7 +154,7 @@ def _trails(state: dict[str, Any]) -> Iterator[str]:
 
 def _centroids(state: dict[str, Any]) -> Iterator[str]:
     size = _size(len(state["colours"]), _CENTROID_SIZES)
-    numbered = len(state["colours"]) <= _MOST_NUMBERED
+    numbered = len(state["colours"]) <= _MAX_NUMBERED
     for colour, (x, y) in zip(state["colours"], state["centroids"], strict=True):
         number = f'<text x="{x + 13:.1f}" y="{y - 11:.1f}">{colour}</text>' if numbered else ""
         yield use(colour, x, y, size) + number

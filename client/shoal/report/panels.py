@@ -11,7 +11,7 @@ from shoal.drawing import Scale, draw, mark_name, panel_scene
 from shoal.views import Frame, Plot, Run, words_of
 from shoal.views.numbers import count_text
 
-_MOST_TOLD = 20  # clusters of a drawing in words
+_MAX_TOLD = 20  # clusters of a drawing in words
 
 
 def panels(run: Run, plot: Plot, scale: Scale) -> str:
@@ -37,5 +37,5 @@ def _alternative(run: Run, engine: CompareEngine, frame: Frame) -> str:
         f"cluster {colour}, {mark_name(colour)}: {count_text(count, 'point')}"
         for colour, count in zip(frame.colours.tolist(), counts, strict=True)
     ]
-    more = f"; and {len(clusters) - _MOST_TOLD:,} more" if len(clusters) > _MOST_TOLD else ""
-    return f"{words_of(engine).library}, as it ended: {'; '.join(clusters[:_MOST_TOLD])}{more}."
+    more = f"; and {len(clusters) - _MAX_TOLD:,} more" if len(clusters) > _MAX_TOLD else ""
+    return f"{words_of(engine).library}, as it ended: {'; '.join(clusters[:_MAX_TOLD])}{more}."

@@ -8,7 +8,7 @@ from shoal.views.flow import Arrow, Flow, Stage, StageName, flow_of, lit_by
 from shoal.views.happenings import KeyMoment
 from shoal.views.moments import key_moments
 from shoal.views.notes import notes_of
-from shoal.views.plot import MOST_POINTS, Frame, Plot, Trail, plot_of
+from shoal.views.plot import MAX_POINTS, Frame, Plot, Trail, plot_of
 from shoal.views.projection import Axis
 from shoal.views.quiz import Question, quiz_of
 from shoal.views.run import Run, Words, words_of
@@ -19,7 +19,7 @@ from shoal.views.tracker import Moment, Tracker, track
 from shoal.views.transcript import transcript_of
 
 __all__ = [
-    "MOST_POINTS",
+    "MAX_POINTS",
     "Arrow",
     "Axis",
     "Cell",

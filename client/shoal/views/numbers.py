@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 NONE = "–"
 
 _DIGITS = 6
-_MOST_DIGITS = 15  # beyond them there is rounding
+_MAX_DIGITS = 15  # beyond them there is rounding
 _PLAIN = 1e15  # from here on numbers have an exponent
 _PART = 1e-4  # of the extent of a column
 _SHOWN = 12  # values of an array, before only the first and the last ones are
@@ -78,7 +78,7 @@ def _digits(value: float, step: float) -> int:
     if not value or not step:
         return _DIGITS
     needed = math.floor(math.log10(abs(value))) - math.floor(math.log10(step)) + 1
-    return min(max(_DIGITS, needed), _MOST_DIGITS)
+    return min(max(_DIGITS, needed), _MAX_DIGITS)
 
 
 def _row_text(row: NDArray[np.float64], steps: NDArray[np.float64]) -> str:

@@ -13,7 +13,7 @@ from shoal.views.colouring import colours_of
 from shoal.views.projection import Axis, Projection, projection_of
 from shoal.views.run import Run
 
-MOST_POINTS = 2000
+MAX_POINTS = 2000
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +69,9 @@ class Plot:
 
 
 def plot_of(run: Run) -> Plot:
-    """Return what a plot needs; of more than MOST_POINTS points evenly spaced rows are shown."""
+    """Return what a plot needs; of more than MAX_POINTS points evenly spaced rows are shown."""
     n = len(run.start.points)
-    rows = np.linspace(0, n - 1, min(n, MOST_POINTS)).round().astype(np.intp)
+    rows = np.linspace(0, n - 1, min(n, MAX_POINTS)).round().astype(np.intp)
     projection = projection_of(run)
     frames: dict[int, Frame] = {}
     for engine in run.engines:

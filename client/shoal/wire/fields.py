@@ -16,8 +16,8 @@ from shoal.v1 import tensor_pb2
 from shoal.wire.tensors import DTYPES, Contents, Tensor
 
 _MORE = 0x80  # in a byte of a varint: another one follows
-_LONGEST_LENGTH = 35  # bits; protobuf allows no message of 2 GiB
-_LONGEST_NUMBER = 63  # bits of one that isn't negative
+_MAX_LENGTH = 35  # bits; protobuf allows no message of 2 GiB
+_MAX_NUMBER = 63  # bits of one that isn't negative
 _LENGTH_DELIMITED = 2  # the wire type of messages, strings and packed numbers
 
 _DTYPE = 0x08  # tag of Tensor.dtype
@@ -75,7 +75,7 @@ def number(contents: bytes, tag: int) -> tuple[int, int]:
         byte = contents[place]
         value |= (byte & 0x7F) << shift
         shift += 7
-    if shift > _LONGEST_NUMBER or (shift > 7 and not byte):  # noqa: PLR2004  (bits of a byte of a varint)
+    if shift > _MAX_NUMBER or (shift > 7 and not byte):  # noqa: PLR2004  (bits of a byte of a varint)
         raise Unusual
     return value, place + 1
 
@@ -139,7 +139,7 @@ def _layout(contents: bytes, tag: int) -> _Layout:
 
 def _long_length(contents: bytes, start: int) -> tuple[int, int]:
     length = shift = 0
-    while shift < _LONGEST_LENGTH:
+    while shift < _MAX_LENGTH:
         byte = contents[start]
         start += 1
         length |= (byte & 0x7F) << shift

@@ -12,7 +12,7 @@ from shoal.wire.fields import LEFT_TO_GENERATED, Cutter, Unusual, field, message
 from shoal.wire.tensors import Contents, Tensor, tensor_in
 
 # Bytes of labels that are worth the way to them: fewer are copied faster.
-_LEAST_LABELS = 4096
+_MIN_LABELS = 4096
 
 _RESULTS = tag_of(clustering_pb2.IngestResponse.RESULTS_FIELD_NUMBER)
 _RESULT_LABELS = tag_of(clustering_pb2.BatchResult.LABELS_FIELD_NUMBER)
@@ -124,7 +124,7 @@ def _cut_results(contents: bytes) -> list[BatchResult]:
 
 def _cut_result(cutter: Cutter, start: int, end: int) -> BatchResult:
     """Return a result that begins with many labels: the generated class is faster with a small one."""
-    if end - start < _LEAST_LABELS or cutter.contents[start] != _RESULT_LABELS:
+    if end - start < _MIN_LABELS or cutter.contents[start] != _RESULT_LABELS:
         raise Unusual
     labels, place = cutter.tensor(start)
     if place > end:

@@ -14,8 +14,8 @@ from shoal_dashboard.parameters import ENGINES, EXAMPLES, WAYS, Parameters
 from shoal_dashboard.texts import TextError, format_points
 
 OWN = "own"
-_MOST_TYPED = 900_000  # characters: a message of the page's socket takes a megabyte
-_MOST_SHOWN = 200_000  # characters of a file that are put into the box: each change of it is sent whole
+_MAX_TYPED = 900_000  # characters: a message of the page's socket takes a megabyte
+_MAX_SHOWN = 200_000  # characters of a file that are put into the box: each change of it is sent whole
 _MEGABYTES = 20  # of a file
 
 
@@ -111,7 +111,7 @@ class Form:
     def _build_points(self, parameters: Parameters) -> None:
         self._points = (
             ui.textarea("Points: a row a line, such as 1, 2", value=parameters.points)
-            .props(f"rows=5 autogrow=false outlined maxlength={_MOST_TYPED}")
+            .props(f"rows=5 autogrow=false outlined maxlength={_MAX_TYPED}")
             .style("flex: 1 1 320px")
         )
         with ui.element("div").style("max-width: 260px"):
@@ -137,8 +137,8 @@ class Form:
         if self._file is not None:
             return self._file
         typed = self._points.value or ""
-        if len(typed) >= _MOST_TYPED:
-            raise TextError(f"the box takes {_MOST_TYPED:,} characters, and is full: upload the points as a file")
+        if len(typed) >= _MAX_TYPED:
+            raise TextError(f"the box takes {_MAX_TYPED:,} characters, and is full: upload the points as a file")
         return typed
 
     async def _take_file(self, event: events.UploadEventArguments) -> None:
@@ -152,7 +152,7 @@ class Form:
 
     def _take_text(self, text: str, name: str) -> None:
         """Put a text into the box, if that can take it."""
-        fits = len(text) < _MOST_SHOWN
+        fits = len(text) < _MAX_SHOWN
         self._file = None if fits else text
         self._points.set_value(text if fits else "")
         self._points.set_enabled(fits)

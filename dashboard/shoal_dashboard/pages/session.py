@@ -16,7 +16,7 @@ from shoal_dashboard.texts import half_life_text, parse_half_life, parse_points
 from shoal_dashboard.trouble import Trouble
 
 _FRAME_SECONDS = 0.1
-_MOST_LABELS = 200  # that are shown
+_MAX_LABELS = 200  # that are shown
 
 
 def add_page(client: shoal.aio.Client) -> None:
@@ -147,9 +147,9 @@ class SessionPage:
         self._labels.set_text("")
         with self._trouble.told():
             assignment = await self._session.assign(parse_points(self._asked.value or ""))
-            labels = " ".join(map(str, assignment.labels[:_MOST_LABELS].tolist()))
-            if len(assignment.labels) > _MOST_LABELS:
-                labels += f" … and {len(assignment.labels) - _MOST_LABELS:,} more"
+            labels = " ".join(map(str, assignment.labels[:_MAX_LABELS].tolist()))
+            if len(assignment.labels) > _MAX_LABELS:
+                labels += f" … and {len(assignment.labels) - _MAX_LABELS:,} more"
             self._labels.set_text(f"labels at version {assignment.version:,}: {labels}")
 
     async def _apply(self) -> None:

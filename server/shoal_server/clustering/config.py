@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_server.engines.contract import most_value
+from shoal_server.engines.contract import max_value
 from shoal_server.errors import DomainError, Kind, invalid
 
 EngineName = Literal["numba", "sklearn", "scipy"]
@@ -159,7 +159,7 @@ def _refuse_large_init(rows: NDArray[np.float64], config: ModelConfig) -> None:
     if config.metric == "cosine":
         return  # they are scaled to length 1
     dtype = np.dtype(config.dtype or np.float32)
-    most = most_value(dtype, rows.shape[1])
+    most = max_value(dtype, rows.shape[1])
     if np.abs(rows).max(initial=0) > most:
         row, column = np.argwhere(np.abs(rows) > most)[0]
         or_else = "" if dtype == np.float64 else ", or create the session with dtype='float64'"

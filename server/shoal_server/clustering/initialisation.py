@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_server.clustering.admission import Admitted
 from shoal_server.clustering.config import InitMethod, ModelConfig
-from shoal_server.clustering.grounds import origin_among
-from shoal_server.clustering.state import Grounds, Model
+from shoal_server.clustering.coordinates import origin_among
+from shoal_server.clustering.state import CoordinateSystem, Model
 from shoal_server.clustering.update import advance, first_snapshot
+from shoal_server.clustering.validation import ValidRows
 from shoal_server.clustering.warming import together
 from shoal_server.engines.contract import Assignment, Engine, Float64Array, LabelArray, RunTasks
 from shoal_server.libraries import library
 
 
-def start(model: Model, rows: Admitted, engine: Engine, run: RunTasks) -> tuple[Model, float, LabelArray]:
+def start(model: Model, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple[Model, float, LabelArray]:
     """End the warming: compute the initial centroids, and make version 1 of all points collected.
 
     Returns
@@ -28,15 +28,17 @@ def start(model: Model, rows: Admitted, engine: Engine, run: RunTasks) -> tuple[
     inertia, labels
         Of the rows of the batch that ended the warming.
     """
-    if model.collected is None or model.grounds is None:
+    if model.collected is None or model.coordinates is None:
         raise AssertionError("a model starts once, after points have come")
     points, weight = together(model.collected)
-    precision = model.grounds.precision
-    grounds = Grounds(precision, origin_among(points, precision, model.config.metric))
+    precision = model.coordinates.precision
+    coordinates = CoordinateSystem(precision, origin_among(points, precision, model.config.metric))
     nowhere = np.zeros((model.config.n_clusters, points.shape[1]))
-    inside = grounds.frame(nowhere, nowhere[:, 0], model.memory, cosine=model.config.metric == "cosine").enter(points)
-    centroids = initial_centroids(inside, weight, model.config) + grounds.origin
-    model = replace(model, collected=None, grounds=grounds, snapshot=first_snapshot(centroids))
+    inside = coordinates.frame(nowhere, nowhere[:, 0], model.cache, cosine=model.config.metric == "cosine").transform(
+        points
+    )
+    centroids = initial_centroids(inside, weight, model.config) + coordinates.origin
+    model = replace(model, collected=None, coordinates=coordinates, snapshot=first_snapshot(centroids))
     contribution = engine.contribute(points, weight, model.frame, run)
     own = engine.assign(rows.points, model.frame, run, return_distances=True)
     inertia = float(np.dot(_distances(own), _ones_or(rows.sample_weight, len(own.labels))))

@@ -7,20 +7,20 @@ from dataclasses import replace
 
 import numpy as np
 
-from shoal_server.clustering.admission import (
-    Admitted,
+from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.coordinates import fit_coordinates
+from shoal_server.clustering.forgetting import Decay, decay
+from shoal_server.clustering.initialisation import start
+from shoal_server.clustering.state import Model, Outcome, PointBatch, WarmupBuffer
+from shoal_server.clustering.update import given_centroids, update
+from shoal_server.clustering.validation import (
+    ValidRows,
     admit,
-    admit_for_assignment,
-    as_they_are,
     check_batch,
     check_columns,
+    unchecked,
+    validate_points,
 )
-from shoal_server.clustering.config import ModelConfig
-from shoal_server.clustering.forgetting import Decay, decay
-from shoal_server.clustering.grounds import lay_grounds
-from shoal_server.clustering.initialisation import start
-from shoal_server.clustering.state import Collected, Model, Outcome, PointBatch
-from shoal_server.clustering.update import given_centroids, update
 from shoal_server.clustering.warming import collect
 from shoal_server.engines.contract import Assignment, Engine, LabelArray, PointArray, RunTasks, UnusablePoints
 from shoal_server.errors import DomainError, Kind
@@ -29,7 +29,7 @@ from shoal_server.errors import DomainError, Kind
 def new_model(config: ModelConfig) -> Model:
     """Return a model that has seen nothing; with centroids if the configuration gives them."""
     if isinstance(config.init, str):
-        return Model(config, config.n_features, collected=Collected())
+        return Model(config, config.n_features, collected=WarmupBuffer())
     return Model(config, config.init.shape[1], snapshot=given_centroids(config.init, config.metric))
 
 
@@ -48,10 +48,10 @@ def apply(model: Model, batch: PointBatch, engine: Engine, run: RunTasks) -> tup
         What is wrong with the batch; the model stays as it was.
     """
     check_batch(model, batch)
-    if may_hope(model):
+    if can_skip_validation(model):
         # Almost always all rows are valid, and engines notice on their way if one is not.
         with suppress(UnusablePoints):
-            return _apply(model, batch, as_they_are(batch), engine, run)
+            return _apply(model, batch, unchecked(batch), engine, run)
     return _apply(model, batch, admit(model, batch), engine, run)
 
 
@@ -68,10 +68,10 @@ def assign(
     if model.snapshot is None:
         raise still_warming(model)
     check_columns(model, points)
-    if may_hope(model):
+    if can_skip_validation(model):
         with suppress(UnusablePoints):
             return engine.assign(points, model.frame, run, return_distances=return_distances)
-    rows = admit_for_assignment(model, points)
+    rows = validate_points(model, points)
     if not len(rows.points):
         assignment = Assignment(np.empty(0, np.int32), np.empty(0) if return_distances else None)
     else:
@@ -90,12 +90,12 @@ def still_warming(model: Model) -> DomainError:
     )
 
 
-def may_hope(model: Model) -> bool:
+def can_skip_validation(model: Model) -> bool:
     """Say whether points may go to the engine as they are: what they could change before that is settled."""
-    return model.grounds is not None and model.collected is None and model.config.on_invalid != "impute"
+    return model.coordinates is not None and model.collected is None and model.config.on_invalid != "impute"
 
 
-def _apply(model: Model, batch: PointBatch, rows: Admitted, engine: Engine, run: RunTasks) -> tuple[Model, Outcome]:
+def _apply(model: Model, batch: PointBatch, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple[Model, Outcome]:
     fading = decay(model.config.half_life, len(rows.points), batch.event_time, model.latest_event)
     model = _count_in(model, batch, rows, fading)
     if model.collected is None:
@@ -108,12 +108,12 @@ def _apply(model: Model, batch: PointBatch, rows: Admitted, engine: Engine, run:
     return model, _outcome(model, batch, rows, inertia, labels)
 
 
-def _count_in(model: Model, batch: PointBatch, rows: Admitted, fading: Decay) -> Model:
+def _count_in(model: Model, batch: PointBatch, rows: ValidRows, fading: Decay) -> Model:
     accepted = len(rows.points)
     return replace(
         model,
         n_features=batch.points.shape[1],
-        grounds=model.grounds or (lay_grounds(rows.points, model) if accepted else None),
+        coordinates=model.coordinates or (fit_coordinates(rows.points, model) if accepted else None),
         latest_event=fading.latest_event,
         column_means=rows.column_means,
         points_accepted=model.points_accepted + accepted,
@@ -121,7 +121,7 @@ def _count_in(model: Model, batch: PointBatch, rows: Admitted, fading: Decay) ->
     )
 
 
-def _outcome(model: Model, batch: PointBatch, rows: Admitted, inertia: float, labels: LabelArray | None) -> Outcome:
+def _outcome(model: Model, batch: PointBatch, rows: ValidRows, inertia: float, labels: LabelArray | None) -> Outcome:
     accepted = len(rows.points)
     return Outcome(
         version=model.version,
@@ -133,7 +133,7 @@ def _outcome(model: Model, batch: PointBatch, rows: Admitted, inertia: float, la
     )
 
 
-def _spread(assignment: Assignment, rows: Admitted) -> Assignment:
+def _spread(assignment: Assignment, rows: ValidRows) -> Assignment:
     labels = _spread_out(assignment.labels, rows)
     if rows.kept is None or assignment.distances is None:
         return Assignment(labels, assignment.distances)
@@ -142,7 +142,7 @@ def _spread(assignment: Assignment, rows: Admitted) -> Assignment:
     return Assignment(labels, distances)
 
 
-def _spread_out(labels: LabelArray, rows: Admitted) -> LabelArray:
+def _spread_out(labels: LabelArray, rows: ValidRows) -> LabelArray:
     if rows.kept is None:
         return labels
     spread = np.full(len(rows.kept), -1, np.int32)

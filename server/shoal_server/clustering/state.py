@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.clustering.config import ModelConfig
-from shoal_server.engines.contract import Float64Array, Frame, LabelArray, Memory, PointArray
+from shoal_server.engines.contract import EngineCache, Float64Array, Frame, LabelArray, PointArray
 
 
 class PointBatch(NamedTuple):
@@ -62,20 +62,20 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
-class Grounds:
+class CoordinateSystem:
     """What the first points settle for the life of a model."""
 
     precision: np.dtype[Any]  # float32 or float64
     origin: NDArray[np.floating[Any]]  # (d,) exact in `precision`
 
-    def frame(self, centroids: Float64Array, weights: Float64Array, memory: Memory, *, cosine: bool) -> Frame:
+    def frame(self, centroids: Float64Array, weights: Float64Array, cache: EngineCache, *, cosine: bool) -> Frame:
         """Return the coordinates to compute in, with centroids (k, d) and weights (k,) in them."""
         inside = (centroids - self.origin).astype(self.precision)
-        return Frame(inside, self.origin, weights, cosine, memory)
+        return Frame(inside, self.origin, weights, cosine, cache)
 
 
 @dataclass(frozen=True)
-class CollectedBatch:
+class WarmupBatch:
     """Points of weight above 0 that wait for the initial centroids."""
 
     points: PointArray  # (n, d)
@@ -84,10 +84,10 @@ class CollectedBatch:
 
 
 @dataclass(frozen=True)
-class Collected:
+class WarmupBuffer:
     """What waits for the initial centroids, in the order of its coming."""
 
-    batches: tuple[CollectedBatch, ...] = ()
+    batches: tuple[WarmupBatch, ...] = ()
     seen: int = 0  # points
     age: float = 0.0  # half-lives that have passed
 
@@ -106,14 +106,14 @@ class Model:
 
     config: ModelConfig
     n_features: int | None = None
-    grounds: Grounds | None = None  # None: no points have come
+    coordinates: CoordinateSystem | None = None  # None: no points have come
     snapshot: Snapshot | None = None  # None: no centroids yet
-    collected: Collected | None = None  # None: the warming is over
+    collected: WarmupBuffer | None = None  # None: the warming is over
     latest_event: float | None = None  # seconds since the epoch
     column_means: ColumnMeans | None = None
     points_accepted: int = 0
     points_dropped: int = 0
-    memory: Memory = field(default_factory=Memory)
+    cache: EngineCache = field(default_factory=EngineCache)
     last_frame: tuple[Snapshot, Frame] | None = None  # what an engine left behind when it made a snapshot
 
     @cached_property
@@ -124,8 +124,8 @@ class Model:
         if self.last_frame and self.last_frame[0] is self.snapshot:
             return self.last_frame[1]
         centroids = self.snapshot.centroids
-        grounds = self.grounds or Grounds(np.dtype(np.float64), np.zeros(centroids.shape[1]))
-        return grounds.frame(centroids, self.snapshot.weights, self.memory, cosine=self.config.metric == "cosine")
+        coordinates = self.coordinates or CoordinateSystem(np.dtype(np.float64), np.zeros(centroids.shape[1]))
+        return coordinates.frame(centroids, self.snapshot.weights, self.cache, cosine=self.config.metric == "cosine")
 
     @property
     def version(self) -> int:

@@ -14,28 +14,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_server.clustering.admission import Admitted
 from shoal_server.clustering.config import Metric
 from shoal_server.clustering.forgetting import Decay
 from shoal_server.clustering.movement import movement
 from shoal_server.clustering.state import Model, Snapshot, frozen
+from shoal_server.clustering.validation import ValidRows
 from shoal_server.engines.contract import (
     Contribution,
     Engine,
     Float64Array,
     Frame,
     LabelArray,
-    Moved,
+    NewCentroids,
     RunTasks,
     empty_contribution,
-    follows,
+    is_fused,
     to_sphere,
 )
 from shoal_server.errors import invalid
 
 
 def update(
-    model: Model, rows: Admitted, fading: Decay, engine: Engine, run: RunTasks, *, return_labels: bool
+    model: Model, rows: ValidRows, fading: Decay, engine: Engine, run: RunTasks, *, return_labels: bool
 ) -> tuple[Model, float, LabelArray]:
     """Make the next version of the rows of one batch; return it with their inertia, and their labels if wanted.
 
@@ -80,7 +80,7 @@ def advance(
         VALUE_TOO_LARGE: the batch adds up to more than can be computed with.
     """
     centroids = newest(model).centroids
-    if follows(engine):
+    if is_fused(engine):
         moved = engine.move(centroids, frame, contribution)
     else:
         moved = _move_finitely(centroids, frame, contribution)
@@ -107,7 +107,7 @@ def advance(
 def at_version(
     model: Model,
     version: int,
-    moved: Moved,
+    moved: NewCentroids,
     *,
     inertia: float,
     batch_points: int,
@@ -184,16 +184,16 @@ def newest(model: Model) -> Snapshot:
     return model.snapshot
 
 
-def _move_finitely(centroids: Float64Array, frame: Frame, contribution: Contribution) -> Moved | None:
+def _move_finitely(centroids: Float64Array, frame: Frame, contribution: Contribution) -> NewCentroids | None:
     with np.errstate(over="ignore", invalid="ignore"):
         after, weights = move(centroids, frame.weights, contribution, frame.origin, cosine=frame.cosine)
     if not (np.isfinite(contribution.inertia) and np.isfinite(after).all() and np.isfinite(weights).all()):
         return None
     inside = (after - frame.origin).astype(frame.dtype)
-    return Moved(after, weights, movement(centroids, after), frame.at(inside, weights))
+    return NewCentroids(after, weights, movement(centroids, after), frame.at(inside, weights))
 
 
-def _late(rows: Admitted, fading: Decay) -> Float64Array | None:
+def _late(rows: ValidRows, fading: Decay) -> Float64Array | None:
     if fading.batch == 1:
         return rows.sample_weight
     return fading.batch * (np.ones(len(rows.points)) if rows.sample_weight is None else rows.sample_weight)

@@ -9,7 +9,7 @@ import numpy as np
 from shoal_server.clustering.update import move
 from shoal_server.compare.lloyd import Updated, iterate
 from shoal_server.compare.steps import Clock, Comparison, Step
-from shoal_server.engines.contract import Engine, Float64Array, Frame, LabelArray, Memory, run_in_order
+from shoal_server.engines.contract import Engine, EngineCache, Float64Array, Frame, LabelArray, run_in_order
 
 
 class NumbaRunner:
@@ -28,7 +28,7 @@ class _Kernel:
         self._engine = engine
         self._points = points
         self._origin = points.mean(axis=0)
-        self._memory = Memory()
+        self._cache = EngineCache()
 
     def assign(self, centroids: Float64Array) -> LabelArray:
         return self._engine.assign(self._points, self._frame(centroids), run_in_order, return_distances=False).labels
@@ -46,4 +46,4 @@ class _Kernel:
 
     def _frame(self, centroids: Float64Array) -> Frame:
         weights = np.zeros(len(centroids))
-        return Frame(centroids - self._origin, self._origin, weights, cosine=False, memory=self._memory)
+        return Frame(centroids - self._origin, self._origin, weights, cosine=False, cache=self._cache)

@@ -14,7 +14,7 @@ from shoal_server.engines.contract import Float64Array, LabelArray
 from shoal_server.libraries import library
 
 # Distances of one iteration up to which kmeans is run once more, for the distortion that it returns.
-_MOST_DISTANCES = 10_000_000
+_MAX_DISTANCES = 10_000_000
 
 
 def run_kmeans(comparison: Comparison, clock: Clock) -> Iterator[Step]:
@@ -71,7 +71,7 @@ class _KeepingEmpty(_Library):
 def _with_own_distortion(step: Step, comparison: Comparison) -> Step:
     """Add the distortion that kmeans itself returns from the same initial centroids, unless that takes too long."""
     initial = comparison.initial_centroids
-    if initial.size == 1 or len(comparison.points) * len(initial) * step.iteration > _MOST_DISTANCES:
+    if initial.size == 1 or len(comparison.points) * len(initial) * step.iteration > _MAX_DISTANCES:
         return step  # of a single number kmeans thinks that it is how many centroids are wanted
     _, distortion = library("scipy.cluster.vq").kmeans(
         comparison.points, initial, thresh=comparison.tol, check_finite=False

@@ -16,7 +16,7 @@ from shoal_server.engines.contract import Float64Array, LabelArray
 from shoal_server.libraries import library
 
 # Distances of all iterations up to which these are made once more, one by one, to show the way.
-_MOST_DISTANCES = 20_000_000
+_MAX_DISTANCES = 20_000_000
 # Rows of a batch of partial_fit: scikit-learn's own default.
 _BATCH_ROWS = 1024
 
@@ -114,7 +114,7 @@ def _path(comparison: Comparison, fitted: Any) -> Float64Array | None:
     """Return where the centroids were after each iteration, or None where it would take too long to find out."""
     iterations = int(fitted.n_iter_)
     centroids = comparison.initial_centroids
-    if len(comparison.points) * len(centroids) * iterations > _MOST_DISTANCES:
+    if len(comparison.points) * len(centroids) * iterations > _MAX_DISTANCES:
         return None
     path = np.empty((iterations, *centroids.shape))
     for iteration in range(iterations):

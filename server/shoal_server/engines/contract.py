@@ -1,8 +1,8 @@
 """The one contract of the engines: points and centroids in, what the points add up to out.
 
 An engine answers with a Contribution, and the update rule of clustering/ applies it. So the engines differ in how they
-assign and add, and in nothing else. One that is a Follower also applies that rule itself, where a call for each of many
-small batches would cost more than the batches.
+assign and add, and in nothing else. A FusedEngine also applies that rule itself, where a call for each
+of many small batches would cost more than the batches.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ PointArray = NDArray[Any]  # (n, d), of the type in which they came
 T = TypeVar("T")
 
 # Sums are float64, and so many squares may be added up that some room must be left for them.
-_MOST_VALUE = 1e100
+_MAX_VALUE = 1e100
 
 
 class UnusablePoints(Exception):  # noqa: N818  (what it says, to whom it concerns: not an error of the program)
     """A value is not finite or too large for the frame, or under cosine a row has no direction."""
 
 
-class Memory:
+class EngineCache:
     """What engines learn of a model on their way, to be faster later. It may be lost, and changes no result."""
 
     def __init__(self) -> None:
         self._learnt: dict[Callable[[], Any], Any] = {}
 
-    def of(self, kind: Callable[[], T]) -> T:
+    def get(self, kind: Callable[[], T]) -> T:
         """Return what is kept under a type, made by it if there is nothing yet."""
         learnt: T = self._learnt.setdefault(kind, kind()) if kind not in self._learnt else self._learnt[kind]
         return learnt
@@ -52,7 +52,7 @@ class Frame:
     origin: NDArray[np.floating[Any]]  # (d,) in dtype
     weights: Float64Array  # (k,) after forgetting
     cosine: bool
-    memory: Memory = field(default_factory=Memory, repr=False)  # of the model
+    cache: EngineCache = field(default_factory=EngineCache, repr=False)  # of the model
     _prepared: dict[Callable[[Frame], Any], Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -63,7 +63,7 @@ class Frame:
     @cached_property
     def most(self) -> float:
         """The largest absolute value of a point that can be computed with."""
-        return most_value(self.dtype, self.centroids.shape[1])
+        return max_value(self.dtype, self.centroids.shape[1])
 
     def prepared(self, prepare: Callable[[Frame], T]) -> T:
         """Return what an engine makes of the frame before it computes; once made it is kept."""
@@ -78,9 +78,9 @@ class Frame:
 
     def at(self, centroids: NDArray[np.floating[Any]], weights: Float64Array) -> Frame:
         """Return the same coordinates with newer centroids (k, d) and weights (k,) in them."""
-        return Frame(centroids, self.origin, weights, self.cosine, self.memory)
+        return Frame(centroids, self.origin, weights, self.cosine, self.cache)
 
-    def enter(self, points: PointArray) -> NDArray[np.floating[Any]]:
+    def transform(self, points: PointArray) -> NDArray[np.floating[Any]]:
         """Points (n, d) in these coordinates: a new C-contiguous array in `dtype`.
 
         Raises
@@ -107,9 +107,9 @@ class Frame:
 
 
 @cache
-def most_value(precision: np.dtype[Any], d: int) -> float:
+def max_value(precision: np.dtype[Any], d: int) -> float:
     """Return the largest value whose squared distances, summed over `d` columns, the precision still holds well."""
-    return min(float(np.sqrt(np.finfo(precision).max / d) / 4), _MOST_VALUE)
+    return min(float(np.sqrt(np.finfo(precision).max / d) / 4), _MAX_VALUE)
 
 
 def to_sphere(rows: Float64Array) -> Float64Array:
@@ -181,7 +181,7 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True)
-class Course:
+class FusedBatches:
     """Batches that are to be applied one after another, each to the centroids that the one before it left."""
 
     batches: Sequence[PointArray]  # m of (n, d)
@@ -192,7 +192,7 @@ class Course:
 
 
 @dataclass(frozen=True)
-class Moved:
+class NewCentroids:
     """A newer version of centroids."""
 
     centroids: Float64Array  # (k, d)
@@ -202,34 +202,34 @@ class Moved:
 
 
 @dataclass(frozen=True)
-class Followed:
+class FusedResult:
     """What became of the first batches of a course: all, or those before the first with unusable points."""
 
     inertias: Float64Array  # (applied,)
     labels: LabelArray  # of the rows of these batches, one batch after another; empty unless asked for
-    moved: Moved
+    moved: NewCentroids
 
 
-class Follower(Engine, Protocol):
+class FusedEngine(Engine, Protocol):
     """An engine that can also apply the update rule, and to many small batches in one call.
 
     It moves centroids exactly as clustering/update.py does, but for the rounding of lengths: of cosine's centroids, and
     of movements.
     """
 
-    def move(self, centroids: Float64Array, frame: Frame, contribution: Contribution) -> Moved | None:
+    def move(self, centroids: Float64Array, frame: Frame, contribution: Contribution) -> NewCentroids | None:
         """Apply a contribution to centroids (k, d) that the frame stands for; None: something would not be finite."""
         ...
 
-    def most_rows(self, frame: Frame) -> int:
+    def max_rows(self, frame: Frame) -> int:
         """Return how many rows a batch of a course may have."""
         ...
 
-    def follow(self, course: Course) -> Followed:
+    def apply_batches(self, fused_batches: FusedBatches) -> FusedResult:
         """Apply batches of the frame's type, each C-contiguous and every row of weight 1."""
         ...
 
 
-def follows(engine: Engine) -> TypeGuard[Follower]:
-    """Say whether an engine is a Follower; for each of many small batches isinstance would cost more than the batch."""
-    return hasattr(engine, "follow")
+def is_fused(engine: Engine) -> TypeGuard[FusedEngine]:
+    """Return whether an engine is a FusedEngine; isinstance would cost more than a small batch."""
+    return hasattr(engine, "apply_batches")

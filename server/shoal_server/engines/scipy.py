@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal_server.engines.chunks import chunks
 from shoal_server.engines.contract import (
     Assignment,
     Contribution,
@@ -17,7 +18,6 @@ from shoal_server.engines.contract import (
     RunTasks,
     run_in_order,
 )
-from shoal_server.engines.spans import spans
 from shoal_server.libraries import library
 
 
@@ -43,7 +43,7 @@ class ScipyEngine:
         return_labels: bool = True,
     ) -> Contribution:
         """Assign the points to the frame's centroids and add them up; partial sums are added in the order of spans."""
-        cut = spans(len(points), *frame.centroids.shape, with_sums=True)
+        cut = chunks(len(points), *frame.centroids.shape, with_sums=True)
         labels = np.empty(len(points), np.int32)
         counts = np.zeros((len(cut), len(frame.centroids)))
         sums = np.zeros((len(cut), *frame.centroids.shape))
@@ -51,7 +51,7 @@ class ScipyEngine:
 
         def work(index: int) -> None:
             for rows in cut[index].blocks():
-                inside = frame.enter(points[rows]).astype(np.float64)
+                inside = frame.transform(points[rows]).astype(np.float64)
                 weight = np.ones(len(inside)) if sample_weight is None else sample_weight[rows]
                 labels[rows], squares = _nearest(inside, frame)
                 counts[index] += np.bincount(labels[rows], weight, minlength=len(frame.centroids))
@@ -64,12 +64,12 @@ class ScipyEngine:
 
     def assign(self, points: PointArray, frame: Frame, run: RunTasks, *, return_distances: bool) -> Assignment:
         """Assign the points to the frame's centroids."""
-        cut = spans(len(points), *frame.centroids.shape, with_sums=False)
+        cut = chunks(len(points), *frame.centroids.shape, with_sums=False)
         labels, distances = np.empty(len(points), np.int32), np.empty(len(points), frame.dtype)
 
         def work(index: int) -> None:
             for rows in cut[index].blocks():
-                inside = frame.enter(points[rows]).astype(np.float64)
+                inside = frame.transform(points[rows]).astype(np.float64)
                 labels[rows], distances[rows] = _nearest(inside, frame)
 
         run(work, len(cut))

@@ -43,7 +43,7 @@ class SklearnEngine:
         return_labels: bool = True,
     ) -> Contribution:
         """Assign the points to the frame's centroids and add them up."""
-        inside = frame.enter(points).astype(np.float64)
+        inside = frame.transform(points).astype(np.float64)
         weight = np.ones(len(inside)) if sample_weight is None else sample_weight
         # Before the step: with compute_labels=True partial_fit would give those of the centroids after it.
         labels = _estimator(frame).predict(inside)
@@ -65,7 +65,7 @@ class SklearnEngine:
         return_distances: bool,
     ) -> Assignment:
         """Assign the points to the frame's centroids."""
-        inside = frame.enter(points).astype(np.float64)
+        inside = frame.transform(points).astype(np.float64)
         labels = _estimator(frame).predict(inside)
         distances = _squared_distances(inside, frame, labels).astype(frame.dtype) if return_distances else None
         return Assignment(labels, distances)

@@ -13,16 +13,16 @@ from shoal_server.errors import DomainError, invalid
 from shoal_server.rpc.config import encode_warming
 from shoal_server.rpc.errors import to_status
 from shoal_server.rpc.tensor import decode_points, decode_vector, too_large
-from shoal_server.sessions.jobs import Answer, Incoming, Submitted
+from shoal_server.sessions.jobs import Answer, PendingBatch, Receipt
 from shoal_server.sessions.producers import Producer
 
-LONGEST_PRODUCER_ID = 128
+MAX_PRODUCER_ID_LENGTH = 128
 
 Asked = tuple[int, bool]
 """What an answer needs of its batch: the sequence, and whether labels are wanted."""
 
 
-def decode_batch(message: wire.Batch, max_bytes: int, producer: Producer | None) -> Incoming:
+def decode_batch(message: wire.Batch, max_bytes: int, producer: Producer | None) -> PendingBatch:
     """Return a batch whose points are a view of the message's bytes, or why it can't be read; see rpc.tensor."""
     fingerprint = _fingerprint(message) if producer else 0
     batch: PointBatch | DomainError
@@ -39,7 +39,7 @@ def decode_batch(message: wire.Batch, max_bytes: int, producer: Producer | None)
         batch = PointBatch(points, weight, _event_time(message), message.return_labels)
     except DomainError as refusal:
         batch = refusal.again()
-    return Incoming(batch, size, message.sequence, fingerprint)
+    return PendingBatch(batch, size, message.sequence, fingerprint)
 
 
 def decode_producer(message: clustering_pb2.Producer) -> Producer | None:
@@ -50,18 +50,18 @@ def decode_producer(message: clustering_pb2.Producer) -> Producer | None:
     DomainError
         PRODUCER_INVALID.
     """
-    if len(message.id) > LONGEST_PRODUCER_ID:
+    if len(message.id) > MAX_PRODUCER_ID_LENGTH:
         raise invalid(
             "PRODUCER_INVALID",
             "producer.id",
-            f"producer.id has {len(message.id)} characters; use at most {LONGEST_PRODUCER_ID}",
+            f"producer.id has {len(message.id)} characters; use at most {MAX_PRODUCER_ID_LENGTH}",
         )
     if message.epoch < 0:
         raise invalid("PRODUCER_INVALID", "producer.epoch", f"producer.epoch is {message.epoch}; use 0 or more")
     return Producer(message.id, message.epoch, message.ephemeral) if message.id else None
 
 
-def encode_answer(answer: Answer, submitted: Submitted, asked: Asked) -> wire.BatchResult:
+def encode_answer(answer: Answer, receipt: Receipt, asked: Asked) -> wire.BatchResult:
     """Return what became of a batch.
 
     Parameters
@@ -77,14 +77,14 @@ def encode_answer(answer: Answer, submitted: Submitted, asked: Asked) -> wire.Ba
     if isinstance(answer, DomainError):
         return encode_refusal(answer, sequence)
     # Of a batch that had been taken before, labels may not be there any more.
-    labels_lost = submitted.duplicate and return_labels and answer.labels is None and answer.warming is None
+    labels_lost = receipt.duplicate and return_labels and answer.labels is None and answer.warming is None
     message = clustering_pb2.BatchResult(
         sequence=sequence, version=answer.version, accepted=answer.accepted, inertia=answer.inertia
     )
-    if answer.dropped or submitted.duplicate:  # seldom: each field costs as much as a row of the batch
+    if answer.dropped or receipt.duplicate:  # seldom: each field costs as much as a row of the batch
         message.dropped = answer.dropped
-        message.duplicate = submitted.duplicate
-        message.forgotten = submitted.forgotten or labels_lost
+        message.duplicate = receipt.duplicate
+        message.forgotten = receipt.forgotten or labels_lost
     if answer.warming:
         message.warming.CopyFrom(encode_warming(answer.warming))
     return wire.BatchResult(message, None if answer.labels is None else wire.tensor_of(answer.labels))

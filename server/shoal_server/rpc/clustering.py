@@ -10,8 +10,8 @@ from shoal_server.engines.contract import Assignment
 from shoal_server.errors import DomainError, invalid
 from shoal_server.rpc.batches import decode_batch, decode_producer, encode_answer
 from shoal_server.rpc.errors import Context, to_status
-from shoal_server.rpc.gate import Gate
 from shoal_server.rpc.ingesting import IngestStream
+from shoal_server.rpc.serving_state import ServingState
 from shoal_server.rpc.tensor import decode_points
 from shoal_server.rpc.watching import decode_options, encode_event, encode_whole
 from shoal_server.sessions.config import Limits
@@ -23,26 +23,28 @@ from shoal_server.sessions.session import Session
 class ClusteringService:
     """Points in; centroids and labels out, on the wire."""
 
-    def __init__(self, sessions: Sessions, limits: Limits, gate: Gate) -> None:
+    def __init__(self, sessions: Sessions, limits: Limits, serving_state: ServingState) -> None:
         self._sessions = sessions
         self._limits = limits
-        self._gate = gate
+        self._serving_state = serving_state
 
     async def Push(self, request: wire.PushRequest, _context: Context) -> wire.BatchResult:
         """Apply one batch and answer when it is applied."""
         session = self._sessions.get(request.session)
         producer = decode_producer(request.producer)
         batch = decode_batch(request.batch, self._limits.max_batch_bytes, producer)
-        (submitted,) = await session.submit([batch], producer)
-        if isinstance(submitted, DomainError):
-            raise submitted
-        return encode_answer(await submitted.result(), submitted, (request.batch.sequence, request.batch.return_labels))
+        (receipt,) = await session.submit([batch], producer)
+        if isinstance(receipt, DomainError):
+            raise receipt
+        return encode_answer(await receipt.result(), receipt, (request.batch.sequence, request.batch.return_labels))
 
     async def Ingest(
         self, requests: AsyncIterator[wire.IngestRequest], _context: Context
     ) -> AsyncIterator[wire.IngestResponse]:
         """Apply a stream of batches."""
-        async for response in IngestStream(self._sessions, self._gate, self._limits.max_batch_bytes).run(requests):
+        async for response in IngestStream(self._sessions, self._serving_state, self._limits.max_batch_bytes).run(
+            requests
+        ):
             yield response
 
     async def Assign(self, request: wire.AssignRequest, _context: Context) -> wire.AssignResponse:

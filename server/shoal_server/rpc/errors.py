@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError, Message
 
 from shoal.v1 import errors_pb2
 from shoal_server.errors import DomainError, Kind, internal, invalid
-from shoal_server.rpc.gate import Gate
+from shoal_server.rpc.serving_state import ServingState
 
 DETAILS_KEY = "grpc-status-details-bin"
 OURS = "/shoal.v1."
@@ -59,8 +59,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         Streaming methods, by full name, that are not to be interrupted: they come to an end by themselves.
     """
 
-    def __init__(self, gate: Gate, finishing: AbstractSet[str]) -> None:
-        self._gate = gate
+    def __init__(self, serving_state: ServingState, finishing: AbstractSet[str]) -> None:
+        self._serving_state = serving_state
         self._finishing = finishing
 
     async def intercept_service(
@@ -86,7 +86,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     def _unary(self, behavior: Any, parse: Callable[[Any], Any]) -> Any:
         async def answer(request: Any, context: Context) -> Any:
             try:
-                with self._gate.inside():
+                with self._serving_state.admit():
                     return await behavior(parse(request), context)
             except Exception as error:  # noqa: BLE001  (a bug must not tell its story to the caller)
                 status = to_status(error)
@@ -100,7 +100,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
         async def answer(request: Any, context: Context) -> None:
             try:
-                with self._gate.inside(), nullcontext() if finishes else self._gate.interruptible():
+                with self._serving_state.admit(), nullcontext() if finishes else self._serving_state.interruptible():
                     async with aclosing(behavior(said(request, context), context)) as answers:
                         async for response in answers:
                             await context.write(response)

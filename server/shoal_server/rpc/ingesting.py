@@ -13,16 +13,16 @@ from shoal import wire
 from shoal.v1 import clustering_pb2
 from shoal_server.errors import DomainError, invalid
 from shoal_server.rpc.batches import Asked, decode_batch, decode_producer, encode_answer, encode_refusal
-from shoal_server.rpc.gate import Gate
-from shoal_server.sessions.jobs import Submitted
+from shoal_server.rpc.serving_state import ServingState
+from shoal_server.sessions.jobs import Receipt
 from shoal_server.sessions.producers import Producer
 from shoal_server.sessions.registry import Sessions
 
 # Answers that may wait for a producer that doesn't read them; when so many wait, its batches aren't taken either. No
 # message carries more.
-MOST_UNANSWERED = 1024
+MAX_UNANSWERED = 1024
 # Batches of a message that are taken at once, however many it has: as many as the official client puts in one.
-MOST_TAKEN = 256
+MAX_BATCHES_TAKEN = 256
 # Labels that share a message: a message that has so many already carries no further answer.
 SHARED_LABEL_BYTES = 1024 * 1024
 # After these the stream can't go on: whatever came next would be refused for the same reason.
@@ -35,35 +35,35 @@ class _Pending(NamedTuple):
     """Batches of one message that have been taken together, or one that was refused at once."""
 
     batches: list[Asked]
-    submitted: Submitted | DomainError
+    receipt: Receipt | DomainError
 
     @property
     def done(self) -> bool:
-        return isinstance(self.submitted, DomainError) or self.submitted.ticket.done()
+        return isinstance(self.receipt, DomainError) or self.receipt.completion.done()
 
     async def wait(self) -> None:
-        if isinstance(self.submitted, Submitted):
-            await self.submitted.ticket.wait()
+        if isinstance(self.receipt, Receipt):
+            await self.receipt.completion.wait()
 
     def results(self) -> Iterator[wire.BatchResult | DomainError]:
         """Yield the answers once they are there; a refusal where the stream ends, to be resumed with that batch."""
-        if isinstance(self.submitted, DomainError):
+        if isinstance(self.receipt, DomainError):
             sequence, _ = self.batches[0]
-            yield encode_refusal(self.submitted, sequence)
+            yield encode_refusal(self.receipt, sequence)
             return
-        for asked, answer in zip(self.batches, self.submitted.answers(), strict=True):
+        for asked, answer in zip(self.batches, self.receipt.answers(), strict=True):
             if isinstance(answer, DomainError) and answer.reason == "SERVER_DRAINING":
                 yield answer.again()
                 return
-            yield encode_answer(answer, self.submitted, asked)
+            yield encode_answer(answer, self.receipt, asked)
 
 
 class IngestStream:
     """The batches of one producer and their answers."""
 
-    def __init__(self, sessions: Sessions, gate: Gate, max_batch_bytes: int) -> None:
+    def __init__(self, sessions: Sessions, serving_state: ServingState, max_batch_bytes: int) -> None:
         self._sessions = sessions
-        self._gate = gate
+        self._serving_state = serving_state
         self._max_batch_bytes = max_batch_bytes
         self._pending: deque[_Pending] = deque()
         self._unanswered = 0  # batches
@@ -91,7 +91,7 @@ class IngestStream:
                 self._session.leave_producer(self._producer)
 
     async def _read_first(self, requests: Requests) -> tuple[wire.IngestRequest, clustering_pb2.IngestOpen]:
-        with self._gate.interruptible():
+        with self._serving_state.interruptible():
             async for request in requests:
                 if request.open is not None:
                     return request, request.open
@@ -112,7 +112,7 @@ class IngestStream:
 
     async def _read(self, first: wire.IngestRequest, requests: Requests) -> None:
         try:
-            with self._gate.interruptible():
+            with self._serving_state.interruptible():
                 await self._submit_all(first)
                 del first  # a stream that falls quiet must not hold its last message
                 async for request in requests:
@@ -127,27 +127,27 @@ class IngestStream:
     async def _submit_all(self, request: wire.IngestRequest) -> None:
         if self._producer and request.acknowledged:
             self._session.acknowledge(self._producer, request.acknowledged)
-        for start in range(0, len(request.batches), MOST_TAKEN):
+        for start in range(0, len(request.batches), MAX_BATCHES_TAKEN):
             if start:
                 await asyncio.sleep(0)  # other streams have their turn
-            await self._submit(request.batches[start : start + MOST_TAKEN])
+            await self._submit(request.batches[start : start + MAX_BATCHES_TAKEN])
 
     async def _submit(self, batches: list[wire.Batch]) -> None:
         # First a place for the answers: nothing may come between batches that have been taken and their answers.
         await self._have_room(len(batches))
         message = [decode_batch(batch, self._max_batch_bytes, self._producer) for batch in batches]
         asked = [(batch.sequence, batch.return_labels) for batch in batches]
-        for submitted in await self._session.submit(message, self._producer):
-            if isinstance(submitted, DomainError) and submitted.reason in FATAL:
-                raise submitted
-            count = submitted.count if isinstance(submitted, Submitted) else 1
-            self._pending.append(_Pending(asked[:count], submitted))
+        for receipt in await self._session.submit(message, self._producer):
+            if isinstance(receipt, DomainError) and receipt.reason in FATAL:
+                raise receipt
+            count = receipt.count if isinstance(receipt, Receipt) else 1
+            self._pending.append(_Pending(asked[:count], receipt))
             self._unanswered += count
             del asked[:count]
             self._news.set()
 
     async def _have_room(self, batches: int) -> None:
-        while self._unanswered and self._unanswered + batches > MOST_UNANSWERED:
+        while self._unanswered and self._unanswered + batches > MAX_UNANSWERED:
             self._room.clear()
             await self._room.wait()
 

@@ -11,13 +11,13 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from shoal.v1 import compare_pb2, compare_pb2_grpc, sessions_pb2, sessions_pb2_grpc
-from shoal_server.compare.hosting import Comparisons
+from shoal_server.compare.service import Comparisons
 from shoal_server.errors import StartError
 from shoal_server.rpc.clustering import ClusteringService
-from shoal_server.rpc.comparing import CompareService
+from shoal_server.rpc.compare import CompareService
 from shoal_server.rpc.errors import ErrorInterceptor
-from shoal_server.rpc.gate import Gate
 from shoal_server.rpc.handlers import CLUSTERING, clustering_handlers
+from shoal_server.rpc.serving_state import ServingState
 from shoal_server.rpc.sessions import SessionService
 from shoal_server.sessions.config import Limits
 from shoal_server.sessions.registry import Sessions
@@ -27,7 +27,7 @@ SESSIONS = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name
 INGEST = f"/{CLUSTERING}/Ingest"
 
 # Clients send keepalive pings to find a dead connection; without leave the server would take them for an attack.
-LEAST_PING_INTERVAL_MS = 5_000
+MIN_PING_INTERVAL_MS = 5_000
 # Seconds for the last answers and statuses to get out. Watches of the health never end by themselves.
 FAREWELL = 1.0
 
@@ -56,13 +56,16 @@ class RpcServer:
 
     def __init__(self, services: Services, max_message_bytes: int) -> None:
         sessions, limits = services.sessions, services.limits
-        self._gate = Gate()
+        self._serving_state = ServingState()
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
-            interceptors=[ErrorInterceptor(self._gate, finishing={INGEST})], options=_options(max_message_bytes)
+            interceptors=[ErrorInterceptor(self._serving_state, finishing={INGEST})],
+            options=_options(max_message_bytes),
         )
         sessions_pb2_grpc.add_SessionServiceServicer_to_server(SessionService(sessions, limits), self._server)
-        self._server.add_generic_rpc_handlers([clustering_handlers(ClusteringService(sessions, limits, self._gate))])
+        self._server.add_generic_rpc_handlers(
+            [clustering_handlers(ClusteringService(sessions, limits, self._serving_state))]
+        )
         compare_pb2_grpc.add_CompareServiceServicer_to_server(
             CompareService(services.comparisons, limits.max_batch_bytes, services.draw_random_state), self._server
         )
@@ -91,7 +94,7 @@ class RpcServer:
 
     async def serve(self) -> None:
         """Let calls in."""
-        self._gate.open()
+        self._serving_state.open()
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
     async def drain(self, deadline: float) -> None:
@@ -105,14 +108,14 @@ class RpcServer:
             In the seconds of the loop's clock.
         """
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
-        self._gate.drain()
-        await self._gate.wait_until_empty(deadline)
+        self._serving_state.drain()
+        await self._serving_state.wait_until_empty(deadline)
 
     async def stop(self) -> None:
         """Let what has been answered get out, for FAREWELL seconds at most, and end the calls that are left."""
         now = asyncio.get_running_loop().time
         end = now() + FAREWELL
-        await self._gate.wait_until_empty(end)
+        await self._serving_state.wait_until_empty(end)
         await self._server.stop(max(0.0, end - now()))
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
@@ -130,7 +133,7 @@ def _options(max_message_bytes: int) -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", -1),  # an answer is as large as what was asked: labels outweigh uint8 points
         ("grpc.so_reuseport", 0),  # otherwise a second server would share the port, and clients reach either
-        ("grpc.http2.min_ping_interval_without_data_ms", LEAST_PING_INTERVAL_MS),
+        ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_ping_strikes", 0),
         ("grpc.keepalive_time_ms", 20_000),

@@ -10,7 +10,7 @@ from shoal_server.sessions.config import Limits
 from shoal_server.sessions.registry import Sessions
 
 DEFAULT_PAGE = 100
-LARGEST_PAGE = 1000
+MAX_PAGE_SIZE = 1000
 
 
 class SessionService(sessions_pb2_grpc.SessionServiceServicer):
@@ -63,6 +63,6 @@ def _without_centroids(session: sessions_pb2.Session) -> sessions_pb2.Session:
 
 
 def _page_size(asked: int) -> int:
-    if not 0 <= asked <= LARGEST_PAGE:
-        raise invalid("PAGE_SIZE_INVALID", "page_size", f"page_size is {asked}; use 1 to {LARGEST_PAGE}, or 0")
+    if not 0 <= asked <= MAX_PAGE_SIZE:
+        raise invalid("PAGE_SIZE_INVALID", "page_size", f"page_size is {asked}; use 1 to {MAX_PAGE_SIZE}, or 0")
     return asked or DEFAULT_PAGE

@@ -10,15 +10,15 @@ from shoal_server.clustering.movement import moved_rows
 from shoal_server.clustering.state import Snapshot
 from shoal_server.errors import invalid
 from shoal_server.rpc.config import decode_duration, encode_warming
+from shoal_server.sessions.frame_cache import encode_once, encode_uncached
 from shoal_server.sessions.session import Session
-from shoal_server.sessions.sharing import made_for_one, made_once
 from shoal_server.sessions.watching import End, Progress, Update, WatchOptions
 
 END_REASONS = {
     "deleted": clustering_pb2.WATCH_END_REASON_DELETED,
     "expired": clustering_pb2.WATCH_END_REASON_EXPIRED,
 }
-LEAST_PROGRESS_INTERVAL = 0.01  # seconds
+MIN_PROGRESS_INTERVAL = 0.01  # seconds
 # Of how many older versions the frames that lead from there are kept with a version: of the first that are asked for.
 # Watchers that keep up come first, from the version before; slow ones may come from as many versions as they are many.
 SHARED_BASES = 2
@@ -44,7 +44,7 @@ def decode_options(request: clustering_pb2.WatchCentroidsRequest, default_progre
 
 async def encode_whole(snapshot: Snapshot, session: Session) -> bytes:
     """Return a version, whole, as the bytes of a message, encoded once for all readers."""
-    return await made_once(
+    return await encode_once(
         snapshot, "whole", lambda: _encode_snapshot(snapshot, session.uid).SerializeToString(), session.compute
     )
 
@@ -69,13 +69,13 @@ async def _encoded_update(snapshot: Snapshot, base: Snapshot | None, session: Se
         return _encode_update(snapshot, base, session.uid)
 
     if base is None:
-        return await made_once(snapshot, "frame", encode, session.compute)
+        return await encode_once(snapshot, "frame", encode, session.compute)
     shared: set[int] = snapshot.made.setdefault("shared bases", set())
     if len(shared) < SHARED_BASES:
         shared.add(base.version)
     if base.version in shared:
-        return await made_once(snapshot, ("frame", base.version), encode, session.compute)
-    return await made_for_one(snapshot, encode, session.compute)
+        return await encode_once(snapshot, ("frame", base.version), encode, session.compute)
+    return await encode_uncached(snapshot, encode, session.compute)
 
 
 def _encode_update(snapshot: Snapshot, base: Snapshot | None, session_uid: str) -> bytes:
@@ -114,10 +114,10 @@ def _progress_interval(request: clustering_pb2.WatchCentroidsRequest, default: f
     if not request.HasField("progress_interval"):
         return default
     seconds = decode_duration(request.progress_interval, "progress_interval")
-    if seconds < LEAST_PROGRESS_INTERVAL:
+    if seconds < MIN_PROGRESS_INTERVAL:
         raise invalid(
             "PROGRESS_INTERVAL_INVALID",
             "progress_interval",
-            f"progress_interval is {seconds} s; use at least {LEAST_PROGRESS_INTERVAL} s, or leave it out",
+            f"progress_interval is {seconds} s; use at least {MIN_PROGRESS_INTERVAL} s, or leave it out",
         )
     return seconds

@@ -40,7 +40,7 @@ class ComputePool:
         """Let a thread of the pool run a function, and return what will be its result."""
         return asyncio.get_running_loop().run_in_executor(self._executor, function)
 
-    def begin_aside(self, function: Callable[[], R]) -> Future[R]:
+    def submit_background(self, function: Callable[[], R]) -> Future[R]:
         """Let a thread that isn't one of the sessions' run a function."""
         future = self._aside.submit(function)
         self._working_aside.add(future)
@@ -48,7 +48,7 @@ class ComputePool:
         return future
 
     @property
-    def is_working_aside(self) -> bool:
+    def has_background_work(self) -> bool:
         """Whether such a thread is running a function, which can't be stopped."""
         return any(future.running() for future in list(self._working_aside))
 

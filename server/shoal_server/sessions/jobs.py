@@ -9,13 +9,13 @@ from itertools import groupby
 from typing import NamedTuple
 
 from shoal_server.clustering.config import EngineName
-from shoal_server.clustering.courses import apply_all
+from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import reconfigure
 from shoal_server.clustering.state import Model, Outcome, PointBatch
 from shoal_server.engines.contract import Engine, RunTasks
 from shoal_server.errors import DomainError
+from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.config import Changes
-from shoal_server.sessions.tickets import Ticket
 
 Engines = Mapping[EngineName, Engine]
 
@@ -23,7 +23,7 @@ Answer = Outcome | DomainError
 """What a producer is told of a batch: its outcome, or why it was refused."""
 
 
-class Incoming(NamedTuple):
+class PendingBatch(NamedTuple):
     """A batch of a message."""
 
     batch: PointBatch | DomainError  # a refusal: why it could not be read
@@ -36,14 +36,14 @@ class QueuedBatches(NamedTuple):
     """The batches of a message, on their way to the writer. Those that could not be read keep their place."""
 
     batches: list[PointBatch | DomainError]
-    ticket: Ticket[list[Answer]]
+    completion: Completion[list[Answer]]
 
 
 class QueuedChange(NamedTuple):
     """A change of the configuration, in its place among the batches."""
 
     changes: Changes
-    ticket: Ticket[None]
+    completion: Completion[None]
 
 
 Job = QueuedBatches | QueuedChange
@@ -54,10 +54,10 @@ why it failed. What is no DomainError is a bug."""
 
 
 @dataclass(frozen=True)
-class Submitted:
+class Receipt:
     """Batches of one message that have been taken, or one that had been before."""
 
-    ticket: Ticket[list[Answer]]
+    completion: Completion[list[Answer]]
     first: int  # the place of the first of them among what the ticket is for
     count: int
     duplicate: bool = False
@@ -65,11 +65,11 @@ class Submitted:
 
     def answers(self) -> list[Answer]:
         """Return what has become of them, once the ticket is done."""
-        return self.ticket.result()[self.first : self.first + self.count]
+        return self.completion.result()[self.first : self.first + self.count]
 
     async def result(self) -> Outcome:
         """Wait until the one batch is applied, or raise its refusal. Giving up the wait changes nothing for it."""
-        await self.ticket.wait()
+        await self.completion.wait()
         (answer,) = self.answers()
         if isinstance(answer, DomainError):
             raise answer.again()  # the answer itself may be kept for long
@@ -109,7 +109,7 @@ def _apply_alike(
     messages = [job for job in jobs if isinstance(job, QueuedBatches)]
     if messages:
         batches = [batch for message in messages for batch in message.batches if not isinstance(batch, DomainError)]
-        model, outcomes = apply_all(model, batches, engines[model.config.engine], run, halted)
+        model, outcomes = apply_batches(model, batches, engines[model.config.engine], run, halted)
         results.extend(_by_message(messages, outcomes))
     for job in jobs:
         if isinstance(job, QueuedChange) and not halted():

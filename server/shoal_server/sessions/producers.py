@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 from shoal_server.clustering.state import Outcome
 from shoal_server.errors import DomainError, Kind, invalid
-from shoal_server.sessions.answers import Answers
-from shoal_server.sessions.jobs import Answer, Submitted
-from shoal_server.sessions.tickets import Ticket
+from shoal_server.sessions.completion import Completion
+from shoal_server.sessions.jobs import Answer, Receipt
+from shoal_server.sessions.replay_cache import ReplayCache
 
 # Seconds that a producer without a stream is expected back at least: twice as long as the official client tries to.
-ABSENCE = 120.0
+IDLE_TIMEOUT = 120.0
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class ProducerLedger:
 
     def __init__(self, max_producers: int, replay_bytes: int) -> None:
         self._max_producers = max_producers
-        self._answers = Answers(replay_bytes)
-        self._named = _Crowd()
-        self._ephemeral = _Crowd()
+        self._answers = ReplayCache(replay_bytes)
+        self._named = _ProducerTable()
+        self._ephemeral = _ProducerTable()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -71,18 +71,18 @@ class ProducerLedger:
         position = self._position(producer)
         _refuse_older(producer, position)
         self._refuse_too_many(producer)
-        seat = self._seat(producer)
-        seat.position = Position(producer.epoch or position.epoch + 1, position.last_sequence)
-        seat.streams += 1
-        self._crowd(producer).absent.pop(producer.id, None)
-        return seat.position
+        state = self._seat(producer)
+        state.position = Position(producer.epoch or position.epoch + 1, position.last_sequence)
+        state.streams += 1
+        self._table(producer).idle.pop(producer.id, None)
+        return state.position
 
     def leave(self, producer: Producer) -> None:
         """Note that what `open` began has ended."""
-        seat = self._seat(producer)
-        seat.streams -= 1
-        if not seat.streams:
-            self._miss(producer)
+        state = self._seat(producer)
+        state.streams -= 1
+        if not state.streams:
+            self._mark_idle(producer)
 
     def acknowledge(self, producer: Producer, sequence: int) -> None:
         """Note that a producer has the answers up to a sequence."""
@@ -97,7 +97,7 @@ class ProducerLedger:
         self._refuse_too_many(producer)
         return True
 
-    def seen(self, producer: Producer, sequence: int, fingerprint: int) -> Submitted | None:
+    def seen(self, producer: Producer, sequence: int, fingerprint: int) -> Receipt | None:
         """Return the answer to a batch that was seen before, None for the next new one.
 
         Parameters
@@ -121,14 +121,16 @@ class ProducerLedger:
             return None
         return self._answer_again(producer, sequence, fingerprint)
 
-    def record(self, producer: Producer, first: int, fingerprints: Sequence[int], ticket: Ticket[list[Answer]]) -> None:
+    def record(
+        self, producer: Producer, first: int, fingerprints: Sequence[int], completion: Completion[list[Answer]]
+    ) -> None:
         """Note that new batches have been taken, from a sequence on, and keep what will be their answers."""
-        seat = self._seat(producer)
-        seat.position = Position(max(producer.epoch, seat.position.epoch), first + len(fingerprints) - 1)
-        self._answers.hold(_key(producer), first, fingerprints, ticket)
-        if not seat.streams:
+        state = self._seat(producer)
+        state.position = Position(max(producer.epoch, state.position.epoch), first + len(fingerprints) - 1)
+        self._answers.hold(_key(producer), first, fingerprints, completion)
+        if not state.streams:
             self.acknowledge(producer, first - 1)  # who calls again has the answer to the call before
-            self._miss(producer)
+            self._mark_idle(producer)
 
     def close(self) -> None:
         """Expect nobody back."""
@@ -136,25 +138,25 @@ class ProducerLedger:
         if self._timer:
             self._timer.cancel()
 
-    def _crowd(self, producer: Producer) -> _Crowd:
+    def _table(self, producer: Producer) -> _ProducerTable:
         return self._ephemeral if producer.ephemeral else self._named
 
     def _position(self, producer: Producer) -> Position:
-        seat = self._crowd(producer).seats.get(producer.id)
-        return seat.position if seat else Position(0, 0)
+        state = self._table(producer).states.get(producer.id)
+        return state.position if state else Position(0, 0)
 
-    def _seat(self, producer: Producer) -> _Seat:
-        seats = self._crowd(producer).seats
-        if producer.id not in seats:
+    def _seat(self, producer: Producer) -> _ProducerState:
+        states = self._table(producer).states
+        if producer.id not in states:
             if producer.ephemeral:
                 self._make_room()
-            seats[producer.id] = _Seat()
-        return seats[producer.id]
+            states[producer.id] = _ProducerState()
+        return states[producer.id]
 
-    def _answer_again(self, producer: Producer, sequence: int, fingerprint: int) -> Submitted:
+    def _answer_again(self, producer: Producer, sequence: int, fingerprint: int) -> Receipt:
         block = self._answers.find(_key(producer), sequence)
         if block is None:
-            return Submitted(_forgotten(), 0, 1, duplicate=True, forgotten=True)
+            return Receipt(_forgotten(), 0, 1, duplicate=True, forgotten=True)
         place = sequence - block.first
         if block.fingerprints[place] != fingerprint:
             raise invalid(
@@ -163,38 +165,38 @@ class ProducerLedger:
                 f"sequence {sequence} of producer {producer.id!r} was used for other points; a sequence stands for "
                 f"one batch for ever",
             )
-        return Submitted(block.ticket, place, 1, duplicate=True)
+        return Receipt(block.completion, place, 1, duplicate=True)
 
-    def _miss(self, producer: Producer) -> None:
+    def _mark_idle(self, producer: Producer) -> None:
         """Expect a producer back that has no stream."""
         loop = asyncio.get_running_loop()
-        self._crowd(producer).miss(producer.id, loop.time())
+        self._table(producer).mark_idle(producer.id, loop.time())
         if self._timer is None and not self._closed:
-            self._timer = loop.call_later(ABSENCE, self._give_up)
+            self._timer = loop.call_later(IDLE_TIMEOUT, self._give_up)
 
     def _give_up(self) -> None:
         """Expect those back no longer that have been absent for long."""
         loop = asyncio.get_running_loop()
-        before = loop.time() - ABSENCE
-        for name in self._named.absent_since(before):
-            self._answers.release((False, name), self._named.seats[name].position.last_sequence)
-        for name in self._ephemeral.absent_since(before):
+        before = loop.time() - IDLE_TIMEOUT
+        for name in self._named.idle_since(before):
+            self._answers.release((False, name), self._named.states[name].position.last_sequence)
+        for name in self._ephemeral.idle_since(before):
             self._forget(name)
-        expecting = self._named.absent or self._ephemeral.absent
-        self._timer = loop.call_later(ABSENCE, self._give_up) if expecting else None
+        expecting = self._named.idle or self._ephemeral.idle
+        self._timer = loop.call_later(IDLE_TIMEOUT, self._give_up) if expecting else None
 
     def _make_room(self) -> None:
         """Forget ephemeral producers until there is room for one more; those that have a stream stay."""
-        seats, absent = self._ephemeral.seats, self._ephemeral.absent
-        while len(seats) >= self._max_producers and absent:
-            self._forget(absent.popitem(last=False)[0])
+        states, idle = self._ephemeral.states, self._ephemeral.idle
+        while len(states) >= self._max_producers and idle:
+            self._forget(idle.popitem(last=False)[0])
 
     def _forget(self, ephemeral: str) -> None:
-        del self._ephemeral.seats[ephemeral]
+        del self._ephemeral.states[ephemeral]
         self._answers.forget((True, ephemeral))
 
     def _refuse_too_many(self, producer: Producer) -> None:
-        names = self._named.seats
+        names = self._named.states
         if not producer.ephemeral and producer.id not in names and len(names) >= self._max_producers:
             raise DomainError(
                 Kind.RESOURCE_EXHAUSTED,
@@ -205,32 +207,34 @@ class ProducerLedger:
 
 
 @dataclass
-class _Seat:
+class _ProducerState:
     """What is known of one producer."""
 
     position: Position = Position(0, 0)
     streams: int = 0
-    missed_at: float = 0.0  # seconds of the loop's clock
+    idle_since_time: float = 0.0  # seconds of the loop's clock
 
 
 @dataclass
-class _Crowd:
+class _ProducerTable:
     """Producers of one kind, by id."""
 
-    seats: dict[str, _Seat] = field(default_factory=dict)
-    absent: OrderedDict[str, _Seat] = field(default_factory=OrderedDict)  # without a stream, the longest unused first
+    states: dict[str, _ProducerState] = field(default_factory=dict)
+    idle: OrderedDict[str, _ProducerState] = field(
+        default_factory=OrderedDict
+    )  # without a stream, the longest unused first
 
-    def miss(self, name: str, now: float) -> None:
-        seat = self.seats[name]
-        seat.missed_at = now
-        self.absent[name] = seat
-        self.absent.move_to_end(name)
+    def mark_idle(self, name: str, now: float) -> None:
+        state = self.states[name]
+        state.idle_since_time = now
+        self.idle[name] = state
+        self.idle.move_to_end(name)
 
-    def absent_since(self, moment: float) -> list[str]:
+    def idle_since(self, moment: float) -> list[str]:
         """Return those that have been absent since then, and count them among the absent no longer."""
-        names = [name for name, seat in self.absent.items() if seat.missed_at <= moment]
+        names = [name for name, state in self.idle.items() if state.idle_since_time <= moment]
         for name in names:
-            del self.absent[name]
+            del self.idle[name]
         return names
 
 
@@ -238,10 +242,10 @@ def _key(producer: Producer) -> tuple[bool, str]:
     return producer.ephemeral, producer.id
 
 
-def _forgotten() -> Ticket[list[Answer]]:
-    ticket: Ticket[list[Answer]] = Ticket()
-    ticket.set_result([Outcome(version=0, accepted=0, dropped=0, inertia=0.0, labels=None, warming=None)])
-    return ticket
+def _forgotten() -> Completion[list[Answer]]:
+    completion: Completion[list[Answer]] = Completion()
+    completion.set_result([Outcome(version=0, accepted=0, dropped=0, inertia=0.0, labels=None, warming=None)])
+    return completion
 
 
 def _refuse_older(producer: Producer, position: Position) -> None:

@@ -12,20 +12,20 @@ from itertools import pairwise
 
 import numpy as np
 
-from shoal_server.clustering.admission import only_valid
 from shoal_server.clustering.state import Model, Outcome, PointBatch
+from shoal_server.clustering.validation import only_valid
 from shoal_server.engines.contract import PointArray
 from shoal_server.errors import DomainError
 from shoal_server.sessions.jobs import Job, QueuedBatches, QueuedChange, Result
 
-MOST_ROWS = 1024
-MOST_BYTES = 256 * 1024  # of the rows; an array of them takes 100 more, and there is one for each batch looked at
-LEAST_HOPS = 16  # so many hops share the room at least: one hop alone doesn't push out all that came before
-MOST_BATCHES = 4  # of a hop, that are looked at
+MAX_ROWS = 1024
+MAX_BYTES = 256 * 1024  # of the rows; an array of them takes 100 more, and there is one for each batch looked at
+MIN_DISPATCHES = 16  # so many hops share the room at least: one hop alone doesn't push out all that came before
+MAX_BATCHES = 4  # of a hop, that are looked at
 
 
 class RecentPoints:
-    """What is kept of one session: at most MOST_ROWS rows in MOST_BYTES, but always one of the newest."""
+    """What is kept of one session: at most MAX_ROWS rows in MAX_BYTES, but always one of the newest."""
 
     def __init__(self) -> None:
         self._kept: deque[PointArray] = deque()  # oldest first
@@ -67,21 +67,21 @@ class RecentPoints:
         self._kept.append(points)
         self._rows += len(points)
         self._bytes += points.nbytes
-        while len(self._kept) > 1 and (self._rows > MOST_ROWS or self._bytes > MOST_BYTES):
+        while len(self._kept) > 1 and (self._rows > MAX_ROWS or self._bytes > MAX_BYTES):
             oldest = self._kept.popleft()
             self._rows -= len(oldest)
             self._bytes -= oldest.nbytes
 
 
 def _spread_over_applied(jobs: Sequence[Job], results: Sequence[Result]) -> list[tuple[PointArray, Outcome]]:
-    """Return the points of up to MOST_BATCHES batches that were applied: the first of each part of the hop."""
+    """Return the points of up to MAX_BATCHES batches that were applied: the first of each part of the hop."""
     batches: list[PointBatch | DomainError] = []
     outcomes: list[Outcome | Exception] = []
     for job, result in zip(jobs, results, strict=False):
         if isinstance(job, QueuedBatches) and isinstance(result, list):
             batches += job.batches[: len(result)]
             outcomes += result
-    ends = [len(outcomes) * part // MOST_BATCHES for part in range(MOST_BATCHES + 1)]
+    ends = [len(outcomes) * part // MAX_BATCHES for part in range(MAX_BATCHES + 1)]
     found = [_first_applied(batches, outcomes, range(*part)) for part in pairwise(ends)]
     return [each for each in found if each is not None]
 
@@ -98,6 +98,6 @@ def _first_applied(
 
 def _some_rows(points: PointArray, n_batches: int) -> PointArray:
     """Return copies of as many rows of points (n, d), spread evenly, as one of n batches of a hop may give."""
-    room = MOST_BYTES // (points.shape[1] * points.itemsize)
-    most = max(1, min(MOST_ROWS, room) // (LEAST_HOPS * n_batches))
+    room = MAX_BYTES // (points.shape[1] * points.itemsize)
+    most = max(1, min(MAX_ROWS, room) // (MIN_DISPATCHES * n_batches))
     return points[:: -(-len(points) // most)].copy()

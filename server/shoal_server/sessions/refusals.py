@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shoal_server.errors import DomainError, Kind, quoted
 
-LONGEST_NAME = 128
+MAX_NAME_LENGTH = 128
 
 
 def session_gone(name: str) -> DomainError:
@@ -13,7 +13,7 @@ def session_gone(name: str) -> DomainError:
         Kind.NOT_FOUND,
         "SESSION_NOT_FOUND",
         f"there is no session {quoted(name)}; create it first, or list the sessions to see their names",
-        session=name[:LONGEST_NAME],
+        session=name[:MAX_NAME_LENGTH],
     )
 
 

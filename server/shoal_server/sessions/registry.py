@@ -16,10 +16,10 @@ from shoal_server.clustering.config import validate
 from shoal_server.errors import DomainError, Kind, invalid, quoted
 from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.refusals import session_gone
-from shoal_server.sessions.session import Session, Surroundings
+from shoal_server.sessions.session import Session, SessionDeps
 from shoal_server.sessions.watching import EndReason
 
-LONGEST_REQUEST_ID = 128
+MAX_REQUEST_ID_LENGTH = 128
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 log = structlog.get_logger()
@@ -31,8 +31,8 @@ class Sessions:
     Leaving it refuses what is queued; `stop` before that gives it time.
     """
 
-    def __init__(self, around: Surroundings) -> None:
-        self._around = around
+    def __init__(self, deps: SessionDeps) -> None:
+        self._deps = deps
         self._sessions: dict[str, Session] = {}
         self._ending: set[asyncio.Task[None]] = set()  # of sessions that have lost their names
         self._ttl_changed = asyncio.Event()
@@ -63,7 +63,7 @@ class Sessions:
         DomainError
             NAME_INVALID, REQUEST_ID_INVALID, SESSION_EXISTS, TOO_MANY_SESSIONS or what is wrong with the configuration.
         """
-        limits = self._around.limits
+        limits = self._deps.limits
         _check_name(name)
         _check_request_id(request_id)
         config = self._with_random_state(config)
@@ -73,7 +73,7 @@ class Sessions:
             return _same_request(existing, request_id)
         if len(self._sessions) >= limits.max_sessions:
             raise _too_many(limits.max_sessions)
-        session = Session(name, config, request_id, self._around, on_change=self._ttl_changed.set)
+        session = Session(name, config, request_id, self._deps, on_change=self._ttl_changed.set)
         self._sessions[name] = session
         self._ttl_changed.set()
         log.info("session created", session=name, engine=config.model.engine, n_clusters=config.model.n_clusters)
@@ -115,7 +115,7 @@ class Sessions:
         # Drawn once and shown in the configuration: whoever likes what chance made can have it again.
         if config.model.random_state is not None:
             return config
-        return replace(config, model=replace(config.model, random_state=self._around.draw_random_state()))
+        return replace(config, model=replace(config.model, random_state=self._deps.draw_random_state()))
 
     async def _end_idle_sessions(self) -> None:
         now: Callable[[], float] = asyncio.get_running_loop().time
@@ -151,11 +151,11 @@ def _check_name(name: str) -> None:
 
 
 def _check_request_id(request_id: str) -> None:
-    if len(request_id) > LONGEST_REQUEST_ID:
+    if len(request_id) > MAX_REQUEST_ID_LENGTH:
         raise invalid(
             "REQUEST_ID_INVALID",
             "request_id",
-            f"request_id has {len(request_id):,} characters; use at most {LONGEST_REQUEST_ID}, such as a UUID",
+            f"request_id has {len(request_id):,} characters; use at most {MAX_REQUEST_ID_LENGTH}, such as a UUID",
         )
 
 

@@ -14,18 +14,18 @@ from shoal_server.clustering.model import assign, new_model, still_warming
 from shoal_server.clustering.state import Model, Snapshot, Warming
 from shoal_server.engines.contract import Assignment, PointArray
 from shoal_server.errors import DomainError, Kind, quoted
-from shoal_server.sessions.answering import Answering
+from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.config import Changes, Limits, SessionConfig, changed
 from shoal_server.sessions.jobs import (
     Answer,
     Engines,
-    Incoming,
     Job,
+    PendingBatch,
     QueuedBatches,
     QueuedChange,
+    Receipt,
     Result,
-    Submitted,
     apply_jobs,
     failed,
 )
@@ -33,20 +33,20 @@ from shoal_server.sessions.producers import Position, Producer, ProducerLedger
 from shoal_server.sessions.queue import ByteQueue
 from shoal_server.sessions.recent import RecentPoints
 from shoal_server.sessions.refusals import session_gone, shutting_down
-from shoal_server.sessions.tickets import Ticket
+from shoal_server.sessions.responder import Responder
 from shoal_server.sessions.watching import EndReason, Watch, WatchOptions
 
 # What the writer takes at most in one hop to a compute thread: enough to share the cost of the hop among many small
 # batches, little enough that other sessions and assignments get their turn.
-HOP_BYTES = 4 * 1024 * 1024
+MAX_DISPATCH_BYTES = 4 * 1024 * 1024
 QUICK_WORK = 1 << 16  # multiplications: 20 µs of the compiled kernels with all around them, where a thread costs 100
 # What a batch counts for at least: as much as a queued one takes besides its points (970 bytes, measured). Otherwise a
 # queue of tiny batches would have no bound.
-LEAST_BATCH_BYTES = 1024
+MIN_BATCH_BYTES = 1024
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class SessionDeps:
     """What the server hands to each session."""
 
     engines: Engines
@@ -99,7 +99,7 @@ class Session:
         name: str,
         config: SessionConfig,
         request_id: str,
-        around: Surroundings,
+        deps: SessionDeps,
         on_change: Callable[[], None],
     ) -> None:
         self.name = name
@@ -107,15 +107,15 @@ class Session:
         self.request_id = request_id
         self.used_at = asyncio.get_running_loop().time()
         self._config = config
-        self._around = around
+        self._deps = deps
         self._on_change = on_change
         self._model = new_model(config.model)
         self._revision = 1  # of the configuration in force
         self._asked_revision = 1  # with the changes that wait in the queue
-        self._created = self._updated = around.now()
-        self._queue: ByteQueue[Job] = ByteQueue(around.limits.queue_bytes)
-        self._answering = Answering(name)
-        self._ledger = ProducerLedger(around.limits.max_producers, around.limits.replay_bytes)
+        self._created = self._updated = deps.now()
+        self._queue: ByteQueue[Job] = ByteQueue(deps.limits.queue_bytes)
+        self._answering = Responder(name)
+        self._ledger = ProducerLedger(deps.limits.max_producers, deps.limits.replay_bytes)
         self._recent = RecentPoints()
         self._watches: set[Watch] = set()
         self._closing = False  # takes nothing more
@@ -139,7 +139,7 @@ class Session:
     @property
     def compute(self) -> ComputePool:
         """The threads that compute for it."""
-        return self._around.compute
+        return self._deps.compute
 
     @property
     def warming(self) -> Warming | None:
@@ -198,7 +198,7 @@ class Session:
         """Say that a producer has the answers up to a sequence."""
         self._ledger.acknowledge(producer, sequence)
 
-    async def submit(self, message: Sequence[Incoming], producer: Producer | None) -> list[Submitted | DomainError]:
+    async def submit(self, message: Sequence[PendingBatch], producer: Producer | None) -> list[Receipt | DomainError]:
         """Wait for room in the queue and take the batches of a message; their outcomes come later.
 
         A wait that is cancelled has taken nothing; what has been taken is applied and gets its outcome. A batch that
@@ -224,7 +224,7 @@ class Session:
         """
         self._touch()
         if self._model.n_features is None:
-            message = [self._refused_if_too_wide(incoming) for incoming in message]
+            message = [self._refused_if_too_wide(pending_batch) for pending_batch in message]
         room = _room_for(message)
         if room:
             await self._queue.reserve(room)
@@ -233,7 +233,7 @@ class Session:
             raise self._answering.named(self._refusal.again())
         if producer is None or self._is_next(producer, message):
             return [self._take(message, producer)]
-        return [self._take_or_know(incoming, producer) for incoming in message]
+        return [self._take_or_know(pending_batch, producer) for pending_batch in message]
 
     async def change(self, changes: Changes, etag: str) -> Description:
         """Change the configuration after the batches that are queued now and before those to come.
@@ -248,11 +248,11 @@ class Session:
         self.check_etag(etag)
         check_half_life(changes.model.get("half_life"))
         self._asked_revision += 1
-        job = QueuedChange(changes, Ticket())
+        job = QueuedChange(changes, Completion())
         self._queue.put(job, 0)
         self._queued += 1
-        await job.ticket.wait()
-        job.ticket.result()
+        await job.completion.wait()
+        job.completion.result()
         return self.describe()
 
     async def assign(self, points: PointArray, *, return_distances: bool = False) -> tuple[int, Assignment]:
@@ -262,7 +262,7 @@ class Session:
         try:
             if _is_quick(model, points):
                 return model.version, self._assign(model, points, return_distances)
-            return model.version, await self._around.compute.call(self._assign, model, points, return_distances)
+            return model.version, await self._deps.compute.call(self._assign, model, points, return_distances)
         except DomainError as error:
             raise self._answering.named(error) from None
 
@@ -336,38 +336,38 @@ class Session:
         await asyncio.shield(self._writer)
         return self._answering.not_applied - before
 
-    def _is_next(self, producer: Producer, message: Sequence[Incoming]) -> bool:
+    def _is_next(self, producer: Producer, message: Sequence[PendingBatch]) -> bool:
         """Say whether a message has the producer's next batches, each a new one."""
         first = message[0].sequence if message else 0
         try:
-            follows = self._ledger.is_next(producer, first, len(message))
+            is_fused = self._ledger.is_next(producer, first, len(message))
         except DomainError:
             return False
-        return follows and all(incoming.sequence == first + place for place, incoming in enumerate(message))
+        return is_fused and all(pending_batch.sequence == first + place for place, pending_batch in enumerate(message))
 
-    def _take(self, batches: Sequence[Incoming], producer: Producer | None) -> Submitted:
+    def _take(self, batches: Sequence[PendingBatch], producer: Producer | None) -> Receipt:
         """Take batches that are new, and have room."""
-        ticket: Ticket[list[Answer]] = Ticket()
+        completion: Completion[list[Answer]] = Completion()
         if producer:
-            self._ledger.record(producer, batches[0].sequence, [each.fingerprint for each in batches], ticket)
-        job = QueuedBatches([each.batch for each in batches], ticket)
+            self._ledger.record(producer, batches[0].sequence, [each.fingerprint for each in batches], completion)
+        job = QueuedBatches([each.batch for each in batches], completion)
         if room := _room_for(batches):
             self._queue.put(job, room)
             self._queued += len(batches)
         else:
             self._answering.publish(job, [], self._refusal)
-        return Submitted(ticket, 0, len(batches))
+        return Receipt(completion, 0, len(batches))
 
-    def _take_or_know(self, incoming: Incoming, producer: Producer) -> Submitted | DomainError:
+    def _take_or_know(self, pending_batch: PendingBatch, producer: Producer) -> Receipt | DomainError:
         """Take one batch that has room, unless its producer has pushed it before, or can't push it now."""
-        known: Submitted | DomainError | None
+        known: Receipt | DomainError | None
         try:
-            known = self._ledger.seen(producer, incoming.sequence, incoming.fingerprint)
+            known = self._ledger.seen(producer, pending_batch.sequence, pending_batch.fingerprint)
         except DomainError as refusal:
             known = self._answering.named(refusal.again())
         if known is None:
-            return self._take([incoming], producer)
-        self._queue.release(_room_for([incoming]))
+            return self._take([pending_batch], producer)
+        self._queue.release(_room_for([pending_batch]))
         return known
 
     def _close(self, refusal: DomainError) -> None:
@@ -385,8 +385,8 @@ class Session:
         # On a compute thread, and perhaps long after it was asked for.
         if self._halted:
             raise self._refusal.again()
-        engine = self._around.engines[model.config.engine]
-        return assign(model, points, engine, self._around.compute.run_tasks, return_distances=return_distances)
+        engine = self._deps.engines[model.config.engine]
+        return assign(model, points, engine, self._deps.compute.run_tasks, return_distances=return_distances)
 
     async def _write(self) -> None:
         while await self._write_what_is_queued():
@@ -400,7 +400,7 @@ class Session:
 
         A hop has a call of its own, so that nothing of the last one is held while waiting for the next.
         """
-        jobs, size = await self._queue.take(HOP_BYTES)
+        jobs, size = await self._queue.take(MAX_DISPATCH_BYTES)
         if not jobs:
             return False
         self._queued -= _count(jobs)
@@ -415,10 +415,10 @@ class Session:
         return True
 
     async def _apply(self, jobs: Sequence[Job]) -> tuple[Model, Sequence[Result]]:
-        compute = self._around.compute
+        compute = self._deps.compute
         try:
             return await compute.call(
-                apply_jobs, self._model, jobs, self._around.engines, compute.run_tasks, lambda: self._halted
+                apply_jobs, self._model, jobs, self._deps.engines, compute.run_tasks, lambda: self._halted
             )
         except Exception as bug:  # noqa: BLE001  (nothing has been applied, and the session lives on)
             return self._model, [failed(job, bug) for job in jobs]
@@ -435,7 +435,7 @@ class Session:
         """Put changes that have been applied in force for all to see; return what failed."""
         try:
             self._config = changed(self._config, changes)
-            self._updated = self._around.now()
+            self._updated = self._deps.now()
             self._on_change()
         except Exception as bug:  # noqa: BLE001  (whoever asked for the change is told)
             return bug
@@ -451,17 +451,17 @@ class Session:
     def _touch(self) -> None:
         self.used_at = asyncio.get_running_loop().time()
 
-    def _refused_if_too_wide(self, incoming: Incoming) -> Incoming:
+    def _refused_if_too_wide(self, pending_batch: PendingBatch) -> PendingBatch:
         # Points that don't fit the columns that are settled are told so when their turn comes.
-        if isinstance(incoming.batch, DomainError):
-            return incoming
-        limits = self._around.limits
-        columns = incoming.batch.points.shape[1]
+        if isinstance(pending_batch.batch, DomainError):
+            return pending_batch
+        limits = self._deps.limits
+        columns = pending_batch.batch.points.shape[1]
         try:
             check_width(self._config.model, columns, limits.max_centroid_values, limits.max_init_values)
         except DomainError as refusal:
-            return incoming._replace(batch=refusal)
-        return incoming
+            return pending_batch._replace(batch=refusal)
+        return pending_batch
 
     def _refuse_if_closing(self) -> None:
         if self._closing:
@@ -477,6 +477,6 @@ def _is_quick(model: Model, points: PointArray) -> bool:
     return model.config.engine == "numba" and points.size * model.config.n_clusters <= QUICK_WORK
 
 
-def _room_for(batches: Sequence[Incoming]) -> int:
+def _room_for(batches: Sequence[PendingBatch]) -> int:
     """Return the bytes of the queue that batches take; refusals take none."""
-    return sum([max(each.size, LEAST_BATCH_BYTES) for each in batches if not isinstance(each.batch, DomainError)])
+    return sum([max(each.size, MIN_BATCH_BYTES) for each in batches if not isinstance(each.batch, DomainError)])

@@ -13,7 +13,7 @@ from sklearn.datasets import load_sample_image
 NAME = "china.jpg"
 
 _BATCH_ROWS = 4096
-_LEAST_ROWS = 64  # more than the first centroids need, so that the first batch makes version 1
+_MIN_ROWS = 64  # more than the first centroids need, so that the first batch makes version 1
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Photograph:
 def load(step: int) -> Photograph:
     """Return the photograph with every `step`-th pixel of every `step`-th row, to be cut into as many batches."""
     picture: NDArray[np.uint8] = load_sample_image(NAME)
-    return Photograph(np.ascontiguousarray(picture[::step, ::step]), max(_BATCH_ROWS // step**2, _LEAST_ROWS))
+    return Photograph(np.ascontiguousarray(picture[::step, ::step]), max(_BATCH_ROWS // step**2, _MIN_ROWS))
 
 
 def batches(pixels: NDArray[np.uint8], batch_rows: int) -> Iterator[NDArray[np.uint8]]:

@@ -15,7 +15,7 @@ from shoal.cli.failures import CommandError
 Array = NDArray[Any]
 
 BATCH_BYTES = 1 << 20  # a message's worth; far below what a server takes
-MOST_ROWS = 8192
+MAX_ROWS = 8192
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Reading:
 
     def rows_of(self, row_bytes: int) -> int:
         """Return how many rows of so many bytes each make a batch."""
-        return self.batch_rows or min(MOST_ROWS, max(1, BATCH_BYTES // row_bytes))
+        return self.batch_rows or min(MAX_ROWS, max(1, BATCH_BYTES // row_bytes))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from shoal.cli.failures import CommandError
 from shoal.cli.files.columns import Columns, choose
-from shoal.cli.files.contract import MOST_ROWS, PointFile, Reading, no_rows
+from shoal.cli.files.contract import MAX_ROWS, PointFile, Reading, no_rows
 from shoal.cli.files.rows import Rows, in_batches
 from shoal.cli.files.tables import as_rows, is_list, is_number
 
@@ -24,7 +24,7 @@ def open_parquet(path: Path, reading: Reading) -> PointFile:
     rows = table.metadata.num_rows
     if rows == 0:
         raise no_rows(str(path))
-    pieces = _pieces(table, columns, reading.batch_rows or MOST_ROWS, str(path))
+    pieces = _pieces(table, columns, reading.batch_rows or MAX_ROWS, str(path))
     return PointFile(str(path), rows, in_batches(pieces, reading))
 
 

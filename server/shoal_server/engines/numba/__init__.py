@@ -8,23 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal_server.engines.chunks import OrderedReducer, min_chunk_rows
 from shoal_server.engines.contract import (
     Assignment,
     Contribution,
-    Course,
     Float64Array,
-    Followed,
     Frame,
-    Moved,
+    FusedBatches,
+    FusedResult,
+    NewCentroids,
     PointArray,
     RunTasks,
 )
-from shoal_server.engines.numba.covering import Cover, Results, address_of
-from shoal_server.engines.numba.entries import Entries, compile_entries
+from shoal_server.engines.numba.kernel_call import Cover, Results, address_of
 from shoal_server.engines.numba.layout import Layout, lay_out
-from shoal_server.engines.numba.recycling import Recycler, Sums, Version
-from shoal_server.engines.numba.regimes import LEAST_SAMPLE_ROWS, SAMPLE_ROWS, Regime
-from shoal_server.engines.spans import InOrder, span_rows
+from shoal_server.engines.numba.pruning_policy import MIN_SAMPLE_ROWS, SAMPLE_ROWS, PruningPolicy
+from shoal_server.engines.numba.signatures import Entries, compile_entries
+from shoal_server.engines.numba.snapshot_buffers import SnapshotBuffers, Sums, Version
 
 _NO_VALUES = np.empty(0)
 _NO_LABELS = np.empty(0, np.int32)
@@ -63,36 +63,39 @@ class NumbaEngine:
     def assign(self, points: PointArray, frame: Frame, run: RunTasks, *, return_distances: bool) -> Assignment:
         """Assign the points to the frame's centroids."""
         cover = self._cover(points, None, frame)
-        cut = cover.spans(with_sums=False)
+        cut = cover.chunks(with_sums=False)
         labels = np.empty(len(points), np.int32)
         distances = np.empty(len(points) if return_distances else 0, frame.dtype)
         results = Results(labels, distances, _NO_VALUES, _NO_SUMS)
 
         def work(index: int) -> None:
-            cover.span(cut[index], results)
+            cover.chunk(cut[index], results)
 
         run(work, len(cut))
         self._settle_regime(frame, [points])
         return Assignment(labels, distances if return_distances else None)
 
-    def most_rows(self, frame: Frame) -> int:
+    def max_rows(self, frame: Frame) -> int:
         """Return how many rows a batch of a course may have: larger ones are work for several threads."""
-        return 2 * span_rows(*frame.centroids.shape) - 1
+        return 2 * min_chunk_rows(*frame.centroids.shape) - 1
 
-    def follow(self, course: Course) -> Followed:
+    def apply_batches(self, fused_batches: FusedBatches) -> FusedResult:
         """Apply batches of the frame's type, each C-contiguous and every row of weight 1."""
-        before, newest = course.frame, self._version(course.centroids, course.frame)
-        version, moved_rows = before.memory.of(Recycler).writable(newest), np.zeros(len(course.centroids), np.bool_)
-        layout, weights, movement = version.layout, before.weights.copy(), np.zeros(len(course.centroids))
+        before, newest = fused_batches.frame, self._version(fused_batches.centroids, fused_batches.frame)
+        version, moved_rows = (
+            before.cache.get(SnapshotBuffers).writable(newest),
+            np.zeros(len(fused_batches.centroids), np.bool_),
+        )
+        layout, weights, movement = version.layout, before.weights.copy(), np.zeros(len(fused_batches.centroids))
         counts, sums = self._sums.of(*layout.centroids.shape)
-        rows = np.array([len(batch) for batch in course.batches])
-        labels = np.empty(int(rows.sum()), np.int32) if course.return_labels else _NO_LABELS
+        rows = np.array([len(batch) for batch in fused_batches.batches])
+        labels = np.empty(int(rows.sum()), np.int32) if fused_batches.return_labels else _NO_LABELS
         inertias = np.empty(len(rows))
         try:
             applied, tried = self._compiled(before).follow(
-                np.array([address_of(batch) for batch in course.batches]),
+                np.array([address_of(batch) for batch in fused_batches.batches]),
                 rows,
-                course.decays,
+                fused_batches.decays,
                 _NO_VALUES,
                 layout.d,
                 layout.tiles,
@@ -121,18 +124,18 @@ class NumbaEngine:
         except BaseException:
             self._sums.forget()
             raise
-        before.memory.of(Regime).note(layout, max(int(rows.sum()), 1), tried)
+        before.cache.get(PruningPolicy).note(layout, max(int(rows.sum()), 1), tried)
         moved = self._moved(before, newest, version, moved_rows, weights, movement)
-        self._settle_regime(moved.frame, course.batches[:applied])
-        return Followed(inertias[:applied], labels, moved)
+        self._settle_regime(moved.frame, fused_batches.batches[:applied])
+        return FusedResult(inertias[:applied], labels, moved)
 
-    def move(self, centroids: Float64Array, frame: Frame, contribution: Contribution) -> Moved | None:
+    def move(self, centroids: Float64Array, frame: Frame, contribution: Contribution) -> NewCentroids | None:
         """Apply a contribution to centroids (k, d) that the frame stands for; None: something would not be finite."""
         if not np.isfinite(contribution.inertia):
             return None
         newest = self._version(centroids, frame)
         version, weights, movement = (
-            frame.memory.of(Recycler).writable(newest),
+            frame.cache.get(SnapshotBuffers).writable(newest),
             frame.weights.copy(),
             np.zeros(len(centroids)),
         )
@@ -167,26 +170,26 @@ class NumbaEngine:
         moved: NDArray[np.bool_],
         weights: Float64Array,
         movement: Float64Array,
-    ) -> Moved:
+    ) -> NewCentroids:
         layout = version.layout
-        before.memory.of(Recycler).keep(last, version, moved)
+        before.cache.get(SnapshotBuffers).keep(last, version, moved)
         frame = before.at(layout.centroids[:, : layout.d], weights)
         frame.keep(self._lay_out, layout)
-        return Moved(version.centroids, weights, movement, frame)
+        return NewCentroids(version.centroids, weights, movement, frame)
 
     def _cover(self, points: PointArray, sample_weight: Float64Array | None, frame: Frame) -> Cover:
         weight = _NO_VALUES if sample_weight is None else sample_weight
         return Cover(self._compiled(frame), frame.prepared(self._lay_out), frame, points, weight)
 
     def _lay_out(self, frame: Frame) -> Layout:
-        return lay_out(frame, frame.memory.of(Regime).axes, self._compiled(frame).lay_rows)
+        return lay_out(frame, frame.cache.get(PruningPolicy).axes, self._compiled(frame).lay_rows)
 
     def _settle_regime(self, frame: Frame, batches: Sequence[PointArray]) -> None:
         """Choose a regime anew if enough has been done since the last time, and lay the frame out for it."""
-        regime = frame.memory.of(Regime)
-        if regime.is_due(*frame.centroids.shape) and sum(map(len, batches)) >= LEAST_SAMPLE_ROWS:
-            regime.look(frame, _sample(frame, batches))
-        if frame.prepared(self._lay_out).chosen is not regime.axes:
+        pruning = frame.cache.get(PruningPolicy)
+        if pruning.is_due(*frame.centroids.shape) and sum(map(len, batches)) >= MIN_SAMPLE_ROWS:
+            pruning.look(frame, _sample(frame, batches))
+        if frame.prepared(self._lay_out).chosen is not pruning.axes:
             frame.keep(self._lay_out, self._lay_out(frame))
 
     def _compiled(self, frame: Frame) -> Entries:
@@ -198,14 +201,14 @@ class NumbaEngine:
 def _in_one_pass(cover: Cover, run: RunTasks, *, return_labels: bool) -> Contribution:
     """Add each row up while it is in the cache, to the sums of its span."""
     layout = cover.layout
-    cut = cover.spans(with_sums=True)
+    cut = cover.chunks(with_sums=True)
     labels = np.empty(len(cover.points) if return_labels else 0, np.int32)
     counts, inertias = np.zeros((len(cut), len(layout.centroids))), np.zeros(len(cut))
     sums = np.zeros((len(cut), *layout.centroids.shape))
     no_distances = np.empty(0, layout.centroids.dtype)
 
     def work(index: int) -> None:
-        inertias[index] = cover.span(cut[index], Results(labels, no_distances, counts[index], sums[index]))
+        inertias[index] = cover.chunk(cut[index], Results(labels, no_distances, counts[index], sums[index]))
 
     run(work, len(cut))
     return Contribution(_total(counts), _total(sums)[:, : layout.d], float(inertias.sum()), labels)
@@ -214,7 +217,7 @@ def _in_one_pass(cover: Cover, run: RunTasks, *, return_labels: bool) -> Contrib
 def _in_two_passes(cover: Cover, run: RunTasks, *, return_labels: bool) -> Contribution:
     """Add rows up to one sum, in their order, while others are being labelled."""
     layout = cover.layout
-    cut = cover.spans(with_sums=False)
+    cut = cover.chunks(with_sums=False)
     labels, counts = np.empty(len(cover.points), np.int32), np.zeros(len(layout.centroids))
     sums, inertias = np.zeros(layout.centroids.shape), np.zeros(len(cut))
     labelled = Results(labels, np.empty(0, layout.centroids.dtype), _NO_VALUES, _NO_SUMS)
@@ -222,10 +225,10 @@ def _in_two_passes(cover: Cover, run: RunTasks, *, return_labels: bool) -> Contr
     def add(index: int) -> None:
         inertias[index] = cover.add(cut[index], labels, counts, sums)
 
-    in_order = InOrder(add)
+    in_order = OrderedReducer(add)
 
     def work(index: int) -> None:
-        cover.span(cut[index], labelled)
+        cover.chunk(cut[index], labelled)
         in_order.ready(index)
 
     run(work, len(cut))
@@ -245,4 +248,4 @@ def _sample(frame: Frame, batches: Sequence[PointArray]) -> Float64Array:
     places = np.searchsorted(ends, chosen, side="right")
     begins = ends - [len(batch) for batch in batches]
     rows = [batches[place][chosen[places == place] - begins[place]] for place in np.unique(places)]
-    return np.concatenate([frame.enter(each) for each in rows]).astype(np.float64)
+    return np.concatenate([frame.transform(each) for each in rows]).astype(np.float64)

@@ -14,7 +14,7 @@ from numba import types
 from numba.core import cgutils
 
 from shoal_server.engines.numba.compiling import generated
-from shoal_server.engines.numba.lanes import I64
+from shoal_server.engines.numba.simd import I64
 
 
 @generated

@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.engines.numba.addresses import address_of, copy, held, pointer_to, start_of
-from shoal_server.engines.numba.candidates import label_by_bounds, settle_doubts, try_few
 from shoal_server.engines.numba.compiling import Reals, compiled, inlined
 from shoal_server.engines.numba.layout import largest_norm
-from shoal_server.engines.numba.room import Room, enter, make_room
+from shoal_server.engines.numba.pruned_assignment import label_by_bounds, settle_doubts, try_few
 from shoal_server.engines.numba.vectors import add_up, distance, nearest, pack
+from shoal_server.engines.numba.workspace import Room, enter, make_room
 
 # So many rows cost less one by one, against each centroid in turn, than as a group of which most lanes are empty.
 FEW_ROWS = 4
 # A sum of squares below this has lost digits, or all.
-LEAST_SQUARES = 1e-280
+MIN_SQUARES = 1e-280
 
 
 @compiled
@@ -184,7 +184,7 @@ def _length_factors(points: int, count: int, d: int, factors: Any) -> bool:
         for index in range(lane * d, (lane + 1) * d):
             total += np.float64(rows[index]) * np.float64(rows[index])
         written[lane] = 1.0 / np.sqrt(total)
-        odd |= total < LEAST_SQUARES or np.isinf(written[lane])
+        odd |= total < MIN_SQUARES or np.isinf(written[lane])
     return odd
 
 

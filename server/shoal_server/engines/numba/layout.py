@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from shoal_server.engines.contract import Float64Array, Frame
 from shoal_server.engines.numba.bounds import project
 from shoal_server.engines.numba.compiling import Reals, compiled
-from shoal_server.engines.numba.lanes import widest
-from shoal_server.engines.numba.registers import CHUNK, TILE, group_rows
+from shoal_server.engines.numba.microkernel import CHUNK, TILE, group_rows
+from shoal_server.engines.numba.simd import widest
 from shoal_server.engines.numba.vectors import STRANDS
 
 PRECISIONS: dict[np.dtype[Any], Any] = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
 # Keeping a row's scores costs a store each, and lets the doubtful ones be found; with few columns that isn't worth it,
 # and with very many centroids they don't fit the cache.
-_LEAST_COLUMNS, _CENTROIDS_A_COLUMN = 16, 256
+_MIN_COLUMNS, _CENTROIDS_A_COLUMN = 16, 256
 # The squares that a margin is made of are rounded too.
 _ROUNDED_UP = 1.01
 
@@ -80,7 +80,7 @@ def lay_out(frame: Frame, chosen: Float64Array | None, lay: Callable[..., None])
     padded, rows, group = -(-d // width) * width, -(-k // TILE) * TILE, group_rows(PRECISIONS[dtype])
     axes = np.empty((0, d)) if chosen is None else chosen
     bounded = len(axes) > 0
-    storing = bounded or (d >= _LEAST_COLUMNS and k <= _CENTROIDS_A_COLUMN * d)
+    storing = bounded or (d >= _MIN_COLUMNS and k <= _CENTROIDS_A_COLUMN * d)
     layout = Layout(
         tiles=np.zeros(rows * d, dtype),
         offsets=np.full(rows, -np.inf, dtype),

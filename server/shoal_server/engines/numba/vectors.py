@@ -16,8 +16,8 @@ from numba import types
 from numba.core import cgutils
 
 from shoal_server.engines.numba.compiling import generated, generated_for_literals
-from shoal_server.engines.numba.lanes import DOUBLE, I64, Lanes, widest
-from shoal_server.engines.numba.registers import GROUP, TILE, Accumulators, Ranking
+from shoal_server.engines.numba.microkernel import GROUP, TILE, Accumulators, Ranking
+from shoal_server.engines.numba.simd import DOUBLE, I64, Lanes, widest
 
 _FEW_COLUMNS = 4  # rows of so many are taken apart in d·(d - 1) shuffles
 # Centroids whose scores with a row are computed together, and the sums that each score is added up in: an addition

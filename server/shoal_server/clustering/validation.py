@@ -1,0 +1,188 @@
+"""What a batch must be to be applied: its columns, type and weights, and what its invalid values get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_server.clustering.coordinates import precision_for
+from shoal_server.clustering.imputing import impute
+from shoal_server.clustering.state import ColumnMeans, Model, PointBatch
+from shoal_server.engines.contract import Float64Array, PointArray, max_value
+from shoal_server.errors import invalid
+
+BoolArray = NDArray[np.bool_]
+
+# Sums are float64, and so many weighted squares may be added up that some room must be left for them.
+MAX_WEIGHT = 1e50
+
+
+@dataclass(frozen=True)
+class ValidRows:
+    """The rows that count, and where they stood in the batch."""
+
+    points: PointArray  # (m, d)
+    kept: BoolArray | None  # (n,); None: all
+    column_means: ColumnMeans | None  # with these rows counted in, where the model keeps them
+    sample_weight: Float64Array | None = None  # (m,)
+
+
+def check_batch(model: Model, batch: PointBatch) -> None:
+    """Check what can be told without a look at the points' values.
+
+    Raises
+    ------
+    DomainError
+        N_FEATURES_MISMATCH, DTYPE_MISMATCH or SAMPLE_WEIGHT_INVALID.
+    """
+    check_columns(model, batch.points)
+    _check_dtype(batch.points.dtype, model)
+    _check_weight(batch.sample_weight, len(batch.points))
+
+
+def unchecked(batch: PointBatch) -> ValidRows:
+    """Return all rows of a batch, in the hope that none is invalid: the engines notice, and at less cost."""
+    return ValidRows(batch.points, None, None, batch.sample_weight)
+
+
+def admit(model: Model, batch: PointBatch) -> ValidRows:
+    """Return the rows of a checked batch that are to be applied.
+
+    Raises
+    ------
+    DomainError
+        What `admit_for_assignment` raises.
+    """
+    admitted = validate_points(model, batch.points)
+    weight = batch.sample_weight
+    return replace(admitted, sample_weight=weight if weight is None or admitted.kept is None else weight[admitted.kept])
+
+
+def validate_points(model: Model, points: PointArray) -> ValidRows:
+    """Return the rows that can be assigned: give invalid values what the model's policy says.
+
+    Their rows are refused or left out, or they are filled in. Invalid is what is not finite, what is too large to be
+    squared in the model's precision, and under the cosine metric a row of zeros, which has no direction.
+
+    Raises
+    ------
+    DomainError
+        With on_invalid="reject" NOT_FINITE, VALUE_TOO_LARGE or ZERO_ROW; with "impute" IMPUTE_IMPOSSIBLE or ZERO_ROW.
+    """
+    config = model.config
+    most = _largest(model, points)
+    usable = _usable_values(points, most)
+    means = None
+    if config.on_invalid == "impute":
+        points, means = impute(points, usable, model.column_means)
+        usable = None
+    rows: BoolArray | None = None if usable is None else np.asarray(usable.all(axis=1))
+    if config.metric == "cosine":
+        rows = _with_direction(points, rows)
+    if rows is None or rows.all():
+        return ValidRows(points, None, means)
+    if config.on_invalid != "drop":
+        _refuse(points, rows, usable, most)
+    return ValidRows(points[rows], rows, means)
+
+
+def only_valid(model: Model, points: PointArray) -> PointArray:
+    """Return the rows of points (n, d) that can be computed with as they are, whatever the policy."""
+    usable = _usable_values(points, _largest(model, points))
+    rows: BoolArray | None = None if usable is None else np.asarray(usable.all(axis=1))
+    if model.config.metric == "cosine":
+        rows = _with_direction(points, rows)
+    return points if rows is None else points[rows]
+
+
+def check_columns(model: Model, points: PointArray) -> None:
+    """Raise N_FEATURES_MISMATCH unless the points (n, d) have as many columns as the model. Any type will do."""
+    if model.n_features is not None and points.shape[1] != model.n_features:
+        raise invalid(
+            "N_FEATURES_MISMATCH",
+            "points",
+            f"points has {points.shape[1]} columns, the session has n_features={model.n_features}",
+        )
+
+
+def _check_dtype(dtype: np.dtype[Any], model: Model) -> None:
+    if model.coordinates is None or model.config.dtype is not None:
+        return
+    precision = model.coordinates.precision
+    if not np.can_cast(dtype, precision, "safe"):
+        raise invalid(
+            "DTYPE_MISMATCH",
+            "points.dtype",
+            f"points are {dtype.name} and the session computes in {precision.name}, as its first points asked for: "
+            f"they would lose digits. Convert them to {precision.name}, or create a session with dtype='float64'",
+        )
+
+
+def _check_weight(weight: Float64Array | None, rows: int) -> None:
+    if weight is None:
+        return
+    if len(weight) != rows:
+        raise _bad_weight(f"sample_weight has {len(weight)} values for {rows} rows; there must be one a row")
+    if weight.min() >= 0 and weight.max() <= MAX_WEIGHT:
+        return
+    row = int(np.argmax(~((weight >= 0) & (weight <= MAX_WEIGHT))))
+    raise _bad_weight(f"sample_weight[{row}] is {weight[row]}; a weight is a number from 0 to {MAX_WEIGHT:g}")
+
+
+def _bad_weight(message: str) -> Exception:
+    return invalid("SAMPLE_WEIGHT_INVALID", "sample_weight", message)
+
+
+def _largest(model: Model, points: PointArray) -> float:
+    precision = model.coordinates.precision if model.coordinates else precision_for(points.dtype, model.config)
+    return max_value(precision, points.shape[1])
+
+
+def _usable_values(points: PointArray, most: float) -> BoolArray | None:
+    """Say which values can be computed with; None where all can."""
+    if np.issubdtype(points.dtype, np.integer) and np.iinfo(points.dtype).max <= most:
+        return None
+    # NaN spreads through min and max, which need no memory; almost always that is all there is to do.
+    if float(points.min()) >= -most and float(points.max()) <= most:
+        return None
+    values: BoolArray = np.abs(points, dtype=np.float64) <= most
+    return values
+
+
+def _with_direction(points: PointArray, rows: BoolArray | None) -> BoolArray | None:
+    directed: BoolArray = np.asarray(points.any(axis=1))
+    if directed.all():
+        return rows
+    return directed if rows is None else rows & directed
+
+
+def _refuse(points: PointArray, rows: BoolArray, usable: BoolArray | None, most: float) -> None:
+    row = int(np.argmin(rows))
+    others = len(rows) - int(rows.sum()) - 1
+    more = f" ({others:,} more rows are invalid)" if others else ""
+    if usable is None or usable[row].all():
+        raise invalid(
+            "ZERO_ROW",
+            "points",
+            f"points[{row}] is all zeros and has no direction, which metric='cosine' needs{more}; leave such rows out, "
+            f"or create the session with on_invalid='drop'",
+        )
+    column = int(np.argmin(usable[row]))
+    value = points[row, column]
+    if np.isfinite(value):
+        raise invalid(
+            "VALUE_TOO_LARGE",
+            "points",
+            f"points[{row}, {column}] is {value:g}{more}; beyond {most:.3g} squared distances overflow the session's "
+            f"precision: scale the points down"
+            + ("" if most > max_value(np.dtype(np.float32), 1) else ", or create the session with dtype='float64'"),
+        )
+    raise invalid(
+        "NOT_FINITE",
+        "points",
+        f"points[{row}, {column}] is {value}{more}; push finite numbers, or create the session with on_invalid='drop' "
+        f"or 'impute'",
+    )

@@ -1,0 +1,150 @@
+"""What a comparison is asked to be: checked once, and completed with what was left open."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_server.clustering.config import InitMethod
+from shoal_server.clustering.initialisation import initial_rows
+from shoal_server.compare.examples import SHAPES, example
+from shoal_server.compare.steps import CompareEngine, Comparison
+from shoal_server.engines.contract import Float64Array, max_value
+from shoal_server.errors import DomainError, Kind, invalid, quoted
+
+MAX_ITERATIONS = 1000
+# Points that k-means++ looks at: of more, so many are drawn first.
+_INIT_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class ComparisonRequest:
+    """A comparison as it is asked for."""
+
+    points: NDArray[Any] | str  # (n, d), or the name of an example
+    n_clusters: int
+    init: NDArray[Any] | InitMethod  # (k, d), or how they are found
+    random_state: int
+    engines: tuple[CompareEngine, ...]
+    max_iter: int
+    tol: float
+
+
+def check(request: ComparisonRequest, max_distances: int) -> None:
+    """Refuse what can't be compared, as far as that takes no time; what takes longer is for `prepare`.
+
+    Parameters
+    ----------
+    wish
+        What is asked for.
+    max_distances
+        The most that points times n_clusters may be.
+
+    Raises
+    ------
+    DomainError
+        EXAMPLE_UNKNOWN, N_CLUSTERS_INVALID, ENGINES_INVALID, MAX_ITER_INVALID, TOL_INVALID, INIT_INVALID, or
+        TOO_MANY_VALUES for what is over the limit.
+    """
+    rows, columns = _shape(request)
+    _check_numbers(request, rows)
+    if rows * request.n_clusters > max_distances:
+        raise DomainError(
+            Kind.RESOURCE_EXHAUSTED,
+            "TOO_MANY_VALUES",
+            f"{rows:,} points times n_clusters {request.n_clusters:,} is {rows * request.n_clusters:,} "
+            f"distances, and the server allows {max_distances:,} in a comparison: compare on a sample of the points",
+            field="points",
+        )
+    _check_init(request, columns)
+
+
+def prepare(request: ComparisonRequest) -> Comparison:
+    """Return the comparison that a wish means that has been checked.
+
+    Raises
+    ------
+    DomainError
+        NOT_FINITE or VALUE_TOO_LARGE.
+    """
+    points = np.ascontiguousarray(
+        example(request.points) if isinstance(request.points, str) else request.points, dtype=np.float64
+    )
+    _check_values(points, "points")
+    if isinstance(request.init, str):
+        centroids = _initial(points, request, request.init)
+    else:
+        centroids = np.ascontiguousarray(request.init, dtype=np.float64)
+        _check_values(centroids, "init.centroids")
+    return Comparison(points, centroids, request.engines, request.random_state, request.max_iter, request.tol)
+
+
+def _shape(request: ComparisonRequest) -> tuple[int, int]:
+    if not isinstance(request.points, str):
+        rows, columns = request.points.shape
+        return rows, columns
+    if request.points not in SHAPES:
+        raise invalid(
+            "EXAMPLE_UNKNOWN", "example", f"there is no example {quoted(request.points)}; there are {', '.join(SHAPES)}"
+        )
+    return SHAPES[request.points]
+
+
+def _check_numbers(request: ComparisonRequest, rows: int) -> None:
+    if not 1 <= request.n_clusters <= rows:
+        raise invalid(
+            "N_CLUSTERS_INVALID",
+            "n_clusters",
+            f"n_clusters is {request.n_clusters}, and there are {rows:,} points; use a number from 1 to {rows:,}",
+        )
+    if len(set(request.engines)) != len(request.engines):
+        raise invalid("ENGINES_INVALID", "engines", f"engines names one twice: {', '.join(request.engines)}")
+    if not 1 <= request.max_iter <= MAX_ITERATIONS:
+        raise invalid(
+            "MAX_ITER_INVALID", "max_iter", f"max_iter is {request.max_iter}; use a number from 1 to {MAX_ITERATIONS}"
+        )
+    if not 0 <= request.tol < math.inf:
+        raise invalid("TOL_INVALID", "tol", f"tol is {request.tol}; use a finite number from 0 up")
+
+
+def _check_init(request: ComparisonRequest, columns: int) -> None:
+    if not isinstance(request.init, str) and request.init.shape != (request.n_clusters, columns):
+        raise invalid(
+            "INIT_INVALID",
+            "init.centroids",
+            f"init has shape {list(request.init.shape)}, n_clusters and the columns of points make it "
+            f"{[request.n_clusters, columns]}",
+        )
+
+
+def _check_values(values: Float64Array, field: str) -> None:
+    most = max_value(values.dtype, values.shape[1])
+    with np.errstate(invalid="ignore"):
+        bad = ~(np.abs(values) <= most)
+    if not bad.any():
+        return
+    row, column = np.argwhere(bad)[0]
+    value = values[row, column]
+    if np.isfinite(value):
+        raise invalid(
+            "VALUE_TOO_LARGE",
+            field,
+            f"{field}[{row}, {column}] is {value:g}; beyond {most:.3g} squared distances overflow: scale it down",
+        )
+    raise invalid(
+        "NOT_FINITE",
+        field,
+        f"{field}[{row}, {column}] is {value:g}; a comparison needs finite numbers: leave such rows out",
+    )
+
+
+def _initial(points: Float64Array, request: ComparisonRequest, method: InitMethod) -> Float64Array:
+    # Relative to the mean: k-means++ expands squares, and far from the origin these lose their digits.
+    inside, weight = points - points.mean(axis=0), np.ones(len(points))
+    init_size = max(min(len(points), _INIT_ROWS), request.n_clusters)
+    rows = initial_rows(inside, weight, request.n_clusters, method, init_size, request.random_state)
+    return points[rows]

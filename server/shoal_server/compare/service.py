@@ -1,0 +1,148 @@
+"""Comparisons on the server: so many at once, on threads that no session waits for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import TypeVar
+
+from shoal_server.compare.event_buffer import EventBuffer
+from shoal_server.compare.examples import BLOBS
+from shoal_server.compare.request import ComparisonRequest, check, prepare
+from shoal_server.compare.running import run
+from shoal_server.compare.steps import Clock, CompareEngine, Comparison, Result, Runner, Step
+from shoal_server.errors import DomainError, Kind
+
+T = TypeVar("T")
+
+Event = Comparison | Step | Result
+_MIN_BYTES = 1024  # that an event takes besides its arrays
+
+
+class Comparisons:
+    """Runs comparisons.
+
+    Parameters
+    ----------
+    runners
+        What runs each engine.
+    begin
+        Lets a thread run a function.
+    clock
+        Seconds, for how long the libraries take.
+    most_at_once
+        How many may run at once.
+    max_distances
+        The most that the points of one times its n_clusters may be.
+    """
+
+    def __init__(
+        self,
+        runners: Mapping[CompareEngine, Runner],
+        begin: Callable[[Callable[[], object]], Future[object]],
+        clock: Clock,
+        most_at_once: int,
+        max_distances: int,
+    ) -> None:
+        self._runners = runners
+        self._begin = begin
+        self._clock = clock
+        self._most_at_once = most_at_once
+        self._max_distances = max_distances
+        self._running = 0
+
+    def warm_up(self) -> None:
+        """Load every library, by comparing them."""
+        request = ComparisonRequest(BLOBS, 2, "k-means++", 0, tuple(self._runners), max_iter=10, tol=0.0)
+        deque(run(prepare(request), self._runners, self._clock), maxlen=0)
+
+    async def run(self, request: ComparisonRequest) -> AsyncGenerator[Event, None]:
+        """Yield what is compared, each step once it is computed, and the result.
+
+        It is computed ahead of whoever reads, up to MAX_BYTES.
+
+        Raises
+        ------
+        DomainError
+            What `check` and `prepare` raise, COMPARISONS_BUSY, or COMPARISON_NOT_READ.
+        """
+        check(request, self._max_distances)
+        ahead: EventBuffer[Event] = EventBuffer()
+        computing = asyncio.create_task(self._compute(request, ahead), name="comparing")
+        try:
+            while (event := await ahead.take()) is not None:
+                yield event
+            await computing
+        finally:
+            computing.cancel()
+            await asyncio.gather(computing, return_exceptions=True)
+
+    async def _compute(self, request: ComparisonRequest, ahead: EventBuffer[Event]) -> None:
+        try:
+            with self._turn() as turn:
+                comparison = await turn.call(lambda: prepare(request))
+                await ahead.put(comparison, _size(comparison))
+                events = run(comparison, self._runners, self._clock)
+                while (event := await turn.call(lambda: next(events, None))) is not None:
+                    await ahead.put(event, _size(event))
+            await ahead.all_read()
+        finally:
+            ahead.end()
+
+    @contextmanager
+    def _turn(self) -> Iterator[_Slot]:
+        if self._running >= self._most_at_once:
+            raise DomainError(
+                Kind.RESOURCE_EXHAUSTED,
+                "COMPARISONS_BUSY",
+                f"the server runs {self._running} comparisons, and no more at once; try again in a few seconds",
+                retry_after=2.0,
+            )
+        self._running += 1
+        turn = _Slot(self._begin, self._ended)
+        try:
+            yield turn
+        finally:
+            turn.end()
+
+    def _ended(self) -> None:
+        self._running -= 1
+
+
+def _size(event: Event) -> int:
+    """Return about how many bytes an event takes. The points are held as long as the comparison runs in any case."""
+    match event:
+        case Comparison():
+            return _MIN_BYTES + event.initial_centroids.nbytes
+        case Step():
+            arrays = (event.centroids, event.labels, event.path)
+            return _MIN_BYTES + sum(array.nbytes for array in arrays if array is not None)
+        case Result():
+            return _MIN_BYTES + sum(engine.centroids.nbytes + engine.labels.nbytes for engine in event.engines)
+
+
+class _Slot:
+    """One of the comparisons that may run at once; it lasts until all is computed, and no thread works for it."""
+
+    def __init__(self, begin: Callable[[Callable[[], object]], Future[object]], ended: Callable[[], None]) -> None:
+        self._begin = begin
+        self._ended = ended
+        self._working: Future[object] | None = None
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run a function on a thread. What is begun goes on if the caller is cancelled: no library can be stopped."""
+        self._working = self._begin(function)
+        returned = await asyncio.shield(asyncio.wrap_future(self._working))
+        self._working = None
+        return returned  # type: ignore[return-value]  # what the function returned
+
+    def end(self) -> None:
+        """Let another comparison have the turn, once no thread works for this one any more."""
+        if self._working is None or self._working.done():
+            self._ended()
+            return
+        loop = asyncio.get_running_loop()
+        self._working.add_done_callback(lambda _: loop.call_soon_threadsafe(self._ended))

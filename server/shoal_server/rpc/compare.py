@@ -1,0 +1,186 @@
+"""shoal.v1.CompareService."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+
+from shoal import wire
+from shoal.v1 import compare_pb2, compare_pb2_grpc
+from shoal_server.compare.request import ComparisonRequest
+from shoal_server.compare.service import Comparisons
+from shoal_server.compare.steps import Agreement, Comparison, EngineResult, Result, Step
+from shoal_server.errors import invalid
+from shoal_server.rpc.config import INIT_METHODS
+from shoal_server.rpc.errors import Context
+from shoal_server.rpc.tensor import decode_points
+
+ENGINES: dict[int, Any] = {
+    compare_pb2.COMPARE_ENGINE_SCIPY: "scipy",
+    compare_pb2.COMPARE_ENGINE_SCIPY_KMEANS2: "scipy-kmeans2",
+    compare_pb2.COMPARE_ENGINE_SKLEARN: "sklearn",
+    compare_pb2.COMPARE_ENGINE_SKLEARN_MINIBATCH: "sklearn-minibatch",
+    compare_pb2.COMPARE_ENGINE_NUMBA: "numba",
+}
+NUMBERS: dict[Any, Any] = {name: number for number, name in ENGINES.items()}
+ACTIONS: dict[Any, Any] = {
+    "initialise": compare_pb2.COMPARE_ACTION_INITIALISE,
+    "assign": compare_pb2.COMPARE_ACTION_ASSIGN,
+    "update": compare_pb2.COMPARE_ACTION_UPDATE,
+    "converged": compare_pb2.COMPARE_ACTION_CONVERGED,
+    "stopped": compare_pb2.COMPARE_ACTION_STOPPED,
+    "fit": compare_pb2.COMPARE_ACTION_FIT,
+}
+_DEFAULT_ENGINES = [compare_pb2.COMPARE_ENGINE_SCIPY, compare_pb2.COMPARE_ENGINE_SKLEARN]
+_DEFAULT_MAX_ITER = 100
+_SAMPLE = "compare on a sample of them"
+
+
+class CompareService(compare_pb2_grpc.CompareServiceServicer):
+    """Engines side by side, on the wire.
+
+    Parameters
+    ----------
+    comparisons
+        Runs them.
+    max_bytes
+        The most bytes of points.
+    draw_random_state
+        Gives a random_state where the request has none.
+    """
+
+    def __init__(self, comparisons: Comparisons, max_bytes: int, draw_random_state: Callable[[], int]) -> None:
+        self._comparisons = comparisons
+        self._max_bytes = max_bytes
+        self._draw_random_state = draw_random_state
+
+    async def Compare(
+        self, request: compare_pb2.CompareRequest, _context: Context
+    ) -> AsyncIterator[compare_pb2.CompareResponse]:
+        """Run the engines one after the other."""
+        number = 0
+        async with aclosing(self._comparisons.run(self._decode(request))) as events:
+            async for event in events:
+                match event:
+                    case Comparison():
+                        yield compare_pb2.CompareResponse(start=_encode_start(event, request.example))
+                    case Step():
+                        number += 1
+                        yield compare_pb2.CompareResponse(step=_encode_step(event, number))
+                    case Result():
+                        yield compare_pb2.CompareResponse(result=_encode_result(event))
+
+    def _decode(self, request: compare_pb2.CompareRequest) -> ComparisonRequest:
+        return ComparisonRequest(
+            points=self._decode_points(request),
+            n_clusters=request.n_clusters,
+            init=self._decode_init(request),
+            random_state=request.random_state if request.HasField("random_state") else self._draw_random_state(),
+            engines=tuple(_decode_engine(number) for number in request.engines or _DEFAULT_ENGINES),
+            max_iter=request.max_iter or _DEFAULT_MAX_ITER,
+            tol=request.tol,
+        )
+
+    def _decode_points(self, request: compare_pb2.CompareRequest) -> Any:
+        match request.WhichOneof("source"):
+            case "points":
+                return decode_points(wire.tensor_in(request.points), "points", self._max_bytes, _SAMPLE)
+            case "example":
+                return request.example
+            case _:
+                raise invalid("POINTS_MISSING", "points", "there are no points; give some, or the name of an example")
+
+    def _decode_init(self, request: compare_pb2.CompareRequest) -> Any:
+        if request.init.WhichOneof("source") == "centroids":
+            return decode_points(wire.tensor_in(request.init.centroids), "init.centroids", self._max_bytes)
+        if request.init.method not in INIT_METHODS:
+            raise invalid("INIT_UNKNOWN", "init.method", f"init {request.init.method} is not one that this server has")
+        return INIT_METHODS[request.init.method]
+
+
+def _decode_engine(number: int) -> Any:
+    if number in ENGINES:
+        return ENGINES[number]
+    raise invalid(
+        "ENGINE_UNKNOWN",
+        "engines",
+        f"engine {number} is not one that is compared; use some of {', '.join(ENGINES.values())}",
+    )
+
+
+def _encode_start(comparison: Comparison, example: str) -> compare_pb2.CompareStart:
+    start = compare_pb2.CompareStart(
+        example=example,
+        initial_centroids=wire.tensor_message(comparison.initial_centroids),
+        random_state=comparison.random_state,
+        engines=[NUMBERS[engine] for engine in comparison.engines],
+        max_iter=comparison.max_iter,
+        tol=comparison.tol,
+        n_points=len(comparison.points),
+    )
+    if example:
+        start.points.CopyFrom(wire.tensor_message(comparison.points))
+    return start
+
+
+def _encode_step(step: Step, number: int) -> compare_pb2.CompareStep:
+    message = compare_pb2.CompareStep(
+        number=number,
+        engine=NUMBERS[step.engine],
+        action=ACTIONS[step.action],
+        iteration=step.iteration,
+        centroids=wire.tensor_message(step.centroids),
+        clusters=wire.tensor_message(step.clusters),
+        inertia=step.inertia,
+        distortion=step.distortion,
+        elapsed=_duration(step.elapsed),
+        own_figures=[
+            compare_pb2.OwnFigure(name=figure.name, value=figure.value, meaning=figure.meaning)
+            for figure in step.own_figures
+        ],
+        notes=step.notes,
+    )
+    for field, array in (("labels", step.labels), ("movement", step.movement), ("path", step.path)):
+        if array is not None:
+            getattr(message, field).CopyFrom(wire.tensor_message(array))
+    return message
+
+
+def _encode_result(result: Result) -> compare_pb2.CompareResult:
+    return compare_pb2.CompareResult(
+        engines=[_encode_engine(engine) for engine in result.engines],
+        agreements=[_encode_agreement(agreement) for agreement in result.agreements],
+    )
+
+
+def _encode_engine(result: EngineResult) -> compare_pb2.EngineResult:
+    return compare_pb2.EngineResult(
+        engine=NUMBERS[result.engine],
+        centroids=wire.tensor_message(result.centroids),
+        labels=wire.tensor_message(result.labels),
+        inertia=result.inertia,
+        distortion=result.distortion,
+        iterations=result.iterations,
+        converged=result.converged,
+        matching=wire.tensor_message(result.matching),
+        elapsed=_duration(result.elapsed),
+    )
+
+
+def _encode_agreement(agreement: Agreement) -> compare_pb2.Agreement:
+    return compare_pb2.Agreement(
+        one=NUMBERS[agreement.one],
+        other=NUMBERS[agreement.other],
+        adjusted_rand_index=agreement.adjusted_rand_index,
+        points_that_differ=agreement.points_that_differ,
+        largest_difference=agreement.largest_difference,
+    )
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(round(seconds * 1e9))
+    return duration

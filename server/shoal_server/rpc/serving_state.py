@@ -1,0 +1,97 @@
+"""Whether calls are let in: not before the kernels are compiled, and not once the server is about to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from shoal_server.errors import DomainError, Kind
+
+
+class ServingState:
+    """Closed at first, then open, then draining: nothing new comes in, and streams are told to come to an end."""
+
+    def __init__(self) -> None:
+        self._refusal: DomainError | None = _starting()
+        self._waiting: set[asyncio.Task[object]] = set()
+        self._inside = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def open(self) -> None:
+        """Let calls in."""
+        self._refusal = None
+
+    def drain(self) -> None:
+        """Let no more calls in, and interrupt what waits for input or news that won't come."""
+        self._refusal = _draining()
+        for task in list(self._waiting):
+            task.cancel()
+
+    def check(self) -> None:
+        """Raise SERVER_STARTING or SERVER_DRAINING unless calls are let in."""
+        if self._refusal is not None:
+            raise self._refusal.again()
+
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Let a call in, and count it as long as it lasts; raises as check does."""
+        self.check()
+        self._inside += 1
+        self._empty.clear()
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                self._empty.set()
+
+    async def wait_until_empty(self, deadline: float) -> None:
+        """Wait for the end of every call that has been let in, until the deadline on the loop's clock at most."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                await self._empty.wait()
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Within, draining interrupts this task; it sees SERVER_DRAINING.
+
+        Works as asyncio.timeout does: the task is cancelled, and the cancellation is then told as what it was.
+        """
+        self.check()
+        task = _this_task()
+        self._waiting.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._refusal is None or task.uncancel():
+                raise
+            raise self._refusal.again() from None
+        finally:
+            self._waiting.discard(task)
+
+
+def _starting() -> DomainError:
+    return DomainError(
+        Kind.UNAVAILABLE,
+        "SERVER_STARTING",
+        "the server is starting: it compiles its kernels; try again in a few seconds",
+        retry_after=1.0,
+    )
+
+
+def _draining() -> DomainError:
+    return DomainError(
+        Kind.UNAVAILABLE,
+        "SERVER_DRAINING",
+        "the server is shutting down; what it has taken is applied and answered, try again when it is back",
+        retry_after=1.0,
+    )
+
+
+def _this_task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("only a task can be interrupted")
+    return task

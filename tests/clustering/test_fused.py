@@ -1,0 +1,252 @@
+"""Batches that are applied together give what they give one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from shoal_server.clustering.config import EngineName, ModelConfig, OnInvalid
+from shoal_server.clustering.fused import apply_batches
+from shoal_server.clustering.model import apply, new_model
+from shoal_server.clustering.state import Model, Outcome, PointBatch
+from shoal_server.engines import contract as engine_contract
+from shoal_server.engines.contract import Contribution, Engine, FusedResult, PointArray, is_fused, run_in_order
+from shoal_server.engines.numba import NumbaEngine
+from shoal_server.errors import DomainError
+from tests.clustering.builders import snapshot
+from tests.clustering.fused_builders import FusedBatches, courses
+
+Engines = dict[EngineName, Engine]
+Results = list[Outcome | Exception]
+
+FAULTY = -666.0  # a value that an engine can't bear
+
+
+def _never() -> bool:
+    return False
+
+
+def _one_by_one(fused_batches: FusedBatches, engine: Engine) -> tuple[Model, Results]:
+    model = new_model(fused_batches.config)
+    results: Results = []
+    for batch in fused_batches.batches:
+        try:
+            model, result = apply(model, batch, engine, run_in_order)
+            results.append(result)
+        except DomainError as refusal:
+            results.append(refusal)
+    return model, results
+
+
+def _together(fused_batches: FusedBatches, engine: Engine) -> tuple[Model, Results]:
+    model = new_model(fused_batches.config)
+    results: Results = []
+    edges = [0, *sorted(fused_batches.cuts), len(fused_batches.batches)]
+    for begin, end in pairwise(edges):
+        model, more = apply_batches(model, fused_batches.batches[begin:end], engine, run_in_order, _never)
+        results.extend(more)
+    return model, results
+
+
+def _check_alike(one: Outcome | Exception, other: Outcome | Exception, close: Callable[[Any, Any], None]) -> None:
+    if isinstance(one, Exception) or isinstance(other, Exception):
+        assert isinstance(one, DomainError)
+        assert isinstance(other, DomainError), repr(other)
+        assert (one.reason, one.field, str(one)) == (other.reason, other.field, str(other))
+        return
+    assert (other.version, other.accepted, other.dropped) == (one.version, one.accepted, one.dropped)
+    assert other.warming == one.warming
+    close(other.inertia, one.inertia)
+    assert (other.labels is None) == (one.labels is None)
+    if one.labels is not None:
+        np.testing.assert_array_equal(other.labels, one.labels)
+
+
+def _nearly(actual: Any, expected: Any) -> None:
+    np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-12)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(fused_batches=courses())
+@pytest.mark.parametrize("name", ["numba", "sklearn", "scipy"])
+def test_batches_applied_together_give_the_same_bits(
+    name: EngineName, fused_batches: FusedBatches, engines: Engines
+) -> None:
+    close = _nearly if fused_batches.config.metric == "cosine" else np.testing.assert_array_equal
+
+    expected, expected_results = _one_by_one(fused_batches, engines[name])
+    model, results = _together(fused_batches, engines[name])
+
+    assert len(results) == len(expected_results)
+    for one, other in zip(expected_results, results, strict=True):
+        _check_alike(one, other, close)
+    assert (model.snapshot is None) == (expected.snapshot is None)
+    if model.snapshot and expected.snapshot:
+        close(model.snapshot.centroids, expected.snapshot.centroids)
+        close(model.snapshot.movement, expected.snapshot.movement)
+        np.testing.assert_array_equal(model.snapshot.weights, expected.snapshot.weights)
+        close(model.frame.centroids, expected.frame.centroids)
+        close(model.snapshot.inertia, expected.snapshot.inertia)
+        assert model.snapshot.batch_points == expected.snapshot.batch_points
+    assert (model.version, model.points_accepted) == (expected.version, expected.points_accepted)
+    assert (model.points_dropped, model.latest_event) == (expected.points_dropped, expected.latest_event)
+
+
+def _plain(count: int, rows: int = 3) -> list[PointBatch]:
+    return [PointBatch(np.full((rows, 2), index, np.float32)) for index in range(count)]
+
+
+def _started(engine: Engine, on_invalid: OnInvalid = "reject") -> Model:
+    config = ModelConfig(2, init=np.array([[0.0, 0], [9, 9]]), on_invalid=on_invalid, dtype="float32")
+    return apply(new_model(config), _plain(1)[0], engine, run_in_order)[0]
+
+
+@pytest.mark.parametrize("name", ["numba", "sklearn", "scipy"])
+@pytest.mark.parametrize("bad", [0, 3, 6])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+def test_a_bad_batch_is_refused_alone(name: EngineName, bad: int, value: float, engines: Engines) -> None:
+    batches = _plain(7)
+    batches[bad].points[2, 1] = value
+
+    model, results = apply_batches(_started(engines[name]), batches, engines[name], run_in_order, _never)
+
+    refused = [index for index, result in enumerate(results) if isinstance(result, DomainError)]
+    versions = [result.version for result in results if isinstance(result, Outcome)]
+    assert refused == [bad]
+    assert versions == [2, 3, 4, 5, 6, 7]
+    assert (model.version, model.points_accepted, snapshot(model).weights.sum()) == (7, 21, 21)
+
+
+@pytest.mark.parametrize("name", ["numba", "sklearn", "scipy"])
+def test_under_drop_a_bad_row_is_left_out_and_the_order_stays(name: EngineName, engines: Engines) -> None:
+    batches = _plain(7)
+    batches[3].points[2, 1] = np.nan
+
+    model, results = apply_batches(_started(engines[name], "drop"), batches, engines[name], run_in_order, _never)
+
+    outcomes = [result for result in results if isinstance(result, Outcome)]
+    assert [(outcome.version, outcome.dropped) for outcome in outcomes] == [(2 + i, int(i == 3)) for i in range(7)]
+    assert (model.points_accepted, model.points_dropped) == (23, 1)
+
+
+@pytest.mark.parametrize("name", ["numba", "sklearn", "scipy"])
+@pytest.mark.parametrize("asked", [0, 1, 2])
+def test_what_is_halted_leaves_the_rest_without_a_result(name: EngineName, asked: int, engines: Engines) -> None:
+    # Every other batch needs special care, so that there are many moments to ask.
+    batches = [PointBatch(batch.points, np.ones(3) if index % 2 else None) for index, batch in enumerate(_plain(9))]
+    answers = iter([False] * asked + [True] * 9)
+
+    model, results = apply_batches(_started(engines[name]), batches, engines[name], run_in_order, lambda: next(answers))
+
+    assert asked <= len(results) < 9
+    assert model.version == 1 + len(results)
+    assert all(isinstance(result, Outcome) for result in results)
+
+
+class DelicateEngine(NumbaEngine):
+    """Counts the batches of its courses, and fails where there are too many in one or a point is faulty."""
+
+    def __init__(self, most_batches: int = 10**9) -> None:
+        super().__init__()
+        self.warm_up()
+        self._most_batches = most_batches
+        self.batches = 0
+
+    def apply_batches(self, fused_batches: engine_contract.FusedBatches) -> FusedResult:
+        self.batches += len(fused_batches.batches)
+        if len(fused_batches.batches) > self._most_batches:
+            raise MemoryError
+        self._fail_if_faulty(*fused_batches.batches)
+        return super().apply_batches(fused_batches)
+
+    def contribute(self, points: PointArray, *rest: Any, **options: Any) -> Contribution:
+        self._fail_if_faulty(points)
+        return super().contribute(points, *rest, **options)
+
+    def _fail_if_faulty(self, *batches: PointArray) -> None:
+        if any((points == FAULTY).any() for points in batches):
+            raise np.linalg.LinAlgError
+
+
+class WatchedBatches(list[PointBatch]):
+    """Counts the batches that are looked at in passing, in it and in its slices."""
+
+    def __init__(self, batches: Iterable[PointBatch], whole: WatchedBatches | None = None) -> None:
+        super().__init__(batches)
+        self._whole = self if whole is None else whole
+        self.looked_at = 0
+
+    def __iter__(self) -> Iterator[PointBatch]:
+        for batch in super().__iter__():
+            self._whole.looked_at += 1
+            yield batch
+
+    def __getitem__(self, places: Any) -> Any:
+        got = super().__getitem__(places)
+        return WatchedBatches(got, self._whole) if isinstance(places, slice) else got
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 50])
+def test_bad_batches_cost_in_proportion_to_their_number(every: int) -> None:
+    engine = DelicateEngine()
+    batches = _plain(2000, rows=1)
+    for batch in batches[::every]:
+        batch.points[:] = np.nan
+    watched = WatchedBatches(batches)
+    model, results = apply_batches(_started(engine), watched, engine, run_in_order, _never)
+
+    refused = [index for index, result in enumerate(results) if isinstance(result, DomainError)]
+    assert refused == [*range(0, 2000, every)]
+    assert model.version == 1 + 2000 - len(refused)
+    assert watched.looked_at <= 4 * len(batches)
+    assert engine.batches <= 4 * len(batches)
+
+
+def test_what_fails_with_many_batches_together_is_done_with_fewer() -> None:
+    delicate, sound = DelicateEngine(most_batches=4), DelicateEngine()
+
+    model, results = apply_batches(_started(delicate), _plain(40), delicate, run_in_order, _never)
+
+    expected, _ = apply_batches(_started(sound), _plain(40), sound, run_in_order, _never)
+    assert [result.version for result in results if isinstance(result, Outcome)] == [*range(2, 42)]
+    np.testing.assert_array_equal(snapshot(model).centroids, snapshot(expected).centroids)
+    assert delicate.batches <= 4 * 40
+
+
+def test_a_bug_that_one_batch_sets_off_is_its_answer_and_no_other() -> None:
+    engine = DelicateEngine()
+    batches = _plain(9)
+    batches[5].points[0, 0] = FAULTY
+
+    model, results = apply_batches(_started(engine), batches, engine, run_in_order, _never)
+
+    assert [index for index, result in enumerate(results) if isinstance(result, np.linalg.LinAlgError)] == [5]
+    assert [result.version for result in results if isinstance(result, Outcome)] == [*range(2, 10)]
+    assert model.version == 9
+
+
+def test_no_batches_have_no_results(engines: Engines) -> None:
+    model = _started(engines["numba"])
+
+    assert apply_batches(model, [], engines["numba"], run_in_order, _never) == (model, [])
+
+
+def test_a_batch_may_be_just_short_of_two_spans(engines: Engines) -> None:
+    engine = engines["numba"]
+    assert is_fused(engine)
+    model = _started(engine)
+    most = engine.max_rows(model.frame)
+    random = np.random.default_rng(0)
+    batches = [PointBatch(random.normal(size=(most + more, 2)).astype(np.float32)) for more in (-1, 0, 1)]
+    alone = model
+    for batch in batches:
+        alone, _ = apply(alone, batch, engine, run_in_order)
+
+    together, _ = apply_batches(model, batches, engine, run_in_order, _never)
+
+    np.testing.assert_array_equal(snapshot(together).centroids, snapshot(alone).centroids)

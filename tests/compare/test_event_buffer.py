@@ -1,0 +1,104 @@
+"""What is computed ahead of a reader: how much, and for how long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from shoal_server.compare.event_buffer import MAX_BYTES, PATIENCE, EventBuffer
+from shoal_server.errors import DomainError, Kind
+from tests.sessions.clock import JumpingLoop, until, until_quiet
+
+HALF = MAX_BYTES // 2
+
+
+def _run(test: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        runner.run(test)
+
+
+async def _put_all(ahead: EventBuffer[int], *sizes: int) -> None:
+    try:
+        for number, size in enumerate(sizes):
+            await ahead.put(number, size)
+    finally:
+        ahead.end()
+
+
+def test_events_come_in_order_and_then_nothing() -> None:
+    async def test() -> None:
+        ahead: EventBuffer[int] = EventBuffer()
+        putting = asyncio.create_task(_put_all(ahead, HALF, HALF, HALF, 1))
+
+        assert [await ahead.take() for _ in range(6)] == [0, 1, 2, 3, None, None]
+        await putting
+
+    _run(test())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "let_in"),
+    [((HALF, HALF, 1), 2), ((1, MAX_BYTES), 1), ((3 * MAX_BYTES, 1), 1), ((1, 1, 1), 3)],
+)
+def test_so_much_is_let_in_and_no_more(sizes: tuple[int, ...], let_in: int) -> None:
+    async def test() -> None:
+        ahead: EventBuffer[int] = EventBuffer()
+        put = []
+
+        async def put_all() -> None:
+            for number, size in enumerate(sizes):
+                await ahead.put(number, size)
+                put.append(number)
+
+        putting = asyncio.create_task(put_all())
+        await until_quiet()
+
+        assert len(put) == let_in
+        assert [await ahead.take() for _ in sizes] == list(range(len(sizes)))
+        await putting
+
+    _run(test())
+
+
+def test_who_reads_something_in_time_is_waited_for_again() -> None:
+    async def test() -> None:
+        ahead: EventBuffer[int] = EventBuffer()
+        putting = asyncio.create_task(_put_all(ahead, *5 * [MAX_BYTES]))
+
+        for number in range(5):
+            await until((number + 1) * (PATIENCE - 1))
+            assert await ahead.take() == number
+        await putting
+
+    _run(test())
+
+
+def test_what_is_not_read_in_time_is_forgotten_and_said_to_be() -> None:
+    async def test() -> None:
+        ahead: EventBuffer[int] = EventBuffer()
+
+        with pytest.raises(DomainError, match="nothing of the comparison was read for 60 seconds") as refused:
+            await _put_all(ahead, MAX_BYTES, MAX_BYTES)
+
+        assert asyncio.get_running_loop().time() == PATIENCE
+        assert (refused.value.kind, refused.value.reason) == (Kind.RESOURCE_EXHAUSTED, "COMPARISON_NOT_READ")
+        assert await ahead.take() is None
+
+    _run(test())
+
+
+def test_what_is_computed_waits_no_longer_either() -> None:
+    async def test() -> None:
+        ahead: EventBuffer[int] = EventBuffer()
+        await _put_all(ahead, 1, 1)
+        await ahead.take()
+
+        with pytest.raises(DomainError, match="compare again"):
+            await ahead.all_read()
+
+        assert await ahead.take() is None
+
+    _run(test())

@@ -1,0 +1,59 @@
+"""The gate by itself: what it raises belongs to nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+
+import pytest
+
+from shoal_server.errors import DomainError
+from shoal_server.rpc.serving_state import ServingState
+
+
+class Request:
+    """What a call holds while it is refused."""
+
+
+def refused(serving_state: ServingState) -> weakref.ref[Request]:
+    """Make a call that has to be refused, and return what was its request."""
+    request = Request()
+    with pytest.raises(DomainError):
+        serving_state.check()
+    return weakref.ref(request)
+
+
+@pytest.mark.parametrize("reason", ["SERVER_STARTING", "SERVER_DRAINING"])
+def test_a_refusal_holds_nothing_of_the_calls_that_were_refused(reason: str) -> None:
+    serving_state = ServingState()
+    if reason == "SERVER_DRAINING":
+        serving_state.drain()
+
+    requests = [refused(serving_state) for _ in range(3)]
+    gc.collect()
+
+    assert [request() for request in requests] == [None] * 3
+    with pytest.raises(DomainError) as caught:
+        serving_state.check()
+    assert caught.value.reason == reason
+    assert len(caught.traceback) == 2  # this frame, and the gate's
+
+
+async def test_each_stream_that_is_interrupted_gets_an_error_of_its_own() -> None:
+    serving_state = ServingState()
+    serving_state.open()
+    streams = [asyncio.create_task(wait_for_ever(serving_state)) for _ in range(2)]
+    asyncio.get_running_loop().call_soon(serving_state.drain)
+
+    first, second = await asyncio.gather(*streams, return_exceptions=True)
+
+    assert isinstance(first, DomainError)
+    assert isinstance(second, DomainError)
+    assert first.reason == second.reason == "SERVER_DRAINING"
+    assert first is not second
+
+
+async def wait_for_ever(serving_state: ServingState) -> None:
+    with serving_state.interruptible():
+        await asyncio.Event().wait()

@@ -1,0 +1,84 @@
+"""Batches as the ledger of producers sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from shoal_server.clustering.state import Outcome
+from shoal_server.sessions.completion import Completion
+from shoal_server.sessions.jobs import Answer
+from shoal_server.sessions.producers import IDLE_TIMEOUT, Producer, ProducerLedger
+from shoal_server.sessions.replay_cache import ENTRY_BYTES
+from tests.sessions.clock import jumping_loop, until
+
+Answers = Completion[list[Answer]]
+
+
+class Stamp(NamedTuple):
+    """What tells one batch from every other one."""
+
+    producer: Producer
+    sequence: int
+    fingerprint: int
+
+
+def stamp(
+    sequence: int, *, producer: str = "p", epoch: int = 0, ephemeral: bool = False, fingerprint: int | None = None
+) -> Stamp:
+    """Return the stamp of a batch; the fingerprint follows the sequence."""
+    known = Producer(producer, epoch, ephemeral)
+    return Stamp(known, sequence, 100 + sequence if fingerprint is None else fingerprint)
+
+
+def unanswered() -> Answers:
+    """Return what will be an answer."""
+    return Completion()
+
+
+def outcome(version: int, *, entries_of_labels: int = 0) -> Outcome:
+    """Return the outcome of a batch that made a version, with labels that take the bytes of so many answers."""
+    labels = np.zeros(entries_of_labels * ENTRY_BYTES // 4, np.int32) if entries_of_labels else None
+    return Outcome(version, accepted=1, dropped=0, inertia=0.5, labels=labels, warming=None)
+
+
+def answered(version: int, *, entries_of_labels: int = 0) -> Answers:
+    """Return the answer of a batch that made a version."""
+    answer = unanswered()
+    answer.set_result([outcome(version, entries_of_labels=entries_of_labels)])
+    return answer
+
+
+def take(ledger: ProducerLedger, batch: Stamp, answer: Answers | None = None) -> Answers:
+    """Take a batch that has to be a new one, and return what is recorded as its answer."""
+    assert ledger.seen(*batch) is None
+    recorded = answer or answered(batch.sequence)
+    ledger.record(batch.producer, batch.sequence, [batch.fingerprint], recorded)
+    return recorded
+
+
+def again(ledger: ProducerLedger, batch: Stamp) -> Answers:
+    """Return the answer that a batch gets which was seen before."""
+    receipt = ledger.seen(*batch)
+    assert receipt is not None
+    assert receipt.duplicate
+    return receipt.completion
+
+
+def kept(ledger: ProducerLedger, batch: Stamp) -> bool:
+    """Say whether the answer of a batch that was seen before is there still."""
+    receipt = ledger.seen(*batch)
+    assert receipt is not None
+    return not receipt.forgotten
+
+
+def kept_of(ledger: ProducerLedger, sequences: Iterable[int]) -> list[int]:
+    """Return the sequences of producer p whose answers are there still."""
+    return [sequence for sequence in sequences if kept(ledger, stamp(sequence))]
+
+
+async def after_absence() -> None:
+    """Let pass what the ledger waits for those who are absent."""
+    await until(jumping_loop().time() + 2 * IDLE_TIMEOUT)

@@ -1,0 +1,118 @@
+"""Everything that a session needs around it, and small steps with sessions."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.state import Outcome, PointBatch
+from shoal_server.errors import DomainError
+from shoal_server.sessions.compute import ComputePool
+from shoal_server.sessions.config import Changes, Limits, SessionConfig
+from shoal_server.sessions.jobs import PendingBatch, Receipt
+from shoal_server.sessions.session import Session, SessionDeps
+from tests.sessions.engines import StagedEngine
+from tests.sessions.producer_builders import Stamp
+
+BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+FIRST_RANDOM_STATE = 1000
+LIMITS = Limits(
+    max_sessions=3,
+    max_centroid_values=100,
+    max_init_values=300,
+    max_batch_bytes=1_000_000,
+    queue_bytes=1_000_000,
+    max_producers=10,
+    replay_bytes=100_000,
+    idle_ttl=None,
+    progress_interval=15.0,
+)
+
+
+def surroundings(compute: ComputePool, engine: StagedEngine, **limits: Any) -> SessionDeps:
+    """Return surroundings of one engine, where each look at the clock takes a second."""
+    random_states = itertools.count(FIRST_RANDOM_STATE)
+    seconds = itertools.count()
+    return SessionDeps(
+        engines={"scipy": engine},
+        compute=compute,
+        limits=replace(LIMITS, **limits),
+        now=lambda: BEGINNING + timedelta(seconds=next(seconds)),
+        draw_random_state=lambda: next(random_states),
+    )
+
+
+def given_centroids(*values: float, **config: Any) -> ModelConfig:
+    """Return the configuration of a model of one feature that begins at these centroids."""
+    init = np.array(values or (0.0,))[:, None]
+    return ModelConfig(len(init), engine="scipy", init=init, **config)
+
+
+def warming(n_clusters: int = 1, **config: Any) -> ModelConfig:
+    """Return the configuration of a model that has to collect points first."""
+    return ModelConfig(n_clusters, engine="scipy", random_state=0, **config)
+
+
+def kept_for(idle_ttl: float | None, model: ModelConfig | None = None) -> SessionConfig:
+    """Return the configuration of a session that lives so many seconds without use."""
+    return SessionConfig(model or given_centroids(), idle_ttl=idle_ttl)
+
+
+def points(*values: float) -> PointBatch:
+    """Return a batch of points of one feature."""
+    return PointBatch(np.array(values)[:, None])
+
+
+def model_changes(**fields: Any) -> Changes:
+    """Return changes of the model's configuration."""
+    return Changes(model=fields, session={})
+
+
+@asynccontextmanager
+async def started(deps: SessionDeps, config: SessionConfig | None = None) -> AsyncIterator[Session]:
+    """Run a session, of one centroid at 0 unless it is said what, and stop it."""
+    session = Session("pixels", config or SessionConfig(given_centroids()), "", deps, on_change=lambda: None)
+    yield session
+    await session.stop(math.inf)
+
+
+async def submit(session: Session, *values: float, stamp: Stamp | None = None, size: int = 1) -> Receipt:
+    """Hand points of one feature to a session."""
+    return await hand_over(session, points(*values), stamp, size)
+
+
+async def hand_over(
+    session: Session, batch: PointBatch | DomainError, stamp: Stamp | None = None, size: int = 1
+) -> Receipt:
+    """Hand one batch to a session, or why it could not be read."""
+    pending_batch = PendingBatch(batch, size, stamp.sequence, stamp.fingerprint) if stamp else PendingBatch(batch, size)
+    (receipt,) = await session.submit([pending_batch], stamp.producer if stamp else None)
+    if isinstance(receipt, DomainError):
+        raise receipt
+    return receipt
+
+
+def outcome_of(receipt: Receipt) -> Outcome:
+    """Return what became of one batch, which has to be there."""
+    (answer,) = receipt.answers()
+    assert isinstance(answer, Outcome)
+    return answer
+
+
+async def push(session: Session, *values: float, stamp: Stamp | None = None) -> Outcome:
+    """Hand points of one feature to a session and wait until they are applied."""
+    return await (await submit(session, *values, stamp=stamp)).result()
+
+
+def centroid(session: Session) -> float:
+    """Return the only value of the only centroid."""
+    assert session.snapshot is not None
+    return float(session.snapshot.centroids[0, 0])

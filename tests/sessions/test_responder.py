@@ -1,0 +1,103 @@
+"""Bugs on the way from a result to those who wait for it: each batch is answered all the same, and the writer lives."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import structlog
+
+from shoal_server.errors import DomainError
+from shoal_server.sessions import responder
+from shoal_server.sessions.jobs import PendingBatch
+from shoal_server.sessions.producers import Producer
+from shoal_server.sessions.replay_cache import ReplayCache
+from shoal_server.sessions.responder import Responder
+from shoal_server.sessions.session import Session
+from tests.sessions.engines import FAULTY, StagedEngine
+from tests.sessions.session_builders import model_changes, points, push
+
+P = Producer("p")
+
+
+def _fail(*_: object, **__: object) -> None:
+    raise ZeroDivisionError
+
+
+async def _answers(session: Session, *values: float, first: int = 1) -> list[object]:
+    """Return what becomes of each batch of a message: its version, or the reason of its refusal."""
+    message = [PendingBatch(points(value), 1, sequence, sequence) for sequence, value in enumerate(values, first)]
+    told: list[object] = []
+    for part in await session.submit(message, P):
+        assert not isinstance(part, DomainError)
+        await part.completion.wait()
+        told += [
+            answer.reason if isinstance(answer, DomainError) else answer.version
+            for answer in part.completion.result()[part.first : part.first + part.count]
+        ]
+    return told
+
+
+async def test_batches_whose_answers_cannot_be_made_are_told_of_a_bug(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken, structlog.testing.capture_logs() as logs:
+        broken.setattr(Responder, "_answers", _fail)
+        told = await _answers(session, 1, 2)
+
+    assert told == ["INTERNAL", "INTERNAL"]
+    assert [entry["event"] for entry in logs] == ["bug"]
+    assert await _answers(session, 1, 2) == ["INTERNAL", "INTERNAL"]  # they are kept like any other
+    assert await _answers(session, 3, first=3) == [3]
+
+
+async def test_who_fails_on_being_told_takes_the_answer_from_nobody(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken, structlog.testing.capture_logs() as logs:
+        broken.setattr(ReplayCache, "_shelve", _fail)
+        told = await _answers(session, 1, 2)
+
+    assert told == [1, 2]
+    assert [entry["event"] for entry in logs] == ["bug"]
+    assert await _answers(session, 3, first=3) == [3]
+
+
+async def test_a_log_that_cannot_be_written_keeps_no_answer_back(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(responder.log, "error", _fail)
+        told = await _answers(session, 1, FAULTY, 3)
+
+    assert told == [1, "INTERNAL", 2]
+    assert await _answers(session, 4, first=4) == [3]
+
+
+async def test_a_session_ends_though_those_whom_it_refuses_fail_on_being_told(
+    session: Session, engine: StagedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ReplayCache, "_shelve", _fail)
+    engine.close_gate()
+    first = asyncio.create_task(push(session, 1.0))
+    await engine.arrival()
+    waiting = asyncio.create_task(_answers(session, 1, 2))
+    await asyncio.sleep(0)
+
+    ending = asyncio.create_task(session.end("deleted"))
+    await asyncio.sleep(0)
+    engine.open_gate()
+    await ending
+
+    assert (await first).version == 1
+    assert await waiting == ["SESSION_NOT_FOUND", "SESSION_NOT_FOUND"]
+    assert session.ended == "deleted"
+
+
+async def test_a_session_lives_on_when_what_it_tells_of_a_change_fails(session: Session) -> None:
+    session._on_change = _fail
+    told = await asyncio.gather(session.change(model_changes(on_invalid="drop"), ""), return_exceptions=True)
+
+    assert isinstance(told[0], DomainError)
+    assert told[0].reason == "INTERNAL"
+    assert (await push(session, 1.0)).version == 1
