@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import Annotated
 
 import typer
 
 import shoal
-from shoal_dashboard.app import Place, serve
-from shoal_dashboard.listening import ListenError
+from shoal_dashboard.app import ListenOptions, serve
+from shoal_dashboard.server_socket import ListenError
 
 DEFAULT_SERVER = "localhost:50051"
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252})")
 
 
 def main() -> None:
@@ -29,12 +31,29 @@ def _open_descriptor(ready_fd: int | None) -> int | None:
     return ready_fd
 
 
+def _host_names(names: list[str]) -> frozenset[str]:
+    for name in names:
+        if not _HOST_NAME.fullmatch(name):
+            raise typer.BadParameter(
+                f"--allow-host is {name[:100]!r}; give a host name without scheme and port, such as shoal.example.com"
+            )
+    return frozenset(name.lower() for name in names)
+
+
 def dashboard(
     server: Annotated[
         str, typer.Option(envvar="SHOAL_SERVER", metavar="HOST:PORT", help="The Shoal server that the page shows.")
     ] = DEFAULT_SERVER,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free one.")] = 8080,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="SHOAL_DASHBOARD_ALLOWED_HOSTS",
+            metavar="NAME",
+            help="A name that the page may be opened under, besides localhost and IP addresses; may be repeated.",
+        ),
+    ] = None,
     ready_fd: Annotated[
         int | None,
         typer.Option(
@@ -48,7 +67,7 @@ def dashboard(
 ) -> None:
     """Serve the dashboard: comparisons step by step, and sessions live."""
     try:
-        serve(server, Place(host, port, ready_fd, until_eof))
+        serve(server, ListenOptions(host, port, ready_fd, until_eof, _host_names(allow_host or [])))
     except shoal.InvalidArgumentError as error:
         raise typer.BadParameter(str(error)) from None
     except ListenError as error:

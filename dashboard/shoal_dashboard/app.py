@@ -12,14 +12,15 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
-from nicegui import app, ui
+from nicegui import Client, app, ui
 
 import shoal.aio
 from shoal import drawing, report
-from shoal_dashboard.frame import LOGO
-from shoal_dashboard.leaving import forgive_leavers
-from shoal_dashboard.listening import listen, tell_ready, url_of
+from shoal_dashboard.disconnects import ignore_disconnects
+from shoal_dashboard.layout import LOGO
 from shoal_dashboard.pages import compare, session, sessions
+from shoal_dashboard.security import AllowedHosts, protect
+from shoal_dashboard.server_socket import listen, tell_ready, url_of
 
 _HERE = Path(__file__).parent
 STYLE = report.stylesheet() + (_HERE / "style.css").read_text("utf-8")
@@ -27,19 +28,21 @@ SCRIPT = f"{report.script()}const SHOAL_DRAWING_STYLE = {json.dumps(drawing.styl
     _HERE / "stage.js"
 ).read_text("utf-8")
 STANDARD_INPUT = 0
+_MAX_WEBSOCKET_BYTES = 2_000_000  # of one message; NiceGUI's own limit is a megabyte
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the page is served, and for how long."""
+class ListenOptions:
+    """Where the page is served, under which names, and for how long."""
 
     host: str
     port: int  # 0: a free one
     ready_fd: int | None = None  # gets a line with the page's URL
     until_eof: bool = False  # stop when standard input ends
+    allowed_hosts: frozenset[str] = frozenset()  # names that the page may be opened under, besides localhost
 
 
-def serve(server: str, place: Place) -> None:
+def serve(server: str, place: ListenOptions) -> None:
     """Serve the pages until the process is told to stop.
 
     Parameters
@@ -66,7 +69,7 @@ def serve(server: str, place: Place) -> None:
     _run(place)
 
 
-def _run(place: Place) -> None:
+def _run(place: ListenOptions) -> None:
     """Run NiceGUI on a socket of our own: it listens before anybody is told that it does."""
     listening = listen(place.host, place.port)
     url = url_of(listening)
@@ -80,11 +83,18 @@ def _run(place: Place) -> None:
 
     outer = FastAPI(openapi_url=None, lifespan=serving)
     ui.run_with(outer, title="Shoal", favicon=LOGO, dark=None, language="en-US", show_welcome_message=False)
-    http = uvicorn.Server(uvicorn.Config(forgive_leavers(outer), log_level="warning", ws="wsproto"))
+    protected = protect(ignore_disconnects(outer), AllowedHosts(place.allowed_hosts), _count_waiting_pages)
+    http = uvicorn.Server(
+        uvicorn.Config(protected, log_level="warning", ws="wsproto", ws_max_size=_MAX_WEBSOCKET_BYTES)
+    )
     if place.until_eof:
         threading.Thread(target=_stop_at_eof, args=(http,), daemon=True, name="standard input").start()
     with suppress(KeyboardInterrupt):  # uvicorn raises it again once it has stopped
         http.run(sockets=[listening])
+
+
+def _count_waiting_pages() -> int:
+    return sum(not client.has_socket_connection for client in Client.instances.values())
 
 
 def _stop_at_eof(http: uvicorn.Server) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.views import words_of
-from shoal_dashboard.texts import TextError, format_points, parse_points
+from shoal_dashboard.parsing import ParseError, format_points, parse_points
 
 ENGINES = {name: words_of(name).library for name in ("scipy", "scipy-kmeans2", "sklearn", "sklearn-minibatch", "numba")}
 EXAMPLES = {"six-points": "Six points", "blobs": "Four blobs"}
@@ -39,7 +39,7 @@ class Parameters:
 
         Raises
         ------
-        TextError
+        ParseError
             For points or centroids that can't be read.
         """
         return {
@@ -59,7 +59,7 @@ class Parameters:
 
         Raises
         ------
-        TextError
+        ParseError
             For points that can't be read.
         """
         return parse_points(self.points) if self.points.strip() else np.empty((0, 2))
@@ -69,7 +69,7 @@ class Parameters:
 
         Raises
         ------
-        TextError
+        ParseError
             For points that can't be read.
         """
         if self.example is not None:
@@ -107,7 +107,7 @@ class Parameters:
 
         Raises
         ------
-        TextError
+        ParseError
             For what can't be read.
         """
         given = Parameters()
@@ -131,7 +131,7 @@ class Parameters:
 
 def _known(what: str, name: str, names: Mapping[str, str]) -> str:
     if name not in names:
-        raise TextError(f"there is no {what} {name[:40]!r}; there are {', '.join(names)}")
+        raise ParseError(f"there is no {what} {name[:40]!r}; there are {', '.join(names)}")
     return name
 
 
@@ -140,7 +140,7 @@ def _whole(query: Mapping[str, str], name: str, default: int) -> int:
     try:
         return int(text)
     except ValueError:
-        raise TextError(f"{name} in the link is {text[:40]!r}; it must be a whole number") from None
+        raise ParseError(f"{name} in the link is {text[:40]!r}; it must be a whole number") from None
 
 
 def _number(query: Mapping[str, str], name: str, default: float) -> float:
@@ -148,4 +148,4 @@ def _number(query: Mapping[str, str], name: str, default: float) -> float:
     try:
         return float(text)
     except ValueError:
-        raise TextError(f"{name} in the link is {text[:40]!r}; it must be a number") from None
+        raise ParseError(f"{name} in the link is {text[:40]!r}; it must be a number") from None

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from shoal_dashboard.parameters import EXAMPLES, Parameters
+from shoal_dashboard.parsing import ParseError, format_points, half_life_text, parse_half_life, parse_points
 from shoal_dashboard.pictures import Pictures
-from shoal_dashboard.plane import plane_for
-from shoal_dashboard.texts import TextError, format_points, half_life_text, parse_half_life, parse_points
+from shoal_dashboard.projection import plane_for
 
 SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 5))
 VALUES = st.floats(allow_nan=False, allow_infinity=False)
@@ -61,7 +61,7 @@ def test_points_are_read_as_people_write_them(text: str, points: Any) -> None:
     ],
 )
 def test_what_is_no_points_is_told_by_row_and_place(text: str, says: str) -> None:
-    with pytest.raises(TextError, match=re.escape(says)):
+    with pytest.raises(ParseError, match=re.escape(says)):
         parse_points(text)
 
 
@@ -104,7 +104,7 @@ def test_a_half_life_is_read_as_it_is_written(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["points", "1e points", "1-2 points", ".. points", "1000", "5 rows"])
 def test_what_is_no_half_life_is_told(text: str) -> None:
-    with pytest.raises(TextError, match="such as 1000 points"):
+    with pytest.raises(ParseError, match="such as 1000 points"):
         parse_half_life(text)
 
 

@@ -20,7 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 import shoal
 from shoal.testing import LocalDashboard
-from shoal_dashboard.leaving import forgive_leavers
+from shoal_dashboard.disconnects import ignore_disconnects
 from tests.dashboard.browsing import Dashboard
 
 PATIENCE = 60.0  # seconds after which what is waited for won't come any more
@@ -178,4 +178,4 @@ async def test_a_complaint_is_told_unless_the_visitor_has_left(kind: str) -> Non
         raise AssertionError("nothing is sent")
 
     with nullcontext() if kind == "http.disconnect" else pytest.raises(RuntimeError):
-        await forgive_leavers(app)({"type": "http"}, receive, send)
+        await ignore_disconnects(app)({"type": "http"}, receive, send)

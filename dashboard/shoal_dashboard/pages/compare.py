@@ -15,13 +15,13 @@ import shoal.aio
 from shoal.drawing import Scale
 from shoal.report import stage_of
 from shoal.views import Run
-from shoal_dashboard.frame import page_frame
-from shoal_dashboard.pages.asking import Form
-from shoal_dashboard.pages.reading import Reading
+from shoal_dashboard.error_banner import ErrorBanner
+from shoal_dashboard.layout import has_connected, page_layout
+from shoal_dashboard.pages.explanations import Explanations
+from shoal_dashboard.pages.form import Form
 from shoal_dashboard.pages.stage import StageView
 from shoal_dashboard.parameters import Parameters
-from shoal_dashboard.texts import TextError
-from shoal_dashboard.trouble import Trouble
+from shoal_dashboard.parsing import ParseError
 
 _PAUSE = 1.0  # seconds between two attempts, where the server doesn't say how many
 
@@ -32,10 +32,10 @@ def add_page(client: shoal.aio.Client) -> None:
 
     @ui.page("/")
     async def compare(request: Request) -> None:
-        with page_frame("Compare engines, step by step", "/", client.target):
+        with page_layout("Compare engines, step by step", "/", client.target):
             page = ComparePage(client, drawers, request.query_params)
-        await ui.context.client.connected()
-        page.begin(is_first=not request.query_params)
+        if await has_connected():
+            page.begin(is_first=not request.query_params)
 
 
 class ComparePage:
@@ -63,13 +63,13 @@ class ComparePage:
                 sanitize=False,
                 tag="p",
             )
-        parameters, trouble = _read(query)
+        parameters, error = _read(query)
         self._form = Form(parameters, self.run)
-        self._trouble = Trouble()
-        self._trouble.say(trouble)
-        self._is_sound = not trouble
+        self._error_banner = ErrorBanner()
+        self._error_banner.say(error)
+        self._is_sound = not error
         self._stage = StageView(self._add_point)
-        self._reading = Reading()
+        self._explanations = Explanations()
 
     def begin(self, *, is_first: bool) -> None:
         """Run what the link says, unless it can't be read."""
@@ -92,8 +92,8 @@ class ComparePage:
             while True:
                 try:
                     await self._compare(scale, is_first=is_first)
-                except (TextError, shoal.ShoalError) as error:
-                    self._trouble.say(str(error))
+                except (ParseError, shoal.ShoalError) as error:
+                    self._error_banner.say(str(error))
                     pause = _pause_after(error)
                     if pause is None:
                         return
@@ -104,17 +104,17 @@ class ComparePage:
     async def _compare(self, scale: Scale | None, *, is_first: bool) -> None:
         parameters = self._form.parameters()
         if missing := await asyncio.to_thread(parameters.missing_points):  # many rows take a while to read
-            self._trouble.say("")
+            self._error_banner.say("")
             self._stage.show_points(parameters.own_points, missing)
             self._shown = parameters.own_points
-            self._reading.clear()
+            self._explanations.clear()
             return
         run = await _collect(self._client.compare(**parameters.request()))
         async with self._drawers:
             stage = await asyncio.to_thread(stage_of, run, scale)
-        self._trouble.say("")
+        self._error_banner.say("")
         self._stage.show(run, stage, is_first=is_first)
-        self._reading.show(run)
+        self._explanations.show(run)
         self._form.show(parameters.of_run(run.start.random_state), is_first=self._shown is None)
         self._shown = run.start.points
 
@@ -136,7 +136,7 @@ def _pause_after(error: Exception) -> float | None:
 def _read(query: Mapping[str, str]) -> tuple[Parameters, str]:
     try:
         return Parameters.of(dict(query)), ""
-    except TextError as error:
+    except ParseError as error:
         return Parameters(), str(error)
 
 

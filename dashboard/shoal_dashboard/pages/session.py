@@ -1,4 +1,4 @@
-"""One session, live: its centroids over recent points, its weights and figures, and what can be changed in place."""
+"""One session, feed: its centroids over recent points, its weights and figures, and what can be changed in place."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from nicegui import ui
 import shoal
 import shoal.aio
 from shoal.views.numbers import count_text
-from shoal_dashboard.frame import page_frame
-from shoal_dashboard.live import Live, Lives
-from shoal_dashboard.texts import half_life_text, parse_half_life, parse_points
-from shoal_dashboard.trouble import Trouble
+from shoal_dashboard.error_banner import ErrorBanner
+from shoal_dashboard.layout import has_connected, page_layout
+from shoal_dashboard.parsing import half_life_text, parse_half_life, parse_points
+from shoal_dashboard.session_feed import SessionFeed, SessionFeeds
 
 _FRAME_SECONDS = 0.1
 _MAX_LABELS = 200  # that are shown
@@ -21,14 +21,14 @@ _MAX_LABELS = 200  # that are shown
 
 def add_page(client: shoal.aio.Client) -> None:
     """Add the page, for a client of the server."""
-    lives = Lives(client)
+    feeds = SessionFeeds(client)
 
     @ui.page("/sessions/{name}")
     async def session(name: str) -> None:
-        with page_frame(f"Session {name}", "/sessions", client.target):
+        with page_layout(f"Session {name}", "/sessions", client.target):
             page = SessionPage(client, name)
-        await ui.context.client.connected()
-        page.begin(lives)
+        if await has_connected():
+            page.begin(feeds)
 
 
 class SessionPage:
@@ -40,7 +40,7 @@ class SessionPage:
         self._config: shoal.SessionConfig | None = None  # that the form shows
         ui.html(f"Session {escape(name)}", sanitize=False, tag="h1")
         self._facts = ui.label().classes("lead")
-        self._trouble = Trouble()
+        self._error_banner = ErrorBanner()
         with ui.element("div").classes("stage"):
             with ui.element("div"):
                 self._build_plot()
@@ -48,9 +48,9 @@ class SessionPage:
             with ui.element("div"):
                 self._build_figures()
 
-    def begin(self, lives: Lives) -> None:
+    def begin(self, feeds: SessionFeeds) -> None:
         """Begin to look, for as long as the visitor is there."""
-        self._live, leave = lives.enter(self._session.name)
+        self._feed, leave = feeds.enter(self._session.name)
         ui.context.client.on_delete(leave)
         ui.timer(_FRAME_SECONDS, self._refresh)
 
@@ -67,7 +67,7 @@ class SessionPage:
             with ui.element("div").classes("form"):
                 self._asked = ui.textarea("Points: a row a line").props("rows=3 outlined").style("flex: 1 1 280px")
                 ui.button("Assign", on_click=self._assign, color=None).props("unelevated no-caps").classes("primary")
-            self._labels = ui.label().props('aria-live="polite"')
+            self._labels = ui.label().props('aria-feed="polite"')
 
     def _build_figures(self) -> None:
         with ui.element("section").classes("card"):
@@ -86,22 +86,22 @@ class SessionPage:
             self._events = ui.html("", sanitize=False, tag="ol").classes("events")
 
     def _refresh(self) -> None:
-        live = self._live
-        if self._looks != live.looks:
-            self._looks = live.looks
-            self._show_looks(live)
-        if self._frames != live.frames:
-            self._frames = live.frames
-            self._centroids.set_content(live.pictures.centroids)
+        feed = self._feed
+        if self._looks != feed.looks:
+            self._looks = feed.looks
+            self._show_looks(feed)
+        if self._frames != feed.frames:
+            self._frames = feed.frames
+            self._centroids.set_content(feed.pictures.centroids)
 
-    def _show_looks(self, live: Live) -> None:
+    def _show_looks(self, feed: SessionFeed) -> None:
         """Show what is looked at once a second."""
-        self._trouble.say_lost(live.trouble)
-        self._show_description(None if live.trouble else live.description)
+        self._error_banner.say_lost(feed.error)
+        self._show_description(None if feed.error else feed.description)
         self._events.set_content(
-            "".join(f"<li><time>{event.when:%H:%M:%S}</time> {escape(event.text)}</li>" for event in live.events)
+            "".join(f"<li><time>{event.when:%H:%M:%S}</time> {escape(event.text)}</li>" for event in feed.events)
         )
-        pictures = live.pictures
+        pictures = feed.pictures
         self._rate.set_content(pictures.rate)
         self._inertia.set_content(pictures.inertia)
         if pictures.points:
@@ -145,7 +145,7 @@ class SessionPage:
 
     async def _assign(self) -> None:
         self._labels.set_text("")
-        with self._trouble.told():
+        with self._error_banner.told():
             assignment = await self._session.assign(parse_points(self._asked.value or ""))
             labels = " ".join(map(str, assignment.labels[:_MAX_LABELS].tolist()))
             if len(assignment.labels) > _MAX_LABELS:
@@ -157,7 +157,7 @@ class SessionPage:
         if shown is None or not self._changes(shown):
             ui.notify("There is nothing to change")
             return
-        with self._trouble.told():
+        with self._error_banner.told():
             changes: dict[str, Any] = {}  # only what the visitor has changed: another may have changed the rest
             if self._engine.value != shown.engine:
                 changes["engine"] = self._engine.value

@@ -10,10 +10,10 @@ from nicegui import ui
 import shoal
 import shoal.aio
 from shoal.views.numbers import number_text
-from shoal_dashboard.frame import page_frame
-from shoal_dashboard.listing import Listed, Listing
-from shoal_dashboard.texts import parse_half_life
-from shoal_dashboard.trouble import Trouble
+from shoal_dashboard.error_banner import ErrorBanner
+from shoal_dashboard.layout import has_connected, page_layout
+from shoal_dashboard.parsing import parse_half_life
+from shoal_dashboard.session_list import ListedSession, SessionList
 
 _HEADINGS = (
     "name",
@@ -33,25 +33,25 @@ _REFRESH_SECONDS = 0.25
 
 def add_page(client: shoal.aio.Client) -> None:
     """Add the page, for a client of the server."""
-    listing = Listing(client)
+    listing = SessionList(client)
 
     @ui.page("/sessions")
     async def sessions() -> None:
-        with page_frame("Sessions", "/sessions", client.target):
+        with page_layout("Sessions", "/sessions", client.target):
             page = SessionsPage(client, listing)
-        await ui.context.client.connected()
-        page.begin()
+        if await has_connected():
+            page.begin()
 
 
 class SessionsPage:
     """One visitor's list."""
 
-    def __init__(self, client: shoal.aio.Client, listing: Listing) -> None:
+    def __init__(self, client: shoal.aio.Client, listing: SessionList) -> None:
         self._client, self._listing = client, listing
         self._seen = 0
         self._rows: dict[str, list[ui.html]] = {}
         ui.html("Sessions", sanitize=False, tag="h1")
-        self._trouble = Trouble()
+        self._error_banner = ErrorBanner()
         self._build_form()
         with ui.element("section").classes("card").props('aria-label="All sessions"'):
             self._empty = ui.label().classes("lead")
@@ -73,7 +73,7 @@ class SessionsPage:
             ui.button("Create", on_click=self._create, color=None).props("unelevated no-caps").classes("primary")
 
     async def _create(self) -> None:
-        with self._trouble.told():
+        with self._error_banner.told():
             await self._client.create_session(
                 self._name.value or "",
                 int(self._n_clusters.value or 0),
@@ -90,7 +90,7 @@ class SessionsPage:
                 ui.button("Delete", on_click=lambda: dialog.submit(True), color="negative").props("unelevated no-caps")
                 ui.button("Keep it", on_click=dialog.close).props("flat no-caps")
         if await dialog:
-            with self._trouble.told():
+            with self._error_banner.told():
                 await self._client.session(name).delete()
             await self._listing.refresh()
 
@@ -98,7 +98,7 @@ class SessionsPage:
         if self._seen == self._listing.revision:
             return
         self._seen = self._listing.revision
-        self._trouble.say_lost(self._listing.trouble)
+        self._error_banner.say_lost(self._listing.error)
         sessions = self._listing.sessions
         if sessions is None:
             return
@@ -110,7 +110,7 @@ class SessionsPage:
             for cell, text in zip(self._rows[listed.session.uid], _texts(listed), strict=True):
                 cell.set_content(escape(text))
 
-    def _fill(self, sessions: tuple[Listed, ...]) -> None:
+    def _fill(self, sessions: tuple[ListedSession, ...]) -> None:
         """Draw the table anew: a row a session."""
         self._rows.clear()
         self._table.clear()
@@ -135,7 +135,7 @@ class SessionsPage:
         return cells
 
 
-def _texts(listed: Listed) -> list[str]:
+def _texts(listed: ListedSession) -> list[str]:
     session = listed.session
     state = f"warming: {session.warming.seen} of {session.warming.needed}" if session.warming else "ready"
     rate = "–" if listed.rows_per_second is None else f"{listed.rows_per_second:,.0f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +16,26 @@ LOGO = (Path(__file__).parent / "logo.svg").read_text("utf-8")
 # The shapes that every drawing of the page refers to.
 _MARKS = f'<svg class="marks" width="0" height="0" aria-hidden="true"><defs>{definitions()}</defs></svg>'
 
+CONNECT_TIMEOUT = 20.0  # seconds from the response to a page until its browser's websocket
+
 _PAGES = {"/": "Compare", "/sessions": "Sessions"}
 
 
+async def has_connected() -> bool:
+    """Wait for the visitor's browser to open the page's websocket; give the page up if it doesn't."""
+    client = ui.context.client
+    try:
+        # Not the timeout of `connected`: a request that calls itself a prefetch would wait for ever.
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            await client.connected()
+    except TimeoutError:
+        client.delete()
+        return False
+    return not client.is_deleted
+
+
 @contextmanager
-def page_frame(title: str, here: str, target: str) -> Iterator[None]:
+def page_layout(title: str, here: str, target: str) -> Iterator[None]:
     """Draw a page around what the context makes.
 
     Parameters

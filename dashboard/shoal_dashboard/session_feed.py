@@ -11,22 +11,22 @@ from datetime import UTC, datetime
 
 import shoal
 import shoal.aio
+from shoal_dashboard.error_banner import lost_text
+from shoal_dashboard.parsing import half_life_text
 from shoal_dashboard.pictures import Pictures
 from shoal_dashboard.shared import Shared
-from shoal_dashboard.texts import half_life_text
-from shoal_dashboard.trouble import lost_text
 
 _MIN_INTERVAL = 0.1  # seconds between two updates: no eye needs more
 _PAUSE = 1.0  # seconds between two looks at what changes slowly, and two attempts when the server is away
 _LOOKS_A_SAMPLE = 2  # of the recent points: to ask for them, draw and send them costs more than the rest of a look
 _MAX_POINTS = 400  # that are shown
 _NONE = -1  # before version 0
-_MAX_MOMENTS = 240
+_MAX_SAMPLES = 240
 _MAX_EVENTS = 100
 
 
 @dataclass(frozen=True)
-class Moment:
+class Sample:
     """How the session was doing at a time."""
 
     when: float  # seconds on a clock of its own
@@ -42,7 +42,7 @@ class Event:
     text: str
 
 
-class Live:
+class SessionFeed:
     """The newest state of one session.
 
     Parameters
@@ -60,25 +60,25 @@ class Live:
         self.update: shoal.CentroidUpdate | None = None
         self.description: shoal.SessionDescription | None = None
         self.pictures = Pictures()
-        self.moments: deque[Moment] = deque(maxlen=_MAX_MOMENTS)
+        self.samples: deque[Sample] = deque(maxlen=_MAX_SAMPLES)
         self.events: deque[Event] = deque(maxlen=_MAX_EVENTS)
-        self._troubles: dict[str, str] = {}  # by what doesn't work: watching, looking
-        self._looked = 0.0  # when, in seconds on the clock of the moments
+        self._errors: dict[str, str] = {}  # by what doesn't work: watching, looking
+        self._looked = 0.0  # when, in seconds on the clock of the samples
         self._sampled_version = _NONE  # of the recent points that are drawn
         self._next_sample = 0  # the look from which they may be asked for again
         self.frames = 0  # counts what the plot of the centroids can show,
         self.looks = 0  # and what is looked at once a second
 
     @property
-    def trouble(self) -> str:
+    def error(self) -> str:
         """What is wrong, in a sentence; empty: nothing."""
-        return next(iter(self._troubles.values()), "")
+        return next(iter(self._errors.values()), "")
 
     async def refresh(self) -> None:
         """Look at what changes slowly, or isn't read ten times a second: description, figures, recent points."""
         description = await self._session.describe()
         self._note_changes(description)
-        self._note_moment(description)
+        self._add_sample(description)
         self.description = description
         if self.update is not None:
             self.pictures.draw_bars(self.update)
@@ -116,13 +116,13 @@ class Live:
 
     def _lost(self, what: str, error: shoal.ShoalError) -> None:
         told = lost_text(error)
-        if told not in self._troubles.values():
+        if told not in self._errors.values():
             self._say(told)
-        self._troubles[what] = told
+        self._errors[what] = told
         self.looks += 1
 
     def _found(self, what: str) -> None:
-        if self._troubles.pop(what, "") and not self._troubles:
+        if self._errors.pop(what, "") and not self._errors:
             self._say("it is there again")
 
     async def _sample(self) -> None:
@@ -141,16 +141,16 @@ class Live:
     def _begin_anew(self) -> None:
         """Forget what is known of another session that had the name."""
         self.update, self.pictures, self._sampled_version = None, Pictures(), _NONE
-        self.moments.clear()
+        self.samples.clear()
 
-    def _note_moment(self, now: shoal.SessionDescription) -> None:
+    def _add_sample(self, now: shoal.SessionDescription) -> None:
         when = time.monotonic()
         if self.description is not None and now.uid == self.description.uid:
             rows = now.points_accepted - self.description.points_accepted
-            self.moments.append(Moment(when, rows / max(when - self._looked, 1e-3), now.inertia_per_point))
+            self.samples.append(Sample(when, rows / max(when - self._looked, 1e-3), now.inertia_per_point))
         self._looked = when
         self.pictures.draw_lines(
-            [moment.rows_per_second for moment in self.moments], [moment.inertia_per_point for moment in self.moments]
+            [sample.rows_per_second for sample in self.samples], [sample.inertia_per_point for sample in self.samples]
         )
 
     def _note_changes(self, now: shoal.SessionDescription) -> None:
@@ -174,21 +174,21 @@ class Live:
         self.events.appendleft(Event(datetime.now(UTC), text))
 
 
-class Lives:
+class SessionFeeds:
     """The sessions that somebody looks at, by name."""
 
     def __init__(self, client: shoal.aio.Client) -> None:
         self._client = client
-        self._lives: dict[str, Live] = {}
+        self._feeds: dict[str, SessionFeed] = {}
 
-    def enter(self, name: str) -> tuple[Live, Callable[[], None]]:
+    def enter(self, name: str) -> tuple[SessionFeed, Callable[[], None]]:
         """Begin to look at a session; what is returned beside it ends that, and may be called again without effect."""
-        live = self._lives.setdefault(name, Live(self._client, name))
-        leave = live.shared.enter()
+        feed = self._feeds.setdefault(name, SessionFeed(self._client, name))
+        leave = feed.shared.enter()
 
         def leave_and_forget() -> None:
             leave()
-            if not live.shared.is_used and self._lives.get(name) is live:
-                del self._lives[name]
+            if not feed.shared.is_used and self._feeds.get(name) is feed:
+                del self._feeds[name]
 
-        return live, leave_and_forget
+        return feed, leave_and_forget

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from nicegui import ui
 
 import shoal
-from shoal_dashboard.texts import TextError
+from shoal_dashboard.parsing import ParseError
 
 
 def lost_text(error: shoal.ShoalError) -> str:
@@ -20,7 +20,7 @@ def lost_text(error: shoal.ShoalError) -> str:
     return f"This page goes on by itself after: {error}"
 
 
-class Trouble:
+class ErrorBanner:
     """Two lines that are there only while something is wrong: of what was asked for, and of the connection."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Trouble:
         self.say("")
         try:
             yield
-        except (TextError, shoal.ShoalError) as error:
+        except (ParseError, shoal.ShoalError) as error:
             self.say(str(error))
 
     def say(self, trouble: str) -> None:

@@ -11,7 +11,7 @@ from nicegui import events, ui
 from numpy.typing import NDArray
 
 from shoal_dashboard.parameters import ENGINES, EXAMPLES, WAYS, Parameters
-from shoal_dashboard.texts import TextError, format_points
+from shoal_dashboard.parsing import ParseError, format_points
 
 OWN = "own"
 _MAX_TYPED = 900_000  # characters: a message of the page's socket takes a megabyte
@@ -55,7 +55,7 @@ class Form:
 
         Raises
         ------
-        TextError
+        ParseError
             If a number is missing.
         """
         self._link = None
@@ -138,7 +138,7 @@ class Form:
             return self._file
         typed = self._points.value or ""
         if len(typed) >= _MAX_TYPED:
-            raise TextError(f"the box takes {_MAX_TYPED:,} characters, and is full: upload the points as a file")
+            raise ParseError(f"the box takes {_MAX_TYPED:,} characters, and is full: upload the points as a file")
         return typed
 
     async def _take_file(self, event: events.UploadEventArguments) -> None:
@@ -186,7 +186,7 @@ def _summary(asked: Parameters) -> str:
 
 def _whole(name: str, value: float | None) -> int:
     if value is None:
-        raise TextError(f"{name} is empty; give a whole number")
+        raise ParseError(f"{name} is empty; give a whole number")
     if value != int(value):
-        raise TextError(f"{name} is {value:g}; give a whole number")
+        raise ParseError(f"{name} is {value:g}; give a whole number")
     return int(value)

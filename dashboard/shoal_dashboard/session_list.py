@@ -8,21 +8,21 @@ from dataclasses import dataclass
 
 import shoal
 import shoal.aio
+from shoal_dashboard.error_banner import lost_text
 from shoal_dashboard.shared import Shared
-from shoal_dashboard.trouble import lost_text
 
 _PAUSE = 1.0  # seconds between two lists
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedSession:
     """A session as the list shows it."""
 
     session: shoal.SessionDescription
     rows_per_second: float | None  # None: not known yet
 
 
-class Listing:
+class SessionList:
     """The sessions of a server.
 
     Parameters
@@ -35,8 +35,8 @@ class Listing:
         self._client = client
         self._before: dict[str, tuple[float, int]] = {}  # by uid: when, and how many points
         self.shared = Shared(self._follow, "sessions of the server")
-        self.sessions: tuple[Listed, ...] | None = None  # None: not asked yet
-        self.trouble = ""
+        self.sessions: tuple[ListedSession, ...] | None = None  # None: not asked yet
+        self.error = ""
         self.revision = 0  # counts what has been said
 
     async def refresh(self) -> None:
@@ -44,11 +44,11 @@ class Listing:
         try:
             sessions = [session async for session in self._client.list_sessions()]
         except shoal.ShoalError as error:
-            self.trouble = lost_text(error)
+            self.error = lost_text(error)
         else:
             now = time.monotonic()
-            self.trouble = ""
-            self.sessions = tuple(Listed(session, self._rate(session, now)) for session in sessions)
+            self.error = ""
+            self.sessions = tuple(ListedSession(session, self._rate(session, now)) for session in sessions)
             self._before = {session.uid: (now, session.points_accepted) for session in sessions}
         self.revision += 1
 

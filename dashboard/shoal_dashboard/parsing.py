@@ -23,7 +23,7 @@ _COLUMN = re.compile(r"[,;\t]")
 _AROUND = " \t\r\"'[]()"
 
 
-class TextError(ValueError):
+class ParseError(ValueError):
     """A text that isn't points; the message says where and what would be right."""
 
 
@@ -34,20 +34,20 @@ def parse_points(text: str, what: str = "points") -> NDArray[np.float64]:
 
     Raises
     ------
-    TextError
+    ParseError
         For what isn't a number, and rows that don't have as many as the first.
     """
     lines = [(number, line) for number, line in enumerate(_lines(text), 1) if line]
     if lines and not any(_is_number(cell) for cell in _cells(lines[0][1])):
         lines = lines[1:]
     if not lines:
-        raise TextError(f"there are no {what} yet: write a row a line, such as 1, 2")
+        raise ParseError(f"there are no {what} yet: write a row a line, such as 1, 2")
     if len(lines) > MAX_ROWS:
-        raise TextError(f"these are {len(lines):,} {what}; this page takes {MAX_ROWS:,} at most")
+        raise ParseError(f"these are {len(lines):,} {what}; this page takes {MAX_ROWS:,} at most")
     rows = [_parse_row(line, number, what) for number, line in lines]
     for (number, _), row in zip(lines, rows, strict=True):
         if len(row) != len(rows[0]):
-            raise TextError(f"row {number} of the {what} has {_numbers(len(row))}, the first one has {len(rows[0])}")
+            raise ParseError(f"row {number} of the {what} has {_numbers(len(row))}, the first one has {len(rows[0])}")
     return np.array(rows)
 
 
@@ -61,14 +61,14 @@ def parse_half_life(text: str) -> shoal.HalfLife | None:
 
     Raises
     ------
-    TextError
+    ParseError
         If it says something else.
     """
     if not text.strip():
         return None
     said = _HALF_LIFE.fullmatch(text)
     if said is None or not _is_number(said[1]):
-        raise TextError(
+        raise ParseError(
             f"half-life is {text[:40]!r}; write a number and batches, points or seconds, such as 1000 points"
         )
     return shoal.HalfLife(float(said[1]), _UNITS[said[2]])
@@ -88,16 +88,16 @@ def _lines(text: str) -> list[str]:
 
 def _parse_row(line: str, number: int, what: str) -> list[float]:
     if "," in line and ";" in line:
-        raise TextError(
+        raise ParseError(
             f"row {number} of the {what} has commas and semicolons: write 1.5 for one and a half, and one of both "
             "between numbers"
         )
     cells = _cells(line)
     for place, cell in enumerate(cells, 1):
         if not cell:
-            raise TextError(f"row {number} of the {what}: there is nothing at place {place}")
+            raise ParseError(f"row {number} of the {what}: there is nothing at place {place}")
         if not _is_number(cell):
-            raise TextError(f"row {number} of the {what}: {cell[:40]!r} at place {place} is not a finite number")
+            raise ParseError(f"row {number} of the {what}: {cell[:40]!r} at place {place} is not a finite number")
     return [float(cell) for cell in cells]
 
 

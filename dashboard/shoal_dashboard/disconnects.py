@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-def forgive_leavers(app: ASGIApp) -> ASGIApp:
+def ignore_disconnects(app: ASGIApp) -> ASGIApp:
     """Return the app without its complaints of visitors who have left.
 
     Starlette's BaseHTTPMiddleware, of which NiceGUI has several, raises "No response returned" then

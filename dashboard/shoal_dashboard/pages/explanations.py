@@ -13,7 +13,7 @@ from shoal.report import outcome_of, report_page
 from shoal.views import Question, Run, key_moments, notes_of, quiz_of, rows_of, snapshot_of, transcript_of, words_of
 
 
-class Reading:
+class Explanations:
     """Tells a run in words."""
 
     def __init__(self) -> None:
