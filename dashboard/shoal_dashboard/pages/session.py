@@ -67,7 +67,7 @@ class SessionPage:
             with ui.element("div").classes("form"):
                 self._asked = ui.textarea("Points: a row a line").props("rows=3 outlined").style("flex: 1 1 280px")
                 ui.button("Assign", on_click=self._assign, color=None).props("unelevated no-caps").classes("primary")
-            self._labels = ui.label().props('aria-feed="polite"')
+            self._labels = ui.label().props('aria-live="polite"')
 
     def _build_figures(self) -> None:
         with ui.element("section").classes("card"):
