@@ -1,4 +1,4 @@
-"""One session, feed: its centroids over recent points, its weights and figures, and what can be changed in place."""
+"""One session, live: its centroids over recent points, its weights and figures, and what can be changed in place."""
 
 from __future__ import annotations
 
