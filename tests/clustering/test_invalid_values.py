@@ -26,7 +26,7 @@ def test_reject_names_the_first_row_and_column_and_applies_nothing(engines: Engi
     with pytest.raises(DomainError, match=r"points\[1, 1\] is .*\(1 more rows are invalid\)") as caught:
         push(model, [[1, 1], [2, value], [NAN, 3]], engines["numba"])
 
-    assert caught.value.reason == "NOT_FINITE"
+    assert caught.value.refusal.reason == "NOT_FINITE"
     assert model.version == 0
 
 
@@ -36,7 +36,7 @@ def test_what_cannot_be_added_up_is_refused_and_makes_no_centroid_infinite(engin
     with np.errstate(all="ignore"), pytest.raises(DomainError, match="add up to more than") as caught:
         push(model, [[1, 1], [9, 9]], engines["numba"])
 
-    assert caught.value.reason == "VALUE_TOO_LARGE"
+    assert caught.value.refusal.reason == "VALUE_TOO_LARGE"
     assert model.version == 0
 
 
@@ -77,7 +77,7 @@ def test_impute_without_a_mean_says_that_it_cannot(engines: Engines) -> None:
     with pytest.raises(DomainError, match="column 1 has had no finite value") as caught:
         push(new_model(_config(on_invalid="impute")), [[1, NAN], [2, NAN]], engines["numba"])
 
-    assert caught.value.reason == "IMPUTE_IMPOSSIBLE"
+    assert caught.value.refusal.reason == "IMPUTE_IMPOSSIBLE"
 
 
 def test_a_policy_can_change_between_two_batches(engines: Engines) -> None:
@@ -95,7 +95,7 @@ def test_a_row_of_zeros_has_no_direction(engines: Engines, policy: str) -> None:
     with pytest.raises(DomainError, match=r"points\[1\] is all zeros") as caught:
         push(model, [[1, 2], [0, 0]], engines["numba"])
 
-    assert caught.value.reason == "ZERO_ROW"
+    assert caught.value.refusal.reason == "ZERO_ROW"
 
 
 def test_a_row_of_zeros_can_be_dropped(engines: Engines) -> None:
@@ -111,7 +111,7 @@ def test_a_value_too_large_for_the_precision_is_invalid(engines: Engines) -> Non
         push(new_model(_config()), points, engines["numba"])
     model, _ = push(new_model(_config(dtype="float64")), points, engines["numba"])
 
-    assert caught.value.reason == "VALUE_TOO_LARGE"
+    assert caught.value.refusal.reason == "VALUE_TOO_LARGE"
     assert snapshot(model).weights.sum() == 2
 
 
@@ -134,4 +134,4 @@ def test_weights_that_make_no_sense_are_refused(engines: Engines, weight: list[f
     with pytest.raises(DomainError, match=message) as caught:
         push(new_model(_config()), [[1, 2], [3, 4]], engines["numba"], sample_weight=weight)
 
-    assert caught.value.reason == "SAMPLE_WEIGHT_INVALID"
+    assert caught.value.refusal.reason == "SAMPLE_WEIGHT_INVALID"

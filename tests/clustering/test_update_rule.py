@@ -85,7 +85,7 @@ def test_a_half_life_in_seconds_needs_event_times(engines: Engines) -> None:
     with pytest.raises(DomainError, match="say when its points happened") as caught:
         push(model, [[1.0]], engines["numba"])
 
-    assert caught.value.reason == "EVENT_TIME_MISSING"
+    assert caught.value.refusal.reason == "EVENT_TIME_MISSING"
 
 
 @pytest.mark.parametrize("name", ALL)

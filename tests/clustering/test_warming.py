@@ -112,7 +112,7 @@ def test_assigning_while_warming_says_how_far_it_is(engines: Engines) -> None:
     with pytest.raises(DomainError, match="2 of 9 points") as caught:
         assign(model, np.array([[1.0]]), engines["numba"], run_in_order)
 
-    assert caught.value.reason == "SESSION_WARMING"
+    assert caught.value.refusal.reason == "SESSION_WARMING"
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_precision_follows_the_first_points(
     for dtype in unsafe:
         with pytest.raises(DomainError, match="would lose digits") as caught:
             push(model, [[1, 2]], engines["numba"], dtype=dtype)
-        assert caught.value.reason == "DTYPE_MISMATCH"
+        assert caught.value.refusal.reason == "DTYPE_MISMATCH"
 
 
 def test_a_configured_dtype_takes_points_of_every_type(engines: Engines) -> None:

@@ -84,7 +84,10 @@ def test_what_is_not_read_in_time_is_forgotten_and_said_to_be() -> None:
             await _put_all(ahead, MAX_BYTES, MAX_BYTES)
 
         assert asyncio.get_running_loop().time() == PATIENCE
-        assert (refused.value.kind, refused.value.reason) == (Kind.RESOURCE_EXHAUSTED, "COMPARISON_NOT_READ")
+        assert (refused.value.refusal.kind, refused.value.refusal.reason) == (
+            Kind.RESOURCE_EXHAUSTED,
+            "COMPARISON_NOT_READ",
+        )
         assert await ahead.take() is None
 
     _run(test())

@@ -36,7 +36,7 @@ def test_a_refusal_holds_nothing_of_the_calls_that_were_refused(reason: str) -> 
     assert [request() for request in requests] == [None] * 3
     with pytest.raises(DomainError) as caught:
         serving_state.check()
-    assert caught.value.reason == reason
+    assert caught.value.refusal.reason == reason
     assert len(caught.traceback) == 2  # this frame, and the gate's
 
 
@@ -50,7 +50,7 @@ async def test_each_stream_that_is_interrupted_gets_an_error_of_its_own() -> Non
 
     assert isinstance(first, DomainError)
     assert isinstance(second, DomainError)
-    assert first.reason == second.reason == "SERVER_DRAINING"
+    assert first.refusal.reason == second.refusal.reason == "SERVER_DRAINING"
     assert first is not second
 
 

@@ -6,18 +6,18 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from shoal_server.errors import DomainError
+from shoal_server.errors import DomainError, Refusal
 
 
-def refusal(call: Callable[[], object]) -> DomainError:
-    """Return the error of a call that has to be refused."""
+def refusal(call: Callable[[], object]) -> Refusal:
+    """Return the refusal of a call that has to be refused."""
     with pytest.raises(DomainError) as raised:
         call()
-    return raised.value
+    return raised.value.refusal
 
 
-async def refusal_of(awaited: Awaitable[object]) -> DomainError:
-    """Return the error of what is awaited and has to be refused."""
+async def refusal_of(awaited: Awaitable[object]) -> Refusal:
+    """Return the refusal of what is awaited and has to be refused."""
     with pytest.raises(DomainError) as raised:
         await awaited
-    return raised.value
+    return raised.value.refusal

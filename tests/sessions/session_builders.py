@@ -14,7 +14,7 @@ import numpy as np
 
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.state import Outcome, PointBatch
-from shoal_server.errors import DomainError
+from shoal_server.errors import DomainError, Refusal
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.config import Changes, Limits, SessionConfig
 from shoal_server.sessions.jobs import PendingBatch, Receipt
@@ -90,13 +90,13 @@ async def submit(session: Session, *values: float, stamp: Stamp | None = None, s
 
 
 async def hand_over(
-    session: Session, batch: PointBatch | DomainError, stamp: Stamp | None = None, size: int = 1
+    session: Session, batch: PointBatch | Refusal, stamp: Stamp | None = None, size: int = 1
 ) -> Receipt:
     """Hand one batch to a session, or why it could not be read."""
     pending_batch = PendingBatch(batch, size, stamp.sequence, stamp.fingerprint) if stamp else PendingBatch(batch, size)
     (receipt,) = await session.submit([pending_batch], stamp.producer if stamp else None)
-    if isinstance(receipt, DomainError):
-        raise receipt
+    if isinstance(receipt, Refusal):
+        raise DomainError(receipt)
     return receipt
 
 

@@ -7,7 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from shoal_server.errors import DomainError, invalid
+from shoal_server.errors import Reason, Refusal
 from shoal_server.sessions import session as sessions
 from shoal_server.sessions.jobs import PendingBatch, Receipt
 from shoal_server.sessions.producers import Producer
@@ -29,12 +29,12 @@ async def _answers(session: Session, message: list[PendingBatch], producer: Prod
     """Return what becomes of each batch: its version, or the reason of its refusal."""
     told: list[object] = []
     for part in await session.submit(message, producer):
-        if isinstance(part, DomainError):
+        if isinstance(part, Refusal):
             told.append(part.reason)
             continue
         await part.completion.wait()
         told.extend(
-            answer.reason if isinstance(answer, DomainError) else (answer.version, part.duplicate)
+            answer.reason if isinstance(answer, Refusal) else (answer.version, part.duplicate)
             for answer in part.answers()
         )
     return told
@@ -45,7 +45,7 @@ async def test_each_batch_of_a_message_makes_a_version(session: Session) -> None
 
     assert isinstance(receipt, Receipt)
     await receipt.completion.wait()
-    assert [answer.version for answer in receipt.answers() if not isinstance(answer, DomainError)] == [1, 2, 3]
+    assert [answer.version for answer in receipt.answers() if not isinstance(answer, Refusal)] == [1, 2, 3]
 
 
 async def test_a_message_without_a_name_counts_each_time(session: Session) -> None:
@@ -85,16 +85,16 @@ async def test_what_comes_behind_a_gap_is_refused_and_uses_no_sequence_up(sessio
 async def test_errors_of_the_ledger_name_the_session(session: Session) -> None:
     (refusal,) = await session.submit(_message(1, first=7), P)
 
-    assert isinstance(refusal, DomainError)
+    assert isinstance(refusal, Refusal)
     assert refusal.session == "pixels"
 
 
 async def test_a_batch_that_could_not_be_read_keeps_its_place_between_others(session: Session) -> None:
-    unreadable = PendingBatch(invalid("POINTS_INVALID", "points", "no good"), 0, 2, 102)
+    unreadable = PendingBatch(Refusal(Reason.SHAPE_INVALID, "no good", "points"), 0, 2, 102)
     message = [*_message(1), unreadable, *_message(3, first=3)]
 
-    assert await _answers(session, message) == [(1, False), "POINTS_INVALID", (2, False)]
-    assert await _answers(session, message) == [(1, True), "POINTS_INVALID", (2, True)]
+    assert await _answers(session, message) == [(1, False), "SHAPE_INVALID", (2, False)]
+    assert await _answers(session, message) == [(1, True), "SHAPE_INVALID", (2, True)]
 
 
 async def test_a_message_of_nothing_readable_waits_for_no_room(session: Session, engine: StagedEngine) -> None:
@@ -102,10 +102,10 @@ async def test_a_message_of_nothing_readable_waits_for_no_room(session: Session,
     full = await session.submit([PendingBatch(points(1.0), 10**9)], None)
     await engine.arrival()
 
-    told = await _answers(session, [PendingBatch(invalid("POINTS_INVALID", "points", "no good"), 0, 1, 1)])
+    told = await _answers(session, [PendingBatch(Refusal(Reason.SHAPE_INVALID, "no good", "points"), 0, 1, 1)])
     engine.open_gate()
 
-    assert told == ["POINTS_INVALID"]
+    assert told == ["SHAPE_INVALID"]
     assert len(full) == 1
 
 

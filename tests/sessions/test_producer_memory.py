@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shoal_server.clustering.state import Outcome
-from shoal_server.errors import DomainError, invalid
+from shoal_server.errors import Reason, Refusal
 from shoal_server.sessions.producers import IDLE_TIMEOUT, Position, Producer, ProducerLedger
 from shoal_server.sessions.replay_cache import ENTRY_BYTES
 from tests.sessions.clock import until, until_quiet
@@ -150,12 +150,12 @@ async def test_batches_whose_answers_are_forgotten_still_count_once() -> None:
 async def test_a_refusal_is_an_answer_like_any_other() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=ENTRY_BYTES)
     refused = unanswered()
-    refused.set_result([invalid("POINTS_INVALID", "points", "no good")])
+    refused.set_result([Refusal(Reason.SHAPE_INVALID, "no good", "points")])
     take(ledger, stamp(1), refused)
     await after_absence()
 
     (answer,) = again(ledger, stamp(1)).result()
-    assert isinstance(answer, DomainError)
+    assert isinstance(answer, Refusal)
     assert answer.message == "no good"
 
 

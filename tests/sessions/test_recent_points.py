@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.model import new_model
 from shoal_server.clustering.state import Outcome, PointBatch
-from shoal_server.errors import invalid
+from shoal_server.errors import Reason, Refusal
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.jobs import PendingBatch, QueuedBatches, QueuedChange, Receipt, Result
@@ -143,7 +143,7 @@ def test_batches_of_several_types_are_given_in_one_that_holds_them() -> None:
 
 def test_batches_that_were_refused_or_could_not_be_read_are_passed_over() -> None:
     recent = RecentPoints()
-    unreadable = invalid("SHAPE_INVALID", "points", "no points")
+    unreadable = Refusal(Reason.SHAPE_INVALID, "no points", "points")
     first = QueuedBatches([unreadable, PointBatch(numbered(1, 1)), PointBatch(numbered(2, 1))], Completion())
     change = QueuedChange(model_changes(), Completion())
     second = QueuedBatches([PointBatch(numbered(3, 1)), PointBatch(numbered(4, 1))], Completion())

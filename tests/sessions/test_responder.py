@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import structlog
 
-from shoal_server.errors import DomainError
+from shoal_server.errors import DomainError, Refusal
 from shoal_server.sessions import responder
 from shoal_server.sessions.jobs import PendingBatch
 from shoal_server.sessions.producers import Producer
@@ -29,10 +29,10 @@ async def _answers(session: Session, *values: float, first: int = 1) -> list[obj
     message = [PendingBatch(points(value), 1, sequence, sequence) for sequence, value in enumerate(values, first)]
     told: list[object] = []
     for part in await session.submit(message, P):
-        assert not isinstance(part, DomainError)
+        assert not isinstance(part, Refusal)
         await part.completion.wait()
         told += [
-            answer.reason if isinstance(answer, DomainError) else answer.version
+            answer.reason if isinstance(answer, Refusal) else answer.version
             for answer in part.completion.result()[part.first : part.first + part.count]
         ]
     return told
@@ -99,5 +99,5 @@ async def test_a_session_lives_on_when_what_it_tells_of_a_change_fails(session: 
     told = await asyncio.gather(session.change(model_changes(on_invalid="drop"), ""), return_exceptions=True)
 
     assert isinstance(told[0], DomainError)
-    assert told[0].reason == "INTERNAL"
+    assert told[0].refusal.reason == "INTERNAL"
     assert (await push(session, 1.0)).version == 1

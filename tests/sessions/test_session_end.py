@@ -7,7 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from shoal_server.errors import DomainError, Kind, invalid
+from shoal_server.errors import DomainError, Kind, Reason, Refusal
 from shoal_server.sessions.refusals import session_gone
 from shoal_server.sessions.session import MIN_BATCH_BYTES, Session, SessionDeps
 from shoal_server.sessions.watching import EndReason, WatchOptions
@@ -61,7 +61,7 @@ async def test_a_session_that_has_ended_takes_nothing_more(session: Session) -> 
         await refusal_of(hand_over(session, points(1.0), None)),
         await refusal_of(hand_over(session, points(1.0), stamp(1))),
         await refusal_of(session.change(DROP, "")),
-        await refusal_of(hand_over(session, invalid("POINTS_INVALID", "points", "no good"), stamp(2))),
+        await refusal_of(hand_over(session, Refusal(Reason.SHAPE_INVALID, "no good", "points"), stamp(2))),
     ]
 
     assert {error.reason for error in refused} == {"SESSION_NOT_FOUND"}
@@ -83,7 +83,7 @@ async def test_those_who_wait_for_room_are_refused_at_the_end(deps: SessionDeps,
         engine.open_gate()
         await ending
 
-    assert [error.reason for error in refused if isinstance(error, DomainError)] == ["SESSION_NOT_FOUND"] * 5
+    assert [error.refusal.reason for error in refused if isinstance(error, DomainError)] == ["SESSION_NOT_FOUND"] * 5
     assert (await applied.result()).version == 1
     assert session.describe().queued_bytes == 0
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.engines.contract import max_value
-from shoal_server.errors import DomainError, Kind, invalid
+from shoal_server.errors import Reason, invalid, refused
 
 EngineName = Literal["numba", "sklearn", "scipy"]
 Metric = Literal["euclidean", "cosine"]
@@ -71,11 +71,11 @@ def validate(config: ModelConfig, *, max_centroid_values: int, max_init_values: 
     """
     if config.n_clusters < 1:
         raise invalid(
-            "N_CLUSTERS_INVALID", "config.n_clusters", f"n_clusters is {config.n_clusters}; use a number from 1 up"
+            Reason.N_CLUSTERS_INVALID, "config.n_clusters", f"n_clusters is {config.n_clusters}; use a number from 1 up"
         )
     if config.n_features is not None and config.n_features < 1:
         raise invalid(
-            "N_FEATURES_INVALID",
+            Reason.N_FEATURES_INVALID,
             "config.n_features",
             f"n_features is {config.n_features}; use a number from 1 up, or 0 for as many as the first batch has",
         )
@@ -93,9 +93,8 @@ def check_width(config: ModelConfig, n_features: int, max_centroid_values: int, 
     )
     for field, rows, most in sizes:
         if rows * n_features > most:
-            raise DomainError(
-                Kind.RESOURCE_EXHAUSTED,
-                "TOO_MANY_VALUES",
+            raise refused(
+                Reason.TOO_MANY_VALUES,
                 f"{field} {rows:,} times n_features {n_features:,} is {rows * n_features:,} values, and the server "
                 f"allows {most:,}: {_most_of(field, n_features, most)}",
                 field=f"config.{field}",
@@ -112,7 +111,7 @@ def check_half_life(half_life: HalfLife | None) -> None:
     """Raise HALF_LIFE_INVALID unless the half-life is absent or above 0."""
     if half_life is not None and not 0 < half_life.value < math.inf:
         raise invalid(
-            "HALF_LIFE_INVALID",
+            Reason.HALF_LIFE_INVALID,
             "config.half_life.value",
             f"half_life is {half_life.value} {half_life.unit}; use a finite number above 0, or leave it out to forget "
             f"nothing",
@@ -122,7 +121,7 @@ def check_half_life(half_life: HalfLife | None) -> None:
 def _check_init_size(config: ModelConfig) -> None:
     if config.init_size is not None and config.init_size < config.n_clusters:
         raise invalid(
-            "INIT_SIZE_INVALID",
+            Reason.INIT_SIZE_INVALID,
             "config.init_size",
             f"init_size is {config.init_size}, below n_clusters {config.n_clusters}; every initial centroid needs a "
             f"point, so use {config.n_clusters} or more, or 0 for three times n_clusters",
@@ -136,7 +135,7 @@ def _check_init(config: ModelConfig) -> None:
     wanted = (config.n_clusters, config.n_features or shape[1])
     if shape != wanted:
         raise invalid(
-            "INIT_INVALID",
+            Reason.INIT_INVALID,
             "config.init.centroids",
             f"init has shape {list(shape)}, n_clusters and n_features make it {list(wanted)}",
         )
@@ -147,7 +146,7 @@ def _check_init(config: ModelConfig) -> None:
     if bad.any():
         row = int(bad.argmax())
         raise invalid(
-            "INIT_INVALID",
+            Reason.INIT_INVALID,
             "config.init.centroids",
             f"init row {row} is {_shown(rows[row])}; a centroid needs finite numbers"
             + (", not all of them zero under cosine" if config.metric == "cosine" else ""),
@@ -164,7 +163,7 @@ def _refuse_large_init(rows: NDArray[np.float64], config: ModelConfig) -> None:
         row, column = np.argwhere(np.abs(rows) > most)[0]
         or_else = "" if dtype == np.float64 else ", or create the session with dtype='float64'"
         raise invalid(
-            "INIT_INVALID",
+            Reason.INIT_INVALID,
             "config.init.centroids",
             f"init[{row}, {column}] is {rows[row, column]:g}; beyond {most:.3g} squared distances overflow "
             f"{dtype.name}: scale points and init down{or_else}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shoal_server.clustering.config import HalfLife
-from shoal_server.errors import invalid
+from shoal_server.errors import Reason, invalid
 
 # Half-lives after which nothing is left in float64, with much to spare.
 _ALL_FORGOTTEN = 1e4
@@ -49,7 +49,7 @@ def decay(half_life: HalfLife | None, rows: int, event_time: float | None, lates
 def _in_seconds(half_life: float, event_time: float | None, latest_event: float | None) -> Decay:
     if event_time is None:
         raise invalid(
-            "EVENT_TIME_MISSING",
+            Reason.EVENT_TIME_MISSING,
             "event_time",
             "the session's half-life is in seconds of event time, and the batch has no event_time; say when its points "
             "happened",

@@ -11,12 +11,12 @@ from shoal_server.clustering.model import apply, can_skip_validation
 from shoal_server.clustering.state import Model, Outcome, PointBatch
 from shoal_server.clustering.update import at_version, newest
 from shoal_server.engines.contract import Engine, FusedBatches, FusedEngine, FusedResult, RunTasks, is_fused
-from shoal_server.errors import DomainError
+from shoal_server.errors import DomainError, Refusal
 
 
 def apply_batches(
     model: Model, batches: Sequence[PointBatch], engine: Engine, run: RunTasks, halted: Callable[[], bool]
-) -> tuple[Model, list[Outcome | Exception]]:
+) -> tuple[Model, list[Outcome | Refusal | Exception]]:
     """Apply batches in their order, each its own version.
 
     Parameters
@@ -31,9 +31,9 @@ def apply_batches(
     model
         After the last batch.
     results
-        Of each batch its outcome, or why it was refused: a DomainError, or else a bug. Such a batch changed nothing.
+        Of each batch its outcome, or why it was refused: a Refusal, or else a bug. Such a batch changed nothing.
     """
-    results: list[Outcome | Exception] = []
+    results: list[Outcome | Refusal | Exception] = []
     reach = len(batches)  # how many batches are looked at together
     while len(results) < len(batches) and not halted():
         ahead = batches[len(results) : len(results) + reach]
@@ -137,10 +137,12 @@ def _outcomes(version: int, batches: list[PointBatch], result: FusedResult) -> I
         begin = end
 
 
-def _apply_one(model: Model, batch: PointBatch, engine: Engine, run: RunTasks) -> tuple[Model, Outcome | Exception]:
+def _apply_one(
+    model: Model, batch: PointBatch, engine: Engine, run: RunTasks
+) -> tuple[Model, Outcome | Refusal | Exception]:
     try:
         return apply(model, batch, engine, run)
-    except DomainError as refusal:
-        return model, refusal.again()
+    except DomainError as error:
+        return model, error.refusal
     except Exception as bug:  # noqa: BLE001  (whatever it is, it is this batch's answer, and the session lives on)
         return model, bug

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from shoal_server.clustering.state import ColumnMeans
 from shoal_server.engines.contract import PointArray
-from shoal_server.errors import invalid
+from shoal_server.errors import Reason, invalid
 
 
 def impute(
@@ -53,7 +53,7 @@ def _refuse_unknown(means: ColumnMeans, rows: NDArray[np.intp], columns: NDArray
     if unknown.any():
         first = int(unknown.argmax())
         raise invalid(
-            "IMPUTE_IMPOSSIBLE",
+            Reason.IMPUTE_IMPOSSIBLE,
             "points",
             f"points[{rows[first]}, {columns[first]}] is invalid and column {columns[first]} has had no finite value "
             f"that could take its place; push some rows that have one first",

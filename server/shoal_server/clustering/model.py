@@ -23,7 +23,7 @@ from shoal_server.clustering.validation import (
 )
 from shoal_server.clustering.warming import collect
 from shoal_server.engines.contract import Assignment, Engine, LabelArray, PointArray, RunTasks, UnusablePoints
-from shoal_server.errors import DomainError, Kind
+from shoal_server.errors import DomainError, Reason, Refusal
 
 
 def new_model(config: ModelConfig) -> Model:
@@ -66,7 +66,7 @@ def assign(
         SESSION_WARMING, or what is wrong with the points.
     """
     if model.snapshot is None:
-        raise still_warming(model)
+        raise DomainError(still_warming(model))
     check_columns(model, points)
     if can_skip_validation(model):
         with suppress(UnusablePoints):
@@ -79,12 +79,11 @@ def assign(
     return _spread(assignment, rows)
 
 
-def still_warming(model: Model) -> DomainError:
+def still_warming(model: Model) -> Refusal:
     """Say that there are no centroids yet."""
     seen, needed = (model.warming.seen, model.warming.needed) if model.warming else (0, 0)
-    return DomainError(
-        Kind.FAILED_PRECONDITION,
-        "SESSION_WARMING",
+    return Refusal(
+        Reason.SESSION_WARMING,
         f"the session has no centroids yet: {seen:,} of {needed:,} points have come that the initial centroids need; "
         f"push more",
     )

@@ -31,7 +31,7 @@ from shoal_server.engines.contract import (
     is_fused,
     to_sphere,
 )
-from shoal_server.errors import invalid
+from shoal_server.errors import Reason, invalid
 
 
 def update(
@@ -87,7 +87,7 @@ def advance(
     if moved is None:
         # What isn't finite once would be so in every later version.
         raise invalid(
-            "VALUE_TOO_LARGE",
+            Reason.VALUE_TOO_LARGE,
             "points",
             "the points, or their distances from the centroids, add up to more than the session's precision holds; "
             "scale them down, or create the session with other initial centroids",

@@ -12,7 +12,7 @@ from shoal_server.clustering.coordinates import precision_for
 from shoal_server.clustering.imputing import impute
 from shoal_server.clustering.state import ColumnMeans, Model, PointBatch
 from shoal_server.engines.contract import Float64Array, PointArray, max_value
-from shoal_server.errors import invalid
+from shoal_server.errors import Reason, invalid
 
 BoolArray = NDArray[np.bool_]
 
@@ -102,7 +102,7 @@ def check_columns(model: Model, points: PointArray) -> None:
     """Raise N_FEATURES_MISMATCH unless the points (n, d) have as many columns as the model. Any type will do."""
     if model.n_features is not None and points.shape[1] != model.n_features:
         raise invalid(
-            "N_FEATURES_MISMATCH",
+            Reason.N_FEATURES_MISMATCH,
             "points",
             f"points has {points.shape[1]} columns, the session has n_features={model.n_features}",
         )
@@ -114,7 +114,7 @@ def _check_dtype(dtype: np.dtype[Any], model: Model) -> None:
     precision = model.coordinates.precision
     if not np.can_cast(dtype, precision, "safe"):
         raise invalid(
-            "DTYPE_MISMATCH",
+            Reason.DTYPE_MISMATCH,
             "points.dtype",
             f"points are {dtype.name} and the session computes in {precision.name}, as its first points asked for: "
             f"they would lose digits. Convert them to {precision.name}, or create a session with dtype='float64'",
@@ -133,7 +133,7 @@ def _check_weight(weight: Float64Array | None, rows: int) -> None:
 
 
 def _bad_weight(message: str) -> Exception:
-    return invalid("SAMPLE_WEIGHT_INVALID", "sample_weight", message)
+    return invalid(Reason.SAMPLE_WEIGHT_INVALID, "sample_weight", message)
 
 
 def _largest(model: Model, points: PointArray) -> float:
@@ -165,7 +165,7 @@ def _refuse(points: PointArray, rows: BoolArray, usable: BoolArray | None, most:
     more = f" ({others:,} more rows are invalid)" if others else ""
     if usable is None or usable[row].all():
         raise invalid(
-            "ZERO_ROW",
+            Reason.ZERO_ROW,
             "points",
             f"points[{row}] is all zeros and has no direction, which metric='cosine' needs{more}; leave such rows out, "
             f"or create the session with on_invalid='drop'",
@@ -174,14 +174,14 @@ def _refuse(points: PointArray, rows: BoolArray, usable: BoolArray | None, most:
     value = points[row, column]
     if np.isfinite(value):
         raise invalid(
-            "VALUE_TOO_LARGE",
+            Reason.VALUE_TOO_LARGE,
             "points",
             f"points[{row}, {column}] is {value:g}{more}; beyond {most:.3g} squared distances overflow the session's "
             f"precision: scale the points down"
             + ("" if most > max_value(np.dtype(np.float32), 1) else ", or create the session with dtype='float64'"),
         )
     raise invalid(
-        "NOT_FINITE",
+        Reason.NOT_FINITE,
         "points",
         f"points[{row}, {column}] is {value}{more}; push finite numbers, or create the session with on_invalid='drop' "
         f"or 'impute'",

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import Generic, TypeVar
 
-from shoal_server.errors import DomainError, Kind
+from shoal_server.errors import Reason, refused
 
 T = TypeVar("T")
 
@@ -70,9 +70,8 @@ class EventBuffer(Generic[T]):
                 await self._read.wait()
         except TimeoutError:
             self._events.clear()
-            raise DomainError(
-                Kind.RESOURCE_EXHAUSTED,
-                "COMPARISON_NOT_READ",
+            raise refused(
+                Reason.COMPARISON_NOT_READ,
                 f"nothing of the comparison was read for {PATIENCE:.0f} seconds, and the server keeps it no longer: "
                 f"compare again, and read the steps as they come",
             ) from None

@@ -14,7 +14,7 @@ from shoal_server.clustering.initialisation import initial_rows
 from shoal_server.compare.examples import SHAPES, example
 from shoal_server.compare.steps import CompareEngine, Comparison
 from shoal_server.engines.contract import Float64Array, max_value
-from shoal_server.errors import DomainError, Kind, invalid, quoted
+from shoal_server.errors import Reason, invalid, quoted, refused
 
 MAX_ITERATIONS = 1000
 # Points that k-means++ looks at: of more, so many are drawn first.
@@ -53,9 +53,8 @@ def check(request: ComparisonRequest, max_distances: int) -> None:
     rows, columns = _shape(request)
     _check_numbers(request, rows)
     if rows * request.n_clusters > max_distances:
-        raise DomainError(
-            Kind.RESOURCE_EXHAUSTED,
-            "TOO_MANY_VALUES",
+        raise refused(
+            Reason.TOO_MANY_VALUES,
             f"{rows:,} points times n_clusters {request.n_clusters:,} is {rows * request.n_clusters:,} "
             f"distances, and the server allows {max_distances:,} in a comparison: compare on a sample of the points",
             field="points",
@@ -89,7 +88,9 @@ def _shape(request: ComparisonRequest) -> tuple[int, int]:
         return rows, columns
     if request.points not in SHAPES:
         raise invalid(
-            "EXAMPLE_UNKNOWN", "example", f"there is no example {quoted(request.points)}; there are {', '.join(SHAPES)}"
+            Reason.EXAMPLE_UNKNOWN,
+            "example",
+            f"there is no example {quoted(request.points)}; there are {', '.join(SHAPES)}",
         )
     return SHAPES[request.points]
 
@@ -97,24 +98,26 @@ def _shape(request: ComparisonRequest) -> tuple[int, int]:
 def _check_numbers(request: ComparisonRequest, rows: int) -> None:
     if not 1 <= request.n_clusters <= rows:
         raise invalid(
-            "N_CLUSTERS_INVALID",
+            Reason.N_CLUSTERS_INVALID,
             "n_clusters",
             f"n_clusters is {request.n_clusters}, and there are {rows:,} points; use a number from 1 to {rows:,}",
         )
     if len(set(request.engines)) != len(request.engines):
-        raise invalid("ENGINES_INVALID", "engines", f"engines names one twice: {', '.join(request.engines)}")
+        raise invalid(Reason.ENGINES_INVALID, "engines", f"engines names one twice: {', '.join(request.engines)}")
     if not 1 <= request.max_iter <= MAX_ITERATIONS:
         raise invalid(
-            "MAX_ITER_INVALID", "max_iter", f"max_iter is {request.max_iter}; use a number from 1 to {MAX_ITERATIONS}"
+            Reason.MAX_ITER_INVALID,
+            "max_iter",
+            f"max_iter is {request.max_iter}; use a number from 1 to {MAX_ITERATIONS}",
         )
     if not 0 <= request.tol < math.inf:
-        raise invalid("TOL_INVALID", "tol", f"tol is {request.tol}; use a finite number from 0 up")
+        raise invalid(Reason.TOL_INVALID, "tol", f"tol is {request.tol}; use a finite number from 0 up")
 
 
 def _check_init(request: ComparisonRequest, columns: int) -> None:
     if not isinstance(request.init, str) and request.init.shape != (request.n_clusters, columns):
         raise invalid(
-            "INIT_INVALID",
+            Reason.INIT_INVALID,
             "init.centroids",
             f"init has shape {list(request.init.shape)}, n_clusters and the columns of points make it "
             f"{[request.n_clusters, columns]}",
@@ -131,12 +134,12 @@ def _check_values(values: Float64Array, field: str) -> None:
     value = values[row, column]
     if np.isfinite(value):
         raise invalid(
-            "VALUE_TOO_LARGE",
+            Reason.VALUE_TOO_LARGE,
             field,
             f"{field}[{row}, {column}] is {value:g}; beyond {most:.3g} squared distances overflow: scale it down",
         )
     raise invalid(
-        "NOT_FINITE",
+        Reason.NOT_FINITE,
         field,
         f"{field}[{row}, {column}] is {value:g}; a comparison needs finite numbers: leave such rows out",
     )

@@ -14,7 +14,7 @@ from shoal_server.compare.examples import BLOBS
 from shoal_server.compare.request import ComparisonRequest, check, prepare
 from shoal_server.compare.running import run
 from shoal_server.compare.steps import Clock, CompareEngine, Comparison, Result, Runner, Step
-from shoal_server.errors import DomainError, Kind
+from shoal_server.errors import Reason, refused
 
 T = TypeVar("T")
 
@@ -95,9 +95,8 @@ class Comparisons:
     @contextmanager
     def _turn(self) -> Iterator[_Slot]:
         if self._running >= self._most_at_once:
-            raise DomainError(
-                Kind.RESOURCE_EXHAUSTED,
-                "COMPARISONS_BUSY",
+            raise refused(
+                Reason.COMPARISONS_BUSY,
                 f"the server runs {self._running} comparisons, and no more at once; try again in a few seconds",
                 retry_after=2.0,
             )

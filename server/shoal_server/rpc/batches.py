@@ -9,9 +9,9 @@ from xxhash import xxh3_64_intdigest
 from shoal import wire
 from shoal.v1 import clustering_pb2
 from shoal_server.clustering.state import PointBatch
-from shoal_server.errors import DomainError, invalid
+from shoal_server.errors import DomainError, Reason, Refusal, invalid
 from shoal_server.rpc.config import encode_warming
-from shoal_server.rpc.errors import to_status
+from shoal_server.rpc.statuses import to_status
 from shoal_server.rpc.tensor import decode_points, decode_vector, too_large
 from shoal_server.sessions.jobs import Answer, PendingBatch, Receipt
 from shoal_server.sessions.producers import Producer
@@ -25,7 +25,7 @@ Asked = tuple[int, bool]
 def decode_batch(message: wire.Batch, max_bytes: int, producer: Producer | None) -> PendingBatch:
     """Return a batch whose points are a view of the message's bytes, or why it can't be read; see rpc.tensor."""
     fingerprint = _fingerprint(message) if producer else 0
-    batch: PointBatch | DomainError
+    batch: PointBatch | Refusal
     size = 0
     try:
         points = decode_points(message.points, "points", max_bytes)
@@ -37,8 +37,8 @@ def decode_batch(message: wire.Batch, max_bytes: int, producer: Producer | None)
         if size > max_bytes:
             raise too_large("points", "points with sample_weight", size, max_bytes)
         batch = PointBatch(points, weight, _event_time(message), message.return_labels)
-    except DomainError as refusal:
-        batch = refusal.again()
+    except DomainError as error:
+        batch = error.refusal
     return PendingBatch(batch, size, message.sequence, fingerprint)
 
 
@@ -52,12 +52,12 @@ def decode_producer(message: clustering_pb2.Producer) -> Producer | None:
     """
     if len(message.id) > MAX_PRODUCER_ID_LENGTH:
         raise invalid(
-            "PRODUCER_INVALID",
+            Reason.PRODUCER_INVALID,
             "producer.id",
             f"producer.id has {len(message.id)} characters; use at most {MAX_PRODUCER_ID_LENGTH}",
         )
     if message.epoch < 0:
-        raise invalid("PRODUCER_INVALID", "producer.epoch", f"producer.epoch is {message.epoch}; use 0 or more")
+        raise invalid(Reason.PRODUCER_INVALID, "producer.epoch", f"producer.epoch is {message.epoch}; use 0 or more")
     return Producer(message.id, message.epoch, message.ephemeral) if message.id else None
 
 
@@ -74,7 +74,7 @@ def encode_answer(answer: Answer, receipt: Receipt, asked: Asked) -> wire.BatchR
         For what.
     """
     sequence, return_labels = asked
-    if isinstance(answer, DomainError):
+    if isinstance(answer, Refusal):
         return encode_refusal(answer, sequence)
     # Of a batch that had been taken before, labels may not be there any more.
     labels_lost = receipt.duplicate and return_labels and answer.labels is None and answer.warming is None
@@ -90,9 +90,9 @@ def encode_answer(answer: Answer, receipt: Receipt, asked: Asked) -> wire.BatchR
     return wire.BatchResult(message, None if answer.labels is None else wire.tensor_of(answer.labels))
 
 
-def encode_refusal(error: Exception, sequence: int) -> wire.BatchResult:
+def encode_refusal(refusal: Refusal, sequence: int) -> wire.BatchResult:
     """Return why a batch was refused, as an answer in a stream that goes on."""
-    return wire.BatchResult(clustering_pb2.BatchResult(sequence=sequence, error=to_status(error)), None)
+    return wire.BatchResult(clustering_pb2.BatchResult(sequence=sequence, error=to_status(refusal)), None)
 
 
 def _event_time(message: wire.Batch) -> float | None:

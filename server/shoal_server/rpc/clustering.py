@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 from shoal import wire
 from shoal.v1 import clustering_pb2
 from shoal_server.engines.contract import Assignment
-from shoal_server.errors import DomainError, invalid
+from shoal_server.errors import DomainError, Reason, Refusal, invalid
 from shoal_server.rpc.batches import decode_batch, decode_producer, encode_answer
-from shoal_server.rpc.errors import Context, to_status
+from shoal_server.rpc.call_layers import CallContext
 from shoal_server.rpc.ingesting import IngestStream
 from shoal_server.rpc.serving_state import ServingState
+from shoal_server.rpc.statuses import error_status
 from shoal_server.rpc.tensor import decode_points
 from shoal_server.rpc.watching import decode_options, encode_event, encode_whole
 from shoal_server.sessions.config import Limits
@@ -28,18 +29,18 @@ class ClusteringService:
         self._limits = limits
         self._serving_state = serving_state
 
-    async def Push(self, request: wire.PushRequest, _context: Context) -> wire.BatchResult:
+    async def Push(self, request: wire.PushRequest, _call: CallContext) -> wire.BatchResult:
         """Apply one batch and answer when it is applied."""
         session = self._sessions.get(request.session)
         producer = decode_producer(request.producer)
         batch = decode_batch(request.batch, self._limits.max_batch_bytes, producer)
         (receipt,) = await session.submit([batch], producer)
-        if isinstance(receipt, DomainError):
-            raise receipt
+        if isinstance(receipt, Refusal):
+            raise DomainError(receipt)
         return encode_answer(await receipt.result(), receipt, (request.batch.sequence, request.batch.return_labels))
 
     async def Ingest(
-        self, requests: AsyncIterator[wire.IngestRequest], _context: Context
+        self, requests: AsyncIterator[wire.IngestRequest], _call: CallContext
     ) -> AsyncIterator[wire.IngestResponse]:
         """Apply a stream of batches."""
         async for response in IngestStream(self._sessions, self._serving_state, self._limits.max_batch_bytes).run(
@@ -47,12 +48,12 @@ class ClusteringService:
         ):
             yield response
 
-    async def Assign(self, request: wire.AssignRequest, _context: Context) -> wire.AssignResponse:
+    async def Assign(self, request: wire.AssignRequest, _call: CallContext) -> wire.AssignResponse:
         """Label points."""
         return await self._assign(self._sessions.get(request.session), request)
 
     async def AssignStream(
-        self, requests: AsyncIterator[wire.AssignRequest], _context: Context
+        self, requests: AsyncIterator[wire.AssignRequest], _call: CallContext
     ) -> AsyncIterator[wire.AssignResponse]:
         """Label points, request after request."""
         name = ""
@@ -61,19 +62,19 @@ class ClusteringService:
             yield await self._assign_or_refuse(name, request)
             del request  # a stream that falls quiet must not hold its last message
 
-    async def GetCentroids(self, request: clustering_pb2.GetCentroidsRequest, _context: Context) -> bytes:
+    async def GetCentroids(self, request: clustering_pb2.GetCentroidsRequest, _call: CallContext) -> bytes:
         """Return the newest version, whole: a message that is encoded already."""
         session = self._sessions.get(request.session)
         return await encode_whole(session.read_snapshot(), session)
 
     async def GetRecentPoints(
-        self, request: clustering_pb2.GetRecentPointsRequest, _context: Context
+        self, request: clustering_pb2.GetRecentPointsRequest, _call: CallContext
     ) -> clustering_pb2.RecentPoints:
         """Return a sample of what was applied lately."""
         session = self._sessions.get(request.session)
         if request.max_points < 0:
             raise invalid(
-                "MAX_POINTS_NEGATIVE",
+                Reason.MAX_POINTS_NEGATIVE,
                 "max_points",
                 f"max_points is {request.max_points}; use a number from 1 up, or 0 for all that the server keeps",
             )
@@ -81,7 +82,7 @@ class ClusteringService:
         return clustering_pb2.RecentPoints(points=wire.tensor_message(points), version=version)
 
     async def WatchCentroids(
-        self, request: clustering_pb2.WatchCentroidsRequest, _context: Context
+        self, request: clustering_pb2.WatchCentroidsRequest, _call: CallContext
     ) -> AsyncIterator[bytes]:
         """Follow the centroids: messages that are encoded already."""
         session = self._watched(request)
@@ -100,12 +101,12 @@ class ClusteringService:
         try:
             return await self._assign(self._sessions.get(name), request)
         except Exception as error:  # noqa: BLE001  (the answer of this request, and of no other)
-            return wire.AssignResponse(clustering_pb2.AssignResponse(error=to_status(error)), None, None)
+            return wire.AssignResponse(clustering_pb2.AssignResponse(error=error_status(error)), None, None)
 
     def _watched(self, request: clustering_pb2.WatchCentroidsRequest) -> Session:
         session = self._sessions.get(request.session)
         if request.session_uid and request.session_uid != session.uid:
-            raise session_gone(request.session)
+            raise DomainError(session_gone(request.session))
         return session
 
 

@@ -9,13 +9,13 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 
 from shoal import wire
-from shoal.v1 import compare_pb2, compare_pb2_grpc
+from shoal.v1 import compare_pb2
 from shoal_server.compare.request import ComparisonRequest
 from shoal_server.compare.service import Comparisons
 from shoal_server.compare.steps import Agreement, Comparison, EngineResult, Result, Step
-from shoal_server.errors import invalid
+from shoal_server.errors import Reason, invalid
+from shoal_server.rpc.call_layers import CallContext
 from shoal_server.rpc.config import INIT_METHODS
-from shoal_server.rpc.errors import Context
 from shoal_server.rpc.tensor import decode_points
 
 ENGINES: dict[int, Any] = {
@@ -39,7 +39,7 @@ _DEFAULT_MAX_ITER = 100
 _SAMPLE = "compare on a sample of them"
 
 
-class CompareService(compare_pb2_grpc.CompareServiceServicer):
+class CompareService:
     """Engines side by side, on the wire.
 
     Parameters
@@ -58,7 +58,7 @@ class CompareService(compare_pb2_grpc.CompareServiceServicer):
         self._draw_random_state = draw_random_state
 
     async def Compare(
-        self, request: compare_pb2.CompareRequest, _context: Context
+        self, request: compare_pb2.CompareRequest, _call: CallContext
     ) -> AsyncIterator[compare_pb2.CompareResponse]:
         """Run the engines one after the other."""
         number = 0
@@ -91,13 +91,17 @@ class CompareService(compare_pb2_grpc.CompareServiceServicer):
             case "example":
                 return request.example
             case _:
-                raise invalid("POINTS_MISSING", "points", "there are no points; give some, or the name of an example")
+                raise invalid(
+                    Reason.POINTS_MISSING, "points", "there are no points; give some, or the name of an example"
+                )
 
     def _decode_init(self, request: compare_pb2.CompareRequest) -> Any:
         if request.init.WhichOneof("source") == "centroids":
             return decode_points(wire.tensor_in(request.init.centroids), "init.centroids", self._max_bytes)
         if request.init.method not in INIT_METHODS:
-            raise invalid("INIT_UNKNOWN", "init.method", f"init {request.init.method} is not one that this server has")
+            raise invalid(
+                Reason.INIT_UNKNOWN, "init.method", f"init {request.init.method} is not one that this server has"
+            )
         return INIT_METHODS[request.init.method]
 
 
@@ -105,7 +109,7 @@ def _decode_engine(number: int) -> Any:
     if number in ENGINES:
         return ENGINES[number]
     raise invalid(
-        "ENGINE_UNKNOWN",
+        Reason.ENGINE_UNKNOWN,
         "engines",
         f"engine {number} is not one that is compared; use some of {', '.join(ENGINES.values())}",
     )

@@ -12,7 +12,7 @@ from shoal import wire
 from shoal.v1 import sessions_pb2, tensor_pb2
 from shoal_server.clustering.config import HalfLife, ModelConfig
 from shoal_server.clustering.state import Warming
-from shoal_server.errors import invalid, quoted
+from shoal_server.errors import Reason, invalid, quoted
 from shoal_server.rpc.tensor import decode_points
 from shoal_server.sessions.config import Changes, Limits, SessionConfig
 from shoal_server.sessions.session import Description
@@ -94,7 +94,7 @@ def decode_changes(request: sessions_pb2.UpdateSessionRequest, limits: Limits) -
     """
     paths = list(request.update_mask.paths)
     if not paths:
-        raise invalid("UPDATE_MASK_EMPTY", "update_mask", f"update_mask names no field; name some of {_LISTED}")
+        raise invalid(Reason.UPDATE_MASK_EMPTY, "update_mask", f"update_mask names no field; name some of {_LISTED}")
     for path in paths:
         _check_changeable(path)
     return Changes(
@@ -141,7 +141,7 @@ def decode_duration(duration: Duration, field: str) -> float:
     """
     seconds: float = duration.ToNanoseconds() / 1e9
     if seconds < 0:
-        raise invalid("DURATION_NEGATIVE", field, f"{field} is {seconds} s; it can't be below 0")
+        raise invalid(Reason.DURATION_NEGATIVE, field, f"{field} is {seconds} s; it can't be below 0")
     return seconds
 
 
@@ -152,7 +152,7 @@ def _known(values: dict[int, Any], number: int, field: str) -> Any:
     if number in values:
         return values[number]
     raise invalid(
-        f"{field.upper().replace('.', '_')}_UNKNOWN",
+        Reason[f"{field.upper().replace('.', '_')}_UNKNOWN"],
         f"config.{field}",
         f"{field} {number} is not one that this server has; use one of "
         f"{', '.join(dict.fromkeys(str(value) for value in values.values() if value))}",
@@ -176,7 +176,7 @@ def _decode_idle_ttl(config: sessions_pb2.SessionConfig, limits: Limits) -> floa
         return limits.idle_ttl
     seconds = decode_duration(config.idle_ttl, "config.idle_ttl")
     if seconds == 0:
-        raise invalid("IDLE_TTL_ZERO", "config.idle_ttl", "idle_ttl is 0 s; leave it out for a session that stays")
+        raise invalid(Reason.IDLE_TTL_ZERO, "config.idle_ttl", "idle_ttl is 0 s; leave it out for a session that stays")
     return seconds
 
 
@@ -185,11 +185,11 @@ def _check_changeable(path: str) -> None:
         return
     if path in sessions_pb2.SessionConfig.DESCRIPTOR.fields_by_name:
         raise invalid(
-            "FIELD_IMMUTABLE",
+            Reason.FIELD_IMMUTABLE,
             "update_mask",
             f"{path} can't change while a session lives; what can: {_LISTED}. Create another session for the rest",
         )
-    raise invalid("FIELD_UNKNOWN", "update_mask", f"update_mask names {quoted(path)}; what can change: {_LISTED}")
+    raise invalid(Reason.FIELD_UNKNOWN, "update_mask", f"update_mask names {quoted(path)}; what can change: {_LISTED}")
 
 
 def _decode_change(path: str, config: sessions_pb2.SessionConfig) -> Any:

@@ -1,47 +1,53 @@
-"""The methods of ClusteringService, each with what reads its requests and what writes its responses."""
+"""The methods of a service, each with what reads its requests and what writes its responses."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
 import grpc
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message_factory import GetMessageClass
 
 from shoal import wire
-from shoal.v1 import clustering_pb2
-from shoal_server.rpc.clustering import ClusteringService
-
-CLUSTERING = clustering_pb2.DESCRIPTOR.services_by_name["ClusteringService"].full_name
+from shoal_server.rpc.call_layers import server_stream_behavior, stream_behavior, unary_behavior
 
 
-def clustering_handlers(service: ClusteringService) -> grpc.GenericRpcHandler:
-    """Return handlers like those that gRPC generates, but for what carries points or labels: they aren't copied."""
+class Codec(NamedTuple):
+    """How the messages of a method are read and written; None: what the method gives are a message's bytes."""
+
+    deserialize: Callable[[bytes], Any]
+    serialize: Callable[[Any], bytes] | None
+
+
+# These carry points or labels without a copy.
+CODECS: Mapping[str, Codec] = {
+    "Push": Codec(wire.decode_push_request, wire.encode_batch_result),
+    "Ingest": Codec(wire.decode_ingest_request, wire.encode_ingest_response),
+    "Assign": Codec(wire.decode_assign_request, wire.encode_assign_response),
+    "AssignStream": Codec(wire.decode_assign_request, wire.encode_assign_response),
+}
+ENCODED = {"GetCentroids", "WatchCentroids"}  # once for all watchers and readers
+
+
+def service_handlers(descriptor: ServiceDescriptor, service: object) -> grpc.GenericRpcHandler:
+    """Return the handlers of a service, for the methods of its descriptor."""
     return grpc.method_handlers_generic_handler(
-        CLUSTERING,
-        {
-            "Push": grpc.unary_unary_rpc_method_handler(
-                service.Push, wire.decode_push_request, wire.encode_batch_result
-            ),
-            "Ingest": grpc.stream_stream_rpc_method_handler(
-                service.Ingest, wire.decode_ingest_request, wire.encode_ingest_response
-            ),
-            "Assign": grpc.unary_unary_rpc_method_handler(
-                service.Assign, wire.decode_assign_request, wire.encode_assign_response
-            ),
-            "AssignStream": grpc.stream_stream_rpc_method_handler(
-                service.AssignStream, wire.decode_assign_request, wire.encode_assign_response
-            ),
-            "GetCentroids": grpc.unary_unary_rpc_method_handler(
-                service.GetCentroids,
-                clustering_pb2.GetCentroidsRequest.FromString,
-                None,
-            ),
-            "GetRecentPoints": grpc.unary_unary_rpc_method_handler(
-                service.GetRecentPoints,
-                clustering_pb2.GetRecentPointsRequest.FromString,
-                clustering_pb2.RecentPoints.SerializeToString,
-            ),
-            "WatchCentroids": grpc.unary_stream_rpc_method_handler(
-                service.WatchCentroids,
-                clustering_pb2.WatchCentroidsRequest.FromString,
-                None,
-            ),
-        },
+        descriptor.full_name,
+        {method.name: _handler(method, getattr(service, method.name)) for method in descriptor.methods},
     )
+
+
+def _handler(method: MethodDescriptor, behavior: Any) -> grpc.RpcMethodHandler[Any, Any]:
+    deserialize, serialize = CODECS.get(method.name) or _generated(method)
+    if method.client_streaming:
+        return grpc.stream_stream_rpc_method_handler(stream_behavior(behavior, deserialize), None, serialize)
+    if method.server_streaming:
+        return grpc.unary_stream_rpc_method_handler(server_stream_behavior(behavior, deserialize), None, serialize)
+    return grpc.unary_unary_rpc_method_handler(unary_behavior(behavior, deserialize), None, serialize)
+
+
+def _generated(method: MethodDescriptor) -> Codec:
+    request: Any = GetMessageClass(method.input_type)
+    response: Any = GetMessageClass(method.output_type)
+    return Codec(request.FromString, None if method.name in ENCODED else response.SerializeToString)

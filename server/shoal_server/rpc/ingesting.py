@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from shoal import wire
 from shoal.v1 import clustering_pb2
-from shoal_server.errors import DomainError, invalid
+from shoal_server.errors import DomainError, Reason, Refusal, invalid
 from shoal_server.rpc.batches import Asked, decode_batch, decode_producer, encode_answer, encode_refusal
 from shoal_server.rpc.serving_state import ServingState
 from shoal_server.sessions.jobs import Receipt
@@ -26,7 +26,7 @@ MAX_BATCHES_TAKEN = 256
 # Labels that share a message: a message that has so many already carries no further answer.
 SHARED_LABEL_BYTES = 1024 * 1024
 # After these the stream can't go on: whatever came next would be refused for the same reason.
-FATAL = {"PRODUCER_FENCED", "SESSION_NOT_FOUND", "SERVER_DRAINING"}
+FATAL = {Reason.PRODUCER_FENCED, Reason.SESSION_NOT_FOUND, Reason.SERVER_DRAINING}
 
 Requests = AsyncIterator[wire.IngestRequest]
 
@@ -35,25 +35,25 @@ class _Pending(NamedTuple):
     """Batches of one message that have been taken together, or one that was refused at once."""
 
     batches: list[Asked]
-    receipt: Receipt | DomainError
+    receipt: Receipt | Refusal
 
     @property
     def done(self) -> bool:
-        return isinstance(self.receipt, DomainError) or self.receipt.completion.done()
+        return isinstance(self.receipt, Refusal) or self.receipt.completion.done()
 
     async def wait(self) -> None:
         if isinstance(self.receipt, Receipt):
             await self.receipt.completion.wait()
 
-    def results(self) -> Iterator[wire.BatchResult | DomainError]:
+    def results(self) -> Iterator[wire.BatchResult | Refusal]:
         """Yield the answers once they are there; a refusal where the stream ends, to be resumed with that batch."""
-        if isinstance(self.receipt, DomainError):
+        if isinstance(self.receipt, Refusal):
             sequence, _ = self.batches[0]
             yield encode_refusal(self.receipt, sequence)
             return
         for asked, answer in zip(self.batches, self.receipt.answers(), strict=True):
-            if isinstance(answer, DomainError) and answer.reason == "SERVER_DRAINING":
-                yield answer.again()
+            if isinstance(answer, Refusal) and answer.reason is Reason.SERVER_DRAINING:
+                yield answer
                 return
             yield encode_answer(answer, self.receipt, asked)
 
@@ -97,7 +97,9 @@ class IngestStream:
                     return request, request.open
                 break
         raise invalid(
-            "STREAM_NOT_OPENED", "open", "the first message of the stream has no open; begin with session and producer"
+            Reason.STREAM_NOT_OPENED,
+            "open",
+            "the first message of the stream has no open; begin with session and producer",
         )
 
     def _open(self, opening: clustering_pb2.IngestOpen) -> tuple[Producer | None, clustering_pb2.IngestOpened]:
@@ -138,8 +140,8 @@ class IngestStream:
         message = [decode_batch(batch, self._max_batch_bytes, self._producer) for batch in batches]
         asked = [(batch.sequence, batch.return_labels) for batch in batches]
         for receipt in await self._session.submit(message, self._producer):
-            if isinstance(receipt, DomainError) and receipt.reason in FATAL:
-                raise receipt
+            if isinstance(receipt, Refusal) and receipt.reason in FATAL:
+                raise DomainError(receipt)
             count = receipt.count if isinstance(receipt, Receipt) else 1
             self._pending.append(_Pending(asked[:count], receipt))
             self._unanswered += count
@@ -158,10 +160,10 @@ class IngestStream:
             results: list[wire.BatchResult] = []
             label_bytes = 0
             for result in self._ready_results():
-                if isinstance(result, DomainError):
+                if isinstance(result, Refusal):
                     if results:
                         yield results
-                    raise result
+                    raise DomainError(result)
                 results.append(result)
                 label_bytes += _label_bytes(result)
                 if label_bytes >= SHARED_LABEL_BYTES:
@@ -170,7 +172,7 @@ class IngestStream:
             if results:
                 yield results
 
-    def _ready_results(self) -> Iterator[wire.BatchResult | DomainError]:
+    def _ready_results(self) -> Iterator[wire.BatchResult | Refusal]:
         while self._pending and self._pending[0].done:
             pending = self._pending.popleft()
             self._unanswered -= len(pending.batches)
@@ -190,7 +192,7 @@ def _label_bytes(result: wire.BatchResult) -> int:
 
 def _refuse_second_open(request: wire.IngestRequest) -> None:
     if request.open is not None:
-        raise invalid("STREAM_OPENED_TWICE", "open", "open is for the first message of the stream only")
+        raise invalid(Reason.STREAM_OPENED_TWICE, "open", "open is for the first message of the stream only")
 
 
 @asynccontextmanager

@@ -10,21 +10,28 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from shoal.v1 import compare_pb2, compare_pb2_grpc, sessions_pb2, sessions_pb2_grpc
+from shoal.v1 import clustering_pb2, compare_pb2, sessions_pb2
 from shoal_server.compare.service import Comparisons
 from shoal_server.errors import StartError
+from shoal_server.rpc.call_layers import ANONYMOUS, AdmissionLayer, AuthenticationLayer, ErrorLayer, TraceLayer
 from shoal_server.rpc.clustering import ClusteringService
 from shoal_server.rpc.compare import CompareService
-from shoal_server.rpc.errors import ErrorInterceptor
-from shoal_server.rpc.handlers import CLUSTERING, clustering_handlers
+from shoal_server.rpc.handlers import service_handlers
 from shoal_server.rpc.serving_state import ServingState
 from shoal_server.rpc.sessions import SessionService
 from shoal_server.sessions.config import Limits
 from shoal_server.sessions.registry import Sessions
 
-COMPARE = compare_pb2.DESCRIPTOR.services_by_name["CompareService"].full_name
-SESSIONS = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name
-INGEST = f"/{CLUSTERING}/Ingest"
+SESSIONS = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"]
+CLUSTERING = clustering_pb2.DESCRIPTOR.services_by_name["ClusteringService"]
+COMPARE = compare_pb2.DESCRIPTOR.services_by_name["CompareService"]
+NAMES = [service.full_name for service in (SESSIONS, CLUSTERING, COMPARE)]
+# Ingest isn't among them: it stops reading by itself, and answers what it has taken.
+INTERRUPTIBLE = {
+    f"/{CLUSTERING.full_name}/AssignStream",
+    f"/{CLUSTERING.full_name}/WatchCentroids",
+    f"/{COMPARE.full_name}/Compare",
+}
 
 # Clients send keepalive pings to find a dead connection; without leave the server would take them for an attack.
 MIN_PING_INTERVAL_MS = 5_000
@@ -58,20 +65,24 @@ class RpcServer:
         sessions, limits = services.sessions, services.limits
         self._serving_state = ServingState()
         self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(
-            interceptors=[ErrorInterceptor(self._serving_state, finishing={INGEST})],
-            options=_options(max_message_bytes),
-        )
-        sessions_pb2_grpc.add_SessionServiceServicer_to_server(SessionService(sessions, limits), self._server)
+        layers = [
+            ErrorLayer(),
+            TraceLayer(),
+            AuthenticationLayer(lambda _: ANONYMOUS),  # nobody is asked who they are yet
+            AdmissionLayer(self._serving_state, INTERRUPTIBLE),
+        ]
+        self._server = grpc.aio.server(interceptors=layers, options=_options(max_message_bytes))
         self._server.add_generic_rpc_handlers(
-            [clustering_handlers(ClusteringService(sessions, limits, self._serving_state))]
-        )
-        compare_pb2_grpc.add_CompareServiceServicer_to_server(
-            CompareService(services.comparisons, limits.max_batch_bytes, services.draw_random_state), self._server
+            [
+                service_handlers(SESSIONS, SessionService(sessions, limits)),
+                service_handlers(CLUSTERING, ClusteringService(sessions, limits, self._serving_state)),
+                service_handlers(
+                    COMPARE, CompareService(services.comparisons, limits.max_batch_bytes, services.draw_random_state)
+                ),
+            ]
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (SESSIONS, CLUSTERING, COMPARE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        reflection.enable_server_reflection([*NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
 
     async def start(self, host: str, port: int) -> int:
         """Listen, and say on which port; calls are refused as long as the health is NOT_SERVING.
@@ -119,7 +130,7 @@ class RpcServer:
         await self._server.stop(max(0.0, end - now()))
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
-        for service in ("", SESSIONS, CLUSTERING, COMPARE):
+        for service in ("", *NAMES):
             await self._health.set(service, status)
 
 

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from shoal_server.errors import DomainError, Kind
+from shoal_server.errors import DomainError, Reason, Refusal
 
 
 class ServingState:
     """Closed at first, then open, then draining: nothing new comes in, and streams are told to come to an end."""
 
     def __init__(self) -> None:
-        self._refusal: DomainError | None = _starting()
+        self._refusal: Refusal | None = _starting()
         self._waiting: set[asyncio.Task[object]] = set()
         self._inside = 0
         self._empty = asyncio.Event()
@@ -32,7 +32,7 @@ class ServingState:
     def check(self) -> None:
         """Raise SERVER_STARTING or SERVER_DRAINING unless calls are let in."""
         if self._refusal is not None:
-            raise self._refusal.again()
+            raise DomainError(self._refusal)
 
     @contextmanager
     def admit(self) -> Iterator[None]:
@@ -67,24 +67,22 @@ class ServingState:
         except asyncio.CancelledError:
             if self._refusal is None or task.uncancel():
                 raise
-            raise self._refusal.again() from None
+            raise DomainError(self._refusal) from None
         finally:
             self._waiting.discard(task)
 
 
-def _starting() -> DomainError:
-    return DomainError(
-        Kind.UNAVAILABLE,
-        "SERVER_STARTING",
+def _starting() -> Refusal:
+    return Refusal(
+        Reason.SERVER_STARTING,
         "the server is starting: it compiles its kernels; try again in a few seconds",
         retry_after=1.0,
     )
 
 
-def _draining() -> DomainError:
-    return DomainError(
-        Kind.UNAVAILABLE,
-        "SERVER_DRAINING",
+def _draining() -> Refusal:
+    return Refusal(
+        Reason.SERVER_DRAINING,
         "the server is shutting down; what it has taken is applied and answered, try again when it is back",
         retry_after=1.0,
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from shoal.v1 import sessions_pb2, sessions_pb2_grpc
-from shoal_server.errors import invalid
+from shoal.v1 import sessions_pb2
+from shoal_server.errors import Reason, invalid
+from shoal_server.rpc.call_layers import CallContext
 from shoal_server.rpc.config import decode_changes, decode_config, encode_description
-from shoal_server.rpc.errors import Context
 from shoal_server.sessions.config import Limits
 from shoal_server.sessions.registry import Sessions
 
@@ -13,7 +13,7 @@ DEFAULT_PAGE = 100
 MAX_PAGE_SIZE = 1000
 
 
-class SessionService(sessions_pb2_grpc.SessionServiceServicer):
+class SessionService:
     """The life of named sessions, on the wire."""
 
     def __init__(self, sessions: Sessions, limits: Limits) -> None:
@@ -21,18 +21,18 @@ class SessionService(sessions_pb2_grpc.SessionServiceServicer):
         self._limits = limits
 
     async def CreateSession(
-        self, request: sessions_pb2.CreateSessionRequest, _context: Context
+        self, request: sessions_pb2.CreateSessionRequest, _call: CallContext
     ) -> sessions_pb2.Session:
         """Make a session; see sessions.proto."""
         config = decode_config(request.config, self._limits)
         return encode_description(self._sessions.create(request.name, config, request.request_id).describe())
 
-    async def GetSession(self, request: sessions_pb2.GetSessionRequest, _context: Context) -> sessions_pb2.Session:
+    async def GetSession(self, request: sessions_pb2.GetSessionRequest, _call: CallContext) -> sessions_pb2.Session:
         """Describe a session."""
         return encode_description(self._sessions.get(request.name).describe())
 
     async def ListSessions(
-        self, request: sessions_pb2.ListSessionsRequest, _context: Context
+        self, request: sessions_pb2.ListSessionsRequest, _call: CallContext
     ) -> sessions_pb2.ListSessionsResponse:
         """List sessions by name, a page at a time."""
         page, after = self._sessions.list(_page_size(request.page_size), request.page_token)
@@ -42,7 +42,7 @@ class SessionService(sessions_pb2_grpc.SessionServiceServicer):
         )
 
     async def UpdateSession(
-        self, request: sessions_pb2.UpdateSessionRequest, _context: Context
+        self, request: sessions_pb2.UpdateSessionRequest, _call: CallContext
     ) -> sessions_pb2.Session:
         """Change a session's configuration, in its place among the batches."""
         session = self._sessions.get(request.name)
@@ -50,7 +50,7 @@ class SessionService(sessions_pb2_grpc.SessionServiceServicer):
         return encode_description(await session.change(changes, request.etag))
 
     async def DeleteSession(
-        self, request: sessions_pb2.DeleteSessionRequest, _context: Context
+        self, request: sessions_pb2.DeleteSessionRequest, _call: CallContext
     ) -> sessions_pb2.DeleteSessionResponse:
         """Delete a session."""
         return sessions_pb2.DeleteSessionResponse(version=await self._sessions.delete(request.name, request.etag))
@@ -64,5 +64,5 @@ def _without_centroids(session: sessions_pb2.Session) -> sessions_pb2.Session:
 
 def _page_size(asked: int) -> int:
     if not 0 <= asked <= MAX_PAGE_SIZE:
-        raise invalid("PAGE_SIZE_INVALID", "page_size", f"page_size is {asked}; use 1 to {MAX_PAGE_SIZE}, or 0")
+        raise invalid(Reason.PAGE_SIZE_INVALID, "page_size", f"page_size is {asked}; use 1 to {MAX_PAGE_SIZE}, or 0")
     return asked or DEFAULT_PAGE

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import wire
-from shoal_server.errors import DomainError, Kind, invalid, quoted
+from shoal_server.errors import DomainError, Reason, invalid, quoted, refused
 
 SPLIT = "split it into smaller batches"
 NAMES = ", ".join(dtype.name for dtype in wire.DTYPES.values())
@@ -25,7 +25,7 @@ def decode_points(tensor: wire.Tensor, field: str, max_bytes: int, remedy: str =
     """
     if len(tensor.shape) != 2:  # noqa: PLR2004  (rows and columns)
         raise invalid(
-            "SHAPE_INVALID",
+            Reason.SHAPE_INVALID,
             field,
             f"{field} has {len(tensor.shape)} axes, shape {quoted(list(tensor.shape))}; points have two: rows and "
             f"columns",
@@ -37,7 +37,7 @@ def decode_vector(tensor: wire.Tensor, field: str, max_bytes: int) -> NDArray[np
     """Return numbers (n,) as float64; raises as decode_points does."""
     if len(tensor.shape) != 1:
         raise invalid(
-            "SHAPE_INVALID",
+            Reason.SHAPE_INVALID,
             field,
             f"{field} has {len(tensor.shape)} axes, shape {quoted(list(tensor.shape))}; it must have one",
         )
@@ -47,7 +47,7 @@ def decode_vector(tensor: wire.Tensor, field: str, max_bytes: int) -> NDArray[np
 def _decode(tensor: wire.Tensor, field: str, max_bytes: int, remedy: str) -> NDArray[Any]:
     dtype = wire.DTYPES.get(tensor.dtype)
     if dtype is None:
-        raise invalid("DTYPE_UNKNOWN", f"{field}.dtype", f"{field} has dtype {tensor.dtype}; use one of {NAMES}")
+        raise invalid(Reason.DTYPE_UNKNOWN, f"{field}.dtype", f"{field} has dtype {tensor.dtype}; use one of {NAMES}")
     if min(tensor.shape) < 1:
         raise _empty(tensor, field)
     _check_bytes(tensor, len(tensor.data), dtype, field)
@@ -59,7 +59,7 @@ def _decode(tensor: wire.Tensor, field: str, max_bytes: int, remedy: str) -> NDA
 def _empty(tensor: wire.Tensor, field: str) -> DomainError:
     axis, length = next(each for each in zip(("rows", "columns"), tensor.shape, strict=False) if each[1] < 1)
     return invalid(
-        "SHAPE_INVALID",
+        Reason.SHAPE_INVALID,
         f"{field}.shape",
         f"{field} has shape {list(tensor.shape)}, {length} {axis}; there must be at least one",
     )
@@ -69,7 +69,7 @@ def _check_bytes(tensor: wire.Tensor, present: int, dtype: np.dtype[Any], field:
     needed = math.prod(tensor.shape) * dtype.itemsize
     if needed != present:
         raise invalid(
-            "BYTES_MISMATCH",
+            Reason.BYTES_MISMATCH,
             f"{field}.data",
             f"{field} has {present} bytes; shape {list(tensor.shape)} of {dtype.name} takes {needed}",
         )
@@ -77,9 +77,8 @@ def _check_bytes(tensor: wire.Tensor, present: int, dtype: np.dtype[Any], field:
 
 def too_large(field: str, what: str, size: int, max_bytes: int, remedy: str = SPLIT) -> DomainError:
     """Say that a batch is larger than the server takes."""
-    return DomainError(
-        Kind.RESOURCE_EXHAUSTED,
-        "BATCH_TOO_LARGE",
+    return refused(
+        Reason.BATCH_TOO_LARGE,
         f"{what} has {size:,} bytes and the server takes {max_bytes:,} in a batch; {remedy}",
         field=field,
     )

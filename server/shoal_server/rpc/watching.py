@@ -8,7 +8,7 @@ from shoal import wire
 from shoal.v1 import clustering_pb2
 from shoal_server.clustering.movement import moved_rows
 from shoal_server.clustering.state import Snapshot
-from shoal_server.errors import invalid
+from shoal_server.errors import Reason, invalid
 from shoal_server.rpc.config import decode_duration, encode_warming
 from shoal_server.sessions.frame_cache import encode_once, encode_uncached
 from shoal_server.sessions.session import Session
@@ -33,7 +33,9 @@ def decode_options(request: clustering_pb2.WatchCentroidsRequest, default_progre
         DURATION_NEGATIVE, PROGRESS_INTERVAL_INVALID or MIN_SHIFT_INVALID.
     """
     if not 0 <= request.min_shift < math.inf:
-        raise invalid("MIN_SHIFT_INVALID", "min_shift", f"min_shift is {request.min_shift}; use a number from 0 up")
+        raise invalid(
+            Reason.MIN_SHIFT_INVALID, "min_shift", f"min_shift is {request.min_shift}; use a number from 0 up"
+        )
     return WatchOptions(
         after_version=request.after_version if request.HasField("after_version") else None,
         min_interval=decode_duration(request.min_interval, "min_interval"),
@@ -116,7 +118,7 @@ def _progress_interval(request: clustering_pb2.WatchCentroidsRequest, default: f
     seconds = decode_duration(request.progress_interval, "progress_interval")
     if seconds < MIN_PROGRESS_INTERVAL:
         raise invalid(
-            "PROGRESS_INTERVAL_INVALID",
+            Reason.PROGRESS_INTERVAL_INVALID,
             "progress_interval",
             f"progress_interval is {seconds} s; use at least {MIN_PROGRESS_INTERVAL} s, or leave it out",
         )

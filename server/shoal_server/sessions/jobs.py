@@ -13,20 +13,20 @@ from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import reconfigure
 from shoal_server.clustering.state import Model, Outcome, PointBatch
 from shoal_server.engines.contract import Engine, RunTasks
-from shoal_server.errors import DomainError
+from shoal_server.errors import DomainError, Refusal
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.config import Changes
 
 Engines = Mapping[EngineName, Engine]
 
-Answer = Outcome | DomainError
+Answer = Outcome | Refusal
 """What a producer is told of a batch: its outcome, or why it was refused."""
 
 
 class PendingBatch(NamedTuple):
     """A batch of a message."""
 
-    batch: PointBatch | DomainError  # a refusal: why it could not be read
+    batch: PointBatch | Refusal  # a refusal: why it could not be read
     size: int  # bytes of its points and weights
     sequence: int = 0  # of its producer, where that has a name
     fingerprint: int = 0  # of what would be applied
@@ -35,7 +35,7 @@ class PendingBatch(NamedTuple):
 class QueuedBatches(NamedTuple):
     """The batches of a message, on their way to the writer. Those that could not be read keep their place."""
 
-    batches: list[PointBatch | DomainError]
+    batches: list[PointBatch | Refusal]
     completion: Completion[list[Answer]]
 
 
@@ -48,9 +48,9 @@ class QueuedChange(NamedTuple):
 
 Job = QueuedBatches | QueuedChange
 
-Result = list[Outcome | Exception] | Exception | None
+Result = list[Outcome | Refusal | Exception] | Refusal | Exception | None
 """What became of a job: of batches a list, which is shorter than they are if they were halted; of a change nothing, or
-why it failed. What is no DomainError is a bug."""
+why it failed. An exception is a bug."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class Receipt:
         """Wait until the one batch is applied, or raise its refusal. Giving up the wait changes nothing for it."""
         await self.completion.wait()
         (answer,) = self.answers()
-        if isinstance(answer, DomainError):
-            raise answer.again()  # the answer itself may be kept for long
+        if isinstance(answer, Refusal):
+            raise DomainError(answer)
         return answer
 
 
@@ -108,7 +108,7 @@ def _apply_alike(
     results: list[Result] = []
     messages = [job for job in jobs if isinstance(job, QueuedBatches)]
     if messages:
-        batches = [batch for message in messages for batch in message.batches if not isinstance(batch, DomainError)]
+        batches = [batch for message in messages for batch in message.batches if not isinstance(batch, Refusal)]
         model, outcomes = apply_batches(model, batches, engines[model.config.engine], run, halted)
         results.extend(_by_message(messages, outcomes))
     for job in jobs:
@@ -119,15 +119,15 @@ def _apply_alike(
 
 
 def _by_message(
-    messages: Sequence[QueuedBatches], outcomes: Sequence[Outcome | Exception]
-) -> list[list[Outcome | Exception]]:
+    messages: Sequence[QueuedBatches], outcomes: Sequence[Outcome | Refusal | Exception]
+) -> list[list[Outcome | Refusal | Exception]]:
     """Return the results message by message, with the refusals that were there before in their places."""
-    results: list[list[Outcome | Exception]] = []
+    results: list[list[Outcome | Refusal | Exception]] = []
     coming = iter(outcomes)
     for message in messages:
-        own: list[Outcome | Exception] = []
+        own: list[Outcome | Refusal | Exception] = []
         for batch in message.batches:
-            result = batch if isinstance(batch, DomainError) else next(coming, None)
+            result = batch if isinstance(batch, Refusal) else next(coming, None)
             if result is None:
                 return [*results, own] if own else results
             own.append(result)
@@ -135,8 +135,10 @@ def _by_message(
     return results
 
 
-def _change(model: Model, job: QueuedChange) -> tuple[Model, Exception | None]:
+def _change(model: Model, job: QueuedChange) -> tuple[Model, Refusal | Exception | None]:
     try:
         return reconfigure(model, dataclasses.replace(model.config, **job.changes.model)), None
+    except DomainError as error:
+        return model, error.refusal
     except Exception as bug:  # noqa: BLE001  (whatever it is, it is this job's answer, and the session lives on)
         return model, bug

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shoal_server.clustering.state import Outcome
-from shoal_server.errors import DomainError, Kind, invalid
+from shoal_server.errors import Reason, invalid, refused
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.jobs import Answer, Receipt
 from shoal_server.sessions.replay_cache import ReplayCache
@@ -160,7 +160,7 @@ class ProducerLedger:
         place = sequence - block.first
         if block.fingerprints[place] != fingerprint:
             raise invalid(
-                "SEQUENCE_REUSED",
+                Reason.SEQUENCE_REUSED,
                 "sequence",
                 f"sequence {sequence} of producer {producer.id!r} was used for other points; a sequence stands for "
                 f"one batch for ever",
@@ -198,9 +198,8 @@ class ProducerLedger:
     def _refuse_too_many(self, producer: Producer) -> None:
         names = self._named.states
         if not producer.ephemeral and producer.id not in names and len(names) >= self._max_producers:
-            raise DomainError(
-                Kind.RESOURCE_EXHAUSTED,
-                "TOO_MANY_PRODUCERS",
+            raise refused(
+                Reason.TOO_MANY_PRODUCERS,
                 f"the session remembers {len(names):,} producers by name and forgets none, so that nothing counts "
                 f"twice; push under one of those names or without one, or raise SHOAL_MAX_PRODUCERS",
             )
@@ -250,9 +249,8 @@ def _forgotten() -> Completion[list[Answer]]:
 
 def _refuse_older(producer: Producer, position: Position) -> None:
     if producer.epoch and producer.epoch < position.epoch:
-        raise DomainError(
-            Kind.ABORTED,
-            "PRODUCER_FENCED",
+        raise refused(
+            Reason.PRODUCER_FENCED,
             f"producer {producer.id!r} has epoch {producer.epoch}, and epoch {position.epoch} is in force: another "
             f"instance took over; begin a new stream under this name, without an epoch, to take over in turn",
         )
@@ -261,13 +259,13 @@ def _refuse_older(producer: Producer, position: Position) -> None:
 def _refuse_gap(producer: Producer, sequence: int, position: Position) -> None:
     if sequence > position.last_sequence + 1:
         raise invalid(
-            "SEQUENCE_GAP",
+            Reason.SEQUENCE_GAP,
             "sequence",
             f"sequence {sequence} of producer {producer.id!r} leaves a gap; the next is {position.last_sequence + 1}",
         )
     if sequence < 1:
         raise invalid(
-            "SEQUENCE_MISSING",
+            Reason.SEQUENCE_MISSING,
             "sequence",
             f"sequence is {sequence}; a batch of a named producer needs one, counted from 1",
         )

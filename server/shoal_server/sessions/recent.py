@@ -15,7 +15,7 @@ import numpy as np
 from shoal_server.clustering.state import Model, Outcome, PointBatch
 from shoal_server.clustering.validation import only_valid
 from shoal_server.engines.contract import PointArray
-from shoal_server.errors import DomainError
+from shoal_server.errors import Refusal
 from shoal_server.sessions.jobs import Job, QueuedBatches, QueuedChange, Result
 
 MAX_ROWS = 1024
@@ -75,8 +75,8 @@ class RecentPoints:
 
 def _spread_over_applied(jobs: Sequence[Job], results: Sequence[Result]) -> list[tuple[PointArray, Outcome]]:
     """Return the points of up to MAX_BATCHES batches that were applied: the first of each part of the hop."""
-    batches: list[PointBatch | DomainError] = []
-    outcomes: list[Outcome | Exception] = []
+    batches: list[PointBatch | Refusal] = []
+    outcomes: list[Outcome | Refusal | Exception] = []
     for job, result in zip(jobs, results, strict=False):
         if isinstance(job, QueuedBatches) and isinstance(result, list):
             batches += job.batches[: len(result)]
@@ -87,7 +87,7 @@ def _spread_over_applied(jobs: Sequence[Job], results: Sequence[Result]) -> list
 
 
 def _first_applied(
-    batches: Sequence[PointBatch | DomainError], outcomes: Sequence[Outcome | Exception], places: range
+    batches: Sequence[PointBatch | Refusal], outcomes: Sequence[Outcome | Refusal | Exception], places: range
 ) -> tuple[PointArray, Outcome] | None:
     for place in places:
         batch, outcome = batches[place], outcomes[place]

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from shoal_server.errors import DomainError, Kind, quoted
+from shoal_server.errors import Reason, Refusal, quoted
 
 MAX_NAME_LENGTH = 128
 
 
-def session_gone(name: str) -> DomainError:
+def session_gone(name: str) -> Refusal:
     """Say that there is no such session, or no longer."""
-    return DomainError(
-        Kind.NOT_FOUND,
-        "SESSION_NOT_FOUND",
+    return Refusal(
+        Reason.SESSION_NOT_FOUND,
         f"there is no session {quoted(name)}; create it first, or list the sessions to see their names",
         session=name[:MAX_NAME_LENGTH],
     )
 
 
-def shutting_down() -> DomainError:
+def shutting_down() -> Refusal:
     """Say that the server had no time left for something."""
-    return DomainError(
-        Kind.UNAVAILABLE,
-        "SERVER_DRAINING",
+    return Refusal(
+        Reason.SERVER_DRAINING,
         "the server is shutting down and has not applied this; send it again when the server is back",
         retry_after=1.0,
     )

@@ -13,7 +13,7 @@ from typing import Self
 import structlog
 
 from shoal_server.clustering.config import validate
-from shoal_server.errors import DomainError, Kind, invalid, quoted
+from shoal_server.errors import DomainError, Reason, invalid, quoted, refused
 from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.refusals import session_gone
 from shoal_server.sessions.session import Session, SessionDeps
@@ -90,7 +90,7 @@ class Sessions:
         try:
             return self._sessions[name]
         except KeyError:
-            raise session_gone(name) from None
+            raise DomainError(session_gone(name)) from None
 
     def list(self, page_size: int, after: str) -> tuple[list[Session], str]:
         """Return up to `page_size` sessions whose names come after `after`, and where the next page begins after."""
@@ -143,7 +143,7 @@ def _end_of(session: Session) -> float:
 def _check_name(name: str) -> None:
     if not NAME.fullmatch(name):
         raise invalid(
-            "NAME_INVALID",
+            Reason.NAME_INVALID,
             "name",
             f"name is {quoted(name)}; a session's name has 1 to 128 characters, letters, digits, '.', '_' or '-', and "
             f"begins with a letter or digit",
@@ -153,7 +153,7 @@ def _check_name(name: str) -> None:
 def _check_request_id(request_id: str) -> None:
     if len(request_id) > MAX_REQUEST_ID_LENGTH:
         raise invalid(
-            "REQUEST_ID_INVALID",
+            Reason.REQUEST_ID_INVALID,
             "request_id",
             f"request_id has {len(request_id):,} characters; use at most {MAX_REQUEST_ID_LENGTH}, such as a UUID",
         )
@@ -162,17 +162,15 @@ def _check_request_id(request_id: str) -> None:
 def _same_request(existing: Session, request_id: str) -> Session:
     if request_id and existing.request_id == request_id:
         return existing
-    raise DomainError(
-        Kind.ALREADY_EXISTS,
-        "SESSION_EXISTS",
+    raise refused(
+        Reason.SESSION_EXISTS,
         f"session {existing.name!r} exists already; choose another name, or go on with the one there is",
         session=existing.name,
     )
 
 
 def _too_many(max_sessions: int) -> DomainError:
-    return DomainError(
-        Kind.RESOURCE_EXHAUSTED,
-        "TOO_MANY_SESSIONS",
+    return refused(
+        Reason.TOO_MANY_SESSIONS,
         f"the server holds {max_sessions} sessions, which is its limit; delete one, or raise SHOAL_MAX_SESSIONS",
     )

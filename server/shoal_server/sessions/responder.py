@@ -7,7 +7,8 @@ from contextlib import suppress
 
 import structlog
 
-from shoal_server.errors import DomainError, internal
+from shoal_server.clustering.state import Outcome
+from shoal_server.errors import DomainError, Refusal, internal
 from shoal_server.sessions.jobs import Answer, Job, QueuedBatches, QueuedChange, Result
 
 log = structlog.get_logger()
@@ -20,12 +21,7 @@ class Responder:
         self._session = session
         self.not_applied = 0  # batches that were taken and then refused
 
-    def named(self, error: DomainError) -> DomainError:
-        """Let an error name the session."""
-        error.session = self._session
-        return error
-
-    def publish(self, job: QueuedBatches, results: Result, refusal: DomainError) -> None:
+    def publish(self, job: QueuedBatches, results: Result, refusal: Refusal) -> None:
         """Tell what became of each batch.
 
         Parameters
@@ -43,15 +39,15 @@ class Responder:
             answers = [self._told(bug)] * len(job.batches)
         self._tell(lambda: job.completion.set_result(answers))
 
-    def publish_change(self, job: QueuedChange, failure: Exception | None) -> None:
+    def publish_change(self, job: QueuedChange, failure: Refusal | Exception | None) -> None:
         """Tell that a change is in force, or why it isn't."""
         if failure is None:
             self._tell(lambda: job.completion.set_result(None))
         else:
             told = self._told(failure)
-            self._tell(lambda: job.completion.set_exception(told))
+            self._tell(lambda: job.completion.set_exception(DomainError(told)))
 
-    def refuse(self, jobs: Iterable[Job], refusal: DomainError) -> None:
+    def refuse(self, jobs: Iterable[Job], refusal: Refusal) -> None:
         """Refuse all of some jobs."""
         for job in jobs:
             if isinstance(job, QueuedChange):
@@ -59,22 +55,22 @@ class Responder:
             else:
                 self.publish(job, [], refusal)
 
-    def _answers(self, job: QueuedBatches, results: Result, refusal: DomainError) -> list[Answer]:
+    def _answers(self, job: QueuedBatches, results: Result, refusal: Refusal) -> list[Answer]:
         if not isinstance(results, list):
             raise TypeError(f"batches have a list of results, not {results!r}")
-        answers = [self._told(result) if isinstance(result, Exception) else result for result in results]
+        answers = [result if isinstance(result, Outcome) else self._told(result) for result in results]
         for batch in job.batches[len(answers) :]:
-            own = batch if isinstance(batch, DomainError) else refusal
+            own = batch if isinstance(batch, Refusal) else refusal
             self.not_applied += own is refusal
-            answers.append(self.named(own.again()))
+            answers.append(own.for_session(self._session))
         return answers
 
-    def _told(self, failure: Exception) -> DomainError:
+    def _told(self, failure: Refusal | Exception) -> Refusal:
         """Return what is told of a failure, and kept for whoever asks again: a bug itself would keep the points too."""
-        if isinstance(failure, DomainError):
-            return self.named(failure.again())
-        self._log(failure)
-        return self.named(internal())
+        if isinstance(failure, Exception):
+            self._log(failure)
+            failure = internal()
+        return failure.for_session(self._session)
 
     def _tell(self, tell: Callable[[], None]) -> None:
         """Put an answer there; who is told of it may fail, and the session lives on."""

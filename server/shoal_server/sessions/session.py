@@ -13,7 +13,7 @@ from shoal_server.clustering.config import check_half_life, check_width
 from shoal_server.clustering.model import assign, new_model, still_warming
 from shoal_server.clustering.state import Model, Snapshot, Warming
 from shoal_server.engines.contract import Assignment, PointArray
-from shoal_server.errors import DomainError, Kind, quoted
+from shoal_server.errors import DomainError, Reason, Refusal, quoted, refused
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.config import Changes, Limits, SessionConfig, changed
@@ -185,10 +185,8 @@ class Session:
     def open_producer(self, producer: Producer) -> Position:
         """Begin or go on pushing under a name, until `leave_producer`; see ProducerLedger.open."""
         self._touch()
-        try:
+        with self._named_errors():
             return self._ledger.open(producer)
-        except DomainError as refusal:
-            raise self._answering.named(refusal) from None
 
     def leave_producer(self, producer: Producer) -> None:
         """Say that what `open_producer` began has ended."""
@@ -198,7 +196,7 @@ class Session:
         """Say that a producer has the answers up to a sequence."""
         self._ledger.acknowledge(producer, sequence)
 
-    async def submit(self, message: Sequence[PendingBatch], producer: Producer | None) -> list[Receipt | DomainError]:
+    async def submit(self, message: Sequence[PendingBatch], producer: Producer | None) -> list[Receipt | Refusal]:
         """Wait for room in the queue and take the batches of a message; their outcomes come later.
 
         A wait that is cancelled has taken nothing; what has been taken is applied and gets its outcome. A batch that
@@ -230,7 +228,7 @@ class Session:
             await self._queue.reserve(room)
         if self._closing:
             self._queue.release(room)
-            raise self._answering.named(self._refusal.again())
+            raise DomainError(self._refusal.for_session(self.name))
         if producer is None or self._is_next(producer, message):
             return [self._take(message, producer)]
         return [self._take_or_know(pending_batch, producer) for pending_batch in message]
@@ -259,12 +257,10 @@ class Session:
         """Assign points (n, d) to the centroids of the newest version, and say which version that is."""
         self._touch()
         model = self._model
-        try:
+        with self._named_errors():
             if _is_quick(model, points):
                 return model.version, self._assign(model, points, return_distances)
             return model.version, await self._deps.compute.call(self._assign, model, points, return_distances)
-        except DomainError as error:
-            raise self._answering.named(error) from None
 
     def read_snapshot(self) -> Snapshot:
         """Return the newest version, whole.
@@ -276,7 +272,7 @@ class Session:
         """
         self._touch()
         if self._model.snapshot is None:
-            raise self._answering.named(still_warming(self._model))
+            raise DomainError(still_warming(self._model).for_session(self.name))
         return self._model.snapshot
 
     def recent_points(self, most: int) -> tuple[int, PointArray]:
@@ -302,9 +298,8 @@ class Session:
         """Raise ETAG_MISMATCH unless the etag is empty or the session's own."""
         newest = self._etag_of(self._asked_revision)
         if etag and etag != newest:
-            raise DomainError(
-                Kind.ABORTED,
-                "ETAG_MISMATCH",
+            raise refused(
+                Reason.ETAG_MISMATCH,
                 f"etag {quoted(etag)} is stale, session {self.name!r} has {newest!r}: read the session and try again",
                 session=self.name,
             )
@@ -358,19 +353,19 @@ class Session:
             self._answering.publish(job, [], self._refusal)
         return Receipt(completion, 0, len(batches))
 
-    def _take_or_know(self, pending_batch: PendingBatch, producer: Producer) -> Receipt | DomainError:
+    def _take_or_know(self, pending_batch: PendingBatch, producer: Producer) -> Receipt | Refusal:
         """Take one batch that has room, unless its producer has pushed it before, or can't push it now."""
-        known: Receipt | DomainError | None
+        known: Receipt | Refusal | None
         try:
             known = self._ledger.seen(producer, pending_batch.sequence, pending_batch.fingerprint)
-        except DomainError as refusal:
-            known = self._answering.named(refusal.again())
+        except DomainError as error:
+            known = error.refusal.for_session(self.name)
         if known is None:
             return self._take([pending_batch], producer)
         self._queue.release(_room_for([pending_batch]))
         return known
 
-    def _close(self, refusal: DomainError) -> None:
+    def _close(self, refusal: Refusal) -> None:
         self._refusal = refusal
         self._closing = True
         self._queue.close()
@@ -384,7 +379,7 @@ class Session:
     def _assign(self, model: Model, points: PointArray, return_distances: bool) -> Assignment:
         # On a compute thread, and perhaps long after it was asked for.
         if self._halted:
-            raise self._refusal.again()
+            raise DomainError(self._refusal)
         engine = self._deps.engines[model.config.engine]
         return assign(model, points, engine, self._deps.compute.run_tasks, return_distances=return_distances)
 
@@ -429,7 +424,9 @@ class Session:
             self._answering.publish(job, result, self._refusal)
         else:
             self._revision += 1
-            self._answering.publish_change(job, result if isinstance(result, Exception) else self._adopt(job.changes))
+            self._answering.publish_change(
+                job, result if isinstance(result, Refusal | Exception) else self._adopt(job.changes)
+            )
 
     def _adopt(self, changes: Changes) -> Exception | None:
         """Put changes that have been applied in force for all to see; return what failed."""
@@ -453,19 +450,27 @@ class Session:
 
     def _refused_if_too_wide(self, pending_batch: PendingBatch) -> PendingBatch:
         # Points that don't fit the columns that are settled are told so when their turn comes.
-        if isinstance(pending_batch.batch, DomainError):
+        if isinstance(pending_batch.batch, Refusal):
             return pending_batch
         limits = self._deps.limits
         columns = pending_batch.batch.points.shape[1]
         try:
             check_width(self._config.model, columns, limits.max_centroid_values, limits.max_init_values)
-        except DomainError as refusal:
-            return pending_batch._replace(batch=refusal)
+        except DomainError as error:
+            return pending_batch._replace(batch=error.refusal)
         return pending_batch
 
     def _refuse_if_closing(self) -> None:
         if self._closing:
-            raise self._answering.named(self._refusal.again())
+            raise DomainError(self._refusal.for_session(self.name))
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """Attach the session's name to the refusals that are raised within."""
+        try:
+            yield
+        except DomainError as error:
+            raise DomainError(error.refusal.for_session(self.name)) from None
 
 
 def _count(jobs: Iterable[Job]) -> int:
@@ -479,4 +484,4 @@ def _is_quick(model: Model, points: PointArray) -> bool:
 
 def _room_for(batches: Sequence[PendingBatch]) -> int:
     """Return the bytes of the queue that batches take; refusals take none."""
-    return sum([max(each.size, MIN_BATCH_BYTES) for each in batches if not isinstance(each.batch, DomainError)])
+    return sum([max(each.size, MIN_BATCH_BYTES) for each in batches if not isinstance(each.batch, Refusal)])

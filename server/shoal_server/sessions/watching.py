@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from shoal_server.clustering.movement import largest_shift
 from shoal_server.clustering.state import Snapshot, Warming
-from shoal_server.errors import invalid
+from shoal_server.errors import Reason, invalid
 
 EndReason = Literal["deleted", "expired"]
 
@@ -162,10 +162,12 @@ def _shift(before: Snapshot, after: Snapshot) -> float:
 
 def _refuse_future(after_version: int, version: int) -> None:
     if after_version < 0:
-        raise invalid("VERSION_NEGATIVE", "after_version", f"after_version is {after_version}; versions count from 0")
+        raise invalid(
+            Reason.VERSION_NEGATIVE, "after_version", f"after_version is {after_version}; versions count from 0"
+        )
     if after_version > version:
         raise invalid(
-            "VERSION_IN_FUTURE",
+            Reason.VERSION_IN_FUTURE,
             "after_version",
             f"after_version is {after_version} and the session is at version {version}; leave it out to begin with "
             f"the current one",

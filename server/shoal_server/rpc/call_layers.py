@@ -1,0 +1,253 @@
+"""What surrounds every call of shoal.v1: errors → trace → authenticate → admit → the service's method.
+
+Each layer is an interceptor with one concern. It wraps a method once, when that is first called, so that a layer costs
+a call one coroutine and a message of a stream nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Set as AbstractSet
+from contextlib import aclosing, nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any, Never, TypeAlias, cast
+from uuid import uuid4
+
+import grpc
+from google.protobuf.message import DecodeError
+from structlog.contextvars import bind_contextvars
+
+from shoal.v1 import errors_pb2
+from shoal_server.errors import Reason, invalid
+from shoal_server.rpc.serving_state import ServingState
+from shoal_server.rpc.statuses import DETAILS_KEY, error_status
+
+PREFIX = "/shoal.v1."
+ANONYMOUS = "anonymous"
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Behavior = Callable[[Any, Context], Coroutine[Any, Any, Any]]
+
+# The trace id of a W3C traceparent: version, trace id, parent id, flags.
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """What a service's method knows of the call that it answers."""
+
+    method: str  # such as /shoal.v1.ClusteringService/Push
+    trace_id: str = ""
+    principal: str = ANONYMOUS  # who calls
+
+
+_current: ContextVar[CallContext] = ContextVar("current call")  # a call has a task of its own
+
+
+class CallLayer(grpc.aio.ServerInterceptor):
+    """Wraps the methods of shoal.v1; health and reflection answer for themselves."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Handler] = {}
+
+    @abstractmethod
+    def wrap(self, behavior: Behavior, method: str) -> Behavior:
+        """Return a method with this layer around it."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Return the handler of a method, wrapped when it is asked for first."""
+        method = handler_call_details.method
+        if method not in self._handlers:
+            handler = await continuation(handler_call_details)
+            if handler is None or not method.startswith(PREFIX):
+                return handler
+            self._handlers[method] = _rebuilt(handler, self.wrap(_behavior_of(handler), method))
+        return self._handlers[method]
+
+
+class ErrorLayer(CallLayer):
+    """Answers a failed call with its status, and ends a call whose client has gone."""
+
+    def wrap(self, behavior: Behavior, method: str) -> Behavior:
+        """Return a method whose exceptions become statuses."""
+
+        async def answer(request: Any, context: Context) -> Any:
+            _current.set(CallContext(method))
+            try:
+                return await behavior(request, context)
+            except grpc.aio.InternalError:
+                # gRPC couldn't write: the client has gone, and the word of it, which cancels this call, is on its way.
+                raise asyncio.CancelledError from None
+            except Exception as error:  # noqa: BLE001  (a bug must not tell its story to the caller)
+                status = error_status(error)
+            del request  # gRPC holds this frame until the garbage collector comes
+            return await _abort(status, context)
+
+        return answer
+
+
+class TraceLayer(CallLayer):
+    """Gives a call its trace id, the caller's own where it sends a W3C traceparent, and tells it to the log."""
+
+    def wrap(self, behavior: Behavior, method: str) -> Behavior:
+        """Return a method that is traced."""
+
+        async def answer(request: Any, context: Context) -> Any:
+            trace_id = _trace_id(context)
+            bind_contextvars(method=method, trace_id=trace_id)
+            _current.set(replace(_current.get(), trace_id=trace_id))
+            return await behavior(request, context)
+
+        return answer
+
+
+class AuthenticationLayer(CallLayer):
+    """Finds out who calls.
+
+    Parameters
+    ----------
+    authenticate
+        Returns the principal of a call by its metadata; raises a DomainError, UNAUTHENTICATED, for who has none.
+    """
+
+    def __init__(self, authenticate: Callable[[Context], str]) -> None:
+        super().__init__()
+        self._authenticate = authenticate
+
+    def wrap(self, behavior: Behavior, method: str) -> Behavior:  # noqa: ARG002  (all methods alike)
+        """Return a method that knows who calls."""
+
+        async def answer(request: Any, context: Context) -> Any:
+            _current.set(replace(_current.get(), principal=self._authenticate(context)))
+            return await behavior(request, context)
+
+        return answer
+
+
+class AdmissionLayer(CallLayer):
+    """Lets calls in while the server serves, and interrupts streams when it is about to stop.
+
+    Parameters
+    ----------
+    serving_state
+        Whether calls are let in.
+    interruptible
+        Methods, by full name, that wait for input or news that won't come once the server is about to stop.
+    """
+
+    def __init__(self, serving_state: ServingState, interruptible: AbstractSet[str]) -> None:
+        super().__init__()
+        self._serving_state = serving_state
+        self._interruptible = interruptible
+
+    def wrap(self, behavior: Behavior, method: str) -> Behavior:
+        """Return a method that is refused unless the server serves."""
+        state, is_interruptible = self._serving_state, method in self._interruptible
+
+        async def answer(request: Any, context: Context) -> Any:
+            with state.admit(), state.interruptible() if is_interruptible else nullcontext():
+                return await behavior(request, context)
+
+        return answer
+
+
+def unary_behavior(
+    method: Callable[[Any, CallContext], Awaitable[Any]], deserialize: Callable[[bytes], Any]
+) -> Behavior:
+    """Return what answers a unary call by a service's method; the request is parsed where its failure has an answer."""
+    parse = _parser(deserialize)
+
+    async def answer(request: bytes, _context: Context) -> Any:
+        return await method(parse(request), _current.get())
+
+    return answer
+
+
+def server_stream_behavior(
+    method: Callable[[Any, CallContext], AsyncIterator[Any]], deserialize: Callable[[bytes], Any]
+) -> Behavior:
+    """Return what answers a call that has one request and many responses."""
+    parse = _parser(deserialize)
+
+    async def answer(request: bytes, context: Context) -> None:
+        await _write_all(method(parse(request), _current.get()), context)
+
+    return answer
+
+
+def stream_behavior(
+    method: Callable[[AsyncIterator[Any], CallContext], AsyncIterator[Any]], deserialize: Callable[[bytes], Any]
+) -> Behavior:
+    """Return what answers a call that has many requests and many responses."""
+    parse = _parser(deserialize)
+
+    async def answer(_: object, context: Context) -> None:
+        await _write_all(method(_requests(context, parse), _current.get()), context)
+
+    return answer
+
+
+async def _write_all(responses: AsyncIterator[Any], context: Context) -> None:
+    async with aclosing(responses):  # type: ignore[type-var]  # services answer with generators
+        async for response in responses:
+            await context.write(response)
+            del response  # a stream that falls quiet must not hold its last answer
+
+
+async def _requests(context: Context, parse: Callable[[bytes], Any]) -> AsyncIterator[Any]:
+    """Yield the requests of a stream. Those that gRPC passes hold the last one while they wait for the next."""
+    while (contents := await context.read()) is not grpc.aio.EOF:
+        request = parse(contents)
+        del contents
+        yield request
+        del request
+
+
+def _parser(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def parse(contents: bytes) -> Any:
+        try:
+            return deserialize(contents)
+        except DecodeError:
+            raise invalid(
+                Reason.MESSAGE_MALFORMED,
+                "",
+                "the message's bytes are not what shoal.v1 says for this method; use its stubs",
+            ) from None
+
+    return parse
+
+
+async def _abort(status: errors_pb2.Status, context: Context) -> Never:
+    code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
+    await context.abort(code, status.message, ((DETAILS_KEY, status.SerializeToString()),))
+    raise AssertionError  # context.abort never returns
+
+
+def _trace_id(context: Context) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == "traceparent" and isinstance(value, str) and (given := _TRACEPARENT.fullmatch(value)):
+            return given[1]
+    return uuid4().hex
+
+
+def _behavior_of(handler: Handler) -> Behavior:
+    behavior: Any = handler.unary_unary or handler.unary_stream or handler.stream_stream
+    return cast("Behavior", behavior)
+
+
+def _rebuilt(handler: Handler, behavior: Behavior) -> Handler:
+    """Return the handler with another behavior; of shoal.v1 none has many requests and one response."""
+    if handler.unary_unary:
+        return grpc.unary_unary_rpc_method_handler(behavior, None, handler.response_serializer)
+    if handler.unary_stream:
+        return grpc.unary_stream_rpc_method_handler(behavior, None, handler.response_serializer)
+    return grpc.stream_stream_rpc_method_handler(behavior, None, handler.response_serializer)
