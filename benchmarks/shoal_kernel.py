@@ -12,7 +12,7 @@ from benchmarks.datasets import Float32Array
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import new_model
-from shoal_server.clustering.state import PointBatch
+from shoal_server.clustering.state import Batch
 from shoal_server.clustering.update import newest
 from shoal_server.engines.contract import Engine, EngineCache, Frame, RunTasks, run_in_order
 from shoal_server.engines.numba import NumbaEngine
@@ -78,7 +78,7 @@ class Kernel:
 
     def apply_batches(self, batches: Sequence[Float32Array]) -> None:
         """Take batches as the service takes what its queue holds: each its own version."""
-        together = [PointBatch(points) for points in batches]
+        together = [Batch(points) for points in batches]
         self._model, outcomes = apply_batches(self._model, together, self._engine, self._run, lambda: False)
         for outcome in outcomes:
             if isinstance(outcome, Exception):

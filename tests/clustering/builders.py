@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from shoal_server.clustering.config import HalfLife, HalfLifeUnit, ModelConfig
 from shoal_server.clustering.model import apply, new_model
-from shoal_server.clustering.state import Model, Outcome, PointBatch, Snapshot
+from shoal_server.clustering.state import Model, BatchResult, Batch, Snapshot
 from shoal_server.engines.contract import Engine, run_in_order
 
 
@@ -21,10 +21,10 @@ def push(
     sample_weight: Any = None,
     event_time: float | None = None,
     dtype: Any = None,
-) -> tuple[Model, Outcome]:
+) -> tuple[Model, BatchResult]:
     """Apply one batch."""
     weight = None if sample_weight is None else np.asarray(sample_weight, np.float64)
-    batch = PointBatch(np.atleast_2d(np.asarray(points, dtype)), weight, event_time, return_labels=True)
+    batch = Batch(np.atleast_2d(np.asarray(points, dtype)), weight, event_time, return_labels=True)
     return apply(model, batch, engine, run_in_order)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shoal_server.clustering.config import HalfLife, Metric, ModelConfig, OnInvalid
-from shoal_server.clustering.state import PointBatch
+from shoal_server.clustering.state import Batch
 
 K, D = 5, 6
 HALF_LIVES: list[HalfLife | None] = [
@@ -30,11 +30,11 @@ class FusedBatches:
     """Batches for one model, and where to cut them."""
 
     config: ModelConfig
-    batches: list[PointBatch]
+    batches: list[Batch]
     cuts: list[int]
 
 
-def _batch(kind: str, index: int, dtype: Any, random: np.random.Generator) -> PointBatch:
+def _batch(kind: str, index: int, dtype: Any, random: np.random.Generator) -> Batch:
     rows = {"one row": 1, "large": 3000}.get(kind, int(random.integers(2, 40)))
     points: NDArray[Any] = random.normal(size=(rows, D + (kind == "columns"))).astype(dtype)
     time: float | None = float(index)
@@ -51,7 +51,7 @@ def _batch(kind: str, index: int, dtype: Any, random: np.random.Generator) -> Po
         time = index - 2.5 if kind == "late" else None
     if kind == "Fortran":
         points = np.asfortranarray(points)
-    return PointBatch(points, weight, time, return_labels=bool(random.integers(2)))
+    return Batch(points, weight, time, return_labels=bool(random.integers(2)))
 
 
 @st.composite

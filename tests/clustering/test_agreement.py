@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from shoal_server.clustering.config import EngineName, HalfLife, Metric, ModelConfig
 from shoal_server.clustering.model import apply, assign, new_model
-from shoal_server.clustering.state import Model, Outcome, PointBatch
+from shoal_server.clustering.state import Model, BatchResult, Batch
 from shoal_server.engines.contract import Engine, run_in_order
 from tests import naive
 
@@ -29,7 +29,7 @@ class Case:
     config: ModelConfig
     scale: float
     kind: type[np.floating[Any]]
-    batches: list[PointBatch]
+    batches: list[Batch]
 
 
 @st.composite
@@ -53,7 +53,7 @@ def cases(draw: st.DrawFn) -> Case:
         kind = draw(st.sampled_from([dtype, *smaller] if metric == "euclidean" else [dtype]))
         return normal(n).astype(kind)
 
-    batches = [PointBatch(pushed(n), random.exponential(size=n) if weighted else None) for n in rows]
+    batches = [Batch(pushed(n), random.exponential(size=n) if weighted else None) for n in rows]
     half_life = HalfLife(draw(st.floats(0.2, 5)), "batches") if forgetting else None
     config = ModelConfig(
         k, init=normal(k), metric=metric, half_life=half_life, dtype="float32" if dtype is np.float32 else "float64"
@@ -101,17 +101,17 @@ def test_the_engines_assign_alike(case: Case, engines: dict[EngineName, Engine])
     np.testing.assert_allclose(distances - distances[0], 0, rtol=0, atol=TOLERANCE[kind] * squares)
 
 
-def _clear(batch: PointBatch, oracle: naive.NaiveModel, share: float) -> PointBatch:
+def _clear(batch: Batch, oracle: naive.NaiveModel, share: float) -> Batch:
     """Return the rows that no rounding can put on the other side of a border; if there is none, a centroid."""
     clear = naive.far_from_borders(batch.points, oracle, share)
     if not clear.any():
-        return PointBatch(oracle.centroids[:1].astype(batch.points.dtype), return_labels=True)
+        return Batch(oracle.centroids[:1].astype(batch.points.dtype), return_labels=True)
     weight = None if batch.sample_weight is None else batch.sample_weight[clear]
-    return PointBatch(batch.points[clear], weight, return_labels=True)
+    return Batch(batch.points[clear], weight, return_labels=True)
 
 
 def _check_outcome(
-    outcome: Outcome, labels: NDArray[np.intp], distances: naive.Array, batch: PointBatch, case: Case
+    outcome: BatchResult, labels: NDArray[np.intp], distances: naive.Array, batch: Batch, case: Case
 ) -> None:
     weight = np.ones(len(distances)) if batch.sample_weight is None else batch.sample_weight
     # Points that lie on their centroid are off it by what the precision rounds them: 3 roundings of length 1 at most.

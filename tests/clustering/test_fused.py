@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from shoal_server.clustering.config import EngineName, ModelConfig, OnInvalid
 from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import apply, new_model
-from shoal_server.clustering.state import Model, Outcome, PointBatch
+from shoal_server.clustering.state import Model, BatchResult, Batch
 from shoal_server.engines import contract as engine_contract
 from shoal_server.engines.contract import Contribution, Engine, FusedResult, PointArray, is_fused, run_in_order
 from shoal_server.engines.numba import NumbaEngine
@@ -22,7 +22,7 @@ from tests.clustering.builders import snapshot
 from tests.clustering.fused_builders import FusedBatches, courses
 
 Engines = dict[EngineName, Engine]
-Results = list[Outcome | Refusal | Exception]
+Results = list[BatchResult | Refusal | Exception]
 
 FAULTY = -666.0  # a value that an engine can't bear
 
@@ -54,9 +54,9 @@ def _together(fused_batches: FusedBatches, engine: Engine) -> tuple[Model, Resul
 
 
 def _check_alike(
-    one: Outcome | Refusal | Exception, other: Outcome | Refusal | Exception, close: Callable[[Any, Any], None]
+    one: BatchResult | Refusal | Exception, other: BatchResult | Refusal | Exception, close: Callable[[Any, Any], None]
 ) -> None:
-    if not isinstance(one, Outcome) or not isinstance(other, Outcome):
+    if not isinstance(one, BatchResult) or not isinstance(other, BatchResult):
         assert isinstance(one, Refusal)
         assert one == other
         return
@@ -98,8 +98,8 @@ def test_batches_applied_together_give_the_same_bits(
     assert (model.points_dropped, model.latest_event) == (expected.points_dropped, expected.latest_event)
 
 
-def _plain(count: int, rows: int = 3) -> list[PointBatch]:
-    return [PointBatch(np.full((rows, 2), index, np.float32)) for index in range(count)]
+def _plain(count: int, rows: int = 3) -> list[Batch]:
+    return [Batch(np.full((rows, 2), index, np.float32)) for index in range(count)]
 
 
 def _started(engine: Engine, on_invalid: OnInvalid = "reject") -> Model:
@@ -117,7 +117,7 @@ def test_a_bad_batch_is_refused_alone(name: EngineName, bad: int, value: float, 
     model, results = apply_batches(_started(engines[name]), batches, engines[name], run_in_order, _never)
 
     refused = [index for index, result in enumerate(results) if isinstance(result, Refusal)]
-    versions = [result.version for result in results if isinstance(result, Outcome)]
+    versions = [result.version for result in results if isinstance(result, BatchResult)]
     assert refused == [bad]
     assert versions == [2, 3, 4, 5, 6, 7]
     assert (model.version, model.points_accepted, snapshot(model).weights.sum()) == (7, 21, 21)
@@ -130,7 +130,7 @@ def test_under_drop_a_bad_row_is_left_out_and_the_order_stays(name: EngineName, 
 
     model, results = apply_batches(_started(engines[name], "drop"), batches, engines[name], run_in_order, _never)
 
-    outcomes = [result for result in results if isinstance(result, Outcome)]
+    outcomes = [result for result in results if isinstance(result, BatchResult)]
     assert [(outcome.version, outcome.dropped) for outcome in outcomes] == [(2 + i, int(i == 3)) for i in range(7)]
     assert (model.points_accepted, model.points_dropped) == (23, 1)
 
@@ -139,14 +139,14 @@ def test_under_drop_a_bad_row_is_left_out_and_the_order_stays(name: EngineName, 
 @pytest.mark.parametrize("asked", [0, 1, 2])
 def test_what_is_halted_leaves_the_rest_without_a_result(name: EngineName, asked: int, engines: Engines) -> None:
     # Every other batch needs special care, so that there are many moments to ask.
-    batches = [PointBatch(batch.points, np.ones(3) if index % 2 else None) for index, batch in enumerate(_plain(9))]
+    batches = [Batch(batch.points, np.ones(3) if index % 2 else None) for index, batch in enumerate(_plain(9))]
     answers = iter([False] * asked + [True] * 9)
 
     model, results = apply_batches(_started(engines[name]), batches, engines[name], run_in_order, lambda: next(answers))
 
     assert asked <= len(results) < 9
     assert model.version == 1 + len(results)
-    assert all(isinstance(result, Outcome) for result in results)
+    assert all(isinstance(result, BatchResult) for result in results)
 
 
 class DelicateEngine(NumbaEngine):
@@ -174,15 +174,15 @@ class DelicateEngine(NumbaEngine):
             raise np.linalg.LinAlgError
 
 
-class WatchedBatches(list[PointBatch]):
+class WatchedBatches(list[Batch]):
     """Counts the batches that are looked at in passing, in it and in its slices."""
 
-    def __init__(self, batches: Iterable[PointBatch], whole: WatchedBatches | None = None) -> None:
+    def __init__(self, batches: Iterable[Batch], whole: WatchedBatches | None = None) -> None:
         super().__init__(batches)
         self._whole = self if whole is None else whole
         self.looked_at = 0
 
-    def __iter__(self) -> Iterator[PointBatch]:
+    def __iter__(self) -> Iterator[Batch]:
         for batch in super().__iter__():
             self._whole.looked_at += 1
             yield batch
@@ -214,7 +214,7 @@ def test_what_fails_with_many_batches_together_is_done_with_fewer() -> None:
     model, results = apply_batches(_started(delicate), _plain(40), delicate, run_in_order, _never)
 
     expected, _ = apply_batches(_started(sound), _plain(40), sound, run_in_order, _never)
-    assert [result.version for result in results if isinstance(result, Outcome)] == [*range(2, 42)]
+    assert [result.version for result in results if isinstance(result, BatchResult)] == [*range(2, 42)]
     np.testing.assert_array_equal(snapshot(model).centroids, snapshot(expected).centroids)
     assert delicate.batches <= 4 * 40
 
@@ -227,7 +227,7 @@ def test_a_bug_that_one_batch_sets_off_is_its_answer_and_no_other() -> None:
     model, results = apply_batches(_started(engine), batches, engine, run_in_order, _never)
 
     assert [index for index, result in enumerate(results) if isinstance(result, np.linalg.LinAlgError)] == [5]
-    assert [result.version for result in results if isinstance(result, Outcome)] == [*range(2, 10)]
+    assert [result.version for result in results if isinstance(result, BatchResult)] == [*range(2, 10)]
     assert model.version == 9
 
 
@@ -243,7 +243,7 @@ def test_a_batch_may_be_just_short_of_two_spans(engines: Engines) -> None:
     model = _started(engine)
     most = engine.max_rows(model.frame)
     random = np.random.default_rng(0)
-    batches = [PointBatch(random.normal(size=(most + more, 2)).astype(np.float32)) for more in (-1, 0, 1)]
+    batches = [Batch(random.normal(size=(most + more, 2)).astype(np.float32)) for more in (-1, 0, 1)]
     alone = model
     for batch in batches:
         alone, _ = apply(alone, batch, engine, run_in_order)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import assign, new_model
-from shoal_server.clustering.state import Model, PointBatch
+from shoal_server.clustering.state import Model, Batch
 from shoal_server.engines.contract import Engine, run_in_order
 from shoal_server.engines.numba.snapshot_buffers import Version
 from tests.clustering.builders import snapshot
@@ -41,11 +41,11 @@ class Kept:
         self.then = self.array.copy()
 
 
-def _batch(kind: str, random: np.random.Generator) -> PointBatch:
+def _batch(kind: str, random: np.random.Generator) -> Batch:
     points = random.normal(size=(7_000 if kind == LARGE else int(random.integers(1, 9)), D)).astype(np.float32)
     if kind == INVALID:
         points[-1, 5] = np.nan
-    return PointBatch(points)
+    return Batch(points)
 
 
 @settings(max_examples=25, deadline=None)
@@ -97,7 +97,7 @@ def test_versions_that_nobody_holds_are_not_copied(
     monkeypatch.setattr(Version, "copy", note)
     for _ in range(10):
         points = random.normal(size=(rows, D)).astype(np.float32)
-        model, _ = apply_batches(model, [PointBatch(points)], engine, run_in_order, lambda: False)
+        model, _ = apply_batches(model, [Batch(points)], engine, run_in_order, lambda: False)
 
     assert model.version == 11
     assert len(copied) <= 1
@@ -106,6 +106,6 @@ def test_versions_that_nobody_holds_are_not_copied(
 def _ready(engine: Engine) -> Model:
     """Return a model past its first batch, with a memory of its own."""
     model = new_model(ModelConfig(K, init=CENTROIDS, dtype="float32"))
-    first = PointBatch(np.random.default_rng(1).normal(size=(3, D)).astype(np.float32))
+    first = Batch(np.random.default_rng(1).normal(size=(3, D)).astype(np.float32))
     model, _ = apply_batches(model, [first], engine, run_in_order, lambda: False)
     return model

@@ -13,7 +13,7 @@ from shoal.v1 import clustering_pb2
 from tests.rpc.refusals import Refusal, as_google, status_of
 from tests.rpc.wire import PATIENCE, Wire
 
-Answer = clustering_pb2.BatchResult | clustering_pb2.AssignResponse
+BatchResult = clustering_pb2.BatchResult | clustering_pb2.AssignResponse
 
 
 class Way:
@@ -47,19 +47,19 @@ class Way:
             return status_of(error)
         raise AssertionError(answer)
 
-    def _send(self, message: clustering_pb2.Batch) -> Answer:
+    def _send(self, message: clustering_pb2.Batch) -> BatchResult:
         raise NotImplementedError
 
 
 class Push(Way):
-    def _send(self, message: clustering_pb2.Batch) -> Answer:
+    def _send(self, message: clustering_pb2.Batch) -> BatchResult:
         return self.wire.push(self.session, message)
 
 
 class Assign(Way):
     updates = False
 
-    def _send(self, message: clustering_pb2.Batch) -> Answer:
+    def _send(self, message: clustering_pb2.Batch) -> BatchResult:
         return self.wire.assign(self.session, message.points)
 
 
@@ -133,7 +133,7 @@ class Ingest(_Streaming):
         self.opened = self.stream.receive().opened
         self._sequence = self.opened.last_sequence
 
-    def _send(self, message: clustering_pb2.Batch) -> Answer:
+    def _send(self, message: clustering_pb2.Batch) -> BatchResult:
         self._sequence += 1
         numbered = clustering_pb2.Batch()
         numbered.CopyFrom(message)
@@ -157,7 +157,7 @@ class AssignStream(_Streaming):
         super().__init__(wire, session)
         self.stream = Stream(wire.clustering.AssignStream)
 
-    def _send(self, message: clustering_pb2.Batch) -> Answer:
+    def _send(self, message: clustering_pb2.Batch) -> BatchResult:
         self.stream.send(clustering_pb2.AssignRequest(session=self.session, points=message.points))
         return self.stream.receive()  # type: ignore[no-any-return]  # a stream of either method
 

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shoal_server.clustering.state import Outcome
+from shoal_server.clustering.state import BatchResult
 from shoal_server.sessions.completion import Completion
-from shoal_server.sessions.jobs import Answer
+from shoal_server.sessions.jobs import BatchResult
 from shoal_server.sessions.producers import IDLE_TIMEOUT, Producer, ProducerLedger
 from shoal_server.sessions.replay_cache import ENTRY_BYTES
 from tests.sessions.clock import jumping_loop, until
 
-Answers = Completion[list[Answer]]
+Answers = Completion[list[BatchResult]]
 
 
 class Stamp(NamedTuple):
@@ -38,10 +38,10 @@ def unanswered() -> Answers:
     return Completion()
 
 
-def outcome(version: int, *, entries_of_labels: int = 0) -> Outcome:
+def outcome(version: int, *, entries_of_labels: int = 0) -> BatchResult:
     """Return the outcome of a batch that made a version, with labels that take the bytes of so many answers."""
     labels = np.zeros(entries_of_labels * ENTRY_BYTES // 4, np.int32) if entries_of_labels else None
-    return Outcome(version, accepted=1, dropped=0, inertia=0.5, labels=labels, warming=None)
+    return BatchResult(version, accepted=1, dropped=0, inertia=0.5, labels=labels, warming=None)
 
 
 def answered(version: int, *, entries_of_labels: int = 0) -> Answers:

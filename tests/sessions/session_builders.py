@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from shoal_server.clustering.config import ModelConfig
-from shoal_server.clustering.state import Outcome, PointBatch
+from shoal_server.clustering.state import BatchResult, Batch
 from shoal_server.errors import DomainError, Refusal
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.config import Changes, Limits, SessionConfig
@@ -66,9 +66,9 @@ def kept_for(idle_ttl: float | None, model: ModelConfig | None = None) -> Sessio
     return SessionConfig(model or given_centroids(), idle_ttl=idle_ttl)
 
 
-def points(*values: float) -> PointBatch:
+def points(*values: float) -> Batch:
     """Return a batch of points of one feature."""
-    return PointBatch(np.array(values)[:, None])
+    return Batch(np.array(values)[:, None])
 
 
 def model_changes(**fields: Any) -> Changes:
@@ -90,7 +90,7 @@ async def submit(session: Session, *values: float, stamp: Stamp | None = None, s
 
 
 async def hand_over(
-    session: Session, batch: PointBatch | Refusal, stamp: Stamp | None = None, size: int = 1
+    session: Session, batch: Batch | Refusal, stamp: Stamp | None = None, size: int = 1
 ) -> Receipt:
     """Hand one batch to a session, or why it could not be read."""
     pending_batch = PendingBatch(batch, size, stamp.sequence, stamp.fingerprint) if stamp else PendingBatch(batch, size)
@@ -100,14 +100,14 @@ async def hand_over(
     return receipt
 
 
-def outcome_of(receipt: Receipt) -> Outcome:
+def outcome_of(receipt: Receipt) -> BatchResult:
     """Return what became of one batch, which has to be there."""
     (answer,) = receipt.answers()
-    assert isinstance(answer, Outcome)
+    assert isinstance(answer, BatchResult)
     return answer
 
 
-async def push(session: Session, *values: float, stamp: Stamp | None = None) -> Outcome:
+async def push(session: Session, *values: float, stamp: Stamp | None = None) -> BatchResult:
     """Hand points of one feature to a session and wait until they are applied."""
     return await (await submit(session, *values, stamp=stamp)).result()
 

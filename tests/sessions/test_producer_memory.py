@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shoal_server.clustering.state import Outcome
+from shoal_server.clustering.state import BatchResult
 from shoal_server.errors import Reason, Refusal
 from shoal_server.sessions.producers import IDLE_TIMEOUT, Position, Producer, ProducerLedger
 from shoal_server.sessions.replay_cache import ENTRY_BYTES
@@ -124,7 +124,7 @@ async def test_a_forgotten_answer_is_one_of_version_0_with_no_rows_and_says_so()
 
     assert forgotten is not None
     assert (forgotten.duplicate, forgotten.forgotten) == (True, True)
-    assert await forgotten.result() == Outcome(version=0, accepted=0, dropped=0, inertia=0.0, labels=None, warming=None)
+    assert await forgotten.result() == BatchResult(version=0, accepted=0, dropped=0, inertia=0.0, labels=None, warming=None)
 
 
 async def test_the_fingerprint_is_forgotten_with_the_answer() -> None:

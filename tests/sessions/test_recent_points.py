@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.model import new_model
-from shoal_server.clustering.state import Outcome, PointBatch
+from shoal_server.clustering.state import BatchResult, Batch
 from shoal_server.errors import Reason, Refusal
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.config import SessionConfig
-from shoal_server.sessions.jobs import PendingBatch, QueuedBatches, QueuedChange, Receipt, Result
+from shoal_server.sessions.jobs import PendingBatch, BatchJob, ChangeJob, Receipt, Result
 from shoal_server.sessions.recent import MAX_BATCHES, MAX_BYTES, MAX_ROWS, MIN_DISPATCHES, RecentPoints
 from shoal_server.sessions.session import Session, SessionDeps
 from tests.sessions.clock import until_quiet
@@ -39,13 +39,13 @@ MODEL = new_model(given_centroids())
 A_HOP = MAX_ROWS // MIN_DISPATCHES
 
 
-def applied(rows: int) -> Outcome:
-    return Outcome(1, rows, 0, 0.0, None, None)
+def applied(rows: int) -> BatchResult:
+    return BatchResult(1, rows, 0, 0.0, None, None)
 
 
 def hop(recent: RecentPoints, *messages: Sequence[NDArray[Any]]) -> None:
     """Let all batches of some messages be applied in one hop."""
-    jobs = [QueuedBatches([PointBatch(each) for each in message], Completion()) for message in messages]
+    jobs = [BatchJob([Batch(each) for each in message], Completion()) for message in messages]
     results: list[Result] = [[applied(len(each)) for each in message] for message in messages]
     recent.note(jobs, results, MODEL)
 
@@ -144,11 +144,11 @@ def test_batches_of_several_types_are_given_in_one_that_holds_them() -> None:
 def test_batches_that_were_refused_or_could_not_be_read_are_passed_over() -> None:
     recent = RecentPoints()
     unreadable = Refusal(Reason.SHAPE_INVALID, "no points", "points")
-    first = QueuedBatches([unreadable, PointBatch(numbered(1, 1)), PointBatch(numbered(2, 1))], Completion())
-    change = QueuedChange(model_changes(), Completion())
-    second = QueuedBatches([PointBatch(numbered(3, 1)), PointBatch(numbered(4, 1))], Completion())
-    halted = QueuedBatches([PointBatch(numbered(5, 1))], Completion())
-    dropped = Outcome(3, 0, 1, 0.0, None, None)
+    first = BatchJob([unreadable, Batch(numbered(1, 1)), Batch(numbered(2, 1))], Completion())
+    change = ChangeJob(model_changes(), Completion())
+    second = BatchJob([Batch(numbered(3, 1)), Batch(numbered(4, 1))], Completion())
+    halted = BatchJob([Batch(numbered(5, 1))], Completion())
+    dropped = BatchResult(3, 0, 1, 0.0, None, None)
     results: list[Result] = [[unreadable, ZeroDivisionError(), applied(1)], None, [dropped, applied(1)], []]
 
     recent.note([first, change, second, halted], results, MODEL)
@@ -252,7 +252,7 @@ async def test_what_was_filled_in_before_a_change_of_the_same_hop_is_left_out(
 async def test_under_cosine_rows_without_a_direction_are_left_out(deps: SessionDeps) -> None:
     model = ModelConfig(1, engine="scipy", init=np.eye(1, 2), metric="cosine", on_invalid="drop")
     async with started(deps, SessionConfig(model)) as session:
-        batch = PointBatch(np.array([[1.0, 2.0], [0.0, 0.0], [3.0, 4.0]]))
+        batch = Batch(np.array([[1.0, 2.0], [0.0, 0.0], [3.0, 4.0]]))
         (receipt,) = await session.submit([PendingBatch(batch, 1)], None)
         assert isinstance(receipt, Receipt)
         await receipt.result()

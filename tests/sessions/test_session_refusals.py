@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import structlog
 
-from shoal_server.clustering.state import PointBatch
+from shoal_server.clustering.state import Batch
 from shoal_server.errors import DomainError, Kind, Reason, Refusal
 from shoal_server.sessions.session import Session, SessionDeps
 from tests.sessions.engines import FAULTY, StagedEngine
@@ -18,7 +18,7 @@ from tests.sessions.producer_builders import stamp
 from tests.sessions.refusing import refusal_of
 from tests.sessions.session_builders import hand_over, kept_for, points, push, started, submit, warming
 
-TOO_WIDE = PointBatch(np.zeros((1, 101)))
+TOO_WIDE = Batch(np.zeros((1, 101)))
 
 
 async def test_a_refused_batch_changes_nothing(session: Session) -> None:

@@ -8,15 +8,20 @@ import numpy as np
 
 from shoal_server.clustering.forgetting import Decay, decay
 from shoal_server.clustering.model import apply, can_skip_validation
-from shoal_server.clustering.state import Model, Outcome, PointBatch
+from shoal_server.clustering.state import Batch, BatchResult, Model
 from shoal_server.clustering.update import at_version, newest
 from shoal_server.engines.contract import Engine, FusedBatches, FusedEngine, FusedResult, RunTasks, is_fused
 from shoal_server.errors import DomainError, Refusal
 
 
 def apply_batches(
-    model: Model, batches: Sequence[PointBatch], engine: Engine, run: RunTasks, halted: Callable[[], bool]
-) -> tuple[Model, list[Outcome | Refusal | Exception]]:
+    model: Model,
+    batches: Sequence[Batch],
+    engine: Engine,
+    run: RunTasks,
+    halted: Callable[[], bool],
+    on_bug: Callable[[Exception], Refusal],
+) -> tuple[Model, list[BatchResult]]:
     """Apply batches in their order, each its own version.
 
     Parameters
@@ -25,15 +30,17 @@ def apply_batches(
         As for `apply`.
     halted
         Asked now and then whether to stop: the batches that are left then have no result.
+    on_bug
+        Returns what is said of an exception that is no refusal.
 
     Returns
     -------
     model
         After the last batch.
     results
-        Of each batch its outcome, or why it was refused: a Refusal, or else a bug. Such a batch changed nothing.
+        Of each batch. One that was refused changed nothing.
     """
-    results: list[Outcome | Refusal | Exception] = []
+    results: list[BatchResult] = []
     reach = len(batches)  # how many batches are looked at together
     while len(results) < len(batches) and not halted():
         ahead = batches[len(results) : len(results) + reach]
@@ -45,12 +52,12 @@ def apply_batches(
         if tried:
             # Not much more is looked at in vain than was applied before: else many bad batches would cost the square.
             reach = max(len(outcomes), 1)
-        model, result = _apply_one(model, ahead[len(outcomes)], engine, run)
+        model, result = _apply_one(model, ahead[len(outcomes)], engine, run, on_bug)
         results.append(result)
     return model, results
 
 
-def _follow_plain_ones(model: Model, batches: Sequence[PointBatch], engine: Engine) -> tuple[Model, list[Outcome], int]:
+def _follow_plain_ones(model: Model, batches: Sequence[Batch], engine: Engine) -> tuple[Model, list[BatchResult], int]:
     """Apply the first batches together, up to one that needs special care, and say of how many that was tried.
 
     Where there are fewer outcomes, the next batch turned out to have an invalid value, or something failed, with none
@@ -65,9 +72,9 @@ def _follow_plain_ones(model: Model, batches: Sequence[PointBatch], engine: Engi
     return model, [], 0
 
 
-def _plain_ones(model: Model, batches: Sequence[PointBatch], engine: Engine) -> tuple[list[PointBatch], list[Decay]]:
+def _plain_ones(model: Model, batches: Sequence[Batch], engine: Engine) -> tuple[list[Batch], list[Decay]]:
     """Return the first batches, up to one that needs special care, and what they do to the weights."""
-    plain: list[PointBatch] = []
+    plain: list[Batch] = []
     decays: list[Decay] = []
     if not is_fused(engine) or not can_skip_validation(model):
         return plain, decays
@@ -75,10 +82,11 @@ def _plain_ones(model: Model, batches: Sequence[PointBatch], engine: Engine) -> 
     timeless = half_life is None or half_life.unit != "seconds"
     fading = Decay(0.0, 1.0, model.latest_event)  # what one does that has no time where nothing is forgotten
     for batch in batches:
-        points, weight, time, _ = batch
+        points, time = batch.points, batch.event_time
         rows, columns = points.shape
         if (
-            weight is not None
+            batch.sample_weight is not None
+            or batch.refusal is not None
             or points.dtype != dtype
             or columns != model.n_features
             or rows > max_rows
@@ -96,8 +104,8 @@ def _plain_ones(model: Model, batches: Sequence[PointBatch], engine: Engine) -> 
 
 
 def _follow(
-    model: Model, batches: list[PointBatch], decays: list[Decay], engine: FusedEngine
-) -> tuple[Model, list[Outcome]]:
+    model: Model, batches: list[Batch], decays: list[Decay], engine: FusedEngine
+) -> tuple[Model, list[BatchResult]]:
     """Apply plain batches, up to the first that turns out to have an invalid value."""
     before = newest(model)
     result = engine.apply_batches(
@@ -126,23 +134,26 @@ def _follow(
     return model, outcomes
 
 
-def _outcomes(version: int, batches: list[PointBatch], result: FusedResult) -> Iterator[Outcome]:
+def _outcomes(version: int, batches: list[Batch], result: FusedResult) -> Iterator[BatchResult]:
     begin = 0
     for batch, inertia in zip(batches, result.inertias.tolist(), strict=False):
         version += 1
         end = begin + len(batch.points)
         # A copy: a view would keep the labels of all.
         labels = result.labels[begin:end].copy() if batch.return_labels else None
-        yield Outcome(version, end - begin, 0, inertia, labels, None)
+        yield BatchResult(version, end - begin, 0, inertia, labels, None, batch.sequence)
         begin = end
 
 
 def _apply_one(
-    model: Model, batch: PointBatch, engine: Engine, run: RunTasks
-) -> tuple[Model, Outcome | Refusal | Exception]:
+    model: Model, batch: Batch, engine: Engine, run: RunTasks, on_bug: Callable[[Exception], Refusal]
+) -> tuple[Model, BatchResult]:
     try:
-        return apply(model, batch, engine, run)
+        if batch.refusal is None:
+            return apply(model, batch, engine, run)
+        refusal = batch.refusal
     except DomainError as error:
-        return model, error.refusal
+        refusal = error.refusal
     except Exception as bug:  # noqa: BLE001  (whatever it is, it is this batch's answer, and the session lives on)
-        return model, bug
+        refusal = on_bug(bug)
+    return model, BatchResult(sequence=batch.sequence, refusal=refusal)

@@ -11,7 +11,7 @@ from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.coordinates import fit_coordinates
 from shoal_server.clustering.forgetting import Decay, decay
 from shoal_server.clustering.initialisation import start
-from shoal_server.clustering.state import Model, Outcome, PointBatch, WarmupBuffer
+from shoal_server.clustering.state import Batch, BatchResult, Model, WarmupBuffer
 from shoal_server.clustering.update import given_centroids, update
 from shoal_server.clustering.validation import (
     ValidRows,
@@ -39,7 +39,7 @@ def reconfigure(model: Model, config: ModelConfig) -> Model:
     return replace(model, config=config, column_means=means)
 
 
-def apply(model: Model, batch: PointBatch, engine: Engine, run: RunTasks) -> tuple[Model, Outcome]:
+def apply(model: Model, batch: Batch, engine: Engine, run: RunTasks) -> tuple[Model, BatchResult]:
     """Apply one batch: the model of the next version, or, while it is warming, with more points collected.
 
     Raises
@@ -94,7 +94,7 @@ def can_skip_validation(model: Model) -> bool:
     return model.coordinates is not None and model.collected is None and model.config.on_invalid != "impute"
 
 
-def _apply(model: Model, batch: PointBatch, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple[Model, Outcome]:
+def _apply(model: Model, batch: Batch, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple[Model, BatchResult]:
     fading = decay(model.config.half_life, len(rows.points), batch.event_time, model.latest_event)
     model = _count_in(model, batch, rows, fading)
     if model.collected is None:
@@ -107,7 +107,7 @@ def _apply(model: Model, batch: PointBatch, rows: ValidRows, engine: Engine, run
     return model, _outcome(model, batch, rows, inertia, labels)
 
 
-def _count_in(model: Model, batch: PointBatch, rows: ValidRows, fading: Decay) -> Model:
+def _count_in(model: Model, batch: Batch, rows: ValidRows, fading: Decay) -> Model:
     accepted = len(rows.points)
     return replace(
         model,
@@ -120,15 +120,16 @@ def _count_in(model: Model, batch: PointBatch, rows: ValidRows, fading: Decay) -
     )
 
 
-def _outcome(model: Model, batch: PointBatch, rows: ValidRows, inertia: float, labels: LabelArray | None) -> Outcome:
+def _outcome(model: Model, batch: Batch, rows: ValidRows, inertia: float, labels: LabelArray | None) -> BatchResult:
     accepted = len(rows.points)
-    return Outcome(
+    return BatchResult(
         version=model.version,
         accepted=accepted,
         dropped=len(batch.points) - accepted,
         inertia=inertia,
         labels=_spread_out(labels, rows) if labels is not None and batch.return_labels else None,
         warming=model.warming,
+        sequence=batch.sequence,
     )
 
 

@@ -12,15 +12,23 @@ from numpy.typing import NDArray
 
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.engines.contract import EngineCache, Float64Array, Frame, LabelArray, PointArray
+from shoal_server.errors import Refusal
 
 
-class PointBatch(NamedTuple):
-    """An array that was pushed at once, as it came. There are very many, so that it is made as cheaply as can be."""
+class Batch(NamedTuple):
+    """An array that was pushed at once: the one form of a batch from decoding to its result.
 
-    points: PointArray  # (n, d)
+    There are very many, so that it is made as cheaply as can be.
+    """
+
+    points: PointArray  # (n, d) as they came
     sample_weight: Float64Array | None = None  # (n,)
     event_time: float | None = None  # seconds since the epoch
     return_labels: bool = False
+    sequence: int = 0  # of its producer, where that has a name
+    fingerprint: int = 0  # of what is applied, where it has a sequence
+    size: int = 0  # bytes of points and weights
+    refusal: Refusal | None = None  # why it could not be read; it has no points then, and uses its sequence up
 
 
 @dataclass(frozen=True)
@@ -31,15 +39,19 @@ class Warming:
     needed: int
 
 
-class Outcome(NamedTuple):
-    """What became of a batch."""
+class BatchResult(NamedTuple):
+    """What became of a batch: the one form of a result up to its reply."""
 
-    version: int  # 0 while the model is warming
-    accepted: int
-    dropped: int
-    inertia: float  # over the accepted rows, before the centroids moved
-    labels: LabelArray | None  # (n,), -1 for a dropped row; None unless asked for
-    warming: Warming | None
+    version: int = 0  # 0 while the model is warming
+    accepted: int = 0
+    dropped: int = 0
+    inertia: float = 0.0  # over the accepted rows, before the centroids moved
+    labels: LabelArray | None = None  # (n,), -1 for a dropped row; None unless asked for
+    warming: Warming | None = None
+    sequence: int = 0  # of the batch
+    duplicate: bool = False  # the batch had been pushed before, and was not applied again
+    forgotten: bool = False  # of a duplicate: what became of it, or its labels, is no longer known
+    refusal: Refusal | None = None  # why the batch was not applied
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shoal_server.clustering.coordinates import precision_for
 from shoal_server.clustering.imputing import impute
-from shoal_server.clustering.state import ColumnMeans, Model, PointBatch
+from shoal_server.clustering.state import Batch, ColumnMeans, Model
 from shoal_server.engines.contract import Float64Array, PointArray, max_value
 from shoal_server.errors import Reason, invalid
 
@@ -30,7 +30,7 @@ class ValidRows:
     sample_weight: Float64Array | None = None  # (m,)
 
 
-def check_batch(model: Model, batch: PointBatch) -> None:
+def check_batch(model: Model, batch: Batch) -> None:
     """Check what can be told without a look at the points' values.
 
     Raises
@@ -43,12 +43,12 @@ def check_batch(model: Model, batch: PointBatch) -> None:
     _check_weight(batch.sample_weight, len(batch.points))
 
 
-def unchecked(batch: PointBatch) -> ValidRows:
+def unchecked(batch: Batch) -> ValidRows:
     """Return all rows of a batch, in the hope that none is invalid: the engines notice, and at less cost."""
     return ValidRows(batch.points, None, None, batch.sample_weight)
 
 
-def admit(model: Model, batch: PointBatch) -> ValidRows:
+def admit(model: Model, batch: Batch) -> ValidRows:
     """Return the rows of a checked batch that are to be applied.
 
     Raises

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from shoal import wire
 from shoal.v1 import clustering_pb2
-from shoal_server.clustering.state import PointBatch
-from shoal_server.errors import DomainError, Reason, Refusal, invalid
+from shoal_server.clustering.state import Batch, BatchResult
+from shoal_server.errors import DomainError, Reason, invalid
 from shoal_server.rpc.config import encode_warming
 from shoal_server.rpc.statuses import to_status
 from shoal_server.rpc.tensor import decode_points, decode_vector, too_large
-from shoal_server.sessions.jobs import Answer, PendingBatch, Receipt
 from shoal_server.sessions.producers import Producer
 
 MAX_PRODUCER_ID_LENGTH = 128
-
-Asked = tuple[int, bool]
-"""What an answer needs of its batch: the sequence, and whether labels are wanted."""
+_NO_POINTS = np.empty((0, 0))
 
 
-def decode_batch(message: wire.Batch, max_bytes: int, producer: Producer | None) -> PendingBatch:
-    """Return a batch whose points are a view of the message's bytes, or why it can't be read; see rpc.tensor."""
-    fingerprint = _fingerprint(message) if producer else 0
-    batch: PointBatch | Refusal
-    size = 0
+def decode_batch(message: wire.Batch, max_bytes: int, *, is_sequenced: bool) -> Batch:
+    """Return a batch whose points are a view of the message's bytes, or which says why it can't be read.
+
+    Parameters
+    ----------
+    message
+        What came.
+    max_bytes
+        The most bytes of points and weights.
+    is_sequenced
+        Whether its producer has a name: then the batch gets a fingerprint, by which it is known again.
+    """
+    fingerprint = _fingerprint(message) if is_sequenced else 0
     try:
         points = decode_points(message.points, "points", max_bytes)
         weight = None
@@ -36,10 +42,9 @@ def decode_batch(message: wire.Batch, max_bytes: int, producer: Producer | None)
             size += weight.nbytes
         if size > max_bytes:
             raise too_large("points", "points with sample_weight", size, max_bytes)
-        batch = PointBatch(points, weight, _event_time(message), message.return_labels)
     except DomainError as error:
-        batch = error.refusal
-    return PendingBatch(batch, size, message.sequence, fingerprint)
+        return Batch(_NO_POINTS, sequence=message.sequence, fingerprint=fingerprint, refusal=error.refusal)
+    return Batch(points, weight, _event_time(message), message.return_labels, message.sequence, fingerprint, size)
 
 
 def decode_producer(message: clustering_pb2.Producer) -> Producer | None:
@@ -61,38 +66,21 @@ def decode_producer(message: clustering_pb2.Producer) -> Producer | None:
     return Producer(message.id, message.epoch, message.ephemeral) if message.id else None
 
 
-def encode_answer(answer: Answer, receipt: Receipt, asked: Asked) -> wire.BatchResult:
-    """Return what became of a batch.
-
-    Parameters
-    ----------
-    answer
-        What it is told.
-    submitted
-        How it was taken, or had been before.
-    asked
-        For what.
-    """
-    sequence, return_labels = asked
-    if isinstance(answer, Refusal):
-        return encode_refusal(answer, sequence)
-    # Of a batch that had been taken before, labels may not be there any more.
-    labels_lost = receipt.duplicate and return_labels and answer.labels is None and answer.warming is None
+def encode_result(result: BatchResult) -> wire.BatchResult:
+    """Return what became of a batch as its answer."""
+    if result.refusal is not None:
+        status = to_status(result.refusal)
+        return wire.BatchResult(clustering_pb2.BatchResult(sequence=result.sequence, error=status), None)
     message = clustering_pb2.BatchResult(
-        sequence=sequence, version=answer.version, accepted=answer.accepted, inertia=answer.inertia
+        sequence=result.sequence, version=result.version, accepted=result.accepted, inertia=result.inertia
     )
-    if answer.dropped or receipt.duplicate:  # seldom: each field costs as much as a row of the batch
-        message.dropped = answer.dropped
-        message.duplicate = receipt.duplicate
-        message.forgotten = receipt.forgotten or labels_lost
-    if answer.warming:
-        message.warming.CopyFrom(encode_warming(answer.warming))
-    return wire.BatchResult(message, None if answer.labels is None else wire.tensor_of(answer.labels))
-
-
-def encode_refusal(refusal: Refusal, sequence: int) -> wire.BatchResult:
-    """Return why a batch was refused, as an answer in a stream that goes on."""
-    return wire.BatchResult(clustering_pb2.BatchResult(sequence=sequence, error=to_status(refusal)), None)
+    if result.dropped or result.duplicate:  # seldom: each field costs as much as a row of the batch
+        message.dropped = result.dropped
+        message.duplicate = result.duplicate
+        message.forgotten = result.forgotten
+    if result.warming:
+        message.warming.CopyFrom(encode_warming(result.warming))
+    return wire.BatchResult(message, None if result.labels is None else wire.tensor_of(result.labels))
 
 
 def _event_time(message: wire.Batch) -> float | None:

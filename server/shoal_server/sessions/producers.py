@@ -11,10 +11,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shoal_server.clustering.state import Outcome
+from shoal_server.clustering.state import BatchResult
 from shoal_server.errors import Reason, invalid, refused
 from shoal_server.sessions.completion import Completion
-from shoal_server.sessions.jobs import Answer, Receipt
+from shoal_server.sessions.jobs import Receipt
 from shoal_server.sessions.replay_cache import ReplayCache
 
 # Seconds that a producer without a stream is expected back at least: twice as long as the official client tries to.
@@ -122,7 +122,7 @@ class ProducerLedger:
         return self._answer_again(producer, sequence, fingerprint)
 
     def record(
-        self, producer: Producer, first: int, fingerprints: Sequence[int], completion: Completion[list[Answer]]
+        self, producer: Producer, first: int, fingerprints: Sequence[int], completion: Completion[list[BatchResult]]
     ) -> None:
         """Note that new batches have been taken, from a sequence on, and keep what will be their answers."""
         state = self._seat(producer)
@@ -156,7 +156,7 @@ class ProducerLedger:
     def _answer_again(self, producer: Producer, sequence: int, fingerprint: int) -> Receipt:
         block = self._answers.find(_key(producer), sequence)
         if block is None:
-            return Receipt(_forgotten(), 0, 1, duplicate=True, forgotten=True)
+            return Receipt(_forgotten(sequence), 0, 1, duplicate=True, forgotten=True)
         place = sequence - block.first
         if block.fingerprints[place] != fingerprint:
             raise invalid(
@@ -241,9 +241,9 @@ def _key(producer: Producer) -> tuple[bool, str]:
     return producer.ephemeral, producer.id
 
 
-def _forgotten() -> Completion[list[Answer]]:
-    completion: Completion[list[Answer]] = Completion()
-    completion.set_result([Outcome(version=0, accepted=0, dropped=0, inertia=0.0, labels=None, warming=None)])
+def _forgotten(sequence: int) -> Completion[list[BatchResult]]:
+    completion: Completion[list[BatchResult]] = Completion()
+    completion.set_result([BatchResult(sequence=sequence)])
     return completion
 
 

@@ -12,11 +12,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from shoal_server.clustering.state import Model, Outcome, PointBatch
+from shoal_server.clustering.state import Batch, BatchResult, Model
 from shoal_server.clustering.validation import only_valid
 from shoal_server.engines.contract import PointArray
-from shoal_server.errors import Refusal
-from shoal_server.sessions.jobs import Job, QueuedBatches, QueuedChange, Result
+from shoal_server.sessions.jobs import BatchJob, ChangeJob, Job
 
 MAX_ROWS = 1024
 MAX_BYTES = 256 * 1024  # of the rows; an array of them takes 100 more, and there is one for each batch looked at
@@ -32,7 +31,7 @@ class RecentPoints:
         self._rows = 0
         self._bytes = 0
 
-    def note(self, jobs: Sequence[Job], results: Sequence[Result], model: Model) -> None:
+    def note(self, jobs: Sequence[Job], results: Sequence[Sequence[BatchResult]], model: Model) -> None:
         """Keep a few rows of what a hop has applied, but none that it refused, dropped or filled in.
 
         Parameters
@@ -44,7 +43,7 @@ class RecentPoints:
         """
         looked_at = _spread_over_applied(jobs, results)
         # While a change was made values may have been imputed, whatever the policy is now.
-        may_impute = model.config.on_invalid == "impute" or any(isinstance(job, QueuedChange) for job in jobs)
+        may_impute = model.config.on_invalid == "impute" or any(isinstance(job, ChangeJob) for job in jobs)
         for points, outcome in looked_at:
             rows = _some_rows(points, len(looked_at))
             if may_impute or outcome.dropped:
@@ -73,12 +72,14 @@ class RecentPoints:
             self._bytes -= oldest.nbytes
 
 
-def _spread_over_applied(jobs: Sequence[Job], results: Sequence[Result]) -> list[tuple[PointArray, Outcome]]:
+def _spread_over_applied(
+    jobs: Sequence[Job], results: Sequence[Sequence[BatchResult]]
+) -> list[tuple[PointArray, BatchResult]]:
     """Return the points of up to MAX_BATCHES batches that were applied: the first of each part of the hop."""
-    batches: list[PointBatch | Refusal] = []
-    outcomes: list[Outcome | Refusal | Exception] = []
+    batches: list[Batch] = []
+    outcomes: list[BatchResult] = []
     for job, result in zip(jobs, results, strict=False):
-        if isinstance(job, QueuedBatches) and isinstance(result, list):
+        if isinstance(job, BatchJob):
             batches += job.batches[: len(result)]
             outcomes += result
     ends = [len(outcomes) * part // MAX_BATCHES for part in range(MAX_BATCHES + 1)]
@@ -87,11 +88,11 @@ def _spread_over_applied(jobs: Sequence[Job], results: Sequence[Result]) -> list
 
 
 def _first_applied(
-    batches: Sequence[PointBatch | Refusal], outcomes: Sequence[Outcome | Refusal | Exception], places: range
-) -> tuple[PointArray, Outcome] | None:
+    batches: Sequence[Batch], outcomes: Sequence[BatchResult], places: range
+) -> tuple[PointArray, BatchResult] | None:
     for place in places:
         batch, outcome = batches[place], outcomes[place]
-        if isinstance(batch, PointBatch) and isinstance(outcome, Outcome) and outcome.accepted:
+        if outcome.accepted:
             return batch.points, outcome
     return None
 

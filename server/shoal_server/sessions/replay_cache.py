@@ -11,9 +11,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from shoal_server.clustering.state import Outcome
+from shoal_server.clustering.state import BatchResult
 from shoal_server.sessions.completion import Completion
-from shoal_server.sessions.jobs import Answer
 
 # An answer without labels, with its place in the dictionaries, takes about this many bytes.
 ENTRY_BYTES = 512
@@ -29,7 +28,7 @@ class Block:
     producer: Hashable
     first: int  # sequence
     fingerprints: Sequence[int]  # of the batches
-    completion: Completion[list[Answer]]
+    completion: Completion[list[BatchResult]]
 
     @property
     def last(self) -> int:
@@ -39,8 +38,7 @@ class Block:
     @property
     def label_bytes(self) -> int:
         """What the labels take, once they are there."""
-        outcomes = (answer for answer in self.completion.result() if isinstance(answer, Outcome))
-        return sum(outcome.labels.nbytes for outcome in outcomes if outcome.labels is not None)
+        return sum(result.labels.nbytes for result in self.completion.result() if result.labels is not None)
 
 
 class ReplayCache:
@@ -65,7 +63,7 @@ class ReplayCache:
         return known.blocks.get(sequence) if known else None
 
     def hold(
-        self, producer: Hashable, first: int, fingerprints: Sequence[int], completion: Completion[list[Answer]]
+        self, producer: Hashable, first: int, fingerprints: Sequence[int], completion: Completion[list[BatchResult]]
     ) -> None:
         """Keep the answers to the producer's next batches, which may be still to come."""
         known = self._known.setdefault(producer, _Known(released=first - 1))
@@ -167,7 +165,5 @@ class _ResultQueue:
 def _without_labels(block: Block) -> Block:
     answers = block.completion.result()
     block.completion = Completion()
-    block.completion.set_result(
-        [answer._replace(labels=None) if isinstance(answer, Outcome) else answer for answer in answers]
-    )
+    block.completion.set_result([answer._replace(labels=None) for answer in answers])
     return block

@@ -6,29 +6,18 @@ import asyncio
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shoal_server.clustering.config import check_half_life, check_width
 from shoal_server.clustering.model import assign, new_model, still_warming
-from shoal_server.clustering.state import Model, Snapshot, Warming
+from shoal_server.clustering.state import Batch, BatchResult, Model, Snapshot, Warming
 from shoal_server.engines.contract import Assignment, PointArray
 from shoal_server.errors import DomainError, Reason, Refusal, quoted, refused
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.config import Changes, Limits, SessionConfig, changed
-from shoal_server.sessions.jobs import (
-    Answer,
-    Engines,
-    Job,
-    PendingBatch,
-    QueuedBatches,
-    QueuedChange,
-    Receipt,
-    Result,
-    apply_jobs,
-    failed,
-)
+from shoal_server.sessions.jobs import BatchJob, ChangeJob, Computing, Engines, Job, Receipt, apply_jobs
 from shoal_server.sessions.producers import Position, Producer, ProducerLedger
 from shoal_server.sessions.queue import ByteQueue
 from shoal_server.sessions.recent import RecentPoints
@@ -114,7 +103,7 @@ class Session:
         self._asked_revision = 1  # with the changes that wait in the queue
         self._created = self._updated = deps.now()
         self._queue: ByteQueue[Job] = ByteQueue(deps.limits.queue_bytes)
-        self._answering = Responder(name)
+        self._responder = Responder(name)
         self._ledger = ProducerLedger(deps.limits.max_producers, deps.limits.replay_bytes)
         self._recent = RecentPoints()
         self._watches: set[Watch] = set()
@@ -196,7 +185,7 @@ class Session:
         """Say that a producer has the answers up to a sequence."""
         self._ledger.acknowledge(producer, sequence)
 
-    async def submit(self, message: Sequence[PendingBatch], producer: Producer | None) -> list[Receipt | Refusal]:
+    async def submit(self, message: Sequence[Batch], producer: Producer | None) -> list[Receipt | Refusal]:
         """Wait for room in the queue and take the batches of a message; their outcomes come later.
 
         A wait that is cancelled has taken nothing; what has been taken is applied and gets its outcome. A batch that
@@ -222,7 +211,7 @@ class Session:
         """
         self._touch()
         if self._model.n_features is None:
-            message = [self._refused_if_too_wide(pending_batch) for pending_batch in message]
+            message = [self._refused_if_too_wide(batch) for batch in message]
         room = _room_for(message)
         if room:
             await self._queue.reserve(room)
@@ -231,7 +220,7 @@ class Session:
             raise DomainError(self._refusal.for_session(self.name))
         if producer is None or self._is_next(producer, message):
             return [self._take(message, producer)]
-        return [self._take_or_know(pending_batch, producer) for pending_batch in message]
+        return [self._take_or_know(batch, producer) for batch in message]
 
     async def change(self, changes: Changes, etag: str) -> Description:
         """Change the configuration after the batches that are queued now and before those to come.
@@ -246,7 +235,7 @@ class Session:
         self.check_etag(etag)
         check_half_life(changes.model.get("half_life"))
         self._asked_revision += 1
-        job = QueuedChange(changes, Completion())
+        job = ChangeJob(changes, Completion())
         self._queue.put(job, 0)
         self._queued += 1
         await job.completion.wait()
@@ -324,46 +313,46 @@ class Session:
         int
             How many batches had been taken and were then refused.
         """
-        before = self._answering.not_applied
+        before = self._responder.not_applied
         self._close(shutting_down())
         await asyncio.wait([self._writer], timeout=deadline - asyncio.get_running_loop().time())
         self._halt()
         await asyncio.shield(self._writer)
-        return self._answering.not_applied - before
+        return self._responder.not_applied - before
 
-    def _is_next(self, producer: Producer, message: Sequence[PendingBatch]) -> bool:
+    def _is_next(self, producer: Producer, message: Sequence[Batch]) -> bool:
         """Say whether a message has the producer's next batches, each a new one."""
         first = message[0].sequence if message else 0
         try:
             is_fused = self._ledger.is_next(producer, first, len(message))
         except DomainError:
             return False
-        return is_fused and all(pending_batch.sequence == first + place for place, pending_batch in enumerate(message))
+        return is_fused and all(batch.sequence == first + place for place, batch in enumerate(message))
 
-    def _take(self, batches: Sequence[PendingBatch], producer: Producer | None) -> Receipt:
+    def _take(self, batches: Sequence[Batch], producer: Producer | None) -> Receipt:
         """Take batches that are new, and have room."""
-        completion: Completion[list[Answer]] = Completion()
+        completion: Completion[list[BatchResult]] = Completion()
         if producer:
             self._ledger.record(producer, batches[0].sequence, [each.fingerprint for each in batches], completion)
-        job = QueuedBatches([each.batch for each in batches], completion)
+        job = BatchJob(batches, completion)
         if room := _room_for(batches):
             self._queue.put(job, room)
             self._queued += len(batches)
         else:
-            self._answering.publish(job, [], self._refusal)
+            self._responder.publish(job, (), self._refusal)
         return Receipt(completion, 0, len(batches))
 
-    def _take_or_know(self, pending_batch: PendingBatch, producer: Producer) -> Receipt | Refusal:
+    def _take_or_know(self, batch: Batch, producer: Producer) -> Receipt | Refusal:
         """Take one batch that has room, unless its producer has pushed it before, or can't push it now."""
         known: Receipt | Refusal | None
         try:
-            known = self._ledger.seen(producer, pending_batch.sequence, pending_batch.fingerprint)
+            known = self._ledger.seen(producer, batch.sequence, batch.fingerprint)
         except DomainError as error:
             known = error.refusal.for_session(self.name)
         if known is None:
-            return self._take([pending_batch], producer)
-        self._queue.release(_room_for([pending_batch]))
-        return known
+            return self._take([batch], producer)
+        self._queue.release(_room_for([batch]))
+        return replace(known, return_labels=batch.return_labels) if isinstance(known, Receipt) else known
 
     def _close(self, refusal: Refusal) -> None:
         self._refusal = refusal
@@ -374,7 +363,7 @@ class Session:
         self._halted = True
         jobs = self._queue.take_all()
         self._queued -= _count(jobs)
-        self._answering.refuse(jobs, self._refusal)
+        self._responder.refuse(jobs, self._refusal)
 
     def _assign(self, model: Model, points: PointArray, return_distances: bool) -> Assignment:
         # On a compute thread, and perhaps long after it was asked for.
@@ -403,39 +392,37 @@ class Session:
         self._touch()
         for job, result in zip(jobs, results, strict=False):
             self._publish(job, result)
-        self._answering.refuse(jobs[len(results) :], self._refusal)
+        self._responder.refuse(jobs[len(results) :], self._refusal)
         self._wake_watches()
         self._queue.release(size)
         self._recent.note(jobs, results, self._model)
         return True
 
-    async def _apply(self, jobs: Sequence[Job]) -> tuple[Model, Sequence[Result]]:
+    async def _apply(self, jobs: Sequence[Job]) -> tuple[Model, Sequence[Sequence[BatchResult]]]:
         compute = self._deps.compute
+        computing = Computing(self._deps.engines, compute.run_tasks, lambda: self._halted, self._responder.on_bug)
         try:
-            return await compute.call(
-                apply_jobs, self._model, jobs, self._deps.engines, compute.run_tasks, lambda: self._halted
-            )
+            return await compute.call(apply_jobs, self._model, jobs, computing)
         except Exception as bug:  # noqa: BLE001  (nothing has been applied, and the session lives on)
-            return self._model, [failed(job, bug) for job in jobs]
+            refusal = self._responder.on_bug(bug)
+            return self._model, [job.refused(refusal) for job in jobs]
 
-    def _publish(self, job: Job, result: Result) -> None:
-        """Tell what has become of a job."""
-        if isinstance(job, QueuedBatches):
-            self._answering.publish(job, result, self._refusal)
-        else:
+    def _publish(self, job: Job, results: Sequence[BatchResult]) -> None:
+        """Answer a job that has been applied or refused."""
+        if isinstance(job, BatchJob):
+            self._responder.publish(job, results, self._refusal)
+        elif isinstance(job, ChangeJob):
             self._revision += 1
-            self._answering.publish_change(
-                job, result if isinstance(result, Refusal | Exception) else self._adopt(job.changes)
-            )
+            self._responder.publish_change(job, results[0].refusal if results else self._adopt(job.changes))
 
-    def _adopt(self, changes: Changes) -> Exception | None:
-        """Put changes that have been applied in force for all to see; return what failed."""
+    def _adopt(self, changes: Changes) -> Refusal | None:
+        """Put changes that have been applied in force for all to see; return why they can't be."""
         try:
             self._config = changed(self._config, changes)
             self._updated = self._deps.now()
             self._on_change()
         except Exception as bug:  # noqa: BLE001  (whoever asked for the change is told)
-            return bug
+            return self._responder.on_bug(bug)
         return None
 
     def _etag_of(self, revision: int) -> str:
@@ -448,17 +435,17 @@ class Session:
     def _touch(self) -> None:
         self.used_at = asyncio.get_running_loop().time()
 
-    def _refused_if_too_wide(self, pending_batch: PendingBatch) -> PendingBatch:
+    def _refused_if_too_wide(self, batch: Batch) -> Batch:
         # Points that don't fit the columns that are settled are told so when their turn comes.
-        if isinstance(pending_batch.batch, Refusal):
-            return pending_batch
+        if batch.refusal is not None:
+            return batch
         limits = self._deps.limits
-        columns = pending_batch.batch.points.shape[1]
+        columns = batch.points.shape[1]
         try:
             check_width(self._config.model, columns, limits.max_centroid_values, limits.max_init_values)
         except DomainError as error:
-            return pending_batch._replace(batch=error.refusal)
-        return pending_batch
+            return batch._replace(refusal=error.refusal)
+        return batch
 
     def _refuse_if_closing(self) -> None:
         if self._closing:
@@ -474,7 +461,7 @@ class Session:
 
 
 def _count(jobs: Iterable[Job]) -> int:
-    return sum(len(job.batches) if isinstance(job, QueuedBatches) else 1 for job in jobs)
+    return sum(job.size for job in jobs)
 
 
 def _is_quick(model: Model, points: PointArray) -> bool:
@@ -482,6 +469,6 @@ def _is_quick(model: Model, points: PointArray) -> bool:
     return model.config.engine == "numba" and points.size * model.config.n_clusters <= QUICK_WORK
 
 
-def _room_for(batches: Sequence[PendingBatch]) -> int:
+def _room_for(batches: Sequence[Batch]) -> int:
     """Return the bytes of the queue that batches take; refusals take none."""
-    return sum([max(each.size, MIN_BATCH_BYTES) for each in batches if not isinstance(each.batch, Refusal)])
+    return sum([max(each.size, MIN_BATCH_BYTES) for each in batches if each.refusal is None])

@@ -1,0 +1,143 @@
+"""One producer's stream into a session: batches in order, their results in the same order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from shoal_server.clustering.state import Batch, BatchResult
+from shoal_server.errors import DomainError, Reason, Refusal
+from shoal_server.sessions.completion import Completion
+from shoal_server.sessions.jobs import Receipt
+from shoal_server.sessions.port import IngestOpened
+from shoal_server.sessions.producers import Producer
+from shoal_server.sessions.session import Session
+
+# Results that may wait for a producer that doesn't read them; when so many wait, its batches aren't taken either.
+MAX_UNANSWERED = 1024
+# After these the stream can't go on: whatever came next would be refused for the same reason.
+FATAL = {Reason.PRODUCER_FENCED, Reason.SESSION_NOT_FOUND, Reason.SERVER_DRAINING}
+
+
+class IngestStream:
+    """Takes a producer's batches while there is room for their results, and gives the results as they come.
+
+    One task submits and one reads the results.
+    """
+
+    def __init__(self, session: Session, producer: Producer | None, opened: IngestOpened) -> None:
+        self.opened = opened
+        self._session = session
+        self._producer = producer
+        self._pending: deque[Receipt] = deque()
+        self._unanswered = 0  # batches
+        self._room = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._finished = False
+
+    async def submit(self, batches: Sequence[Batch], acknowledged: int = 0) -> None:
+        """Take batches, once there is room for them and for their results.
+
+        Parameters
+        ----------
+        batches
+            In their order.
+        acknowledged
+            The last sequence whose result the producer has.
+
+        Raises
+        ------
+        DomainError
+            PRODUCER_FENCED, SESSION_NOT_FOUND or SERVER_DRAINING: the stream can't go on. Other refusals are results.
+        """
+        if self._producer and acknowledged:
+            self._session.acknowledge(self._producer, acknowledged)
+        if not batches:
+            return
+        # First a place for the results: nothing may come between batches that have been taken and their results.
+        await self._wait_for_room(len(batches))
+        taken = 0
+        for receipt in await self._session.submit(batches, self._producer):
+            if isinstance(receipt, Refusal):
+                if receipt.reason in FATAL:
+                    raise DomainError(receipt)
+                receipt = _answered(BatchResult(sequence=batches[taken].sequence, refusal=receipt))  # noqa: PLW2901
+            self._pending.append(receipt)
+            self._unanswered += receipt.count
+            taken += receipt.count
+            self._changed.set()
+
+    def finish(self) -> None:
+        """No more batches come: the results end after those of what has been taken."""
+        self._finished = True
+        self._changed.set()
+
+    async def results(self) -> AsyncIterator[list[BatchResult]]:
+        """Yield the results as they come, all that are there at once.
+
+        Raises
+        ------
+        DomainError
+            SERVER_DRAINING: the stream ends before a batch that has been taken and not applied; it is to be resumed.
+        """
+        while await self._has_pending():
+            await self._pending[0].completion.wait()
+            results = list(self._ready())
+            drained = next((at for at, result in enumerate(results) if _is_drained(result)), len(results))
+            refusal = results[drained].refusal if drained < len(results) else None
+            if drained:
+                yield results[:drained]
+            del results  # a stream that falls quiet must not hold its last results
+            if refusal is not None:
+                raise DomainError(refusal)
+
+    async def _wait_for_room(self, batches: int) -> None:
+        while self._unanswered and self._unanswered + batches > MAX_UNANSWERED:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _has_pending(self) -> bool:
+        while not self._pending and not self._finished:
+            self._changed.clear()
+            await self._changed.wait()
+        return bool(self._pending)
+
+    def _ready(self) -> Iterator[BatchResult]:
+        while self._pending and self._pending[0].completion.done():
+            receipt = self._pending.popleft()
+            self._unanswered -= receipt.count
+            self._room.set()
+            yield from receipt.results()
+
+
+@contextmanager
+def open_ingest(session: Session, producer: Producer | None) -> Iterator[IngestStream]:
+    """Open a producer's stream while the context is open.
+
+    Raises
+    ------
+    DomainError
+        PRODUCER_FENCED or TOO_MANY_PRODUCERS.
+    """
+    if producer is None:
+        yield IngestStream(session, None, IngestOpened(session.uid))
+        return
+    position = session.open_producer(producer)
+    named = replace(producer, epoch=position.epoch)
+    try:
+        yield IngestStream(session, named, IngestOpened(session.uid, position.epoch, position.last_sequence))
+    finally:
+        session.leave_producer(named)
+
+
+def _answered(result: BatchResult) -> Receipt:
+    completion: Completion[list[BatchResult]] = Completion()
+    completion.set_result([result])
+    return Receipt(completion, 0, 1)
+
+
+def _is_drained(result: BatchResult) -> bool:
+    return result.refusal is not None and result.refusal.reason is Reason.SERVER_DRAINING

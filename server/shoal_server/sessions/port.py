@@ -1,0 +1,162 @@
+"""What rpc/ may ask of sessions: an asynchronous contract in plain dataclasses and arrays that can cross a process.
+
+The sessions of this process answer it (sessions/local.py); those of another process could.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from shoal_server.clustering.state import Batch, BatchResult, Snapshot, Warming
+from shoal_server.engines.contract import Assignment, PointArray
+from shoal_server.sessions.config import Changes, SessionConfig
+from shoal_server.sessions.producers import Producer
+from shoal_server.sessions.watching import End, Progress, Update, WatchOptions
+
+
+@dataclass(frozen=True)
+class Description:
+    """A session as its owner sees it."""
+
+    name: str
+    uid: str
+    config: SessionConfig
+    n_features: int | None
+    etag: str
+    warming: Warming | None
+    version: int
+    points_accepted: int
+    points_dropped: int
+    queued_batches: int
+    queued_bytes: int
+    watchers: int
+    create_time: datetime
+    update_time: datetime
+    inertia_per_point: float  # of the batch that made the newest version; 0 before the first
+
+
+@dataclass(frozen=True)
+class SessionPage:
+    """Some of the sessions, by name."""
+
+    sessions: Sequence[Description]
+    next_after: str  # the name after which the next page begins; empty: there is none
+
+
+@dataclass(frozen=True)
+class IngestOpened:
+    """What a session knows of a producer that opens a stream."""
+
+    session_uid: str
+    epoch: int = 0
+    last_sequence: int = 0
+
+
+@dataclass(frozen=True)
+class VersionedAssignment:
+    """The nearest centroids of points, and the version whose centroids they are."""
+
+    version: int
+    assignment: Assignment
+
+
+@dataclass(frozen=True)
+class SessionSnapshot:
+    """The newest version of a session."""
+
+    session_uid: str
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True)
+class RecentPoints:
+    """A sample of the points that were applied lately, oldest first."""
+
+    version: int
+    points: PointArray  # (m, d)
+
+
+class IngestPort(Protocol):
+    """One producer's stream; see sessions.ingest.IngestStream."""
+
+    @property
+    def opened(self) -> IngestOpened:
+        """What the session knows of the producer."""
+        ...
+
+    async def submit(self, batches: Sequence[Batch], acknowledged: int = 0) -> None:
+        """Take batches once there is room for them and for their results."""
+        ...
+
+    def finish(self) -> None:
+        """No more batches come."""
+        ...
+
+    def results(self) -> AsyncIterator[list[BatchResult]]:
+        """Yield the results in the order of the batches."""
+        ...
+
+
+class WatchPort(Protocol):
+    """One watcher's view of a session."""
+
+    @property
+    def session_uid(self) -> str:
+        """Of the session that is watched."""
+        ...
+
+    def events(self) -> AsyncIterator[Update | Progress | End]:
+        """Yield each newer version as it comes, signs of life between, and the end."""
+        ...
+
+
+class SessionPort(Protocol):
+    """The sessions of a server, by name. Every method raises DomainError for what is refused."""
+
+    async def create(self, name: str, config: SessionConfig, request_id: str) -> Description:
+        """Make a session, or return the one that the same request made."""
+        ...
+
+    async def describe(self, name: str) -> Description:
+        """Return what a session is and how it stands."""
+        ...
+
+    async def list(self, page_size: int, after: str) -> SessionPage:
+        """Return up to `page_size` sessions whose names come after `after`."""
+        ...
+
+    async def update(self, name: str, changes: Changes, etag: str) -> Description:
+        """Change a session's configuration, in its place among the batches."""
+        ...
+
+    async def delete(self, name: str, etag: str) -> int:
+        """Delete a session and return its last version."""
+        ...
+
+    async def push(self, name: str, batch: Batch, producer: Producer | None) -> BatchResult:
+        """Apply one batch; return its result, or raise why it is refused."""
+        ...
+
+    def ingest(self, name: str, producer: Producer | None) -> AbstractAsyncContextManager[IngestPort]:
+        """Open a producer's stream while the context is open."""
+        ...
+
+    async def assign(self, name: str, points: PointArray, *, return_distances: bool) -> VersionedAssignment:
+        """Assign points (n, d) to the newest centroids; this changes nothing."""
+        ...
+
+    async def snapshot(self, name: str) -> SessionSnapshot:
+        """Return the newest version, whole."""
+        ...
+
+    async def recent_points(self, name: str, max_points: int) -> RecentPoints:
+        """Return a sample of at most `max_points` points that were applied lately; 0: all that are kept."""
+        ...
+
+    def watch(self, name: str, uid: str, options: WatchOptions) -> AbstractAsyncContextManager[WatchPort]:
+        """Watch a session while the context is open; with a uid, that very session and no later one of its name."""
+        ...
