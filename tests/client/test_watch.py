@@ -118,11 +118,11 @@ def test_what_delta_frames_make_equals_the_whole(client: shoal.Client, name: str
 
 
 def test_signs_of_life_are_not_updates(session: shoal.Session, threads: ThreadPoolExecutor) -> None:
-    updates = session.watch(after_version=0, progress_interval=0.01)
+    updates = session.watch(after_version=0, progress_interval=1)
     update = threads.submit(next, updates)
 
     with pytest.raises(TimeoutError):
-        update.result(0.1)  # ten signs of life, no update
+        update.result(1.5)  # a sign of life, no update
     session.push(POINTS)
 
     newest: shoal.CentroidUpdate = update.result(PATIENCE)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from shoal_server.clustering.state import Snapshot, Warming, frozen
+from shoal_server.sessions.compute import ComputePool
+from shoal_server.sessions.watch_queue import WatchQueue, WatchScheduler
 from shoal_server.sessions.watching import End, EndReason, Progress, Update, Watch, WatchOptions
 from tests.sessions.clock import jumping_loop
 
@@ -21,6 +23,7 @@ class PlayedSession:
     snapshot: Snapshot | None = None
     warming: Warming | None = None
     ended: EndReason | None = None
+    compute: ComputePool = field(default_factory=lambda: ComputePool(1))  # it starts no thread until it has work
 
     @property
     def version(self) -> int:
@@ -33,18 +36,19 @@ class Stage:
 
     def __init__(self, options: WatchOptions | None = None, version: int | None = None) -> None:
         self.session = PlayedSession(None if version is None else snapshot(version))
-        self.watch = Watch(self.session, options or WatchOptions())
+        self.queue = WatchQueue(WatchScheduler())
+        self.watch = Watch(self.session, options or WatchOptions(), self.queue)
 
     def publish(self, version: int, *centroids: float) -> Snapshot:
         """Make a version, whose centroid is at its number unless it is said where."""
         self.session.snapshot = newest = snapshot(version, *centroids)
-        self.watch.wake()
+        self.queue.wake(newest.centroids.nbytes)
         return newest
 
     def end(self, reason: EndReason = "deleted") -> None:
         """End the session."""
         self.session.ended = reason
-        self.watch.wake()
+        self.queue.wake_all()
 
     def play(self, versions: Mapping[float, int], end: float) -> None:
         """Publish versions at their seconds, and end the session."""

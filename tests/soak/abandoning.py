@@ -106,7 +106,7 @@ async def _open_watch(stub: Stub, deadline: float | None) -> Call:
 async def _open_thin_watch(stub: Stub, deadline: float | None) -> Call:
     request = clustering_pb2.WatchCentroidsRequest(session=SESSION, delta=True)
     request.min_interval.FromMilliseconds(5)
-    request.progress_interval.FromMilliseconds(10)
+    request.progress_interval.FromSeconds(1)
     return stub.WatchCentroids(request, timeout=deadline)
 
 

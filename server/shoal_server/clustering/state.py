@@ -76,16 +76,16 @@ class CoordinateSystem:
 
 @dataclass(frozen=True)
 class WarmupBatch:
-    """Points of weight above 0 that wait for the initial centroids."""
+    """Points of weight above 0 that wait for the initial centroids: of one batch, or of several that were joined."""
 
     points: PointArray  # (n, d)
     weights: Float64Array  # (n,)
-    born: float  # half-lives that had passed when they came
+    born: Float64Array  # (n,) half-lives that had passed when they came
 
 
 @dataclass(frozen=True)
 class WarmupBuffer:
-    """What waits for the initial centroids, in the order of its coming."""
+    """What waits for the initial centroids, in the order of its coming; few batches, however many came."""
 
     batches: tuple[WarmupBatch, ...] = ()
     seen: int = 0  # points

@@ -88,8 +88,11 @@ class ClusteringService:
         options = decode_options(request, self._limits.progress_interval)
         with session.watch(options) as watch:
             async for event in watch.events():
-                yield await encode_event(event, session, delta=request.delta)
+                frame = await encode_event(event, session, delta=request.delta)
                 del event  # it holds older versions
+                watch.begin_write()
+                yield frame
+                del frame  # a watch that falls quiet must not hold its last message
 
     async def _assign(self, session: Session, request: wire.AssignRequest) -> wire.AssignResponse:
         points = decode_points(request.points, "points", self._limits.max_batch_bytes)

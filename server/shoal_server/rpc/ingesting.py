@@ -76,19 +76,20 @@ class IngestStream:
         """Answer the stream: first what the server knows of the producer, then each batch."""
         first, opening = await self._read_first(requests)
         self._session = self._sessions.get(opening.session)
-        self._producer, opened = self._open(opening)
-        try:
-            yield wire.IngestResponse(opened, [])
-            reading = self._read(first, requests)
-            del first, opening  # as below
-            async with _owned(reading):
-                async for results in self._results():
-                    yield wire.IngestResponse(None, results)
-            if self._ended_by:
-                raise self._ended_by
-        finally:
-            if self._producer:
-                self._session.leave_producer(self._producer)
+        with self._session.stream():
+            self._producer, opened = self._open(opening)
+            try:
+                yield wire.IngestResponse(opened, [])
+                reading = self._read(first, requests)
+                del first, opening  # as below
+                async with _owned(reading):
+                    async for results in self._results():
+                        yield wire.IngestResponse(None, results)
+                if self._ended_by:
+                    raise self._ended_by
+            finally:
+                if self._producer:
+                    self._session.leave_producer(self._producer)
 
     async def _read_first(self, requests: Requests) -> tuple[wire.IngestRequest, clustering_pb2.IngestOpen]:
         with self._serving_state.interruptible():

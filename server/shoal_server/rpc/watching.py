@@ -18,7 +18,7 @@ END_REASONS = {
     "deleted": clustering_pb2.WATCH_END_REASON_DELETED,
     "expired": clustering_pb2.WATCH_END_REASON_EXPIRED,
 }
-MIN_PROGRESS_INTERVAL = 0.01  # seconds
+MIN_PROGRESS_INTERVAL = 1.0  # seconds
 # Of how many older versions the frames that lead from there are kept with a version: of the first that are asked for.
 # Watchers that keep up come first, from the version before; slow ones may come from as many versions as they are many.
 SHARED_BASES = 2
