@@ -35,10 +35,10 @@ $(BENCH_INSTALLED): $(INSTALLED)
 demo: $(INSTALLED) ## cluster a photograph live with three engines, on a page to watch, and write a report
 	$(BIN)/shoal demo
 
-bench: $(BENCH_INSTALLED) ## measure Shoal beside its peers: tables, benchmarks/results/ (20 minutes)
+bench: $(BENCH_INSTALLED) ## measure Shoal beside its peers: tables, benchmarks/results/ (25 minutes)
 	$(BIN)/python -m benchmarks
 
-bench-quick: $(BENCH_INSTALLED) ## the same with fewer shapes and rounds, benchmarks/results/quick/ (3 minutes)
+bench-quick: $(BENCH_INSTALLED) ## the same with fewer shapes and rounds, benchmarks/results/quick/ (5 minutes)
 	$(BIN)/python -m benchmarks --quick
 
 test: lint typecheck proto-check $(INSTALLED) ## check and test everything

@@ -15,7 +15,7 @@ from benchmarks import plots, report, results
 from benchmarks.pairing import Plan
 from benchmarks.results import FOLDER, Row, Suite
 
-SUITES = ("kernel", "ingest", "crowded", "latency", "scaling", "streaming", "viewers", "comparing")
+SUITES = ("kernel", "ingest", "crowded", "latency", "scaling", "streaming", "viewers", "comparing", "starvation")
 QUIET = 0.5  # the most load under which figures are worth keeping
 WIDTH = 160  # of tables in a file
 ROUNDS, QUICK_ROUNDS = 15, 5
@@ -25,7 +25,7 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)}; none: all")
-    parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds, under three minutes for all")
+    parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds, under five minutes for all")
     parser.add_argument("--rounds", type=int, help=f"default {ROUNDS}, quick {QUICK_ROUNDS}")
     parser.add_argument("--into", type=Path, help="folder of the results; default benchmarks/results, quick below it")
     chosen = parser.parse_args()

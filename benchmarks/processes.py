@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import select
 import subprocess
 import sys
 import time
@@ -50,6 +51,10 @@ class Process:
     def __exit__(self, *_: object) -> None:
         with self._child:  # closes its standard input, at which it ends, and waits
             pass
+
+    def has_more_to_read(self) -> bool:
+        """Return whether it has printed something since it was ready, or has ended."""
+        return bool(select.select([_stdout(self._child)], [], [], 0.0)[0])
 
     def end(self) -> str:
         """Let it end, and return what it has printed since it was ready."""

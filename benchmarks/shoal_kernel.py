@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from shoal_server.clustering.update import newest
 from shoal_server.engines.contract import Engine, EngineCache, Frame, RunTasks, run_in_order
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.numba.pruning_policy import PruningPolicy, may_be_bounded
+from shoal_server.errors import DomainError
 from shoal_server.sessions.compute import ComputePool
 
 _FOR_A_LOOK = 32  # batches after which a model has chosen its regime, if they are as large as those here
@@ -79,10 +81,10 @@ class Kernel:
     def apply_batches(self, batches: Sequence[Float32Array]) -> None:
         """Take batches as the service takes what its queue holds: each its own version."""
         together = [Batch(points) for points in batches]
-        self._model, outcomes = apply_batches(self._model, together, self._engine, self._run, lambda: False)
+        self._model, outcomes = apply_batches(self._model, together, self._engine, self._run, lambda: False, _raise)
         for outcome in outcomes:
-            if isinstance(outcome, Exception):
-                raise outcome
+            if outcome.refusal is not None:
+                raise DomainError(outcome.refusal)
 
     def settle(self, points: Float32Array) -> int:
         """Take batches until the regime is chosen; return how many axes its bounds have, 0: every distance is computed.
@@ -108,3 +110,7 @@ class Assigning:
     def contribute(self) -> NDArray[np.int32]:
         """Assign the points, add them up, and return the labels (n,)."""
         return self._engine.contribute(self._points, None, self._frame, run_in_order).labels
+
+
+def _raise(bug: Exception) -> Never:
+    raise bug

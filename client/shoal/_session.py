@@ -304,7 +304,7 @@ class Session:
             Let the server send only the centroids that moved. The updates are whole all the same; it saves bytes
             where few of many centroids move.
         progress_interval
-            The longest silence of the server in seconds, after which it gives a sign of life; None: its choice.
+            The longest silence of the server in seconds, at least 1, before a sign of life; None: its choice.
 
         Raises
         ------

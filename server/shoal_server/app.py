@@ -31,9 +31,11 @@ from shoal_server.libraries import Loadable, compute_on_one_thread, load
 from shoal_server.memory import keep_freed_memory
 from shoal_server.rpc.server import RpcServer, Services, address_of
 from shoal_server.sessions.compute import ComputePool
+from shoal_server.sessions.local import LocalSessions
 from shoal_server.sessions.registry import Sessions
 from shoal_server.sessions.session import SessionDeps
 from shoal_server.settings import Settings
+from shoal_server.shared_results import SharedResults
 from shoal_server.telemetry.logs import configure_logs
 
 STANDARD_INPUT = 0
@@ -110,6 +112,7 @@ async def _parts(settings: Settings, engines: dict[EngineName, Engine]) -> Async
         limits=limits,
         now=lambda: datetime.now(UTC),
         draw_random_state=lambda: secrets.randbits(32),
+        shared=SharedResults(compute.begin),
     )
     comparisons = Comparisons(
         runners(engines["numba"]),
@@ -120,7 +123,7 @@ async def _parts(settings: Settings, engines: dict[EngineName, Engine]) -> Async
     )
     try:
         async with Sessions(deps) as sessions:
-            services = Services(sessions, comparisons, limits, deps.draw_random_state)
+            services = Services(LocalSessions(sessions), comparisons, limits, deps.draw_random_state, deps.shared)
             yield Parts(RpcServer(services, settings.max_message_bytes), sessions, comparisons, compute)
     finally:
         compute.close()

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from shoal_server.clustering.config import HalfLife, HalfLifeUnit, ModelConfig
 from shoal_server.clustering.model import apply, new_model
-from shoal_server.clustering.state import Model, BatchResult, Batch, Snapshot
+from shoal_server.clustering.state import Batch, BatchResult, Model, Snapshot
 from shoal_server.engines.contract import Engine, run_in_order
+from shoal_server.errors import Refusal, internal
 
 
 def push(
@@ -40,6 +41,11 @@ def snapshot(model: Model) -> Snapshot:
     """Return the newest version, which there has to be."""
     assert model.snapshot is not None
     return model.snapshot
+
+
+def on_bug(_: Exception) -> Refusal:
+    """Return what is said of a bug."""
+    return internal()
 
 
 def half_life(value: float, unit: HalfLifeUnit = "batches") -> HalfLife:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from shoal_server.clustering.config import EngineName, HalfLife, Metric, ModelConfig
 from shoal_server.clustering.model import apply, assign, new_model
-from shoal_server.clustering.state import Model, BatchResult, Batch
+from shoal_server.clustering.state import Batch, BatchResult, Model
 from shoal_server.engines.contract import Engine, run_in_order
 from tests import naive
 

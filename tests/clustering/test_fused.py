@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -13,22 +13,22 @@ from hypothesis import given, settings
 from shoal_server.clustering.config import EngineName, ModelConfig, OnInvalid
 from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import apply, new_model
-from shoal_server.clustering.state import Model, BatchResult, Batch
+from shoal_server.clustering.state import Batch, BatchResult, Model
 from shoal_server.engines import contract as engine_contract
 from shoal_server.engines.contract import Contribution, Engine, FusedResult, PointArray, is_fused, run_in_order
 from shoal_server.engines.numba import NumbaEngine
-from shoal_server.errors import DomainError, Refusal
-from tests.clustering.builders import snapshot
+from shoal_server.errors import DomainError, internal
+from tests.clustering.builders import on_bug, snapshot
 from tests.clustering.fused_builders import FusedBatches, courses
 
 Engines = dict[EngineName, Engine]
-Results = list[BatchResult | Refusal | Exception]
+Results = list[BatchResult]
 
 FAULTY = -666.0  # a value that an engine can't bear
 
 
-def _never() -> bool:
-    return False
+def _apply(model: Model, batches: Sequence[Batch], engine: Engine) -> tuple[Model, list[BatchResult]]:
+    return apply_batches(model, batches, engine, run_in_order, lambda: False, on_bug)
 
 
 def _one_by_one(fused_batches: FusedBatches, engine: Engine) -> tuple[Model, Results]:
@@ -39,7 +39,7 @@ def _one_by_one(fused_batches: FusedBatches, engine: Engine) -> tuple[Model, Res
             model, result = apply(model, batch, engine, run_in_order)
             results.append(result)
         except DomainError as error:
-            results.append(error.refusal)
+            results.append(BatchResult(refusal=error.refusal))
     return model, results
 
 
@@ -48,18 +48,13 @@ def _together(fused_batches: FusedBatches, engine: Engine) -> tuple[Model, Resul
     results: Results = []
     edges = [0, *sorted(fused_batches.cuts), len(fused_batches.batches)]
     for begin, end in pairwise(edges):
-        model, more = apply_batches(model, fused_batches.batches[begin:end], engine, run_in_order, _never)
+        model, more = _apply(model, fused_batches.batches[begin:end], engine)
         results.extend(more)
     return model, results
 
 
-def _check_alike(
-    one: BatchResult | Refusal | Exception, other: BatchResult | Refusal | Exception, close: Callable[[Any, Any], None]
-) -> None:
-    if not isinstance(one, BatchResult) or not isinstance(other, BatchResult):
-        assert isinstance(one, Refusal)
-        assert one == other
-        return
+def _check_alike(one: BatchResult, other: BatchResult, close: Callable[[Any, Any], None]) -> None:
+    assert one.refusal == other.refusal
     assert (other.version, other.accepted, other.dropped) == (one.version, one.accepted, one.dropped)
     assert other.warming == one.warming
     close(other.inertia, one.inertia)
@@ -114,10 +109,10 @@ def test_a_bad_batch_is_refused_alone(name: EngineName, bad: int, value: float, 
     batches = _plain(7)
     batches[bad].points[2, 1] = value
 
-    model, results = apply_batches(_started(engines[name]), batches, engines[name], run_in_order, _never)
+    model, results = _apply(_started(engines[name]), batches, engines[name])
 
-    refused = [index for index, result in enumerate(results) if isinstance(result, Refusal)]
-    versions = [result.version for result in results if isinstance(result, BatchResult)]
+    refused = [index for index, result in enumerate(results) if result.refusal]
+    versions = [result.version for result in results if not result.refusal]
     assert refused == [bad]
     assert versions == [2, 3, 4, 5, 6, 7]
     assert (model.version, model.points_accepted, snapshot(model).weights.sum()) == (7, 21, 21)
@@ -128,9 +123,9 @@ def test_under_drop_a_bad_row_is_left_out_and_the_order_stays(name: EngineName, 
     batches = _plain(7)
     batches[3].points[2, 1] = np.nan
 
-    model, results = apply_batches(_started(engines[name], "drop"), batches, engines[name], run_in_order, _never)
+    model, results = _apply(_started(engines[name], "drop"), batches, engines[name])
 
-    outcomes = [result for result in results if isinstance(result, BatchResult)]
+    outcomes = [result for result in results if not result.refusal]
     assert [(outcome.version, outcome.dropped) for outcome in outcomes] == [(2 + i, int(i == 3)) for i in range(7)]
     assert (model.points_accepted, model.points_dropped) == (23, 1)
 
@@ -142,11 +137,13 @@ def test_what_is_halted_leaves_the_rest_without_a_result(name: EngineName, asked
     batches = [Batch(batch.points, np.ones(3) if index % 2 else None) for index, batch in enumerate(_plain(9))]
     answers = iter([False] * asked + [True] * 9)
 
-    model, results = apply_batches(_started(engines[name]), batches, engines[name], run_in_order, lambda: next(answers))
+    model, results = apply_batches(
+        _started(engines[name]), batches, engines[name], run_in_order, lambda: next(answers), on_bug
+    )
 
     assert asked <= len(results) < 9
     assert model.version == 1 + len(results)
-    assert all(isinstance(result, BatchResult) for result in results)
+    assert not any(result.refusal for result in results)
 
 
 class DelicateEngine(NumbaEngine):
@@ -199,9 +196,9 @@ def test_bad_batches_cost_in_proportion_to_their_number(every: int) -> None:
     for batch in batches[::every]:
         batch.points[:] = np.nan
     watched = WatchedBatches(batches)
-    model, results = apply_batches(_started(engine), watched, engine, run_in_order, _never)
+    model, results = _apply(_started(engine), watched, engine)
 
-    refused = [index for index, result in enumerate(results) if isinstance(result, Refusal)]
+    refused = [index for index, result in enumerate(results) if result.refusal]
     assert refused == [*range(0, 2000, every)]
     assert model.version == 1 + 2000 - len(refused)
     assert watched.looked_at <= 4 * len(batches)
@@ -211,10 +208,10 @@ def test_bad_batches_cost_in_proportion_to_their_number(every: int) -> None:
 def test_what_fails_with_many_batches_together_is_done_with_fewer() -> None:
     delicate, sound = DelicateEngine(most_batches=4), DelicateEngine()
 
-    model, results = apply_batches(_started(delicate), _plain(40), delicate, run_in_order, _never)
+    model, results = _apply(_started(delicate), _plain(40), delicate)
 
-    expected, _ = apply_batches(_started(sound), _plain(40), sound, run_in_order, _never)
-    assert [result.version for result in results if isinstance(result, BatchResult)] == [*range(2, 42)]
+    expected, _ = _apply(_started(sound), _plain(40), sound)
+    assert [result.version for result in results if not result.refusal] == [*range(2, 42)]
     np.testing.assert_array_equal(snapshot(model).centroids, snapshot(expected).centroids)
     assert delicate.batches <= 4 * 40
 
@@ -224,17 +221,18 @@ def test_a_bug_that_one_batch_sets_off_is_its_answer_and_no_other() -> None:
     batches = _plain(9)
     batches[5].points[0, 0] = FAULTY
 
-    model, results = apply_batches(_started(engine), batches, engine, run_in_order, _never)
+    model, results = _apply(_started(engine), batches, engine)
 
-    assert [index for index, result in enumerate(results) if isinstance(result, np.linalg.LinAlgError)] == [5]
-    assert [result.version for result in results if isinstance(result, BatchResult)] == [*range(2, 10)]
+    assert [index for index, result in enumerate(results) if result.refusal] == [5]
+    assert results[5].refusal == internal()
+    assert [result.version for result in results if not result.refusal] == [*range(2, 10)]
     assert model.version == 9
 
 
 def test_no_batches_have_no_results(engines: Engines) -> None:
     model = _started(engines["numba"])
 
-    assert apply_batches(model, [], engines["numba"], run_in_order, _never) == (model, [])
+    assert _apply(model, [], engines["numba"]) == (model, [])
 
 
 def test_a_batch_may_be_just_short_of_two_spans(engines: Engines) -> None:
@@ -248,6 +246,6 @@ def test_a_batch_may_be_just_short_of_two_spans(engines: Engines) -> None:
     for batch in batches:
         alone, _ = apply(alone, batch, engine, run_in_order)
 
-    together, _ = apply_batches(model, batches, engine, run_in_order, _never)
+    together, _ = _apply(model, batches, engine)
 
     np.testing.assert_array_equal(snapshot(together).centroids, snapshot(alone).centroids)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import assign, new_model
-from shoal_server.clustering.state import Model, Batch
+from shoal_server.clustering.state import Batch, Model
 from shoal_server.engines.contract import Engine, run_in_order
 from shoal_server.engines.numba.snapshot_buffers import Version
-from tests.clustering.builders import snapshot
+from tests.clustering.builders import on_bug, snapshot
 
 K, D = 70, 130  # many and wide enough to be worth it
 CENTROIDS = np.random.default_rng(0).normal(size=(K, D))
@@ -66,8 +66,8 @@ def test_readers_keep_what_they_hold_and_every_version_is_as_if_nothing_were_use
 
     for kinds, what in hops:
         batches = [_batch(kind, random) for kind in kinds]
-        model, _ = apply_batches(model, batches, engine, run_in_order, lambda: False)
-        careful, _ = apply_batches(careful, batches, engine, run_in_order, lambda: False)
+        model, _ = apply_batches(model, batches, engine, run_in_order, lambda: False, on_bug)
+        careful, _ = apply_batches(careful, batches, engine, run_in_order, lambda: False, on_bug)
         everything.append(careful)
         kept.append(Kept(model, what))
         np.testing.assert_array_equal(snapshot(model).centroids, snapshot(careful).centroids)
@@ -97,7 +97,7 @@ def test_versions_that_nobody_holds_are_not_copied(
     monkeypatch.setattr(Version, "copy", note)
     for _ in range(10):
         points = random.normal(size=(rows, D)).astype(np.float32)
-        model, _ = apply_batches(model, [Batch(points)], engine, run_in_order, lambda: False)
+        model, _ = apply_batches(model, [Batch(points)], engine, run_in_order, lambda: False, on_bug)
 
     assert model.version == 11
     assert len(copied) <= 1
@@ -107,5 +107,5 @@ def _ready(engine: Engine) -> Model:
     """Return a model past its first batch, with a memory of its own."""
     model = new_model(ModelConfig(K, init=CENTROIDS, dtype="float32"))
     first = Batch(np.random.default_rng(1).normal(size=(3, D)).astype(np.float32))
-    model, _ = apply_batches(model, [first], engine, run_in_order, lambda: False)
+    model, _ = apply_batches(model, [first], engine, run_in_order, lambda: False, on_bug)
     return model

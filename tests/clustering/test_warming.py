@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from shoal_server.clustering.config import EngineName, InitMethod, ModelConfig
 from shoal_server.clustering.model import assign, new_model
@@ -149,3 +153,72 @@ def test_a_configured_dtype_takes_points_of_every_type(engines: Engines) -> None
     assert model.coordinates is not None
     assert model.coordinates.precision == np.float32
     np.testing.assert_array_equal(snapshot(model).centroids, [[3.0]])
+
+
+def test_rows_that_come_one_by_one_are_kept_in_few_arrays(engines: Engines) -> None:
+    points = np.random.default_rng(2).normal(size=(1000, 2))
+    model = new_model(ModelConfig(2, init_size=2000, random_state=0))
+
+    for row in points:
+        model, outcome = push(model, row, engines["numba"])
+
+    assert outcome.warming == Warming(1000, 2000)
+    assert model.collected is not None
+    assert len(model.collected.batches) <= 10
+    np.testing.assert_array_equal(np.concatenate([each.points for each in model.collected.batches]), points)
+
+
+def test_each_row_is_copied_a_few_times_while_rows_come_one_by_one(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = new_model(ModelConfig(2, init_size=5000, random_state=0))
+    model, _ = push(model, [[1.0]], engines["numba"])
+    joined: list[int] = []
+    concatenate = np.concatenate
+
+    def count(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        whole: NDArray[Any] = concatenate(arrays)
+        joined.append(len(whole))
+        return whole
+
+    monkeypatch.setattr(np, "concatenate", count)
+    for _ in range(4000):
+        model, _ = push(model, [[1.0]], engines["numba"])
+
+    arrays_a_batch = 3  # points, weights and ages
+    assert sum(joined) < arrays_a_batch * 4000 * 12
+
+
+def test_batches_whose_rows_are_all_dropped_leave_nothing_while_a_session_warms(engines: Engines) -> None:
+    model = new_model(ModelConfig(2, on_invalid="drop", random_state=0))
+    model, _ = push(model, [[1.0]], engines["numba"])
+    assert model.collected is not None
+    before = model.collected.batches
+
+    for _ in range(100):
+        model, outcome = push(model, [[np.nan]], engines["numba"])
+    model, weightless = push(model, [[2.0]], engines["numba"], sample_weight=[0])
+
+    assert (outcome.dropped, weightless.warming) == (1, Warming(1, 6))
+    assert model.collected is not None
+    assert model.collected.batches == before
+
+
+def test_a_batch_whose_rows_are_all_dropped_ages_what_has_been_collected(engines: Engines) -> None:
+    config = ModelConfig(1, init_size=2, half_life=half_life(1), on_invalid="drop", random_state=0)
+
+    model = pushed(config, [np.array([[value]]) for value in (4.0, np.nan, 0.0)], engines["numba"])
+
+    assert snapshot(model).weights[0] == pytest.approx(1.25, rel=1e-12)
+
+
+@pytest.mark.parametrize("sizes", [[1] * 24, [5, 1, 1, 9, 8], [23, 1]])
+def test_version_1_is_the_same_whatever_batches_the_first_points_came_in(engines: Engines, sizes: list[int]) -> None:
+    points = np.random.default_rng(3).normal(size=(24, 2)).astype(np.float32)
+    config = ModelConfig(3, init_size=24, random_state=0)
+
+    whole = snapshot(pushed(config, [points], engines["numba"]))
+    parts = snapshot(pushed(config, np.split(points, np.cumsum(sizes)[:-1]), engines["numba"]))
+
+    np.testing.assert_array_equal(parts.weights, whole.weights)
+    np.testing.assert_allclose(parts.centroids, whole.centroids, rtol=1e-6)

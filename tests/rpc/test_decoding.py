@@ -7,7 +7,6 @@ import pytest
 
 from shoal import wire
 from shoal.v1 import clustering_pb2
-from shoal_server.clustering.state import Batch
 from shoal_server.rpc.batches import _fingerprint, decode_batch
 from tests.rpc.wire import batch
 
@@ -24,9 +23,9 @@ def test_points_are_a_view_of_the_bytes_that_came() -> None:
     contents = clustering_pb2.IngestRequest(batches=[batch(POINTS), batch(POINTS + 1)]).SerializeToString()
 
     for received in wire.decode_ingest_request(contents).batches:
-        decoded_batch = decode_batch(received, max_bytes=1000, producer=None).batch
+        decoded_batch = decode_batch(received, max_bytes=1000, is_sequenced=False)
 
-        assert isinstance(decoded_batch, Batch)
+        assert decoded_batch.refusal is None
         assert np.shares_memory(decoded_batch.points, np.frombuffer(contents, np.uint8))
 
 

@@ -18,9 +18,9 @@ from shoal import wire
 from shoal.v1 import clustering_pb2
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.numba.snapshot_buffers import Version
-from shoal_server.rpc.batches import decode_batch, encode_answer
-from shoal_server.rpc.ingesting import MAX_UNANSWERED
+from shoal_server.rpc.batches import decode_batch, encode_result
 from shoal_server.sessions.compute import ComputePool
+from shoal_server.sessions.ingest import MAX_UNANSWERED
 from shoal_server.sessions.jobs import Receipt
 from shoal_server.sessions.session import MAX_DISPATCH_BYTES, Session
 from tests.rpc.inprocess import InProcessServer
@@ -253,9 +253,9 @@ def peak_of(server: InProcessServer, session: Session, rows: int) -> int:
 async def way_of(session: Session, contents: bytes) -> bytes:
     """Take a message of one batch the whole way, but for the socket."""
     (message,) = wire.decode_ingest_request(contents).batches
-    (receipt,) = await session.submit([decode_batch(message, len(contents), None)], None)
+    (receipt,) = await session.submit([decode_batch(message, len(contents), is_sequenced=False)], None)
     assert isinstance(receipt, Receipt)
-    return wire.encode_batch_result(encode_answer(await receipt.result(), receipt, (0, False)))
+    return wire.encode_batch_result(encode_result(await receipt.result()))
 
 
 def traced() -> int:

@@ -11,7 +11,7 @@ from shoal.v1 import clustering_pb2
 from tests.rpc.bad_points import GOOD
 from tests.rpc.inprocess import GatedEngine, InProcessServer
 from tests.rpc.refusals import no_session, refused_call
-from tests.rpc.waiting import until_gone
+from tests.rpc.waiting import until_gone, until_unwatched
 from tests.rpc.ways import Stream, opening
 from tests.rpc.wire import PATIENCE, Wire, batch, config, duration, tensor
 
@@ -43,6 +43,7 @@ def glance(wire: Wire, name: str) -> None:
     watch = wire.watch(name)
     next(watch)
     watch.cancel()
+    until_unwatched(wire, name)
 
 
 USES: dict[str, Callable[[Wire, str], object]] = {
@@ -61,24 +62,38 @@ def idle(seconds: float | None = TTL) -> Any:
     return config(init=GOOD, idle_ttl=None if seconds is None else duration(seconds))
 
 
-def end_of(watch: Any) -> clustering_pb2.WatchEnd:
-    """Wait for the end of a watch."""
-    *_, last = watch
-    assert isinstance(last, clustering_pb2.WatchCentroidsResponse)
-    return last.end
-
-
-def test_an_idle_session_ends_and_its_watches_are_told(server: InProcessServer, wire: Wire, name: str) -> None:
+def test_a_session_stays_as_long_as_a_watch_is_open(server: InProcessServer, wire: Wire, name: str) -> None:
     wire.create(name, idle())
-    wire.push(name, batch(GOOD))
-    watches = [wire.watch(name) for _ in range(3)]
-    assert [next(watch).update.snapshot.version for watch in watches] == [1, 1, 1]
+    watch = wire.watch(name)
+    assert next(watch).update.snapshot.version == 0
 
     server.pass_time(TTL + 1)
+    wire.push(name, batch(GOOD))
 
-    expired = clustering_pb2.WatchEnd(reason=clustering_pb2.WATCH_END_REASON_EXPIRED, version=1)
-    assert [end_of(watch) for watch in watches] == [expired] * 3
-    no_session(name).check(refused_call(lambda: wire.describe(name)))
+    assert next(event for event in watch if event.HasField("update")).update.snapshot.version == 1
+    server.pass_time(TTL + 1)
+    assert wire.describe(name).watchers == 1
+    watch.cancel()
+    until_unwatched(wire, name)
+    server.pass_time(TTL + 1)
+    until_gone(wire, name)
+
+
+def test_a_session_stays_as_long_as_an_ingest_stream_is_open(server: InProcessServer, wire: Wire, name: str) -> None:
+    wire.create(name, idle())
+    with Stream(wire.clustering.Ingest) as stream:
+        stream.send(opening(name))
+        stream.receive()
+
+        server.pass_time(TTL + 1)
+        stream.send(clustering_pb2.IngestRequest(batches=[batch(GOOD)]))
+
+        assert stream.receive().results[0].version == 1
+        server.pass_time(TTL + 1)
+        assert wire.describe(name).version == 1
+        stream.rest()
+    server.pass_time(TTL + 1)
+    until_gone(wire, name)
 
 
 @pytest.mark.parametrize("use", USES)
@@ -161,15 +176,12 @@ def test_the_server_may_have_a_time_to_live_for_sessions_that_say_nothing(name: 
         assert wire.describe(f"{name}-longer").config.idle_ttl == duration(10 * TTL)
 
 
-def test_an_ingest_stream_of_a_session_that_has_ended_is_told_at_the_next_batch(
-    server: InProcessServer, wire: Wire, name: str
-) -> None:
+def test_an_ingest_stream_of_a_deleted_session_is_told_at_the_next_batch(wire: Wire, name: str) -> None:
     wire.create(name, idle())
     with Stream(wire.clustering.Ingest) as stream:
         stream.send(opening(name))
         stream.receive()
-        server.pass_time(TTL + 1)
-        until_gone(wire, name)
+        wire.delete(name)
 
         stream.send(clustering_pb2.IngestRequest(batches=[batch(GOOD)]))
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from shoal.v1 import clustering_pb2
+from shoal_server import shared_results
 from shoal_server.clustering.state import Snapshot
 from shoal_server.rpc import watching
-from shoal_server.sessions import frame_cache
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.session import Session
 from shoal_server.sessions.watching import Update
@@ -22,7 +22,7 @@ from tests.rpc.wire import Wire, array, batch, config
 
 WATCHERS, VERSIONS = 20, 10
 CENTROIDS = [[0.0], [100.0], [200.0]]
-WIDE = frame_cache.SMALL // 8  # features: a version of two centroids is large
+WIDE = shared_results.SMALL // 8  # features: a version of two centroids is large
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_frames_for_watchers_that_come_from_many_versions_are_not_kept(
 
         frames = [server.run(_delta(session, newest, base)) for base in [*bases, *bases]]
 
-    kept = [made for made in newest.made.values() if isinstance(made, bytes)]
+    kept = [made for made in session._deps.shared.of(newest).values() if isinstance(made, bytes)]
     assert [frame.update.base_version for frame in frames] == [base.version for base in [*bases, *bases]]
     assert len(kept) == watching.SHARED_BASES
     assert sorted(encoded.values()) == [1] * watching.SHARED_BASES + [2] * (10 - watching.SHARED_BASES)
@@ -138,7 +138,7 @@ def test_a_frame_that_could_not_be_encoded_is_encoded_for_the_next_who_asks(
 
 @pytest.mark.parametrize(("width", "hops"), [(1, 0), (WIDE, 1)])
 def test_readers_of_a_version_share_its_encoding_which_keeps_nobody_waiting(
-    server: InProcessServer, begun: list[object], monkeypatch: pytest.MonkeyPatch, width: int, hops: int
+    begun: list[object], server: InProcessServer, monkeypatch: pytest.MonkeyPatch, width: int, hops: int
 ) -> None:
     encoded: list[int] = []
     encode = watching._encode_snapshot
@@ -162,7 +162,9 @@ def test_readers_of_a_version_share_its_encoding_which_keeps_nobody_waiting(
 
 async def _delta(session: Session, newest: Snapshot, base: Snapshot) -> clustering_pb2.WatchCentroidsResponse:
     """Return what a watcher is sent that comes from an older version."""
-    frame = await watching.encode_event(Update(newest, base), session, delta=True)
+    frame = await watching.FrameEncoder(session._deps.shared).encode_event(
+        Update(newest, base), session.uid, delta=True
+    )
     return clustering_pb2.WatchCentroidsResponse.FromString(frame)
 
 

@@ -40,7 +40,11 @@ BAD_OPTIONS: list[tuple[dict[str, Any], Refusal]] = [
     ),
     (
         {"progress_interval": duration(0)},
-        Refusal("PROGRESS_INTERVAL_INVALID", ("is 0.0 s", "at least 0.01 s, or leave it out"), "progress_interval"),
+        Refusal("PROGRESS_INTERVAL_INVALID", ("is 0.0 s", "at least 1.0 s, or leave it out"), "progress_interval"),
+    ),
+    (
+        {"progress_interval": duration(0.99)},
+        Refusal("PROGRESS_INTERVAL_INVALID", ("is 0.99 s", "at least 1.0 s, or leave it out"), "progress_interval"),
     ),
 ]
 

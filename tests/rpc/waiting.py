@@ -36,6 +36,12 @@ def until_gone(wire: Wire, name: str) -> None:
         pass
 
 
+def until_unwatched(wire: Wire, name: str) -> None:
+    """Ask until the session has no watchers."""
+    while wire.describe(name).watchers:
+        pass
+
+
 def until_nothing_moves(wire: Wire, name: str, progress: Callable[[], int]) -> int:
     """Ask until the progress has long been the same; return the most bytes that were queued at any time."""
     most, quiet, last = 0, 0, -1

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from shoal_server.clustering.config import ModelConfig
-from shoal_server.clustering.state import BatchResult, Batch
-from shoal_server.errors import DomainError, Refusal
+from shoal_server.clustering.state import Batch, BatchResult
+from shoal_server.errors import DomainError, Reason, Refusal
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.config import Changes, Limits, SessionConfig
-from shoal_server.sessions.jobs import PendingBatch, Receipt
+from shoal_server.sessions.jobs import Receipt
 from shoal_server.sessions.session import Session, SessionDeps
+from shoal_server.shared_results import SharedResults
 from tests.sessions.engines import StagedEngine
 from tests.sessions.producer_builders import Stamp
 
@@ -47,6 +48,7 @@ def surroundings(compute: ComputePool, engine: StagedEngine, **limits: Any) -> S
         limits=replace(LIMITS, **limits),
         now=lambda: BEGINNING + timedelta(seconds=next(seconds)),
         draw_random_state=lambda: next(random_states),
+        shared=SharedResults(compute.begin),
     )
 
 
@@ -64,6 +66,11 @@ def warming(n_clusters: int = 1, **config: Any) -> ModelConfig:
 def kept_for(idle_ttl: float | None, model: ModelConfig | None = None) -> SessionConfig:
     """Return the configuration of a session that lives so many seconds without use."""
     return SessionConfig(model or given_centroids(), idle_ttl=idle_ttl)
+
+
+def unreadable(message: str = "no good") -> Batch:
+    """Return a batch that could not be read."""
+    return Batch(np.empty((0, 0)), refusal=Refusal(Reason.SHAPE_INVALID, message, "points"))
 
 
 def points(*values: float) -> Batch:
@@ -89,12 +96,12 @@ async def submit(session: Session, *values: float, stamp: Stamp | None = None, s
     return await hand_over(session, points(*values), stamp, size)
 
 
-async def hand_over(
-    session: Session, batch: Batch | Refusal, stamp: Stamp | None = None, size: int = 1
-) -> Receipt:
-    """Hand one batch to a session, or why it could not be read."""
-    pending_batch = PendingBatch(batch, size, stamp.sequence, stamp.fingerprint) if stamp else PendingBatch(batch, size)
-    (receipt,) = await session.submit([pending_batch], stamp.producer if stamp else None)
+async def hand_over(session: Session, batch: Batch, stamp: Stamp | None = None, size: int = 1) -> Receipt:
+    """Hand one batch to a session."""
+    batch = batch._replace(size=0 if batch.refusal else size)
+    if stamp:
+        batch = batch._replace(sequence=stamp.sequence, fingerprint=stamp.fingerprint)
+    (receipt,) = await session.submit([batch], stamp.producer if stamp else None)
     if isinstance(receipt, Refusal):
         raise DomainError(receipt)
     return receipt
@@ -102,9 +109,9 @@ async def hand_over(
 
 def outcome_of(receipt: Receipt) -> BatchResult:
     """Return what became of one batch, which has to be there."""
-    (answer,) = receipt.answers()
-    assert isinstance(answer, BatchResult)
-    return answer
+    (result,) = receipt.results()
+    assert result.refusal is None
+    return result
 
 
 async def push(session: Session, *values: float, stamp: Stamp | None = None) -> BatchResult:

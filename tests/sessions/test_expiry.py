@@ -12,10 +12,9 @@ from shoal_server.sessions.producers import Producer
 from shoal_server.sessions.registry import Sessions
 from shoal_server.sessions.session import SessionDeps
 from shoal_server.sessions.watching import WatchOptions
-from tests.sessions.clock import jumping_loop, until
+from tests.sessions.clock import until
 from tests.sessions.engines import StagedEngine
 from tests.sessions.session_builders import kept_for, push, submit
-from tests.sessions.watched import told
 
 LONG = 80_000  # seconds
 
@@ -25,6 +24,16 @@ async def sessions(deps: SessionDeps, engine: StagedEngine) -> AsyncIterator[Ses
     async with Sessions(deps) as sessions:
         yield sessions
         engine.open_gate()
+
+
+class _CountedEvent(asyncio.Event):
+    """Counts how often it is set."""
+
+    count = 0
+
+    def set(self) -> None:
+        self.count += 1
+        super().set()
 
 
 def alive(sessions: Sessions) -> list[str]:
@@ -100,14 +109,43 @@ async def test_a_push_and_an_opening_are_uses(sessions: Sessions) -> None:
     assert alive(sessions) == ["pixels"]
 
 
-async def test_an_open_watch_is_no_use_and_is_told_of_the_end(sessions: Sessions) -> None:
+async def test_a_session_does_not_expire_under_an_open_watch(sessions: Sessions) -> None:
     session = sessions.create("pixels", kept_for(100))
     await until(20)
 
-    with session.watch(WatchOptions(progress_interval=50)) as watch:
-        seen = [(jumping_loop().time(), told(event)) async for event in watch.events()]
+    with session.watch(WatchOptions()):
+        await until(1000)
+        meanwhile = alive(sessions)
+    await until(1099)
+    before = alive(sessions)
+    await until(1101)
 
-    assert seen == [(20, "0"), (70, "still 0"), (120, "still 0"), (120, "expired at 0")]
+    assert (meanwhile, before, alive(sessions)) == (["pixels"], ["pixels"], [])
+
+
+async def test_a_session_does_not_expire_as_long_as_one_of_its_streams_is_open(sessions: Sessions) -> None:
+    session = sessions.create("pixels", kept_for(100))
+
+    with session.watch(WatchOptions()):
+        with session.stream():
+            await until(150)
+        await until(300)
+
+    assert alive(sessions) == ["pixels"]
+
+
+async def test_sessions_that_are_made_do_not_wake_the_task_that_ends_others(sessions: Sessions) -> None:
+    sessions.create("first", kept_for(100))
+    await until(1)
+    sessions._ends_earlier = woken = _CountedEvent()
+
+    sessions.create("later", kept_for(200))
+    sessions.create("ever", kept_for(None))
+    not_woken = woken.count
+    await sessions.delete("ever")
+    sessions.create("earlier", kept_for(50))
+
+    assert (not_woken, woken.count) == (0, 1)
 
 
 async def test_a_time_that_is_given_later_counts_from_the_last_use(sessions: Sessions) -> None:

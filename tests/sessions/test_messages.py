@@ -7,25 +7,27 @@ import asyncio
 import numpy as np
 import pytest
 
-from shoal_server.errors import Reason, Refusal
+from shoal_server.clustering.state import Batch
+from shoal_server.errors import Refusal
 from shoal_server.sessions import session as sessions
-from shoal_server.sessions.jobs import PendingBatch, Receipt
+from shoal_server.sessions.jobs import Receipt
 from shoal_server.sessions.producers import Producer
 from shoal_server.sessions.session import MIN_BATCH_BYTES, Session
 from tests.sessions.engines import StagedEngine
-from tests.sessions.session_builders import model_changes, points
+from tests.sessions.session_builders import model_changes, points, unreadable
 
 P = Producer("p")
 
 
-def _message(*values: float, first: int = 1, fingerprints: int = 0) -> list[PendingBatch]:
-    return [
-        PendingBatch(points(value), 1, sequence, fingerprints + sequence)
-        for sequence, value in enumerate(values, first)
-    ]
+def _numbered(batch: Batch, sequence: int, fingerprint: int) -> Batch:
+    return batch._replace(size=0 if batch.refusal else 1, sequence=sequence, fingerprint=fingerprint)
 
 
-async def _answers(session: Session, message: list[PendingBatch], producer: Producer | None = P) -> list[object]:
+def _message(*values: float, first: int = 1, fingerprints: int = 0) -> list[Batch]:
+    return [_numbered(points(value), sequence, fingerprints + sequence) for sequence, value in enumerate(values, first)]
+
+
+async def _answers(session: Session, message: list[Batch], producer: Producer | None = P) -> list[object]:
     """Return what becomes of each batch: its version, or the reason of its refusal."""
     told: list[object] = []
     for part in await session.submit(message, producer):
@@ -34,8 +36,7 @@ async def _answers(session: Session, message: list[PendingBatch], producer: Prod
             continue
         await part.completion.wait()
         told.extend(
-            answer.reason if isinstance(answer, Refusal) else (answer.version, part.duplicate)
-            for answer in part.answers()
+            result.refusal.reason if result.refusal else (result.version, result.duplicate) for result in part.results()
         )
     return told
 
@@ -45,7 +46,7 @@ async def test_each_batch_of_a_message_makes_a_version(session: Session) -> None
 
     assert isinstance(receipt, Receipt)
     await receipt.completion.wait()
-    assert [answer.version for answer in receipt.answers() if not isinstance(answer, Refusal)] == [1, 2, 3]
+    assert [result.version for result in receipt.results()] == [1, 2, 3]
 
 
 async def test_a_message_without_a_name_counts_each_time(session: Session) -> None:
@@ -90,8 +91,7 @@ async def test_errors_of_the_ledger_name_the_session(session: Session) -> None:
 
 
 async def test_a_batch_that_could_not_be_read_keeps_its_place_between_others(session: Session) -> None:
-    unreadable = PendingBatch(Refusal(Reason.SHAPE_INVALID, "no good", "points"), 0, 2, 102)
-    message = [*_message(1), unreadable, *_message(3, first=3)]
+    message = [*_message(1), _numbered(unreadable(), 2, 102), *_message(3, first=3)]
 
     assert await _answers(session, message) == [(1, False), "SHAPE_INVALID", (2, False)]
     assert await _answers(session, message) == [(1, True), "SHAPE_INVALID", (2, True)]
@@ -99,10 +99,10 @@ async def test_a_batch_that_could_not_be_read_keeps_its_place_between_others(ses
 
 async def test_a_message_of_nothing_readable_waits_for_no_room(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
-    full = await session.submit([PendingBatch(points(1.0), 10**9)], None)
+    full = await session.submit([points(1.0)._replace(size=10**9)], None)
     await engine.arrival()
 
-    told = await _answers(session, [PendingBatch(Refusal(Reason.SHAPE_INVALID, "no good", "points"), 0, 1, 1)])
+    told = await _answers(session, [_numbered(unreadable(), 1, 1)])
     engine.open_gate()
 
     assert told == ["SHAPE_INVALID"]
@@ -110,7 +110,7 @@ async def test_a_message_of_nothing_readable_waits_for_no_room(session: Session,
 
 
 async def test_batches_that_fail_in_the_middle_of_a_message_fail_alone(session: Session) -> None:
-    message = [*_message(1), PendingBatch(points(np.nan), 1, 2, 102), *_message(3, first=3)]
+    message = [*_message(1), _numbered(points(np.nan), 2, 102), *_message(3, first=3)]
 
     assert await _answers(session, message) == [(1, False), "NOT_FINITE", (2, False)]
 
@@ -119,11 +119,11 @@ async def test_a_change_keeps_its_place_between_messages(session: Session, engin
     engine.close_gate()
     before = asyncio.create_task(_answers(session, _message(4)))
     await engine.arrival()
-    invalid_one = asyncio.create_task(_answers(session, [PendingBatch(points(1.0, np.nan), 1, 2, 2)]))
+    invalid_one = asyncio.create_task(_answers(session, [_numbered(points(1.0, np.nan), 2, 2)]))
     await asyncio.sleep(0)
     changing = asyncio.create_task(session.change(model_changes(on_invalid="drop"), ""))
     await asyncio.sleep(0)
-    dropped = asyncio.create_task(_answers(session, [PendingBatch(points(1.0, np.nan), 1, 3, 3)]))
+    dropped = asyncio.create_task(_answers(session, [_numbered(points(1.0, np.nan), 3, 3)]))
     await asyncio.sleep(0)
 
     engine.open_gate()

@@ -124,7 +124,7 @@ async def test_a_forgotten_answer_is_one_of_version_0_with_no_rows_and_says_so()
 
     assert forgotten is not None
     assert (forgotten.duplicate, forgotten.forgotten) == (True, True)
-    assert await forgotten.result() == BatchResult(version=0, accepted=0, dropped=0, inertia=0.0, labels=None, warming=None)
+    assert await forgotten.result() == BatchResult(sequence=1, duplicate=True, forgotten=True)
 
 
 async def test_the_fingerprint_is_forgotten_with_the_answer() -> None:
@@ -150,13 +150,13 @@ async def test_batches_whose_answers_are_forgotten_still_count_once() -> None:
 async def test_a_refusal_is_an_answer_like_any_other() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=ENTRY_BYTES)
     refused = unanswered()
-    refused.set_result([Refusal(Reason.SHAPE_INVALID, "no good", "points")])
+    refused.set_result([BatchResult(refusal=Refusal(Reason.SHAPE_INVALID, "no good", "points"))])
     take(ledger, stamp(1), refused)
     await after_absence()
 
     (answer,) = again(ledger, stamp(1)).result()
-    assert isinstance(answer, Refusal)
-    assert answer.message == "no good"
+    assert answer.refusal is not None
+    assert answer.refusal.message == "no good"
 
 
 async def test_a_ledger_that_was_closed_waits_for_nobody() -> None:

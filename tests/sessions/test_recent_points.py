@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.model import new_model
-from shoal_server.clustering.state import BatchResult, Batch
+from shoal_server.clustering.state import Batch, BatchResult
 from shoal_server.errors import Reason, Refusal
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.config import SessionConfig
-from shoal_server.sessions.jobs import PendingBatch, BatchJob, ChangeJob, Receipt, Result
+from shoal_server.sessions.jobs import BatchJob, ChangeJob, Receipt
 from shoal_server.sessions.recent import MAX_BATCHES, MAX_BYTES, MAX_ROWS, MIN_DISPATCHES, RecentPoints
 from shoal_server.sessions.session import Session, SessionDeps
 from tests.sessions.clock import until_quiet
@@ -32,6 +32,7 @@ from tests.sessions.session_builders import (
     push,
     started,
     submit,
+    unreadable,
     warming,
 )
 
@@ -46,7 +47,7 @@ def applied(rows: int) -> BatchResult:
 def hop(recent: RecentPoints, *messages: Sequence[NDArray[Any]]) -> None:
     """Let all batches of some messages be applied in one hop."""
     jobs = [BatchJob([Batch(each) for each in message], Completion()) for message in messages]
-    results: list[Result] = [[applied(len(each)) for each in message] for message in messages]
+    results = [[applied(len(each)) for each in message] for message in messages]
     recent.note(jobs, results, MODEL)
 
 
@@ -143,13 +144,13 @@ def test_batches_of_several_types_are_given_in_one_that_holds_them() -> None:
 
 def test_batches_that_were_refused_or_could_not_be_read_are_passed_over() -> None:
     recent = RecentPoints()
-    unreadable = Refusal(Reason.SHAPE_INVALID, "no points", "points")
-    first = BatchJob([unreadable, Batch(numbered(1, 1)), Batch(numbered(2, 1))], Completion())
+    refused = BatchResult(refusal=Refusal(Reason.SHAPE_INVALID, "no points", "points"))
+    first = BatchJob([unreadable(), Batch(numbered(1, 1)), Batch(numbered(2, 1))], Completion())
     change = ChangeJob(model_changes(), Completion())
     second = BatchJob([Batch(numbered(3, 1)), Batch(numbered(4, 1))], Completion())
     halted = BatchJob([Batch(numbered(5, 1))], Completion())
     dropped = BatchResult(3, 0, 1, 0.0, None, None)
-    results: list[Result] = [[unreadable, ZeroDivisionError(), applied(1)], None, [dropped, applied(1)], []]
+    results = [[refused, refused, applied(1)], [], [dropped, applied(1)], []]
 
     recent.note([first, change, second, halted], results, MODEL)
 
@@ -253,7 +254,7 @@ async def test_under_cosine_rows_without_a_direction_are_left_out(deps: SessionD
     model = ModelConfig(1, engine="scipy", init=np.eye(1, 2), metric="cosine", on_invalid="drop")
     async with started(deps, SessionConfig(model)) as session:
         batch = Batch(np.array([[1.0, 2.0], [0.0, 0.0], [3.0, 4.0]]))
-        (receipt,) = await session.submit([PendingBatch(batch, 1)], None)
+        (receipt,) = await session.submit([batch], None)
         assert isinstance(receipt, Receipt)
         await receipt.result()
 
@@ -274,7 +275,7 @@ async def gone_when_forgotten(session: Session) -> Any:
     """Push a batch, and return what tells whether anybody holds its points."""
     batch = points(1.0, 2.0, 3.0)
     gone = weakref.ref(batch.points)
-    (receipt,) = await session.submit([PendingBatch(batch, 1)], None)
+    (receipt,) = await session.submit([batch], None)
     assert isinstance(receipt, Receipt)
     await receipt.result()
     return gone

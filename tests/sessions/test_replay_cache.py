@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from shoal_server.clustering.state import BatchResult
 from shoal_server.errors import Reason, Refusal
 from shoal_server.sessions import replay_cache
 from shoal_server.sessions.replay_cache import ENTRY_BYTES, ReplayCache
@@ -107,7 +108,7 @@ async def test_a_late_answer_to_a_forgotten_producer_is_not_taken_for_that_of_it
 async def test_a_refusal_is_kept_like_an_answer_without_labels() -> None:
     shelves = ReplayCache(replay_bytes=ENTRY_BYTES)
     refused = unanswered()
-    refused.set_result([Refusal(Reason.SHAPE_INVALID, "no good", "points")])
+    refused.set_result([BatchResult(refusal=Refusal(Reason.SHAPE_INVALID, "no good", "points"))])
     shelves.hold("p", 1, [1], refused)
     await until_quiet()
 

@@ -9,7 +9,6 @@ import structlog
 
 from shoal_server.errors import DomainError, Refusal
 from shoal_server.sessions import responder
-from shoal_server.sessions.jobs import PendingBatch
 from shoal_server.sessions.producers import Producer
 from shoal_server.sessions.replay_cache import ReplayCache
 from shoal_server.sessions.responder import Responder
@@ -26,15 +25,15 @@ def _fail(*_: object, **__: object) -> None:
 
 async def _answers(session: Session, *values: float, first: int = 1) -> list[object]:
     """Return what becomes of each batch of a message: its version, or the reason of its refusal."""
-    message = [PendingBatch(points(value), 1, sequence, sequence) for sequence, value in enumerate(values, first)]
+    message = [
+        points(value)._replace(size=1, sequence=sequence, fingerprint=sequence)
+        for sequence, value in enumerate(values, first)
+    ]
     told: list[object] = []
     for part in await session.submit(message, P):
         assert not isinstance(part, Refusal)
         await part.completion.wait()
-        told += [
-            answer.reason if isinstance(answer, Refusal) else answer.version
-            for answer in part.completion.result()[part.first : part.first + part.count]
-        ]
+        told += [result.refusal.reason if result.refusal else result.version for result in part.results()]
     return told
 
 

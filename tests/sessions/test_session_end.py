@@ -7,7 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from shoal_server.errors import DomainError, Kind, Reason, Refusal
+from shoal_server.errors import DomainError, Kind
 from shoal_server.sessions.refusals import session_gone
 from shoal_server.sessions.session import MIN_BATCH_BYTES, Session, SessionDeps
 from shoal_server.sessions.watching import EndReason, WatchOptions
@@ -24,6 +24,7 @@ from tests.sessions.session_builders import (
     started,
     submit,
     surroundings,
+    unreadable,
 )
 from tests.sessions.watched import told
 
@@ -61,7 +62,7 @@ async def test_a_session_that_has_ended_takes_nothing_more(session: Session) -> 
         await refusal_of(hand_over(session, points(1.0), None)),
         await refusal_of(hand_over(session, points(1.0), stamp(1))),
         await refusal_of(session.change(DROP, "")),
-        await refusal_of(hand_over(session, Refusal(Reason.SHAPE_INVALID, "no good", "points"), stamp(2))),
+        await refusal_of(hand_over(session, unreadable(), stamp(2))),
     ]
 
     assert {error.reason for error in refused} == {"SESSION_NOT_FOUND"}

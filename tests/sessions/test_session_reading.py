@@ -106,16 +106,16 @@ async def test_a_new_session_describes_itself(deps: SessionDeps) -> None:
     assert described.create_time == described.update_time == BEGINNING
 
 
-async def test_reading_and_pushing_are_uses_of_a_session_and_describing_is_none(session: Session) -> None:
-    used = [session.used_at]
+async def test_reading_and_pushing_are_uses_of_a_session_and_describing_is_none(deps: SessionDeps) -> None:
+    async with started(deps, kept_for(100)) as session:
+        ends = [session.expires_at]
+        await until(10)
+        session.read_snapshot()
+        ends.append(session.expires_at)
+        await until(20)
+        session.describe()
+        ends.append(session.expires_at)
+        await push(session, 1.0)
+        ends.append(session.expires_at)
 
-    await until(10)
-    session.read_snapshot()
-    used.append(session.used_at)
-    await until(20)
-    session.describe()
-    used.append(session.used_at)
-    await push(session, 1.0)
-    used.append(session.used_at)
-
-    assert used == [0, 10, 10, 20]
+    assert ends == [100, 110, 110, 120]

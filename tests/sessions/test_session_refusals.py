@@ -11,12 +11,12 @@ import pytest
 import structlog
 
 from shoal_server.clustering.state import Batch
-from shoal_server.errors import DomainError, Kind, Reason, Refusal
+from shoal_server.errors import DomainError, Kind
 from shoal_server.sessions.session import Session, SessionDeps
 from tests.sessions.engines import FAULTY, StagedEngine
 from tests.sessions.producer_builders import stamp
 from tests.sessions.refusing import refusal_of
-from tests.sessions.session_builders import hand_over, kept_for, points, push, started, submit, warming
+from tests.sessions.session_builders import hand_over, kept_for, points, push, started, submit, unreadable, warming
 
 TOO_WIDE = Batch(np.zeros((1, 101)))
 
@@ -81,7 +81,9 @@ async def test_each_who_asks_for_a_refusal_gets_one_of_its_own(session: Session)
     errors = await asyncio.gather(receipt.result(), receipt.result(), return_exceptions=True)
 
     assert errors[0] is not errors[1]  # an exception holds the frames that it passed
-    assert [error.refusal for error in errors if isinstance(error, DomainError)] == receipt.answers() * 2
+    assert [error.refusal for error in errors if isinstance(error, DomainError)] == [
+        result.refusal for result in receipt.results()
+    ] * 2
 
 
 async def test_a_failure_in_the_middle_of_a_hop_is_of_one_batch_only(session: Session, engine: StagedEngine) -> None:
@@ -132,10 +134,9 @@ async def test_wide_points_for_settled_columns_are_told_how_many_columns_there_a
 
 
 async def test_a_batch_that_could_not_be_read_is_refused_in_its_place(session: Session) -> None:
-    unreadable = Refusal(Reason.SHAPE_INVALID, "no good", "points")
 
-    first = await hand_over(session, unreadable, stamp(1))
-    again = await hand_over(session, unreadable, stamp(1))
+    first = await hand_over(session, unreadable(), stamp(1))
+    again = await hand_over(session, unreadable(), stamp(1))
     second = await push(session, 1.0, stamp=stamp(2))
 
     assert (first.duplicate, again.duplicate) == (False, True)
@@ -146,10 +147,9 @@ async def test_a_batch_that_could_not_be_read_is_refused_in_its_place(session: S
 
 
 async def test_a_batch_that_could_not_be_read_must_have_its_place_too(session: Session) -> None:
-    unreadable = Refusal(Reason.SHAPE_INVALID, "no good", "points")
 
-    assert (await refusal_of(hand_over(session, unreadable, stamp(2)))).reason == "SEQUENCE_GAP"
-    assert not (await hand_over(session, unreadable, None)).duplicate
+    assert (await refusal_of(hand_over(session, unreadable(), stamp(2)))).reason == "SEQUENCE_GAP"
+    assert not (await hand_over(session, unreadable(), None)).duplicate
 
 
 async def test_a_gap_gives_its_room_back(session: Session) -> None:

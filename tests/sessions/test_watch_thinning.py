@@ -70,7 +70,7 @@ async def test_versions_within_the_interval_do_not_wake_a_watch_but_the_end_does
 
     stage.publish(1)
 
-    assert not stage.watch._news.is_set()
+    assert not stage.queue.is_ready(stage.watch)
     stage.end()
     assert told(await waiting) == "1 after 0"
 

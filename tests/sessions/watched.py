@@ -8,10 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from shoal_server.clustering.state import Snapshot, Warming, frozen
+from shoal_server.sessions.compute import ComputePool
+from shoal_server.sessions.watch_queue import WatchQueue, WatchScheduler
 from shoal_server.sessions.watching import End, EndReason, Progress, Update, Watch, WatchOptions
+from shoal_server.shared_results import SharedResults
 from tests.sessions.clock import jumping_loop
 
 Event = Update | Progress | End
+
+
+SHARED = SharedResults(ComputePool(1).begin)  # the pool starts no thread until it has work
 
 
 @dataclass
@@ -21,6 +27,7 @@ class PlayedSession:
     snapshot: Snapshot | None = None
     warming: Warming | None = None
     ended: EndReason | None = None
+    uid: str = "uid"
 
     @property
     def version(self) -> int:
@@ -33,18 +40,19 @@ class Stage:
 
     def __init__(self, options: WatchOptions | None = None, version: int | None = None) -> None:
         self.session = PlayedSession(None if version is None else snapshot(version))
-        self.watch = Watch(self.session, options or WatchOptions())
+        self.queue = WatchQueue(WatchScheduler())
+        self.watch = Watch(self.session, options or WatchOptions(), self.queue, SHARED)
 
     def publish(self, version: int, *centroids: float) -> Snapshot:
         """Make a version, whose centroid is at its number unless it is said where."""
         self.session.snapshot = newest = snapshot(version, *centroids)
-        self.watch.wake()
+        self.queue.wake(newest.centroids.nbytes)
         return newest
 
     def end(self, reason: EndReason = "deleted") -> None:
         """End the session."""
         self.session.ended = reason
-        self.watch.wake()
+        self.queue.wake_all()
 
     def play(self, versions: Mapping[float, int], end: float) -> None:
         """Publish versions at their seconds, and end the session."""

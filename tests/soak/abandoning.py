@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 
 from shoal.v1 import clustering_pb2, clustering_pb2_grpc, sessions_pb2, sessions_pb2_grpc
-from shoal_server.rpc.ingesting import MAX_UNANSWERED
+from shoal_server.sessions.ingest import MAX_UNANSWERED
 from tests.client.proxying import Proxy
 from tests.rpc.wire import batch, config, tensor
 
@@ -106,7 +106,7 @@ async def _open_watch(stub: Stub, deadline: float | None) -> Call:
 async def _open_thin_watch(stub: Stub, deadline: float | None) -> Call:
     request = clustering_pb2.WatchCentroidsRequest(session=SESSION, delta=True)
     request.min_interval.FromMilliseconds(5)
-    request.progress_interval.FromMilliseconds(10)
+    request.progress_interval.FromSeconds(1)
     return stub.WatchCentroids(request, timeout=deadline)
 
 

@@ -548,7 +548,7 @@ class WatchCentroidsRequest(_message.Message):
 
     @_builtins.property
     def progress_interval(self) -> _duration_pb2.Duration:
-        """The longest silence before a progress message. Absent: the server's choice."""
+        """The longest silence before a progress message, at least 1 s. Absent: the server's choice."""
 
     def __init__(
         self,

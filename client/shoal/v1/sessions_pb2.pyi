@@ -281,7 +281,9 @@ class SessionConfig(_message.Message):
 
     @_builtins.property
     def idle_ttl(self) -> _duration_pb2.Duration:
-        """A session that nobody pushes into or asks for this long is deleted. Absent: the server's default."""
+        """A session that nobody pushes into or asks for this long is deleted; an open Ingest or WatchCentroids stream is a use.
+        Absent: the server's default.
+        """
 
     def __init__(
         self,

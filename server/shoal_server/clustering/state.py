@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -54,7 +53,7 @@ class BatchResult(NamedTuple):
     refusal: Refusal | None = None  # why the batch was not applied
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Snapshot:
     """Everything that a reader may see of one version. The arrays are read-only."""
 
@@ -65,7 +64,6 @@ class Snapshot:
     movement: Float64Array  # (k,) Euclidean
     points_accepted: int
     batch_points: int  # rows accepted in the batch that made the version
-    made: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)  # of it, once for all readers
 
     @property
     def inertia_per_point(self) -> float:
@@ -88,16 +86,16 @@ class CoordinateSystem:
 
 @dataclass(frozen=True)
 class WarmupBatch:
-    """Points of weight above 0 that wait for the initial centroids."""
+    """Points of weight above 0 that wait for the initial centroids: of one batch, or of several that were joined."""
 
     points: PointArray  # (n, d)
     weights: Float64Array  # (n,)
-    born: float  # half-lives that had passed when they came
+    born: Float64Array  # (n,) half-lives that had passed when they came
 
 
 @dataclass(frozen=True)
 class WarmupBuffer:
-    """What waits for the initial centroids, in the order of its coming."""
+    """What waits for the initial centroids, in the order of its coming; few batches, however many came."""
 
     batches: tuple[WarmupBatch, ...] = ()
     seen: int = 0  # points

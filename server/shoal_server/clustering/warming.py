@@ -16,12 +16,37 @@ def collect(collected: WarmupBuffer, rows: ValidRows, fading: Decay) -> WarmupBu
     counting = weight > 0
     age = collected.age + fading.half_lives
     # Indexing copies: the points are a view of a message that may be much larger.
-    batch = WarmupBatch(rows.points[counting], weight[counting] * fading.batch, age)
-    return WarmupBuffer((*collected.batches, batch), collected.seen + len(batch.points), age)
+    points = rows.points[counting]
+    if not len(points):
+        return WarmupBuffer(collected.batches, collected.seen, age)
+    batch = WarmupBatch(points, weight[counting] * fading.batch, np.full(len(points), age))
+    return WarmupBuffer(_appended(collected.batches, batch), collected.seen + len(points), age)
 
 
 def together(collected: WarmupBuffer) -> tuple[PointArray, Float64Array]:
     """Return all points, (n, d) in a type that holds every batch, and what they still weigh, (n,)."""
-    points = np.concatenate([batch.points for batch in collected.batches])
-    weights = [batch.weights * 0.5 ** (collected.age - batch.born) for batch in collected.batches]
-    return points, np.concatenate(weights)
+    whole = _joined(collected.batches)
+    return whole.points, whole.weights * 0.5 ** (collected.age - whole.born)
+
+
+def _appended(batches: tuple[WarmupBatch, ...], batch: WarmupBatch) -> tuple[WarmupBatch, ...]:
+    """Return batches with one more, joined to the last ones as long as these have no more rows than twice its own.
+
+    So there are at most log2(n) batches of n rows however they came, and each row is copied at most so often.
+    """
+    kept = len(batches)
+    rows = len(batch.points)
+    while kept and len(batches[kept - 1].points) <= 2 * rows:
+        kept -= 1
+        rows += len(batches[kept].points)
+    return (*batches[:kept], _joined((*batches[kept:], batch)))
+
+
+def _joined(batches: tuple[WarmupBatch, ...]) -> WarmupBatch:
+    if len(batches) == 1:
+        return batches[0]
+    return WarmupBatch(
+        np.concatenate([batch.points for batch in batches]),
+        np.concatenate([batch.weights for batch in batches]),
+        np.concatenate([batch.born for batch in batches]),
+    )

@@ -15,7 +15,7 @@ from shoal_server.clustering.state import Warming
 from shoal_server.errors import Reason, invalid, quoted
 from shoal_server.rpc.tensor import decode_points
 from shoal_server.sessions.config import Changes, Limits, SessionConfig
-from shoal_server.sessions.session import Description
+from shoal_server.sessions.port import Description
 
 ENGINES: dict[int, Any] = {
     sessions_pb2.ENGINE_UNSPECIFIED: "numba",
@@ -103,12 +103,12 @@ def decode_changes(request: sessions_pb2.UpdateSessionRequest, limits: Limits) -
     )
 
 
-def encode_description(session: Description) -> sessions_pb2.Session:
-    """Return a session as the wire has it."""
+def encode_description(session: Description, *, with_centroids: bool = True) -> sessions_pb2.Session:
+    """Return a session as the wire has it, with or without the initial centroids that were given."""
     message = sessions_pb2.Session(
         name=session.name,
         uid=session.uid,
-        config=_encode_config(session),
+        config=_encode_config(session, with_centroids=with_centroids),
         etag=session.etag,
         state=sessions_pb2.SESSION_STATE_WARMING if session.warming else sessions_pb2.SESSION_STATE_READY,
         version=session.version,
@@ -204,7 +204,7 @@ def _decode_change(path: str, config: sessions_pb2.SessionConfig) -> Any:
             raise AssertionError(f"{path} is listed as changeable")
 
 
-def _encode_config(session: Description) -> sessions_pb2.SessionConfig:
+def _encode_config(session: Description, *, with_centroids: bool) -> sessions_pb2.SessionConfig:
     model = session.config.model
     config = sessions_pb2.SessionConfig(
         n_clusters=model.n_clusters,
@@ -212,7 +212,7 @@ def _encode_config(session: Description) -> sessions_pb2.SessionConfig:
         engine=_number(ENGINES, model.engine),
         metric=_number(METRICS, model.metric),
         on_invalid=_number(ON_INVALID, model.on_invalid),
-        init=_encode_init(model),
+        init=_encode_init(model, with_centroids=with_centroids),
         init_size=model.points_needed,
         random_state=model.random_state,
         dtype=_number(PRECISIONS, model.dtype),
@@ -226,10 +226,10 @@ def _encode_config(session: Description) -> sessions_pb2.SessionConfig:
     return config
 
 
-def _encode_init(model: ModelConfig) -> sessions_pb2.Init:
+def _encode_init(model: ModelConfig, *, with_centroids: bool) -> sessions_pb2.Init:
     if isinstance(model.init, str):
         return sessions_pb2.Init(method=_number(INIT_METHODS, model.init))
-    return sessions_pb2.Init(centroids=wire.tensor_message(model.init))
+    return sessions_pb2.Init(centroids=wire.tensor_message(model.init)) if with_centroids else sessions_pb2.Init()
 
 
 def _number(values: dict[int, Any], value: Any) -> Any:

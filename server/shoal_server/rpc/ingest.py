@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -33,7 +33,7 @@ class IngestCall:
         self._is_sequenced = False  # whether the producer has a name
         self._ended_by: Exception | None = None
 
-    async def run(self, requests: Requests) -> AsyncIterator[wire.IngestResponse]:
+    async def run(self, requests: Requests) -> AsyncGenerator[wire.IngestResponse, None]:
         """Answer the stream: first what the server knows of the producer, then each batch."""
         first, opening = await self._read_first(requests)
         producer = decode_producer(opening.producer)

@@ -20,7 +20,8 @@ from shoal_server.rpc.handlers import service_handlers
 from shoal_server.rpc.serving_state import ServingState
 from shoal_server.rpc.sessions import SessionService
 from shoal_server.sessions.config import Limits
-from shoal_server.sessions.registry import Sessions
+from shoal_server.sessions.port import SessionPort
+from shoal_server.shared_results import SharedResults
 
 SESSIONS = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"]
 CLUSTERING = clustering_pb2.DESCRIPTOR.services_by_name["ClusteringService"]
@@ -43,10 +44,11 @@ FAREWELL = 1.0
 class Services:
     """What the services work on, and what they allow."""
 
-    sessions: Sessions
+    sessions: SessionPort
     comparisons: Comparisons
     limits: Limits
     draw_random_state: Callable[[], int]
+    shared: SharedResults
 
 
 class RpcServer:
@@ -75,7 +77,7 @@ class RpcServer:
         self._server.add_generic_rpc_handlers(
             [
                 service_handlers(SESSIONS, SessionService(sessions, limits)),
-                service_handlers(CLUSTERING, ClusteringService(sessions, limits, self._serving_state)),
+                service_handlers(CLUSTERING, ClusteringService(sessions, limits, self._serving_state, services.shared)),
                 service_handlers(
                     COMPARE, CompareService(services.comparisons, limits.max_batch_bytes, services.draw_random_state)
                 ),

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from shoal.v1 import sessions_pb2
 from shoal_server.errors import Reason, invalid
 from shoal_server.rpc.call_layers import CallContext
 from shoal_server.rpc.config import decode_changes, decode_config, encode_description
 from shoal_server.sessions.config import Limits
-from shoal_server.sessions.registry import Sessions
+from shoal_server.sessions.port import SessionPort
 
 DEFAULT_PAGE = 100
 MAX_PAGE_SIZE = 1000
+LISTED_AT_ONCE = 16  # descriptions, which take 30 µs each, before others are served
 
 
 class SessionService:
     """The life of named sessions, on the wire."""
 
-    def __init__(self, sessions: Sessions, limits: Limits) -> None:
+    def __init__(self, sessions: SessionPort, limits: Limits) -> None:
         self._sessions = sessions
         self._limits = limits
 
@@ -25,41 +28,37 @@ class SessionService:
     ) -> sessions_pb2.Session:
         """Make a session; see sessions.proto."""
         config = decode_config(request.config, self._limits)
-        return encode_description(self._sessions.create(request.name, config, request.request_id).describe())
+        return encode_description(await self._sessions.create(request.name, config, request.request_id))
 
     async def GetSession(self, request: sessions_pb2.GetSessionRequest, _call: CallContext) -> sessions_pb2.Session:
         """Describe a session."""
-        return encode_description(self._sessions.get(request.name).describe())
+        return encode_description(await self._sessions.describe(request.name))
 
     async def ListSessions(
         self, request: sessions_pb2.ListSessionsRequest, _call: CallContext
     ) -> sessions_pb2.ListSessionsResponse:
         """List sessions by name, a page at a time."""
-        page, after = self._sessions.list(_page_size(request.page_size), request.page_token)
-        return sessions_pb2.ListSessionsResponse(
-            sessions=[_without_centroids(encode_description(session.describe())) for session in page],
-            next_page_token=after,
-        )
+        page = await self._sessions.list(_page_size(request.page_size), request.page_token)
+        response = sessions_pb2.ListSessionsResponse(next_page_token=page.next_after)
+        for place, session in enumerate(page.sessions, 1):
+            # A page of large sessions wouldn't fit a message with their centroids.
+            response.sessions.append(encode_description(session, with_centroids=False))
+            if place % LISTED_AT_ONCE == 0:
+                await asyncio.sleep(0)  # others are served
+        return response
 
     async def UpdateSession(
         self, request: sessions_pb2.UpdateSessionRequest, _call: CallContext
     ) -> sessions_pb2.Session:
         """Change a session's configuration, in its place among the batches."""
-        session = self._sessions.get(request.name)
         changes = decode_changes(request, self._limits)
-        return encode_description(await session.change(changes, request.etag))
+        return encode_description(await self._sessions.update(request.name, changes, request.etag))
 
     async def DeleteSession(
         self, request: sessions_pb2.DeleteSessionRequest, _call: CallContext
     ) -> sessions_pb2.DeleteSessionResponse:
         """Delete a session."""
         return sessions_pb2.DeleteSessionResponse(version=await self._sessions.delete(request.name, request.etag))
-
-
-def _without_centroids(session: sessions_pb2.Session) -> sessions_pb2.Session:
-    # A page of large sessions wouldn't fit a message.
-    session.config.init.ClearField("centroids")
-    return session
 
 
 def _page_size(asked: int) -> int:

@@ -10,15 +10,15 @@ from shoal_server.clustering.movement import moved_rows
 from shoal_server.clustering.state import Snapshot
 from shoal_server.errors import Reason, invalid
 from shoal_server.rpc.config import decode_duration, encode_warming
-from shoal_server.sessions.frame_cache import encode_once, encode_uncached
-from shoal_server.sessions.session import Session
+from shoal_server.sessions.port import SessionSnapshot
 from shoal_server.sessions.watching import End, Progress, Update, WatchOptions
+from shoal_server.shared_results import SharedResults
 
 END_REASONS = {
     "deleted": clustering_pb2.WATCH_END_REASON_DELETED,
     "expired": clustering_pb2.WATCH_END_REASON_EXPIRED,
 }
-MIN_PROGRESS_INTERVAL = 0.01  # seconds
+MIN_PROGRESS_INTERVAL = 1.0  # seconds
 # Of how many older versions the frames that lead from there are kept with a version: of the first that are asked for.
 # Watchers that keep up come first, from the version before; slow ones may come from as many versions as they are many.
 SHARED_BASES = 2
@@ -44,40 +44,46 @@ def decode_options(request: clustering_pb2.WatchCentroidsRequest, default_progre
     )
 
 
-async def encode_whole(snapshot: Snapshot, session: Session) -> bytes:
-    """Return a version, whole, as the bytes of a message, encoded once for all readers."""
-    return await encode_once(
-        snapshot, "whole", lambda: _encode_snapshot(snapshot, session.uid).SerializeToString(), session.compute
-    )
+class FrameEncoder:
+    """Encodes versions as the bytes of messages, each once for all who get it."""
 
+    def __init__(self, shared: SharedResults) -> None:
+        self._shared = shared
 
-async def encode_event(event: Update | Progress | End, session: Session, *, delta: bool) -> bytes:
-    """Return an event of a watch as the bytes of a message. An update that many get is encoded once for all of them."""
-    if isinstance(event, Update):
-        return await _encoded_update(event.snapshot, event.base if delta else None, session)
-    if isinstance(event, Progress):
-        progress = clustering_pb2.WatchProgress(version=event.version, session_uid=session.uid)
-        if event.warming:
-            progress.warming.CopyFrom(encode_warming(event.warming))
-        return clustering_pb2.WatchCentroidsResponse(progress=progress).SerializeToString()
-    end = clustering_pb2.WatchEnd(reason=END_REASONS[event.reason], version=event.version)
-    return clustering_pb2.WatchCentroidsResponse(end=end).SerializeToString()
+    async def encode_whole(self, newest: SessionSnapshot) -> bytes:
+        """Return a version, whole."""
+        snapshot, uid = newest.snapshot, newest.session_uid
+        return await self._shared.get(
+            snapshot, snapshot.centroids.nbytes, "whole", lambda: _encode_snapshot(snapshot, uid).SerializeToString()
+        )
 
+    async def encode_event(self, event: Update | Progress | End, session_uid: str, *, delta: bool) -> bytes:
+        """Return an event of a watch."""
+        if isinstance(event, Update):
+            return await self._encode_update(event.snapshot, event.base if delta else None, session_uid)
+        if isinstance(event, Progress):
+            progress = clustering_pb2.WatchProgress(version=event.version, session_uid=session_uid)
+            if event.warming:
+                progress.warming.CopyFrom(encode_warming(event.warming))
+            return clustering_pb2.WatchCentroidsResponse(progress=progress).SerializeToString()
+        end = clustering_pb2.WatchEnd(reason=END_REASONS[event.reason], version=event.version)
+        return clustering_pb2.WatchCentroidsResponse(end=end).SerializeToString()
 
-async def _encoded_update(snapshot: Snapshot, base: Snapshot | None, session: Session) -> bytes:
-    """Return an update, encoded once for all who come from the same version, as long as these are few."""
+    async def _encode_update(self, snapshot: Snapshot, base: Snapshot | None, session_uid: str) -> bytes:
+        """Return an update, encoded once for all who come from the same version, as long as these are few."""
 
-    def encode() -> bytes:
-        return _encode_update(snapshot, base, session.uid)
+        def encode() -> bytes:
+            return _encode_update(snapshot, base, session_uid)
 
-    if base is None:
-        return await encode_once(snapshot, "frame", encode, session.compute)
-    shared: set[int] = snapshot.made.setdefault("shared bases", set())
-    if len(shared) < SHARED_BASES:
-        shared.add(base.version)
-    if base.version in shared:
-        return await encode_once(snapshot, ("frame", base.version), encode, session.compute)
-    return await encode_uncached(snapshot, encode, session.compute)
+        size = snapshot.centroids.nbytes
+        if base is None:
+            return await self._shared.get(snapshot, size, "frame", encode)
+        bases: set[int] = self._shared.of(snapshot).setdefault("shared bases", set())
+        if len(bases) < SHARED_BASES:
+            bases.add(base.version)
+        if base.version in bases:
+            return await self._shared.get(snapshot, size, ("frame", base.version), encode)
+        return await self._shared.make(size, encode)
 
 
 def _encode_update(snapshot: Snapshot, base: Snapshot | None, session_uid: str) -> bytes:

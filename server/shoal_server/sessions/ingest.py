@@ -122,15 +122,16 @@ def open_ingest(session: Session, producer: Producer | None) -> Iterator[IngestS
     DomainError
         PRODUCER_FENCED or TOO_MANY_PRODUCERS.
     """
-    if producer is None:
-        yield IngestStream(session, None, IngestOpened(session.uid))
-        return
-    position = session.open_producer(producer)
-    named = replace(producer, epoch=position.epoch)
-    try:
-        yield IngestStream(session, named, IngestOpened(session.uid, position.epoch, position.last_sequence))
-    finally:
-        session.leave_producer(named)
+    with session.stream():
+        if producer is None:
+            yield IngestStream(session, None, IngestOpened(session.uid))
+            return
+        position = session.open_producer(producer)
+        named = replace(producer, epoch=position.epoch)
+        try:
+            yield IngestStream(session, named, IngestOpened(session.uid, position.epoch, position.last_sequence))
+        finally:
+            session.leave_producer(named)
 
 
 def _answered(result: BatchResult) -> Receipt:

@@ -109,6 +109,10 @@ class WatchPort(Protocol):
         """Of the session that is watched."""
         ...
 
+    def begin_write(self) -> None:
+        """Note that what `events` has yielded is written now."""
+        ...
+
     def events(self) -> AsyncIterator[Update | Progress | End]:
         """Yield each newer version as it comes, signs of life between, and the end."""
         ...

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import bisect
-import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +14,7 @@ import structlog
 from shoal_server.clustering.config import validate
 from shoal_server.errors import DomainError, Reason, invalid, quoted, refused
 from shoal_server.sessions.config import SessionConfig
+from shoal_server.sessions.expiry import ExpiryQueue
 from shoal_server.sessions.refusals import session_gone
 from shoal_server.sessions.session import Session, SessionDeps
 from shoal_server.sessions.watching import EndReason
@@ -34,8 +34,10 @@ class Sessions:
     def __init__(self, deps: SessionDeps) -> None:
         self._deps = deps
         self._sessions: dict[str, Session] = {}
+        self._names: list[str] = []  # sorted
+        self._expiry: ExpiryQueue[Session] = ExpiryQueue()
         self._ending: set[asyncio.Task[None]] = set()  # of sessions that have lost their names
-        self._ttl_changed = asyncio.Event()
+        self._ends_earlier = asyncio.Event()  # some session, than the one that was to end first
         self._reaper: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -73,9 +75,10 @@ class Sessions:
             return _same_request(existing, request_id)
         if len(self._sessions) >= limits.max_sessions:
             raise _too_many(limits.max_sessions)
-        session = Session(name, config, request_id, self._deps, on_change=self._ttl_changed.set)
+        session = Session(name, config, request_id, self._deps, on_change=lambda: self._schedule_end(session))
         self._sessions[name] = session
-        self._ttl_changed.set()
+        bisect.insort(self._names, name)
+        self._schedule_end(session)
         log.info("session created", session=name, engine=config.model.engine, n_clusters=config.model.n_clusters)
         return session
 
@@ -94,10 +97,9 @@ class Sessions:
 
     def list(self, page_size: int, after: str) -> tuple[list[Session], str]:
         """Return up to `page_size` sessions whose names come after `after`, and where the next page begins after."""
-        names = sorted(self._sessions)
-        start = bisect.bisect_right(names, after)
-        page = names[start : start + page_size]
-        more = start + page_size < len(names)
+        start = bisect.bisect_right(self._names, after)
+        page = self._names[start : start + page_size]
+        more = start + page_size < len(self._names)
         return [self._sessions[name] for name in page], page[-1] if more else ""
 
     async def delete(self, name: str, etag: str = "", reason: EndReason = "deleted") -> int:
@@ -105,6 +107,8 @@ class Sessions:
         session = self.get(name)
         session.check_etag(etag)
         del self._sessions[name]
+        del self._names[bisect.bisect_left(self._names, name)]
+        self._expiry.discard(session)
         ending = asyncio.create_task(_end(session, reason), name=f"end of {name}")
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
@@ -117,27 +121,25 @@ class Sessions:
             return config
         return replace(config, model=replace(config.model, random_state=self._deps.draw_random_state()))
 
+    def _schedule_end(self, session: Session) -> None:
+        if self._sessions.get(session.name) is session and self._expiry.schedule(session):
+            self._ends_earlier.set()
+
     async def _end_idle_sessions(self) -> None:
         now: Callable[[], float] = asyncio.get_running_loop().time
         while True:
-            self._ttl_changed.clear()
+            self._ends_earlier.clear()
             try:
-                async with asyncio.timeout_at(min(map(_end_of, self._sessions.values()), default=None)):
-                    await self._ttl_changed.wait()
+                async with asyncio.timeout_at(self._expiry.next_due()):
+                    await self._ends_earlier.wait()
             except TimeoutError:
-                for session in [each for each in self._sessions.values() if _end_of(each) <= now()]:
-                    # While those before it ended, somebody may have used this one, or deleted it.
-                    if self._sessions.get(session.name) is session and _end_of(session) <= now():
-                        await self.delete(session.name, reason="expired")
+                while expired := self._expiry.pop_expired(now()):
+                    await self.delete(expired.name, reason="expired")
 
 
 async def _end(session: Session, reason: EndReason) -> None:
     await session.end(reason)
     log.info("session ended", session=session.name, reason=reason, version=session.version)
-
-
-def _end_of(session: Session) -> float:
-    return math.inf if session.idle_ttl is None else session.used_at + session.idle_ttl
 
 
 def _check_name(name: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from shoal_server.clustering.config import check_half_life, check_width
@@ -18,12 +19,15 @@ from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.config import Changes, Limits, SessionConfig, changed
 from shoal_server.sessions.jobs import BatchJob, ChangeJob, Computing, Engines, Job, Receipt, apply_jobs
+from shoal_server.sessions.port import Description
 from shoal_server.sessions.producers import Position, Producer, ProducerLedger
 from shoal_server.sessions.queue import ByteQueue
 from shoal_server.sessions.recent import RecentPoints
 from shoal_server.sessions.refusals import session_gone, shutting_down
 from shoal_server.sessions.responder import Responder
+from shoal_server.sessions.watch_queue import WatchQueue, WatchScheduler
 from shoal_server.sessions.watching import EndReason, Watch, WatchOptions
+from shoal_server.shared_results import SharedResults
 
 # What the writer takes at most in one hop to a compute thread: enough to share the cost of the hop among many small
 # batches, little enough that other sessions and assignments get their turn.
@@ -43,27 +47,8 @@ class SessionDeps:
     limits: Limits
     now: Callable[[], datetime]
     draw_random_state: Callable[[], int]
-
-
-@dataclass(frozen=True)
-class Description:
-    """A session as its owner sees it."""
-
-    name: str
-    uid: str
-    config: SessionConfig
-    n_features: int | None
-    etag: str
-    warming: Warming | None
-    version: int
-    points_accepted: int
-    points_dropped: int
-    queued_batches: int
-    queued_bytes: int
-    watchers: int
-    create_time: datetime
-    update_time: datetime
-    inertia_per_point: float  # of the batch that made the newest version; 0 before the first
+    shared: SharedResults
+    watch_scheduler: WatchScheduler = field(default_factory=WatchScheduler)
 
 
 class Session:
@@ -80,7 +65,8 @@ class Session:
     around
         What the server hands to each session.
     on_change
-        Called when a new configuration is in force.
+        Called when a new configuration is in force, and when the last stream that was open ends: the session may then
+        end earlier than before.
     """
 
     def __init__(
@@ -94,7 +80,8 @@ class Session:
         self.name = name
         self.uid = uuid.uuid4().hex
         self.request_id = request_id
-        self.used_at = asyncio.get_running_loop().time()
+        self._used_at = asyncio.get_running_loop().time()
+        self._open_streams = 0
         self._config = config
         self._deps = deps
         self._on_change = on_change
@@ -106,7 +93,10 @@ class Session:
         self._responder = Responder(name)
         self._ledger = ProducerLedger(deps.limits.max_producers, deps.limits.replay_bytes)
         self._recent = RecentPoints()
-        self._watches: set[Watch] = set()
+        self._watches = 0
+        self._watch_queue = WatchQueue(deps.watch_scheduler)
+        self._announced = -1  # the version that the watches have been woken for
+        self._wake_watches()
         self._closing = False  # takes nothing more
         self._halted = False  # begins nothing more of what it has taken
         self._refusal = session_gone(name)  # of what is not taken then, or not begun
@@ -126,11 +116,6 @@ class Session:
         return self._model.version
 
     @property
-    def compute(self) -> ComputePool:
-        """The threads that compute for it."""
-        return self._deps.compute
-
-    @property
     def warming(self) -> Warming | None:
         """How far the collecting of the first points is; None when it is over."""
         return self._model.warming
@@ -141,9 +126,11 @@ class Session:
         return self._ended
 
     @property
-    def idle_ttl(self) -> float | None:
-        """Seconds without use after which the session is deleted."""
-        return self._config.idle_ttl
+    def expires_at(self) -> float:
+        """When it ends unless somebody uses it; infinity: it has no `idle_ttl`, or a stream is open."""
+        if self._config.idle_ttl is None or self._open_streams:
+            return math.inf
+        return self._used_at + self._config.idle_ttl
 
     @property
     def etag(self) -> str:
@@ -165,7 +152,7 @@ class Session:
             points_dropped=model.points_dropped,
             queued_batches=self._queued,
             queued_bytes=self._queue.bytes,
-            watchers=len(self._watches),
+            watchers=self._watches,
             create_time=self._created,
             update_time=self._updated,
             inertia_per_point=model.snapshot.inertia_per_point if model.snapshot else 0.0,
@@ -275,13 +262,26 @@ class Session:
     @contextmanager
     def watch(self, options: WatchOptions) -> Iterator[Watch]:
         """Watch the session while the context is open."""
-        self._touch()
-        watch = Watch(self, options)
-        self._watches.add(watch)
+        with self.stream():
+            watch = Watch(self, options, self._watch_queue, self._deps.shared)
+            self._watches += 1
+            try:
+                yield watch
+            finally:
+                watch.close()
+                self._watches -= 1
+
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """Use the session as long as the context is open: it doesn't expire."""
+        self._open_streams += 1
         try:
-            yield watch
+            yield
         finally:
-            self._watches.discard(watch)
+            self._open_streams -= 1
+            self._touch()
+            if not self._open_streams:
+                self._on_change()
 
     def check_etag(self, etag: str) -> None:
         """Raise ETAG_MISMATCH unless the etag is empty or the session's own."""
@@ -377,7 +377,7 @@ class Session:
             pass
         self._ledger.close()
         self._ended = self._ending
-        self._wake_watches()
+        self._watch_queue.wake_all()
 
     async def _write_what_is_queued(self) -> bool:
         """Wait for jobs and apply them; False: there will be no more.
@@ -429,11 +429,13 @@ class Session:
         return f"{self.uid[:12]}-{revision}"
 
     def _wake_watches(self) -> None:
-        for watch in self._watches:
-            watch.wake()
+        snapshot = self._model.snapshot
+        if snapshot is not None and snapshot.version != self._announced:
+            self._announced = snapshot.version
+            self._watch_queue.wake(snapshot.centroids.nbytes)
 
     def _touch(self) -> None:
-        self.used_at = asyncio.get_running_loop().time()
+        self._used_at = asyncio.get_running_loop().time()
 
     def _refused_if_too_wide(self, batch: Batch) -> Batch:
         # Points that don't fit the columns that are settled are told so when their turn comes.
