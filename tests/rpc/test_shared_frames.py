@@ -85,7 +85,7 @@ def test_without_watchers_nothing_is_encoded(server: InProcessServer, encoded: C
     assert not encoded
 
 
-def test_wide_frames_are_encoded_off_the_event_loop(server: InProcessServer, begun: list[object]) -> None:
+def test_wide_frames_are_encoded_off_the_event_loop(begun: list[object], server: InProcessServer) -> None:
     wide = np.zeros((2, WIDE))
     with Wire(server.target) as wire, ExitStack() as stack:
         wire.create("watched", config(2, init=wide))
