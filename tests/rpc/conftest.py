@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from shoal._programs import Program
 from shoal.testing import LocalServer
 from tests.rpc.wire import Wire
 
@@ -20,7 +21,18 @@ SMALL = {
 
 
 @pytest.fixture(scope="session")
-def wire(server: LocalServer) -> Iterator[Wire]:
+def pickling_server() -> Iterator[LocalServer]:
+    """A server whose rpc/ and sessions/ share no object."""
+    server = LocalServer()
+    server._program = Program("tests.rpc.pickling_server", "server")
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=["server", "pickling_server"])
+def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
+    """A client of a server, and of one that could have its sessions in another process."""
+    server: LocalServer = request.getfixturevalue(request.param)
     with Wire(server.target) as wire:
         yield wire
 

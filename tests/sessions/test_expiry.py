@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shoal_server.sessions.config import Changes
-from shoal_server.sessions.producers import Producer
+from shoal_server.sessions.positions import Producer
 from shoal_server.sessions.registry import Sessions
 from shoal_server.sessions.session import SessionDeps
 from shoal_server.sessions.watching import WatchOptions

@@ -6,7 +6,8 @@ import pytest
 
 from shoal_server.clustering.state import BatchResult
 from shoal_server.errors import Reason, Refusal
-from shoal_server.sessions.producers import IDLE_TIMEOUT, Position, Producer, ProducerLedger
+from shoal_server.sessions.positions import Position, Producer
+from shoal_server.sessions.producers import IDLE_TIMEOUT, ProducerLedger
 from shoal_server.sessions.replay_cache import ENTRY_BYTES
 from tests.sessions.clock import until, until_quiet
 from tests.sessions.producer_builders import (

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shoal_server.errors import Kind
-from shoal_server.sessions.producers import Position, Producer, ProducerLedger
+from shoal_server.sessions.positions import Position, Producer
+from shoal_server.sessions.producers import ProducerLedger
 from tests.sessions.producer_builders import again, kept, stamp, take, unanswered
 from tests.sessions.refusing import refusal
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from shoal_server.sessions.producers import Position, Producer
+from shoal_server.sessions.positions import Position, Producer
 from shoal_server.sessions.session import MIN_BATCH_BYTES, Session, SessionDeps
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine

@@ -14,7 +14,7 @@ from shoal_server.errors import DomainError, Reason, invalid
 from shoal_server.rpc.config import encode_warming
 from shoal_server.rpc.statuses import to_status
 from shoal_server.rpc.tensor import decode_points, decode_vector, too_large
-from shoal_server.sessions.producers import Producer
+from shoal_server.sessions.positions import Producer
 
 MAX_PRODUCER_ID_LENGTH = 128
 _NO_POINTS = np.empty((0, 0))

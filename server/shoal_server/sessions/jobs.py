@@ -16,6 +16,7 @@ from shoal_server.engines.contract import Engine, RunTasks
 from shoal_server.errors import DomainError, Refusal
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.config import Changes
+from shoal_server.sessions.positions import Producer
 
 Engines = Mapping[EngineName, Engine]
 
@@ -53,6 +54,7 @@ class BatchJob:
 
     batches: Sequence[Batch]
     completion: Completion[list[BatchResult]]
+    producer: Producer | None = None  # who pushed them, where that has a name
 
     @property
     def size(self) -> int:

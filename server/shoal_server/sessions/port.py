@@ -14,7 +14,7 @@ from typing import Protocol
 from shoal_server.clustering.state import Batch, BatchResult, Snapshot, Warming
 from shoal_server.engines.contract import Assignment, PointArray
 from shoal_server.sessions.config import Changes, SessionConfig
-from shoal_server.sessions.producers import Producer
+from shoal_server.sessions.positions import Producer
 from shoal_server.sessions.watching import End, Progress, Update, WatchOptions
 
 

@@ -15,27 +15,14 @@ from shoal_server.clustering.state import BatchResult
 from shoal_server.errors import Reason, invalid, refused
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.jobs import Receipt
+from shoal_server.sessions.positions import Position, Producer
 from shoal_server.sessions.replay_cache import ReplayCache
 
 # Seconds that a producer without a stream is expected back at least: twice as long as the official client tries to.
 IDLE_TIMEOUT = 120.0
 
 
-@dataclass(frozen=True)
-class Producer:
-    """Who pushes; `epoch` 0 stands for the one in force. Under an ephemeral id nobody comes back after the call."""
-
-    id: str
-    epoch: int = 0
-    ephemeral: bool = False
-
-
-@dataclass(frozen=True)
-class Position:
-    """How far a producer has come."""
-
-    epoch: int
-    last_sequence: int
+_UNKNOWN = Position(0, 0)
 
 
 class ProducerLedger:
@@ -209,7 +196,7 @@ class ProducerLedger:
 class _ProducerState:
     """What is known of one producer."""
 
-    position: Position = Position(0, 0)
+    position: Position = _UNKNOWN
     streams: int = 0
     idle_since_time: float = 0.0  # seconds of the loop's clock
 

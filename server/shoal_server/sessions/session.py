@@ -15,12 +15,14 @@ from shoal_server.clustering.model import assign, new_model, still_warming
 from shoal_server.clustering.state import Batch, BatchResult, Model, Snapshot, Warming
 from shoal_server.engines.contract import Assignment, PointArray
 from shoal_server.errors import DomainError, Reason, Refusal, quoted, refused
+from shoal_server.sessions.commit_log import Commit, CommitLog, NoCommitLog, positions_after
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.config import Changes, Limits, SessionConfig, changed
 from shoal_server.sessions.jobs import BatchJob, ChangeJob, Computing, Engines, Job, Receipt, apply_jobs
 from shoal_server.sessions.port import Description
-from shoal_server.sessions.producers import Position, Producer, ProducerLedger
+from shoal_server.sessions.positions import Position, Producer
+from shoal_server.sessions.producers import ProducerLedger
 from shoal_server.sessions.queue import ByteQueue
 from shoal_server.sessions.recent import RecentPoints
 from shoal_server.sessions.refusals import session_gone, shutting_down
@@ -48,6 +50,7 @@ class SessionDeps:
     now: Callable[[], datetime]
     draw_random_state: Callable[[], int]
     shared: SharedResults
+    commit_log: CommitLog = field(default_factory=NoCommitLog)
     watch_scheduler: WatchScheduler = field(default_factory=WatchScheduler)
 
 
@@ -334,7 +337,7 @@ class Session:
         completion: Completion[list[BatchResult]] = Completion()
         if producer:
             self._ledger.record(producer, batches[0].sequence, [each.fingerprint for each in batches], completion)
-        job = BatchJob(batches, completion)
+        job = BatchJob(batches, completion, producer)
         if room := _room_for(batches):
             self._queue.put(job, room)
             self._queued += len(batches)
@@ -388,7 +391,7 @@ class Session:
         if not jobs:
             return False
         self._queued -= _count(jobs)
-        self._model, results = await self._apply(jobs)
+        results = await self._apply_and_commit(jobs)
         self._touch()
         for job, result in zip(jobs, results, strict=False):
             self._publish(job, result)
@@ -398,14 +401,18 @@ class Session:
         self._recent.note(jobs, results, self._model)
         return True
 
-    async def _apply(self, jobs: Sequence[Job]) -> tuple[Model, Sequence[Sequence[BatchResult]]]:
+    async def _apply_and_commit(self, jobs: Sequence[Job]) -> Sequence[Sequence[BatchResult]]:
+        """Return the results of jobs, which may be published; where the commit fails nothing has changed."""
         compute = self._deps.compute
         computing = Computing(self._deps.engines, compute.run_tasks, lambda: self._halted, self._responder.on_bug)
         try:
-            return await compute.call(apply_jobs, self._model, jobs, computing)
+            model, results = await compute.call(apply_jobs, self._model, jobs, computing)
+            await self._deps.commit_log.commit(Commit(self.uid, model, positions_after(jobs, results)))
         except Exception as bug:  # noqa: BLE001  (nothing has been applied, and the session lives on)
             refusal = self._responder.on_bug(bug)
-            return self._model, [job.refused(refusal) for job in jobs]
+            return [job.refused(refusal) for job in jobs]
+        self._model = model
+        return results
 
     def _publish(self, job: Job, results: Sequence[BatchResult]) -> None:
         """Answer a job that has been applied or refused."""
