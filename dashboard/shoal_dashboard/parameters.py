@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.views import words_of
 from shoal_dashboard.parsing import ParseError, format_points, parse_points
+from shoal_presentation.views import words_of
 
 ENGINES = {name: words_of(name).library for name in ("scipy", "scipy-kmeans2", "sklearn", "sklearn-minibatch", "numba")}
 EXAMPLES = {"six-points": "Six points", "blobs": "Four blobs"}

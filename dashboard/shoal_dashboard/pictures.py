@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import shoal
-from shoal.drawing import Scale, Scene, draw, draw_centroids, scale_around
-from shoal.views.projection import Projection
 from shoal_dashboard.charts import bar_chart, line_chart, palette
 from shoal_dashboard.projection import plane_for
+from shoal_presentation.drawing import Scale, Scene, draw, draw_centroids, scale_around
+from shoal_presentation.views.projection import Projection
 
 _HEIGHT = 420  # of the drawing: it stays when the scale changes
 _MAX_CENTROIDS = 256  # that are drawn, the heaviest

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.cli.demo import photograph
-from shoal.cli.demo.offline import fit_offline
-from shoal.cli.demo.results import Array, DemoResults, EngineRun, Frame, Pass, Update
+from shoal_presentation.demo import photograph
+from shoal_presentation.demo.offline import fit_offline
+from shoal_presentation.demo.results import Array, DemoResults, EngineRun, Frame, Pass, Update
 
 N_CLUSTERS = 4
 UPDATES = 3  # of a pass

@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from shoal.cli.demo.display import Display, Lap, display_on
+from shoal_presentation.demo.display import Display, Lap, display_on
 from tests.cli.cli_runner import without_escapes
 
 ENGINES = ("numba", "scipy")

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shoal.cli.demo.comparison import compare, few_digits
-from shoal.cli.demo.findings import findings
-from shoal.cli.demo.pictures import PALETTE_SHAPE
-from shoal.cli.demo.report import write_report
-from shoal.cli.demo.results import DemoResults, differing_labels, disagreement, distance_travelled
+from shoal_presentation.demo.comparison import compare, few_digits
+from shoal_presentation.demo.findings import findings
+from shoal_presentation.demo.pictures import PALETTE_SHAPE
+from shoal_presentation.demo.report import write_report
+from shoal_presentation.demo.results import DemoResults, differing_labels, disagreement, distance_travelled
 from tests.cli.paging import Page, page, size
 from tests.cli.staging import centroids, staged
 

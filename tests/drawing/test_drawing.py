@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal.drawing import Scene, draw, draw_centroids, mark_name, regions, scale_around, state_of
-from shoal.drawing.regions import regions_of
-from shoal.drawing.scales import tick_step, ticks
-from shoal.views.numbers import number_text
+from shoal_presentation.drawing import Scene, draw, draw_centroids, mark_name, regions, scale_around, state_of
+from shoal_presentation.drawing.regions import regions_of
+from shoal_presentation.drawing.scales import tick_step, ticks
+from shoal_presentation.views.numbers import number_text
 
 SIZES = st.floats(1e-3, 1e3)
 

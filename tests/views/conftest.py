@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from shoal.views import Run
+from shoal_presentation.views import Run
 from shoal_server.compare.running import runners
 from shoal_server.engines.numba import NumbaEngine
 from tests.compare.comparing import Bench

@@ -18,7 +18,7 @@ from shoal._comparison_types import (
     ComparisonStep,
     OwnFigure,
 )
-from shoal.views import Run
+from shoal_presentation.views import Run
 from tests.compare.comparing import GIVEN, SIX_POINTS, Bench, Finished
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ def blobs(seed: int, n: int = 60, d: int = 2) -> NDArray[np.float64]:
 
 
 @st.composite
-def wishes(draw: st.DrawFn) -> dict[str, Any]:
+def compare_arguments(draw: st.DrawFn) -> dict[str, Any]:
     """Draw a comparison: points, many of them equal at times, k, a start, engines in any order."""
     n, d = draw(st.integers(1, 30)), draw(st.integers(1, 4))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from scipy.cluster.vq import kmeans
 
-from shoal.views import Run, code_of, words_of
-from tests.views.running import FAR_AWAY, FEW, Compare, blobs, wishes
+from shoal_presentation.views import Run, code_of, words_of
+from tests.views.running import FAR_AWAY, FEW, Compare, blobs, compare_arguments
 
 QUICK = ("scipy", "scipy-kmeans2", "sklearn", "sklearn-minibatch")
 
@@ -41,7 +41,7 @@ TOLERANT = {"points": blobs(3) / 3, "n_clusters": 3, "init": "random", "tol": 0.
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "arguments",
     [
         pytest.param({"engines": ("scipy", "sklearn")}, id="the six points"),
         pytest.param({"engines": ("numba",)}, id="Shoal"),
@@ -51,18 +51,18 @@ TOLERANT = {"points": blobs(3) / 3, "n_clusters": 3, "init": "random", "tol": 0.
         pytest.param({**TOLERANT, "engines": QUICK}, id="with a tol"),
     ],
 )
-def test_the_program_prints_what_the_run_came_to(compare: Compare, tmp_path: Path, request: dict[str, Any]) -> None:
-    run = compare(**request)
+def test_the_program_prints_what_the_run_came_to(compare: Compare, tmp_path: Path, arguments: dict[str, Any]) -> None:
+    run = compare(**arguments)
 
     assert _printed(run, tmp_path) == _expected(run)
 
 
 @pytest.mark.filterwarnings("ignore:One of the clusters is empty", "ignore:Number of distinct clusters")
 @settings(max_examples=80, deadline=None)
-@given(request=wishes())
-def test_whatever_the_run_is_the_program_comes_to_the_same(compare: Compare, request: dict[str, Any]) -> None:
-    engines = tuple(engine for engine in request["engines"] if engine != "numba") or ("scipy",)
-    run = compare(**{**request, "engines": engines})
+@given(arguments=compare_arguments())
+def test_whatever_the_run_is_the_program_comes_to_the_same(compare: Compare, arguments: dict[str, Any]) -> None:
+    engines = tuple(engine for engine in arguments["engines"] if engine != "numba") or ("scipy",)
+    run = compare(**{**arguments, "engines": engines})
     printed = io.StringIO()
 
     with tempfile.TemporaryDirectory() as folder, chdir(folder), redirect_stdout(printed):

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shoal.report.stage import stage_of
-from shoal.views import (
+from shoal_presentation.report.stage import stage_of
+from shoal_presentation.views import (
     code_of,
     flow_of,
     key_moments,

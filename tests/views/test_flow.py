@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from shoal.views import Run, flow_of, lit_by
+from shoal_presentation.views import Run, flow_of, lit_by
 from tests.views.running import Compare
 
 

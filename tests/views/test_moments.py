@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans, kmeans2, vq
 from sklearn.cluster import KMeans, MiniBatchKMeans
 
-from shoal.views import Run, key_moments
+from shoal_presentation.views import Run, key_moments
 from tests.compare.comparing import GIVEN, SIX_POINTS
 from tests.views.running import FAR_AWAY, FEW, Compare, blobs
 

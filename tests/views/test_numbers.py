@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal.report.tables import tracker
-from shoal.views import Run, rows_of, track
-from shoal.views.numbers import centroids_text, number_text, steps_of
+from shoal_presentation.report.tables import tracker
+from shoal_presentation.views import Run, rows_of, track
+from shoal_presentation.views.numbers import centroids_text, number_text, steps_of
 from tests.views.running import Compare
 
 

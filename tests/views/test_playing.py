@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shoal.drawing import PanelStates, scale_around
-from shoal.report.playing import playable
-from shoal.views import Run, plot_of
+from shoal_presentation.drawing import PanelStates, scale_around
+from shoal_presentation.report.playing import playable
+from shoal_presentation.views import Run, plot_of
 from tests.views.running import FAR_AWAY, FEW, Compare
 
 

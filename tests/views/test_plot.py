@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from shoal.views import MAX_POINTS, Run, plot_of
-from tests.views.running import FAR_AWAY, FEW, Compare, blobs, wishes
+from shoal_presentation.views import MAX_POINTS, Run, plot_of
+from tests.views.running import FAR_AWAY, FEW, Compare, blobs, compare_arguments
 
 
 def test_two_columns_are_the_axes_themselves(six: Run) -> None:
@@ -107,17 +107,17 @@ def test_matched_clusters_have_one_colour_in_every_engine(compare: Compare) -> N
 
 
 @settings(max_examples=150, deadline=None)
-@given(request=wishes())
+@given(arguments=compare_arguments())
 def test_whatever_the_run_is_places_are_finite_and_each_cluster_has_a_colour_of_its_own(
-    compare: Compare, request: dict[str, Any]
+    compare: Compare, arguments: dict[str, Any]
 ) -> None:
-    run = compare(**request)
+    run = compare(**arguments)
 
     plot = plot_of(run)
 
     for frame in plot.frames.values():
         assert len(set(frame.colours.tolist())) == len(frame.colours)
-        assert set(frame.colours.tolist()) <= set(range(request["n_clusters"]))
+        assert set(frame.colours.tolist()) <= set(range(arguments["n_clusters"]))
         assert np.isfinite(frame.centroids).all()
         assert [trail.places[-1].tolist() for trail in frame.trails] == frame.centroids.tolist()
     low, high = plot.bounds

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoal.views import Question, Run, quiz_of, settling_step, snapshot_of
-from shoal.views.numbers import labels_text
-from tests.views.running import FAR_AWAY, FEW, Compare, blobs, wishes
+from shoal_presentation.views import Question, Run, quiz_of, settling_step, snapshot_of
+from shoal_presentation.views.numbers import labels_text
+from tests.views.running import FAR_AWAY, FEW, Compare, blobs, compare_arguments
 
 
 def _right(question: Question) -> str:
@@ -90,9 +90,9 @@ def _settled(run: Run) -> int:
 
 
 @settings(max_examples=200, deadline=None)
-@given(request=wishes())
-def test_options_are_distinct_and_exactly_one_is_right(compare: Compare, request: dict[str, Any]) -> None:
-    run = compare(**request)
+@given(arguments=compare_arguments())
+def test_options_are_distinct_and_exactly_one_is_right(compare: Compare, arguments: dict[str, Any]) -> None:
+    run = compare(**arguments)
 
     labels, settling, random_state = quiz_of(run)
 
@@ -104,7 +104,7 @@ def test_options_are_distinct_and_exactly_one_is_right(compare: Compare, request
     told = labels_text(first.labels[:12])
     assert [option == told for option in labels.options].index(True) == labels.answer
     assert _right(settling) == f"step {settling_step(run, run.engines[0]).number}"
-    drawn = request["init"] in ("k-means++", "random") if isinstance(request["init"], str) else False
+    drawn = arguments["init"] in ("k-means++", "random") if isinstance(arguments["init"], str) else False
     assert drawn or "every engine" not in _right(random_state)
 
 
@@ -150,11 +150,11 @@ def test_whoever_would_still_move_is_not_said_to_be_still(compare: Compare, seed
 
 
 @settings(max_examples=150, deadline=None)
-@given(request=wishes(), engine=st.sampled_from(["scipy", "scipy-kmeans2", "numba"]))
+@given(arguments=compare_arguments(), engine=st.sampled_from(["scipy", "scipy-kmeans2", "numba"]))
 def test_centroids_that_no_longer_change_are_not_moved_by_another_iteration(
-    compare: Compare, request: dict[str, Any], engine: str
+    compare: Compare, arguments: dict[str, Any], engine: str
 ) -> None:
-    run = compare(**{**request, "engines": (engine,)})
+    run = compare(**{**arguments, "engines": (engine,)})
 
     claims = ["no longer change" in quiz_of(run)[1].text, "no longer changed" in " ".join(snapshot_of(run))]
 
@@ -162,7 +162,7 @@ def test_centroids_that_no_longer_change_are_not_moved_by_another_iteration(
     if claims[0]:
         (end,) = run.result.engines
         k = len(end.centroids)
-        once_more = compare(request["points"], k, init=end.centroids, engines=(engine,), max_iter=1)
+        once_more = compare(arguments["points"], k, init=end.centroids, engines=(engine,), max_iter=1)
         assert once_more.steps[-1].centroids == pytest.approx(end.centroids, rel=1e-9, abs=1e-12)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from shoal.views import Run, key_moments, snapshot_of, transcript_of
-from tests.views.running import FAR_AWAY, FEW, Compare, blobs, wishes
+from shoal_presentation.views import Run, key_moments, snapshot_of, transcript_of
+from tests.views.running import FAR_AWAY, FEW, Compare, blobs, compare_arguments
 
 # ruff: noqa: E501  (as it is told)
 TRANSCRIPT = """\
@@ -110,11 +110,11 @@ def test_the_sizes_of_clusters_are_told(compare: Compare, k: int) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(request=wishes())
+@given(arguments=compare_arguments())
 def test_whatever_the_run_is_there_are_five_to_eight_lines_and_a_text_a_step(
-    compare: Compare, request: dict[str, Any]
+    compare: Compare, arguments: dict[str, Any]
 ) -> None:
-    run = compare(**request)
+    run = compare(**arguments)
 
     assert 5 <= len(snapshot_of(run)) <= 8
     pairs = len(run.engines) * (len(run.engines) - 1) // 2

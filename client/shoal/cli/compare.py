@@ -22,7 +22,7 @@ from shoal.cli.invocation import invocation
 from shoal.cli.output import as_json, fit, show_things, write_lines
 from shoal.cli.progress import stepping
 from shoal.cli.report import check_place, write_report
-from shoal.views import Row, Run, notes_of, rows_of, track, words_of
+from shoal_presentation.views import Row, Run, notes_of, rows_of, track, words_of
 
 _EXAMPLE = "six-points"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from shoal.cli.failures import CommandError, wrong_usage
-from shoal.report import MARK, report_page
-from shoal.views import Run
+from shoal_presentation.report import MARK, report_page
+from shoal_presentation.views import Run
 
 _HEAD = 4096  # bytes of a report, in which the mark stands
 

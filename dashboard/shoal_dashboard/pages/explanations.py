@@ -9,8 +9,18 @@ from itertools import product
 
 from nicegui import ui
 
-from shoal.report import outcome_of, report_page
-from shoal.views import Question, Run, key_moments, notes_of, quiz_of, rows_of, snapshot_of, transcript_of, words_of
+from shoal_presentation.report import outcome_of, report_page
+from shoal_presentation.views import (
+    Question,
+    Run,
+    key_moments,
+    notes_of,
+    quiz_of,
+    rows_of,
+    snapshot_of,
+    transcript_of,
+    words_of,
+)
 
 
 class Explanations:

@@ -1,4 +1,4 @@
-"""The stage of a comparison: what `shoal.report` makes of a run, on one screen; or points that are yet too few."""
+"""The stage of a comparison: what `shoal_presentation.report` makes of a run, on one screen; or points, yet too few."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from nicegui import events, ui
 from numpy.typing import NDArray
 
-from shoal.drawing import Scale, Scene, draw, scale_around
-from shoal.report import Stage
-from shoal.views import Run
+from shoal_presentation.drawing import Scale, Scene, draw, scale_around
+from shoal_presentation.report import Stage
+from shoal_presentation.views import Run
 
 _PLANE = 2  # columns: points can be clicked in
 
