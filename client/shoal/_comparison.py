@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import grpc
 
-from shoal._comparing import Reading
+from shoal._comparison_codec import ComparisonDecoder
 from shoal._comparison_types import ComparisonResult, ComparisonStart, ComparisonStep
 from shoal._connection import Connection
 
@@ -17,14 +17,14 @@ class Comparison:
 
     Parameters
     ----------
-    connection, request, reading
+    connection, request, decoder
         Of the client, what is asked for, and what has been said.
     """
 
-    def __init__(self, connection: Connection, request: Any, reading: Reading) -> None:
+    def __init__(self, connection: Connection, request: Any, decoder: ComparisonDecoder) -> None:
         self._connection = connection
         self._request = request
-        self._reading = reading
+        self._decoder = decoder
         self._call: Any = None  # begun with the first step, as every stream of this client
 
     def __enter__(self) -> Self:
@@ -55,7 +55,7 @@ class Comparison:
             self._call = self._connection.open("Compare", self._request)
         try:
             for response in self._call:
-                step = self._reading.receive(response)
+                step = self._decoder.receive(response)
                 if step is not None:
                     return step
         except grpc.RpcError as failed:
@@ -65,12 +65,12 @@ class Comparison:
     @property
     def start(self) -> ComparisonStart | None:
         """What is compared, everything that was left to the server filled in; None before the first step."""
-        return self._reading.start
+        return self._decoder.start
 
     @property
     def result(self) -> ComparisonResult | None:
         """What the engines come to; None before the last step."""
-        return self._reading.result
+        return self._decoder.result
 
     def close(self) -> None:
         """Give up what has not come yet."""

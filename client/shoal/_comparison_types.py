@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CompareEngine = Literal["scipy", "scipy-kmeans2", "sklearn", "sklearn-minibatch", "numba"]
-InitialCentroids = Literal["given", "k-means++", "random"]
+CompareInit = Literal["given", "k-means++", "random"]
 CompareAction = Literal["initialise", "assign", "update", "converged", "stopped", "fit"]
 
 
@@ -21,7 +21,7 @@ class ComparisonStart:
     """Shape (n, d)."""
     initial_centroids: NDArray[np.float64]
     """Shape (k, d): every engine begins with them."""
-    init: InitialCentroids
+    init: CompareInit
     """Whether they were given, or how the server drew them."""
     random_state: int
     engines: tuple[CompareEngine, ...]

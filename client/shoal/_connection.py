@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import grpc
 
 from shoal._calls import Call
-from shoal._channels import CHANNEL_OPTIONS, closed_message, methods_of
-from shoal._errors import ClientClosedError, ShoalError
-from shoal._retrying import CallRetries
+from shoal._channels import CHANNEL_OPTIONS, closed_error, methods_of
+from shoal._errors import ShoalError
+from shoal._retries import CallRetries
 from shoal._statuses import error_of_call
 
 Answer = TypeVar("Answer")
@@ -54,7 +54,7 @@ class Connection:
     def error(self, failed: Any, session: str) -> ShoalError:
         """Return what a failed call means."""
         if self._closed:
-            return self._closed_error()
+            return closed_error(self.target)
         return error_of_call(failed, self.target, session)
 
     def close(self) -> None:
@@ -64,8 +64,5 @@ class Connection:
 
     def _method(self, name: str) -> Any:
         if self._closed:
-            raise self._closed_error()
+            raise closed_error(self.target)
         return self._methods[name]
-
-    def _closed_error(self) -> ClientClosedError:
-        return ClientClosedError(closed_message(self.target), reason="CLIENT_CLOSED")

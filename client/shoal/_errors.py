@@ -10,6 +10,8 @@
     ├── SessionWarmingError         the session has no centroids yet
     ├── StaleEtagError              the session has changed since its etag was read
     ├── ProducerFencedError         another producer of the same id has taken over
+    ├── UnauthenticatedError        the server doesn't know who calls: no token, or one that isn't valid
+    ├── PermissionDeniedError       the server knows who calls, and doesn't allow them this
     ├── LimitExceededError          more than the server allows: sessions, bytes of a batch, k·d
     ├── PreconditionError           the session is in some other state that the call can't use
     ├── UnavailableError            the server can't be reached, or is shutting down
@@ -95,6 +97,14 @@ class StaleEtagError(ShoalError):
 
 class ProducerFencedError(ShoalError):
     """Another producer of the same id has taken over; this one must stop."""
+
+
+class UnauthenticatedError(ShoalError):
+    """The server doesn't know who calls: there is no token, or it isn't valid."""
+
+
+class PermissionDeniedError(ShoalError):
+    """The caller is known and isn't allowed to do this."""
 
 
 class LimitExceededError(ShoalError):

@@ -9,13 +9,12 @@ from typing import Literal
 from numpy.typing import ArrayLike
 
 from shoal import _calls
-from shoal._assigning import assign_pipeline
-from shoal._batches import as_batch
-from shoal._configs import UNSET, Unset, encode_changes
+from shoal._assign_stream import assign_pipeline
+from shoal._batch_codec import as_batch
 from shoal._connection import Connection
-from shoal._ingesting import ingest_pipeline
-from shoal._points import checked_name
-from shoal._streaming import run_pipeline, run_watch
+from shoal._ingest_stream import ingest_pipeline
+from shoal._session_codec import UNSET, Unset, encode_changes
+from shoal._stream_runner import run_pipeline, run_watch
 from shoal._types import (
     Assignment,
     Batch,
@@ -28,7 +27,8 @@ from shoal._types import (
     SessionDescription,
     Snapshot,
 )
-from shoal._watching import new_watch
+from shoal._validation import checked_name
+from shoal._watch import new_watch
 
 
 class Session:

@@ -21,7 +21,7 @@ InitMethod = Literal["k-means++", "random"]
 Precision = Literal["float32", "float64"]
 HalfLifeUnit = Literal["batches", "points", "seconds"]
 Durability = Literal["durable", "memory"]
-State = Literal["warming", "ready"]
+SessionState = Literal["warming", "ready"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +169,7 @@ class SessionDescription:
     config: SessionConfig
     etag: str
     """Changes with every change of the configuration."""
-    state: State
+    state: SessionState
     warming: Warming | None
     """Present while the session is warming."""
     version: int

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from shoal import PushResult, _calls, wire
-from shoal._assigning import assign_pipeline
-from shoal._ingesting import ingest_pipeline
+from shoal._assign_stream import assign_pipeline
+from shoal._ingest_stream import ingest_pipeline
 from shoal._pipeline import Pipeline
 from shoal.v1 import clustering_pb2
 
@@ -80,7 +80,7 @@ def test_an_array_may_be_written_in_again_as_soon_as_it_was_taken() -> None:
     for shape in (LARGE.shape, SMALL.shape):
         pipeline = open_pipeline()
         points = np.ones(shape, np.float32)
-        pipeline.take(pipeline.freeze(points))
+        pipeline.take(pipeline.encode_item(points))
 
         points[:] = 2
 
@@ -103,7 +103,7 @@ def test_a_message_of_a_large_batch_and_small_ones_says_what_has_been_received_b
     sent(pipeline, SMALL)
     large = np.ones((9_000, 16), np.float32)
     for points in (SMALL, large):
-        pipeline.take(pipeline.freeze(points))
+        pipeline.take(pipeline.encode_item(points))
     pipeline.receive(results(1))
 
     request = parsed(pipeline.next_request())
@@ -113,7 +113,7 @@ def test_a_message_of_a_large_batch_and_small_ones_says_what_has_been_received_b
 
 def sent(pipeline: Pipeline[Any], *arrays: Any) -> bytes | None:
     for array in arrays:
-        pipeline.take(pipeline.freeze(array))
+        pipeline.take(pipeline.encode_item(array))
     return pipeline.next_request()
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from shoal import InternalError, PushResult, UnavailableError, wire
-from shoal._ingesting import IngestDialogue
+from shoal._ingest_stream import IngestCodec
 from shoal._pipeline import MESSAGE_BYTES, WINDOW_BYTES, Pipeline
-from shoal._retrying import StreamRetries
+from shoal._retries import StreamRetries
 from shoal.v1 import clustering_pb2
 
 MANY = 10_000
@@ -17,8 +17,8 @@ OPENED = wire.IngestResponse(clustering_pb2.IngestOpened(session_uid="uid", epoc
 
 def new_pipeline(max_in_flight: int = MANY) -> Pipeline[PushResult]:
     producer = clustering_pb2.Producer(id="p")
-    dialogue = IngestDialogue("s", producer, first_sequence=1, return_labels=False, raise_errors=True)
-    return Pipeline(dialogue, max_in_flight, StreamRetries())
+    codec = IngestCodec("s", producer, first_sequence=1, return_labels=False, raise_errors=True)
+    return Pipeline(codec, max_in_flight, StreamRetries())
 
 
 def opened_pipeline(max_in_flight: int = MANY) -> Pipeline[PushResult]:
@@ -31,7 +31,7 @@ def opened_pipeline(max_in_flight: int = MANY) -> Pipeline[PushResult]:
 
 def take(pipeline: Pipeline[PushResult], *sizes: int) -> None:
     for size in sizes:
-        pipeline.take(pipeline.freeze(np.zeros((size, 1), np.uint8)))
+        pipeline.take(pipeline.encode_item(np.zeros((size, 1), np.uint8)))
 
 
 def next_sequences(pipeline: Pipeline[PushResult]) -> list[int] | None:
@@ -110,7 +110,7 @@ def test_what_has_no_answer_is_sent_again_on_the_next_connection() -> None:
     pipeline.next_request()
     pipeline.receive(result(1, 2))
 
-    pipeline.lost(UnavailableError("cut"), now=0.0)
+    pipeline.reconnect_delay(UnavailableError("cut"), now=0.0)
     pipeline.connect()
     opening = parsed(pipeline.next_request())
     take(pipeline, 1)
@@ -139,7 +139,7 @@ def test_a_quiet_stream_that_was_resumed_is_resumed_again_however_late() -> None
     pipeline = opened_pipeline()
 
     for now in (0.0, 100.0, 105.0, 2000.0):
-        assert pipeline.lost(UnavailableError("cut"), now) <= 0.1
+        assert pipeline.reconnect_delay(UnavailableError("cut"), now) <= 0.1
         pipeline.connect()
         pipeline.next_request()
         pipeline.receive(OPENED)
@@ -156,7 +156,7 @@ def test_it_is_done_when_the_source_has_ended_and_all_is_answered() -> None:
     pipeline.receive(result(1))
 
     assert pipeline.done
-    assert pipeline.lost(UnavailableError("cut"), now=0.0) == 0.0
+    assert pipeline.reconnect_delay(UnavailableError("cut"), now=0.0) == 0.0
 
 
 @pytest.mark.parametrize("sequence", [0, 2, 7])
@@ -189,7 +189,7 @@ def test_a_server_that_breaks_down_on_a_batch_each_time_is_given_up() -> None:
         pipeline.next_request()
         pipeline.receive(OPENED)
         pipeline.next_request()
-        return now + pipeline.lost(UnavailableError("cut"), now)
+        return now + pipeline.reconnect_delay(UnavailableError("cut"), now)
 
     now = 0.0
     with pytest.raises(UnavailableError):  # noqa: PT012  (the loop is the point)

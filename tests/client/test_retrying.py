@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from shoal import InvalidArgumentError, ShoalError, UnavailableError
-from shoal._retrying import PATIENCE, UNREACHABLE_PATIENCE, CallRetries, StreamRetries
+from shoal._retries import PATIENCE, UNREACHABLE_PATIENCE, CallRetries, StreamRetries
 from shoal._statuses import UNREACHABLE
 
 DOWN = UnavailableError("down")

@@ -7,7 +7,7 @@ import pytest
 
 import shoal
 from shoal import wire
-from shoal._watching import Watch, new_watch
+from shoal._watch import Watch, new_watch
 from shoal.v1 import clustering_pb2
 
 
@@ -66,7 +66,7 @@ def test_the_next_connection_goes_on_after_the_last_version_with_whole_centroids
     assert state.connect().after_version == 2
     state.receive(update(7, [[1], [2], [3]]))
 
-    state.lost(shoal.UnavailableError("cut"), now=0.0)
+    state.reconnect_delay(shoal.UnavailableError("cut"), now=0.0)
     request = state.connect()
 
     assert (request.after_version, request.session_uid, request.delta) == (7, "uid", True)
@@ -79,7 +79,7 @@ def test_a_watch_that_was_resumed_in_silence_is_resumed_again_however_late() -> 
 
     for now in (0.0, 300.0, 2000.0):
         state.connect()
-        assert state.lost(shoal.UnavailableError("cut"), now) <= 0.1
+        assert state.reconnect_delay(shoal.UnavailableError("cut"), now) <= 0.1
 
 
 def test_without_a_version_seen_the_current_one_is_asked_for() -> None:
@@ -97,4 +97,4 @@ def test_the_end_is_the_end_and_a_sign_of_life_is_nothing() -> None:
     assert state.receive(clustering_pb2.WatchCentroidsResponse(end=clustering_pb2.WatchEnd(version=3))) is None
 
     assert state.ended
-    assert state.lost(None, now=0.0) == 0.0
+    assert state.reconnect_delay(None, now=0.0) == 0.0

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 
-from shoal._comparison_types import (
+from shoal import (
     Agreement,
     ComparedEngine,
     ComparisonResult,

@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from shoal import _calls
 from shoal._channels import DEFAULT_TARGET, DEFAULT_TIMEOUT, checked_target
-from shoal._comparing import Reading, encode_comparison
+from shoal._comparison_codec import ComparisonDecoder, encode_comparison
 from shoal._comparison_types import CompareEngine
-from shoal._configs import encode_config
 from shoal._errors import SessionExistsError
-from shoal._points import points_array
+from shoal._session_codec import encode_config
 from shoal._types import Durability, Engine, HalfLife, Metric, OnInvalid, SessionDescription
+from shoal._validation import points_array
 from shoal.aio._comparison import Comparison
 from shoal.aio._connection import AsyncConnection
 from shoal.aio._session import Session
@@ -150,4 +150,5 @@ class Client:
             max_iter=max_iter,
             tol=tol,
         )
-        return Comparison(self._connection, request, Reading(None if X is None else points_array(X), request.init))
+        decoder = ComparisonDecoder(None if X is None else points_array(X), request.init)
+        return Comparison(self._connection, request, decoder)

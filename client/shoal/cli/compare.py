@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, cast, get_args
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
 import shoal
-from shoal._comparing import COMPARE_ENGINES
-from shoal._comparison import Comparison
-from shoal._comparison_types import CompareEngine
+from shoal import CompareEngine, Comparison
 from shoal.cli import pouring
 from shoal.cli.documents import plain
 from shoal.cli.failures import tell, wrong_usage
@@ -42,7 +40,8 @@ def compare(
         str, typer.Option(metavar="WAY", help="k-means++, random, or a file with the initial centroids.")
     ] = "k-means++",
     engines: Annotated[
-        str, typer.Option(metavar="A,B,…", help=f"In the order in which they run: {', '.join(COMPARE_ENGINES)}.")
+        str,
+        typer.Option(metavar="A,B,…", help=f"The engines, in order: {', '.join(get_args(CompareEngine))}."),
     ] = "scipy,sklearn",
     random_state: Annotated[int | None, typer.Option(min=0, help="Makes the random draws repeatable.")] = None,
     max_iter: Annotated[int, typer.Option(min=1, max=1000, help="Iterations of each engine at most.")] = 100,

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 import shoal
-from shoal._types import Precision
+from shoal import Precision
 from shoal.cli import pouring
 from shoal.cli.failures import CommandError, tell, tell_error
 from shoal.cli.files import Reading

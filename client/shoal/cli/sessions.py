@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 import shoal
-from shoal._types import Engine, InitMethod, Metric, OnInvalid, Precision
+from shoal import Engine, InitMethod, Metric, OnInvalid, Precision
 from shoal.cli.documents import plain, session_row
 from shoal.cli.failures import CommandError, tell, wrong_usage
 from shoal.cli.files.contract import Array

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import shoal
-from shoal._types import Engine
+from shoal import Engine
 from shoal_presentation.demo.display import Display, Lap
 from shoal_presentation.demo.photograph import Photograph, batches
 from shoal_presentation.demo.results import EngineRun, Frame, Pass, Update

@@ -6,7 +6,7 @@ from html import escape
 
 import numpy as np
 
-from shoal._comparison_types import CompareEngine
+from shoal import CompareEngine
 from shoal_presentation.drawing import Scale, draw, mark_name, panel_scene
 from shoal_presentation.views import Frame, Plot, Run, words_of
 from shoal_presentation.views.numbers import count_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shoal._comparison_types import ComparisonStep
+from shoal import ComparisonStep
 from shoal_presentation.drawing import PanelStates, Scale, is_shaded, panel_scene
 from shoal_presentation.views import Frame, Plot, Run, Tracker, code_of, lit_by, rows_of, track, words_of
 from shoal_presentation.views.numbers import number_text

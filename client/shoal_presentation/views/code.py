@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal._comparison_types import CompareEngine, ComparisonStart
+from shoal import CompareEngine, ComparisonStart
 from shoal_presentation.views.flow import origin_text
 from shoal_presentation.views.run import Run, words_of
 from shoal_presentation.views.snippets import HELPER, IMPORTS, LOOPS, NEWER, ONE_CALL, SNIPPETS

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from shoal._comparison_types import ComparisonStart, ComparisonStep
+from shoal import ComparisonStart, ComparisonStep
 from shoal_presentation.views.numbers import count_text, number_text
 from shoal_presentation.views.run import Run
 

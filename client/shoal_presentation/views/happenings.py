@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shoal._comparison_types import Agreement, ComparisonStep
+from shoal import Agreement, ComparisonStep
 from shoal_presentation.views.numbers import count_text, listed, number_text
 from shoal_presentation.views.run import Run, words_of
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal._comparison_types import CompareEngine, ComparisonStep
+from shoal import CompareEngine, ComparisonStep
 from shoal_presentation.views.colouring import colours_of
 from shoal_presentation.views.projection import Axis, Projection, projection_of
 from shoal_presentation.views.run import Run

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shoal._comparison_types import CompareEngine, ComparisonStep
+from shoal import CompareEngine, ComparisonStep
 from shoal_presentation.views.distractors import other_labels, other_steps
 from shoal_presentation.views.numbers import centroids_text, count_text, labels_text, listed, number_text, steps_of
 from shoal_presentation.views.run import Run, words_of

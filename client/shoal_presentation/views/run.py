@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from shoal._comparison_types import CompareEngine, ComparisonResult, ComparisonStart, ComparisonStep
+from shoal import CompareEngine, ComparisonResult, ComparisonStart, ComparisonStep
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal._comparison_types import CompareEngine, ComparisonStep
+from shoal import CompareEngine, ComparisonStep
 from shoal_presentation.views.numbers import number_text
 from shoal_presentation.views.run import Run
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from shoal._comparison_types import ComparedEngine
+from shoal import ComparedEngine
 from shoal_presentation.views.flow import origin_text
 from shoal_presentation.views.numbers import count_text, listed, number_text
 from shoal_presentation.views.run import Run, words_of

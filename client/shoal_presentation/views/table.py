@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from shoal._comparison_types import CompareEngine, ComparisonStep
+from shoal import CompareEngine, ComparisonStep
 from shoal_presentation.views.numbers import NONE, centroids_text, labels_text, number_text, steps_of
 from shoal_presentation.views.run import Run, words_of
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from shoal._comparison_types import ComparisonStep
+from shoal import ComparisonStep
 from shoal_presentation.views.numbers import NONE, centroids_text, labels_text, steps_of
 from shoal_presentation.views.run import Run, words_of
 from shoal_presentation.views.settling import are_apart

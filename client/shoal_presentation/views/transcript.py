@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal._comparison_types import Agreement, ComparedEngine, ComparisonStep
+from shoal import Agreement, ComparedEngine, ComparisonStep
 from shoal_presentation.views.flow import origin_text
 from shoal_presentation.views.numbers import centroids_text, count_text, labels_text, number_text, steps_of
 from shoal_presentation.views.run import Run, words_of

@@ -8,8 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from shoal import Batch
-from shoal._types import Precision
+from shoal import Batch, Precision
 from shoal.cli.failures import CommandError
 
 Array = NDArray[Any]

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from shoal._types import Precision
+from shoal import Precision
 from shoal.cli.failures import CommandError
 from shoal.cli.files.columns import Columns, choose
 from shoal.cli.files.contract import PointFile, Reading, no_rows

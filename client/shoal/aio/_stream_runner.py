@@ -1,4 +1,4 @@
-"""The asyncio shell of streams: who waits for what. What is decided is in `_pipeline` and `_watching`."""
+"""The asyncio shell of streams: who waits for what. What is decided is in `_pipeline` and `_watch`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from typing import Any, Generic, Protocol
+from typing import Any, Generic
 
 import grpc
 from google.protobuf.message import Message
 
 from shoal import _calls
-from shoal._errors import ShoalError
 from shoal._pipeline import Delivery, Pipeline, Result
+from shoal._retries import ResumableStream
 from shoal._types import CentroidUpdate
-from shoal._watching import Watch
+from shoal._watch import Watch
 from shoal.aio._connection import AsyncConnection
 
 Source = Iterable[Any] | AsyncIterable[Any]
@@ -47,18 +47,6 @@ async def run_watch(connection: AsyncConnection, watch: Watch) -> AsyncGenerator
                     yield update
 
 
-class _Resumable(Protocol):
-    """What knows whether a lost connection is worth another."""
-
-    @property
-    def session(self) -> str:
-        """The name of the session."""
-        ...
-
-    def lost(self, failure: ShoalError | None, now: float) -> float:
-        """See Pipeline.lost."""
-
-
 @asynccontextmanager
 async def _stream(connection: AsyncConnection, method: str, *request: Message) -> AsyncIterator[Any]:
     call = connection.open(method, *request)
@@ -79,7 +67,7 @@ async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         await asyncio.wait([task])
 
 
-async def _next(connection: AsyncConnection, call: Any, stream: _Resumable) -> Any:
+async def _next(connection: AsyncConnection, call: Any, stream: ResumableStream) -> Any:
     """Return the next response; None when the connection has ended, after the wait before the next one."""
     failure = None
     try:
@@ -89,7 +77,7 @@ async def _next(connection: AsyncConnection, call: Any, stream: _Resumable) -> A
         response = grpc.aio.EOF
     if response is not grpc.aio.EOF:
         return response
-    await asyncio.sleep(stream.lost(failure, time.monotonic()))
+    await asyncio.sleep(stream.reconnect_delay(failure, time.monotonic()))
     return None
 
 
@@ -133,7 +121,7 @@ class _Exchange(Generic[Result]):
     async def _take_all(self, source: Source) -> None:
         await self._wait_for_room()
         async for thing in _each(source):
-            self._pipeline.take(self._pipeline.freeze(thing))
+            self._pipeline.take(self._pipeline.encode_item(thing))
             self._changed.set()
             await self._wait_for_room()
 

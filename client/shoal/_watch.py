@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from shoal import wire
-from shoal._batches import decode_snapshot
-from shoal._configs import encode_duration
+from shoal._batch_codec import decode_snapshot
 from shoal._errors import InternalError, ShoalError, UnavailableError
-from shoal._retrying import StreamRetries
+from shoal._retries import StreamRetries
+from shoal._session_codec import encode_duration
 from shoal._types import CentroidUpdate
 from shoal.v1 import clustering_pb2
 
@@ -56,8 +56,8 @@ class Watch:
                 self.ended = True
         return None
 
-    def lost(self, failure: ShoalError | None, now: float) -> float:
-        """Return the seconds to wait before connecting again, or raise if that is no use; see Pipeline.lost."""
+    def reconnect_delay(self, failure: ShoalError | None, now: float) -> float:
+        """See ResumableStream."""
         if self.ended:
             return 0.0
         return self._retries.delay_after(failure or _ended_early(), now)

@@ -20,7 +20,7 @@ _STOP_SECONDS = 60.0
 _TAIL_LINES = 40
 
 
-class Program:
+class ManagedProcess:
     """One start after another of the same program.
 
     Parameters

@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any, Literal
 
 from shoal import wire
-from shoal._batches import decode_result, encode_batch, size_of
+from shoal._batch_codec import decode_result, encode_batch, size_of
 from shoal._calls import check_producer
 from shoal._errors import SessionReplacedError
 from shoal._pipeline import MESSAGE_BYTES, Delivery, Item, Pipeline, check_stream
-from shoal._points import invalid
-from shoal._retrying import StreamRetries
+from shoal._retries import StreamRetries
 from shoal._types import PushResult
+from shoal._validation import invalid
 from shoal.v1 import clustering_pb2
 
 OnError = Literal["raise", "return"]
@@ -46,21 +46,21 @@ def ingest_pipeline(
         raise invalid("SEQUENCE_MISSING", "first_sequence", f"first_sequence is {first_sequence}; they count from 1")
     if on_error not in {"raise", "return"}:
         raise invalid("ON_ERROR_UNKNOWN", "on_error", f"on_error {on_error!r} is not known; use raise or return")
-    dialogue = IngestDialogue(
+    codec = IngestCodec(
         session,
         _named(producer),
         first_sequence=first_sequence,
         return_labels=return_labels,
         raise_errors=on_error == "raise",
     )
-    return Pipeline(dialogue, max_in_flight, StreamRetries(timeout))
+    return Pipeline(codec, max_in_flight, StreamRetries(timeout))
 
 
-class IngestDialogue:
-    """The Ingest method; see Dialogue."""
+class IngestCodec:
+    """The Ingest method; see StreamCodec."""
 
     method = "Ingest"
-    most_in_message = 256
+    max_items_per_message = 256
 
     def __init__(
         self,
@@ -77,36 +77,36 @@ class IngestDialogue:
         self._return_labels = return_labels
         self._raise_errors = raise_errors
         self._session_uid = ""
-        self._frozen = 0  # how many batches the source has given
+        self._encoded = 0  # how many batches the source has given
         self._sent_earlier = 0  # the last sequence that an earlier call sent
         self._received = 0  # the last sequence that has been answered to this one
         self.ready = False
 
     def opening(self) -> bytes:
-        """See Dialogue."""
+        """See StreamCodec."""
         # No batch goes out before the answer: then `_sent_earlier` surely doesn't count any of this call.
         self.ready = False
         opening = clustering_pb2.IngestOpen(session=self.session, producer=self._producer)
         return clustering_pb2.IngestRequest(open=opening, acknowledged=self._received).SerializeToString()
 
-    def freeze(self, thing: Any) -> Item:
-        """See Dialogue."""
-        batch = encode_batch(thing, self._first_sequence + self._frozen, return_labels=self._return_labels)
-        self._frozen += 1
+    def encode_item(self, thing: Any) -> Item:
+        """See StreamCodec."""
+        batch = encode_batch(thing, self._first_sequence + self._encoded, return_labels=self._return_labels)
+        self._encoded += 1
         size = size_of(batch)
         # What has been answered by now, and not when it is sent: the server holds a window more of its answers.
         acknowledged = self._received if size >= LARGE_BATCH else 0
         return Item(wire.encode_ingest_request(batch, acknowledged), size)
 
     def request(self, items: list[Item]) -> bytes:
-        """See Dialogue."""
+        """See StreamCodec."""
         requests = [item.request for item in items]
         if self._received and items[0].size < LARGE_BATCH:
             requests.append(clustering_pb2.IngestRequest(acknowledged=self._received).SerializeToString())
         return b"".join(requests)
 
     def deliveries(self, response: wire.IngestResponse) -> list[tuple[int | None, Delivery[PushResult]]]:
-        """See Dialogue."""
+        """See StreamCodec."""
         if response.opened is not None:
             self._note_opened(response.opened)
         deliveries: list[tuple[int | None, Delivery[PushResult]]] = []

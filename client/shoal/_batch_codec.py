@@ -8,11 +8,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import ArrayLike
 
 from shoal import wire
-from shoal._configs import decode_warming
 from shoal._errors import InternalError
-from shoal._points import invalid, points_array, weight_array
+from shoal._session_codec import decode_warming
 from shoal._statuses import error_of_status
 from shoal._types import Assignment, Batch, PushResult, RecentPoints, Snapshot
+from shoal._validation import invalid, points_array, weight_array
 from shoal.v1 import clustering_pb2
 
 

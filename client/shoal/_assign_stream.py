@@ -6,12 +6,12 @@ from functools import partial
 from typing import Any
 
 from shoal import wire
-from shoal._batches import decode_assignment
+from shoal._batch_codec import decode_assignment
 from shoal._pipeline import Delivery, Item, Pipeline, check_stream
-from shoal._points import points_array
-from shoal._retrying import StreamRetries
+from shoal._retries import StreamRetries
 from shoal._statuses import error_of_status
 from shoal._types import Assignment
+from shoal._validation import points_array
 
 
 def assign_pipeline(
@@ -25,15 +25,15 @@ def assign_pipeline(
         For arguments that can't be right.
     """
     check_stream(batches, max_in_flight)
-    dialogue = AssignDialogue(session, return_distances=return_distances)
-    return Pipeline(dialogue, max_in_flight, StreamRetries(timeout))
+    codec = AssignCodec(session, return_distances=return_distances)
+    return Pipeline(codec, max_in_flight, StreamRetries(timeout))
 
 
-class AssignDialogue:
-    """The AssignStream method; see Dialogue."""
+class AssignCodec:
+    """The AssignStream method; see StreamCodec."""
 
     method = "AssignStream"
-    most_in_message = 1
+    max_items_per_message = 1
     ready = True
 
     def __init__(self, session: str, *, return_distances: bool) -> None:
@@ -41,10 +41,10 @@ class AssignDialogue:
         self._return_distances = return_distances
 
     def opening(self) -> None:
-        """See Dialogue: each request says all there is to say."""
+        """See StreamCodec: each request says all there is to say."""
 
-    def freeze(self, thing: Any) -> Item:
-        """See Dialogue."""
+    def encode_item(self, thing: Any) -> Item:
+        """See StreamCodec."""
         points = points_array(thing)
         request = wire.encode_assign_request(
             self.session, wire.tensor_of(points), return_distances=self._return_distances
@@ -52,12 +52,12 @@ class AssignDialogue:
         return Item(request, points.nbytes)
 
     def request(self, items: list[Item]) -> bytes:
-        """See Dialogue."""
+        """See StreamCodec."""
         (item,) = items
         return item.request
 
     def deliveries(self, response: wire.AssignResponse) -> list[tuple[int | None, Delivery[Assignment]]]:
-        """See Dialogue."""
+        """See StreamCodec."""
         return [(None, partial(self._deliver, response))]
 
     def _deliver(self, response: wire.AssignResponse) -> Assignment:

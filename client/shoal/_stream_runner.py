@@ -1,4 +1,4 @@
-"""The sync shell of streams: who waits for what. What is decided is in `_pipeline` and `_watching`."""
+"""The sync shell of streams: who waits for what. What is decided is in `_pipeline` and `_watch`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, Protocol
+from typing import Any, Generic
 
 import grpc
 
@@ -14,8 +14,9 @@ from shoal import _calls
 from shoal._connection import Connection
 from shoal._errors import ShoalError
 from shoal._pipeline import Delivery, Item, Pipeline, Result
+from shoal._retries import ResumableStream
 from shoal._types import CentroidUpdate
-from shoal._watching import Watch
+from shoal._watch import Watch
 
 
 def run_pipeline(
@@ -42,18 +43,6 @@ def run_watch(connection: Connection, watch: Watch) -> Generator[CentroidUpdate,
                     yield update
 
 
-class _Resumable(Protocol):
-    """What knows whether a lost connection is worth another."""
-
-    @property
-    def session(self) -> str:
-        """The name of the session."""
-        ...
-
-    def lost(self, failure: ShoalError | None, now: float) -> float:
-        """See Pipeline.lost."""
-
-
 @contextmanager
 def _stream(connection: Connection, method: str, requests: Any) -> Iterator[Any]:
     call = connection.open(method, requests)
@@ -63,7 +52,7 @@ def _stream(connection: Connection, method: str, requests: Any) -> Iterator[Any]
         call.cancel()
 
 
-def _next(connection: Connection, responses: Iterator[Any], stream: _Resumable) -> Any:
+def _next(connection: Connection, responses: Iterator[Any], stream: ResumableStream) -> Any:
     """Return the next response; None when the connection has ended, after the wait before the next one."""
     failure = None
     try:
@@ -72,7 +61,7 @@ def _next(connection: Connection, responses: Iterator[Any], stream: _Resumable) 
         response = None
         failure = connection.error(failed, stream.session)
     if response is None:
-        time.sleep(stream.lost(failure, time.monotonic()))
+        time.sleep(stream.reconnect_delay(failure, time.monotonic()))
     return response
 
 
@@ -126,10 +115,10 @@ class _Exchange(Generic[Result]):
             self._changed.notify_all()
             return deliveries
 
-    def lost(self, failure: ShoalError | None, now: float) -> float:
+    def reconnect_delay(self, failure: ShoalError | None, now: float) -> float:
         """See Pipeline."""
         with self._changed:
-            return self._pipeline.lost(failure, now)
+            return self._pipeline.reconnect_delay(failure, now)
 
     def _requests(self, connection: int) -> Iterator[bytes]:
         while (request := self._next_request(connection)) is not None:
@@ -158,7 +147,7 @@ class _Exchange(Generic[Result]):
         if not self._has_room():
             return
         for thing in source:
-            if not self._take(self._pipeline.freeze(thing)):
+            if not self._take(self._pipeline.encode_item(thing)):
                 return
 
     def _take(self, item: Item) -> bool:

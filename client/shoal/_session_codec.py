@@ -14,8 +14,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import wire
-from shoal._points import invalid, points_array
 from shoal._types import HalfLife, InitMethod, SessionConfig, SessionDescription, Warming
+from shoal._validation import invalid, points_array
 from shoal.v1 import sessions_pb2, tensor_pb2
 
 Number = TypeVar("Number", bound=int)
@@ -89,20 +89,20 @@ def encode_config(
         For what can't be said on the wire.
     """
     config = sessions_pb2.SessionConfig(
-        n_clusters=whole("n_clusters", n_clusters, INT32),
-        n_features=0 if n_features is None else whole("n_features", n_features, INT32),
-        engine=known("engine", engine, ENGINES),
-        metric=known("metric", metric, METRICS),
-        on_invalid=known("on_invalid", on_invalid, ON_INVALID),
-        init_size=0 if init_size is None else whole("init_size", init_size, INT32),
+        n_clusters=integer("n_clusters", n_clusters, INT32),
+        n_features=0 if n_features is None else integer("n_features", n_features, INT32),
+        engine=enum_number("engine", engine, ENGINES),
+        metric=enum_number("metric", metric, METRICS),
+        on_invalid=enum_number("on_invalid", on_invalid, ON_INVALID),
+        init_size=0 if init_size is None else integer("init_size", init_size, INT32),
     )
     encode_init(init, config.init)
     if random_state is not None:
-        config.random_state = whole("random_state", random_state, UINT32)
+        config.random_state = integer("random_state", random_state, UINT32)
     if dtype is not None:
-        config.dtype = known("dtype", getattr(dtype, "__name__", str(dtype)), PRECISIONS)
+        config.dtype = enum_number("dtype", getattr(dtype, "__name__", str(dtype)), PRECISIONS)
     if durability is not None:
-        config.durability = known("durability", durability, DURABILITIES)
+        config.durability = enum_number("durability", durability, DURABILITIES)
     _encode_half_life(half_life, config)
     _encode_idle_ttl(idle_ttl, config)
     return config
@@ -122,9 +122,9 @@ def encode_changes(
     paths = [path for path, value in given.items() if value is not UNSET]
     request = sessions_pb2.UpdateSessionRequest(name=name, update_mask=FieldMask(paths=paths), etag=etag or "")
     if engine and engine is not UNSET:
-        request.config.engine = known("engine", engine, ENGINES)
+        request.config.engine = enum_number("engine", engine, ENGINES)
     if on_invalid and on_invalid is not UNSET:
-        request.config.on_invalid = known("on_invalid", on_invalid, ON_INVALID)
+        request.config.on_invalid = enum_number("on_invalid", on_invalid, ON_INVALID)
     if half_life is not UNSET:
         _encode_half_life(half_life, request.config)
     if idle_ttl is not UNSET:
@@ -175,15 +175,15 @@ def _decode_config(config: sessions_pb2.SessionConfig) -> SessionConfig:
     return SessionConfig(
         n_clusters=config.n_clusters,
         n_features=config.n_features or None,
-        engine=name_of(config.engine, ENGINES),
-        metric=name_of(config.metric, METRICS),
-        on_invalid=name_of(config.on_invalid, ON_INVALID),
+        engine=enum_name(config.engine, ENGINES),
+        metric=enum_name(config.metric, METRICS),
+        on_invalid=enum_name(config.on_invalid, ON_INVALID),
         init=_decode_init(config.init),
         init_size=config.init_size,
         random_state=config.random_state if config.HasField("random_state") else None,
-        dtype=name_of(config.dtype, PRECISIONS) if config.dtype else None,
+        dtype=enum_name(config.dtype, PRECISIONS) if config.dtype else None,
         half_life=_decode_half_life(config.half_life) if config.HasField("half_life") else None,
-        durability=name_of(config.durability, DURABILITIES),
+        durability=enum_name(config.durability, DURABILITIES),
         idle_ttl=config.idle_ttl.ToNanoseconds() / 1e9 if config.HasField("idle_ttl") else None,
     )
 
@@ -193,20 +193,20 @@ def _decode_init(init: sessions_pb2.Init) -> InitMethod | NDArray[Any] | None:
         case "centroids":
             return wire.array_of(init.centroids)
         case "method":
-            method: InitMethod = name_of(init.method, INIT_METHODS)
+            method: InitMethod = enum_name(init.method, INIT_METHODS)
             return method
         case _:
             return None
 
 
 def _decode_half_life(half_life: sessions_pb2.HalfLife) -> HalfLife:
-    return HalfLife(half_life.value, name_of(half_life.unit, UNITS))
+    return HalfLife(half_life.value, enum_name(half_life.unit, UNITS))
 
 
 def encode_init(init: str | ArrayLike, message: sessions_pb2.Init) -> None:
     """Put an initialisation into a message's field."""
     if isinstance(init, str):
-        message.method = known("init", init, INIT_METHODS)
+        message.method = enum_number("init", init, INIT_METHODS)
     else:
         message.centroids.CopyFrom(wire.tensor_message(points_array(init, "init")))
 
@@ -219,7 +219,7 @@ def _encode_half_life(half_life: HalfLife | None, config: sessions_pb2.SessionCo
             "HALF_LIFE_INVALID", "half_life", f"half_life is {half_life!r}; say of what: shoal.HalfLife(20, 'batches')"
         )
     config.half_life.value = half_life.value
-    config.half_life.unit = known("half_life.unit", half_life.unit, UNITS)
+    config.half_life.unit = enum_number("half_life.unit", half_life.unit, UNITS)
 
 
 def _encode_idle_ttl(idle_ttl: float | None, config: sessions_pb2.SessionConfig) -> None:
@@ -227,7 +227,7 @@ def _encode_idle_ttl(idle_ttl: float | None, config: sessions_pb2.SessionConfig)
         encode_duration("idle_ttl", idle_ttl, config.idle_ttl)
 
 
-def whole(field: str, value: int, limits: tuple[int, int]) -> int:
+def integer(field: str, value: int, limits: tuple[int, int]) -> int:
     """Return a whole number that the wire can carry, or raise InvalidArgumentError."""
     lowest, highest = limits
     try:
@@ -241,7 +241,7 @@ def whole(field: str, value: int, limits: tuple[int, int]) -> int:
     return number
 
 
-def known(field: str, name: str, numbers: Mapping[str, Number]) -> Number:
+def enum_number(field: str, name: str, numbers: Mapping[str, Number]) -> Number:
     """Return the number of a name, or raise InvalidArgumentError."""
     if name not in numbers:
         reason = f"{field.replace('.', '_').upper()}_UNKNOWN"
@@ -249,7 +249,7 @@ def known(field: str, name: str, numbers: Mapping[str, Number]) -> Number:
     return numbers[name]
 
 
-def name_of(number: int, numbers: Mapping[str, int]) -> Any:
+def enum_name(number: int, numbers: Mapping[str, int]) -> Any:
     """Return the name of a number."""
     # A newer server may know more than this client; its number is better than no description at all.
     return next((name for name, known in numbers.items() if known == number), str(number))

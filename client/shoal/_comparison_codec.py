@@ -17,8 +17,8 @@ from shoal._comparison_types import (
     ComparisonStep,
     OwnFigure,
 )
-from shoal._configs import INIT_METHODS, INT32, UINT32, encode_init, known, name_of, whole
-from shoal._points import invalid, points_array
+from shoal._session_codec import INIT_METHODS, INT32, UINT32, encode_init, enum_name, enum_number, integer
+from shoal._validation import invalid, points_array
 from shoal.v1 import compare_pb2, sessions_pb2, tensor_pb2
 
 COMPARE_ENGINES: dict[str, compare_pb2.CompareEngine.ValueType] = {
@@ -57,8 +57,8 @@ def encode_comparison(
         For what can't be said on the wire.
     """
     request = compare_pb2.CompareRequest(
-        n_clusters=whole("n_clusters", n_clusters, INT32),
-        engines=[known("engines", engine, COMPARE_ENGINES) for engine in _listed(engines)],
+        n_clusters=integer("n_clusters", n_clusters, INT32),
+        engines=[enum_number("engines", engine, COMPARE_ENGINES) for engine in _listed(engines)],
         max_iter=_iterations(max_iter),
         tol=_number("tol", tol),
     )
@@ -70,11 +70,11 @@ def encode_comparison(
         request.example = example
     encode_init(init, request.init)
     if random_state is not None:
-        request.random_state = whole("random_state", random_state, UINT32)
+        request.random_state = integer("random_state", random_state, UINT32)
     return request
 
 
-class Reading:
+class ComparisonDecoder:
     """What a comparison has said so far.
 
     Parameters
@@ -106,9 +106,9 @@ class Reading:
         return ComparisonStart(
             points=wire.array_of(start.points) if self._points is None else self._points,
             initial_centroids=wire.array_of(start.initial_centroids),
-            init="given" if self._init.HasField("centroids") else name_of(self._init.method, INIT_METHODS),
+            init="given" if self._init.HasField("centroids") else enum_name(self._init.method, INIT_METHODS),
             random_state=start.random_state,
-            engines=tuple(name_of(engine, COMPARE_ENGINES) for engine in start.engines),
+            engines=tuple(enum_name(engine, COMPARE_ENGINES) for engine in start.engines),
             max_iter=start.max_iter,
             tol=start.tol,
             example=start.example or None,
@@ -118,8 +118,8 @@ class Reading:
 def _decode_step(step: compare_pb2.CompareStep) -> ComparisonStep:
     return ComparisonStep(
         number=step.number,
-        engine=name_of(step.engine, COMPARE_ENGINES),
-        action=name_of(step.action, _ACTIONS),
+        engine=enum_name(step.engine, COMPARE_ENGINES),
+        action=enum_name(step.action, _ACTIONS),
         iteration=step.iteration,
         centroids=wire.array_of(step.centroids),
         clusters=wire.array_of(step.clusters),
@@ -139,8 +139,8 @@ def _decode_result(result: compare_pb2.CompareResult) -> ComparisonResult:
         engines=tuple(_decode_engine(engine) for engine in result.engines),
         agreements=tuple(
             Agreement(
-                one=name_of(agreement.one, COMPARE_ENGINES),
-                other=name_of(agreement.other, COMPARE_ENGINES),
+                one=enum_name(agreement.one, COMPARE_ENGINES),
+                other=enum_name(agreement.other, COMPARE_ENGINES),
                 adjusted_rand_index=agreement.adjusted_rand_index,
                 points_that_differ=agreement.points_that_differ,
                 largest_difference=agreement.largest_difference,
@@ -152,7 +152,7 @@ def _decode_result(result: compare_pb2.CompareResult) -> ComparisonResult:
 
 def _decode_engine(result: compare_pb2.EngineResult) -> ComparedEngine:
     return ComparedEngine(
-        engine=name_of(result.engine, COMPARE_ENGINES),
+        engine=enum_name(result.engine, COMPARE_ENGINES),
         centroids=wire.array_of(result.centroids),
         labels=wire.array_of(result.labels),
         inertia=result.inertia,
@@ -185,7 +185,7 @@ def _listed(engines: Iterable[str]) -> tuple[str, ...]:
 def _iterations(max_iter: int) -> int:
     if max_iter == 0:  # which on the wire leaves the number to the server
         raise invalid("MAX_ITER_INVALID", "max_iter", "max_iter is 0; use a number from 1 on")
-    return whole("max_iter", max_iter, INT32)
+    return integer("max_iter", max_iter, INT32)
 
 
 def _number(field: str, value: float) -> float:

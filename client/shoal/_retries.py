@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Protocol
 
 from shoal._errors import ShoalError, UnavailableError
 from shoal._statuses import UNREACHABLE
@@ -17,10 +18,30 @@ _MAX_DELAY = 2.0
 UNREACHABLE_PATIENCE = 3.0
 PATIENCE = 60.0  # seconds that a stream which once worked may be down
 # Seconds after which a connection that has broken counts as one that was up, though nothing had come over it.
-_LASTING = 10.0
+_STABLE_SECONDS = 10.0
 _NEVER = float("inf")  # on a clock
 
 Uniform = Callable[[float, float], float]
+
+
+class ResumableStream(Protocol):
+    """A stream that can go on over another connection."""
+
+    @property
+    def session(self) -> str:
+        """The name of the session."""
+        ...
+
+    def reconnect_delay(self, failure: ShoalError | None, now: float) -> float:
+        """Return the seconds to wait before connecting again; raise the failure if retrying is pointless.
+
+        Parameters
+        ----------
+        failure
+            Why the connection ended; None: the server ended it.
+        now
+            Seconds of any clock that only goes forward.
+        """
 
 
 class CallRetries:
@@ -40,7 +61,7 @@ class CallRetries:
         self._deadline = deadline
         self._repeatable = repeatable
         self._backoff = _Backoff(uniform)
-        self._nobody = _Nobody()
+        self._unreachable = _UnreachableTimer()
 
     def remaining(self, now: float) -> float:
         """Return the seconds that an attempt has."""
@@ -51,7 +72,7 @@ class CallRetries:
         delay = self._backoff.next(failure)
         if not self._repeatable or not isinstance(failure, UnavailableError) or now + delay >= self._deadline:
             raise failure
-        if self._nobody.there_for(failure, now, delay) > UNREACHABLE_PATIENCE:
+        if self._unreachable.seconds_unreachable(failure, now, delay) > UNREACHABLE_PATIENCE:
             raise failure
         return delay
 
@@ -76,7 +97,7 @@ class StreamRetries:
         self._down_since = _NEVER
         self._connected_at = _NEVER  # again, or tried to
         self._backoff = _Backoff(uniform)
-        self._nobody = _Nobody()
+        self._unreachable = _UnreachableTimer()
 
     def note_contact(self) -> None:
         """Say that the server has been heard."""
@@ -101,7 +122,7 @@ class StreamRetries:
             Whether the server had something to answer. If not, its silence is no failure, and a connection that
             lasted was up.
         """
-        if not owed and failure.reason != UNREACHABLE and now - self._connected_at > _LASTING:
+        if not owed and failure.reason != UNREACHABLE and now - self._connected_at > _STABLE_SECONDS:
             self.note_progress()
         self._down_since = min(self._down_since, now)
         delay = self._backoff.next(failure)
@@ -114,16 +135,16 @@ class StreamRetries:
         down = now + delay - self._down_since
         if self._worked:
             return down > PATIENCE
-        return down > self._timeout or self._nobody.there_for(failure, now, delay) > UNREACHABLE_PATIENCE
+        return down > self._timeout or self._unreachable.seconds_unreachable(failure, now, delay) > UNREACHABLE_PATIENCE
 
 
-class _Nobody:
+class _UnreachableTimer:
     """Since when there is nobody at the address."""
 
     def __init__(self) -> None:
         self._since = _NEVER
 
-    def there_for(self, failure: ShoalError, now: float, delay: float) -> float:
+    def seconds_unreachable(self, failure: ShoalError, now: float, delay: float) -> float:
         """Return for how many seconds nobody will have been there after the delay; 0: there is somebody."""
         if failure.reason != UNREACHABLE:
             self._since = _NEVER
