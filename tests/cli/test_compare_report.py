@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.cli.cli_runner import InProcess
-from tests.cli.paging import page
+from tests.cli.html_page import page
 
 HEADINGS = [
     "How k-means goes",
@@ -185,7 +185,7 @@ def test_the_player_has_every_row_and_what_it_lights(six: str) -> None:
     assert steps[0]["labels"] is None
     assert steps[1]["labels"] == [1, 1, 1, 0, 0, 0]
     assert [step["lit"] for step in steps[:3]] == [["start"], ["assign"], ["update"]]
-    assert [step["moment"] for step in steps] == [1, 1, 2, 2, 3, 3, 4]
+    assert [step["column"] for step in steps] == [1, 1, 2, 2, 3, 3, 4]
     assert all(step["lines"] for step in steps)
     assert [len(trail) for trail in steps[5]["trails"]] == [2, 1]
     assert [len(step["regions"]) for step in steps[:6]] == [2] * 6

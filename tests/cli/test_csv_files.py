@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from shoal.cli.failures import FAILED, USAGE
-from shoal.cli.files import Reading
-from shoal.cli.files.csvs import read_csv
-from tests.cli.reading import opened, piped, points, read, refusal, weights
+from shoal.cli.files import ReadOptions
+from shoal.cli.files.csv_reader import read_csv
+from tests.cli.point_files import opened, piped, points, read, refusal, weights
 
 NAMED = b"x,y,weight\n1,2,10\n3,4,20\n5,6,30\n"
 
@@ -192,7 +192,7 @@ def test_a_pipe_that_is_slow_gives_its_rows_as_they_come() -> None:
     with os.fdopen(receiving, "rb") as stream, os.fdopen(sending, "wb") as source:
         source.write(b"1,2\n3,4\n")
         source.flush()
-        batches = read_csv(stream, Reading(2), "the pipe").batches
+        batches = read_csv(stream, ReadOptions(2), "the pipe").batches
 
         batch = next(batches)
 

@@ -14,7 +14,7 @@ import shoal
 from shoal.cli.failures import FAILED, UNREACHABLE, USAGE
 from shoal.testing import LocalServer
 from tests.cli.cli_runner import Outcome, run_apart, run_here
-from tests.cli.paging import page
+from tests.cli.html_page import page
 
 ENGINES = ["numba", "sklearn", "scipy"]
 

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from shoal.cli.failures import FAILED, USAGE
-from tests.cli.reading import opened, piped, points, read, refusal, weights
+from tests.cli.point_files import opened, piped, points, read, refusal, weights
 
 ROWS = np.arange(30, dtype=np.float32).reshape(10, 3)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shoal.cli.failures import FAILED, USAGE
-from tests.cli.reading import opened, refusal
+from tests.cli.point_files import opened, refusal
 
 
 def test_a_file_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:

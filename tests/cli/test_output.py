@@ -1,4 +1,4 @@
-"""What values look like on standard output."""
+"""What values style like on standard output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shoal.cli.output import as_json, as_text, show_thing, show_things
+from shoal.cli.output import as_json, as_text, show_record, show_records
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_what_json_lacks_is_null() -> None:
 
 
 def test_a_table_is_not_cut_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    show_things([{"name": "x" * 300, "[red]other": 1}], "table")
+    show_records([{"name": "x" * 300, "[red]other": 1}], "table")
 
     heading, row = capsys.readouterr().out.splitlines()
     assert heading.split() == ["name", "[red]other"]
@@ -42,12 +42,12 @@ def test_a_table_is_not_cut_where_there_is_no_terminal(capsys: pytest.CaptureFix
 
 
 def test_nothing_to_list_is_no_table(capsys: pytest.CaptureFixture[str]) -> None:
-    show_things([], "table")
+    show_records([], "table")
 
     assert capsys.readouterr().out == ""
 
 
 def test_what_is_not_known_is_left_out_of_a_thing(capsys: pytest.CaptureFixture[str]) -> None:
-    show_thing({"known": 1, "unknown": None, "inner": {"value": 2}}, "table")
+    show_record({"known": 1, "unknown": None, "inner": {"value": 2}}, "table")
 
     assert [line.split() for line in capsys.readouterr().out.splitlines()] == [["known", "1"], ["inner.value", "2"]]

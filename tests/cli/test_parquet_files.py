@@ -12,7 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from shoal.cli.failures import FAILED
-from tests.cli.reading import opened, points, read, refusal, weights
+from tests.cli.point_files import opened, points, read, refusal, weights
 
 
 def saved(path: Path, row_group_size: int | None = None, **columns: Any) -> Path:

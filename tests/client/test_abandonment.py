@@ -13,8 +13,8 @@ import pytest
 
 import shoal
 from shoal.testing import LocalServer
-from tests.client.driving import Driver
-from tests.client.proxying import Proxy
+from tests.client.drivers import Driver
+from tests.client.proxy import Proxy
 
 CENTROIDS = [[0.0, 0.0], [10.0, 10.0]]
 POINTS = [[0.0, 1.0], [10.0, 9.0]]

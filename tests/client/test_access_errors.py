@@ -11,8 +11,8 @@ import pytest
 
 import shoal
 from shoal.v1 import errors_pb2
-from tests.client.driving import Driver
-from tests.client.faking import FakeServer, described
+from tests.client.drivers import Driver
+from tests.client.fake_server import FakeServer, described
 
 REFUSALS = [
     (grpc.StatusCode.UNAUTHENTICATED, shoal.UnauthenticatedError),

@@ -12,7 +12,7 @@ import pytest
 import shoal
 import shoal.aio
 from shoal.testing import LocalServer
-from tests.client.driving import PATIENCE
+from tests.client.drivers import PATIENCE
 
 CENTROIDS = [[0.0, 0.0], [10.0, 10.0]]
 POINTS = [[0.0, 1.0], [10.0, 9.0]]

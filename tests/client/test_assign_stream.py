@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import shoal
-from tests.client.driving import Driver
+from tests.client.drivers import Driver
 
 CENTROIDS = [[0.0, 0.0], [10.0, 10.0]]
 

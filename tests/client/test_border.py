@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import shoal
-from tests.client.driving import Driver
+from tests.client.drivers import Driver
 
 NOWHERE = "127.0.0.1:1"
 

@@ -9,7 +9,7 @@ import pytest
 
 import shoal
 from shoal.testing import LocalServer
-from tests.client.driving import PATIENCE
+from tests.client.drivers import PATIENCE
 
 PARENT = """
 import sys, shoal.testing

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 import shoal
 from shoal.testing import LocalServer
 from shoal.v1 import clustering_pb2
-from tests.client.driving import AioDriver, Driver, SyncDriver
-from tests.client.faking import FakeServer, Ingesting, answers, described, starting, streams, unavailable
-from tests.client.proxying import Proxy
+from tests.client.drivers import AioDriver, Driver, SyncDriver
+from tests.client.fake_server import FakeServer, Ingesting, answers, described, starting, streams, unavailable
+from tests.client.proxy import Proxy
 
 CENTROIDS = [[0.0, 0.0], [10.0, 10.0]]
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import shoal
-from tests.client.driving import PATIENCE
+from tests.client.drivers import PATIENCE
 
 CENTROIDS = [[0.0, 0.0], [10.0, 10.0]]
 POINTS = np.array([[0.0, 1.0], [10.0, 9.0], [1.0, 0.0]])

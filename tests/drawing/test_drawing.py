@@ -99,12 +99,12 @@ def test_a_place_on_the_drawing_is_a_point_and_back(
 ) -> None:
     low, high = np.array([5.0, -3]), np.array([5 + width, height - 3])
     scale = scale_around(low, high, fixed)
-    left, top, inner_width, inner_height = scale.frame
+    left, top, inner_width, inner_height = scale.plot_area
 
     point = low + np.array([x, y]) * (high - low)
-    across, down = scale.place(point[None])[0]
+    across, down = scale.to_drawing(point[None])[0]
 
-    assert scale.point_at(across, down) == pytest.approx(point.tolist(), rel=1e-6, abs=1e-9)
+    assert scale.to_plot(across, down) == pytest.approx(point.tolist(), rel=1e-6, abs=1e-9)
     assert left <= across <= left + inner_width
     assert top <= down <= top + inner_height
 
@@ -121,7 +121,7 @@ def test_axes_are_equal_unless_that_were_very_wide_or_high(width: float, height:
 def test_points_at_one_place_have_a_scale(value: float) -> None:
     scale = scale_around(np.full(2, value), np.full(2, value))
 
-    assert np.isfinite(scale.place(np.full((1, 2), value))).all()
+    assert np.isfinite(scale.to_drawing(np.full((1, 2), value))).all()
     assert scale.serves(np.full(2, value), np.full(2, value)) is False  # it fills nothing of it
 
 
@@ -141,7 +141,7 @@ def test_the_tiniest_and_the_largest_points_have_a_drawing(size: float) -> None:
     drawn = draw(_scene(points=points, centroids=points[:2], has_regions=True), scale, "", ("x", "y"))
 
     assert not re.search(r"\b(nan|inf)\b", drawn)
-    assert ((scale.place(points) >= 0) & (scale.place(points) <= 520)).all()
+    assert ((scale.to_drawing(points) >= 0) & (scale.to_drawing(points) <= 520)).all()
 
 
 def test_ticks_are_told_apart_far_from_zero() -> None:

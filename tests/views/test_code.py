@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from scipy.cluster.vq import kmeans
 
-from shoal_presentation.views import Run, code_of, words_of
-from tests.views.running import FAR_AWAY, FEW, Compare, blobs, compare_arguments
+from shoal_presentation.views import Run, code_of, engine_text
+from tests.views.builders import FAR_AWAY, FEW, Compare, blobs, compare_arguments
 
 QUICK = ("scipy", "scipy-kmeans2", "sklearn", "sklearn-minibatch")
 
@@ -31,7 +31,7 @@ def _printed(run: Run, folder: Path) -> str:
 
 
 def _expected(run: Run) -> str:
-    texts = [f"{words_of(one.engine).library}\n{one.centroids}\n{one.labels}\n" for one in run.result.engines]
+    texts = [f"{engine_text(one.engine).library}\n{one.centroids}\n{one.labels}\n" for one in run.result.engines]
     return "".join(texts)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shoal_presentation.report.tables import tracker
 from shoal_presentation.views import Run, rows_of, track
 from shoal_presentation.views.numbers import centroids_text, number_text, steps_of
-from tests.views.running import Compare
+from tests.views.builders import Compare
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_what_is_new_of_the_six_points_is_what_changed(six: Run) -> None:
     tracked = track(six)
 
     changes = dict(zip([name for name, _ in tracked.variables], tracked.changes, strict=True))
-    assert [moment.name for moment in tracked.moments] == ["start", "after 1", "after 3", "after 5", "end"]
+    assert [column.name for column in tracked.columns] == ["start", "after 1", "after 3", "after 5", "end"]
     assert changes == {
         "SciPy centroids": (False, True, True, False, False),
         "SciPy labels": (False, False, True, False, False),

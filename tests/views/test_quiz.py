@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoal_presentation.views import Question, Run, quiz_of, settling_step, snapshot_of
+from shoal_presentation.views import Question, Run, convergence_step, key_facts_of, quiz_of
 from shoal_presentation.views.numbers import labels_text
-from tests.views.running import FAR_AWAY, FEW, Compare, blobs, compare_arguments
+from tests.views.builders import FAR_AWAY, FEW, Compare, blobs, compare_arguments
 
 
 def _right(question: Question) -> str:
@@ -103,7 +103,7 @@ def test_options_are_distinct_and_exactly_one_is_right(compare: Compare, argumen
     assert first.labels is not None
     told = labels_text(first.labels[:12])
     assert [option == told for option in labels.options].index(True) == labels.answer
-    assert _right(settling) == f"step {settling_step(run, run.engines[0]).number}"
+    assert _right(settling) == f"step {convergence_step(run, run.engines[0]).number}"
     drawn = arguments["init"] in ("k-means++", "random") if isinstance(arguments["init"], str) else False
     assert drawn or "every engine" not in _right(random_state)
 
@@ -146,7 +146,7 @@ def test_whoever_would_still_move_is_not_said_to_be_still(compare: Compare, seed
     once_more = compare(blobs(seed), len(end.centroids), init=end.centroids, engines=("scipy",), max_iter=1)
     if once_more.steps[-1].action == "stopped":
         assert "no longer change" not in quiz_of(run)[1].text
-        assert "no longer changed" not in " ".join(snapshot_of(run))
+        assert "no longer changed" not in " ".join(key_facts_of(run))
 
 
 @settings(max_examples=150, deadline=None)
@@ -156,7 +156,7 @@ def test_centroids_that_no_longer_change_are_not_moved_by_another_iteration(
 ) -> None:
     run = compare(**{**arguments, "engines": (engine,)})
 
-    claims = ["no longer change" in quiz_of(run)[1].text, "no longer changed" in " ".join(snapshot_of(run))]
+    claims = ["no longer change" in quiz_of(run)[1].text, "no longer changed" in " ".join(key_facts_of(run))]
 
     assert claims[0] == claims[1]
     if claims[0]:

@@ -12,10 +12,10 @@ import typer
 
 from shoal.cli.failures import CommandError, tell
 from shoal.cli.invocation import invocation
-from shoal.cli.output import Format, show_thing, show_things
+from shoal.cli.output import Format, show_record, show_records
 
 if TYPE_CHECKING:
-    from shoal_presentation.demo.comparison import Standing
+    from shoal_presentation.demo.comparison import FitSummary
     from shoal_presentation.demo.run import FinishedDemo
 
 _REPORT_PACKAGES = ("matplotlib", "sklearn")
@@ -59,22 +59,22 @@ def demo(
 
 def _show(finished: FinishedDemo, form: Format) -> None:
     if form == "json":
-        fits = [asdict(standing) for standing in finished.standings]
-        show_thing({"report": str(finished.report), "fits": fits}, "json")
+        fits = [asdict(summary) for summary in finished.summaries]
+        show_record({"report": str(finished.report), "fits": fits}, "json")
     else:
-        show_things([_row(standing) for standing in finished.standings], "table")
+        show_records([_row(summary) for summary in finished.summaries], "table")
 
 
-def _row(standing: Standing) -> dict[str, str | int | float | None]:
+def _row(summary: FitSummary) -> dict[str, str | int | float | None]:
     from shoal_presentation.demo.comparison import few_digits  # noqa: PLC0415
 
-    differs = standing.largest_disagreement
+    differs = summary.largest_disagreement
     return {
-        "fit": standing.fit,
-        "inertia/point": round(standing.inertia_per_point, 2),
-        "x offline": round(standing.ratio_to_offline, 4),
-        "seconds": round(standing.seconds, 2),
-        "rows/s": round(standing.rows_per_second),
+        "fit": summary.fit,
+        "inertia/point": round(summary.inertia_per_point, 2),
+        "x offline": round(summary.ratio_to_offline, 4),
+        "seconds": round(summary.seconds, 2),
+        "rows/s": round(summary.rows_per_second),
         "disagreement": None if differs is None else f"{few_digits(differs)} levels",
     }
 

@@ -39,7 +39,7 @@ class CommandError(Exception):
         self.exit_code = exit_code
 
 
-def wrong_usage(message: str) -> CommandError:
+def usage_error(message: str) -> CommandError:
     """Make the error for a command line that can't be right."""
     return CommandError(message, USAGE)
 

@@ -13,10 +13,10 @@ import typer
 import shoal
 from shoal import Engine, InitMethod, Metric, OnInvalid, Precision
 from shoal.cli.documents import plain, session_row
-from shoal.cli.failures import CommandError, tell, wrong_usage
-from shoal.cli.files.contract import Array
+from shoal.cli.failures import CommandError, tell, usage_error
+from shoal.cli.files.point_file import Array
 from shoal.cli.invocation import Invocation, invocation
-from shoal.cli.output import show_thing, show_things
+from shoal.cli.output import show_record, show_records
 
 app = typer.Typer(help="Create, list, show, update and delete sessions.", no_args_is_help=True)
 
@@ -97,9 +97,9 @@ def list_(ctx: typer.Context) -> None:
     with invocation(ctx).connect() as client:
         sessions = list(client.list_sessions())
     if invocation(ctx).output == "json":
-        show_things([plain(session) for session in sessions], "json")
+        show_records([plain(session) for session in sessions], "json")
     elif sessions:
-        show_things([session_row(session) for session in sessions], "table")
+        show_records([session_row(session) for session in sessions], "table")
     else:
         tell(f"{invocation(ctx).target} has no sessions; make one with: shoal sessions create NAME -k 8")
 
@@ -129,10 +129,10 @@ def update(
     changes: dict[str, Any] = {field: value for field, value in wanted.items() if value is not None}
     resets = {field.replace("-", "_") for field in reset or ()}
     if both := sorted(resets & set(changes)):
-        raise wrong_usage(f"{both[0]} can't be given and reset at once")
+        raise usage_error(f"{both[0]} can't be given and reset at once")
     changes.update(dict.fromkeys(resets, None))
     if not changes:
-        raise wrong_usage("nothing to change; give --engine, --half-life, --on-invalid, --idle-ttl or --reset")
+        raise usage_error("nothing to change; give --engine, --half-life, --on-invalid, --idle-ttl or --reset")
     with invocation(ctx).connect() as client:
         _show(client.session(name).update(**changes, etag=etag), invocation(ctx))
 
@@ -149,8 +149,8 @@ def delete(
     tell(f"session {name!r} is deleted")
 
 
-def _show(session: shoal.SessionDescription, how: Invocation) -> None:
-    show_thing(plain(session), how.output)
+def _show(session: shoal.SessionDescription, shared: Invocation) -> None:
+    show_record(plain(session), shared.output)
 
 
 def _tell_differences(session: shoal.SessionDescription, asked: dict[str, Any]) -> None:
@@ -175,7 +175,7 @@ def _init(text: str) -> InitMethod | Array:
     if text in get_args(InitMethod):
         return cast("InitMethod", text)
     if not Path(text).is_file():
-        raise wrong_usage(f"--init {text}: neither k-means++ nor random nor an npy file of centroids (k, d)")
+        raise usage_error(f"--init {text}: neither k-means++ nor random nor an npy file of centroids (k, d)")
     try:
         centroids: Array = np.lib.format.open_memmap(text, mode="r")
     except ValueError as error:
@@ -188,7 +188,7 @@ def _half_life(text: str | None) -> shoal.HalfLife | None:
         return None
     match = _HALF_LIFE.fullmatch(text.strip())
     if match is None or not float(match["value"]) > 0:
-        raise wrong_usage(
+        raise usage_error(
             f"--half-life {text}: say a number above 0 and a unit, such as 20batches, 1e6points or 3600seconds"
         )
     unit: Any = (match["unit"] or "batches").lower()

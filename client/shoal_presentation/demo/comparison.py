@@ -10,7 +10,7 @@ from shoal_presentation.demo.results import DemoResults, EngineRun, disagreement
 
 
 @dataclass(frozen=True)
-class Standing:
+class FitSummary:
     """How one fit came out; the names are those of the JSON."""
 
     fit: str
@@ -22,17 +22,17 @@ class Standing:
     largest_disagreement: float | None  # with another engine, in levels of colour; None for the offline fit
 
 
-def compare(results: DemoResults) -> list[Standing]:
+def compare(results: DemoResults) -> list[FitSummary]:
     """Return a row for each engine and, last, one for the offline fit."""
     offline, rows = results.offline, len(results.photograph.pixels)
-    standings = [_standing(run, results) for run in results.runs]
+    summaries = [_standing(run, results) for run in results.runs]
     per_second = rows / offline.seconds
-    last = Standing("offline KMeans", offline.inertia, offline.inertia / rows, 1.0, offline.seconds, per_second, None)
-    return [*standings, last]
+    last = FitSummary("offline KMeans", offline.inertia, offline.inertia / rows, 1.0, offline.seconds, per_second, None)
+    return [*summaries, last]
 
 
-def _standing(run: EngineRun, results: DemoResults) -> Standing:
-    return Standing(
+def _standing(run: EngineRun, results: DemoResults) -> FitSummary:
+    return FitSummary(
         fit=run.engine,
         inertia=run.inertia,
         inertia_per_point=run.inertia / len(results.photograph.pixels),

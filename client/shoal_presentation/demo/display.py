@@ -13,7 +13,7 @@ from rich.text import Text
 
 
 @dataclass(frozen=True)
-class Lap:
+class EngineProgress:
     """How far an engine is in a pass."""
 
     engine: str
@@ -35,10 +35,10 @@ class Display(Protocol):
     def begin(self, title: str, rows: int) -> None:
         """Begin a pass over `rows` points."""
 
-    def advance(self, lap: Lap) -> None:
+    def advance(self, progress: EngineProgress) -> None:
         """Show how far an engine is."""
 
-    def finish(self, lap: Lap) -> None:
+    def finish(self, progress: EngineProgress) -> None:
         """Show that an engine is through with the pass."""
 
     def end(self) -> None:
@@ -72,13 +72,13 @@ class Bars:
         self._tasks = {engine: self._progress.add_task(engine, total=rows, text="") for engine in self._engines}
         self._progress.start()
 
-    def advance(self, lap: Lap) -> None:
+    def advance(self, progress: EngineProgress) -> None:
         """Move an engine's bar."""
-        self._progress.update(self._tasks[lap.engine], completed=lap.rows, text=lap.text)
+        self._progress.update(self._tasks[progress.engine], completed=progress.rows, text=progress.text)
 
-    def finish(self, lap: Lap) -> None:
+    def finish(self, progress: EngineProgress) -> None:
         """Draw the last of an engine."""
-        self.advance(lap)
+        self.advance(progress)
 
     def end(self) -> None:
         """Leave the bars as they are."""
@@ -112,12 +112,12 @@ class Lines:
         """Name the pass."""
         self.tell(title)
 
-    def advance(self, lap: Lap) -> None:
+    def advance(self, progress: EngineProgress) -> None:
         """Say nothing: a line for each batch would be too many."""
 
-    def finish(self, lap: Lap) -> None:
+    def finish(self, progress: EngineProgress) -> None:
         """Print how an engine ended the pass."""
-        self.tell(f"  {lap.engine:<8} {lap.text}")
+        self.tell(f"  {progress.engine:<8} {progress.text}")
 
     def end(self) -> None:
         """Say nothing: every engine has said so."""

@@ -62,7 +62,7 @@ def _colours_used(runs: tuple[EngineRun, ...]) -> str:
 
 
 def _order(results: DemoResults) -> str:
-    first, last = (results.runs[0].passes[place].inertia / results.offline.inertia for place in (0, -1))
+    first, last = (results.runs[0].passes[index].inertia / results.offline.inertia for index in (0, -1))
     batches = "one batch" if results.half_life == 1 else f"{results.half_life:g} batches"
     return (
         "The scan runs from the sky down to the trees, so the stream drifts: the curve jumps where the picture turns "
@@ -95,8 +95,8 @@ def _speed(results: DemoResults) -> str:
 
 
 def _watching(results: DemoResults) -> str:
-    seen = ", ".join(f"{run.engine} {len(run.frames):,} of {run.version:,}" for run in results.runs)
-    missed = any(len(run.frames) < run.version for run in results.runs)
+    seen = ", ".join(f"{run.engine} {len(run.watched):,} of {run.version:,}" for run in results.runs)
+    missed = any(len(run.watched) < run.version for run in results.runs)
     consequence = (
         "the distances above are those of the path as it was seen, and no more than the true ones"
         if missed

@@ -10,29 +10,29 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from shoal_presentation.demo.looks import ENGINE_COLOURS, ENGINE_WIDTHS, OFFLINE_COLOUR, Look
 from shoal_presentation.demo.results import DemoResults, EngineRun, distance_travelled
+from shoal_presentation.demo.style import ENGINE_COLOURS, ENGINE_WIDTHS, OFFLINE_COLOUR, Style
 
 _DPI = 160
 
 
-def save_inertia_plot(results: DemoResults, look: Look, path: Path) -> None:
+def save_inertia_plot(results: DemoResults, style: Style, path: Path) -> None:
     """Write the plot of inertia per point by version."""
-    with rc_context(look.rc):
+    with rc_context(style.rc):
         figure, axes = _figure()
-        draw_inertia(axes, results, look)
+        draw_inertia(axes, results, style)
         figure.savefig(path, dpi=_DPI)
 
 
-def save_distance_plot(results: DemoResults, look: Look, path: Path) -> None:
+def save_distance_plot(results: DemoResults, style: Style, path: Path) -> None:
     """Write the plot of the distance that the centroids have travelled."""
-    with rc_context(look.rc):
+    with rc_context(style.rc):
         figure, axes = _figure()
-        draw_distance(axes, results, look)
+        draw_distance(axes, results, style)
         figure.savefig(path, dpi=_DPI)
 
 
-def draw_inertia(axes: Axes, results: DemoResults, look: Look) -> None:
+def draw_inertia(axes: Axes, results: DemoResults, style: Style) -> None:
     """Draw the inertia per point of each batch, both passes, and the offline fit's as a line."""
     for run in results.runs:
         versions = [update.version for update in run.updates]
@@ -45,17 +45,17 @@ def draw_inertia(axes: Axes, results: DemoResults, look: Look) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_ylabel("inertia per point (log scale)")
-    _dress(axes, results, look)
+    _dress(axes, results, style)
 
 
-def draw_distance(axes: Axes, results: DemoResults, look: Look) -> None:
-    """Draw how far a centroid has come on average, from the frames that the watchers were sent."""
+def draw_distance(axes: Axes, results: DemoResults, style: Style) -> None:
+    """Draw how far a centroid has come on average, from the watched that the watchers were sent."""
     for run in results.runs:
-        versions, distances = distance_travelled(run.frames)
+        versions, distances = distance_travelled(run.watched)
         axes.plot(versions, distances, **_line(run), marker=".", markersize=3 + ENGINE_WIDTHS[run.engine])
     axes.set_ylim(bottom=0)
     axes.set_ylabel("mean distance, in levels of colour")
-    _dress(axes, results, look)
+    _dress(axes, results, style)
 
 
 def _figure() -> tuple[Figure, Axes]:
@@ -72,14 +72,14 @@ def _line(run: EngineRun) -> dict[str, Any]:
     }
 
 
-def _dress(axes: Axes, results: DemoResults, look: Look) -> None:
+def _dress(axes: Axes, results: DemoResults, style: Style) -> None:
     """Shade the second pass, and name the passes and the lines."""
     run = results.runs[0]
     border, last = run.passes[0].updates[-1].version + 0.5, run.version
-    axes.axvspan(border, last + 0.5, color=look.band, zorder=0)
+    axes.axvspan(border, last + 0.5, color=style.band, zorder=0)
     axes.set_xlim(0.5, last + 0.5)
     for middle, title in ((border / 2, "scan order"), ((border + last) / 2, "shuffled")):
         across = axes.get_xaxis_transform()
-        axes.text(middle, 0.97, title, transform=across, ha="center", va="top", color=look.muted, fontsize=9)
+        axes.text(middle, 0.97, title, transform=across, ha="center", va="top", color=style.muted, fontsize=9)
     axes.set_xlabel("version (one a batch of pixels)")
     axes.legend(ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, handlelength=1.6)

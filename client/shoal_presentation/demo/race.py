@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 import shoal
 from shoal import Engine
-from shoal_presentation.demo.display import Display, Lap
-from shoal_presentation.demo.photograph import Photograph, batches
-from shoal_presentation.demo.results import EngineRun, Frame, Pass, Update
+from shoal_presentation.demo.display import Display, EngineProgress
+from shoal_presentation.demo.image import Photograph, batches
+from shoal_presentation.demo.results import EngineRun, Pass, Update, WatchedVersion
 
 Result = TypeVar("Result")
 
@@ -33,12 +33,12 @@ _IN_FLIGHT = 1
 
 
 @dataclass(frozen=True)
-class Lane:
+class Racer:
     """A session, and what its watcher has been sent so far."""
 
     engine: Engine
     session: shoal.Session
-    frames: list[Frame]
+    watched: list[WatchedVersion]
 
 
 @contextmanager
@@ -57,26 +57,27 @@ def race(client: shoal.Client, photograph: Photograph, display: Display) -> Iter
     orders = {"in scan order": photograph.pixels, "shuffled": photograph.shuffled(RANDOM_STATE)}
     last_version = len(orders) * photograph.n_batches
     # The end of the sessions is the end of the watches, should anything fail: so the threads are waited for after it.
-    with ThreadPoolExecutor(2 * len(ENGINES)) as threads, _sessions(client) as lanes:
-        watchers = [threads.submit(_watch, lane, last_version) for lane in lanes]
+    with ThreadPoolExecutor(2 * len(ENGINES)) as threads, _sessions(client) as racers:
+        watchers = [threads.submit(_watch, racer, last_version) for racer in racers]
         passes = [
-            _stream_all(threads, lanes, title, order, photograph.batch_rows, display) for title, order in orders.items()
+            _stream_all(threads, racers, title, order, photograph.batch_rows, display)
+            for title, order in orders.items()
         ]
-        ends = [(lane.session.centroids(), lane.session.assign(photograph.pixels)) for lane in lanes]
+        ends = [(racer.session.centroids(), racer.session.assign(photograph.pixels)) for racer in racers]
         _wait(watchers)
-        yield tuple(_run(*parts) for parts in zip(lanes, zip(*passes, strict=True), ends, strict=True))
+        yield tuple(_run(*parts) for parts in zip(racers, zip(*passes, strict=True), ends, strict=True))
 
 
 @contextmanager
-def _sessions(client: shoal.Client) -> Iterator[list[Lane]]:
+def _sessions(client: shoal.Client) -> Iterator[list[Racer]]:
     token = secrets.token_hex(3)  # on a shared server two demos may run at once
     with ExitStack() as stack:
-        lanes = []
+        racers = []
         for engine in ENGINES:
             session = _create(client, f"demo-{engine}-{token}", engine)
             stack.callback(_delete, session)
-            lanes.append(Lane(engine, session, []))
-        yield lanes
+            racers.append(Racer(engine, session, []))
+        yield racers
 
 
 def _delete(session: shoal.Session) -> None:
@@ -97,17 +98,17 @@ def _create(client: shoal.Client, name: str, engine: Engine) -> shoal.Session:
     )
 
 
-def _watch(lane: Lane, last_version: int) -> None:
-    with closing(lane.session.watch()) as updates:
+def _watch(racer: Racer, last_version: int) -> None:
+    with closing(racer.session.watch()) as updates:
         for update in updates:
-            lane.frames.append(Frame(update.version, np.array(update.centroids)))
+            racer.watched.append(WatchedVersion(update.version, np.array(update.centroids)))
             if update.version == last_version:
                 return
 
 
 def _stream_all(
     threads: ThreadPoolExecutor,
-    lanes: list[Lane],
+    racers: list[Racer],
     title: str,
     pixels: NDArray[np.uint8],
     batch_rows: int,
@@ -115,29 +116,29 @@ def _stream_all(
 ) -> list[Pass]:
     display.begin(f"{len(pixels):,} pixels {title}", len(pixels))
     try:
-        streams = _wait([threads.submit(_stream, lane, batches(pixels, batch_rows), display) for lane in lanes])
+        streams = _wait([threads.submit(_stream, racer, batches(pixels, batch_rows), display) for racer in racers])
     finally:
         display.end()
     return [
-        Pass(updates, seconds, _inertia(lane.session, pixels))
-        for lane, (updates, seconds) in zip(lanes, streams, strict=True)
+        Pass(updates, seconds, _inertia(racer.session, pixels))
+        for racer, (updates, seconds) in zip(racers, streams, strict=True)
     ]
 
 
-def _stream(lane: Lane, pixels: Iterator[NDArray[np.uint8]], display: Display) -> tuple[tuple[Update, ...], float]:
+def _stream(racer: Racer, pixels: Iterator[NDArray[np.uint8]], display: Display) -> tuple[tuple[Update, ...], float]:
     start = time.perf_counter()
     updates: list[Update] = []
-    for result in lane.session.ingest(pixels, max_in_flight=_IN_FLIGHT):
+    for result in racer.session.ingest(pixels, max_in_flight=_IN_FLIGHT):
         updates.append(Update(result.version, result.accepted, result.inertia))
-        display.advance(_lap(lane, updates, time.perf_counter() - start))
+        display.advance(_progress_of(racer, updates, time.perf_counter() - start))
     seconds = time.perf_counter() - start
-    display.finish(_lap(lane, updates, seconds))
+    display.finish(_progress_of(racer, updates, seconds))
     return tuple(updates), seconds
 
 
-def _lap(lane: Lane, updates: list[Update], seconds: float) -> Lap:
+def _progress_of(racer: Racer, updates: list[Update], seconds: float) -> EngineProgress:
     rows = sum(update.rows for update in updates)
-    return Lap(lane.engine, rows, seconds, updates[-1].version, updates[-1].inertia / updates[-1].rows)
+    return EngineProgress(racer.engine, rows, seconds, updates[-1].version, updates[-1].inertia / updates[-1].rows)
 
 
 def _inertia(session: shoal.Session, pixels: NDArray[np.uint8]) -> float:
@@ -145,12 +146,12 @@ def _inertia(session: shoal.Session, pixels: NDArray[np.uint8]) -> float:
     return float(np.sum(np.asarray(distances), dtype=np.float64))
 
 
-def _run(lane: Lane, passes: tuple[Pass, ...], end: tuple[shoal.Snapshot, shoal.Assignment]) -> EngineRun:
+def _run(racer: Racer, passes: tuple[Pass, ...], end: tuple[shoal.Snapshot, shoal.Assignment]) -> EngineRun:
     snapshot, assignment = end
     return EngineRun(
-        engine=lane.engine,
+        engine=racer.engine,
         passes=passes,
-        frames=tuple(lane.frames),
+        watched=tuple(racer.watched),
         centroids=np.array(snapshot.centroids),
         labels=np.array(assignment.labels),
     )

@@ -9,15 +9,20 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from shoal_presentation.demo.comparison import Standing, compare, few_digits
+from shoal_presentation.demo.comparison import FitSummary, compare, few_digits
 from shoal_presentation.demo.findings import findings
-from shoal_presentation.demo.gallery import OFFLINE, ORIGINAL, save_pictures
-from shoal_presentation.demo.looks import DARK, ENGINE_COLOURS, LIGHT
-from shoal_presentation.demo.photograph import NAME
-from shoal_presentation.demo.results import DemoResults, disagreement
+from shoal_presentation.demo.image import NAME
+from shoal_presentation.demo.overview import save_overview
+from shoal_presentation.demo.pictures import as_colours, palette, save_picture, save_quantised, spectrum
+from shoal_presentation.demo.plots import save_distance_plot, save_inertia_plot
+from shoal_presentation.demo.results import Array, DemoResults, disagreement
+from shoal_presentation.demo.style import DARK, ENGINE_COLOURS, LIGHT
 
+_ORIGINAL, _OFFLINE = "original", "offline"
 _BESIDE_THE_PICTURE = 2  # findings that stand beside the offline fit's picture
 
 
@@ -38,7 +43,7 @@ def write_report(results: DemoResults, provenance: Mapping[str, str], folder: Pa
     Path
         The HTML file.
     """
-    save_pictures(results, folder)
+    _save_pictures(results, folder)
     template = Template(files(__package__).joinpath("report.html").read_text("utf-8"))
     page = folder / "report.html"
     page.write_text(template.substitute(_parts(results, provenance, folder)), "utf-8")
@@ -46,7 +51,7 @@ def write_report(results: DemoResults, provenance: Mapping[str, str], folder: Pa
 
 
 def _parts(results: DemoResults, provenance: Mapping[str, str], folder: Path) -> dict[str, str]:
-    standings = compare(results)
+    summaries = compare(results)
     said = [f"<div><h3>{escape(title)}</h3><p>{escape(text)}</p></div>" for title, text in findings(results)]
     return {
         "light": LIGHT.css,
@@ -55,22 +60,22 @@ def _parts(results: DemoResults, provenance: Mapping[str, str], folder: Path) ->
         "pixels": f"{len(results.photograph.pixels):,}",
         "n_clusters": str(len(results.offline.centroids)),
         "batch_rows": f"{results.photograph.batch_rows:,}",
-        "tiles": _tiles(results, standings),
-        "pictures": _pictures(results, standings, folder),
+        "tiles": _tiles(results, summaries),
+        "pictures": _pictures(results, summaries, folder),
         "inertia_plot": _plot("inertia", "Inertia per point by version, one curve an engine.", folder),
         "distance_plot": _plot("distance", "Distance travelled by version, one curve an engine.", folder),
-        "table": _table(standings),
-        "offline_picture": _fit_figure(standings[-1], OFFLINE, folder),
+        "table": _table(summaries),
+        "offline_picture": _fit_figure(summaries[-1], _OFFLINE, folder),
         "findings_beside": "".join(said[:_BESIDE_THE_PICTURE]),
         "findings": "".join(said[_BESIDE_THE_PICTURE:]),
         "provenance": "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in provenance.items()),
     }
 
 
-def _tiles(results: DemoResults, standings: list[Standing]) -> str:
-    *engines, _ = standings
-    fastest = max(engines, key=lambda standing: standing.rows_per_second)
-    worst = max(standing.ratio_to_offline for standing in engines)
+def _tiles(results: DemoResults, summaries: list[FitSummary]) -> str:
+    *engines, _ = summaries
+    fastest = max(engines, key=lambda summary: summary.rows_per_second)
+    worst = max(summary.ratio_to_offline for summary in engines)
     tiles = [
         (f"{sum(run.rows for run in results.runs):,}", "pixels pushed, all sessions together"),
         (f"{fastest.rows_per_second:,.0f}", f"rows per second, {fastest.fit}, beside the two others"),
@@ -81,15 +86,15 @@ def _tiles(results: DemoResults, standings: list[Standing]) -> str:
     return "".join(f'<div class="tile"><b>{value}</b><span>{escape(label)}</span></div>' for value, label in tiles)
 
 
-def _pictures(results: DemoResults, standings: list[Standing], folder: Path) -> str:
+def _pictures(results: DemoResults, summaries: list[FitSummary], folder: Path) -> str:
     colours = f"{results.photograph.n_colours:,} colours"
-    original = _figure(ORIGINAL, "The photograph", colours, folder)
-    return original + "".join(_fit_figure(standing, standing.fit, folder) for standing in standings[:-1])
+    original = _figure(_ORIGINAL, "The photograph", colours, folder)
+    return original + "".join(_fit_figure(summary, summary.fit, folder) for summary in summaries[:-1])
 
 
-def _fit_figure(standing: Standing, name: str, folder: Path) -> str:
-    inertia = f"{standing.inertia_per_point:,.1f} inertia per point · {standing.ratio_to_offline:.3f} × offline"
-    return _figure(name, standing.fit, inertia, folder)
+def _fit_figure(summary: FitSummary, name: str, folder: Path) -> str:
+    inertia = f"{summary.inertia_per_point:,.1f} inertia per point · {summary.ratio_to_offline:.3f} × offline"
+    return _figure(name, summary.fit, inertia, folder)
 
 
 def _figure(name: str, title: str, caption: str, folder: Path) -> str:
@@ -100,7 +105,7 @@ def _figure(name: str, title: str, caption: str, folder: Path) -> str:
 
 
 def _plot(name: str, alt: str, folder: Path) -> str:
-    dark, light = (folder / f"{name}-{look.name}.png" for look in (DARK, LIGHT))
+    dark, light = (folder / f"{name}-{style.name}.png" for style in (DARK, LIGHT))
     source = f'<source media="(prefers-color-scheme: dark)" srcset="{_data_uri(dark)}">'
     return f"<picture>{source}{_image(light, alt)}</picture>"
 
@@ -116,22 +121,22 @@ def _data_uri(path: Path) -> str:
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
 
 
-def _table(standings: list[Standing]) -> str:
+def _table(summaries: list[FitSummary]) -> str:
     names = ("fit", "inertia", "inertia per point", "ratio to offline", "seconds", "rows/s", "largest disagreement")
     head = "".join(f"<th>{name}</th>" for name in names)
-    body = "".join(_row(standing) for standing in standings)
+    body = "".join(_row(summary) for summary in summaries)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _row(standing: Standing) -> str:
-    differs = standing.largest_disagreement
+def _row(summary: FitSummary) -> str:
+    differs = summary.largest_disagreement
     cells = (
-        f"{_dot(standing.fit)}{escape(standing.fit)}",
-        f"{standing.inertia:,.0f}",
-        f"{standing.inertia_per_point:,.2f}",
-        f"{standing.ratio_to_offline:.4f}",
-        f"{standing.seconds:,.2f}",
-        f"{standing.rows_per_second:,.0f}",
+        f"{_dot(summary.fit)}{escape(summary.fit)}",
+        f"{summary.inertia:,.0f}",
+        f"{summary.inertia_per_point:,.2f}",
+        f"{summary.ratio_to_offline:.4f}",
+        f"{summary.seconds:,.2f}",
+        f"{summary.rows_per_second:,.0f}",
         "–" if differs is None else f"{few_digits(differs)} levels",
     )
     kind = ' class="offline"' if differs is None else ""
@@ -144,3 +149,24 @@ def _cells(cells: Iterable[str]) -> str:
 
 def _dot(name: str) -> str:
     return f'<i style="background: {ENGINE_COLOURS[name]}"></i>' if name in ENGINE_COLOURS else ""
+
+
+def _save_pictures(results: DemoResults, folder: Path) -> None:
+    """Write NAME.png and NAME-palette.png of the photograph and every fit, and the plots in light and in dark."""
+    photograph = results.photograph
+    height, width, _ = photograph.picture.shape
+    save_picture(photograph.picture, folder / f"{_ORIGINAL}.png")
+    save_picture(spectrum(photograph.pixels), folder / f"{_ORIGINAL}-palette.png")
+    for run in results.runs:
+        _save_fit(folder / run.engine, run.centroids, run.labels, (height, width))
+    _save_fit(folder / _OFFLINE, results.offline.centroids, results.offline.labels, (height, width))
+    for style in (LIGHT, DARK):
+        save_inertia_plot(results, style, folder / f"inertia-{style.name}.png")
+        save_distance_plot(results, style, folder / f"distance-{style.name}.png")
+        save_overview(results, style, folder / f"overview-{style.name}.png")
+
+
+def _save_fit(stem: Path, centroids: Array, labels: NDArray[np.int32], shape: tuple[int, int]) -> None:
+    colours = as_colours(centroids)
+    save_quantised(labels.reshape(shape), colours, stem.with_name(f"{stem.name}.png"))
+    save_quantised(palette(centroids, labels), colours, stem.with_name(f"{stem.name}-palette.png"))

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_presentation.demo.photograph import Photograph
+from shoal_presentation.demo.image import Photograph
 
 Array = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ class Pass:
 
 
 @dataclass(frozen=True)
-class Frame:
+class WatchedVersion:
     """What a watcher was sent."""
 
     version: int
@@ -46,7 +46,7 @@ class EngineRun:
 
     engine: str
     passes: tuple[Pass, ...]
-    frames: tuple[Frame, ...]
+    watched: tuple[WatchedVersion, ...]
     centroids: Array  # (k, 3)
     labels: NDArray[np.int32]  # (height * width,)
 
@@ -103,12 +103,12 @@ class DemoResults:
     half_life: float  # batches
 
 
-def distance_travelled(frames: tuple[Frame, ...]) -> tuple[list[int], list[float]]:
-    """Return versions and how far the centroids have come since the first frame: the sum over the frames of the mean
+def distance_travelled(watched: tuple[WatchedVersion, ...]) -> tuple[list[int], list[float]]:
+    """Return versions and how far the centroids have come since the first frame: the sum over the watched of the mean
     Euclidean distance of a centroid to where it was in the frame before, in levels of colour (0 to 255).
     """  # noqa: D205  (one sentence)
-    steps = [np.linalg.norm(new.centroids - old.centroids, axis=1).mean() for old, new in pairwise(frames)]
-    return [frame.version for frame in frames], [0.0, *np.cumsum(steps).tolist()][: len(frames)]
+    steps = [np.linalg.norm(new.centroids - old.centroids, axis=1).mean() for old, new in pairwise(watched)]
+    return [frame.version for frame in watched], [0.0, *np.cumsum(steps).tolist()][: len(watched)]
 
 
 def disagreement(runs: Sequence[EngineRun]) -> float:

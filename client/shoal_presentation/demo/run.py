@@ -13,24 +13,24 @@ from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
+from sklearn.cluster import KMeans
 
 import shoal
 from shoal.testing import LocalServer, load_engines
-from shoal_presentation.demo import photograph
-from shoal_presentation.demo.comparison import Standing, compare
+from shoal_presentation.demo.comparison import FitSummary, compare
 from shoal_presentation.demo.display import Display, display_on
-from shoal_presentation.demo.offline import fit_offline
+from shoal_presentation.demo.image import Photograph, load_photograph
 from shoal_presentation.demo.page import page_of
 from shoal_presentation.demo.race import ENGINES, HALF_LIFE, N_CLUSTERS, RANDOM_STATE, race
 from shoal_presentation.demo.report import write_report
-from shoal_presentation.demo.results import DemoResults
+from shoal_presentation.demo.results import DemoResults, OfflineRun
 
 
 @dataclass(frozen=True)
 class FinishedDemo:
     """A demo whose report is written and whose server, sessions and page still run."""
 
-    standings: list[Standing]
+    summaries: list[FitSummary]
     report: Path
     target: str  # host:port of the server
     page_url: str | None
@@ -54,7 +54,7 @@ def run_demo(folder: Path, step: int, *, server: str | None, timeout: float) -> 
     start = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
     display = display_on(Console(stderr=True), ENGINES)
-    picture = photograph.load(step)
+    picture = load_photograph(step)
     with (
         _target(server, display) as target,
         page_of(target, display) as url,
@@ -67,6 +67,19 @@ def run_demo(folder: Path, step: int, *, server: str | None, timeout: float) -> 
         with display.busy("writing the report"):
             report = write_report(results, _provenance(), folder).resolve()
         yield FinishedDemo(compare(results), report, target, url)
+
+
+def fit_offline(photograph: Photograph, n_clusters: int, random_state: int) -> OfflineRun:
+    """Fit all pixels at once with scikit-learn's KMeans, from one initialisation."""
+    start = time.perf_counter()
+    model = KMeans(n_clusters, n_init=1, random_state=random_state).fit(photograph.pixels)
+    return OfflineRun(
+        centroids=model.cluster_centers_,
+        labels=model.labels_,
+        inertia=float(model.inertia_),
+        seconds=time.perf_counter() - start,
+        n_iter=int(model.n_iter_),
+    )
 
 
 @contextmanager

@@ -8,13 +8,13 @@ from importlib.resources import files
 
 from shoal_presentation.drawing.marks import COLOURS, definitions, mark_name
 from shoal_presentation.drawing.marks import stylesheet as _mark_stylesheet
-from shoal_presentation.drawing.panels import PanelStates, panel_scene
+from shoal_presentation.drawing.panels import PanelStateEncoder, panel_scene
 from shoal_presentation.drawing.scales import Scale, scale_around
 from shoal_presentation.drawing.scene import Scene, draw, draw_centroids, is_shaded, look, state_of
 
 __all__ = [
     "COLOURS",
-    "PanelStates",
+    "PanelStateEncoder",
     "Scale",
     "Scene",
     "definitions",

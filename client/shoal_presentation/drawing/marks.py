@@ -37,19 +37,19 @@ def use(cluster: int, x: float, y: float, size: float = 1.0) -> str:
 
 def stylesheet() -> str:
     """Return the colours as classes."""
-    return " ".join(f".c{place} {{ fill: {colour}; stroke: {colour}; }}" for place, colour in enumerate(COLOURS))
+    return " ".join(f".c{index} {{ fill: {colour}; stroke: {colour}; }}" for index, colour in enumerate(COLOURS))
 
 
 def definitions() -> str:
     """Return the shapes for `use`, about 8 wide."""
-    return "".join(f'<path id="s{place}" d="{path}"/>' for place, path in enumerate(_SHAPES.values()))
+    return "".join(f'<path id="s{index}" d="{path}"/>' for index, path in enumerate(_SHAPES.values()))
 
 
 def _polygon(corners: int, radius: float, turned: float, inner: float | None = None) -> str:
     """Return a polygon; with an inner radius a star."""
     radii = (radius,) if inner is None else (radius, inner)
     n = corners * len(radii)
-    angles = [turned + 2 * pi * place / n for place in range(n)]
+    angles = [turned + 2 * pi * index / n for index in range(n)]
     places = [(r * cos(a), r * sin(a)) for a, r in zip(angles, radii * corners, strict=True)]
     return "M" + "L".join(f"{x:.2f} {y:.2f}" for x, y in places) + "Z"
 

@@ -21,25 +21,25 @@ def regions_of(centroids: Points, low: Points, high: Points) -> list[Points]:
     (left, bottom), (right, top) = low.tolist(), high.tolist()
     corners = [(left, bottom), (right, bottom), (right, top), (left, top)]
     places: list[Corner] = [(x, y) for x, y in centroids.tolist()]
-    return [np.array(_region(place, places, order, corners)).reshape(-1, 2) for place, order in _nearest(centroids)]
+    return [np.array(_region(index, places, order, corners)).reshape(-1, 2) for index, order in _nearest(centroids)]
 
 
 def _nearest(centroids: Points) -> Iterator[tuple[int, list[int]]]:
     """Yield each centroid and all of them, the nearest to it first."""
-    for place, own in enumerate(centroids):
-        yield place, np.argsort(np.hypot(*(centroids - own).T), kind="stable").tolist()
+    for index, own in enumerate(centroids):
+        yield index, np.argsort(np.hypot(*(centroids - own).T), kind="stable").tolist()
 
 
 # In plain floats: of a handful of corners they are many times as fast as arrays.
-def _region(place: int, centroids: list[Corner], order: list[int], polygon: list[Corner]) -> list[Corner]:
-    own = centroids[place]
+def _region(index: int, centroids: list[Corner], order: list[int], polygon: list[Corner]) -> list[Corner]:
+    own = centroids[index]
     reach = max(dist(own, corner) for corner in polygon)
     for other in order:
         apart = dist(own, centroids[other])
         if apart / 2 > reach or not polygon:
             break
         if apart == 0:
-            if other < place:
+            if other < index:
                 return []
             continue
         cut = _cut(polygon, own, centroids[other])

@@ -27,7 +27,7 @@ class Scale:
     factor: Points  # (2,)
 
     @property
-    def frame(self) -> tuple[float, float, float, float]:
+    def plot_area(self) -> tuple[float, float, float, float]:
         """Left, top, width and height of the area within the axes."""
         left, bottom = float(_MARGIN[0]), float(_MARGIN[1])
         return left, _EDGE, WIDTH - left - _EDGE, self.height - bottom - _EDGE
@@ -35,16 +35,16 @@ class Scale:
     @property
     def high(self) -> Points:
         """The upper corner of the area within the axes, (2,)."""
-        corner: Points = self.low + np.array(self.frame[2:]) / self.factor
+        corner: Points = self.low + np.array(self.plot_area[2:]) / self.factor
         return corner
 
-    def place(self, places: Points) -> Points:
+    def to_drawing(self, places: Points) -> Points:
         """Return places (s, 2) of the plot in the drawing, whose y grows downwards."""
         across = _MARGIN[0] + (places[:, 0] - self.low[0]) * self.factor[0]
         down = self.height - _MARGIN[1] - (places[:, 1] - self.low[1]) * self.factor[1]
         return np.column_stack([across, down])
 
-    def point_at(self, across: float, down: float) -> tuple[float, float]:
+    def to_plot(self, across: float, down: float) -> tuple[float, float]:
         """Return the place of the plot that is at a place of the drawing."""
         inside = np.array([across - _MARGIN[0], self.height - _MARGIN[1] - down])
         x, y = (self.low + inside / self.factor).tolist()
@@ -83,7 +83,7 @@ def scale_around(low: Points, high: Points, height: int | None = None) -> Scale:
 def ticks(low: float, high: float) -> list[float]:
     """Return three to eight round numbers between low and high."""
     step = tick_step(low, high)
-    return [place * step for place in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    return [index * step for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def tick_step(low: float, high: float) -> float:

@@ -95,15 +95,15 @@ def state_of(scene: Scene, scale: Scale, regions: list[str] | None = None) -> di
     return {
         "labels": None if scene.labels is None else scene.labels.tolist(),
         "colours": scene.colours.tolist(),
-        "centroids": _rounded(scale.place(scene.centroids)),
-        "trails": [_way(_rounded(scale.place(trail))) for trail in scene.trails],
+        "centroids": _rounded(scale.to_drawing(scene.centroids)),
+        "trails": [_way(_rounded(scale.to_drawing(trail))) for trail in scene.trails],
         "regions": _regions_of(scene, scale) if regions is None else regions,
     }
 
 
 def _regions_of(scene: Scene, scale: Scale) -> list[str]:
     found = regions_of(scene.centroids, scale.low, scale.high) if is_shaded(scene) else []
-    return [_line(_rounded(scale.place(region))) for region in found]
+    return [_line(_rounded(scale.to_drawing(region))) for region in found]
 
 
 def _head(scale: Scale, title: str) -> str:
@@ -111,7 +111,7 @@ def _head(scale: Scale, title: str) -> str:
 
 
 def _axes(scale: Scale, names: tuple[str, str]) -> Iterator[str]:
-    left, top, width, height = scale.frame
+    left, top, width, height = scale.plot_area
     right, bottom = left + width, top + height
     yield f'<rect class="frame" x="{left}" y="{top}" width="{width}" height="{height}"/>'
     (left_end, low), (right_end, high) = scale.low.tolist(), scale.high.tolist()
@@ -138,7 +138,7 @@ def _regions(state: dict[str, Any]) -> Iterator[str]:
 
 def _points(scene: Scene, scale: Scale, size: float) -> Iterator[str]:
     labels = [UNASSIGNED] * len(scene.points) if scene.labels is None else scene.labels.tolist()
-    for label, (x, y) in zip(labels, scale.place(scene.points).tolist(), strict=True):
+    for label, (x, y) in zip(labels, scale.to_drawing(scene.points).tolist(), strict=True):
         yield use(label, round(x, 1), round(y, 1), size)
 
 
@@ -147,8 +147,8 @@ def _trails(state: dict[str, Any]) -> Iterator[str]:
         old, new = trail[: max(len(trail) - _FADING, 1)], trail[max(len(trail) - _FADING - 1, 0) :]
         if len(old) > 1:
             yield f'<polyline points="{_line(old)}" opacity="{_FAINTEST}"/>'
-        for place, ends in enumerate(pairwise(new), 1):
-            opacity = _FAINTEST + (1 - _FAINTEST) * place / (len(new) - 1)
+        for index, ends in enumerate(pairwise(new), 1):
+            opacity = _FAINTEST + (1 - _FAINTEST) * index / (len(new) - 1)
             yield f'<polyline points="{_line(list(ends))}" opacity="{opacity:.2f}"/>'
 
 
@@ -170,7 +170,7 @@ def _rounded(places: Points) -> Any:
 
 def _way(places: list[list[float]]) -> list[list[float]]:
     """Return the places without those where nothing moved that could be seen."""
-    return [place for place, before in zip(places, [None, *places], strict=False) if place != before]
+    return [index for index, before in zip(places, [None, *places], strict=False) if index != before]
 
 
 def _line(places: list[list[float]]) -> str:

@@ -5,6 +5,6 @@ element, and hands that to the script's `shoalPlay`.
 """
 
 from shoal_presentation.report.page import MARK, outcome_of, report_page
-from shoal_presentation.report.stage import Stage, script, stage_of, stylesheet
+from shoal_presentation.report.player import PlayerParts, player_parts, script, stylesheet
 
-__all__ = ["MARK", "Stage", "outcome_of", "report_page", "script", "stage_of", "stylesheet"]
+__all__ = ["MARK", "PlayerParts", "outcome_of", "player_parts", "report_page", "script", "stylesheet"]

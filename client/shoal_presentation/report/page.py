@@ -9,10 +9,10 @@ from importlib.resources import files
 from string import Template
 
 from shoal_presentation.drawing import definitions
-from shoal_presentation.report.reading import key_moments_list, quiz
-from shoal_presentation.report.stage import script, stage_of, stylesheet
+from shoal_presentation.report.player import player_parts, script, stylesheet
 from shoal_presentation.report.tables import agreements, results
-from shoal_presentation.views import Run, notes_of, snapshot_of, transcript_of, words_of
+from shoal_presentation.report.text_views import key_moments_list, quiz
+from shoal_presentation.views import Run, engine_text, key_facts_of, notes_of, transcript_of
 from shoal_presentation.views.numbers import count_text, listed
 
 MARK = '<meta name="generator" content="shoal compare">'
@@ -36,8 +36,8 @@ def outcome_of(run: Run) -> str:
 
 
 def _parts(run: Run, source: str) -> dict[str, str]:
-    stage = stage_of(run)
-    libraries = [words_of(engine).library for engine in run.engines]
+    stage = player_parts(run)
+    libraries = [engine_text(engine).library for engine in run.engines]
     return {
         "mark": MARK,
         "styles": stylesheet(),
@@ -49,7 +49,7 @@ def _parts(run: Run, source: str) -> dict[str, str]:
         "agreements": agreements(run),
         "moments": key_moments_list(run),
         "quiz": quiz(run),
-        "snapshot": _items(snapshot_of(run)),
+        "snapshot": _items(key_facts_of(run)),
         "transcript": _items(transcript_of(run)),
         "notes": _items(notes_of(run)),
         "player": script(),

@@ -15,7 +15,7 @@ const shoalPlay = (root, options = {}) => {
     steps: steps.filter((step) => step.engine === figure.dataset.engine),
   }));
   const engines = [...root.querySelectorAll(".panel")].map((figure) => figure.dataset.engine);
-  let place = options.play ? 0 : (options.begin ?? steps.length - 1);
+  let index = options.play ? 0 : (options.begin ?? steps.length - 1);
   let timer = null;
   const ended = new AbortController();
   const { signal } = ended;
@@ -76,14 +76,14 @@ const shoalPlay = (root, options = {}) => {
     });
 
   const show = (wanted) => {
-    place = Math.max(0, Math.min(steps.length - 1, wanted));
-    const step = steps[place];
+    index = Math.max(0, Math.min(steps.length - 1, wanted));
+    const step = steps[index];
     panels.forEach((panel) => drawPanel(panel, step.number));
     light("[data-step]", (its) => Number(its.step) === step.number, true);
     light("[data-stage]", (its) => step.lit.includes(its.stage), true);
     light("[data-line]", (its) => step.lines.includes(Number(its.line)));
-    light("[data-moment]", (its) => Number(its.moment) === step.moment);
-    slider.value = place + 1;
+    light("[data-column]", (its) => Number(its.column) === step.column);
+    slider.value = index + 1;
     slider.setAttribute("aria-valuetext", `step ${step.number}: ${step.says}`);
     said.textContent = `Step ${step.number} of ${steps.length}. ${step.says}`;
     follow(step);
@@ -100,18 +100,18 @@ const shoalPlay = (root, options = {}) => {
     name("Play", false);
   };
   const tick = () => {
-    show(place + 1);
-    if (place === steps.length - 1) pause();
+    show(index + 1);
+    if (index === steps.length - 1) pause();
   };
   const play = () => {
-    if (place === steps.length - 1) show(0);
+    if (index === steps.length - 1) show(0);
     timer = setInterval(tick, 1000 * Number(speed.value));
     name("Pause", true);
   };
   const go = {
     first: () => show(0),
-    back: () => show(place - 1),
-    forward: () => show(place + 1),
+    back: () => show(index - 1),
+    forward: () => show(index + 1),
     last: () => show(steps.length - 1),
   };
   const act = (what) => {
@@ -146,7 +146,7 @@ const shoalPlay = (root, options = {}) => {
     act(what);
   }, { signal });
   controls.hidden = false;
-  show(place);
+  show(index);
   if (options.play) play();
   return {
     stop: () => {

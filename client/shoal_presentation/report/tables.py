@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from shoal_presentation.views import Row, Run, rows_of, track, words_of
+from shoal_presentation.views import Row, Run, engine_text, rows_of, track
 from shoal_presentation.views.numbers import number_text
 
 _SHORT = 16  # characters
@@ -15,7 +15,7 @@ _ROW = re.compile(r"\[+[^\[\]]*\]+")
 
 def execution(run: Run) -> str:
     """Return the execution table: a row a step, two columns an engine."""
-    names = [f"{words_of(engine).library} {what}" for engine in run.engines for what in ("centroids", "labels")]
+    names = [f"{engine_text(engine).library} {what}" for engine in run.engines for what in ("centroids", "labels")]
     rows = "".join(_row(run, row) for row in rows_of(run))
     return _table("Every step of every engine", map(_head, ["step", "action", *names]), rows)
 
@@ -33,14 +33,14 @@ def tracker(run: Run) -> str:
         f'<tr><th scope="row">{escape(name)}</th>{_values(values, changes)}</tr>'
         for (name, values), changes in zip(tracked.variables, tracked.changes, strict=True)
     )
-    moments = [_head(moment.name, f' data-moment="{place}"') for place, moment in enumerate(tracked.moments)]
-    return _table("What each variable holds", [_head("variable"), *moments], rows)
+    columns = [_head(column.name, f' data-column="{index}"') for index, column in enumerate(tracked.columns)]
+    return _table("What each variable holds", [_head("variable"), *columns], rows)
 
 
 def _values(values: Sequence[str], changes: Sequence[bool]) -> str:
     return "".join(
-        f'<td data-moment="{place}"{" class=new" if is_new else ""}>{_value(value)}</td>'
-        for place, (value, is_new) in enumerate(zip(values, changes, strict=True))
+        f'<td data-column="{index}"{" class=new" if is_new else ""}>{_value(value)}</td>'
+        for index, (value, is_new) in enumerate(zip(values, changes, strict=True))
     )
 
 
@@ -48,7 +48,7 @@ def results(run: Run) -> str:
     """Return how each engine ended."""
     names = ["engine", "inertia", "mean distance", "iterations", "converged", "milliseconds"]
     rows = "".join(
-        f'<tr><th scope="row">{escape(words_of(result.engine).library)}</th>'
+        f'<tr><th scope="row">{escape(engine_text(result.engine).library)}</th>'
         + _cells(
             [
                 number_text(result.inertia),
@@ -70,7 +70,7 @@ def agreements(run: Run) -> str:
         return ""
     names = ["engines", "adjusted Rand index", "points that differ", "centroids differ by at most"]
     rows = "".join(
-        f'<tr><th scope="row">{escape(f"{words_of(each.one).library} and {words_of(each.other).library}")}</th>'
+        f'<tr><th scope="row">{escape(f"{engine_text(each.one).library} and {engine_text(each.other).library}")}</th>'
         + _cells(
             [
                 number_text(each.adjusted_rand_index),

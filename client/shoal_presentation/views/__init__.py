@@ -4,18 +4,17 @@ Everything is made of the run's own steps, so that it is right whatever the poin
 """
 
 from shoal_presentation.views.code import CodeSample, code_of
-from shoal_presentation.views.flow import Arrow, Flow, Stage, StageName, flow_of, lit_by
-from shoal_presentation.views.happenings import KeyMoment
-from shoal_presentation.views.moments import key_moments
+from shoal_presentation.views.convergence import convergence_step
+from shoal_presentation.views.explanations import KeyMoment, key_moments
+from shoal_presentation.views.flow import Arrow, Flow, Stage, StageName, active_stages, flow_of
+from shoal_presentation.views.key_facts import key_facts_of
 from shoal_presentation.views.notes import notes_of
-from shoal_presentation.views.plot import MAX_POINTS, Frame, Plot, Trail, plot_of
+from shoal_presentation.views.plot import MAX_POINTS, PanelState, Plot, Trail, plot_of
 from shoal_presentation.views.projection import Axis
 from shoal_presentation.views.quiz import Question, quiz_of
-from shoal_presentation.views.run import Run, Words, words_of
-from shoal_presentation.views.settling import settling_step
-from shoal_presentation.views.snapshot import snapshot_of
+from shoal_presentation.views.run import EngineText, Run, engine_text
 from shoal_presentation.views.table import Cell, Row, rows_of
-from shoal_presentation.views.tracker import Moment, Tracker, track
+from shoal_presentation.views.tracker import Tracker, TrackerColumn, track
 from shoal_presentation.views.transcript import transcript_of
 
 __all__ = [
@@ -24,10 +23,10 @@ __all__ = [
     "Axis",
     "Cell",
     "CodeSample",
+    "EngineText",
     "Flow",
-    "Frame",
     "KeyMoment",
-    "Moment",
+    "PanelState",
     "Plot",
     "Question",
     "Row",
@@ -35,19 +34,19 @@ __all__ = [
     "Stage",
     "StageName",
     "Tracker",
+    "TrackerColumn",
     "Trail",
-    "Words",
+    "active_stages",
     "code_of",
+    "convergence_step",
+    "engine_text",
     "flow_of",
+    "key_facts_of",
     "key_moments",
-    "lit_by",
     "notes_of",
     "plot_of",
     "quiz_of",
     "rows_of",
-    "settling_step",
-    "snapshot_of",
     "track",
     "transcript_of",
-    "words_of",
 ]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from shoal import CompareEngine, ComparisonStart
 from shoal_presentation.views.flow import origin_text
-from shoal_presentation.views.run import Run, words_of
+from shoal_presentation.views.run import Run, engine_text
 from shoal_presentation.views.snippets import HELPER, IMPORTS, LOOPS, NEWER, ONE_CALL, SNIPPETS
 
 _INLINE = 60  # values of an array, up to which they are written into the program
@@ -37,11 +37,11 @@ def code_of(run: Run) -> CodeSample:
         marked += [("", ""), *_of_engine(run, engine)]
     lines = {
         step.number: tuple(
-            place for place, (_, marks) in enumerate(marked, 1) if f"{step.engine}:{step.action}" in marks.split()
+            index for index, (_, marks) in enumerate(marked, 1) if f"{step.engine}:{step.action}" in marks.split()
         )
         for step in run.steps
     }
-    output = tuple(place for place, (text, _) in enumerate(marked, 1) if text.startswith("print("))
+    output = tuple(index for index, (text, _) in enumerate(marked, 1) if text.startswith("print("))
     lines[len(run.steps) + 1] = output
     return CodeSample("\n".join([*(text for text, _ in marked), ""]), lines)
 
@@ -90,7 +90,7 @@ def _of_engine(run: Run, engine: CompareEngine) -> Iterator[tuple[str, str]]:
     snippet = SNIPPETS.get(engine, NEWER)
     for line in snippet.rstrip().split("\n"):
         text, _, actions = line.partition("  #> ")
-        filled = re.sub("ENGINE", words_of(engine).library, text)
+        filled = re.sub("ENGINE", engine_text(engine).library, text)
         filled = filled.replace("TOLERANCE", "tol" if run.start.tol == 0 else _relative(run.start))
         yield filled, " ".join(f"{engine}:{action}" for action in actions.split())
     if engine == "scipy" and _is_one_call(run):

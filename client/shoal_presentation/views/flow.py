@@ -55,7 +55,7 @@ def flow_of(run: Run) -> Flow:
     return Flow(stages, (*onward, Arrow("converged", "assign", "no: assign again")))
 
 
-def lit_by(step: ComparisonStep) -> tuple[StageName, ...]:
+def active_stages(step: ComparisonStep) -> tuple[StageName, ...]:
     """Return the stages that a step lights, in the order of the flow; none for an action newer than this client."""
     return _LIT.get(step.action, ())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shoal_presentation.views.numbers import number_text
-from shoal_presentation.views.run import Run, words_of
+from shoal_presentation.views.run import Run, engine_text
 
 
 def notes_of(run: Run) -> tuple[str, ...]:
@@ -22,13 +22,13 @@ def _fairness(run: Run) -> str:
 
 def _of_steps(run: Run) -> list[str]:
     return [
-        f"Step {step.number}, {words_of(step.engine).library}: {note}." for step in run.steps for note in step.notes
+        f"Step {step.number}, {engine_text(step.engine).library}: {note}." for step in run.steps for note in step.notes
     ]
 
 
 def _own_figures(run: Run) -> list[str]:
     return [
-        f"{words_of(step.engine).library} itself says {figure.name} {number_text(figure.value)}: {figure.meaning}."
+        f"{engine_text(step.engine).library} itself says {figure.name} {number_text(figure.value)}: {figure.meaning}."
         for step in run.steps
         for figure in step.own_figures
     ]

@@ -33,7 +33,7 @@ class Projection:
     origin: NDArray[np.float64]  # (d,)
     components: NDArray[np.float64]  # (d, 2), orthonormal
 
-    def place(self, places: NDArray[np.generic]) -> NDArray[np.float64]:
+    def project(self, places: NDArray[np.generic]) -> NDArray[np.float64]:
         """Return places (s, d) in the plane, (s, 2)."""
         found: NDArray[np.float64] = (places.astype(np.float64) - self.origin) @ self.components
         return found
@@ -65,7 +65,7 @@ def principal_projection(places: NDArray[np.float64]) -> Projection:
     components = components * np.where(components[largest, range(_PLANE)] < 0, -1.0, 1.0)
     total = variances.sum()
     shares = variances[:_PLANE] / total if total > 0 else np.zeros(_PLANE)
-    first, second = (Axis(f"component {place}", float(share)) for place, share in enumerate(shares, 1))
+    first, second = (Axis(f"component {index}", float(share)) for index, share in enumerate(shares, 1))
     return Projection((first, second), origin, components)
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shoal import CompareEngine, ComparisonStep
-from shoal_presentation.views.distractors import other_labels, other_steps
+from shoal_presentation.views.convergence import convergence_step, has_converged
 from shoal_presentation.views.numbers import centroids_text, count_text, labels_text, listed, number_text, steps_of
-from shoal_presentation.views.run import Run, words_of
-from shoal_presentation.views.settling import has_settled, settling_step
+from shoal_presentation.views.run import Run, engine_text
 
 _ASKED = 12  # points whose labels are asked for
+_WRONG = 3  # wrong options of a question
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Question:
 
 def quiz_of(run: Run) -> tuple[Question, ...]:
     """Return the questions. The order of the options is the same whenever the run is, and another for another run."""
-    return (_on_labels(run), _on_settling(run), _on_random_state(run))
+    return (_on_labels(run), _on_convergence(run), _on_random_state(run))
 
 
 def _question(run: Run, text: str, options: Sequence[str], hint: str, explanation: str) -> Question:
@@ -38,7 +40,7 @@ def _question(run: Run, text: str, options: Sequence[str], hint: str, explanatio
     start = run.start
     marks = (text.encode(), start.initial_centroids.tobytes(), np.ascontiguousarray(start.points).tobytes())
     order = np.random.default_rng([zlib.crc32(mark) for mark in marks]).permutation(len(options)).tolist()
-    return Question(text, tuple(options[place] for place in order), order.index(0), hint, explanation)
+    return Question(text, tuple(options[index] for index in order), order.index(0), hint, explanation)
 
 
 def _on_labels(run: Run) -> Question:
@@ -47,8 +49,8 @@ def _on_labels(run: Run) -> Question:
         raise AssertionError("every engine ends with labels")
     asked = step.labels[:_ASKED]
     points = "the points" if len(step.labels) <= _ASKED else f"the first {_ASKED} points"
-    library = words_of(step.engine).library
-    wrong = other_labels(asked, run.start.points[:_ASKED], step.centroids)
+    library = engine_text(step.engine).library
+    wrong = _wrong_labels(asked, run.start.points[:_ASKED], step.centroids)
     return _question(
         run,
         f"Step {step.number}: which labels does {library} give {points}?",
@@ -59,12 +61,12 @@ def _on_labels(run: Run) -> Question:
     )
 
 
-def _on_settling(run: Run) -> Question:
+def _on_convergence(run: Run) -> Question:
     engine = run.engines[0]
-    library, step = words_of(engine).library, settling_step(run, engine)
+    library, step = engine_text(engine).library, convergence_step(run, engine)
     steps = run.steps_of(engine)
-    wrong = other_steps(step.number, [each.number for each in steps])
-    settled = has_settled(run, engine)
+    wrong = _wrong_steps(step.number, [each.number for each in steps])
+    settled = has_converged(run, engine)
     asked = f"{library}’s centroids no longer change" if settled else f"{library}’s centroids are those of its end"
     why = _since(step, steps[-1]) if settled else _although(run, engine)
     return _question(
@@ -116,7 +118,7 @@ def _on_random_state(run: Run) -> Question:
 def _without_random_state(run: Run) -> tuple[str, tuple[str, ...], str]:
     """Return what may change, what may not, and why."""
     if run.start.init == "given" and _DRAWING in run.engines:
-        right = f"what {words_of(_DRAWING).library} comes to, if it draws a new place for a centroid with few points"
+        right = f"what {engine_text(_DRAWING).library} comes to, if it draws a new place for a centroid with few points"
         why = "The initial centroids were given, but partial_fit may move a centroid with few points to one it draws."
         return right, (_START, _LABELS_ALONE, _K), why
     if run.start.init == "given":
@@ -129,7 +131,7 @@ def _without_random_state(run: Run) -> tuple[str, tuple[str, ...], str]:
 
 
 def _why_all(run: Run) -> str:
-    libraries = listed([words_of(engine).library for engine in run.engines])
+    libraries = listed([engine_text(engine).library for engine in run.engines])
     return (
         "random_state decides which points are drawn as initial centroids. Others may lead to other clusters, or to "
         f"the same ones in another order, for {libraries} alike."
@@ -138,3 +140,31 @@ def _why_all(run: Run) -> str:
 
 def _leads_to_one_end(run: Run) -> bool:
     return len(run.start.initial_centroids) == 1 or not np.ptp(run.start.points, axis=0).any()
+
+
+def _wrong_labels(right: NDArray[np.int32], points: NDArray[Any], centroids: NDArray[np.float64]) -> list[NDArray[Any]]:
+    """Return labels (n,) that are not the right ones of points (n, d) and centroids (m, d)."""
+    found = {tuple(right.tolist()): right}
+    for labels in _plausible_labels(right, points, centroids):
+        found.setdefault(tuple(labels.tolist()), labels)
+    return list(found.values())[1 : 1 + _WRONG]
+
+
+def _plausible_labels(
+    right: NDArray[np.int32], points: NDArray[Any], centroids: NDArray[np.float64]
+) -> Iterator[NDArray[Any]]:
+    """Yield what is likely to be taken for right; the last three differ from it and one another in any case."""
+    m = len(centroids)
+    offsets = points.astype(np.float64)[:, None, :] - centroids[None, :, :]
+    yield (m - 1 - right).astype(np.int32)  # the centroids counted from the end
+    yield np.linalg.norm(offsets, axis=2).argmax(axis=1).astype(np.int32)  # the farthest
+    yield right + 1  # counted from 1
+    yield np.full_like(right, -1)  # no cluster at all
+    yield right + 2
+
+
+def _wrong_steps(right: int, steps: Sequence[int]) -> list[int]:
+    """Return numbers of steps around the right one, first those that the engine has."""
+    later = range(steps[-1] + 1, steps[-1] + 1 + _WRONG)
+    near = sorted((number for number in steps if number != right), key=lambda number: (abs(number - right), number))
+    return [*near, *later][:_WRONG]

@@ -27,7 +27,7 @@ class Run:
         return tuple(step for step in self.steps if step.engine == engine)
 
     @staticmethod
-    def of(comparison: Told, steps: Iterable[ComparisonStep]) -> Run:
+    def of(comparison: FinishedComparison, steps: Iterable[ComparisonStep]) -> Run:
         """Return a comparison, sync or asyncio, that has come to its end with these steps."""
         taken = tuple(steps)  # first: reading them may be what brings the rest
         if comparison.start is None or comparison.result is None:
@@ -35,7 +35,7 @@ class Run:
         return Run(comparison.start, taken, comparison.result)
 
 
-class Told(Protocol):
+class FinishedComparison(Protocol):
     """What a comparison of either client says beside its steps."""
 
     @property
@@ -50,22 +50,22 @@ class Told(Protocol):
 
 
 @dataclass(frozen=True)
-class Words:
+class EngineText:
     """What an engine is called."""
 
     library: str  # of several of one library too
     calls: str  # that it makes
 
 
-_WORDS: dict[str, Words] = {
-    "scipy": Words("SciPy", "vq and kmeans"),
-    "scipy-kmeans2": Words("SciPy kmeans2", "vq and kmeans2"),
-    "sklearn": Words("scikit-learn", "KMeans.fit"),
-    "sklearn-minibatch": Words("scikit-learn MiniBatch", "MiniBatchKMeans.partial_fit"),
-    "numba": Words("Shoal", "the compiled kernel"),
+_ENGINE_TEXTS: dict[str, EngineText] = {
+    "scipy": EngineText("SciPy", "vq and kmeans"),
+    "scipy-kmeans2": EngineText("SciPy kmeans2", "vq and kmeans2"),
+    "sklearn": EngineText("scikit-learn", "KMeans.fit"),
+    "sklearn-minibatch": EngineText("scikit-learn MiniBatch", "MiniBatchKMeans.partial_fit"),
+    "numba": EngineText("Shoal", "the compiled kernel"),
 }
 
 
-def words_of(engine: str) -> Words:
+def engine_text(engine: str) -> EngineText:
     """Return what an engine is called; one that is newer than this client by its own name."""
-    return _WORDS.get(engine, Words(engine, engine))
+    return _ENGINE_TEXTS.get(engine, EngineText(engine, engine))

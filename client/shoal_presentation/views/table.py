@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from shoal import CompareEngine, ComparisonStep
 from shoal_presentation.views.numbers import NONE, centroids_text, labels_text, number_text, steps_of
-from shoal_presentation.views.run import Run, words_of
+from shoal_presentation.views.run import Run, engine_text
 
 FINAL = "final centroids"
 
@@ -74,6 +74,6 @@ def action_text(step: ComparisonStep, tol: float, *, explained: bool) -> str:
         case "stopped":
             return f"stopped: {step.iteration} iterations are as many as it may make"
         case "fit":
-            return f"the {words_of(step.engine).library} fit completes"
+            return f"the {engine_text(step.engine).library} fit completes"
         case action:
             return action

@@ -10,15 +10,15 @@ from itertools import pairwise
 import numpy as np
 
 from shoal import ComparisonStep
+from shoal_presentation.views.convergence import differ_beyond_rounding
 from shoal_presentation.views.numbers import NONE, centroids_text, labels_text, steps_of
-from shoal_presentation.views.run import Run, words_of
-from shoal_presentation.views.settling import are_apart
+from shoal_presentation.views.run import Run, engine_text
 
 _CHANGING = {"initialise", "update", "converged", "stopped"}
 
 
 @dataclass(frozen=True)
-class Moment:
+class TrackerColumn:
     """When variables are looked at."""
 
     name: str
@@ -27,21 +27,25 @@ class Moment:
 
 @dataclass(frozen=True)
 class Tracker:
-    """A row a variable, a column a moment."""
+    """A row a variable, a column a column."""
 
-    moments: tuple[Moment, ...]
-    variables: tuple[tuple[str, tuple[str, ...]], ...]  # name, and its value at each moment
-    changes: tuple[tuple[bool, ...], ...]  # of each variable: whether its value is another than at the moment before
+    columns: tuple[TrackerColumn, ...]
+    variables: tuple[tuple[str, tuple[str, ...]], ...]  # name, and its value at each column
+    changes: tuple[tuple[bool, ...], ...]  # of each variable: whether its value is another than at the column before
 
 
 def track(run: Run) -> Tracker:
-    """Return what each engine's centroids and labels are at each moment; NONE before they exist."""
+    """Return what each engine's centroids and labels are at each column; NONE before they exist."""
     after = [step.number for step in run.steps if step.action in _CHANGING]
-    moments = (Moment("start", None), *(Moment(f"after {number}", number) for number in after), Moment("end", None))
+    columns = (
+        TrackerColumn("start", None),
+        *(TrackerColumn(f"after {number}", number) for number in after),
+        TrackerColumn("end", None),
+    )
     ends, told_apart = [0, *after, len(run.steps)], steps_of(run.start.points)
     variables, changes = [], []
     for engine in run.engines:
-        name, steps = words_of(engine).library, run.steps_of(engine)
+        name, steps = engine_text(engine).library, run.steps_of(engine)
         seen = _last(steps, ends)
         texts = tuple(centroids_text(step.centroids, told_apart) if step else NONE for step in seen)
         variables.append((f"{name} centroids", texts))
@@ -49,7 +53,7 @@ def track(run: Run) -> Tracker:
         seen = _last([step for step in steps if step.labels is not None], ends)
         variables.append((f"{name} labels", tuple(labels_text(step.labels) if step else NONE for step in seen)))
         changes.append(_changes(seen, _have_other_labels))
-    return Tracker(moments, tuple(variables), tuple(changes))
+    return Tracker(columns, tuple(variables), tuple(changes))
 
 
 def _last(steps: Sequence[ComparisonStep], ends: Sequence[int]) -> list[ComparisonStep | None]:
@@ -76,7 +80,7 @@ def _has_changed(
 
 
 def _have_other_centroids(before: ComparisonStep, step: ComparisonStep) -> bool:
-    return before.centroids.shape != step.centroids.shape or are_apart(before.centroids, step.centroids)
+    return before.centroids.shape != step.centroids.shape or differ_beyond_rounding(before.centroids, step.centroids)
 
 
 def _have_other_labels(before: ComparisonStep, step: ComparisonStep) -> bool:

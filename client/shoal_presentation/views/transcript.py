@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import Agreement, ComparedEngine, ComparisonStep
+from shoal_presentation.views.convergence import distance_text, has_moved
 from shoal_presentation.views.flow import origin_text
 from shoal_presentation.views.numbers import centroids_text, count_text, labels_text, number_text, steps_of
-from shoal_presentation.views.run import Run, words_of
-from shoal_presentation.views.settling import apart_text, has_moved
+from shoal_presentation.views.run import Run, engine_text
 
 _MOVING = {"update", "converged"}
 
@@ -23,7 +23,7 @@ def transcript_of(run: Run) -> tuple[str, ...]:
 
 
 def _sentence(step: ComparisonStep, run: Run, told_apart: NDArray[np.float64]) -> str:
-    library = words_of(step.engine).library
+    library = engine_text(step.engine).library
     said = (
         f"{library} {_deed(step, run, told_apart)} {_movement(step) if step.action in _MOVING else _objectives(step)}"
     )
@@ -75,15 +75,15 @@ def _end(result: ComparedEngine, told_apart: NDArray[np.float64]) -> str:
     ending = "it has converged" if result.converged else "it was stopped"
     centroids = centroids_text(result.centroids, told_apart)
     return (
-        f"At the end {words_of(result.engine).library} has the centroids {centroids} "
+        f"At the end {engine_text(result.engine).library} has the centroids {centroids} "
         f"and the labels {labels_text(result.labels)}, with inertia {number_text(result.inertia)}; {ending} after "
         f"{count_text(result.iterations, 'iteration')}."
     )
 
 
 def _agreement(run: Run, agreement: Agreement) -> str:
-    both = f"{words_of(agreement.one).library} and {words_of(agreement.other).library}"
-    apart = f"matched centroids are {apart_text(run, agreement.largest_difference)}"
+    both = f"{engine_text(agreement.one).library} and {engine_text(agreement.other).library}"
+    apart = f"matched centroids are {distance_text(run, agreement.largest_difference)}"
     if not agreement.points_that_differ:
         return f"{both} have the same clusters; {apart}."
     return f"{both} differ on {count_text(agreement.points_that_differ, 'point')}; {apart}."

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 
 from shoal import ComparedEngine
+from shoal_presentation.views.convergence import convergence_step, distance_text, has_converged
 from shoal_presentation.views.flow import origin_text
 from shoal_presentation.views.numbers import count_text, listed, number_text
-from shoal_presentation.views.run import Run, words_of
-from shoal_presentation.views.settling import apart_text, has_settled, settling_step
+from shoal_presentation.views.run import Run, engine_text
 
 _SIZES = 8  # clusters whose sizes are told one by one
 _SAME = 1e-9  # relative: what rounding explains
 
 
-def snapshot_of(run: Run) -> tuple[str, ...]:
+def key_facts_of(run: Run) -> tuple[str, ...]:
     """Return the lines."""
     return tuple(_lines(run))
 
@@ -28,11 +28,11 @@ def _lines(run: Run) -> Iterator[str]:
         f"k = {len(start.initial_centroids)}, initial centroids {origin_text(start)}."
     )
     yield "k-means does two things in turn: it assigns points to their nearest centroids, and moves these to the means."
-    yield _settled(run, first)
+    yield _convergence(run, first)
     yield _sizes(first)
     yield _inertia(run)
     yield _agreement(run)
-    stopped = [words_of(result.engine).library for result in run.result.engines if not result.converged]
+    stopped = [engine_text(result.engine).library for result in run.result.engines if not result.converged]
     if stopped:
         yield f"Stopped by max_iter = {start.max_iter:,}, and perhaps not settled: {listed(stopped)}."
     noted = sum(len(step.notes) for step in run.steps)
@@ -40,10 +40,10 @@ def _lines(run: Run) -> Iterator[str]:
         yield f"The libraries did {count_text(noted, 'thing')} that one might not expect: see the notes."
 
 
-def _settled(run: Run, first: ComparedEngine) -> str:
-    library, iterations = words_of(first.engine).library, count_text(first.iterations, "iteration")
-    if has_settled(run, first.engine):
-        step = settling_step(run, first.engine)
+def _convergence(run: Run, first: ComparedEngine) -> str:
+    library, iterations = engine_text(first.engine).library, count_text(first.iterations, "iteration")
+    if has_converged(run, first.engine):
+        step = convergence_step(run, first.engine)
         return f"{library} made {iterations}; after step {step.number} its centroids no longer changed."
     if first.converged:
         return (
@@ -54,7 +54,7 @@ def _settled(run: Run, first: ComparedEngine) -> str:
 
 def _sizes(first: ComparedEngine) -> str:
     sizes = np.bincount(first.labels, minlength=len(first.centroids)).tolist()
-    library = words_of(first.engine).library
+    library = engine_text(first.engine).library
     if len(sizes) == 1:
         return f"{library} has one cluster, with all the points."
     if len(sizes) > _SIZES:
@@ -70,8 +70,8 @@ def _inertia(run: Run) -> str:
     if worst.inertia - best.inertia <= _SAME * worst.inertia:
         return f"Inertia {number_text(best.inertia)} by every engine: none fits better than another."
     return (
-        f"Inertia from {number_text(best.inertia)} ({words_of(best.engine).library}), which is the best, to "
-        f"{number_text(worst.inertia)} ({words_of(worst.engine).library})."
+        f"Inertia from {number_text(best.inertia)} ({engine_text(best.engine).library}), which is the best, to "
+        f"{number_text(worst.inertia)} ({engine_text(worst.engine).library})."
     )
 
 
@@ -82,8 +82,8 @@ def _agreement(run: Run) -> str:
     worst = max(agreements, key=lambda agreement: agreement.points_that_differ)
     if worst.points_that_differ:
         return (
-            f"{words_of(worst.one).library} and {words_of(worst.other).library} disagree on "
+            f"{engine_text(worst.one).library} and {engine_text(worst.other).library} disagree on "
             f"{worst.points_that_differ:,} of {count_text(len(run.start.points), 'point')}."
         )
-    apart = apart_text(run, max(agreement.largest_difference for agreement in agreements))
+    apart = distance_text(run, max(agreement.largest_difference for agreement in agreements))
     return f"All engines put the points into the same clusters, with centroids that are {apart}."

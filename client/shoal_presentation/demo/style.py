@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Look:
+class Style:
     """A colour scheme."""
 
     name: str
@@ -53,8 +53,8 @@ class Look:
         return " ".join(f"--{name}: {colour};" for name, colour in colours.items())
 
 
-LIGHT = Look("light", "#f6f8fa", "#ffffff", "#17212b", "#5b6b7a", "#e3e8ed", "#f3f6f9")
-DARK = Look("dark", "#0e141a", "#151c24", "#e8eef4", "#93a3b3", "#2b3642", "#1b242e")
+LIGHT = Style("light", "#f6f8fa", "#ffffff", "#17212b", "#5b6b7a", "#e3e8ed", "#f3f6f9")
+DARK = Style("dark", "#0e141a", "#151c24", "#e8eef4", "#93a3b3", "#2b3642", "#1b242e")
 
 ENGINE_COLOURS = {"numba": "#17a398", "sklearn": "#f2913d", "scipy": "#8468e8"}
 ENGINE_WIDTHS = {"numba": 5.0, "sklearn": 2.6, "scipy": 1.0}  # the curves coincide: the widest lies below

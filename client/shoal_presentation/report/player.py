@@ -9,9 +9,9 @@ from importlib.resources import files
 
 from shoal_presentation import drawing
 from shoal_presentation.report.panels import panels
-from shoal_presentation.report.playing import playable
-from shoal_presentation.report.reading import code, flow
+from shoal_presentation.report.player_steps import player_steps
 from shoal_presentation.report.tables import execution, tracker
+from shoal_presentation.report.text_views import code, flow
 from shoal_presentation.views import Plot, Run, plot_of
 
 _UNPLAYED = " The steps are too many to be played here: the drawings show how each engine ended."
@@ -19,7 +19,7 @@ _SPEEDS = {"slow": 2.0, "normal": 1.0, "fast": 0.35}  # seconds a step
 
 
 @dataclass(frozen=True)
-class Stage:
+class PlayerParts:
     """The parts, each as HTML; the player finds them within one element, wherever they stand in it."""
 
     flow: str
@@ -33,7 +33,7 @@ class Stage:
     scale: drawing.Scale  # of the panels
 
 
-def stage_of(run: Run, scale: drawing.Scale | None = None) -> Stage:
+def player_parts(run: Run, scale: drawing.Scale | None = None) -> PlayerParts:
     """Return the parts for a run.
 
     Parameters
@@ -44,8 +44,8 @@ def stage_of(run: Run, scale: drawing.Scale | None = None) -> Stage:
     plot = plot_of(run)
     if scale is None or not scale.holds(*plot.bounds):
         scale = drawing.scale_around(*plot.bounds)
-    steps = playable(run, plot, scale)
-    return Stage(
+    steps = player_steps(run, plot, scale)
+    return PlayerParts(
         flow=f'<ol class="flow" aria-label="The flow of k-means">{flow(run)}</ol>',
         controls=_controls(len(steps)),
         panels=f'<div class="panels">{panels(run, plot, scale)}</div>',
@@ -63,7 +63,7 @@ def stylesheet() -> str:
 
     The page gives the variables --surface, --text, --muted, --grid, --band, --accent, --lit and --lit-text.
     """
-    return drawing.stylesheet() + files(__package__).joinpath("stage.css").read_text("utf-8")
+    return drawing.stylesheet() + files(__package__).joinpath("player.css").read_text("utf-8")
 
 
 def script() -> str:

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from shoal import Batch
 from shoal.cli.failures import CommandError
-from shoal.cli.files import PointFile, Reading, open_points
+from shoal.cli.files import PointFile, ReadOptions, open_points
 
 
-def opened(path: Path | str, batch_rows: int | None = 4, **how: Any) -> PointFile:
-    return open_points(str(path), Reading(batch_rows, **how), _no_stdin)
+def opened(path: Path | str, batch_rows: int | None = 4, **options: Any) -> PointFile:
+    return open_points(str(path), ReadOptions(batch_rows, **options), _no_stdin)
 
 
-def piped(content: bytes, batch_rows: int | None = 4, **how: Any) -> PointFile:
-    return open_points("-", Reading(batch_rows, **how), stdin(content))
+def piped(content: bytes, batch_rows: int | None = 4, **options: Any) -> PointFile:
+    return open_points("-", ReadOptions(batch_rows, **options), stdin(content))
 
 
 def read(file: PointFile) -> list[Batch]:
@@ -39,9 +39,9 @@ def weights(file: PointFile) -> NDArray[Any]:
     return np.concatenate([np.asarray(batch.sample_weight) for batch in read(file)])
 
 
-def refusal(reading: Callable[[], object]) -> CommandError:
+def refusal(read_file: Callable[[], object]) -> CommandError:
     with pytest.raises(CommandError) as caught:
-        reading()
+        read_file()
     return caught.value
 
 

@@ -12,7 +12,7 @@ from shoal_presentation.views.run import Run
 _ROUNDING = 4 * np.finfo(np.float64).eps  # relative to the centroids, all together, as the service has it
 
 
-def settling_step(run: Run, engine: CompareEngine) -> ComparisonStep:
+def convergence_step(run: Run, engine: CompareEngine) -> ComparisonStep:
     """Return the first step of an engine after which its centroids no longer change, but by rounding."""
     before, *others = run.steps_of(engine)
     settled = before
@@ -23,7 +23,7 @@ def settling_step(run: Run, engine: CompareEngine) -> ComparisonStep:
     return settled
 
 
-def has_settled(run: Run, engine: CompareEngine) -> bool:
+def has_converged(run: Run, engine: CompareEngine) -> bool:
     """Tell whether an engine ended since nothing moved: not since it may make no more, nor within a tolerance."""
     (result,) = (result for result in run.result.engines if result.engine == engine)
     return result.converged and (run.start.tol == 0 or not has_moved(run.steps_of(engine)[-1]))
@@ -34,12 +34,12 @@ def has_moved(step: ComparisonStep) -> bool:
     return step.movement is not None and _exceeds(step.movement, step.centroids)
 
 
-def are_apart(before: NDArray[np.float64], after: NDArray[np.float64]) -> bool:
+def differ_beyond_rounding(before: NDArray[np.float64], after: NDArray[np.float64]) -> bool:
     """Tell whether centroids, both (m, d), are apart by more than rounding."""
     return _exceeds(after - before, after)
 
 
-def apart_text(run: Run, distance: float) -> str:
+def distance_text(run: Run, distance: float) -> str:
     """Return how far centroids of two engines are apart at the most, for a sentence.
 
     Means of n points that are added up in another order are apart by up to some sqrt(n) roundings (Higham, 2002).

@@ -27,7 +27,7 @@ def _back(condition: str | None) -> str:
 def code(run: Run) -> str:
     """Return the program, each line an element that the player can light."""
     lines = code_of(run).source.rstrip("\n").split("\n")
-    return "\n".join(f'<span data-line="{place}">{escape(line)}</span>' for place, line in enumerate(lines, 1))
+    return "\n".join(f'<span data-line="{index}">{escape(line)}</span>' for index, line in enumerate(lines, 1))
 
 
 def key_moments_list(run: Run) -> str:
@@ -40,15 +40,15 @@ def key_moments_list(run: Run) -> str:
 
 def quiz(run: Run) -> str:
     """Return the questions; hint and answer open without a script."""
-    return "".join(_question(place, question) for place, question in enumerate(quiz_of(run), 1))
+    return "".join(_question(index, question) for index, question in enumerate(quiz_of(run), 1))
 
 
-def _question(place: int, question: Question) -> str:
+def _question(index: int, question: Question) -> str:
     options = "".join(f"<li>{escape(option)}</li>" for option in question.options)
     right = f"{ascii_uppercase[question.answer]}: {question.options[question.answer]}."
     return (
-        f'<div class="card question"><h3>{place}. {escape(question.text)}</h3><ol type="A">{options}</ol>'
-        f"<details><summary>A hint for question {place}</summary><p>{escape(question.hint)}</p></details>"
-        f"<details><summary>The answer to question {place}</summary>"
+        f'<div class="card question"><h3>{index}. {escape(question.text)}</h3><ol type="A">{options}</ol>'
+        f"<details><summary>A hint for question {index}</summary><p>{escape(question.hint)}</p></details>"
+        f"<details><summary>The answer to question {index}</summary>"
         f"<p><b>{escape(right)}</b> {escape(question.explanation)}</p></details></div>"
     )

@@ -18,33 +18,33 @@ from pyarrow import csv as arrow_csv
 
 from shoal import Precision
 from shoal.cli.failures import CommandError
-from shoal.cli.files.columns import Columns, choose
-from shoal.cli.files.contract import PointFile, Reading, no_rows
+from shoal.cli.files.arrow_rows import as_rows
+from shoal.cli.files.columns import Columns, select_columns
+from shoal.cli.files.point_file import PointFile, ReadOptions, no_rows_error
 from shoal.cli.files.rows import Rows, in_batches
-from shoal.cli.files.tables import as_rows
 
 _NULLS = frozenset(arrow_csv.ConvertOptions().null_values)
 _BLOCK_BYTES = 1 << 20
 
 
-def read_csv(stream: BufferedReader, reading: Reading, where: str) -> PointFile:
+def read_csv(stream: BufferedReader, options: ReadOptions, where: str) -> PointFile:
     """Read csv from a file or a stream; the first line decides what the columns are called."""
     first = _first_line(stream, where)
     fields = [field.strip() for field in next(csv.reader([first]))]
-    has_header = _looks_like_names(fields) if reading.header is None else reading.header
+    has_header = _looks_like_names(fields) if options.header is None else options.header
     if has_header and not _has_more(stream):
-        raise no_rows(where)
-    names = fields if has_header else [str(place) for place in range(len(fields))]
-    columns = choose(names, reading, where)
+        raise no_rows_error(where)
+    names = fields if has_header else [str(index) for index in range(len(fields))]
+    columns = select_columns(names, options, where)
     blocks = _blocks(stream, b"" if has_header else first.encode() + b"\n")
     pieces = _pieces(blocks, names, columns, where, _other_separator(first))
-    batches = in_batches((_typed(rows, reading.dtype) for rows in pieces), reading)
+    batches = in_batches((_typed(rows, options.dtype) for rows in pieces), options)
     return PointFile(where, None, batches, first_row=1, typed=False)
 
 
 def _first_line(stream: BufferedReader, where: str) -> str:
     if not _has_more(stream):
-        raise no_rows(where)
+        raise no_rows_error(where)
     try:
         return stream.readline().decode("utf-8-sig").strip()
     except UnicodeDecodeError as error:
@@ -126,11 +126,11 @@ def _parse(block: bytes, names: Sequence[str], columns: Columns) -> Any:
 
 
 def _wanted(names: Sequence[str], columns: Columns) -> list[str]:
-    return [_unique(names)[place] for place in columns.all]
+    return [_unique(names)[index] for index in columns.all]
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    return [f"{place}:{name}" for place, name in enumerate(names)]  # two columns may have one name
+    return [f"{index}:{name}" for index, name in enumerate(names)]  # two columns may have one name
 
 
 def _explained(error: str, names: Sequence[str], rows_before: int, other_separator: str) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from shoal.cli.files import PointFile, Reading, open_points
+from shoal.cli.files import PointFile, ReadOptions, open_points
 
 FILES = "npy, csv, parquet or an image; - is standard input, npy or csv."
 
@@ -37,12 +37,12 @@ def column_names(text: str | None) -> tuple[str, ...] | None:
 
 
 @contextmanager
-def opened(names: Sequence[str], how: Reading) -> Iterator[list[PointFile]]:
+def opened(names: Sequence[str], options: ReadOptions) -> Iterator[list[PointFile]]:
     """Open all files before the first is read, so that a wrong name is told at once; close them at the end."""
     with ExitStack() as stack:
         files = []
         for name in names:
-            file = open_points(name, how, _standard_input)
+            file = open_points(name, options, _standard_input)
             stack.callback(file.close)
             files.append(file)
         yield files

@@ -10,7 +10,7 @@ from shoal.cli.documents import plain
 
 
 @dataclass(frozen=True)
-class Tally:
+class IngestSummary:
     """What has come of the batches so far."""
 
     batches: int = 0
@@ -28,9 +28,9 @@ class Tally:
         """The mean squared distance to the centroid assigned; None while no batch has been measured."""
         return self.inertia / self.measured if self.measured else None
 
-    def plus(self, result: shoal.PushResult) -> Tally:
+    def with_result(self, result: shoal.PushResult) -> IngestSummary:
         """Return the tally with one more answer."""
-        return Tally(
+        return IngestSummary(
             self.batches + 1,
             self.refused + (result.error is not None),
             self.duplicates + result.duplicate,
@@ -42,7 +42,7 @@ class Tally:
             None if result.version else result.warming or self.warming,
         )
 
-    def summary(self, session: str, unanswered: int, seconds: float) -> dict[str, Any]:
+    def record(self, session: str, unanswered: int, seconds: float) -> dict[str, Any]:
         """Return what is printed at the end, good or bad; `warming` only for a session that has no centroids yet.
 
         Parameters

@@ -14,7 +14,7 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 
 from shoal_presentation.views import Run, key_moments
 from tests.compare.comparing import GIVEN, SIX_POINTS
-from tests.views.running import FAR_AWAY, FEW, Compare, blobs
+from tests.views.builders import FAR_AWAY, FEW, Compare, blobs
 
 X, START = np.array(SIX_POINTS, float), np.array(GIVEN, float)
 EMPTY_X, EMPTY_START = np.array(FEW), np.array(FAR_AWAY)

@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from shoal_presentation.demo.display import Display, Lap, display_on
+from shoal_presentation.demo.display import Display, EngineProgress, display_on
 from tests.cli.cli_runner import without_escapes
 
 ENGINES = ("numba", "scipy")
@@ -19,9 +19,9 @@ def drawn(console: Console) -> str:
 
 def run(display: Display) -> None:
     display.begin("1,000 pixels in scan order", 1000)
-    display.advance(Lap("numba", 400, 0.5, 4, 12.5))
-    display.finish(Lap("scipy", 1000, 0.5, 10, 12.5))
-    display.finish(Lap("numba", 1000, 0.25, 10, 12.5))
+    display.advance(EngineProgress("numba", 400, 0.5, 4, 12.5))
+    display.finish(EngineProgress("scipy", 1000, 0.5, 10, 12.5))
+    display.finish(EngineProgress("numba", 1000, 0.25, 10, 12.5))
     display.end()
     with display.busy("thinking"):
         pass

@@ -10,29 +10,29 @@ import numpy as np
 
 from shoal import Batch
 from shoal.cli.failures import CommandError
-from shoal.cli.files.columns import Columns, choose
-from shoal.cli.files.contract import Array, PointFile, Reading, no_rows
+from shoal.cli.files.columns import Columns, select_columns
+from shoal.cli.files.point_file import Array, PointFile, ReadOptions, no_rows_error
 
 _DIMENSIONS = 2
 
 
-def open_npy(path: Path, reading: Reading) -> PointFile:
+def open_npy(path: Path, options: ReadOptions) -> PointFile:
     """Open an npy file without reading more of it than its header."""
     try:
         rows: Array = np.lib.format.open_memmap(path, mode="r")
     except ValueError as error:
         raise CommandError(f"{path}: not a whole npy file of numbers: {error}") from error
-    columns = _columns(rows.shape, rows.dtype, reading, str(path))
+    columns = _columns(rows.shape, rows.dtype, options, str(path))
     rows = rows.view(_number(rows.dtype))
-    batches = (columns.take(piece).batch for piece in slices(rows, _batch_rows(rows.dtype, columns, reading)))
+    batches = (columns.take(piece).batch for piece in slices(rows, _batch_rows(rows.dtype, columns, options)))
     return PointFile(str(path), len(rows), batches)
 
 
-def read_npy(stream: BufferedReader, reading: Reading, where: str) -> PointFile:
+def read_npy(stream: BufferedReader, options: ReadOptions, where: str) -> PointFile:
     """Read npy from a stream that can't be mapped, a batch at a time."""
     shape, dtype = _header(stream, where)
-    columns = _columns(shape, dtype, reading, where)
-    batch_rows = _batch_rows(dtype, columns, reading)
+    columns = _columns(shape, dtype, options, where)
+    batch_rows = _batch_rows(dtype, columns, options)
     return PointFile(where, shape[0], _streamed(stream, shape, _number(dtype), columns, batch_rows, where))
 
 
@@ -42,22 +42,22 @@ def slices(rows: Array, batch_rows: int) -> Iterator[Array]:
         yield rows[start : start + batch_rows]
 
 
-def _columns(shape: tuple[int, ...], dtype: np.dtype[np.generic], reading: Reading, where: str) -> Columns:
+def _columns(shape: tuple[int, ...], dtype: np.dtype[np.generic], options: ReadOptions, where: str) -> Columns:
     if len(shape) != _DIMENSIONS:
         raise CommandError(f"{where} has shape {shape}; points need two axes: (n, d), one row a point")
     if dtype.kind not in "fiub":
         raise CommandError(f"{where} holds {dtype}; points are floating-point numbers or integers")
     if shape[0] == 0:
-        raise no_rows(where)
-    return choose([str(place) for place in range(shape[1])], reading, where)
+        raise no_rows_error(where)
+    return select_columns([str(index) for index in range(shape[1])], options, where)
 
 
 def _number(dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
     return np.dtype(np.uint8) if dtype.kind == "b" else dtype  # as the client does: true is 1
 
 
-def _batch_rows(dtype: np.dtype[np.generic], columns: Columns, reading: Reading) -> int:
-    return reading.rows_of(dtype.itemsize * len(columns.points))
+def _batch_rows(dtype: np.dtype[np.generic], columns: Columns, options: ReadOptions) -> int:
+    return options.rows_of(dtype.itemsize * len(columns.points))
 
 
 def _header(stream: BufferedReader, where: str) -> tuple[tuple[int, ...], np.dtype[np.generic]]:

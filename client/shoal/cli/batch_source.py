@@ -19,14 +19,14 @@ _TOO_LARGE = {"BATCH_TOO_LARGE", "RESOURCE_EXHAUSTED"}  # Shoal's word, and gRPC
 
 
 @dataclass(frozen=True)
-class Place:
+class FileRows:
     """Where a batch stands in its file."""
 
     file: PointFile
     start: int  # rows of the file before it
     n_rows: int
 
-    def tell(self, error: shoal.ShoalError) -> str:
+    def explain(self, error: shoal.ShoalError) -> str:
         """Return what was wrong with the batch by the rows of the file, and the option that helps."""
         return f"{self._rows(str(error))} (counted from {self.file.first_row}): {error}{self._advice(error)}"
 
@@ -48,14 +48,14 @@ def advice(error: shoal.ShoalError) -> str:
     return "; fewer --batch-rows make smaller batches" if error.reason in _TOO_LARGE else ""
 
 
-class Source:
+class BatchSource:
     """The batches of one file after the other. The client takes them on a thread of its own, ahead of the answers."""
 
     def __init__(self, files: Sequence[PointFile]) -> None:
         self._files = files
         self._lock = threading.Lock()
         self._stopped = False
-        self._unanswered: deque[Place] = deque()
+        self._unanswered: deque[FileRows] = deque()
 
     @property
     def rows(self) -> int | None:
@@ -73,29 +73,29 @@ class Source:
         for file in self._files:
             start = 0
             for batch in file.batches:
-                place = Place(file, start, len(np.asarray(batch.points)))
-                if not self._give_out(place):
+                rows = FileRows(file, start, len(np.asarray(batch.points)))
+                if not self._hand_out(rows):
                     return
                 yield batch
-                start += place.n_rows
+                start += rows.n_rows
 
     def stop(self) -> None:
         """Give out no more; from here on `unanswered` only falls."""
         with self._lock:
             self._stopped = True
 
-    def answered(self) -> Place:
+    def answered(self) -> FileRows:
         """Return where the batch stands that the next answer is of."""
         return self._unanswered.popleft()
 
-    def blame(self, error: shoal.ShoalError) -> CommandError | shoal.ShoalError:
+    def explain(self, error: shoal.ShoalError) -> CommandError | shoal.ShoalError:
         """Return the error of a stream that ended: told by rows where the batch that is next for an answer is wrong."""
         if isinstance(error, shoal.InvalidArgumentError) and self._unanswered:
-            return CommandError(self._unanswered[0].tell(error))
+            return CommandError(self._unanswered[0].explain(error))
         return CommandError(f"{error}{advice(error)}") if advice(error) else error
 
-    def _give_out(self, place: Place) -> bool:
+    def _hand_out(self, rows: FileRows) -> bool:
         with self._lock:
             if not self._stopped:
-                self._unanswered.append(place)
+                self._unanswered.append(rows)
             return not self._stopped

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from shoal_presentation.views import Run, key_moments, snapshot_of, transcript_of
-from tests.views.running import FAR_AWAY, FEW, Compare, blobs, compare_arguments
+from shoal_presentation.views import Run, key_facts_of, key_moments, transcript_of
+from tests.views.builders import FAR_AWAY, FEW, Compare, blobs, compare_arguments
 
 # ruff: noqa: E501  (as it is told)
 TRANSCRIPT = """\
@@ -26,7 +26,7 @@ SciPy and scikit-learn have the same clusters; matched centroids are equal.
 
 
 def test_the_six_points_are_summed_up(six: Run) -> None:
-    assert snapshot_of(six) == (
+    assert key_facts_of(six) == (
         "6 points in 2 columns, k = 2, initial centroids given.",
         "k-means does two things in turn: it assigns points to their nearest centroids, and moves these to the means.",
         "SciPy made 2 iterations; after step 3 its centroids no longer changed.",
@@ -44,7 +44,7 @@ def test_what_a_library_did_of_its_own_is_in_both(compare: Compare) -> None:
     run = compare(FEW, 3, init=FAR_AWAY, engines=("scipy", "sklearn"))
 
     assert "Of note: no point is nearest to centroid 2, so kmeans drops it: 2 are left." in transcript_of(run)[2]
-    assert any("2 things that one might not expect" in line for line in snapshot_of(run))
+    assert any("2 things that one might not expect" in line for line in key_facts_of(run))
 
 
 def test_engines_that_disagree_are_said_to(compare: Compare) -> None:
@@ -52,16 +52,16 @@ def test_engines_that_disagree_are_said_to(compare: Compare) -> None:
 
     (agreement,) = run.result.agreements
     differ = agreement.points_that_differ
-    assert f"SciPy and scikit-learn disagree on {differ} of 4 points." in snapshot_of(run)
+    assert f"SciPy and scikit-learn disagree on {differ} of 4 points." in key_facts_of(run)
     best = min(result.inertia for result in run.result.engines)
     assert any(
-        line.startswith(f"Inertia from {best:.6g} (scikit-learn), which is the best") for line in snapshot_of(run)
+        line.startswith(f"Inertia from {best:.6g} (scikit-learn), which is the best") for line in key_facts_of(run)
     )
     assert transcript_of(run)[-1].startswith(f"SciPy and scikit-learn differ on {differ} point")
 
 
 def test_one_engine_is_compared_with_none(compare: Compare) -> None:
-    lines = snapshot_of(compare(engines=("sklearn",)))
+    lines = key_facts_of(compare(engines=("sklearn",)))
 
     assert "One engine alone: with a second one there would be something to compare." in lines
     assert "scikit-learn made 2 iterations; after step 1 its centroids no longer changed." in lines
@@ -70,9 +70,9 @@ def test_one_engine_is_compared_with_none(compare: Compare) -> None:
 def test_an_engine_that_was_stopped_is_not_said_to_have_converged(compare: Compare) -> None:
     run = compare(blobs(0), 4, init="random", engines=("scipy", "numba"), max_iter=2)
 
-    assert "SciPy made 2 iterations, and was stopped: its centroids might still move." in snapshot_of(run)
-    assert not any("no longer changed" in line for line in snapshot_of(run))
-    assert "Stopped by max_iter = 2, and perhaps not settled: SciPy and Shoal." in snapshot_of(run)
+    assert "SciPy made 2 iterations, and was stopped: its centroids might still move." in key_facts_of(run)
+    assert not any("no longer changed" in line for line in key_facts_of(run))
+    assert "Stopped by max_iter = 2, and perhaps not settled: SciPy and Shoal." in key_facts_of(run)
     told = " ".join(transcript_of(run))
     assert "has made all 2 iterations that it may" in told
     assert "converged" not in told
@@ -81,7 +81,7 @@ def test_an_engine_that_was_stopped_is_not_said_to_have_converged(compare: Compa
 def test_an_engine_that_ends_within_tol_is_said_to_have_moved_no_more(compare: Compare) -> None:
     run = compare(blobs(0), 4, init="random", engines=("scipy",), tol=5.0)
 
-    assert any("; the last moved its centroids by no more than 5." in line for line in snapshot_of(run))
+    assert any("; the last moved its centroids by no more than 5." in line for line in key_facts_of(run))
 
 
 def test_centroids_that_are_apart_by_rounding_are_said_to_be_equal_but_for_it(compare: Compare) -> None:
@@ -92,7 +92,7 @@ def test_centroids_that_are_apart_by_rounding_are_said_to_be_equal_but_for_it(co
     for distance in (0.0, 1.79018e-15, 1e-9):
         result = replace(run.result, agreements=(replace(agreement, largest_difference=distance),))
         apart = replace(run, result=result)
-        told[distance] = (snapshot_of(apart)[5], transcript_of(apart)[-1], key_moments(apart)[2].explanation)
+        told[distance] = (key_facts_of(apart)[5], transcript_of(apart)[-1], key_moments(apart)[2].explanation)
 
     for distance, words in ((0.0, "equal"), (1.79018e-15, "equal but for rounding"), (1e-9, "at most 1e-09 apart")):
         snapshot, transcript, moment = told[distance]
@@ -103,7 +103,7 @@ def test_centroids_that_are_apart_by_rounding_are_said_to_be_equal_but_for_it(co
 
 @pytest.mark.parametrize("k", [1, 9, 20])
 def test_the_sizes_of_clusters_are_told(compare: Compare, k: int) -> None:
-    lines = snapshot_of(compare(blobs(0), k, init="k-means++", engines=("scipy",)))
+    lines = key_facts_of(compare(blobs(0), k, init="k-means++", engines=("scipy",)))
 
     expected = "SciPy has one cluster, with all the points." if k == 1 else f"SciPy’s {k} clusters have from "
     assert any(line.startswith(expected) for line in lines)
@@ -116,8 +116,8 @@ def test_whatever_the_run_is_there_are_five_to_eight_lines_and_a_text_a_step(
 ) -> None:
     run = compare(**arguments)
 
-    assert 5 <= len(snapshot_of(run)) <= 8
+    assert 5 <= len(key_facts_of(run)) <= 8
     pairs = len(run.engines) * (len(run.engines) - 1) // 2
     told = transcript_of(run)
     assert len(told) == len(run.steps) + len(run.engines) + pairs
-    assert all(text.endswith((".", ".)")) and "None" not in text for text in (*told, *snapshot_of(run)))
+    assert all(text.endswith((".", ".)")) and "None" not in text for text in (*told, *key_facts_of(run)))

@@ -7,18 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from shoal_presentation.drawing import PanelStates, scale_around
-from shoal_presentation.report.playing import playable
+from shoal_presentation.drawing import PanelStateEncoder, scale_around
+from shoal_presentation.report.player_steps import player_steps
 from shoal_presentation.views import Run, plot_of
-from tests.views.running import FAR_AWAY, FEW, Compare
+from tests.views.builders import FAR_AWAY, FEW, Compare
 
 
 def test_regions_of_centroids_that_stay_are_not_looked_for_again(six: Run) -> None:
     plot = plot_of(six)
-    states = PanelStates(plot, scale_around(*plot.bounds))
+    encoder = PanelStateEncoder(plot, scale_around(*plot.bounds))
 
     # A start and its assignment; then an update, what follows it, and the other engine's fit.
-    start, assigned, *moved = [states.of(plot.frames[step.number], has_trails=False)["regions"] for step in six.steps]
+    start, assigned, *moved = [
+        encoder.encode(plot.states[step.number], has_trails=False)["regions"] for step in six.steps
+    ]
 
     assert start is assigned
     assert all(regions is moved[0] for regions in moved)
@@ -28,7 +30,7 @@ def test_regions_of_centroids_that_stay_are_not_looked_for_again(six: Run) -> No
 def test_only_a_fit_has_trails_that_the_player_cannot_know(six: Run) -> None:
     plot = plot_of(six)
 
-    steps = playable(six, plot, scale_around(*plot.bounds))
+    steps = player_steps(six, plot, scale_around(*plot.bounds))
 
     assert [step["trails"] is None for step in steps[:6]] == [True] * 5 + [False]
 
@@ -42,7 +44,7 @@ def test_a_run_whose_regions_would_make_the_page_too_large_is_not_played(
     many = replace(run, steps=tuple(replace(run.steps[0], number=number) for number in range(1, 801)))
     plot = plot_of(many)
 
-    steps = playable(many, plot, scale_around(*plot.bounds))
+    steps = player_steps(many, plot, scale_around(*plot.bounds))
 
     assert bool(steps) == plays
 

@@ -43,7 +43,7 @@ class Photograph:
         return np.random.default_rng(random_state).permutation(self.pixels)
 
 
-def load(step: int) -> Photograph:
+def load_photograph(step: int) -> Photograph:
     """Return the photograph with every `step`-th pixel of every `step`-th row, to be cut into as many batches."""
     picture: NDArray[np.uint8] = load_sample_image(NAME)
     return Photograph(np.ascontiguousarray(picture[::step, ::step]), max(_BATCH_ROWS // step**2, _MIN_ROWS))

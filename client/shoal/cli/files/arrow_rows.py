@@ -11,7 +11,7 @@ from pyarrow import compute
 
 from shoal.cli.failures import CommandError
 from shoal.cli.files.columns import Columns
-from shoal.cli.files.contract import Array
+from shoal.cli.files.point_file import Array
 from shoal.cli.files.rows import Rows
 
 _MICROSECONDS = 1e6
@@ -26,12 +26,12 @@ def as_rows(arrays: Sequence[Any], names: Sequence[str], columns: Columns, where
         For lists that are null, empty or not all of one length, and for a time that is none.
     """
     converted: list[Array] = []
-    for place, array in zip(columns.all, arrays, strict=True):
+    for index, array in zip(columns.all, arrays, strict=True):
         convert = as_array if len(converted) < columns.n_numbers else as_seconds
         try:
             converted.append(convert(array))
         except ValueError as error:
-            raise CommandError(f"{where}: column {names[place]!r}: {error}") from error
+            raise CommandError(f"{where}: column {names[index]!r}: {error}") from error
     return columns.join(converted)
 
 

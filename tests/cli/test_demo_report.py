@@ -13,8 +13,8 @@ from shoal_presentation.demo.findings import findings
 from shoal_presentation.demo.pictures import PALETTE_SHAPE
 from shoal_presentation.demo.report import write_report
 from shoal_presentation.demo.results import DemoResults, differing_labels, disagreement, distance_travelled
-from tests.cli.paging import Page, page, size
-from tests.cli.staging import centroids, staged
+from tests.cli.demo_builders import centroids, demo_results
+from tests.cli.html_page import Page, page, size
 
 ENGINES = ("numba", "sklearn", "scipy")
 SIZE = (80, 54)  # china.jpg, every eighth pixel
@@ -22,7 +22,7 @@ SIZE = (80, 54)  # china.jpg, every eighth pixel
 
 @pytest.fixture(scope="module")
 def results() -> DemoResults:
-    return staged({"numba": centroids(), "sklearn": centroids() + 1e-5, "scipy": centroids() - 1e-5})
+    return demo_results({"numba": centroids(), "sklearn": centroids() + 1e-5, "scipy": centroids() - 1e-5})
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_the_same_pictures_lie_beside_the_report(folder: Path) -> None:
     names = {path.name for path in folder.iterdir()}
 
     fits = {f"{name}{kind}.png" for name in ("original", "offline", *ENGINES) for kind in ("", "-palette")}
-    plots = {f"{name}-{look}.png" for name in ("inertia", "distance", "overview") for look in ("light", "dark")}
+    plots = {f"{name}-{style}.png" for name in ("inertia", "distance", "overview") for style in ("light", "dark")}
     assert names == {"report.html", *fits, *plots}
 
 
@@ -110,7 +110,7 @@ def test_the_disagreement_is_the_largest_between_any_two_engines(results: DemoRe
 
 
 def test_the_distance_is_that_of_the_path_of_the_frames(results: DemoResults) -> None:
-    versions, distances = distance_travelled(results.runs[0].frames)
+    versions, distances = distance_travelled(results.runs[0].watched)
 
     assert versions == [1, 2, 3, 4, 5, 6]
     assert distances[0] == 0
@@ -118,7 +118,7 @@ def test_the_distance_is_that_of_the_path_of_the_frames(results: DemoResults) ->
 
 
 def test_engines_that_agree_are_said_to_agree(results: DemoResults) -> None:
-    same = staged({"numba": centroids(), "scipy": centroids()})
+    same = demo_results({"numba": centroids(), "scipy": centroids()})
 
     assert "0.00002 of the 255 levels" in dict(findings(results))["Do the engines agree?"]
     assert "That is rounding" in dict(findings(results))["Do the engines agree?"]
@@ -127,7 +127,7 @@ def test_engines_that_agree_are_said_to_agree(results: DemoResults) -> None:
 
 
 def test_engines_that_differ_are_called_a_bug() -> None:
-    results = staged({"numba": centroids(), "scipy": centroids()[::-1]})
+    results = demo_results({"numba": centroids(), "scipy": centroids()[::-1]})
 
     assert differing_labels(results.runs) > 0
     assert "a bug worth reporting" in dict(findings(results))["Do the engines agree?"]
@@ -142,7 +142,7 @@ def test_a_fit_that_is_worse_than_offline_is_called_worse(results: DemoResults) 
 
 
 def test_a_fit_that_is_no_worse_than_offline_is_called_luck(results: DemoResults) -> None:
-    lucky = staged({"numba": results.offline.centroids})
+    lucky = demo_results({"numba": results.offline.centroids})
 
     assert (
         "0.0% below the offline fit’s inertia, which is luck"
@@ -151,13 +151,13 @@ def test_a_fit_that_is_no_worse_than_offline_is_called_luck(results: DemoResults
 
 
 def test_colours_that_no_pixel_has_are_counted() -> None:
-    results = staged({"numba": np.vstack([centroids()[:3], [[-900, -900, -900]]])})
+    results = demo_results({"numba": np.vstack([centroids()[:3], [[-900, -900, -900]]])})
 
     assert "3 of 4 colours are in use" in dict(findings(results))["Is it as good as the offline fit?"]
 
 
 def test_versions_that_a_watcher_missed_are_counted() -> None:
-    results = staged({"numba": centroids()}, frames=4)
+    results = demo_results({"numba": centroids()}, watched=4)
 
     assert "numba 4 of 6. " in dict(findings(results))["What did the watchers see?"]
     assert "no more than the true ones" in dict(findings(results))["What did the watchers see?"]

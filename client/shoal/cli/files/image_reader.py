@@ -8,18 +8,18 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from shoal.cli.failures import CommandError
-from shoal.cli.files.arrays import slices
-from shoal.cli.files.columns import choose
-from shoal.cli.files.contract import Array, PointFile, Reading
+from shoal.cli.files.columns import select_columns
+from shoal.cli.files.npy_reader import slices
+from shoal.cli.files.point_file import Array, PointFile, ReadOptions
 
 _AS_OTHER_MODE = {"1": "L", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "LAB": "RGB", "HSV": "RGB"}
 
 
-def open_image(path: Path, reading: Reading) -> PointFile:
+def open_image(path: Path, options: ReadOptions) -> PointFile:
     """Open an image as (height * width, channels) points; its columns are called as its channels: R, G, B."""
     channels, pixels = _pixels(path)
-    columns = choose(channels, reading, str(path))
-    batch_rows = reading.rows_of(pixels.itemsize * len(columns.points))
+    columns = select_columns(channels, options, str(path))
+    batch_rows = options.rows_of(pixels.itemsize * len(columns.points))
     batches = (columns.take(piece).batch for piece in slices(pixels, batch_rows))
     return PointFile(str(path), len(pixels), batches)
 

@@ -18,7 +18,7 @@ MAX_ROWS = 8192
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """How files are to be read."""
 
     batch_rows: int | None = None  # None: as many as `BATCH_BYTES` hold
@@ -49,6 +49,6 @@ class PointFile:
     typed: bool = True  # the file says what type its numbers have
 
 
-def no_rows(where: str) -> CommandError:
+def no_rows_error(where: str) -> CommandError:
     """Make the error for a file without points."""
     return CommandError(f"{where}: there are no rows in it; at least one point is needed")

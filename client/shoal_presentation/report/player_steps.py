@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from shoal import ComparisonStep
-from shoal_presentation.drawing import PanelStates, Scale, is_shaded, panel_scene
-from shoal_presentation.views import Frame, Plot, Run, Tracker, code_of, lit_by, rows_of, track, words_of
+from shoal_presentation.drawing import PanelStateEncoder, Scale, is_shaded, panel_scene
+from shoal_presentation.views import PanelState, Plot, Run, Tracker, active_stages, code_of, engine_text, rows_of, track
 from shoal_presentation.views.numbers import number_text
 
 _MOST = 4_000_000  # characters, over all steps
 _LABEL, _CENTROID, _REGION = 3, 16, 80  # about how many characters each takes
 
 
-def playable(run: Run, plot: Plot, scale: Scale) -> list[dict[str, Any]]:
+def player_steps(run: Run, plot: Plot, scale: Scale) -> list[dict[str, Any]]:
     """Return a step for each row of the table, or none where they would make the page too large.
 
     The last one belongs to no engine. The labels of a step without any are None: points look as they did.
@@ -21,46 +21,46 @@ def playable(run: Run, plot: Plot, scale: Scale) -> list[dict[str, Any]]:
     if sum(_length(step, plot) for step in run.steps) > _MOST:
         return []
     lines, tracker, rows = code_of(run).lines, track(run), rows_of(run)
-    states = PanelStates(plot, scale)
+    encoder = PanelStateEncoder(plot, scale)
     steps = [
         {
             "number": step.number,
             "engine": step.engine,
-            "says": f"{words_of(step.engine).library}: {row.action}",
-            "lit": lit_by(step),
+            "says": f"{engine_text(step.engine).library}: {row.action}",
+            "lit": active_stages(step),
             "lines": lines[step.number],
-            "moment": _moment(tracker, step),
+            "column": _column(tracker, step),
             "figures": _figures(step),
-            **_state(step, plot.frames[step.number], states),
+            **_state(step, plot.states[step.number], encoder),
         }
         for step, row in zip(run.steps, rows, strict=False)
     ]
     end = {"number": rows[-1].number, "engine": None, "says": "output: the final centroids and labels", "lit": ["stop"]}
-    return [*steps, {**end, "lines": lines[rows[-1].number], "moment": len(tracker.moments) - 1}]
+    return [*steps, {**end, "lines": lines[rows[-1].number], "column": len(tracker.columns) - 1}]
 
 
 def _length(step: ComparisonStep, plot: Plot) -> int:
     """Return about how many characters the state of a step takes."""
-    frame = plot.frames[step.number]
+    state = plot.states[step.number]
     labels = 0 if step.labels is None else len(plot.rows)
-    places = len(frame.centroids) + (int(frame.reached.sum()) if step.action == "fit" else 0)
-    regions = len(frame.centroids) if is_shaded(panel_scene(plot, frame, has_trails=False)) else 0
+    places = len(state.centroids) + (int(state.reached.sum()) if step.action == "fit" else 0)
+    regions = len(state.centroids) if is_shaded(panel_scene(plot, state, has_trails=False)) else 0
     return _LABEL * labels + _CENTROID * places + _REGION * regions
 
 
-def _state(step: ComparisonStep, frame: Frame, states: PanelStates) -> dict[str, Any]:
+def _state(step: ComparisonStep, state: PanelState, encoder: PanelStateEncoder) -> dict[str, Any]:
     has_trails = step.action == "fit"  # the player knows the others from the steps before
-    state = states.of(frame, has_trails=has_trails)
+    encoded = encoder.encode(state, has_trails=has_trails)
     return {
-        **state,
-        "labels": None if step.labels is None else state["labels"],
-        "trails": state["trails"] if has_trails else None,
+        **encoded,
+        "labels": None if step.labels is None else encoded["labels"],
+        "trails": encoded["trails"] if has_trails else None,
     }
 
 
-def _moment(tracker: Tracker, step: ComparisonStep) -> int:
-    """Return the last moment of the tracker that is not after a step."""
-    reached = [place for place, moment in enumerate(tracker.moments) if (moment.step or step.number + 1) <= step.number]
+def _column(tracker: Tracker, step: ComparisonStep) -> int:
+    """Return the last column of the tracker that is not after a step."""
+    reached = [index for index, column in enumerate(tracker.columns) if (column.step or step.number + 1) <= step.number]
     return reached[-1] if reached else 0
 
 
