@@ -67,7 +67,7 @@ def test_the_table_sets_each_engine_beside_the_offline_fit(report: Page, results
     assert [row[-1] for row in rows] == ["0.00001 levels", "0.00002 levels", "0.00002 levels", "–"]
 
 
-def test_what_is_said_of_the_machine_is_text_and_no_markup(folder: Path, report: Page) -> None:
+def test_provenance_is_escaped(folder: Path, report: Page) -> None:
     assert "<a machine> & more" in "".join(report.words)
     assert "<a machine>" not in (folder / "report.html").read_text("utf-8")
 
@@ -109,7 +109,7 @@ def test_the_disagreement_is_the_largest_between_any_two_engines(results: DemoRe
     assert [row.largest_disagreement for row in compare(results)[:3]] == pytest.approx([1e-5, 2e-5, 2e-5])
 
 
-def test_the_distance_is_that_of_the_path_of_the_frames(results: DemoResults) -> None:
+def test_distance_travelled_adds_up_the_movements_between_versions(results: DemoResults) -> None:
     versions, distances = distance_travelled(results.runs[0].watched)
 
     assert versions == [1, 2, 3, 4, 5, 6]

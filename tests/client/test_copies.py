@@ -70,13 +70,13 @@ def test_a_large_ingested_batch_is_copied_once() -> None:
     assert copies(lambda: sent(pipeline, LARGE), LARGE.nbytes) == 1
 
 
-def test_small_ingested_batches_are_copied_as_they_come_and_once_more_into_their_message() -> None:
+def test_small_ingested_batches_are_copied_once_each_and_once_into_their_message() -> None:
     pipeline = open_pipeline()
 
     assert copies(lambda: sent(pipeline, *[SMALL] * 16), 16 * SMALL.nbytes) == 2
 
 
-def test_an_array_may_be_written_in_again_as_soon_as_it_was_taken() -> None:
+def test_array_may_be_overwritten_as_soon_as_it_is_encoded() -> None:
     for shape in (LARGE.shape, SMALL.shape):
         pipeline = open_pipeline()
         points = np.ones(shape, np.float32)
@@ -88,7 +88,7 @@ def test_an_array_may_be_written_in_again_as_soon_as_it_was_taken() -> None:
         assert (wire.array_of(batch.points) == 1).all()
 
 
-def test_a_large_batch_says_what_had_been_received_when_it_was_taken() -> None:
+def test_large_batch_acknowledges_what_was_received_when_it_was_encoded() -> None:
     pipeline = open_pipeline()
     sent(pipeline, LARGE)
     pipeline.receive(results(1))
@@ -98,7 +98,7 @@ def test_a_large_batch_says_what_had_been_received_when_it_was_taken() -> None:
     assert ([batch.sequence for batch in request.batches], request.acknowledged) == ([2], 1)
 
 
-def test_a_message_of_a_large_batch_and_small_ones_says_what_has_been_received_by_now() -> None:
+def test_message_of_mixed_batches_acknowledges_what_has_been_received_by_now() -> None:
     pipeline = open_pipeline()
     sent(pipeline, SMALL)
     large = np.ones((9_000, 16), np.float32)

@@ -37,7 +37,7 @@ def centroids_of(received: shoal.CentroidUpdate | None) -> list[float]:
     return [float(value) for value in received.centroids[:, 0]]
 
 
-def test_rows_that_moved_make_the_whole() -> None:
+def test_watch_completes_a_delta_to_all_centroids() -> None:
     state = watch()
     state.connect()
 
@@ -82,11 +82,11 @@ def test_a_watch_that_was_resumed_in_silence_is_resumed_again_however_late() -> 
         assert state.reconnect_delay(shoal.UnavailableError("cut"), now) <= 0.1
 
 
-def test_without_a_version_seen_the_current_one_is_asked_for() -> None:
+def test_watch_without_a_seen_version_asks_for_the_current_one() -> None:
     assert not watch().connect().HasField("after_version")
 
 
-def test_the_end_is_the_end_and_a_sign_of_life_is_nothing() -> None:
+def test_watch_ends_on_an_end_message_and_ignores_progress_messages() -> None:
     state = watch()
     state.connect()
 

@@ -41,7 +41,7 @@ MOST = max_value(np.dtype(np.float64), 3)
         pytest.param(np.random.default_rng(0).normal(size=(4, 3000)), 2, id="far more columns than points"),
     ],
 )
-def test_every_view_is_there(compare: Compare, points: Any, k: int) -> None:
+def test_every_view_works_for_any_run(compare: Compare, points: Any, k: int) -> None:
     run = compare(points, k, init="k-means++")
 
     assert len(quiz_of(run)) == 3

@@ -246,7 +246,7 @@ def test_predict_gives_the_nearest_where_fit_does_not() -> None:
 # When they are told
 
 
-def test_the_three_questions_of_beginners_are_answered(six: Run) -> None:
+def test_key_moments_answer_the_three_beginner_questions(six: Run) -> None:
     questions = _questions(six)
 
     assert "Why does SciPy take two functions" in questions
@@ -254,7 +254,7 @@ def test_the_three_questions_of_beginners_are_answered(six: Run) -> None:
     assert "Why is one call enough with scikit-learn?" in questions
 
 
-def test_what_is_of_no_library_in_the_run_is_not_told(compare: Compare) -> None:
+def test_key_moments_leave_out_libraries_that_are_not_in_the_run(compare: Compare) -> None:
     questions = _questions(compare(engines=("numba",)))
 
     assert "SciPy" not in questions
@@ -262,7 +262,7 @@ def test_what_is_of_no_library_in_the_run_is_not_told(compare: Compare) -> None:
     assert "What is the engine called Shoal?" in questions
 
 
-def test_what_did_not_happen_is_not_told(six: Run) -> None:
+def test_key_moments_leave_out_what_did_not_happen(six: Run) -> None:
     assert "no point is nearest" not in _questions(six)
     assert "finished" not in _questions(six)
     assert "disagree" not in _questions(six)
@@ -289,7 +289,7 @@ def test_an_engine_that_was_stopped_is_named(compare: Compare) -> None:
     assert "SciPy and scikit-learn made all the iterations that are allowed, 1, and" in _told(run, "finished")
 
 
-def test_the_figures_are_those_of_the_run(six: Run, compare: Compare) -> None:
+def test_key_moments_have_the_figures_of_the_run(six: Run, compare: Compare) -> None:
     assert "In this run matched centroids are the same to the last digit." in _told(six, "differ a little")
     assert f"which is {six.start.points.var(axis=0).mean():.6g} here" in _told(six, "tolerance")
     assert "both are 1.33333" in _told(six, "distortion that kmeans returns")
@@ -298,7 +298,7 @@ def test_the_figures_are_those_of_the_run(six: Run, compare: Compare) -> None:
     assert "random_state 9 drew the start" in _told(drawn, "random_state")
 
 
-def test_a_distortion_of_another_codebook_is_told_with_both_figures(compare: Compare) -> None:
+def test_key_moments_show_both_distortions_when_they_differ(compare: Compare) -> None:
     run = compare(blobs(4), 4, init="random", engines=("scipy",), tol=1.0)
 
     (figure,) = run.steps[-1].own_figures

@@ -30,14 +30,14 @@ def test_the_stages_have_the_figures_of_the_run(compare: Compare) -> None:
     assert details["stop"] == "at the latest after 7 iterations"
 
 
-def test_each_step_lights_its_stage(six: Run) -> None:
+def test_each_step_highlights_its_stage(six: Run) -> None:
     lit = [active_stages(step) for step in six.steps]
 
     loop = ("assign", "update", "converged", "stop")
     assert lit == [("start",), ("assign",), ("update",), ("assign",), ("converged", "stop"), loop]
 
 
-def test_what_max_iter_ends_lights_the_stop(compare: Compare) -> None:
+def test_stopped_step_highlights_the_stop(compare: Compare) -> None:
     run = compare([[0.0], [1.0], [9.0], [10.0]], 2, init=[[0.0], [1.0]], engines=("scipy",), max_iter=1)
 
     assert active_stages(run.steps[-1]) == ("stop",)

@@ -25,7 +25,7 @@ SciPy and scikit-learn have the same clusters; matched centroids are equal.
 """
 
 
-def test_the_six_points_are_summed_up(six: Run) -> None:
+def test_key_facts_of_the_six_points_match(six: Run) -> None:
     assert key_facts_of(six) == (
         "6 points in 2 columns, k = 2, initial centroids given.",
         "k-means does two things in turn: it assigns points to their nearest centroids, and moves these to the means.",
@@ -36,18 +36,18 @@ def test_the_six_points_are_summed_up(six: Run) -> None:
     )
 
 
-def test_the_six_points_are_written_out(six: Run) -> None:
+def test_transcript_of_the_six_points_matches(six: Run) -> None:
     assert transcript_of(six) == tuple(TRANSCRIPT.splitlines())
 
 
-def test_what_a_library_did_of_its_own_is_in_both(compare: Compare) -> None:
+def test_key_facts_and_transcript_mention_the_notes(compare: Compare) -> None:
     run = compare(FEW, 3, init=FAR_AWAY, engines=("scipy", "sklearn"))
 
     assert "Of note: no point is nearest to centroid 2, so kmeans drops it: 2 are left." in transcript_of(run)[2]
     assert any("2 things that one might not expect" in line for line in key_facts_of(run))
 
 
-def test_engines_that_disagree_are_said_to(compare: Compare) -> None:
+def test_key_facts_name_engines_that_disagree(compare: Compare) -> None:
     run = compare(FEW, 3, init=FAR_AWAY, engines=("scipy", "sklearn"))
 
     (agreement,) = run.result.agreements
@@ -60,7 +60,7 @@ def test_engines_that_disagree_are_said_to(compare: Compare) -> None:
     assert transcript_of(run)[-1].startswith(f"SciPy and scikit-learn differ on {differ} point")
 
 
-def test_one_engine_is_compared_with_none(compare: Compare) -> None:
+def test_key_facts_of_one_engine_compare_nothing(compare: Compare) -> None:
     lines = key_facts_of(compare(engines=("sklearn",)))
 
     assert "One engine alone: with a second one there would be something to compare." in lines
@@ -102,7 +102,7 @@ def test_centroids_that_are_apart_by_rounding_are_said_to_be_equal_but_for_it(co
 
 
 @pytest.mark.parametrize("k", [1, 9, 20])
-def test_the_sizes_of_clusters_are_told(compare: Compare, k: int) -> None:
+def test_key_facts_list_the_cluster_sizes(compare: Compare, k: int) -> None:
     lines = key_facts_of(compare(blobs(0), k, init="k-means++", engines=("scipy",)))
 
     expected = "SciPy has one cluster, with all the points." if k == 1 else f"SciPy’s {k} clusters have from "
@@ -111,7 +111,7 @@ def test_the_sizes_of_clusters_are_told(compare: Compare, k: int) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(arguments=compare_arguments())
-def test_whatever_the_run_is_there_are_five_to_eight_lines_and_a_text_a_step(
+def test_every_run_has_five_to_eight_key_facts_and_a_text_for_each_step(
     compare: Compare, arguments: dict[str, Any]
 ) -> None:
     run = compare(**arguments)

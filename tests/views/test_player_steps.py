@@ -13,7 +13,7 @@ from shoal_presentation.views import Run, plot_of
 from tests.views.builders import FAR_AWAY, FEW, Compare
 
 
-def test_regions_of_centroids_that_stay_are_not_looked_for_again(six: Run) -> None:
+def test_regions_of_unmoved_centroids_are_computed_once(six: Run) -> None:
     plot = plot_of(six)
     encoder = PanelStateEncoder(plot, scale_around(*plot.bounds))
 
@@ -49,7 +49,7 @@ def test_a_run_whose_regions_would_make_the_page_too_large_is_not_played(
     assert bool(steps) == plays
 
 
-def test_where_a_dropped_centroid_was_is_within_the_bounds(compare: Compare) -> None:
+def test_plot_bounds_include_dropped_centroids(compare: Compare) -> None:
     plot = plot_of(compare(FEW, 3, init=FAR_AWAY, engines=("scipy",)))
 
     _, high = plot.bounds

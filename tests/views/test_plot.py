@@ -72,7 +72,7 @@ def test_many_columns_become_the_two_with_the_most_variance(compare: Compare, d:
     assert plot.axes[0].title == f"component 1 ({variances[0] / variances.sum():.0%} of the variance)"
 
 
-def test_no_two_places_are_farther_apart_than_they_were(compare: Compare) -> None:
+def test_projection_never_increases_a_distance(compare: Compare) -> None:
     run = compare(blobs(0, d=5), 3, init="k-means++", engines=("scipy",))
 
     shown, whole = plot_of(run).points, run.start.points
@@ -108,7 +108,7 @@ def test_matched_clusters_have_one_colour_in_every_engine(compare: Compare) -> N
 
 @settings(max_examples=150, deadline=None)
 @given(arguments=compare_arguments())
-def test_whatever_the_run_is_places_are_finite_and_each_cluster_has_a_colour_of_its_own(
+def test_every_plot_has_finite_positions_and_one_colour_for_each_cluster(
     compare: Compare, arguments: dict[str, Any]
 ) -> None:
     run = compare(**arguments)

@@ -109,9 +109,7 @@ def test_options_are_distinct_and_exactly_one_is_right(compare: Compare, argumen
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_settling_step_is_the_first_from_which_the_centroids_are_those_of_the_end(
-    compare: Compare, seed: int
-) -> None:
+def test_convergence_step_is_the_first_with_the_final_centroids(compare: Compare, seed: int) -> None:
     run = compare(blobs(seed), 4, init="random", random_state=seed, engines=("scipy", "sklearn"))
 
     assert _right(quiz_of(run)[1]) == f"step {_settled(run)}"
@@ -128,7 +126,7 @@ def test_an_engine_that_was_stopped_is_asked_for_its_end_alone(compare: Compare,
     assert _right(question) == f"step {_settled(run)}"
 
 
-def test_an_engine_that_ends_within_tol_is_not_said_to_be_still(compare: Compare) -> None:
+def test_engine_that_stops_within_tol_has_not_converged(compare: Compare) -> None:
     run = compare(blobs(0), 4, init="random", engines=("scipy",), tol=5.0)
 
     question = quiz_of(run)[1]
@@ -139,7 +137,7 @@ def test_an_engine_that_ends_within_tol_is_not_said_to_be_still(compare: Compare
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_whoever_would_still_move_is_not_said_to_be_still(compare: Compare, seed: int) -> None:
+def test_engine_that_would_still_move_has_not_converged(compare: Compare, seed: int) -> None:
     run = compare(blobs(seed), 4, init="random", random_state=seed, engines=("scipy",), max_iter=2)
 
     (end,) = run.result.engines
