@@ -22,7 +22,7 @@ def assign_pipeline(
     Raises
     ------
     InvalidArgumentError
-        For arguments that can't be right.
+        If an argument is invalid.
     """
     check_stream(batches, max_in_flight)
     codec = AssignCodec(session, return_distances=return_distances)
@@ -41,7 +41,7 @@ class AssignCodec:
         self._return_distances = return_distances
 
     def opening(self) -> None:
-        """See StreamCodec: each request says all there is to say."""
+        """See StreamCodec: this method has no opening message."""
 
     def encode_item(self, thing: Any) -> Item:
         """See StreamCodec."""

@@ -1,4 +1,4 @@
-"""Batches to the wire, and what became of them, labels and centroids back."""
+"""Encodes batches, and decodes their results, labels and centroids."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shoal.v1 import clustering_pb2
 
 
 def as_batch(X: ArrayLike | Batch, sample_weight: ArrayLike | None, event_time: datetime | None) -> Batch:
-    """Return what `push` is given as one batch.
+    """Return the arguments of `push` as one batch.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def as_batch(X: ArrayLike | Batch, sample_weight: ArrayLike | None, event_time: 
 
 
 def encode_batch(batch: ArrayLike | Batch, sequence: int, *, return_labels: bool) -> wire.Batch:
-    """Check what the caller gives as a batch; its arrays are still the caller's own.
+    """Check a batch and encode it as views of the caller's arrays.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def size_of(batch: wire.Batch) -> int:
 
 
 def decode_result(result: wire.BatchResult, session: str, *, duplicate: bool) -> PushResult:
-    """Return what became of a batch."""
+    """Return the outcome of a batch."""
     message, labels = result
     return PushResult(
         sequence=message.sequence,
@@ -77,7 +77,7 @@ def decode_result(result: wire.BatchResult, session: str, *, duplicate: bool) ->
 
 
 def decode_assignment(answer: wire.AssignResponse) -> Assignment:
-    """Return labels, and distances if they were asked for."""
+    """Return the labels, and the distances if requested."""
     if answer.labels is None:
         raise InternalError("the server assigned points and sent no labels", reason="ANSWER_UNEXPECTED")
     distances = None if answer.distances is None else wire.array_of(answer.distances)

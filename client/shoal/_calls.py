@@ -1,4 +1,4 @@
-"""Every unary call as a value: the method, the request, whether it is safe to repeat, and how to read the answer.
+"""Every unary call as a value: method, request, whether it is safe to repeat, and the decoder of its answer.
 
 The sync and the asyncio client make the same calls; they differ in how they wait.
 """

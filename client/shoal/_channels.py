@@ -1,4 +1,4 @@
-"""What the sync and the asyncio channel have in common: their options and the methods that they reach."""
+"""What the sync and the asyncio client share: channel options and the methods of the services."""
 
 from __future__ import annotations
 
@@ -77,6 +77,6 @@ def checked_target(target: str) -> str:
 
 
 def closed_error(target: str) -> ClientClosedError:
-    """Make the error for a client that is used after it was closed."""
+    """Return the error for a client that is used after it was closed."""
     message = f"this client of {target} has been closed; make another one with connect"
     return ClientClosedError(message, reason="CLIENT_CLOSED")

@@ -1,4 +1,4 @@
-"""The client: the connection to a server, and the sessions on it."""
+"""The client: a connection to a server, and the sessions on it."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Client:
         idle_ttl: float | None = None,
         exist_ok: bool = False,
     ) -> Session:
-        """Make a session.
+        """Create a session.
 
         Parameters
         ----------
@@ -132,9 +132,9 @@ class Client:
         SessionExistsError
             If there is one and exist_ok isn't set.
         InvalidArgumentError
-            If something can't be right.
+            If an argument is invalid.
         LimitExceededError
-            If the server has as many sessions, or as large ones, as it wants.
+            If the server's limit on sessions or on their size is reached.
         """
         config = encode_config(
             n_clusters,
@@ -158,7 +158,7 @@ class Client:
         return self.session(name)
 
     def session(self, name: str) -> Session:
-        """Return the session of a name, without asking whether there is one."""
+        """Return the session of a name, without checking that it exists."""
         return Session(name, self._connection)
 
     def list_sessions(self) -> Iterator[SessionDescription]:
@@ -209,9 +209,9 @@ class Client:
         Raises
         ------
         InvalidArgumentError
-            If something can't be right. What only the server can judge is raised with the first step.
+            If an argument is invalid. What only the server can check is raised with the first step.
         LimitExceededError
-            If the server runs as many comparisons already as it wants, or this one is too large; with the first step.
+            If the server's limit on comparisons is reached, or this one is too large; raised with the first step.
 
         Examples
         --------

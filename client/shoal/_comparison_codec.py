@@ -1,4 +1,4 @@
-"""A comparison without its I/O: what is asked for, and what comes back, as plain values."""
+"""Encodes the request of a comparison and decodes its responses. No I/O."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def encode_comparison(
     Raises
     ------
     InvalidArgumentError
-        For what can't be said on the wire.
+        If a value can't be sent.
     """
     request = compare_pb2.CompareRequest(
         n_clusters=integer("n_clusters", n_clusters, INT32),
@@ -75,7 +75,7 @@ def encode_comparison(
 
 
 class ComparisonDecoder:
-    """What a comparison has said so far.
+    """Decodes the responses of a comparison.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class ComparisonDecoder:
         self.result: ComparisonResult | None = None
 
     def receive(self, response: compare_pb2.CompareResponse) -> ComparisonStep | None:
-        """Return the step that a response brings; the first and the last one bring none."""
+        """Return the step in a response; None for the first and the last response."""
         match response.WhichOneof("event"):
             case "start":
                 self.start = self._decode_start(response.start)

@@ -1,4 +1,4 @@
-"""What a comparison says, as plain values; see `_types`."""
+"""The parameters, steps and results of a comparison, as plain values; see `_types`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CompareAction = Literal["initialise", "assign", "update", "converged", "stopped"
 
 @dataclass(frozen=True, eq=False)
 class ComparisonStart:
-    """What is compared, everything that was left to the server filled in."""
+    """The parameters of the comparison, with the values that the server chose filled in."""
 
     points: NDArray[Any]
     """Shape (n, d)."""
@@ -110,7 +110,7 @@ class Agreement:
 
 @dataclass(frozen=True, eq=False)
 class ComparisonResult:
-    """What the engines come to."""
+    """The results of all engines."""
 
     engines: tuple[ComparedEngine, ...]
     agreements: tuple[Agreement, ...]

@@ -1,4 +1,4 @@
-"""The sync client's way to the server: unary calls with their retries, and streams as they open."""
+"""The channel of the sync client: unary calls with retries, and streams."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ class Connection:
             time.sleep(retries.delay_after(failure, time.monotonic()))
 
     def open(self, method: str, requests: Any) -> Any:
-        """Open a stream; whoever opens it cancels it."""
+        """Open a stream; the caller cancels it."""
         return self._method(method)(requests)
 
     def error(self, failed: Any, session: str) -> ShoalError:
-        """Return what a failed call means."""
+        """Return the exception for a failed call."""
         if self._closed:
             return closed_error(self.target)
         return error_of_call(failed, self.target, session)

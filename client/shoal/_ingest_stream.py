@@ -1,4 +1,4 @@
-"""Ingest without its I/O: batches carry a sequence, and the producer is known again after a broken connection."""
+"""Ingest without its I/O: batches carry a sequence, by which the server recognises them after a broken connection."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ingest_pipeline(
     Raises
     ------
     InvalidArgumentError
-        For arguments that can't be right.
+        If an argument is invalid.
     """
     check_producer(producer)
     check_stream(batches, max_in_flight)

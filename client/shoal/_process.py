@@ -1,4 +1,4 @@
-"""A program of Shoal in a process of its own: started, waited for, stopped. It ends with this one, by `--until-eof`."""
+"""Starts and stops a Shoal program in a process of its own, which ends with this one (`--until-eof`)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TAIL_LINES = 40
 
 
 class ManagedProcess:
-    """One start after another of the same program.
+    """A program that can be started and stopped repeatedly.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class ManagedProcess:
 
     @property
     def pid(self) -> int:
-        """The number of the process; ServerStartError if there is none."""
+        """The process id; raises ServerStartError if it doesn't run."""
         if self._process is None:
             raise ServerStartError(f"the {self._title} doesn't run; call start()")
         return self._process.pid
@@ -67,7 +67,7 @@ class ManagedProcess:
         return line or self._fail()
 
     def end(self, by: signal.Signals) -> None:
-        """Send the signal and wait for the end; kill what doesn't end within a minute."""
+        """Send the signal and wait for the process to end; kill it after a minute."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -79,7 +79,7 @@ class ManagedProcess:
                 process.kill()
 
     def remove_log(self) -> None:
-        """Remove what it wrote."""
+        """Delete the log file."""
         self.log_path.unlink(missing_ok=True)
 
     def _spawn(self, settings: Mapping[str, object], ready_fd: int) -> subprocess.Popen[bytes]:

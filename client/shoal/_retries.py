@@ -1,6 +1,6 @@
-"""When to try again. Only UnavailableError is worth it, and only for what is safe to repeat.
+"""When to retry: only after UnavailableError, and only what is safe to repeat.
 
-No clock here and no sleeping: whoever calls says how late it is, and waits.
+No clock and no sleeping here: the caller passes the time, and waits.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ResumableStream(Protocol):
 
 
 class CallRetries:
-    """For one unary call: attempts until its deadline, as long as there is somebody to answer them.
+    """The retries of one unary call: until its deadline, as long as a server listens at the address.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class CallRetries:
 
 
 class StreamRetries:
-    """For a stream: as a unary call until it has worked once, then until it has been down for `PATIENCE`.
+    """The retries of a stream: those of a unary call until it has worked once, then until it is down for `PATIENCE`.
 
     Parameters
     ----------
@@ -100,11 +100,11 @@ class StreamRetries:
         self._unreachable = _UnreachableTimer()
 
     def note_contact(self) -> None:
-        """Say that the server has been heard."""
+        """Note that the server has answered."""
         self._worked = True
 
     def note_progress(self) -> None:
-        """Say that the server has done all that it could: patience begins anew."""
+        """Note that the server has answered everything: the time limit starts again."""
         self._worked = True
         self._down_since = _NEVER
         self._backoff = _Backoff(self._uniform)
@@ -139,13 +139,13 @@ class StreamRetries:
 
 
 class _UnreachableTimer:
-    """Since when there is nobody at the address."""
+    """Measures for how long no server has listened at the address."""
 
     def __init__(self) -> None:
         self._since = _NEVER
 
     def seconds_unreachable(self, failure: ShoalError, now: float, delay: float) -> float:
-        """Return for how many seconds nobody will have been there after the delay; 0: there is somebody."""
+        """Return for how many seconds no server will have listened after the delay; 0 if one does."""
         if failure.reason != UNREACHABLE:
             self._since = _NEVER
             return 0.0
@@ -159,7 +159,7 @@ class _Backoff:
         self._ceiling = _FIRST_DELAY
 
     def next(self, failure: ShoalError) -> float:
-        """Return a delay, behind the one that the server asks for."""
+        """Return the next delay, added to the one that the server asks for."""
         delay = self._uniform(self._ceiling / 2, self._ceiling)
         self._ceiling = min(2 * self._ceiling, _MAX_DELAY)
         return delay + (failure.retry_after or 0.0)

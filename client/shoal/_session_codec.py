@@ -86,7 +86,7 @@ def encode_config(
     Raises
     ------
     InvalidArgumentError
-        For what can't be said on the wire.
+        If a value can't be sent.
     """
     config = sessions_pb2.SessionConfig(
         n_clusters=integer("n_clusters", n_clusters, INT32),
@@ -146,7 +146,7 @@ def encode_duration(field: str, seconds: float, duration: Duration) -> None:
 
 
 def decode_description(session: sessions_pb2.Session) -> SessionDescription:
-    """Return a session as it stands."""
+    """Return the description of a session."""
     return SessionDescription(
         name=session.name,
         uid=session.uid,
@@ -167,7 +167,7 @@ def decode_description(session: sessions_pb2.Session) -> SessionDescription:
 
 
 def decode_warming(warming: sessions_pb2.Warming) -> Warming:
-    """Return how far the collecting of the first points is."""
+    """Return how many of the first points have come."""
     return Warming(warming.seen, warming.needed)
 
 

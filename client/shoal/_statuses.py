@@ -1,4 +1,4 @@
-"""google.rpc.Status, and gRPC's own failures, as exceptions of the tree in `_errors`. Works without a server."""
+"""Turns google.rpc.Status messages and gRPC's own errors into the exceptions of `_errors`."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.Statu
 
 
 class FailedCall(Protocol):
-    """What gRPC's exceptions, sync and async, say of a call."""
+    """The common part of gRPC's sync and async exceptions."""
 
     def code(self) -> grpc.StatusCode:
         """Return the status code."""

@@ -1,4 +1,4 @@
-"""The sync shell of streams: who waits for what. What is decided is in `_pipeline` and `_watch`."""
+"""Runs streams with threads. The decisions are in `_pipeline` and `_watch`, which do no I/O."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from shoal._watch import Watch
 def run_pipeline(
     connection: Connection, pipeline: Pipeline[Result], source: Iterable[Any]
 ) -> Generator[Result, None, None]:
-    """Send what the source gives, and yield the results in order."""
+    """Send the batches of the source, and yield the results in order."""
     with _Exchange(pipeline, source) as exchange:
         while not exchange.done:
             with _stream(connection, pipeline.method, exchange.connect()) as responses:
@@ -33,7 +33,7 @@ def run_pipeline(
 
 
 def run_watch(connection: Connection, watch: Watch) -> Generator[CentroidUpdate, None, None]:
-    """Yield what the watch brings until the session is gone."""
+    """Yield updates until the session is gone."""
     watch.identify(connection.call(_calls.get_session(watch.session)).uid)
     while not watch.ended:
         with _stream(connection, "WatchCentroids", watch.connect()) as responses:

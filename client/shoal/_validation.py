@@ -1,6 +1,6 @@
-"""The border: what the caller gives, as arrays that the wire can carry, or an error that says what would be right.
+"""Validates the caller's arguments: returns arrays that can be sent, or raises an error that says what would be right.
 
-What the numbers mean (how many columns, NaN, limits) is for the server to judge.
+The server checks what the numbers mean: columns, NaN, limits.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def weight_array(sample_weight: ArrayLike, n_points: int) -> NDArray[Any]:
 
 
 def checked_name(name: str) -> str:
-    """Return the name of a session if it is a string; whether it is a good one is for the server to judge.
+    """Return the name of a session if it is a string; the server checks the rest.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def checked_name(name: str) -> str:
 
 
 def invalid(reason: str, field: str, message: str) -> InvalidArgumentError:
-    """Make the error for an argument that can't be right."""
+    """Return the error for an invalid argument."""
     return InvalidArgumentError(message, reason=reason, violations=(Violation(field, message),))
 
 

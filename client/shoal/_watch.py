@@ -38,7 +38,7 @@ class Watch:
         return self._request.session
 
     def identify(self, session_uid: str) -> None:
-        """Say which session of the name is meant."""
+        """Set the uid of the session, so that a later session of the same name is not taken for it."""
         self._request.session_uid = session_uid
 
     def connect(self) -> clustering_pb2.WatchCentroidsRequest:
@@ -47,7 +47,7 @@ class Watch:
         return self._request
 
     def receive(self, response: clustering_pb2.WatchCentroidsResponse) -> CentroidUpdate | None:
-        """Return the update that a response brings; a sign of life and the end bring none."""
+        """Return the update in a response; None for a progress message and for the end."""
         self._retries.note_progress()
         match response.WhichOneof("event"):
             case "update":
@@ -99,7 +99,7 @@ def new_watch(
     Raises
     ------
     InvalidArgumentError
-        For times that are none.
+        If a duration is invalid.
     """
     request = clustering_pb2.WatchCentroidsRequest(
         session=session, after_version=after_version, min_shift=min_shift or 0.0, delta=delta

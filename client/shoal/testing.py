@@ -66,12 +66,12 @@ class _Local(ABC):
 
     @property
     def log_path(self) -> Path:
-        """What it writes; the file goes with the ``with`` block."""
+        """The log file; deleted at the end of the ``with`` block."""
         return self._process.log_path
 
     @property
     def pid(self) -> int:
-        """The number of its process."""
+        """The process id."""
         return self._process.pid
 
     @abstractmethod

@@ -92,7 +92,7 @@ class Client:
         idle_ttl: float | None = None,
         exist_ok: bool = False,
     ) -> Session:
-        """Make a session; see shoal.Client.create_session."""
+        """Create a session; see shoal.Client.create_session."""
         config = encode_config(
             n_clusters,
             n_features=n_features,
@@ -115,7 +115,7 @@ class Client:
         return self.session(name)
 
     def session(self, name: str) -> Session:
-        """Return the session of a name, without asking whether there is one."""
+        """Return the session of a name, without checking that it exists."""
         return Session(name, self._connection)
 
     async def list_sessions(self) -> AsyncGenerator[SessionDescription, None]:

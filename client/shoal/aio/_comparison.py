@@ -19,7 +19,7 @@ class Comparison:
     Parameters
     ----------
     connection, request, decoder
-        Of the client, what is asked for, and what has been said.
+        The client's connection, the request, and the decoder of its responses.
     """
 
     def __init__(self, connection: AsyncConnection, request: Any, decoder: ComparisonDecoder) -> None:
@@ -55,15 +55,15 @@ class Comparison:
 
     @property
     def start(self) -> ComparisonStart | None:
-        """What is compared; None before the first step."""
+        """The parameters of the comparison; None before the first step."""
         return self._decoder.start
 
     @property
     def result(self) -> ComparisonResult | None:
-        """What the engines come to; None before the last step."""
+        """The results; None before the last step."""
         return self._decoder.result
 
     async def close(self) -> None:
-        """Give up what has not come yet."""
+        """Cancel the comparison."""
         if self._call is not None:
             self._call.cancel()

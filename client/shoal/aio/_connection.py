@@ -1,4 +1,4 @@
-"""The asyncio client's way to the server: unary calls with their retries, and streams as they open."""
+"""The channel of the asyncio client: unary calls with retries, and streams."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class AsyncConnection:
             await asyncio.sleep(retries.delay_after(failure, time.monotonic()))
 
     def open(self, method: str, *request: Any, timeout: float | None = None) -> Any:
-        """Open a call; whoever opens a stream cancels it."""
+        """Open a call; the caller cancels a stream."""
         if self._closed:
             raise closed_error(self.target)
         return self._methods[method](*request, timeout=timeout)
 
     def error(self, failed: BaseException, session: str) -> ShoalError:
-        """Return what a failed call means. A cancellation of the caller's task is none and goes on its way."""
+        """Return the exception for a failed call; raise a cancellation of the caller's task again."""
         if self._closed and not _cancelling():
             return closed_error(self.target)
         if not isinstance(failed, grpc.aio.AioRpcError):

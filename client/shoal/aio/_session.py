@@ -47,7 +47,7 @@ class Session:
         return self._name
 
     async def describe(self) -> SessionDescription:
-        """Return the configuration and how the session stands."""
+        """Return the configuration and the current state of the session."""
         return await self._connection.call(_calls.get_session(self._name))
 
     async def update(

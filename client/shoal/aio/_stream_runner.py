@@ -1,4 +1,4 @@
-"""The asyncio shell of streams: who waits for what. What is decided is in `_pipeline` and `_watch`."""
+"""Runs streams with asyncio tasks. The decisions are in `_pipeline` and `_watch`, which do no I/O."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Source = Iterable[Any] | AsyncIterable[Any]
 async def run_pipeline(
     connection: AsyncConnection, pipeline: Pipeline[Result], source: Source
 ) -> AsyncGenerator[Result, None]:
-    """Send what the source gives, and yield the results in order."""
+    """Send the batches of the source, and yield the results in order."""
     exchange = _Exchange(pipeline)
     async with _beside(exchange.read(source)):
         while not pipeline.done:
@@ -37,7 +37,7 @@ async def run_pipeline(
 
 
 async def run_watch(connection: AsyncConnection, watch: Watch) -> AsyncGenerator[CentroidUpdate, None]:
-    """Yield what the watch brings until the session is gone."""
+    """Yield updates until the session is gone."""
     watch.identify((await connection.call(_calls.get_session(watch.session))).uid)
     while not watch.ended:
         async with _stream(connection, "WatchCentroids", watch.connect()) as call:
@@ -89,7 +89,7 @@ class _Exchange(Generic[Result]):
         self._changed = asyncio.Event()
 
     async def read(self, source: Source) -> None:
-        """Take what the source gives, as long as there is room."""
+        """Take batches from the source as long as there is room."""
         error: BaseException | None = None
         try:
             await self._take_all(source)
@@ -99,7 +99,7 @@ class _Exchange(Generic[Result]):
         self._changed.set()
 
     async def send(self, call: Any) -> None:
-        """Send what there is on one connection."""
+        """Send requests on one connection."""
         try:
             while (request := await self._next_request()) is not None:
                 await call.write(request)

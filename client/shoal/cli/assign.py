@@ -22,14 +22,15 @@ def assign(
     ctx: typer.Context,
     session: Annotated[str, typer.Argument(metavar="SESSION")],
     file: Annotated[str, typer.Argument(metavar="FILE", help=file_options.FILES)],
-    distances: Annotated[bool, typer.Option("--distances", help="The squared distance as well.")] = False,
+    distances: Annotated[bool, typer.Option("--distances", help="Print squared distances too.")] = False,
     batch_rows: file_options.BatchRows = None,
     columns: file_options.ColumnNames = None,
     header: file_options.Header = None,
 ) -> None:
     """Print the label of each point, in the order of the file. Never changes the session.
 
-    A line is the label, with --distances a comma and the squared distance; as JSON {"label": …, "distance": …}.
+    Each line is a label; with --distances, a label, a comma and the squared distance. With --output json each line is
+    {"label": …} or {"label": …, "distance": …}.
     """
     options = ReadOptions(batch_rows, file_options.column_names(columns), header=header)
     with file_options.opened([file], options) as points, invocation(ctx).connect() as client:

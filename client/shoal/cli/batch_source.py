@@ -80,7 +80,7 @@ class BatchSource:
                 start += rows.n_rows
 
     def stop(self) -> None:
-        """Give out no more; from here on `unanswered` only falls."""
+        """Stop handing out batches; from here on `unanswered` only falls."""
         with self._lock:
             self._stopped = True
 

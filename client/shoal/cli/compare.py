@@ -29,9 +29,9 @@ def compare(
     ctx: typer.Context,
     file: Annotated[
         str | None,
-        typer.Argument(metavar="[FILE]", help=f"{file_options.FILES} Without it: the example of six points."),
+        typer.Argument(metavar="[FILE]", help=f"{file_options.FILES} By default six example points."),
     ] = None,
-    n_clusters: Annotated[int, typer.Option("--n-clusters", "-k", min=1, help="How many centroids.")] = 2,
+    n_clusters: Annotated[int, typer.Option("--n-clusters", "-k", min=1, help="Number of centroids.")] = 2,
     example: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Use points that the server has in place of a file: six-points or blobs."),
@@ -43,22 +43,22 @@ def compare(
         str,
         typer.Option(metavar="A,B,…", help=f"The engines, in order: {', '.join(get_args(CompareEngine))}."),
     ] = "scipy,sklearn",
-    random_state: Annotated[int | None, typer.Option(min=0, help="Makes the random draws repeatable.")] = None,
-    max_iter: Annotated[int, typer.Option(min=1, max=1000, help="Iterations of each engine at most.")] = 100,
-    tol: Annotated[float, typer.Option(min=0, help="Converged when no more than this has moved.")] = 0.0,
+    random_state: Annotated[int | None, typer.Option(min=0, help="Seed that makes the run repeatable.")] = None,
+    max_iter: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of iterations of each engine.")] = 100,
+    tol: Annotated[
+        float, typer.Option(min=0, help="Stop when the centroids move by no more than this in total.")
+    ] = 0.0,
     report: Annotated[
         Path | None,
-        typer.Option(
-            metavar="PAGE.html", help="Write a page with every view of the run too; an earlier one there is replaced."
-        ),
+        typer.Option(metavar="PAGE.html", help="Also write an HTML report to this path, replacing an earlier report."),
     ] = None,
     columns: file_options.ColumnNames = None,
     header: file_options.Header = None,
 ) -> None:
-    """Run k-means by several engines from the same initial centroids, and print every step of each.
+    """Run k-means with several engines from the same initial centroids, and print every step of each.
 
-    With --output json each line is a step, and the last one what the engines come to. With --report everything goes
-    onto a page as well: the steps to play, the program, questions and answers. It needs no network.
+    With --output json each line is a step, and the last line the results. With --report you also get an HTML page
+    with the steps to play, the program, explanations and a quiz; it needs no network.
     """
     if report is not None:
         check_place(report)
@@ -129,7 +129,7 @@ def _print(run: Run) -> None:
             show_records(rows, "table", wraps=not fits_terminal(rows))
     write_lines(["", *notes_of(run)])
     if run.start.init != "given":
-        write_lines([f"The initial centroids come again with random_state {run.start.random_state}."])
+        write_lines([f"Use --random-state {run.start.random_state} to get the same initial centroids."])
 
 
 def _steps(run: Run) -> list[dict[str, Any]]:

@@ -25,24 +25,26 @@ _SERVER_PACKAGES = ("numba", "pydantic_settings", "scipy", "structlog")
 def demo(
     ctx: typer.Context,
     output_dir: Annotated[
-        Path, typer.Option(file_okay=False, help="Where the report goes; an earlier one there is replaced.")
+        Path, typer.Option(file_okay=False, help="Folder for the report. Replaces an earlier report.")
     ] = Path("shoal-demo"),
     step: Annotated[
-        int, typer.Option(min=1, max=16, help="Take every Nth pixel of every Nth row: less to see, sooner done.")
+        int, typer.Option(min=1, max=16, help="Take every Nth pixel of every Nth row, to finish sooner.")
     ] = 1,
     stay: Annotated[
         bool | None,
         typer.Option(
-            "--stay/--no-stay", show_default="on a terminal", help="Keep page, sessions and server until Ctrl-C."
+            "--stay/--no-stay",
+            show_default="on a terminal",
+            help="Keep page, sessions and server running until Ctrl-C.",
         ),
     ] = None,
 ) -> None:
     """Cluster a photograph live with three engines, and write a report of it.
 
-    The pixels go into three sessions at once, in scan order and then shuffled, beside an offline fit of them all.
+    Streams the pixels into three sessions at once, in scan order and then shuffled, and fits them offline to compare.
     The dashboard shows the sessions live.
 
-    Starts a server of its own, unless --server or SHOAL_SERVER names one.
+    Starts a local server unless you name one with --server or SHOAL_SERVER.
     """
     _check_packages(own_server=invocation(ctx).server is None)
     # Imported here, because these need packages that the rest of the command does without.

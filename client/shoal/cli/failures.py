@@ -40,7 +40,7 @@ class CommandError(Exception):
 
 
 def usage_error(message: str) -> CommandError:
-    """Make the error for a command line that can't be right."""
+    """Return the error for an invalid command line."""
     return CommandError(message, USAGE)
 
 

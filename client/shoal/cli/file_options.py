@@ -16,18 +16,18 @@ FILES = "npy, csv, parquet or an image; - is standard input, npy or csv."
 
 BatchRows = Annotated[
     int | None,
-    typer.Option(min=1, help="Rows of a batch; else as many as are about 1 MiB, 8192 at most.", show_default=False),
+    typer.Option(min=1, help="Rows in a batch. By default about 1 MiB of rows, at most 8192.", show_default=False),
 ]
 ColumnNames = Annotated[
     str | None,
     typer.Option(
         "--columns",
         metavar="A,B,…",
-        help="The columns to read; else all. Without names they are 0, 1, 2 …; channels of an image are R, G, B.",
+        help="The columns to read. By default all. Columns without names are 0, 1, 2 …; those of an image R, G, B.",
     ),
 ]
 Header = Annotated[
-    bool | None, typer.Option("--header/--no-header", help="Whether csv begins with names; else as it looks.")
+    bool | None, typer.Option("--header/--no-header", help="Whether csv starts with column names. By default detected.")
 ]
 
 

@@ -27,32 +27,32 @@ def ingest(
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help=file_options.FILES)],
     batch_rows: file_options.BatchRows = None,
     columns: file_options.ColumnNames = None,
-    weight_column: Annotated[str | None, typer.Option(help="The column that says how much a point counts.")] = None,
+    weight_column: Annotated[str | None, typer.Option(help="The column of sample weights.")] = None,
     time_column: Annotated[
         str | None,
         typer.Option(
-            help="The column that says when, in seconds since 1970 or as 2026-01-31T23:59:59Z; a batch has the time of "
-            "its newest row. A session whose half-life is in seconds needs it."
+            help="The column of event times, in seconds since 1970 or like 2026-01-31T23:59:59Z. A batch has the "
+            "time of its newest row. Required by a session whose half-life is in seconds."
         ),
     ] = None,
     header: file_options.Header = None,
     dtype: Annotated[
-        Precision, typer.Option(help="What the numbers of csv are read as; other files have a type of their own.")
+        Precision, typer.Option(help="The type to read csv numbers as. Other files have types of their own.")
     ] = "float64",
     producer: Annotated[
         str | None,
-        typer.Option(help="A name of yours: the same command with it, run again after a crash, counts nothing twice."),
+        typer.Option(
+            help="Name of the producer. Run the same command again with it after a crash, and nothing counts twice."
+        ),
     ] = None,
-    on_error: Annotated[
-        Literal["raise", "skip"], typer.Option(help="Whether a refused batch ends the command.")
-    ] = "raise",
+    on_error: Annotated[Literal["raise", "skip"], typer.Option(help="Whether to stop at a refused batch.")] = "raise",
 ) -> None:
-    """Push the points of files into a session and say how they fit.
+    """Push the points of files into a session and print how well they fit.
 
-    A batch that is refused ends it; those that are on their way to the server by then still count. What has been
-    applied is told in any case, after Ctrl-C too.
+    The first refused batch stops the command; batches already on their way still count. A summary is printed in
+    any case, after Ctrl-C too.
 
-    The batches are the same each time, so with --producer a command can be repeated: batch i is the producer's i-th.
+    The same files always give the same batches, so you can repeat a command with --producer.
     """
     options = ReadOptions(batch_rows, file_options.column_names(columns), weight_column, time_column, header, dtype)
     with file_options.opened(files, options) as points, invocation(ctx).connect() as client:
@@ -66,7 +66,7 @@ def ingest(
 
 
 class _IngestRun:
-    """What has come of the batches of a source so far."""
+    """The state of one `shoal ingest`: its source and the results so far."""
 
     def __init__(self, source: BatchSource, *, stop_at_refusal: bool) -> None:
         self.source = source
@@ -121,7 +121,7 @@ def _batches_behind(behind: int, refused: int) -> str:
 
 @contextmanager
 def _summarised(run: _IngestRun, session: str, shared: Invocation) -> Iterator[None]:
-    """Tell at the end what has been applied, however it ends; not if it fails before the first answer."""
+    """Print the summary at the end, however it ends, unless it fails before the first answer."""
     start = time.monotonic()
     interrupted = False
     try:

@@ -1,4 +1,4 @@
-"""What has come of the batches that `ingest` pushed, counted."""
+"""The summary of `shoal ingest`: counts of the batches and points so far."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shoal.cli.documents import plain
 
 @dataclass(frozen=True)
 class IngestSummary:
-    """What has come of the batches so far."""
+    """Counts of the batches and points so far."""
 
     batches: int = 0
     refused: int = 0

@@ -1,4 +1,4 @@
-"""What goes to standard output: a table for people, JSON for programs."""
+"""Standard output: a table for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def show_records(things: Sequence[Mapping[str, Any]], form: Format, *, wraps: bo
 
 
 def fits_terminal(things: Sequence[Mapping[str, Any]]) -> bool:
-    """Say whether a table of things is no wider than the terminal; where there is none, everything fits."""
+    """Return whether a table fits the width of the terminal; without a terminal everything fits."""
     console, table = _console(), _table(list(things[0]), [tuple(thing.values()) for thing in things])
     return console.measure(table, options=console.options.update_width(_UNWRAPPED)).maximum <= console.width
 

@@ -12,7 +12,7 @@ _HEAD = 4096  # bytes of a report, in which the mark stands
 
 
 def check_place(path: Path) -> None:
-    """Refuse a place where no report can go; an earlier report there may be replaced.
+    """Check that a report can be written to a path; an earlier report there may be replaced.
 
     Raises
     ------

@@ -113,17 +113,17 @@ class Lines:
         self.tell(title)
 
     def advance(self, progress: EngineProgress) -> None:
-        """Say nothing: a line for each batch would be too many."""
+        """Print nothing: a line for each batch would be too many."""
 
     def finish(self, progress: EngineProgress) -> None:
         """Print how an engine ended the pass."""
         self.tell(f"  {progress.engine:<8} {progress.text}")
 
     def end(self) -> None:
-        """Say nothing: every engine has said so."""
+        """Print nothing: every engine has its line."""
 
     def busy(self, message: str) -> AbstractContextManager[object]:
-        """Say so once."""
+        """Print the message once."""
         self.tell(message)
         return nullcontext()
 

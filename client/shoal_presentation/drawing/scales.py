@@ -51,11 +51,11 @@ class Scale:
         return x, y
 
     def holds(self, low: Points, high: Points) -> bool:
-        """Say whether all that lies between low and high (2,) is within the axes."""
+        """Return whether the rectangle from low to high (2,) is within the axes."""
         return bool((low >= self.low).all() and (high <= self.high).all())
 
     def serves(self, low: Points, high: Points) -> bool:
-        """Say whether it still suits what lies between low and high (2,): it holds that, which fills half of it."""
+        """Return whether the scale still suits the rectangle from low to high (2,): it fits, and fills half."""
         return self.holds(low, high) and bool((high - low >= 0.5 * (self.high - self.low)).all())
 
 

@@ -31,7 +31,7 @@ Colours = NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What is drawn, in the plot's coordinates."""
+    """The contents of a drawing, in the plot's coordinates."""
 
     points: Points  # (n, 2)
     labels: Colours | None  # (n,): the colour of each point's cluster; None: none has one yet
@@ -78,7 +78,7 @@ def draw_centroids(scene: Scene, scale: Scale, title: str) -> str:
 
 
 def is_shaded(scene: Scene) -> bool:
-    """Tell whether the regions are drawn: there are some, and not too many."""
+    """Return whether the regions are drawn: there are some, and not too many."""
     return scene.has_regions and len(scene.centroids) <= _MAX_REGIONS
 
 

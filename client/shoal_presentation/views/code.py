@@ -103,6 +103,6 @@ def _relative(start: ComparisonStart) -> str:
 
 
 def _is_one_call(run: Run) -> bool:
-    """Tell whether kmeans would come to the same: it takes one number for k, and stops by the distortion alone."""
+    """Return whether one call of kmeans gives the same: it takes a single k and stops by the distortion alone."""
     ended = run.steps_of("scipy")[-1].action
     return ended == "converged" and run.start.tol == 0 and run.start.initial_centroids.size > 1

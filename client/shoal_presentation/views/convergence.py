@@ -24,18 +24,18 @@ def convergence_step(run: Run, engine: CompareEngine) -> ComparisonStep:
 
 
 def has_converged(run: Run, engine: CompareEngine) -> bool:
-    """Tell whether an engine ended since nothing moved: not since it may make no more, nor within a tolerance."""
+    """Return whether an engine stopped because nothing moved, and not because of max_iter or tol."""
     (result,) = (result for result in run.result.engines if result.engine == engine)
     return result.converged and (run.start.tol == 0 or not has_moved(run.steps_of(engine)[-1]))
 
 
 def has_moved(step: ComparisonStep) -> bool:
-    """Tell whether a step has moved centroids by more than rounding."""
+    """Return whether a step has moved centroids by more than rounding."""
     return step.movement is not None and _exceeds(step.movement, step.centroids)
 
 
 def differ_beyond_rounding(before: NDArray[np.float64], after: NDArray[np.float64]) -> bool:
-    """Tell whether centroids, both (m, d), are apart by more than rounding."""
+    """Return whether centroids, both (m, d), differ by more than rounding."""
     return _exceeds(after - before, after)
 
 

@@ -1,4 +1,4 @@
-"""What is said beside the tables: what makes the comparison fair, and what the libraries did and say of their own."""
+"""Notes beside the tables: what makes the comparison fair, and what the libraries did that may surprise."""
 
 from __future__ import annotations
 

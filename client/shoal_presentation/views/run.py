@@ -45,7 +45,7 @@ class FinishedComparison(Protocol):
 
     @property
     def result(self) -> ComparisonResult | None:
-        """What the engines come to."""
+        """The results of all engines."""
         ...
 
 

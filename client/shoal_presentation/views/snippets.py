@@ -17,7 +17,7 @@ IMPORTS: dict[str, tuple[str, ...]] = {
 
 HELPER = '''\
 def stays(before, after):
-    """Tell whether all centroids together have moved by no more than tol, or by rounding alone."""
+    """Return whether all centroids together have moved by no more than tol, or by rounding alone."""
     rounding = 4 * np.finfo(float).eps * np.linalg.norm(after)
     return np.linalg.norm(after - before) <= max(tol, rounding)
 '''

@@ -56,12 +56,12 @@ def as_seconds(column: Any) -> Array:
 
 
 def is_number(kind: Any) -> bool:
-    """Tell whether an Arrow type is one of numbers; true and false are 1 and 0."""
+    """Return whether an Arrow type is numeric; true and false are 1 and 0."""
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
 
 
 def is_list(kind: Any) -> bool:
-    """Tell whether an Arrow type is one of lists, of one length or several."""
+    """Return whether an Arrow type is a list, of fixed or variable length."""
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 

@@ -61,7 +61,7 @@ def _has_more(stream: BufferedReader) -> bool:
 
 
 def _looks_like_names(fields: Sequence[str]) -> bool:
-    """Tell a line of names by its having no number: taking a row for names would lose a point without a word."""
+    """Return whether no field is a number: taking a row for names would silently lose a point."""
     texts = [field for field in fields if field not in _NULLS]
     return bool(texts) and not any(_is_number(text) for text in texts)
 

@@ -50,5 +50,5 @@ class PointFile:
 
 
 def no_rows_error(where: str) -> CommandError:
-    """Make the error for a file without points."""
+    """Return the error for a file without points."""
     return CommandError(f"{where}: there are no rows in it; at least one point is needed")
