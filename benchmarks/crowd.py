@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import shoal.aio
-from shoal._comparison_types import CompareEngine
+from shoal import CompareEngine
 
 COMPARED: tuple[CompareEngine, ...] = ("scipy", "sklearn", "numba")
 _DISTINCT = 32  # batches that are poured in, again and again

@@ -1,4 +1,4 @@
-"""Every unary call as a value: the method, the request, whether it is safe to repeat, and how to read the answer.
+"""Every unary call as a value: method, request, whether it is safe to repeat, and the decoder of its answer.
 
 The sync and the asyncio client make the same calls; they differ in how they wait.
 """
@@ -14,10 +14,10 @@ from google.protobuf.message import Message
 from numpy.typing import ArrayLike
 
 from shoal import wire
-from shoal._batches import decode_assignment, decode_recent_points, decode_result, decode_snapshot, encode_batch
-from shoal._configs import INT32, decode_description, whole
-from shoal._points import checked_name, invalid, points_array
+from shoal._batch_codec import decode_assignment, decode_recent_points, decode_result, decode_snapshot, encode_batch
+from shoal._session_codec import INT32, decode_description, integer
 from shoal._types import Assignment, Batch, PushResult, RecentPoints, SessionDescription, Snapshot
+from shoal._validation import checked_name, invalid, points_array
 from shoal.v1 import clustering_pb2, sessions_pb2
 
 Answer = TypeVar("Answer")
@@ -100,7 +100,7 @@ def get_centroids(name: str) -> Call[Snapshot]:
 
 def get_recent_points(name: str, max_points: int | None) -> Call[RecentPoints]:
     """Read a sample of what was applied lately."""
-    most = 0 if max_points is None else whole("max_points", max_points, INT32)
+    most = 0 if max_points is None else integer("max_points", max_points, INT32)
     request = clustering_pb2.GetRecentPointsRequest(session=name, max_points=most)
     return Call("GetRecentPoints", request, repeatable=True, decode=decode_recent_points, session=name)
 

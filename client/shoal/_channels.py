@@ -1,4 +1,4 @@
-"""What the sync and the asyncio channel have in common: their options and the methods that they reach."""
+"""What the sync and the asyncio client share: channel options and the methods of the services."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 from typing import Any
 
 from shoal import wire
-from shoal._points import invalid
+from shoal._errors import ClientClosedError
+from shoal._validation import invalid
 from shoal.v1 import clustering_pb2, clustering_pb2_grpc, compare_pb2_grpc, sessions_pb2_grpc
 
 DEFAULT_TARGET = "localhost:50051"
@@ -26,7 +27,7 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.ping_timeout_ms", 20_000),  # else the answer to the ping has a minute
     ("grpc.http2.max_pings_without_data", 0),
     # While gRPC waits to connect again, calls fail at once. It waits no longer than the attempts of one call take
-    # (`_retrying`), so that a server that is back is found.
+    # (`_retries`), so that a server that is back is found.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.min_reconnect_backoff_ms", 5_000),  # in truth how long one attempt to connect may take
@@ -75,6 +76,7 @@ def checked_target(target: str) -> str:
     return target
 
 
-def closed_message(target: str) -> str:
-    """Say that a client was used after its end."""
-    return f"this client of {target} has been closed; make another one with connect"
+def closed_error(target: str) -> ClientClosedError:
+    """Return the error for a client that is used after it was closed."""
+    message = f"this client of {target} has been closed; make another one with connect"
+    return ClientClosedError(message, reason="CLIENT_CLOSED")

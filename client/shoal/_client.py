@@ -1,4 +1,4 @@
-"""The client: the connection to a server, and the sessions on it."""
+"""The client: a connection to a server, and the sessions on it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from shoal import _calls
 from shoal._channels import DEFAULT_TARGET, DEFAULT_TIMEOUT, checked_target
-from shoal._comparing import Reading, encode_comparison
 from shoal._comparison import Comparison
+from shoal._comparison_codec import ComparisonDecoder, encode_comparison
 from shoal._comparison_types import CompareEngine
-from shoal._configs import encode_config
 from shoal._connection import Connection
 from shoal._errors import SessionExistsError
-from shoal._points import points_array
 from shoal._session import Session
+from shoal._session_codec import encode_config
 from shoal._types import Durability, Engine, HalfLife, Metric, OnInvalid, SessionDescription
+from shoal._validation import points_array
 
 
 def connect(target: str = DEFAULT_TARGET, *, timeout: float = DEFAULT_TIMEOUT) -> Client:
@@ -93,7 +93,7 @@ class Client:
         idle_ttl: float | None = None,
         exist_ok: bool = False,
     ) -> Session:
-        """Make a session.
+        """Create a session.
 
         Parameters
         ----------
@@ -132,9 +132,9 @@ class Client:
         SessionExistsError
             If there is one and exist_ok isn't set.
         InvalidArgumentError
-            If something can't be right.
+            If an argument is invalid.
         LimitExceededError
-            If the server has as many sessions, or as large ones, as it wants.
+            If the server's limit on sessions or on their size is reached.
         """
         config = encode_config(
             n_clusters,
@@ -158,7 +158,7 @@ class Client:
         return self.session(name)
 
     def session(self, name: str) -> Session:
-        """Return the session of a name, without asking whether there is one."""
+        """Return the session of a name, without checking that it exists."""
         return Session(name, self._connection)
 
     def list_sessions(self) -> Iterator[SessionDescription]:
@@ -209,9 +209,9 @@ class Client:
         Raises
         ------
         InvalidArgumentError
-            If something can't be right. What only the server can judge is raised with the first step.
+            If an argument is invalid. What only the server can check is raised with the first step.
         LimitExceededError
-            If the server runs as many comparisons already as it wants, or this one is too large; with the first step.
+            If the server's limit on comparisons is reached, or this one is too large; raised with the first step.
 
         Examples
         --------
@@ -228,4 +228,5 @@ class Client:
             max_iter=max_iter,
             tol=tol,
         )
-        return Comparison(self._connection, request, Reading(None if X is None else points_array(X), request.init))
+        decoder = ComparisonDecoder(None if X is None else points_array(X), request.init)
+        return Comparison(self._connection, request, decoder)

@@ -1,4 +1,4 @@
-"""The sync comparison: its steps as they come."""
+"""The sync iterator of a comparison's steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import grpc
 
-from shoal._comparing import Reading
+from shoal._comparison_codec import ComparisonDecoder
 from shoal._comparison_types import ComparisonResult, ComparisonStart, ComparisonStep
 from shoal._connection import Connection
 
@@ -17,14 +17,14 @@ class Comparison:
 
     Parameters
     ----------
-    connection, request, reading
-        Of the client, what is asked for, and what has been said.
+    connection, request, decoder
+        The client's connection, the request, and the decoder of its responses.
     """
 
-    def __init__(self, connection: Connection, request: Any, reading: Reading) -> None:
+    def __init__(self, connection: Connection, request: Any, decoder: ComparisonDecoder) -> None:
         self._connection = connection
         self._request = request
-        self._reading = reading
+        self._decoder = decoder
         self._call: Any = None  # begun with the first step, as every stream of this client
 
     def __enter__(self) -> Self:
@@ -47,15 +47,15 @@ class Comparison:
         Raises
         ------
         InvalidArgumentError
-            If something of the comparison can't be right.
+            If an argument of the comparison is invalid.
         LimitExceededError
-            If it is larger than the server takes, or the server runs as many already as it wants.
+            If it is too large, or the server's limit on comparisons is reached.
         """
         if self._call is None:
             self._call = self._connection.open("Compare", self._request)
         try:
             for response in self._call:
-                step = self._reading.receive(response)
+                step = self._decoder.receive(response)
                 if step is not None:
                     return step
         except grpc.RpcError as failed:
@@ -64,15 +64,15 @@ class Comparison:
 
     @property
     def start(self) -> ComparisonStart | None:
-        """What is compared, everything that was left to the server filled in; None before the first step."""
-        return self._reading.start
+        """The parameters of the comparison; None before the first step."""
+        return self._decoder.start
 
     @property
     def result(self) -> ComparisonResult | None:
-        """What the engines come to; None before the last step."""
-        return self._reading.result
+        """The results; None before the last step."""
+        return self._decoder.result
 
     def close(self) -> None:
-        """Give up what has not come yet."""
+        """Cancel the comparison."""
         if self._call is not None:
             self._call.cancel()

@@ -1,4 +1,4 @@
-"""What a comparison says, as plain values; see `_types`."""
+"""The parameters, steps and results of a comparison, as plain values; see `_types`."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 CompareEngine = Literal["scipy", "scipy-kmeans2", "sklearn", "sklearn-minibatch", "numba"]
-InitialCentroids = Literal["given", "k-means++", "random"]
+CompareInit = Literal["given", "k-means++", "random"]
 CompareAction = Literal["initialise", "assign", "update", "converged", "stopped", "fit"]
 
 
 @dataclass(frozen=True, eq=False)
 class ComparisonStart:
-    """What is compared, everything that was left to the server filled in."""
+    """The parameters of the comparison, with the values that the server chose filled in."""
 
     points: NDArray[Any]
     """Shape (n, d)."""
     initial_centroids: NDArray[np.float64]
     """Shape (k, d): every engine begins with them."""
-    init: InitialCentroids
+    init: CompareInit
     """Whether they were given, or how the server drew them."""
     random_state: int
     engines: tuple[CompareEngine, ...]
@@ -110,7 +110,7 @@ class Agreement:
 
 @dataclass(frozen=True, eq=False)
 class ComparisonResult:
-    """What the engines come to."""
+    """The results of all engines."""
 
     engines: tuple[ComparedEngine, ...]
     agreements: tuple[Agreement, ...]

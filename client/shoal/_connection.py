@@ -1,4 +1,4 @@
-"""The sync client's way to the server: unary calls with their retries, and streams as they open."""
+"""The channel of the sync client: unary calls with retries, and streams."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import grpc
 
 from shoal._calls import Call
-from shoal._channels import CHANNEL_OPTIONS, closed_message, methods_of
-from shoal._errors import ClientClosedError, ShoalError
-from shoal._retrying import CallRetries
+from shoal._channels import CHANNEL_OPTIONS, closed_error, methods_of
+from shoal._errors import ShoalError
+from shoal._retries import CallRetries
 from shoal._statuses import error_of_call
 
 Answer = TypeVar("Answer")
@@ -48,13 +48,13 @@ class Connection:
             time.sleep(retries.delay_after(failure, time.monotonic()))
 
     def open(self, method: str, requests: Any) -> Any:
-        """Open a stream; whoever opens it cancels it."""
+        """Open a stream; the caller cancels it."""
         return self._method(method)(requests)
 
     def error(self, failed: Any, session: str) -> ShoalError:
-        """Return what a failed call means."""
+        """Return the exception for a failed call."""
         if self._closed:
-            return self._closed_error()
+            return closed_error(self.target)
         return error_of_call(failed, self.target, session)
 
     def close(self) -> None:
@@ -64,8 +64,5 @@ class Connection:
 
     def _method(self, name: str) -> Any:
         if self._closed:
-            raise self._closed_error()
+            raise closed_error(self.target)
         return self._methods[name]
-
-    def _closed_error(self) -> ClientClosedError:
-        return ClientClosedError(closed_message(self.target), reason="CLIENT_CLOSED")

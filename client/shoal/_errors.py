@@ -1,15 +1,17 @@
-"""What can go wrong, as one tree of exceptions.
+"""The exceptions of Shoal, as one tree.
 
 ::
 
     ShoalError
-    ├── InvalidArgumentError        the request can never be right: shapes, dtypes, names, values (also a ValueError)
+    ├── InvalidArgumentError        the request is invalid: shapes, dtypes, names, values (also a ValueError)
     ├── SessionNotFoundError        there is no session of this name, or no longer
-    ├── SessionExistsError          there is one already
-    ├── SessionReplacedError        the session is gone, and another one has its name
+    ├── SessionExistsError          there is a session of this name already
+    ├── SessionReplacedError        the session is gone, and another one has taken its name
     ├── SessionWarmingError         the session has no centroids yet
     ├── StaleEtagError              the session has changed since its etag was read
     ├── ProducerFencedError         another producer of the same id has taken over
+    ├── UnauthenticatedError        the server doesn't know who calls: no token, or one that isn't valid
+    ├── PermissionDeniedError       the server knows who calls, and doesn't allow them this
     ├── LimitExceededError          more than the server allows: sessions, bytes of a batch, k·d
     ├── PreconditionError           the session is in some other state that the call can't use
     ├── UnavailableError            the server can't be reached, or is shutting down
@@ -70,7 +72,7 @@ class ShoalError(Exception):
 
 
 class InvalidArgumentError(ShoalError, ValueError):
-    """The request can never be right, whatever the state of the session."""
+    """The request is invalid, whatever the state of the session."""
 
 
 class SessionNotFoundError(ShoalError):
@@ -97,8 +99,16 @@ class ProducerFencedError(ShoalError):
     """Another producer of the same id has taken over; this one must stop."""
 
 
+class UnauthenticatedError(ShoalError):
+    """The server doesn't know who calls: there is no token, or it isn't valid."""
+
+
+class PermissionDeniedError(ShoalError):
+    """The caller is known and isn't allowed to do this."""
+
+
 class LimitExceededError(ShoalError):
-    """It is more than the server allows; the message says which limit."""
+    """A limit of the server is reached; the message says which."""
 
 
 class PreconditionError(ShoalError):

@@ -1,8 +1,9 @@
 """A pipelined call without its I/O: what has been taken from the source and has no answer yet, and what may be sent.
 
-The shells (sync: threads; aio: tasks) feed `take` from the source while there is room, send what `next_request` gives,
-hand `receive` what comes back, and ask `lost` when the connection ends: then everything without an answer is sent
-again. Nothing here waits, and nothing here is safe for threads: the shells see to that.
+The runners (`_stream_runner`: threads; `aio._stream_runner`: tasks) call `take` for each item of the source while there
+is room, send what `next_request` returns, pass each response to `receive`, and call `reconnect_delay` when the
+connection ends: everything without an answer is then sent again. Nothing here waits, and nothing here is safe for
+threads: the runners take care of both.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from shoal._errors import InternalError, ShoalError, UnavailableError
-from shoal._points import invalid
-from shoal._retrying import StreamRetries
+from shoal._retries import StreamRetries
+from shoal._validation import invalid
 
 Result = TypeVar("Result")
 
-# Gives a result to the caller, or raises what was wrong with the item.
+# Returns a result, or raises the error of the item.
 Delivery = Callable[[], Result]
 
 WINDOW_BYTES = 32 * 1024 * 1024
@@ -29,14 +30,14 @@ _AXES_OF_ONE_BATCH = 2
 
 
 class Item(NamedTuple):
-    """What the source gave, as it was then: its owner may write in its arrays again."""
+    """A batch of the source, encoded: its owner may reuse the arrays."""
 
-    request: bytes  # that carries this and nothing else
-    size: int  # bytes of its arrays
+    request: bytes  # a whole request that carries this item alone
+    size: int  # bytes of the arrays
 
 
-class Dialogue(Protocol[Result]):
-    """What is particular to a method: how its items become requests, and its responses results."""
+class StreamCodec(Protocol[Result]):
+    """The part of a pipelined call that depends on the method: encodes its requests and decodes its responses."""
 
     @property
     def method(self) -> str:
@@ -49,8 +50,8 @@ class Dialogue(Protocol[Result]):
         ...
 
     @property
-    def most_in_message(self) -> int:
-        """How many items a request may carry."""
+    def max_items_per_message(self) -> int:
+        """The maximum number of items in a request."""
         ...
 
     @property
@@ -59,16 +60,16 @@ class Dialogue(Protocol[Result]):
         ...
 
     def opening(self) -> bytes | None:
-        """Begin a connection; return what is sent first."""
+        """Begin a connection and return its first message, if the method has one."""
 
-    def freeze(self, thing: Any) -> Item:
-        """Check and copy what the source gave; it is given once, in order, and by one thread."""
+    def encode_item(self, thing: Any) -> Item:
+        """Check a batch and encode it; called once for each, in order, from one thread."""
 
     def request(self, items: list[Item]) -> bytes:
-        """Return the request that carries the items."""
+        """Return one request that carries the items."""
 
     def deliveries(self, response: Any) -> list[tuple[int | None, Delivery[Result]]]:
-        """Return what a response brings, each with the number of its item, or None: that of the next."""
+        """Return the results in a response, each with the number of its item; None: that of the next item."""
 
 
 class Pipeline(Generic[Result]):
@@ -76,16 +77,16 @@ class Pipeline(Generic[Result]):
 
     Parameters
     ----------
-    dialogue
-        What is particular to the method.
+    codec
+        Encodes and decodes the messages of the method.
     max_in_flight
         How many items may be without an answer.
     retries
         When to connect again.
     """
 
-    def __init__(self, dialogue: Dialogue[Result], max_in_flight: int, retries: StreamRetries) -> None:
-        self._dialogue = dialogue
+    def __init__(self, codec: StreamCodec[Result], max_in_flight: int, retries: StreamRetries) -> None:
+        self._codec = codec
         self._max_in_flight = max_in_flight
         self._retries = retries
         self._pending: deque[Item] = deque()  # without an answer, in order
@@ -99,12 +100,12 @@ class Pipeline(Generic[Result]):
     @property
     def method(self) -> str:
         """The name of the method."""
-        return self._dialogue.method
+        return self._codec.method
 
     @property
     def session(self) -> str:
         """The name of the session."""
-        return self._dialogue.session
+        return self._codec.session
 
     @property
     def has_room(self) -> bool:
@@ -119,11 +120,11 @@ class Pipeline(Generic[Result]):
     @property
     def done(self) -> bool:
         """Whether everything is answered."""
-        return self._ended and self._dialogue.ready and not self._pending
+        return self._ended and self._codec.ready and not self._pending
 
-    def freeze(self, thing: Any) -> Item:
-        """Check and copy what the source gave; touches nothing else that changes, so it needs no lock."""
-        return self._dialogue.freeze(thing)
+    def encode_item(self, thing: Any) -> Item:
+        """Check a batch and encode it. Needs no lock: it changes nothing else of the pipeline."""
+        return self._codec.encode_item(thing)
 
     def take(self, item: Item) -> None:
         """Add an item."""
@@ -131,62 +132,54 @@ class Pipeline(Generic[Result]):
         self._bytes += item.size
 
     def end(self, error: BaseException | None = None) -> None:
-        """Say that the source has no more, or failed."""
+        """Note that the source is exhausted, or has failed."""
         self._ended = True
         self._source_error = error
 
     def connect(self) -> None:
-        """Begin a connection, the first or another: what has no answer is to be sent on it."""
+        """Begin a connection, the first or a later one; everything without an answer is sent on it."""
         self._begun = False
         self._sent = 0
 
     def next_request(self) -> bytes | None:
-        """Return what may be sent now; None: nothing for the moment."""
+        """Return the next message to send, or None while there is nothing to send."""
         if not self._begun:
             self._begun = True
-            opening = self._dialogue.opening()
+            opening = self._codec.opening()
             if opening is not None:
                 return opening
-        if not self._dialogue.ready or self._sent == len(self._pending):
+        if not self._codec.ready or self._sent == len(self._pending):
             return None
         items = self._next_items()
         self._sent += len(items)
-        return self._dialogue.request(items)
+        return self._codec.request(items)
 
     def receive(self, response: Any) -> list[Delivery[Result]]:
-        """Return what a response brings, in order; the items that it answers are done with."""
+        """Return the results in a response, in order, and forget the items that they answer."""
         self._retries.note_contact()
-        numbered = self._dialogue.deliveries(response)
+        numbered = self._codec.deliveries(response)
         for number, _ in numbered:
             self._finish_first(number)
         if numbered or not self._pending:
             self._retries.note_progress()
         return [delivery for _, delivery in numbered]
 
-    def lost(self, failure: ShoalError | None, now: float) -> float:
-        """Return the seconds to wait before connecting again; raise if that is no use.
-
-        Parameters
-        ----------
-        failure
-            Why the connection ended; None: the server ended it.
-        now
-            Seconds of any clock that only goes forward.
-        """
+    def reconnect_delay(self, failure: ShoalError | None, now: float) -> float:
+        """See ResumableStream."""
         if self.done:
             return 0.0
-        owed = bool(self._pending) or not self._dialogue.ready
+        owed = bool(self._pending) or not self._codec.ready
         return self._retries.delay_after(failure or _ended_early(), now, owed=owed)
 
     def raise_source_error(self) -> None:
-        """Raise what the source raised."""
+        """Raise the exception of the source, if it raised one."""
         if self._source_error is not None:
             raise self._source_error
 
     def _next_items(self) -> list[Item]:
         items: list[Item] = []
         size = 0
-        for item in islice(self._pending, self._sent, self._sent + self._dialogue.most_in_message):
+        for item in islice(self._pending, self._sent, self._sent + self._codec.max_items_per_message):
             size += item.size
             if items and size > MESSAGE_BYTES:
                 break
@@ -203,7 +196,7 @@ class Pipeline(Generic[Result]):
 
 
 def check_stream(batches: object, max_in_flight: int) -> None:
-    """Raise InvalidArgumentError for one batch where many are wanted, or for a window without room."""
+    """Raise InvalidArgumentError for a single array in place of many, or for a max_in_flight below 1."""
     if isinstance(batches, np.ndarray) and batches.ndim <= _AXES_OF_ONE_BATCH:
         raise invalid(
             "SHAPE_INVALID",

@@ -1,4 +1,4 @@
-"""A session, as its users see it."""
+"""A session on a server: push, ingest, assign, read, watch."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Literal
 from numpy.typing import ArrayLike
 
 from shoal import _calls
-from shoal._assigning import assign_pipeline
-from shoal._batches import as_batch
-from shoal._configs import UNSET, Unset, encode_changes
+from shoal._assign_stream import assign_pipeline
+from shoal._batch_codec import as_batch
 from shoal._connection import Connection
-from shoal._ingesting import ingest_pipeline
-from shoal._points import checked_name
-from shoal._streaming import run_pipeline, run_watch
+from shoal._ingest_stream import ingest_pipeline
+from shoal._session_codec import UNSET, Unset, encode_changes
+from shoal._stream_runner import run_pipeline, run_watch
 from shoal._types import (
     Assignment,
     Batch,
@@ -28,7 +27,8 @@ from shoal._types import (
     SessionDescription,
     Snapshot,
 )
-from shoal._watching import new_watch
+from shoal._validation import checked_name
+from shoal._watch import new_watch
 
 
 class Session:
@@ -51,7 +51,7 @@ class Session:
         return self._name
 
     def describe(self) -> SessionDescription:
-        """Return the configuration and how the session stands."""
+        """Return the configuration and the current state of the session."""
         return self._connection.call(_calls.get_session(self._name))
 
     def update(
@@ -77,7 +77,7 @@ class Session:
         StaleEtagError
             If the session has changed since its etag was read.
         InvalidArgumentError
-            If something can't be right, or nothing is given.
+            If an argument is invalid, or nothing is given.
         """
         request = encode_changes(
             self._name, etag, engine=engine, half_life=half_life, on_invalid=on_invalid, idle_ttl=idle_ttl
@@ -128,7 +128,7 @@ class Session:
         Raises
         ------
         InvalidArgumentError
-            If X can't be right: its shape, its dtype, NaN in a session that rejects it. Nothing has been applied.
+            If X is invalid: its shape, its dtype, NaN in a session that rejects it. Nothing has been applied.
         LimitExceededError
             If the batch is larger than the server takes.
         """
@@ -164,9 +164,9 @@ class Session:
             Arrays (n, d) or `Batch`. They are read on a thread of their own, ahead of the results, and copied as they
             come: a buffer may be used again. What they raise is raised here, after the results of those before.
         producer
-            A name for whoever pushes. The same batches pushed again under it are answered again, as duplicates, and
-            not counted again; so a program that crashed may begin anew. The session remembers the name as long as it
-            lives. None: a name nobody knows, which is soon forgotten.
+            The producer's name. The same batches pushed again under it are answered as duplicates, and
+            not counted again, so a program that crashed can start over. The session remembers the name as long as it
+            lives. None: a random name, which is soon forgotten.
         first_sequence
             The sequence of the first batch; the next ones count up from it, without gaps.
         return_labels
@@ -215,7 +215,7 @@ class Session:
         SessionWarmingError
             If the session has no centroids yet.
         InvalidArgumentError
-            If X can't be right.
+            If X is invalid.
         """
         return self._connection.call(_calls.assign(self._name, X, return_distances=return_distances))
 
@@ -238,7 +238,7 @@ class Session:
         SessionWarmingError
             If the session has no centroids yet.
         InvalidArgumentError
-            If an array can't be right.
+            If an array is invalid.
         """
         pipeline = assign_pipeline(
             self._name,
@@ -273,7 +273,7 @@ class Session:
         Raises
         ------
         InvalidArgumentError
-            If max_points can't be right.
+            If max_points is invalid.
         """
         return self._connection.call(_calls.get_recent_points(self._name, max_points))
 

@@ -1,4 +1,4 @@
-"""google.rpc.Status, and gRPC's own failures, as exceptions of the tree in `_errors`. Works without a server."""
+"""Turns google.rpc.Status messages and gRPC's own errors into the exceptions of `_errors`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from shoal._errors import (
     InternalError,
     InvalidArgumentError,
     LimitExceededError,
+    PermissionDeniedError,
     PreconditionError,
     ProducerFencedError,
     SessionExistsError,
@@ -21,6 +22,7 @@ from shoal._errors import (
     SessionWarmingError,
     ShoalError,
     StaleEtagError,
+    UnauthenticatedError,
     UnavailableError,
     UnsupportedError,
     Violation,
@@ -44,6 +46,8 @@ _BY_CODE: dict[grpc.StatusCode, type[ShoalError]] = {
     grpc.StatusCode.ALREADY_EXISTS: SessionExistsError,
     grpc.StatusCode.FAILED_PRECONDITION: PreconditionError,
     grpc.StatusCode.ABORTED: PreconditionError,
+    grpc.StatusCode.UNAUTHENTICATED: UnauthenticatedError,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDeniedError,
     grpc.StatusCode.RESOURCE_EXHAUSTED: LimitExceededError,
     grpc.StatusCode.UNAVAILABLE: UnavailableError,
     grpc.StatusCode.CANCELLED: UnavailableError,  # not by us, so by the server, which ends its calls when it stops
@@ -59,7 +63,7 @@ _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.Statu
 
 
 class FailedCall(Protocol):
-    """What gRPC's exceptions, sync and async, say of a call."""
+    """The common part of gRPC's sync and async exceptions."""
 
     def code(self) -> grpc.StatusCode:
         """Return the status code."""
@@ -102,7 +106,7 @@ def error_of_call(failed: FailedCall, target: str, session: str = "") -> ShoalEr
     if status is not None:
         return error_of_status(status, session)
     code, said = _code_of(failed), failed.details() or ""
-    explain = _EXPLAIN.get(code, _explain_otherwise)
+    explain = _EXPLAIN.get(code, _explain_other)
     reason = UNREACHABLE if said.startswith(_NOT_CONNECTED) else code.name
     return _error_class(code, "")(explain(target, said or code.name), reason=reason, session=session)
 
@@ -143,7 +147,7 @@ def _explain_unknown(target: str, said: str) -> str:
     return f"{target} doesn't know this call: it is older than this client, or no shoal-server ({said})"
 
 
-def _explain_otherwise(target: str, said: str) -> str:
+def _explain_other(target: str, said: str) -> str:
     return f"{target} says: {said}"
 
 

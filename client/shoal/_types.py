@@ -1,4 +1,4 @@
-"""What goes into the calls and what comes out, as plain values. No protobuf, no gRPC.
+"""Arguments and results of calls, as plain values. No protobuf, no gRPC.
 
 Arrays that the server sent are read-only views of the message's bytes; ``numpy.array(x)`` makes a copy to write in.
 """
@@ -21,24 +21,24 @@ InitMethod = Literal["k-means++", "random"]
 Precision = Literal["float32", "float64"]
 HalfLifeUnit = Literal["batches", "points", "seconds"]
 Durability = Literal["durable", "memory"]
-State = Literal["warming", "ready"]
+SessionState = Literal["warming", "ready"]
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Points to push, for when they come with weights or a time."""
+    """Points to push, with weights or an event time."""
 
     points: ArrayLike
     """Shape (n, d), numbers."""
     sample_weight: ArrayLike | None = None
-    """Shape (n,), none negative; None: every point counts 1."""
+    """Shape (n,), not negative; None: every point counts 1."""
     event_time: datetime | None = None
     """When the points happened, with a time zone. A session whose half-life is in seconds needs it."""
 
 
 @dataclass(frozen=True)
 class HalfLife:
-    """After this much, what came before counts half."""
+    """How fast a session forgets: after this much, earlier points count half."""
 
     value: float
     """Above 0."""
@@ -48,7 +48,7 @@ class HalfLife:
 
 @dataclass(frozen=True)
 class Warming:
-    """How far the collecting of the first points is."""
+    """How many of the first points a warming session has, and needs."""
 
     seen: int
     needed: int
@@ -56,7 +56,7 @@ class Warming:
 
 @dataclass(frozen=True, eq=False)
 class PushResult:
-    """What became of one batch."""
+    """The outcome of one batch."""
 
     sequence: int
     """Of the batch that this answers; 0 for a push without one."""
@@ -72,7 +72,7 @@ class PushResult:
     """Shape (n,), those that the update used, -1 for a dropped row; None unless asked for, while warming, and where
     they are `forgotten`."""
     durable: bool = False
-    """Whether the batch survives the loss of power."""
+    """Whether the batch survives a crash of the server's machine."""
     duplicate: bool = False
     """The batch had been sent by an earlier call, and is not counted again."""
     forgotten: bool = False
@@ -98,7 +98,7 @@ class Assignment:
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Everything that a reader may see of one version."""
+    """Everything that can be read of one version."""
 
     version: int
     """How many updates have been applied."""
@@ -113,7 +113,7 @@ class Snapshot:
     points_accepted: int
     """Rows accepted so far."""
     session_uid: str
-    """Tells the session from another one that had or will have its name."""
+    """Identifies the session, even after another one takes its name."""
     batch_points: int
     """Rows accepted in the batch that made the version: ``inertia / batch_points`` is the inertia per point. 0 in
     version 0."""
@@ -121,7 +121,7 @@ class Snapshot:
 
 @dataclass(frozen=True, eq=False)
 class RecentPoints:
-    """A sample of what a session has applied lately, spread evenly over it."""
+    """A sample of the points that a session applied lately."""
 
     points: NDArray[Any]
     """Shape (m, d), oldest first, in the type in which they were pushed; of several types in one that holds them all.
@@ -137,7 +137,7 @@ class CentroidUpdate(Snapshot):
 
 @dataclass(frozen=True, eq=False)
 class SessionConfig:
-    """How a session works, everything that was left to the server filled in."""
+    """The configuration of a session, with the values that the server chose filled in."""
 
     n_clusters: int
     n_features: int | None
@@ -161,15 +161,15 @@ class SessionConfig:
 
 @dataclass(frozen=True, eq=False)
 class SessionDescription:
-    """A session as it stands."""
+    """The configuration and the current state of a session."""
 
     name: str
     uid: str
-    """Tells the session from another one that had or will have its name."""
+    """Identifies the session, even after another one takes its name."""
     config: SessionConfig
     etag: str
     """Changes with every change of the configuration."""
-    state: State
+    state: SessionState
     warming: Warming | None
     """Present while the session is warming."""
     version: int

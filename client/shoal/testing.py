@@ -19,7 +19,7 @@ import numpy as np
 from shoal._client import connect
 from shoal._comparison_types import CompareEngine
 from shoal._errors import ServerStartError
-from shoal._programs import Program
+from shoal._process import ManagedProcess
 from shoal._types import Engine
 
 _ANY_PORT = 0
@@ -52,8 +52,8 @@ def load_engines(target: str) -> None:
 class _Local(ABC):
     """A program of Shoal on this machine, which a ``with`` block starts and stops."""
 
-    def __init__(self, program: Program) -> None:
-        self._program = program
+    def __init__(self, process: ManagedProcess) -> None:
+        self._process = process
 
     def __enter__(self) -> Self:
         return self.start()
@@ -62,17 +62,17 @@ class _Local(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
-        self._program.remove_log()
+        self._process.remove_log()
 
     @property
     def log_path(self) -> Path:
-        """What it writes; the file goes with the ``with`` block."""
-        return self._program.log_path
+        """The log file; deleted at the end of the ``with`` block."""
+        return self._process.log_path
 
     @property
     def pid(self) -> int:
-        """The number of its process."""
-        return self._program.pid
+        """The process id."""
+        return self._process.pid
 
     @abstractmethod
     def start(self) -> Self:
@@ -80,7 +80,7 @@ class _Local(ABC):
 
     def stop(self) -> None:
         """Stop it as an operator would."""
-        self._program.end(signal.SIGTERM)
+        self._process.end(signal.SIGTERM)
 
 
 class LocalServer(_Local):
@@ -104,7 +104,7 @@ class LocalServer(_Local):
     """
 
     def __init__(self, **settings: object) -> None:
-        super().__init__(Program("shoal_server", "server"))
+        super().__init__(ManagedProcess("shoal_server", "server"))
         self._settings: dict[str, object] = {"host": "127.0.0.1", "port": _ANY_PORT, **settings}
         self._target: str | None = None
 
@@ -123,18 +123,18 @@ class LocalServer(_Local):
     def start(self) -> Self:
         """Start the server and wait until it serves; after `stop` or `kill`, again on the same port."""
         _require("shoal_server", "server")
-        if not self._program.is_started:
-            self._target = self._program.start(self._settings)
+        if not self._process.is_started:
+            self._target = self._process.start(self._settings)
             self._settings["port"] = self.port
         return self
 
     def stop(self) -> None:
         """Stop the server as an operator would: what it has accepted is applied and answered."""
-        self._program.end(signal.SIGTERM)
+        self._process.end(signal.SIGTERM)
 
     def kill(self) -> None:
         """End the server at once, as a crash would."""
-        self._program.end(signal.SIGKILL)
+        self._process.end(signal.SIGKILL)
 
 
 class LocalDashboard(_Local):
@@ -159,7 +159,7 @@ class LocalDashboard(_Local):
     """
 
     def __init__(self, server: str, port: int = _ANY_PORT) -> None:
-        super().__init__(Program("shoal_dashboard", "dashboard"))
+        super().__init__(ManagedProcess("shoal_dashboard", "dashboard"))
         self._settings: dict[str, object] = {"server": server, "port": port}
         self._url: str | None = None
 
@@ -173,8 +173,8 @@ class LocalDashboard(_Local):
     def start(self) -> Self:
         """Start the dashboard and wait until browsers can open it; after `stop`, again on the same port."""
         _require("nicegui", "dashboard")
-        if not self._program.is_started:
-            self._url = self._program.start(self._settings)
+        if not self._process.is_started:
+            self._url = self._process.start(self._settings)
             self._settings["port"] = int(self._url.rpartition(":")[2])
         return self
 

@@ -15,12 +15,12 @@ from fastapi import FastAPI
 from nicegui import Client, app, ui
 
 import shoal.aio
-from shoal import drawing, report
 from shoal_dashboard.disconnects import ignore_disconnects
 from shoal_dashboard.layout import LOGO
 from shoal_dashboard.pages import compare, session, sessions
 from shoal_dashboard.security import AllowedHosts, protect
 from shoal_dashboard.server_socket import listen, tell_ready, url_of
+from shoal_presentation import drawing, report
 
 _HERE = Path(__file__).parent
 STYLE = report.stylesheet() + (_HERE / "style.css").read_text("utf-8")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from html import escape
 
-from shoal.drawing import COLOURS
-from shoal.views.numbers import number_text
+from shoal_presentation.drawing import COLOURS
+from shoal_presentation.views.numbers import number_text
 
 _WIDTH, _HEIGHT = 300.0, 84.0
 _MAX_BARS = 64

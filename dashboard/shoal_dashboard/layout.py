@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nicegui import ui
 
-from shoal.drawing import definitions
+from shoal_presentation.drawing import definitions
 
 LOGO = (Path(__file__).parent / "logo.svg").read_text("utf-8")
 

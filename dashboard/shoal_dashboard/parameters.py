@@ -11,10 +11,12 @@ from urllib.parse import urlencode
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.views import words_of
 from shoal_dashboard.parsing import ParseError, format_points, parse_points
+from shoal_presentation.views import engine_text
 
-ENGINES = {name: words_of(name).library for name in ("scipy", "scipy-kmeans2", "sklearn", "sklearn-minibatch", "numba")}
+ENGINES = {
+    name: engine_text(name).library for name in ("scipy", "scipy-kmeans2", "sklearn", "sklearn-minibatch", "numba")
+}
 EXAMPLES = {"six-points": "Six points", "blobs": "Four blobs"}
 WAYS = {"k-means++": "k-means++", "random": "random points", "given": "given centroids"}
 MAX_LINKED = 8000  # characters of a link that everything on the way takes

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import shoal
-from shoal.drawing import Scale, Scene, draw, draw_centroids, scale_around
-from shoal.views.projection import Projection
 from shoal_dashboard.charts import bar_chart, line_chart, palette
 from shoal_dashboard.projection import plane_for
+from shoal_presentation.drawing import Scale, Scene, draw, draw_centroids, scale_around
+from shoal_presentation.views.projection import Projection
 
 _HEIGHT = 420  # of the drawing: it stays when the scale changes
 _MAX_CENTROIDS = 256  # that are drawn, the heaviest
@@ -38,7 +38,7 @@ class Pictures:
         if self._scale is None or self._plane is None or len(self._plane.origin) != update.centroids.shape[1]:
             return  # nothing is drawn yet, or it is of another session that had the name
         heaviest = np.sort(np.argsort(-update.weights, kind="stable")[:_MAX_CENTROIDS])
-        places = self._plane.place(update.centroids[heaviest])
+        places = self._plane.project(update.centroids[heaviest])
         scene = Scene(_NOTHING.points, None, places, heaviest.astype(np.int32))
         self.centroids = draw_centroids(scene, self._scale, f"centroids of version {update.version}")
 
@@ -67,8 +67,8 @@ class Pictures:
         rows = points.astype(np.float64)
         if of_length_one:
             rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-        shown = plane.place(rows) if len(rows) else np.empty((0, 2))
-        self._scale = _scale_for(np.concatenate([shown, plane.place(update.centroids)]), self._scale)
+        shown = plane.project(rows) if len(rows) else np.empty((0, 2))
+        self._scale = _scale_for(np.concatenate([shown, plane.project(update.centroids)]), self._scale)
         labels = _nearest(rows, update.centroids) if len(rows) else None
         scene = Scene(shown, labels, _NOTHING.centroids, _NOTHING.colours)
         names = (plane.axes[0].name, plane.axes[1].name)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal.views.projection import Projection, column_projection, principal_projection
+from shoal_presentation.views.projection import Projection, column_projection, principal_projection
 
 _SERVES = 0.8  # of the variance that the best plane would show
 

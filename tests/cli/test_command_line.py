@@ -48,7 +48,7 @@ def test_a_server_that_is_not_there_is_unreachable() -> None:
     assert outcome.stderr.count("\n") == 1
 
 
-def test_an_address_that_is_none_is_wrong_usage() -> None:
+def test_invalid_server_address_exits_with_2() -> None:
     outcome = run_here("--server", "no such host at all", "--timeout", 1, "sessions", "list")
 
     assert outcome.exit_code == USAGE
@@ -58,7 +58,7 @@ def test_an_address_that_is_none_is_wrong_usage() -> None:
 @pytest.mark.parametrize(
     "arguments", [["--no-such-option"], ["no-such-command"], ["--output", "xml", "sessions", "list"]]
 )
-def test_a_command_line_that_is_wrong_is_told_on_standard_error(arguments: list[str]) -> None:
+def test_invalid_command_line_is_reported_on_standard_error(arguments: list[str]) -> None:
     outcome = run_here(*arguments)
 
     assert outcome.exit_code == USAGE
@@ -75,7 +75,7 @@ def test_a_command_line_that_is_wrong_is_told_on_standard_error(arguments: list[
         ("--output xml sessions list", "'--output': 'xml' is not one of"),
     ],
 )
-def test_a_wrong_value_is_told_in_plain_words(arguments: str, told: str) -> None:
+def test_invalid_option_value_is_reported_in_plain_words(arguments: str, told: str) -> None:
     outcome = run_here(*arguments.split(), env={"COLUMNS": "200"})
 
     assert outcome.exit_code == USAGE
@@ -84,7 +84,7 @@ def test_a_wrong_value_is_told_in_plain_words(arguments: str, told: str) -> None
 
 
 @pytest.mark.parametrize("arguments", [("sessions", "list", "--output", "json"), ("sessions", "show")])
-def test_an_output_that_takes_no_more_is_one_line(
+def test_full_output_is_reported_in_one_line(
     server: LocalServer, client: shoal.Client, name: str, arguments: tuple[str, ...]
 ) -> None:
     client.create_session(name, 3)

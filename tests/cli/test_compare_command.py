@@ -91,7 +91,9 @@ def test_json_has_a_line_a_step(command: InProcess, given: Path) -> None:
         (("--max-iter", 0), 2, "--max-iter"),
     ],
 )
-def test_what_is_wrong_is_told(command: InProcess, arguments: tuple[object, ...], exit_code: int, says: str) -> None:
+def test_invalid_arguments_are_reported(
+    command: InProcess, arguments: tuple[object, ...], exit_code: int, says: str
+) -> None:
     outcome = command("compare", *arguments)
 
     assert outcome.exit_code == exit_code
@@ -99,7 +101,7 @@ def test_what_is_wrong_is_told(command: InProcess, arguments: tuple[object, ...]
     assert outcome.stdout == ""
 
 
-def test_a_file_and_an_example_are_one_too_many(command: InProcess, given: Path) -> None:
+def test_file_and_example_together_are_refused(command: InProcess, given: Path) -> None:
     outcome = command("compare", given, "--example", "blobs")
 
     assert (outcome.exit_code, outcome.stdout) == (2, "")

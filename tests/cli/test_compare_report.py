@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.cli.cli_runner import InProcess
-from tests.cli.paging import page
+from tests.cli.html_page import page
 
 HEADINGS = [
     "How k-means goes",
@@ -80,7 +80,7 @@ def _steps(text: str) -> Any:
     return json.loads(found[1])
 
 
-def test_it_is_said_where_the_report_is_beside_the_usual_output(
+def test_compare_prints_the_path_of_the_report_beside_its_usual_output(
     command: InProcess, tmp_path: Path, given: Path
 ) -> None:
     plain = command("compare", "--init", given).stdout
@@ -121,7 +121,7 @@ def test_the_table_is_that_of_the_run_figure_for_figure(report: Path) -> None:
     assert rows[7] == ["7", "output", "final centroids", "[1 1 1 0 0 0]", "final centroids", "[1 1 1 0 0 0]"]
 
 
-def test_each_view_says_what_the_run_did(six: str) -> None:
+def test_every_view_of_the_report_shows_the_run(six: str) -> None:
     text = unescape(re.sub(r"<[^>]+>", "", six))
 
     assert "Converged?" in text
@@ -178,20 +178,20 @@ def test_without_a_script_the_panels_show_how_each_engine_ended(six: str) -> Non
     assert 'class="controls" role="group" aria-label="Play the steps" hidden' in six
 
 
-def test_the_player_has_every_row_and_what_it_lights(six: str) -> None:
+def test_player_has_every_row_and_its_highlights(six: str) -> None:
     steps = _steps(six)
 
     assert [step["number"] for step in steps] == [1, 2, 3, 4, 5, 6, 7]
     assert steps[0]["labels"] is None
     assert steps[1]["labels"] == [1, 1, 1, 0, 0, 0]
     assert [step["lit"] for step in steps[:3]] == [["start"], ["assign"], ["update"]]
-    assert [step["moment"] for step in steps] == [1, 1, 2, 2, 3, 3, 4]
+    assert [step["column"] for step in steps] == [1, 1, 2, 2, 3, 3, 4]
     assert all(step["lines"] for step in steps)
     assert [len(trail) for trail in steps[5]["trails"]] == [2, 1]
     assert [len(step["regions"]) for step in steps[:6]] == [2] * 6
 
 
-def test_names_are_text_and_no_markup(command: InProcess, tmp_path: Path) -> None:
+def test_names_are_escaped_in_the_report(command: InProcess, tmp_path: Path) -> None:
     path = tmp_path / "<b>$title&.csv"
     path.write_text("1,2\n3,4\n9,9\n")
 
@@ -205,7 +205,7 @@ def test_names_are_text_and_no_markup(command: InProcess, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("engines", ["scipy", "numba,scipy-kmeans2,sklearn-minibatch,sklearn,scipy"])
 @pytest.mark.parametrize(("n", "d", "k"), [(1, 1, 1), (5, 1, 2), (90, 7, 12), (2500, 2, 3)])
-def test_whatever_is_compared_has_a_page(
+def test_every_comparison_has_a_report(
     command: InProcess, tmp_path: Path, engines: str, n: int, d: int, k: int
 ) -> None:
     np.save(tmp_path / "points.npy", np.random.default_rng(0).normal(size=(n, d)))
@@ -224,14 +224,14 @@ def test_whatever_is_compared_has_a_page(
     assert ("Of 7 columns the two principal components" in text) == (d == 7)
 
 
-def test_an_earlier_report_is_replaced(command: InProcess, report: Path) -> None:
+def test_report_replaces_an_earlier_report(command: InProcess, report: Path) -> None:
     outcome = command("compare", "--example", "blobs", "-k", 4, "--report", report)
 
     assert outcome.exit_code == 0
     assert "300 points of the example blobs, 4 clusters" in report.read_text("utf-8")
 
 
-def test_another_file_is_not_replaced(command: InProcess, given: Path) -> None:
+def test_report_does_not_replace_another_file(command: InProcess, given: Path) -> None:
     outcome = command("compare", "--report", given)
 
     assert (outcome.exit_code, outcome.stdout) == (2, "")
@@ -239,21 +239,21 @@ def test_another_file_is_not_replaced(command: InProcess, given: Path) -> None:
     assert given.read_text() == "5.5,3\n1,2\n"
 
 
-def test_a_folder_that_does_not_exist_is_told(command: InProcess, tmp_path: Path) -> None:
+def test_report_in_a_missing_folder_is_refused(command: InProcess, tmp_path: Path) -> None:
     outcome = command("compare", "--report", tmp_path / "nowhere" / "out.html")
 
     assert (outcome.exit_code, outcome.stdout) == (2, "")
     assert f"there is no folder {tmp_path / 'nowhere'} to write the report into" in outcome.stderr
 
 
-def test_a_folder_in_the_place_of_the_page_is_told(command: InProcess, tmp_path: Path) -> None:
+def test_report_path_that_is_a_folder_is_refused(command: InProcess, tmp_path: Path) -> None:
     outcome = command("compare", "--report", tmp_path)
 
     assert (outcome.exit_code, outcome.stdout) == (2, "")
     assert f"it is a folder; name a file in it, such as {tmp_path / 'report.html'}" in outcome.stderr
 
 
-def test_a_disk_that_takes_no_more_is_told(command: InProcess, tmp_path: Path) -> None:
+def test_full_disk_is_reported(command: InProcess, tmp_path: Path) -> None:
     (tmp_path / "full.html").symlink_to("/dev/full")
 
     outcome = command("compare", "--report", tmp_path / "full.html")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from shoal.cli.failures import FAILED, USAGE
-from shoal.cli.files import Reading
-from shoal.cli.files.csvs import read_csv
-from tests.cli.reading import opened, piped, points, read, refusal, weights
+from shoal.cli.files import ReadOptions
+from shoal.cli.files.csv_reader import read_csv
+from tests.cli.point_files import opened, piped, points, read, refusal, weights
 
 NAMED = b"x,y,weight\n1,2,10\n3,4,20\n5,6,30\n"
 
@@ -64,7 +64,7 @@ def test_two_columns_of_one_name_are_both_points() -> None:
     assert np.array_equal(points(piped(b"x,x\n1,2\n")), [[1, 2]])
 
 
-def test_a_name_that_two_columns_have_can_not_be_chosen() -> None:
+def test_ambiguous_column_name_is_refused() -> None:
     error = refusal(lambda: piped(b"x,x\n1,2\n", columns=("x",)))
 
     assert "2 columns 'x'" in str(error)
@@ -103,14 +103,14 @@ def test_the_batches_are_as_long_as_asked_for_however_long_the_file_is() -> None
     assert np.array_equal(np.concatenate(batches)[:, 0], np.arange(100_000))
 
 
-def test_a_word_among_the_numbers_is_told_with_its_column() -> None:
+def test_text_among_numbers_is_reported_with_its_column() -> None:
     error = refusal(lambda: read(piped(b"x,y\n1,2\n\n3,oops\n")))
 
     assert "column 'y': row 2: CSV conversion error to double: invalid value 'oops'" in str(error)
     assert error.exit_code == FAILED
 
 
-def test_a_line_of_another_length_is_told() -> None:
+def test_csv_line_of_another_length_is_reported() -> None:
     error = refusal(lambda: read(piped(b"x,y\n1,2\n3\n")))
 
     assert "row 2: Expected 2 columns, got 1: 3; each row needs 2 values" in str(error)
@@ -129,7 +129,7 @@ def test_a_word_in_the_first_line_of_numbers_gets_advice() -> None:
     assert "--header" in str(error)
 
 
-def test_bytes_that_are_no_text_are_refused() -> None:
+def test_csv_that_is_not_text_is_refused() -> None:
     error = refusal(lambda: piped(b"\x89PNG\r\n\x1a\n\x00\x00"))
 
     assert "isn't text; parquet and images are read only from files" in str(error)
@@ -163,7 +163,7 @@ def test_batches_of_wide_rows_are_of_about_a_mebibyte() -> None:
     assert [len(np.asarray(batch.points)) for batch in batches] == [64, 36]
 
 
-def test_a_column_that_is_not_there_is_wrong_usage() -> None:
+def test_unknown_column_exits_with_2() -> None:
     error = refusal(lambda: piped(NAMED, columns=("z",)))
 
     assert "no column 'z'; it has x, y, weight" in str(error)
@@ -181,7 +181,7 @@ def test_a_batch_has_the_time_of_its_newest_row(lines: bytes) -> None:
     assert batch.event_time == datetime(1970, 1, 2, tzinfo=UTC)
 
 
-def test_a_time_that_is_none_is_told_with_its_column() -> None:
+def test_invalid_time_is_reported_with_its_column() -> None:
     error = refusal(lambda: read(piped(b"x,when\n1,yesterday\n", time_column="when")))
 
     assert "column 'when': it holds string; a time is" in str(error)
@@ -192,12 +192,12 @@ def test_a_pipe_that_is_slow_gives_its_rows_as_they_come() -> None:
     with os.fdopen(receiving, "rb") as stream, os.fdopen(sending, "wb") as source:
         source.write(b"1,2\n3,4\n")
         source.flush()
-        batches = read_csv(stream, Reading(2), "the pipe").batches
+        batches = read_csv(stream, ReadOptions(2), "the pipe").batches
 
         batch = next(batches)
 
     assert np.array_equal(np.asarray(batch.points), [[1, 2], [3, 4]])
 
 
-def test_no_column_left_for_the_points_is_wrong_usage() -> None:
+def test_no_column_left_for_the_points_exits_with_2() -> None:
     assert refusal(lambda: piped(b"weight\n1\n", weight_column="weight")).exit_code == USAGE

@@ -14,7 +14,7 @@ import shoal
 from shoal.cli.failures import FAILED, UNREACHABLE, USAGE
 from shoal.testing import LocalServer
 from tests.cli.cli_runner import Outcome, run_apart, run_here
-from tests.cli.paging import page
+from tests.cli.html_page import page
 
 ENGINES = ["numba", "sklearn", "scipy"]
 
@@ -36,7 +36,7 @@ def document(outcome: Outcome) -> Any:
     return json.loads(outcome.stdout)
 
 
-def test_it_says_where_the_report_is_and_how_to_open_it(outcome: Outcome, document: Any, folder: Path) -> None:
+def test_demo_prints_the_path_and_the_url_of_the_report(outcome: Outcome, document: Any, folder: Path) -> None:
     *_, where, how = outcome.stderr.splitlines()
 
     assert Path(document["report"]) == folder / "report.html"
@@ -44,7 +44,7 @@ def test_it_says_where_the_report_is_and_how_to_open_it(outcome: Outcome, docume
     assert how == f"open it in a browser: {(folder / 'report.html').as_uri()}"
 
 
-def test_it_tells_of_each_engine_in_each_pass(outcome: Outcome, document: Any) -> None:
+def test_demo_prints_a_line_for_each_engine_and_pass(outcome: Outcome, document: Any) -> None:
     assert document["fits"]
     for engine in ENGINES:
         lines = [line for line in outcome.stderr.splitlines() if line.split()[:1] == [engine]]
@@ -81,7 +81,7 @@ def test_a_running_server_is_used_and_left_without_a_trace(
     assert not [session.name for session in client.list_sessions() if session.name.startswith("demo-")]
 
 
-def test_a_folder_that_can_not_be_made_is_told(tmp_path: Path) -> None:
+def test_demo_reports_an_output_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     assert run_here("demo", "--output-dir", tmp_path / "file").exit_code == USAGE

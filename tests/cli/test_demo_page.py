@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 import shoal
-from shoal.cli.demo.page import PORT
 from shoal.testing import LocalServer
+from shoal_presentation.demo.page import PORT
 from tests.cli.cli_runner import run_here, run_on_terminal, running
 
 PATIENCE = 60.0  # seconds after which what is waited for won't come any more

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from shoal.cli.failures import FAILED
-from tests.cli.reading import opened, points, refusal
+from tests.cli.point_files import opened, points, refusal
 
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (90, 90, 90)
 

@@ -88,7 +88,7 @@ def test_a_terminal_of_80_columns_shows_progress_on_one_line(
     assert "inertia per point" in last
 
 
-def test_a_session_that_still_warms_says_how_far_it_is(
+def test_ingest_into_a_warming_session_prints_its_progress(
     command: InProcess, session: shoal.Session, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "few.npy", POINTS[:5])
@@ -159,7 +159,7 @@ def test_batches_that_the_server_refuses_can_be_skipped(
     assert f"batch 2 was refused: {tmp_path / 'points.npy'} row 150 (counted from 0): points[50, 0]" in outcome.stderr
 
 
-def test_the_batches_on_their_way_behind_a_refused_one_are_applied_and_told(
+def test_batches_in_flight_behind_a_refused_one_are_applied_and_counted(
     command: InProcess, session: shoal.Session, points: Path, tmp_path: Path
 ) -> None:
     rows = POINTS.copy()
@@ -191,7 +191,7 @@ def test_a_refused_batch_ends_the_command_although_more_may_come(server: LocalSe
         assert "standard input row 1 (counted from 1): points[0, 2] is nan" in command.stderr.read()
 
 
-def test_a_batch_as_a_whole_is_told_by_its_rows(command: InProcess, session: shoal.Session, tmp_path: Path) -> None:
+def test_refused_batch_is_reported_by_its_rows(command: InProcess, session: shoal.Session, tmp_path: Path) -> None:
     session.push(POINTS)
     np.save(tmp_path / "narrow.npy", POINTS[:, :2])
 
@@ -240,13 +240,13 @@ def test_a_file_that_turns_bad_keeps_what_came_before(
     assert int(told["points_accepted"].replace(",", "")) == session.describe().points_accepted > 0
 
 
-def test_a_wrong_file_name_is_told_before_the_server_is_asked(command: InProcess, points: Path) -> None:
+def test_missing_file_is_reported_before_the_server_is_called(command: InProcess, points: Path) -> None:
     outcome = command("--server", "localhost:1", "ingest", "pixels", points, "no-such-file.csv")
 
     assert outcome.exit_code == USAGE
 
 
-def test_a_session_that_is_not_there_fails(command: InProcess, name: str, points: Path) -> None:
+def test_ingest_into_an_unknown_session_fails(command: InProcess, name: str, points: Path) -> None:
     assert command("ingest", name, points).exit_code == FAILED
 
 

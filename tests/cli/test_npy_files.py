@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from shoal.cli.failures import FAILED, USAGE
-from tests.cli.reading import opened, piped, points, read, refusal, weights
+from tests.cli.point_files import opened, piped, points, read, refusal, weights
 
 ROWS = np.arange(30, dtype=np.float32).reshape(10, 3)
 
@@ -86,7 +86,7 @@ def test_a_column_major_stream_is_refused_with_advice() -> None:
     assert error.exit_code == FAILED
 
 
-def test_a_column_that_is_not_there_is_wrong_usage_and_the_message_lists_those_that_are(tmp_path: Path) -> None:
+def test_unknown_column_exits_with_2_and_lists_the_columns(tmp_path: Path) -> None:
     error = refusal(lambda: opened(saved(ROWS, tmp_path / "points.npy"), columns=("3",)))
 
     assert "no column '3'; it has 0, 1, 2" in str(error)

@@ -5,24 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 from shoal.cli.failures import FAILED, USAGE
-from tests.cli.reading import opened, refusal
+from tests.cli.point_files import opened, refusal
 
 
-def test_a_file_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
+def test_missing_file_exits_with_2(tmp_path: Path) -> None:
     error = refusal(lambda: opened(tmp_path / "nothing.csv"))
 
     assert "no such file" in str(error)
     assert error.exit_code == USAGE
 
 
-def test_a_folder_is_wrong_usage(tmp_path: Path) -> None:
+def test_folder_as_a_file_exits_with_2(tmp_path: Path) -> None:
     error = refusal(lambda: opened(tmp_path))
 
     assert "is a folder" in str(error)
     assert error.exit_code == USAGE
 
 
-def test_an_ending_that_nobody_reads_is_wrong_usage_and_the_message_lists_those_that_can_be_read(
+def test_unknown_file_extension_exits_with_2_and_lists_the_known_ones(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "points.xlsx").write_bytes(b"PK")
@@ -33,7 +33,7 @@ def test_an_ending_that_nobody_reads_is_wrong_usage_and_the_message_lists_those_
     assert error.exit_code == USAGE
 
 
-def test_a_file_that_can_not_be_read_says_why(tmp_path: Path) -> None:
+def test_unreadable_file_is_reported_with_the_cause(tmp_path: Path) -> None:
     (tmp_path / "memory.csv").symlink_to("/proc/self/mem")  # its first byte gives an input/output error, root or not
 
     error = refusal(lambda: opened(tmp_path / "memory.csv"))

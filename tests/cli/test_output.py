@@ -1,4 +1,4 @@
-"""What values look like on standard output."""
+"""What values style like on standard output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shoal.cli.output import as_json, as_text, show_thing, show_things
+from shoal.cli.output import as_json, as_text, show_record, show_records
 
 
 @pytest.mark.parametrize(
@@ -23,31 +23,31 @@ from shoal.cli.output import as_json, as_text, show_thing, show_things
         ("[bold]", "[bold]"),
     ],
 )
-def test_a_table_shows_values_for_people(value: Any, text: str) -> None:
+def test_table_formats_values_for_people(value: Any, text: str) -> None:
     assert as_text(value) == text
 
 
-def test_what_json_lacks_is_null() -> None:
+def test_nan_and_infinity_become_null_in_json() -> None:
     document = {"a": float("nan"), "b": [1.5, float("inf")], "c": {"d": (-float("inf"),)}, "e": "é"}
 
     assert json.loads(as_json(document)) == {"a": None, "b": [1.5, None], "c": {"d": [None]}, "e": "é"}
 
 
 def test_a_table_is_not_cut_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    show_things([{"name": "x" * 300, "[red]other": 1}], "table")
+    show_records([{"name": "x" * 300, "[red]other": 1}], "table")
 
     heading, row = capsys.readouterr().out.splitlines()
     assert heading.split() == ["name", "[red]other"]
     assert row.split() == ["x" * 300, "1"]
 
 
-def test_nothing_to_list_is_no_table(capsys: pytest.CaptureFixture[str]) -> None:
-    show_things([], "table")
+def test_empty_list_prints_no_table(capsys: pytest.CaptureFixture[str]) -> None:
+    show_records([], "table")
 
     assert capsys.readouterr().out == ""
 
 
-def test_what_is_not_known_is_left_out_of_a_thing(capsys: pytest.CaptureFixture[str]) -> None:
-    show_thing({"known": 1, "unknown": None, "inner": {"value": 2}}, "table")
+def test_unknown_fields_are_left_out_of_a_record(capsys: pytest.CaptureFixture[str]) -> None:
+    show_record({"known": 1, "unknown": None, "inner": {"value": 2}}, "table")
 
     assert [line.split() for line in capsys.readouterr().out.splitlines()] == [["known", "1"], ["inner.value", "2"]]

@@ -12,7 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from shoal.cli.failures import FAILED
-from tests.cli.reading import opened, points, read, refusal, weights
+from tests.cli.point_files import opened, points, read, refusal, weights
 
 
 def saved(path: Path, row_group_size: int | None = None, **columns: Any) -> Path:
@@ -119,7 +119,7 @@ def test_a_weight_that_is_no_number_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize("lists", [[[1.0], [2.0, 3.0]], [[1.0], None], [[], []]])
-def test_lists_that_make_no_points_are_told_with_their_column(path: Path, lists: list[Any]) -> None:
+def test_invalid_lists_are_reported_with_their_column(path: Path, lists: list[Any]) -> None:
     file = opened(saved(path, embedding=pa.array(lists, pa.list_(pa.float64()))))
 
     error = refusal(lambda: read(file))
@@ -128,13 +128,13 @@ def test_lists_that_make_no_points_are_told_with_their_column(path: Path, lists:
     assert error.exit_code == FAILED
 
 
-def test_a_column_that_is_not_there_is_wrong_usage(path: Path) -> None:
+def test_unknown_column_exits_with_2(path: Path) -> None:
     saved(path, x=[1.0])
 
     assert "no column 'y'; it has x" in str(refusal(lambda: opened(path, columns=("y",))))
 
 
-def test_a_file_of_no_rows_is_refused(path: Path) -> None:
+def test_parquet_file_without_rows_is_refused(path: Path) -> None:
     saved(path, x=pa.array([], pa.float64()))
 
     assert "no rows" in str(refusal(lambda: opened(path)))
@@ -150,7 +150,7 @@ def test_a_file_that_is_no_parquet_is_refused(path: Path, content: bytes) -> Non
     assert error.exit_code == FAILED
 
 
-def test_a_file_with_a_broken_page_is_told_and_not_a_traceback(path: Path) -> None:
+def test_parquet_file_with_a_broken_page_is_reported_without_a_traceback(path: Path) -> None:
     saved(path, x=np.random.default_rng(0).random(10_000))
     content = bytearray(path.read_bytes())
     content[4:60] = b"\xff" * 56

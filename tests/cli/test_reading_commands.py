@@ -60,9 +60,7 @@ def test_assign_prints_a_json_document_for_each_point(command: InProcess, sessio
     assert set(json.loads(with_distances[0])) == {"label", "distance"}
 
 
-def test_assign_to_a_session_that_warms_fails(
-    command: InProcess, client: shoal.Client, name: str, points: Path
-) -> None:
+def test_assign_to_a_warming_session_fails(command: InProcess, client: shoal.Client, name: str, points: Path) -> None:
     client.create_session(name, 4)
 
     outcome = command("assign", name, points)
@@ -71,7 +69,7 @@ def test_assign_to_a_session_that_warms_fails(
     assert outcome.stdout == ""
 
 
-def test_assign_ends_quietly_when_its_reader_has_enough(
+def test_assign_ends_quietly_when_its_pipe_is_closed(
     server: LocalServer, session: shoal.Session, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "many.npy", np.tile(POINTS, (300, 1)))
@@ -86,7 +84,7 @@ def test_assign_ends_quietly_when_its_reader_has_enough(
         assert command.stderr.read() == ""
 
 
-def test_assign_to_an_output_that_takes_no_more_is_one_line(
+def test_assign_to_a_full_output_is_reported_in_one_line(
     server: LocalServer, session: shoal.Session, points: Path
 ) -> None:
     with Path("/dev/full").open("wb") as full:
@@ -96,9 +94,7 @@ def test_assign_to_an_output_that_takes_no_more_is_one_line(
     assert outcome.stderr == "error: can't write to standard output: No space left on device\n"
 
 
-def test_assign_tells_the_row_of_the_file_that_is_wrong(
-    command: InProcess, session: shoal.Session, points: Path
-) -> None:
+def test_assign_reports_the_invalid_row_of_the_file(command: InProcess, session: shoal.Session, points: Path) -> None:
     rows = POINTS.copy()
     rows[750, 2] = np.inf
     np.save(points.with_name("late.npy"), rows)
@@ -139,7 +135,7 @@ def test_watch_stops_after_as_many_updates_as_asked_for(command: InProcess, sess
     assert outcome.stderr == ""
 
 
-def test_watch_of_a_session_that_is_not_there_prints_no_headings(command: InProcess, name: str) -> None:
+def test_watch_of_an_unknown_session_prints_no_headings(command: InProcess, name: str) -> None:
     outcome = command("watch", name)
 
     assert outcome.exit_code == FAILED
@@ -186,7 +182,7 @@ def test_watch_ends_on_ctrl_c_with_130_and_without_a_traceback(watching: Watchin
     assert watching.stderr.read() == ""
 
 
-def test_ingest_ends_on_ctrl_c_although_its_standard_input_is_silent_and_tells_what_it_has_done(
+def test_ingest_ends_on_ctrl_c_while_standard_input_is_silent_and_prints_its_summary(
     server: LocalServer, session: shoal.Session
 ) -> None:
     with running("--server", server.target, "ingest", session.name, "-", "--batch-rows", 1) as command:

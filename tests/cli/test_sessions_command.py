@@ -13,7 +13,7 @@ from shoal.cli.failures import FAILED, USAGE
 from tests.cli.cli_runner import InProcess
 
 
-def test_a_session_is_made_as_the_options_say(command: InProcess, client: shoal.Client, name: str) -> None:
+def test_sessions_create_uses_every_option(command: InProcess, client: shoal.Client, name: str) -> None:
     outcome = command(
         "sessions", "create", name, "-k", 5, "-d", 3, "--engine", "scipy", "--on-invalid", "drop", "--dtype", "float64",
         "--random-state", 7, "--init-size", 50, "--half-life", "1e3points", "--idle-ttl", 600,
@@ -26,7 +26,7 @@ def test_a_session_is_made_as_the_options_say(command: InProcess, client: shoal.
     assert config.half_life == shoal.HalfLife(1000, "points")
 
 
-def test_what_has_been_made_is_shown_as_json(command: InProcess, name: str) -> None:
+def test_sessions_create_prints_json(command: InProcess, name: str) -> None:
     made = json.loads(command("--output", "json", "sessions", "create", name, "-k", 5).stdout)
     shown = json.loads(command("--output", "json", "sessions", "show", name).stdout)
 
@@ -36,7 +36,7 @@ def test_what_has_been_made_is_shown_as_json(command: InProcess, name: str) -> N
     assert shown == made
 
 
-def test_what_has_been_made_is_shown_as_a_table(command: InProcess, name: str) -> None:
+def test_sessions_create_prints_a_table(command: InProcess, name: str) -> None:
     lines = command("sessions", "create", name, "-k", 5).stdout.splitlines()
 
     assert ["name", name] in [line.split() for line in lines]
@@ -80,9 +80,7 @@ def test_a_file_that_holds_no_centroids_is_refused(
         ("--no-such-option",),
     ],
 )
-def test_options_that_can_not_be_right_are_wrong_usage(
-    command: InProcess, name: str, options: tuple[object, ...]
-) -> None:
+def test_invalid_options_exit_with_2(command: InProcess, name: str, options: tuple[object, ...]) -> None:
     outcome = command("sessions", "create", name, "-k", 3, *options)
 
     assert outcome.exit_code == USAGE
@@ -106,14 +104,14 @@ def test_a_half_life_is_a_number_and_a_unit(
     assert client.session(name).describe().config.half_life == half_life
 
 
-def test_a_second_session_of_one_name_fails_unless_that_is_fine(command: InProcess, name: str) -> None:
+def test_sessions_create_of_an_existing_name_fails_unless_exist_ok(command: InProcess, name: str) -> None:
     command("sessions", "create", name, "-k", 3)
 
     assert command("sessions", "create", name, "-k", 3).exit_code == FAILED
     assert command("sessions", "create", name, "-k", 3, "--exist-ok").exit_code == 0
 
 
-def test_a_session_that_is_there_and_not_as_asked_for_tells_how_it_differs(command: InProcess, name: str) -> None:
+def test_exist_ok_reports_how_the_existing_session_differs(command: InProcess, name: str) -> None:
     command("sessions", "create", name, "-k", 3, "--metric", "cosine", "--half-life", 20)
 
     outcome = command("sessions", "create", name, "-k", 5, "--exist-ok", "--random-state", 7, "--output", "json")
@@ -125,7 +123,9 @@ def test_a_session_that_is_there_and_not_as_asked_for_tells_how_it_differs(comma
     assert "half_life is 20 batches, not None" in outcome.stderr
 
 
-def test_a_session_that_is_there_and_as_asked_for_is_no_news(command: InProcess, name: str, tmp_path: Path) -> None:
+def test_exist_ok_reports_nothing_when_the_existing_session_matches(
+    command: InProcess, name: str, tmp_path: Path
+) -> None:
     np.save(tmp_path / "init.npy", np.arange(1, 7.0).reshape(3, 2))
     asked = ("-k", 3, "--metric", "cosine", "--half-life", "5points", "--init", tmp_path / "init.npy", "--exist-ok")
 
@@ -151,9 +151,7 @@ def test_a_list_has_every_session_as_a_row_and_as_json(command: InProcess, name:
     assert name in [session["name"] for session in json.loads(document.stdout)]
 
 
-def test_a_session_that_is_not_there_fails_with_a_message_and_nothing_on_standard_output(
-    command: InProcess, name: str
-) -> None:
+def test_sessions_show_of_an_unknown_session_fails_with_an_empty_standard_output(command: InProcess, name: str) -> None:
     outcome = command("sessions", "show", name)
 
     assert outcome.exit_code == FAILED
@@ -161,7 +159,7 @@ def test_a_session_that_is_not_there_fails_with_a_message_and_nothing_on_standar
     assert outcome.stderr.startswith(f"error: there is no session '{name}'")
 
 
-def test_a_change_changes_what_is_named_and_no_more(command: InProcess, client: shoal.Client, name: str) -> None:
+def test_sessions_update_changes_only_the_given_fields(command: InProcess, client: shoal.Client, name: str) -> None:
     command("sessions", "create", name, "-k", 3, "--on-invalid", "drop")
 
     command("sessions", "update", name, "--engine", "sklearn", "--half-life", "5")
@@ -170,7 +168,7 @@ def test_a_change_changes_what_is_named_and_no_more(command: InProcess, client: 
     assert (config.engine, config.half_life, config.on_invalid) == ("sklearn", shoal.HalfLife(5), "drop")
 
 
-def test_a_field_goes_back_to_its_default(command: InProcess, client: shoal.Client, name: str) -> None:
+def test_reset_returns_a_field_to_its_default(command: InProcess, client: shoal.Client, name: str) -> None:
     command("sessions", "create", name, "-k", 3, "--half-life", 5, "--on-invalid", "drop")
 
     command("sessions", "update", name, "--reset", "half-life", "--reset", "on-invalid")
@@ -180,7 +178,7 @@ def test_a_field_goes_back_to_its_default(command: InProcess, client: shoal.Clie
 
 
 @pytest.mark.parametrize("options", [(), ("--engine", "scipy", "--reset", "engine")])
-def test_a_change_of_nothing_or_in_two_directions_is_wrong_usage(
+def test_sessions_update_without_or_with_contradicting_changes_exits_with_2(
     command: InProcess, name: str, options: tuple[str, ...]
 ) -> None:
     assert command("sessions", "update", name, *options).exit_code == USAGE

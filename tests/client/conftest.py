@@ -7,9 +7,9 @@ import pytest
 
 import shoal
 from shoal.testing import LocalServer
-from tests.client.driving import AioDriver, Driver, SyncDriver
-from tests.client.faking import FakeServer
-from tests.client.proxying import Proxy
+from tests.client.drivers import AioDriver, Driver, SyncDriver
+from tests.client.fake_server import FakeServer
+from tests.client.proxy import Proxy
 
 
 @pytest.fixture(params=["sync", "aio"])

@@ -13,8 +13,8 @@ import pytest
 
 import shoal
 from shoal.testing import LocalServer
-from tests.client.driving import Driver
-from tests.client.proxying import Proxy
+from tests.client.drivers import Driver
+from tests.client.proxy import Proxy
 
 CENTROIDS = [[0.0, 0.0], [10.0, 10.0]]
 POINTS = [[0.0, 1.0], [10.0, 9.0]]
@@ -91,7 +91,7 @@ def test_a_stream_dropped_while_its_source_waits_ends_with_the_source(driver: Dr
     driver.wait_for_loose_ends()
 
 
-def test_a_dropped_watch_is_no_watcher(driver: Driver, session: shoal.Session) -> None:
+def test_dropped_watch_no_longer_counts_as_a_watcher(driver: Driver, session: shoal.Session) -> None:
     streams = [session.watch() for _ in range(10)]
     for stream in streams:
         next(stream)

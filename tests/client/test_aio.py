@@ -12,7 +12,7 @@ import pytest
 import shoal
 import shoal.aio
 from shoal.testing import LocalServer
-from tests.client.driving import PATIENCE
+from tests.client.drivers import PATIENCE
 
 CENTROIDS = [[0.0, 0.0], [10.0, 10.0]]
 POINTS = [[0.0, 1.0], [10.0, 9.0]]
@@ -93,7 +93,7 @@ async def test_an_async_source_that_waits_is_cancelled_with_its_stream(session: 
     assert cancelled.is_set()
 
 
-async def test_an_async_source_that_fails_surfaces(session: shoal.aio.Session) -> None:
+async def test_exception_of_an_async_source_is_raised(session: shoal.aio.Session) -> None:
     async def feed() -> AsyncIterator[Any]:
         yield POINTS
         raise KeyError("torn tape")
@@ -105,7 +105,7 @@ async def test_an_async_source_that_fails_surfaces(session: shoal.aio.Session) -
         await anext(results)
 
 
-async def test_a_plain_source_leaves_the_loop_to_others(session: shoal.aio.Session) -> None:
+async def test_plain_source_yields_the_loop_to_other_tasks(session: shoal.aio.Session) -> None:
     turns = 0
 
     async def take_turns() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import shoal
-from tests.client.driving import Driver
+from tests.client.drivers import Driver
 
 CENTROIDS = [[0.0, 0.0], [10.0, 10.0]]
 
@@ -18,7 +18,7 @@ def session(client: shoal.Client, name: str) -> shoal.Session:
     return client.create_session(name, 2, init=CENTROIDS)
 
 
-def test_answers_come_in_order(session: shoal.Session) -> None:
+def test_assign_stream_yields_answers_in_order(session: shoal.Session) -> None:
     arrays = [np.full((n, 2), 10.0 * (n % 2)) for n in range(1, 200)]
 
     answers = list(session.assign_stream(arrays, return_distances=True))
@@ -29,7 +29,7 @@ def test_answers_come_in_order(session: shoal.Session) -> None:
     assert session.describe().version == 0
 
 
-def test_a_source_that_waits_holds_up_no_answer(driver: Driver, session: shoal.Session) -> None:
+def test_slow_source_delays_no_assignment(driver: Driver, session: shoal.Session) -> None:
     go_on = threading.Event()
 
     def slow() -> Iterator[Any]:
@@ -44,7 +44,7 @@ def test_a_source_that_waits_holds_up_no_answer(driver: Driver, session: shoal.S
     assert [answer.labels.tolist() for answer in answers] == [[1]]
 
 
-def test_what_is_refused_raises_after_the_answers_before_it(session: shoal.Session) -> None:
+def test_refused_array_raises_after_the_answers_before_it(session: shoal.Session) -> None:
     answers = session.assign_stream([[[0.0, 0.0]], [[1.0, 2.0, 3.0]], [[0.0, 0.0]]])
 
     assert next(answers).labels.tolist() == [0]
@@ -57,7 +57,7 @@ def test_a_warming_session_cannot_assign(client: shoal.Client, name: str) -> Non
         list(client.create_session(name, 2).assign_stream([[[0.0, 0.0]]]))
 
 
-def test_what_the_source_raises_surfaces(session: shoal.Session) -> None:
+def test_exception_of_the_source_of_an_assign_stream_is_raised(session: shoal.Session) -> None:
     def failing() -> Iterator[Any]:
         yield [[0.0, 0.0]]
         raise KeyError("torn tape")
@@ -69,5 +69,5 @@ def test_what_the_source_raises_surfaces(session: shoal.Session) -> None:
         next(answers)
 
 
-def test_no_arrays_are_no_answers(session: shoal.Session) -> None:
+def test_assign_stream_of_no_arrays_yields_nothing(session: shoal.Session) -> None:
     assert list(session.assign_stream([])) == []

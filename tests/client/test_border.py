@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import shoal
-from tests.client.driving import Driver
+from tests.client.drivers import Driver
 
 NOWHERE = "127.0.0.1:1"
 
@@ -35,7 +35,7 @@ def session(driver: Driver) -> Iterator[shoal.Session]:
         (np.ma.masked_equal([[1.0, 2.0]], 2.0), "filled"),
     ],
 )
-def test_what_is_not_points_is_refused_with_advice(session: shoal.Session, points: object, advice: str) -> None:
+def test_invalid_points_are_refused_with_advice(session: shoal.Session, points: object, advice: str) -> None:
     with pytest.raises(shoal.InvalidArgumentError, match=advice) as pushed:
         session.push(points)  # type: ignore[arg-type]
     with pytest.raises(shoal.InvalidArgumentError, match=advice):
@@ -45,7 +45,7 @@ def test_what_is_not_points_is_refused_with_advice(session: shoal.Session, point
 
 
 @pytest.mark.parametrize("weight", [1.0, [1.0], [[1.0], [1.0]], ["a", "b"]])
-def test_weights_are_one_number_a_point(session: shoal.Session, weight: object) -> None:
+def test_weights_of_another_shape_are_refused(session: shoal.Session, weight: object) -> None:
     with pytest.raises(shoal.InvalidArgumentError, match="sample_weight"):
         session.push([[1.0], [2.0]], sample_weight=weight)  # type: ignore[arg-type]
 
@@ -62,7 +62,7 @@ def test_producer_and_sequence_go_together(session: shoal.Session) -> None:
         session.push([[1.0]], producer="", sequence=1)
 
 
-def test_streams_check_their_arguments_at_once(session: shoal.Session) -> None:
+def test_stream_arguments_are_checked_before_the_first_result(session: shoal.Session) -> None:
     with pytest.raises(shoal.InvalidArgumentError, match=r"give \[X\]"):
         session.ingest(np.zeros((3, 2)))
     with pytest.raises(shoal.InvalidArgumentError, match=r"give \[X\]"):
@@ -77,7 +77,7 @@ def test_streams_check_their_arguments_at_once(session: shoal.Session) -> None:
         session.watch(min_interval=float("inf"))
 
 
-def test_a_server_that_is_not_there_is_told_in_plain_words(session: shoal.Session) -> None:
+def test_missing_server_raises_an_error_that_names_the_target(session: shoal.Session) -> None:
     for call in (session.describe, lambda: next(session.ingest([[[1.0]]])), lambda: next(session.watch())):
         with pytest.raises(shoal.UnavailableError) as caught:
             call()
@@ -87,7 +87,7 @@ def test_a_server_that_is_not_there_is_told_in_plain_words(session: shoal.Sessio
         assert caught.value.reason == "SERVER_UNREACHABLE"  # which is given up soon
 
 
-def test_a_closed_client_says_so(driver: Driver) -> None:
+def test_closed_client_raises_client_closed_error(driver: Driver) -> None:
     client = driver.connect(NOWHERE)
     client.close()
 
@@ -98,7 +98,7 @@ def test_a_closed_client_says_so(driver: Driver) -> None:
 @pytest.mark.parametrize(
     "target", ["", "localhost", "localhost:0", "localhost:70000", "a b:1", "http://localhost:1", 5]
 )
-def test_a_target_that_is_no_host_and_port_is_refused(driver: Driver, target: str) -> None:
+def test_invalid_target_is_refused(driver: Driver, target: str) -> None:
     with pytest.raises(shoal.InvalidArgumentError, match="use HOST:PORT") as refused:
         driver.connect(target)
 
@@ -106,28 +106,28 @@ def test_a_target_that_is_no_host_and_port_is_refused(driver: Driver, target: st
 
 
 @pytest.mark.parametrize("target", ["localhost:1", "[::1]:50051", "unix:/run/shoal.sock", "dns:///shoal.example:50051"])
-def test_a_target_may_be_what_grpc_understands(driver: Driver, target: str) -> None:
+def test_target_with_a_grpc_scheme_is_accepted(driver: Driver, target: str) -> None:
     with driver.connect(target) as client:
         assert client.target == target
 
 
 @pytest.mark.parametrize("event_time", [1.7e9, "2026-01-01", np.datetime64("2026-01-01")])
-def test_an_event_time_that_is_no_datetime_is_refused(session: shoal.Session, event_time: object) -> None:
+def test_event_time_of_another_type_is_refused(session: shoal.Session, event_time: object) -> None:
     with pytest.raises(shoal.InvalidArgumentError, match="a datetime with a time zone"):
         session.push([[1.0]], event_time=event_time)  # type: ignore[arg-type]  # the point of it
 
 
-def test_a_batch_brings_its_own_weights(session: shoal.Session) -> None:
+def test_weights_beside_a_batch_object_are_refused(session: shoal.Session) -> None:
     with pytest.raises(shoal.InvalidArgumentError, match="to the Batch"):
         session.push(shoal.Batch([[1.0]]), sample_weight=[1.0])
 
 
-def test_a_name_is_a_string(driver: Driver) -> None:
+def test_session_name_of_another_type_is_refused(driver: Driver) -> None:
     with driver.connect(NOWHERE) as client, pytest.raises(shoal.InvalidArgumentError, match="'pixels'"):
         client.create_session(5, n_clusters=3)  # type: ignore[arg-type]  # the point of it
 
 
 @pytest.mark.parametrize("batches", [None, 5])
-def test_a_stream_takes_an_iterable(session: shoal.Session, batches: object) -> None:
+def test_stream_refuses_what_is_not_iterable(session: shoal.Session, batches: object) -> None:
     with pytest.raises(shoal.InvalidArgumentError, match="iterable"):
         session.ingest(batches)  # type: ignore[arg-type]  # the point of it

@@ -17,7 +17,7 @@ GIVEN = np.array([[5.5, 3.0], [1.0, 2.0]])
 LABELS = [1, 1, 1, 0, 0, 0]
 
 
-def test_the_steps_are_those_of_the_table(client: shoal.Client) -> None:
+def test_comparison_steps_match_the_reference_table(client: shoal.Client) -> None:
     steps = list(client.compare(X, n_clusters=2, init=GIVEN, random_state=0))
 
     start, end = GIVEN.tolist(), [[10.0, 2.0], [1.0, 2.0]]
@@ -33,7 +33,7 @@ def test_the_steps_are_those_of_the_table(client: shoal.Client) -> None:
     ]  # fmt: skip
 
 
-def test_what_was_left_to_the_server_is_told_with_the_first_step(client: shoal.Client) -> None:
+def test_comparison_start_has_the_values_that_the_server_chose(client: shoal.Client) -> None:
     comparison = client.compare(example="six-points", n_clusters=3)
     assert comparison.start is None
 
@@ -49,7 +49,9 @@ def test_what_was_left_to_the_server_is_told_with_the_first_step(client: shoal.C
 
 
 @pytest.mark.parametrize(("init", "told"), [(GIVEN, "given"), ("random", "random"), ("k-means++", "k-means++")])
-def test_it_is_told_whether_the_initial_centroids_were_given(client: shoal.Client, init: Any, told: str) -> None:
+def test_comparison_start_says_whether_the_initial_centroids_were_given(
+    client: shoal.Client, init: Any, told: str
+) -> None:
     with closing(client.compare(X, n_clusters=2, init=init)) as comparison:
         next(comparison)
 
@@ -81,7 +83,7 @@ def test_the_result_comes_with_the_last_step(client: shoal.Client) -> None:
     assert steps[5].own_figures[0].name == "inertia_"
 
 
-def test_engines_are_told_by_name(client: shoal.Client) -> None:
+def test_comparison_names_its_engines(client: shoal.Client) -> None:
     engines = ("numba", "sklearn-minibatch", "scipy-kmeans2")
 
     steps = list(client.compare(X, n_clusters=2, engines=engines, random_state=1))  # type: ignore[arg-type]  # literals
@@ -104,7 +106,7 @@ def test_engines_are_told_by_name(client: shoal.Client) -> None:
         ({"X": X, "init": "best"}, "INIT_UNKNOWN", "k-means++"),
     ],
 )
-def test_what_can_not_be_said_is_refused_at_once(
+def test_invalid_comparison_arguments_are_refused_before_the_first_step(
     client: shoal.Client, arguments: dict[str, Any], reason: str, says: str
 ) -> None:
     with pytest.raises(shoal.InvalidArgumentError, match=re.escape(says)) as refused:
@@ -113,14 +115,14 @@ def test_what_can_not_be_said_is_refused_at_once(
     assert refused.value.reason == reason
 
 
-def test_what_only_the_server_can_judge_is_refused_with_the_first_step(client: shoal.Client) -> None:
+def test_comparison_refused_by_the_server_raises_with_the_first_step(client: shoal.Client) -> None:
     comparison = client.compare(X, n_clusters=7)
 
     with pytest.raises(shoal.InvalidArgumentError, match="n_clusters is 7, and there are 6 points"):
         next(comparison)
 
 
-def test_a_comparison_that_is_given_up_leaves_room_for_another(client: shoal.Client) -> None:
+def test_closed_comparison_makes_room_for_another(client: shoal.Client) -> None:
     for _ in range(20):
         with client.compare(example="blobs", n_clusters=4, random_state=0) as comparison:
             next(comparison)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from shoal import PushResult, _calls, wire
-from shoal._assigning import assign_pipeline
-from shoal._ingesting import ingest_pipeline
+from shoal._assign_stream import assign_pipeline
+from shoal._ingest_stream import ingest_pipeline
 from shoal._pipeline import Pipeline
 from shoal.v1 import clustering_pb2
 
@@ -70,17 +70,17 @@ def test_a_large_ingested_batch_is_copied_once() -> None:
     assert copies(lambda: sent(pipeline, LARGE), LARGE.nbytes) == 1
 
 
-def test_small_ingested_batches_are_copied_as_they_come_and_once_more_into_their_message() -> None:
+def test_small_ingested_batches_are_copied_once_each_and_once_into_their_message() -> None:
     pipeline = open_pipeline()
 
     assert copies(lambda: sent(pipeline, *[SMALL] * 16), 16 * SMALL.nbytes) == 2
 
 
-def test_an_array_may_be_written_in_again_as_soon_as_it_was_taken() -> None:
+def test_array_may_be_overwritten_as_soon_as_it_is_encoded() -> None:
     for shape in (LARGE.shape, SMALL.shape):
         pipeline = open_pipeline()
         points = np.ones(shape, np.float32)
-        pipeline.take(pipeline.freeze(points))
+        pipeline.take(pipeline.encode_item(points))
 
         points[:] = 2
 
@@ -88,7 +88,7 @@ def test_an_array_may_be_written_in_again_as_soon_as_it_was_taken() -> None:
         assert (wire.array_of(batch.points) == 1).all()
 
 
-def test_a_large_batch_says_what_had_been_received_when_it_was_taken() -> None:
+def test_large_batch_acknowledges_what_was_received_when_it_was_encoded() -> None:
     pipeline = open_pipeline()
     sent(pipeline, LARGE)
     pipeline.receive(results(1))
@@ -98,12 +98,12 @@ def test_a_large_batch_says_what_had_been_received_when_it_was_taken() -> None:
     assert ([batch.sequence for batch in request.batches], request.acknowledged) == ([2], 1)
 
 
-def test_a_message_of_a_large_batch_and_small_ones_says_what_has_been_received_by_now() -> None:
+def test_message_of_mixed_batches_acknowledges_what_has_been_received_by_now() -> None:
     pipeline = open_pipeline()
     sent(pipeline, SMALL)
     large = np.ones((9_000, 16), np.float32)
     for points in (SMALL, large):
-        pipeline.take(pipeline.freeze(points))
+        pipeline.take(pipeline.encode_item(points))
     pipeline.receive(results(1))
 
     request = parsed(pipeline.next_request())
@@ -113,7 +113,7 @@ def test_a_message_of_a_large_batch_and_small_ones_says_what_has_been_received_b
 
 def sent(pipeline: Pipeline[Any], *arrays: Any) -> bytes | None:
     for array in arrays:
-        pipeline.take(pipeline.freeze(array))
+        pipeline.take(pipeline.encode_item(array))
     return pipeline.next_request()
 
 

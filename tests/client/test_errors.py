@@ -106,13 +106,13 @@ def test_a_failure_of_grpc_itself_names_the_target(
         "errors resolving nowhere:1: [field:hostname lookup error:Domain name not found]",
     ],
 )
-def test_a_server_that_is_not_there_has_a_reason_of_its_own(said: str) -> None:
+def test_unreachable_server_has_the_reason_server_unreachable(said: str) -> None:
     error = error_of_call(Failed(grpc.StatusCode.UNAVAILABLE, said), "host:1")
 
     assert (type(error), error.reason) == (shoal.UnavailableError, "SERVER_UNREACHABLE")
 
 
-def test_how_long_to_wait_is_told_where_the_server_says_it() -> None:
+def test_retry_after_is_set_when_the_server_sends_it() -> None:
     retry = errors_pb2.RetryInfo()
     retry.retry_delay.FromMilliseconds(1500)
     waiting = status(grpc.StatusCode.UNAVAILABLE, "SERVER_STARTING")
@@ -122,7 +122,7 @@ def test_how_long_to_wait_is_told_where_the_server_says_it() -> None:
     assert error_of_status(status(grpc.StatusCode.UNAVAILABLE, "SERVER_STARTING")).retry_after is None
 
 
-def test_a_call_that_ended_while_it_was_written_to_may_be_tried_again() -> None:
+def test_call_that_ended_under_a_write_is_unavailable() -> None:
     error = error_of_call(Failed(grpc.StatusCode.INTERNAL, "Internal error from Core"), "host:1")
 
     assert isinstance(error, shoal.UnavailableError)
@@ -140,6 +140,6 @@ def test_every_exception_is_public_in_the_tree_and_pickles() -> None:
         assert (type(copy), vars(copy), str(copy)) == (kind, vars(error), "wrong")
 
 
-def test_wrong_arguments_are_value_errors_and_late_answers_timeouts() -> None:
+def test_invalid_argument_is_a_value_error_and_deadline_exceeded_a_timeout_error() -> None:
     assert issubclass(shoal.InvalidArgumentError, ValueError)
     assert issubclass(shoal.DeadlineExceededError, TimeoutError)

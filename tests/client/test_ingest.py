@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import shoal
-from tests.client.driving import PATIENCE, Driver
+from tests.client.drivers import PATIENCE, Driver
 
 CENTROIDS = [[0.0, 0.0], [10.0, 10.0]]
 POINTS = np.array([[0.0, 1.0], [10.0, 9.0], [1.0, 0.0]])
@@ -59,17 +59,17 @@ def test_weights_and_labels_travel_with_a_batch(session: shoal.Session) -> None:
     np.testing.assert_allclose(session.centroids().weights, [4, 1])
 
 
-def test_no_batches_are_no_results(session: shoal.Session) -> None:
+def test_ingest_of_no_batches_yields_no_results(session: shoal.Session) -> None:
     assert list(session.ingest([])) == []
     assert session.describe().version == 0
 
 
-def test_an_unknown_session_is_told_even_if_there_are_no_batches(client: shoal.Client, name: str) -> None:
+def test_ingest_into_an_unknown_session_raises_even_without_batches(client: shoal.Client, name: str) -> None:
     with pytest.raises(shoal.SessionNotFoundError):
         list(client.session(name).ingest([]))
 
 
-def test_a_source_that_waits_holds_up_no_result(driver: Driver, session: shoal.Session) -> None:
+def test_slow_source_delays_no_result(driver: Driver, session: shoal.Session) -> None:
     go_on = threading.Event()
 
     def slow() -> Iterator[Any]:
@@ -85,7 +85,7 @@ def test_a_source_that_waits_holds_up_no_result(driver: Driver, session: shoal.S
     assert [result.version for result in results] == [3]
 
 
-def test_the_source_is_read_no_further_than_what_is_in_flight(session: shoal.Session) -> None:
+def test_ingest_reads_the_source_only_as_far_as_max_in_flight(session: shoal.Session) -> None:
     given = []
 
     def endless() -> Iterator[Any]:
@@ -121,7 +121,7 @@ def test_a_batch_may_be_larger_than_a_message_and_than_the_window(session: shoal
     assert [result.accepted for result in results] == [700_000] * 6
 
 
-def test_a_buffer_may_be_used_again_once_it_is_given(session: shoal.Session) -> None:
+def test_buffer_may_be_reused_once_ingest_has_taken_it(session: shoal.Session) -> None:
     def reusing() -> Iterator[Any]:
         buffer = np.empty((1, 2))
         for value in range(100):
@@ -135,7 +135,7 @@ def test_a_buffer_may_be_used_again_once_it_is_given(session: shoal.Session) -> 
     assert len(set(inertias)) > 50  # the same points over and over would settle down
 
 
-def test_what_the_source_raises_surfaces_after_the_results_before_it(session: shoal.Session) -> None:
+def test_exception_of_the_source_is_raised_after_the_results_before_it(session: shoal.Session) -> None:
     def failing() -> Iterator[Any]:
         yield from (POINTS, POINTS)
         raise KeyError("torn tape")
@@ -147,7 +147,7 @@ def test_what_the_source_raises_surfaces_after_the_results_before_it(session: sh
         next(results)
 
 
-def test_what_is_no_batch_surfaces_after_the_results_before_it(session: shoal.Session) -> None:
+def test_invalid_batch_raises_after_the_results_before_it(session: shoal.Session) -> None:
     results = session.ingest([POINTS, [1.0, 2.0]], on_error="return")
 
     assert next(results).version == 1
@@ -166,7 +166,7 @@ def test_a_refused_batch_ends_the_stream_with_its_error(session: shoal.Session) 
     assert caught.value.violations
 
 
-def test_a_refused_batch_may_be_a_result_among_others(session: shoal.Session) -> None:
+def test_on_error_return_yields_the_refused_batch_as_a_result(session: shoal.Session) -> None:
     wrong = [np.full((1, 2), np.inf), np.zeros((2, 5)), np.zeros((0, 2))]
 
     results = list(session.ingest([POINTS, *wrong, POINTS], on_error="return"))
@@ -177,7 +177,7 @@ def test_a_refused_batch_may_be_a_result_among_others(session: shoal.Session) ->
     assert (results[0].error, results[4].error) == (None, None)
 
 
-def test_a_producer_that_begins_anew_is_told_what_it_had_pushed(session: shoal.Session) -> None:
+def test_restarted_producer_gets_duplicates_for_what_it_had_pushed(session: shoal.Session) -> None:
     before = list(session.ingest(batches(20), producer="tape"))
 
     again = list(session.ingest(batches(30), producer="tape"))
@@ -188,7 +188,7 @@ def test_a_producer_that_begins_anew_is_told_what_it_had_pushed(session: shoal.S
     assert session.describe().points_accepted == 30 * 50
 
 
-def test_labels_that_the_server_does_not_have_are_told_so(session: shoal.Session) -> None:
+def test_result_without_its_labels_is_marked_forgotten(session: shoal.Session) -> None:
     list(session.ingest([POINTS], producer="tape"))
 
     again, new = session.ingest([POINTS, POINTS], producer="tape", return_labels=True)
@@ -199,7 +199,7 @@ def test_labels_that_the_server_does_not_have_are_told_so(session: shoal.Session
     assert new.labels is not None
 
 
-def test_a_producer_may_go_on_where_it_was(session: shoal.Session) -> None:
+def test_producer_continues_at_first_sequence(session: shoal.Session) -> None:
     list(session.ingest(batches(5), producer="tape"))
 
     results = list(session.ingest(batches(5), producer="tape", first_sequence=6))

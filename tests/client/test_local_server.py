@@ -9,7 +9,7 @@ import pytest
 
 import shoal
 from shoal.testing import LocalServer
-from tests.client.driving import PATIENCE
+from tests.client.drivers import PATIENCE
 
 PARENT = """
 import sys, shoal.testing
@@ -19,7 +19,7 @@ sys.stdin.read()
 """
 
 
-def test_a_server_starts_stops_and_starts_again_at_the_same_place() -> None:
+def test_local_server_restarts_on_the_same_port() -> None:
     with LocalServer(max_sessions=1) as server, shoal.connect(server.target) as client:
         client.create_session("one", 2)
         with pytest.raises(shoal.LimitExceededError):
@@ -39,19 +39,19 @@ def test_a_server_starts_stops_and_starts_again_at_the_same_place() -> None:
     assert not psutil.pid_exists(before[1])
 
 
-def test_a_setting_that_is_none_of_the_servers_is_told_with_its_log() -> None:
+def test_local_server_with_an_unknown_setting_raises_with_the_end_of_the_log() -> None:
     with pytest.raises(shoal.ServerStartError, match="no-such-setting"):
         LocalServer(no_such_setting=1).start()
 
 
-def test_a_port_that_is_taken_is_told(server: LocalServer) -> None:
+def test_local_server_on_a_taken_port_raises(server: LocalServer) -> None:
     with pytest.raises(shoal.ServerStartError) as caught:
         LocalServer(port=server.port).start()
 
     assert str(server.port) in caught.value.message
 
 
-def test_a_server_ends_with_the_process_that_started_it() -> None:
+def test_local_server_ends_with_the_process_that_started_it() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         server = psutil.Process(int(parent.stdout.readline()))
@@ -60,13 +60,13 @@ def test_a_server_ends_with_the_process_that_started_it() -> None:
     server.wait(PATIENCE)  # raises if it is still there
 
 
-def test_a_missing_server_is_told_how_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_server_without_the_server_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
 
     with pytest.raises(shoal.ServerStartError, match=r"pip install 'shoal\[server\]'"):
         LocalServer().start()
 
 
-def test_a_server_that_was_not_started_has_no_target() -> None:
+def test_local_server_has_no_target_before_start() -> None:
     with pytest.raises(shoal.ServerStartError, match="start"):
         _ = LocalServer().target

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from shoal import InternalError, PushResult, UnavailableError, wire
-from shoal._ingesting import IngestDialogue
+from shoal._ingest_stream import IngestCodec
 from shoal._pipeline import MESSAGE_BYTES, WINDOW_BYTES, Pipeline
-from shoal._retrying import StreamRetries
+from shoal._retries import StreamRetries
 from shoal.v1 import clustering_pb2
 
 MANY = 10_000
@@ -17,8 +17,8 @@ OPENED = wire.IngestResponse(clustering_pb2.IngestOpened(session_uid="uid", epoc
 
 def new_pipeline(max_in_flight: int = MANY) -> Pipeline[PushResult]:
     producer = clustering_pb2.Producer(id="p")
-    dialogue = IngestDialogue("s", producer, first_sequence=1, return_labels=False, raise_errors=True)
-    return Pipeline(dialogue, max_in_flight, StreamRetries())
+    codec = IngestCodec("s", producer, first_sequence=1, return_labels=False, raise_errors=True)
+    return Pipeline(codec, max_in_flight, StreamRetries())
 
 
 def opened_pipeline(max_in_flight: int = MANY) -> Pipeline[PushResult]:
@@ -31,7 +31,7 @@ def opened_pipeline(max_in_flight: int = MANY) -> Pipeline[PushResult]:
 
 def take(pipeline: Pipeline[PushResult], *sizes: int) -> None:
     for size in sizes:
-        pipeline.take(pipeline.freeze(np.zeros((size, 1), np.uint8)))
+        pipeline.take(pipeline.encode_item(np.zeros((size, 1), np.uint8)))
 
 
 def next_sequences(pipeline: Pipeline[PushResult]) -> list[int] | None:
@@ -61,7 +61,7 @@ def test_no_batch_goes_out_before_the_opening_is_answered() -> None:
     assert next_sequences(pipeline) == [1]
 
 
-def test_what_has_piled_up_goes_in_one_message() -> None:
+def test_pipeline_sends_waiting_batches_in_one_message() -> None:
     pipeline = opened_pipeline()
     take(pipeline, *[10] * 300)
 
@@ -70,7 +70,7 @@ def test_what_has_piled_up_goes_in_one_message() -> None:
     assert next_sequences(pipeline) is None
 
 
-def test_a_message_has_a_megabyte_or_one_batch() -> None:
+def test_message_holds_at_most_one_megabyte_or_one_batch() -> None:
     pipeline = opened_pipeline()
     half = MESSAGE_BYTES // 2
     take(pipeline, half, half, 1, 3 * MESSAGE_BYTES, 1)
@@ -81,7 +81,7 @@ def test_a_message_has_a_megabyte_or_one_batch() -> None:
     assert next_sequences(pipeline) == [5]
 
 
-def test_there_is_room_until_the_window_is_full() -> None:
+def test_pipeline_has_room_until_max_in_flight_batches_are_pending() -> None:
     pipeline = opened_pipeline(max_in_flight=2)
     take(pipeline, 1)
     assert pipeline.has_room
@@ -94,7 +94,7 @@ def test_there_is_room_until_the_window_is_full() -> None:
     assert pipeline.has_room
 
 
-def test_the_window_is_bounded_in_bytes_as_well() -> None:
+def test_pipeline_has_no_room_once_the_pending_bytes_fill_the_window() -> None:
     pipeline = opened_pipeline()
 
     take(pipeline, WINDOW_BYTES - 1)
@@ -104,13 +104,13 @@ def test_the_window_is_bounded_in_bytes_as_well() -> None:
     assert not pipeline.has_room
 
 
-def test_what_has_no_answer_is_sent_again_on_the_next_connection() -> None:
+def test_unanswered_batches_are_sent_again_on_the_next_connection() -> None:
     pipeline = opened_pipeline()
     take(pipeline, *[1] * 5)
     pipeline.next_request()
     pipeline.receive(result(1, 2))
 
-    pipeline.lost(UnavailableError("cut"), now=0.0)
+    pipeline.reconnect_delay(UnavailableError("cut"), now=0.0)
     pipeline.connect()
     opening = parsed(pipeline.next_request())
     take(pipeline, 1)
@@ -121,7 +121,7 @@ def test_what_has_no_answer_is_sent_again_on_the_next_connection() -> None:
     assert next_sequences(pipeline) == [3, 4, 5, 6]
 
 
-def test_every_request_says_what_has_been_received() -> None:
+def test_every_request_acknowledges_the_received_results() -> None:
     pipeline = opened_pipeline()
     take(pipeline, *[1] * 3)
     first = parsed(pipeline.next_request())
@@ -139,13 +139,13 @@ def test_a_quiet_stream_that_was_resumed_is_resumed_again_however_late() -> None
     pipeline = opened_pipeline()
 
     for now in (0.0, 100.0, 105.0, 2000.0):
-        assert pipeline.lost(UnavailableError("cut"), now) <= 0.1
+        assert pipeline.reconnect_delay(UnavailableError("cut"), now) <= 0.1
         pipeline.connect()
         pipeline.next_request()
         pipeline.receive(OPENED)
 
 
-def test_it_is_done_when_the_source_has_ended_and_all_is_answered() -> None:
+def test_pipeline_is_done_when_the_source_has_ended_and_everything_is_answered() -> None:
     pipeline = opened_pipeline()
     take(pipeline, 1)
     pipeline.next_request()
@@ -156,7 +156,7 @@ def test_it_is_done_when_the_source_has_ended_and_all_is_answered() -> None:
     pipeline.receive(result(1))
 
     assert pipeline.done
-    assert pipeline.lost(UnavailableError("cut"), now=0.0) == 0.0
+    assert pipeline.reconnect_delay(UnavailableError("cut"), now=0.0) == 0.0
 
 
 @pytest.mark.parametrize("sequence", [0, 2, 7])
@@ -169,7 +169,7 @@ def test_an_answer_to_another_batch_is_a_bug(sequence: int) -> None:
         pipeline.receive(result(sequence))
 
 
-def test_an_answer_before_the_question_is_a_bug() -> None:
+def test_an_answer_before_its_batch_is_a_bug() -> None:
     pipeline = opened_pipeline()
     take(pipeline, 1)
 
@@ -177,7 +177,7 @@ def test_an_answer_before_the_question_is_a_bug() -> None:
         pipeline.receive(result(1))
 
 
-def test_a_server_that_breaks_down_on_a_batch_each_time_is_given_up() -> None:
+def test_stream_fails_when_the_server_breaks_down_on_the_same_batch_again_and_again() -> None:
     pipeline = opened_pipeline()
     take(pipeline, 1)
     attempts = 0
@@ -189,7 +189,7 @@ def test_a_server_that_breaks_down_on_a_batch_each_time_is_given_up() -> None:
         pipeline.next_request()
         pipeline.receive(OPENED)
         pipeline.next_request()
-        return now + pipeline.lost(UnavailableError("cut"), now)
+        return now + pipeline.reconnect_delay(UnavailableError("cut"), now)
 
     now = 0.0
     with pytest.raises(UnavailableError):  # noqa: PT012  (the loop is the point)

@@ -11,7 +11,7 @@ CENTROIDS = [[0.0, 0.0], [10.0, 10.0]]
 POINTS = np.array([[0.0, 1.0], [10.0, 9.0], [1.0, 0.0]])
 
 
-def test_a_push_says_what_became_of_the_batch(client: shoal.Client, name: str) -> None:
+def test_push_returns_the_outcome_of_the_batch(client: shoal.Client, name: str) -> None:
     session = client.create_session(name, 2, init=CENTROIDS)
 
     result = session.push(POINTS, return_labels=True)
@@ -22,11 +22,11 @@ def test_a_push_says_what_became_of_the_batch(client: shoal.Client, name: str) -
     assert (result.duplicate, result.warming, result.error) == (False, None, None)
 
 
-def test_labels_come_only_when_asked_for(client: shoal.Client, name: str) -> None:
+def test_push_returns_labels_only_when_asked(client: shoal.Client, name: str) -> None:
     assert client.create_session(name, 2, init=CENTROIDS).push(POINTS).labels is None
 
 
-def test_a_warming_session_says_how_far_it_is(client: shoal.Client, name: str) -> None:
+def test_push_to_a_warming_session_returns_its_progress(client: shoal.Client, name: str) -> None:
     session = client.create_session(name, 2)
 
     result = session.push(POINTS)
@@ -37,7 +37,7 @@ def test_a_warming_session_says_how_far_it_is(client: shoal.Client, name: str) -
     assert caught.value.reason == "SESSION_WARMING"
 
 
-def test_weights_count(client: shoal.Client, name: str) -> None:
+def test_sample_weights_scale_the_points(client: shoal.Client, name: str) -> None:
     session = client.create_session(name, 2, init=CENTROIDS)
 
     session.push(POINTS, sample_weight=[3, 1, 1])
@@ -55,7 +55,7 @@ def test_event_times_drive_a_half_life_in_seconds(client: shoal.Client, name: st
     np.testing.assert_allclose(session.centroids().weights, [3, 1.5])
 
 
-def test_the_same_sequence_again_is_answered_again_and_not_counted(client: shoal.Client, name: str) -> None:
+def test_repeated_sequence_is_answered_again_and_not_counted(client: shoal.Client, name: str) -> None:
     session = client.create_session(name, 2, init=CENTROIDS)
     first = session.push(POINTS, producer="sensor", sequence=1)
 
@@ -67,7 +67,7 @@ def test_the_same_sequence_again_is_answered_again_and_not_counted(client: shoal
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?", ">f4", ">i8"])
-def test_every_kind_of_number_arrives_as_it_is(client: shoal.Client, name: str, dtype: str) -> None:
+def test_every_numeric_dtype_arrives_unchanged(client: shoal.Client, name: str, dtype: str) -> None:
     session = client.create_session(name, 2, init=[[0, 0], [1, 1]], dtype="float64")
 
     result = session.push(np.array([[0, 0], [1, 1]], dtype))
@@ -75,7 +75,7 @@ def test_every_kind_of_number_arrives_as_it_is(client: shoal.Client, name: str, 
     assert (result.accepted, result.inertia) == (2, 0.0)
 
 
-def test_any_memory_layout_is_fine(client: shoal.Client, name: str) -> None:
+def test_arrays_of_any_memory_layout_are_accepted(client: shoal.Client, name: str) -> None:
     session = client.create_session(name, 2, init=CENTROIDS)
     doubled = np.repeat(np.repeat(POINTS, 2, axis=0), 2, axis=1)
 
@@ -84,7 +84,7 @@ def test_any_memory_layout_is_fine(client: shoal.Client, name: str) -> None:
     np.testing.assert_array_equal(session.assign(np.asfortranarray(POINTS)).labels, [0, 1, 0])
 
 
-def test_what_the_server_refuses_is_told_with_reason_and_field(client: shoal.Client, name: str) -> None:
+def test_refused_push_raises_with_reason_and_field(client: shoal.Client, name: str) -> None:
     session = client.create_session(name, 2, init=CENTROIDS)
 
     with pytest.raises(ValueError, match="3 columns") as caught:
@@ -135,7 +135,7 @@ def test_the_batch_that_ends_the_warming_has_its_own_inertia(client: shoal.Clien
     assert session.describe().inertia_per_point == result.inertia / 6 > 0
 
 
-def test_a_snapshot_is_whole_and_cannot_be_written_in(client: shoal.Client, name: str) -> None:
+def test_snapshot_is_complete_and_read_only(client: shoal.Client, name: str) -> None:
     session = client.create_session(name, 2, init=CENTROIDS)
     session.push(POINTS)
 

@@ -25,7 +25,7 @@ def test_recent_points_are_those_that_were_pushed_oldest_first(client: shoal.Cli
     np.testing.assert_array_equal(session.recent_points(0).points, points)
 
 
-def test_the_points_of_a_session_that_is_warming_can_be_seen(client: shoal.Client, name: str) -> None:
+def test_warming_session_returns_its_recent_points(client: shoal.Client, name: str) -> None:
     session = client.create_session(name, 2)
     before = session.recent_points()
     session.push([[1, 2], [3, 4]])
@@ -36,7 +36,7 @@ def test_the_points_of_a_session_that_is_warming_can_be_seen(client: shoal.Clien
     assert (recent.points.tolist(), recent.version) == ([[1, 2], [3, 4]], 0)
 
 
-def test_there_are_no_more_than_asked_for_of_a_whole_stream(client: shoal.Client, name: str) -> None:
+def test_recent_points_returns_at_most_max_points(client: shoal.Client, name: str) -> None:
     session = client.create_session(name, 2, init=CENTROIDS)
     batches = np.random.default_rng(0).normal(size=(400, 32, 2))
 
@@ -49,13 +49,13 @@ def test_there_are_no_more_than_asked_for_of_a_whole_stream(client: shoal.Client
 
 
 @pytest.mark.parametrize("max_points", [-1, 1.5, 2**40])
-def test_a_number_of_points_that_cannot_be_is_refused(client: shoal.Client, name: str, max_points: int) -> None:
+def test_invalid_max_points_is_refused(client: shoal.Client, name: str, max_points: int) -> None:
     session = client.create_session(name, 2, init=CENTROIDS)
 
     with pytest.raises(shoal.InvalidArgumentError, match="max_points"):
         session.recent_points(max_points)
 
 
-def test_a_session_that_is_not_there_has_no_points(client: shoal.Client, name: str) -> None:
+def test_recent_points_of_an_unknown_session_raises(client: shoal.Client, name: str) -> None:
     with pytest.raises(shoal.SessionNotFoundError):
         client.session(name).recent_points()

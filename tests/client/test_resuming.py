@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 import shoal
 from shoal.testing import LocalServer
 from shoal.v1 import clustering_pb2
-from tests.client.driving import AioDriver, Driver, SyncDriver
-from tests.client.faking import FakeServer, Ingesting, answers, described, starting, streams, unavailable
-from tests.client.proxying import Proxy
+from tests.client.drivers import AioDriver, Driver, SyncDriver
+from tests.client.fake_server import FakeServer, Ingesting, answers, described, starting, streams, unavailable
+from tests.client.proxy import Proxy
 
 CENTROIDS = [[0.0, 0.0], [10.0, 10.0]]
 
@@ -76,7 +76,7 @@ def test_a_stream_cut_many_times_loses_no_labels(
         np.testing.assert_array_equal(result.labels, batch[:, 0] == 9)
 
 
-def test_a_cut_while_the_source_waits_is_no_news(
+def test_connection_cut_while_the_source_waits_goes_unnoticed(
     driver: Driver, far: shoal.Client, client: shoal.Client, proxy: Proxy, name: str
 ) -> None:
     session = client.create_session(name, 2, init=CENTROIDS)
@@ -146,7 +146,7 @@ def test_a_watch_goes_on_after_the_last_version_seen(
     assert proxy.connections > 3
 
 
-def test_a_watch_of_a_session_that_ended_during_the_cut_is_told(
+def test_watch_raises_when_its_session_ended_while_the_connection_was_cut(
     far: shoal.Client, client: shoal.Client, proxy: Proxy, name: str
 ) -> None:
     session = client.create_session(name, 2, init=CENTROIDS)
@@ -161,7 +161,7 @@ def test_a_watch_of_a_session_that_ended_during_the_cut_is_told(
     assert next(updates, None) is None
 
 
-def test_a_server_that_restarts_empty_is_not_taken_for_the_old_one(name: str) -> None:
+def test_stream_raises_when_the_server_restarts_without_the_session(name: str) -> None:
     drivers: list[Driver] = [SyncDriver(), AioDriver()]
     go_on = threading.Event()
 
@@ -224,16 +224,16 @@ def test_a_stream_that_ends_without_a_word_is_resumed(fake: FakeServer, faked: s
     assert [result.sequence for result in faked.ingest(batches(6))] == [1, 2, 3, 4, 5, 6]
 
 
-def test_all_answered_is_the_end_however_the_stream_ends(fake: FakeServer, faked: shoal.Session) -> None:
+def test_stream_with_everything_answered_ends_however_the_connection_ends(
+    fake: FakeServer, faked: shoal.Session
+) -> None:
     fake.plays("Ingest", Ingesting(batches=None, then=unavailable))
 
     assert len(list(faked.ingest(batches(3)))) == 3
     assert fake.count("Ingest") == 1
 
 
-def test_a_server_that_never_lets_the_stream_in_is_given_up_after_the_time_of_a_call(
-    driver: Driver, fake: FakeServer
-) -> None:
+def test_stream_that_is_never_opened_fails_after_the_call_timeout(driver: Driver, fake: FakeServer) -> None:
     fake.plays("Ingest", Ingesting(batches=-1))
 
     with driver.connect(fake.target, timeout=0.5) as client, pytest.raises(shoal.UnavailableError):
@@ -250,7 +250,7 @@ def test_a_server_that_is_starting_is_waited_for(fake: FakeServer, faked: shoal.
     assert [result.sequence for result in faked.ingest(batches(3))] == [1, 2, 3]
 
 
-def test_another_session_of_the_name_is_told(fake: FakeServer, faked: shoal.Session) -> None:
+def test_ingest_raises_when_another_session_has_taken_the_name(fake: FakeServer, faked: shoal.Session) -> None:
     fake.plays("Ingest", Ingesting(batches=1, then=unavailable), Ingesting(batches=None, uid="uid-2"))
     results = faked.ingest(batches(3))
     next(results)
@@ -280,7 +280,7 @@ def test_a_call_that_is_safe_to_repeat_is_repeated(fake: FakeServer, faked: shoa
     assert (fake.count("GetSession"), fake.count("Push")) == (3, 2)
 
 
-def test_a_creation_is_repeated_as_the_same_request(driver: Driver, fake: FakeServer) -> None:
+def test_repeated_create_session_sends_the_same_request_id(driver: Driver, fake: FakeServer) -> None:
     fake.plays("CreateSession", unavailable, described())
 
     with driver.connect(fake.target) as client:
@@ -291,7 +291,7 @@ def test_a_creation_is_repeated_as_the_same_request(driver: Driver, fake: FakeSe
     assert first == second != third
 
 
-def test_a_call_that_might_count_twice_is_not_repeated(fake: FakeServer, faked: shoal.Session) -> None:
+def test_push_without_a_sequence_is_not_repeated(fake: FakeServer, faked: shoal.Session) -> None:
     for method in ("Push", "UpdateSession", "DeleteSession"):
         fake.plays(method, unavailable)
 
@@ -320,7 +320,7 @@ def test_a_server_that_does_not_answer_is_given_up_at_the_deadline(driver: Drive
     assert fake.count("GetSession") == 1
 
 
-def test_an_answer_that_is_no_shoal_status_is_still_a_shoal_error(fake: FakeServer, faked: shoal.Session) -> None:
+def test_error_of_another_server_is_still_a_shoal_error(fake: FakeServer, faked: shoal.Session) -> None:
     def broken(_request: object, context: grpc.ServicerContext) -> None:
         context.set_trailing_metadata((("grpc-status-details-bin", b"\xff\xff\xff"),))
         context.abort(grpc.StatusCode.UNKNOWN, "something between")

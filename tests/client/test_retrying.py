@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from shoal import InvalidArgumentError, ShoalError, UnavailableError
-from shoal._retrying import PATIENCE, UNREACHABLE_PATIENCE, CallRetries, StreamRetries
+from shoal._retries import PATIENCE, UNREACHABLE_PATIENCE, CallRetries, StreamRetries
 from shoal._statuses import UNREACHABLE
 
 DOWN = UnavailableError("down")
@@ -47,19 +47,19 @@ def test_a_call_is_not_repeated_beyond_its_deadline() -> None:
         retries.delay_after(DOWN, now=9.95)
 
 
-def test_a_server_that_asks_for_a_while_gets_it() -> None:
+def test_retry_waits_for_as_long_as_the_server_asks() -> None:
     retries = CallRetries(30.0, repeatable=True, uniform=longest)
 
     assert [retries.delay_after(STARTING, now=0.0) for _ in range(3)] == pytest.approx([1.1, 1.2, 1.4])
 
 
-def test_a_call_is_soon_given_up_where_there_is_nobody() -> None:
+def test_call_fails_soon_when_no_server_listens() -> None:
     given_up = failing_until_given_up(CallRetries(30.0, repeatable=True, uniform=longest), NOBODY)
 
     assert 1.0 <= given_up <= UNREACHABLE_PATIENCE
 
 
-def test_a_server_that_is_being_started_anew_is_waited_for() -> None:
+def test_call_waits_for_a_restarting_server() -> None:
     retries = CallRetries(30.0, repeatable=True, uniform=longest)
 
     for now, failure in ((0.0, STARTING), (5.0, NOBODY), (7.0, STARTING), (20.0, NOBODY)):
@@ -69,12 +69,12 @@ def test_a_server_that_is_being_started_anew_is_waited_for() -> None:
 @pytest.mark.parametrize(
     ("repeatable", "failure"), [(False, DOWN), (True, InvalidArgumentError("wrong")), (True, ShoalError("odd"))]
 )
-def test_only_what_is_unavailable_and_safe_to_repeat_is_repeated(repeatable: bool, failure: ShoalError) -> None:
+def test_only_unavailable_and_repeatable_calls_are_repeated(repeatable: bool, failure: ShoalError) -> None:
     with pytest.raises(type(failure)):
         CallRetries(30.0, repeatable=repeatable).delay_after(failure, now=0.0)
 
 
-def test_delays_are_spread_between_half_and_whole() -> None:
+def test_retry_delays_are_spread_between_half_and_the_whole_ceiling() -> None:
     drawn: list[tuple[float, float]] = []
 
     def note(low: float, high: float) -> float:
@@ -87,18 +87,18 @@ def test_delays_are_spread_between_half_and_whole() -> None:
 
 
 @pytest.mark.parametrize("failure", [DOWN, STARTING])
-def test_a_stream_that_never_worked_is_given_up_after_the_time_of_a_call(failure: ShoalError) -> None:
+def test_stream_that_never_worked_fails_after_the_call_timeout(failure: ShoalError) -> None:
     given_up = failing_until_given_up(StreamRetries(20.0, uniform=longest), failure, now=100.0)
 
     assert 17.0 <= given_up - 100.0 <= 20.0
 
 
-def test_a_stream_that_never_worked_is_soon_given_up_where_there_is_nobody() -> None:
+def test_stream_that_never_worked_fails_soon_when_no_server_listens() -> None:
     assert failing_until_given_up(StreamRetries(20.0, uniform=longest), NOBODY) <= UNREACHABLE_PATIENCE
 
 
 @pytest.mark.parametrize("failure", [DOWN, STARTING, NOBODY])
-def test_a_stream_that_worked_is_given_up_after_a_minute(failure: ShoalError) -> None:
+def test_stream_that_worked_fails_after_a_minute_without_progress(failure: ShoalError) -> None:
     retries = StreamRetries(20.0, uniform=longest)
     retries.note_contact()
 
@@ -107,7 +107,7 @@ def test_a_stream_that_worked_is_given_up_after_a_minute(failure: ShoalError) ->
     assert PATIENCE - 3.1 <= given_up - 100.0 <= PATIENCE
 
 
-def test_progress_begins_the_minute_anew_and_contact_alone_does_not() -> None:
+def test_progress_restarts_the_minute_and_contact_alone_does_not() -> None:
     retries = StreamRetries(worked=True, uniform=longest)
     assert retries.delay_after(DOWN, now=0.0, owed=True) == pytest.approx(0.1)
 
@@ -119,13 +119,13 @@ def test_progress_begins_the_minute_anew_and_contact_alone_does_not() -> None:
     assert retries.delay_after(DOWN, now=PATIENCE, owed=True) == pytest.approx(0.1)
 
 
-def test_a_connection_that_lasted_was_up_though_the_server_had_nothing_to_say() -> None:
+def test_long_idle_connection_counts_as_progress() -> None:
     retries = StreamRetries(worked=True, uniform=longest)
 
     assert [retries.delay_after(DOWN, now) for now in (0.0, 300.0, 900.0)] == pytest.approx([0.1] * 3)
 
 
-def test_an_attempt_to_connect_is_no_connection_however_long_it_takes() -> None:
+def test_long_connection_attempt_does_not_count_as_progress() -> None:
     retries = StreamRetries(worked=True, uniform=longest)
     for now in (0.0, 20.0, 40.0):
         retries.delay_after(NOBODY, now)

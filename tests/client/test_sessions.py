@@ -46,7 +46,7 @@ def test_explicit_centroids_come_back_and_make_the_session_ready(client: shoal.C
     np.testing.assert_array_equal(client.session(name).centroids().centroids, given)
 
 
-def test_the_same_name_again_is_an_error_unless_that_is_fine(client: shoal.Client, name: str) -> None:
+def test_second_session_of_a_name_raises_unless_exist_ok(client: shoal.Client, name: str) -> None:
     client.create_session(name, 2)
 
     with pytest.raises(shoal.SessionExistsError) as caught:
@@ -69,7 +69,7 @@ def test_sessions_are_listed_by_name_over_several_pages(client: shoal.Client, na
     assert listed == sorted(listed)
 
 
-def test_only_what_is_given_changes_and_none_is_back_to_the_default(client: shoal.Client, name: str) -> None:
+def test_update_changes_only_given_fields_and_none_resets_to_the_default(client: shoal.Client, name: str) -> None:
     session = client.create_session(name, 2, engine="scipy", on_invalid="drop", half_life=shoal.HalfLife(5))
 
     changed = session.update(engine="sklearn", half_life=None)
@@ -96,7 +96,7 @@ def test_a_stale_etag_stops_an_update_and_a_deletion(client: shoal.Client, name:
         session.describe()
 
 
-def test_nothing_to_update_is_an_error(client: shoal.Client, name: str) -> None:
+def test_update_without_changes_raises(client: shoal.Client, name: str) -> None:
     session = client.create_session(name, 2)
 
     with pytest.raises(shoal.InvalidArgumentError, match="update_mask"):
@@ -124,7 +124,7 @@ def test_nothing_to_update_is_an_error(client: shoal.Client, name: str) -> None:
         ({"durability": "eternal"}, "durability"),
     ],
 )
-def test_a_configuration_that_cannot_be_right_names_its_field(
+def test_invalid_configuration_names_its_field(
     client: shoal.Client, name: str, arguments: dict[str, object], field: str
 ) -> None:
     with pytest.raises(shoal.InvalidArgumentError) as caught:

@@ -26,7 +26,7 @@ def test_the_asyncio_client_has_the_methods_and_parameters_of_the_sync_one(kind:
             ]
 
 
-def test_both_connect_alike() -> None:
+def test_connect_has_the_same_parameters_sync_and_asyncio() -> None:
     assert inspect.signature(shoal.connect).parameters == inspect.signature(shoal.aio.connect).parameters
 
 

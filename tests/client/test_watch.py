@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import shoal
-from tests.client.driving import PATIENCE
+from tests.client.drivers import PATIENCE
 
 CENTROIDS = [[0.0, 0.0], [10.0, 10.0]]
 POINTS = np.array([[0.0, 1.0], [10.0, 9.0], [1.0, 0.0]])
@@ -62,12 +62,12 @@ def test_a_session_does_not_expire_under_a_watch(session: shoal.Session) -> None
     assert next(updates).version == 1
 
 
-def test_an_unknown_session_is_told(client: shoal.Client, name: str) -> None:
+def test_watch_of_an_unknown_session_raises(client: shoal.Client, name: str) -> None:
     with pytest.raises(shoal.SessionNotFoundError):
         next(client.session(name).watch())
 
 
-def test_a_version_from_the_future_is_refused(session: shoal.Session) -> None:
+def test_watch_after_a_future_version_is_refused(session: shoal.Session) -> None:
     with pytest.raises(shoal.InvalidArgumentError, match="after_version"):
         next(session.watch(after_version=5))
 
@@ -99,7 +99,7 @@ def test_versions_only_grow_and_the_newest_is_never_missed(session: shoal.Sessio
     assert versions[-1] == 300
 
 
-def test_what_delta_frames_make_equals_the_whole(client: shoal.Client, name: str) -> None:
+def test_delta_watch_yields_the_same_centroids_as_a_whole_watch(client: shoal.Client, name: str) -> None:
     rng = np.random.default_rng(0)
     k = 20
     session = client.create_session(name, k, init=rng.normal(size=(k, 3)))
@@ -116,7 +116,7 @@ def test_what_delta_frames_make_equals_the_whole(client: shoal.Client, name: str
         assert not rebuilt.centroids.flags.writeable
 
 
-def test_signs_of_life_are_not_updates(session: shoal.Session, threads: ThreadPoolExecutor) -> None:
+def test_progress_messages_yield_no_update(session: shoal.Session, threads: ThreadPoolExecutor) -> None:
     updates = session.watch(after_version=0, progress_interval=1)
     update = threads.submit(next, updates)
 
@@ -128,7 +128,7 @@ def test_signs_of_life_are_not_updates(session: shoal.Session, threads: ThreadPo
     assert newest.version == 1
 
 
-def test_min_shift_leaves_out_what_hardly_moves(session: shoal.Session) -> None:
+def test_min_shift_skips_small_movements(session: shoal.Session) -> None:
     far: NDArray[np.float64] = np.full((1000, 2), 100.0)
     updates = session.watch(min_shift=5.0)
     assert next(updates).version == 0

@@ -7,7 +7,7 @@ import pytest
 
 import shoal
 from shoal import wire
-from shoal._watching import Watch, new_watch
+from shoal._watch import Watch, new_watch
 from shoal.v1 import clustering_pb2
 
 
@@ -37,7 +37,7 @@ def centroids_of(received: shoal.CentroidUpdate | None) -> list[float]:
     return [float(value) for value in received.centroids[:, 0]]
 
 
-def test_rows_that_moved_make_the_whole() -> None:
+def test_watch_completes_a_delta_to_all_centroids() -> None:
     state = watch()
     state.connect()
 
@@ -66,7 +66,7 @@ def test_the_next_connection_goes_on_after_the_last_version_with_whole_centroids
     assert state.connect().after_version == 2
     state.receive(update(7, [[1], [2], [3]]))
 
-    state.lost(shoal.UnavailableError("cut"), now=0.0)
+    state.reconnect_delay(shoal.UnavailableError("cut"), now=0.0)
     request = state.connect()
 
     assert (request.after_version, request.session_uid, request.delta) == (7, "uid", True)
@@ -79,14 +79,14 @@ def test_a_watch_that_was_resumed_in_silence_is_resumed_again_however_late() -> 
 
     for now in (0.0, 300.0, 2000.0):
         state.connect()
-        assert state.lost(shoal.UnavailableError("cut"), now) <= 0.1
+        assert state.reconnect_delay(shoal.UnavailableError("cut"), now) <= 0.1
 
 
-def test_without_a_version_seen_the_current_one_is_asked_for() -> None:
+def test_watch_without_a_seen_version_asks_for_the_current_one() -> None:
     assert not watch().connect().HasField("after_version")
 
 
-def test_the_end_is_the_end_and_a_sign_of_life_is_nothing() -> None:
+def test_watch_ends_on_an_end_message_and_ignores_progress_messages() -> None:
     state = watch()
     state.connect()
 
@@ -97,4 +97,4 @@ def test_the_end_is_the_end_and_a_sign_of_life_is_nothing() -> None:
     assert state.receive(clustering_pb2.WatchCentroidsResponse(end=clustering_pb2.WatchEnd(version=3))) is None
 
     assert state.ended
-    assert state.lost(None, now=0.0) == 0.0
+    assert state.reconnect_delay(None, now=0.0) == 0.0

@@ -87,7 +87,7 @@ def test_everything_lights_for_the_same_step(page: Page) -> None:
     expect(place(page)).to_have_text("Step 3 of 7. SciPy: update to the mean of the assigned points")
     expect(page.locator("tr[aria-current] th")).to_have_text("3")
     expect(page.locator(".flow li[aria-current]")).to_contain_text("Update")
-    expect(page.locator("th[data-moment].lit")).to_have_text("after 3")
+    expect(page.locator("th[data-column].lit")).to_have_text("after 3")
     expect(page.locator("pre .lit").filter(has_text="kmeans2(X, before, iter=1")).to_be_visible()
     expect(page.locator(".panel .state").first).to_contain_text("step 3 · inertia 79.75 · mean distance 3.10465")
     expect(page.locator(".panel .state").last).to_have_text("has not begun")

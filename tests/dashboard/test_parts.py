@@ -111,7 +111,7 @@ def test_what_is_no_half_life_is_told(text: str) -> None:
 def test_two_columns_are_shown_as_they_are() -> None:
     plane = plane_for(np.array([[1.0, 2], [3, 4]]), None)
 
-    assert plane.place(np.array([[5, 6]])).tolist() == [[5, 6]]
+    assert plane.project(np.array([[5, 6]])).tolist() == [[5, 6]]
 
 
 @given(seed=st.integers(0, 1000), d=st.integers(3, 9), k=st.integers(1, 12))

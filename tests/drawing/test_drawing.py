@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal.drawing import Scene, draw, draw_centroids, mark_name, regions, scale_around, state_of
-from shoal.drawing.regions import regions_of
-from shoal.drawing.scales import tick_step, ticks
-from shoal.views.numbers import number_text
+from shoal_presentation.drawing import Scene, draw, draw_centroids, mark_name, regions, scale_around, state_of
+from shoal_presentation.drawing.regions import regions_of
+from shoal_presentation.drawing.scales import tick_step, ticks
+from shoal_presentation.views.numbers import number_text
 
 SIZES = st.floats(1e-3, 1e3)
 
 
 @given(seed=st.integers(0, 1000), k=st.integers(1, 9))
-def test_the_regions_are_what_is_nearest_to_each_centroid(seed: int, k: int) -> None:
+def test_region_of_a_centroid_holds_the_points_nearest_to_it(seed: int, k: int) -> None:
     random = np.random.default_rng(seed)
     centroids, low, high = random.normal(size=(k, 2)), np.array([-2.0, -1]), np.array([1.0, 3])
 
@@ -63,7 +63,7 @@ def _cut_by_all(place: int, centroids: Any, low: Any, high: Any) -> Any:
     return np.array(polygon).reshape(-1, 2)
 
 
-def test_what_is_far_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_region_search_skips_distant_centroids(monkeypatch: pytest.MonkeyPatch) -> None:
     grid = np.stack(np.meshgrid(np.arange(20.0), np.arange(20.0)), axis=2).reshape(-1, 2)
     cut, cuts = regions._cut, []
     monkeypatch.setattr(regions, "_cut", lambda *given: cuts.append(1) or cut(*given))  # type: ignore[func-returns-value]
@@ -94,17 +94,15 @@ def test_of_equal_centroids_the_first_has_the_region() -> None:
 
 
 @given(width=SIZES, height=SIZES, x=st.floats(0, 1), y=st.floats(0, 1), fixed=st.sampled_from([None, 420]))
-def test_a_place_on_the_drawing_is_a_point_and_back(
-    width: float, height: float, x: float, y: float, fixed: Any
-) -> None:
+def test_scale_maps_points_to_the_drawing_and_back(width: float, height: float, x: float, y: float, fixed: Any) -> None:
     low, high = np.array([5.0, -3]), np.array([5 + width, height - 3])
     scale = scale_around(low, high, fixed)
-    left, top, inner_width, inner_height = scale.frame
+    left, top, inner_width, inner_height = scale.plot_area
 
     point = low + np.array([x, y]) * (high - low)
-    across, down = scale.place(point[None])[0]
+    across, down = scale.to_drawing(point[None])[0]
 
-    assert scale.point_at(across, down) == pytest.approx(point.tolist(), rel=1e-6, abs=1e-9)
+    assert scale.to_plot(across, down) == pytest.approx(point.tolist(), rel=1e-6, abs=1e-9)
     assert left <= across <= left + inner_width
     assert top <= down <= top + inner_height
 
@@ -118,10 +116,10 @@ def test_axes_are_equal_unless_that_were_very_wide_or_high(width: float, height:
 
 
 @pytest.mark.parametrize("value", [0.0, 7.0, 1e-12, 1e12, 1e-320])
-def test_points_at_one_place_have_a_scale(value: float) -> None:
+def test_identical_points_have_a_scale(value: float) -> None:
     scale = scale_around(np.full(2, value), np.full(2, value))
 
-    assert np.isfinite(scale.place(np.full((1, 2), value))).all()
+    assert np.isfinite(scale.to_drawing(np.full((1, 2), value))).all()
     assert scale.serves(np.full(2, value), np.full(2, value)) is False  # it fills nothing of it
 
 
@@ -141,7 +139,7 @@ def test_the_tiniest_and_the_largest_points_have_a_drawing(size: float) -> None:
     drawn = draw(_scene(points=points, centroids=points[:2], has_regions=True), scale, "", ("x", "y"))
 
     assert not re.search(r"\b(nan|inf)\b", drawn)
-    assert ((scale.place(points) >= 0) & (scale.place(points) <= 520)).all()
+    assert ((scale.to_drawing(points) >= 0) & (scale.to_drawing(points) <= 520)).all()
 
 
 def test_ticks_are_told_apart_far_from_zero() -> None:
@@ -214,7 +212,7 @@ def test_a_trail_fades_with_age_and_keeps_its_whole_way() -> None:
     assert (opacities[0], opacities[-1]) == (0.25, 1.0)
 
 
-def test_where_nothing_moved_there_is_no_trail() -> None:
+def test_unmoved_centroid_has_no_trail() -> None:
     still = np.array([[1.0, 1], [1 + 1e-9, 1], [2, 2]])
 
     assert len(state_of(_scene(trails=[still, still[:2]]), SCALE)["trails"][0]) == 2

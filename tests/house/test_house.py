@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def test_imports_keep_to_the_arrows() -> None:
+def test_imports_obey_the_contracts() -> None:
     done = subprocess.run(
         [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"],
         cwd=ROOT,
@@ -51,6 +51,17 @@ def test_the_light_client_loads_nothing_heavy(heavy: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_the_presentation_uses_only_public_names_of_the_client() -> None:
+    private = {
+        f"{path.name}: {name}"
+        for path in (ROOT / "client/shoal_presentation").rglob("*.py")
+        for name in _imports(path)
+        if re.match(r"shoal\.(_|cli|wire|v1)", name)
+    }
+
+    assert not private
+
+
 def test_files_are_short_enough_to_read() -> None:
     lengths = {
         path: len(path.read_text().splitlines())
@@ -68,9 +79,11 @@ def test_the_constraints_name_no_host() -> None:
 
 def _imported(room: Path) -> set[str]:
     """Return the top-level packages that a room's code imports."""
-    nodes = [node for path in room.rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
+    return {name.partition(".")[0] for path in room.rglob("*.py") for name in _imports(path)}
+
+
+def _imports(path: Path) -> set[str]:
+    """Return the modules that a file imports, or imports from."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
     plain = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
-    return {
-        name.partition(".")[0]
-        for name in plain | {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
-    }
+    return plain | {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}

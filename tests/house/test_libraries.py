@@ -17,7 +17,7 @@ import pytest
 
 import shoal
 import shoal_server
-from shoal._types import Engine
+from shoal import Engine
 from shoal.testing import LocalServer
 from shoal_server.libraries import library
 

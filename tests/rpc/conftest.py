@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shoal._programs import Program
+from shoal._process import ManagedProcess
 from shoal.testing import LocalServer
 from tests.rpc.wire import Wire
 
@@ -24,7 +24,7 @@ SMALL = {
 def pickling_server() -> Iterator[LocalServer]:
     """A server whose rpc/ and sessions/ share no object."""
     server = LocalServer()
-    server._program = Program("tests.rpc.pickling_server", "server")
+    server._process = ManagedProcess("tests.rpc.pickling_server", "server")
     with server:
         yield server
 

@@ -151,7 +151,7 @@ def unread_streams(wire: Wire) -> list[Any]:
 
 def stopped(server: LocalServer, stop: Callable[[], None]) -> tuple[float, int]:
     """Stop a server; return how many seconds that took, and how it ended."""
-    process = server._program._process
+    process = server._process._process
     assert process is not None
     began = time.monotonic()
     stop()
@@ -163,9 +163,9 @@ def events(server: LocalServer) -> list[dict[str, Any]]:
 
 
 def close_input(server: LocalServer) -> None:
-    assert server._program._process is not None
-    assert server._program._process.stdin is not None
-    server._program._process.stdin.close()
+    assert server._process._process is not None
+    assert server._process._process.stdin is not None
+    server._process._process.stdin.close()
 
 
 def check_answers(producers: list[tuple[str, Reader]], watchers: list[tuple[str, Reader]]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from shoal.v1 import clustering_pb2, clustering_pb2_grpc, sessions_pb2, sessions_pb2_grpc
 from shoal_server.sessions.ingest import MAX_UNANSWERED
-from tests.client.proxying import Proxy
+from tests.client.proxy import Proxy
 from tests.rpc.wire import batch, config, tensor
 
 SESSION = "abandoned"

@@ -12,7 +12,7 @@ import pytest
 
 import shoal
 from shoal.v1 import clustering_pb2
-from tests.client.proxying import Proxy
+from tests.client.proxy import Proxy
 from tests.rpc.ways import Stream, opening
 from tests.rpc.wire import Wire, batch, config
 from tests.soak.measuring import MIB, Measured

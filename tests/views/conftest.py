@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from shoal.views import Run
+from shoal_presentation.views import Run
 from shoal_server.compare.running import runners
 from shoal_server.engines.numba import NumbaEngine
 from tests.compare.comparing import Bench
-from tests.views.running import Compare, comparing
+from tests.views.builders import Compare, comparing
 
 
 @pytest.fixture(scope="session")

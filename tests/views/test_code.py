@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from scipy.cluster.vq import kmeans
 
-from shoal.views import Run, code_of, words_of
-from tests.views.running import FAR_AWAY, FEW, Compare, blobs, wishes
+from shoal_presentation.views import Run, code_of, engine_text
+from tests.views.builders import FAR_AWAY, FEW, Compare, blobs, compare_arguments
 
 QUICK = ("scipy", "scipy-kmeans2", "sklearn", "sklearn-minibatch")
 
@@ -31,7 +31,7 @@ def _printed(run: Run, folder: Path) -> str:
 
 
 def _expected(run: Run) -> str:
-    texts = [f"{words_of(one.engine).library}\n{one.centroids}\n{one.labels}\n" for one in run.result.engines]
+    texts = [f"{engine_text(one.engine).library}\n{one.centroids}\n{one.labels}\n" for one in run.result.engines]
     return "".join(texts)
 
 
@@ -41,7 +41,7 @@ TOLERANT = {"points": blobs(3) / 3, "n_clusters": 3, "init": "random", "tol": 0.
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "arguments",
     [
         pytest.param({"engines": ("scipy", "sklearn")}, id="the six points"),
         pytest.param({"engines": ("numba",)}, id="Shoal"),
@@ -51,18 +51,18 @@ TOLERANT = {"points": blobs(3) / 3, "n_clusters": 3, "init": "random", "tol": 0.
         pytest.param({**TOLERANT, "engines": QUICK}, id="with a tol"),
     ],
 )
-def test_the_program_prints_what_the_run_came_to(compare: Compare, tmp_path: Path, request: dict[str, Any]) -> None:
-    run = compare(**request)
+def test_program_prints_the_result_of_the_run(compare: Compare, tmp_path: Path, arguments: dict[str, Any]) -> None:
+    run = compare(**arguments)
 
     assert _printed(run, tmp_path) == _expected(run)
 
 
 @pytest.mark.filterwarnings("ignore:One of the clusters is empty", "ignore:Number of distinct clusters")
 @settings(max_examples=80, deadline=None)
-@given(request=wishes())
-def test_whatever_the_run_is_the_program_comes_to_the_same(compare: Compare, request: dict[str, Any]) -> None:
-    engines = tuple(engine for engine in request["engines"] if engine != "numba") or ("scipy",)
-    run = compare(**{**request, "engines": engines})
+@given(arguments=compare_arguments())
+def test_program_prints_the_result_of_any_run(compare: Compare, arguments: dict[str, Any]) -> None:
+    engines = tuple(engine for engine in arguments["engines"] if engine != "numba") or ("scipy",)
+    run = compare(**{**arguments, "engines": engines})
     printed = io.StringIO()
 
     with tempfile.TemporaryDirectory() as folder, chdir(folder), redirect_stdout(printed):
@@ -74,7 +74,7 @@ def test_whatever_the_run_is_the_program_comes_to_the_same(compare: Compare, req
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_what_it_says_of_one_call_of_kmeans_is_so(compare: Compare, seed: int) -> None:
+def test_comment_about_one_call_of_kmeans_is_true(compare: Compare, seed: int) -> None:
     run = compare(blobs(seed), 3, init="random", random_state=seed, engines=("scipy",))
 
     assert "kmeans(X, start, thresh=0)" in code_of(run).source
@@ -82,7 +82,7 @@ def test_what_it_says_of_one_call_of_kmeans_is_so(compare: Compare, seed: int) -
     assert centroids.tolist() == run.result.engines[0].centroids.tolist()
 
 
-def test_nothing_is_said_of_one_call_where_it_would_not_do_the_same(compare: Compare) -> None:
+def test_comment_about_one_call_is_absent_where_it_would_be_false(compare: Compare) -> None:
     stopped = compare(blobs(0), 3, init="random", engines=("scipy",), max_iter=1)
     tolerant = compare(blobs(0), 3, init="random", engines=("scipy",), tol=1.0)
 
@@ -118,7 +118,7 @@ def test_few_points_are_written_out_and_many_are_loaded(six: Run, compare: Compa
     assert "random_state 0), once for all engines" in code_of(many).source
 
 
-def test_only_what_is_used_is_imported(six: Run, compare: Compare) -> None:
+def test_program_imports_only_what_it_uses(six: Run, compare: Compare) -> None:
     alone = code_of(compare(engines=("sklearn",))).source
 
     assert "scipy" not in alone

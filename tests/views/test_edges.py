@@ -7,22 +7,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shoal.report.stage import stage_of
-from shoal.views import (
+from shoal_presentation.report.player import player_parts
+from shoal_presentation.views import (
+    active_stages,
     code_of,
     flow_of,
+    key_facts_of,
     key_moments,
-    lit_by,
     notes_of,
     plot_of,
     quiz_of,
     rows_of,
-    snapshot_of,
     track,
     transcript_of,
 )
 from shoal_server.engines.contract import max_value
-from tests.views.running import Compare
+from tests.views.builders import Compare
 
 MOST = max_value(np.dtype(np.float64), 3)
 
@@ -41,20 +41,20 @@ MOST = max_value(np.dtype(np.float64), 3)
         pytest.param(np.random.default_rng(0).normal(size=(4, 3000)), 2, id="far more columns than points"),
     ],
 )
-def test_every_view_is_there(compare: Compare, points: Any, k: int) -> None:
+def test_every_view_works_for_any_run(compare: Compare, points: Any, k: int) -> None:
     run = compare(points, k, init="k-means++")
 
     assert len(quiz_of(run)) == 3
-    assert 5 <= len(snapshot_of(run)) <= 8
+    assert 5 <= len(key_facts_of(run)) <= 8
     assert len(transcript_of(run)) > len(run.steps)
     assert len(rows_of(run)) == len(run.steps) + 1
     assert flow_of(run).stages
-    assert all(lit_by(step) for step in run.steps)
+    assert all(active_stages(step) for step in run.steps)
     assert track(run).variables
     assert code_of(run).source
     texts = [moment.explanation for moment in key_moments(run)] + list(notes_of(run))
     assert not any("nan" in text.split() or "inf" in text.split() for text in texts)
     plot = plot_of(run)
-    assert all(np.isfinite(frame.centroids).all() for frame in plot.frames.values())
+    assert all(np.isfinite(state.centroids).all() for state in plot.states.values())
     assert np.isfinite(np.stack(plot.bounds)).all()
-    assert stage_of(run).steps
+    assert player_parts(run).steps

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from shoal.views import Run, flow_of, lit_by
-from tests.views.running import Compare
+from shoal_presentation.views import Run, active_stages, flow_of
+from tests.views.builders import Compare
 
 
 def test_the_flow_goes_from_the_data_to_the_stop_and_back_to_assign(six: Run) -> None:
@@ -30,14 +30,14 @@ def test_the_stages_have_the_figures_of_the_run(compare: Compare) -> None:
     assert details["stop"] == "at the latest after 7 iterations"
 
 
-def test_each_step_lights_its_stage(six: Run) -> None:
-    lit = [lit_by(step) for step in six.steps]
+def test_each_step_highlights_its_stage(six: Run) -> None:
+    lit = [active_stages(step) for step in six.steps]
 
     loop = ("assign", "update", "converged", "stop")
     assert lit == [("start",), ("assign",), ("update",), ("assign",), ("converged", "stop"), loop]
 
 
-def test_what_max_iter_ends_lights_the_stop(compare: Compare) -> None:
+def test_stopped_step_highlights_the_stop(compare: Compare) -> None:
     run = compare([[0.0], [1.0], [9.0], [10.0]], 2, init=[[0.0], [1.0]], engines=("scipy",), max_iter=1)
 
-    assert lit_by(run.steps[-1]) == ("stop",)
+    assert active_stages(run.steps[-1]) == ("stop",)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal.report.tables import tracker
-from shoal.views import Run, rows_of, track
-from shoal.views.numbers import centroids_text, number_text, steps_of
-from tests.views.running import Compare
+from shoal_presentation.report.tables import tracker
+from shoal_presentation.views import Run, rows_of, track
+from shoal_presentation.views.numbers import centroids_text, number_text, steps_of
+from tests.views.builders import Compare
 
 
 @pytest.mark.parametrize(
@@ -27,12 +27,12 @@ from tests.views.running import Compare
         (1.5e-12, "1.5e-12"),
     ],
 )
-def test_a_number_has_six_digits_and_all_that_are_before_the_point(value: float, text: str) -> None:
+def test_number_text_has_six_digits_and_every_digit_before_the_point(value: float, text: str) -> None:
     assert number_text(value) == text
 
 
 @given(offset=st.sampled_from([0.0, 1e3, 1e6, -1e7]), seed=st.integers(0, 1000), scale=st.sampled_from([1e-3, 1, 1e3]))
-def test_centroids_that_are_apart_read_otherwise_wherever_they_are(offset: float, seed: int, scale: float) -> None:
+def test_different_centroids_have_different_texts_wherever_they_are(offset: float, seed: int, scale: float) -> None:
     points = offset + scale * np.random.default_rng(seed).normal(size=(50, 2))
     steps = steps_of(points)
     centroids = points[:2]
@@ -44,7 +44,7 @@ def test_centroids_that_are_apart_read_otherwise_wherever_they_are(offset: float
     assert read == pytest.approx(centroids + 2 * steps, abs=steps.max(), rel=0)
 
 
-def test_a_large_offset_hides_nothing() -> None:
+def test_centroid_texts_show_small_differences_at_a_large_offset() -> None:
     centroids = np.array([[1000000.25, 2.0], [1000001.5, 3.0]])
 
     assert centroids_text(centroids, steps_of(centroids)) == "[[1000000.25 2] [1000001.5 3]]"
@@ -68,11 +68,11 @@ def test_the_table_of_the_six_points_has_their_figures(six: Run) -> None:
     ]
 
 
-def test_what_is_new_of_the_six_points_is_what_changed(six: Run) -> None:
+def test_tracker_marks_what_changed_for_the_six_points(six: Run) -> None:
     tracked = track(six)
 
     changes = dict(zip([name for name, _ in tracked.variables], tracked.changes, strict=True))
-    assert [moment.name for moment in tracked.moments] == ["start", "after 1", "after 3", "after 5", "end"]
+    assert [column.name for column in tracked.columns] == ["start", "after 1", "after 3", "after 5", "end"]
     assert changes == {
         "SciPy centroids": (False, True, True, False, False),
         "SciPy labels": (False, False, True, False, False),
@@ -81,7 +81,7 @@ def test_what_is_new_of_the_six_points_is_what_changed(six: Run) -> None:
     }
 
 
-def test_a_move_and_a_label_are_new_even_if_they_read_as_before(compare: Compare) -> None:
+def test_tracker_marks_a_change_even_if_its_text_is_the_same(compare: Compare) -> None:
     # An outlier far away: next to it the moves of the others can't be read. Of 60 labels those inside aren't shown.
     points = np.concatenate([np.linspace(1, 2, 59)[:, None] / 1e5 + 1, [[1e6]]])
     run = compare(points, 3, init=[[1 + 1e-5], [1 + 2e-5], [1e6]], engines=("scipy",))
@@ -96,7 +96,7 @@ def test_a_move_and_a_label_are_new_even_if_they_read_as_before(compare: Compare
     assert any(new and text == before for new, before, text in zip(centroids[1:], texts, texts[1:], strict=False))
 
 
-def test_what_is_equal_but_for_rounding_is_not_new(compare: Compare) -> None:
+def test_tracker_does_not_mark_rounding_as_a_change(compare: Compare) -> None:
     points = np.random.default_rng(0).normal(size=(500, 2)) + 0.1
     run = compare(points, 1, init=[[0.1, 0.1]], engines=("numba",))
 

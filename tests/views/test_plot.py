@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from shoal.views import MAX_POINTS, Run, plot_of
-from tests.views.running import FAR_AWAY, FEW, Compare, blobs, wishes
+from shoal_presentation.views import MAX_POINTS, Run, plot_of
+from tests.views.builders import FAR_AWAY, FEW, Compare, blobs, compare_arguments
 
 
 def test_two_columns_are_the_axes_themselves(six: Run) -> None:
@@ -18,7 +18,7 @@ def test_two_columns_are_the_axes_themselves(six: Run) -> None:
     assert plot.points.tolist() == six.start.points.tolist()
     assert plot.rows.tolist() == [0, 1, 2, 3, 4, 5]
     assert [(axis.name, axis.share) for axis in plot.axes] == [("column 1", None), ("column 2", None)]
-    assert [plot.frames[step.number].centroids.tolist() for step in six.steps] == [
+    assert [plot.states[step.number].centroids.tolist() for step in six.steps] == [
         step.centroids.tolist() for step in six.steps
     ]
 
@@ -27,23 +27,23 @@ def test_a_single_column_lies_on_a_line(compare: Compare) -> None:
     plot = plot_of(compare([[1.0], [2.0], [9.0]], 2, init=[[1.0], [9.0]], engines=("scipy",)))
 
     assert plot.points.tolist() == [[1, 0], [2, 0], [9, 0]]
-    assert plot.frames[1].centroids.tolist() == [[1, 0], [9, 0]]
+    assert plot.states[1].centroids.tolist() == [[1, 0], [9, 0]]
     assert plot.axes[1].name == ""
 
 
 def test_points_have_no_colour_before_they_are_assigned_and_keep_it_through_an_update(six: Run) -> None:
-    frames = plot_of(six).frames
+    states = plot_of(six).states
 
-    assert frames[1].point_colours is None
-    assert [_list(frames[number].point_colours) for number in (2, 3, 4, 5, 6)] == [[1, 1, 1, 0, 0, 0]] * 5
+    assert states[1].point_colours is None
+    assert [_list(states[number].point_colours) for number in (2, 3, 4, 5, 6)] == [[1, 1, 1, 0, 0, 0]] * 5
 
 
 def test_a_trail_is_where_the_centroid_has_been_up_to_the_step(six: Run) -> None:
-    frames = plot_of(six).frames
+    states = plot_of(six).states
 
-    assert [trail.places.tolist() for trail in frames[2].trails] == [[[5.5, 3]], [[1, 2]]]
-    assert [trail.places.tolist() for trail in frames[5].trails] == [[[5.5, 3], [10, 2]], [[1, 2]]]
-    assert [trail.colour for trail in frames[5].trails] == [0, 1]
+    assert [trail.places.tolist() for trail in states[2].trails] == [[[5.5, 3]], [[1, 2]]]
+    assert [trail.places.tolist() for trail in states[5].trails] == [[[5.5, 3], [10, 2]], [[1, 2]]]
+    assert [trail.colour for trail in states[5].trails] == [0, 1]
 
 
 def test_the_trail_of_a_fit_has_every_iteration(compare: Compare) -> None:
@@ -51,7 +51,7 @@ def test_the_trail_of_a_fit_has_every_iteration(compare: Compare) -> None:
 
     (step,) = run.steps
     assert step.path is not None
-    trail = plot_of(run).frames[1].trails[0].places
+    trail = plot_of(run).states[1].trails[0].places
     assert trail[0].tolist() == run.start.initial_centroids[0].tolist()
     assert trail[1].tolist() == step.path[0][0].tolist()
     assert trail[-1].tolist() == step.centroids[0].tolist()
@@ -72,7 +72,7 @@ def test_many_columns_become_the_two_with_the_most_variance(compare: Compare, d:
     assert plot.axes[0].title == f"component 1 ({variances[0] / variances.sum():.0%} of the variance)"
 
 
-def test_no_two_places_are_farther_apart_than_they_were(compare: Compare) -> None:
+def test_projection_never_increases_a_distance(compare: Compare) -> None:
     run = compare(blobs(0, d=5), 3, init="k-means++", engines=("scipy",))
 
     shown, whole = plot_of(run).points, run.start.points
@@ -91,14 +91,14 @@ def test_of_many_points_evenly_spaced_ones_are_shown(compare: Compare) -> None:
     assert set(np.diff(plot.rows)) <= {2, 3}
     last = run.steps[-1]
     assert last.labels is not None
-    assert _list(plot.frames[last.number].point_colours) == last.labels[plot.rows].tolist()
+    assert _list(plot.states[last.number].point_colours) == last.labels[plot.rows].tolist()
 
 
 def test_matched_clusters_have_one_colour_in_every_engine(compare: Compare) -> None:
     run = compare(FEW, 3, init=FAR_AWAY, engines=("scipy-kmeans2", "scipy", "sklearn"))
 
-    frames = plot_of(run).frames
-    last = {engine: frames[run.steps_of(engine)[-1].number] for engine in run.engines}
+    states = plot_of(run).states
+    last = {engine: states[run.steps_of(engine)[-1].number] for engine in run.engines}
     assert len(last["scipy"].centroids) == 2
     for result in run.result.engines[1:]:
         matched = result.matching >= 0
@@ -107,19 +107,19 @@ def test_matched_clusters_have_one_colour_in_every_engine(compare: Compare) -> N
 
 
 @settings(max_examples=150, deadline=None)
-@given(request=wishes())
-def test_whatever_the_run_is_places_are_finite_and_each_cluster_has_a_colour_of_its_own(
-    compare: Compare, request: dict[str, Any]
+@given(arguments=compare_arguments())
+def test_every_plot_has_finite_positions_and_one_colour_for_each_cluster(
+    compare: Compare, arguments: dict[str, Any]
 ) -> None:
-    run = compare(**request)
+    run = compare(**arguments)
 
     plot = plot_of(run)
 
-    for frame in plot.frames.values():
-        assert len(set(frame.colours.tolist())) == len(frame.colours)
-        assert set(frame.colours.tolist()) <= set(range(request["n_clusters"]))
-        assert np.isfinite(frame.centroids).all()
-        assert [trail.places[-1].tolist() for trail in frame.trails] == frame.centroids.tolist()
+    for state in plot.states.values():
+        assert len(set(state.colours.tolist())) == len(state.colours)
+        assert set(state.colours.tolist()) <= set(range(arguments["n_clusters"]))
+        assert np.isfinite(state.centroids).all()
+        assert [trail.places[-1].tolist() for trail in state.trails] == state.centroids.tolist()
     low, high = plot.bounds
     assert (low <= plot.points).all()
     assert (plot.points <= high).all()

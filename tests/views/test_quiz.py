@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoal.views import Question, Run, quiz_of, settling_step, snapshot_of
-from shoal.views.numbers import labels_text
-from tests.views.running import FAR_AWAY, FEW, Compare, blobs, wishes
+from shoal_presentation.views import Question, Run, convergence_step, key_facts_of, quiz_of
+from shoal_presentation.views.numbers import labels_text
+from tests.views.builders import FAR_AWAY, FEW, Compare, blobs, compare_arguments
 
 
 def _right(question: Question) -> str:
@@ -90,9 +90,9 @@ def _settled(run: Run) -> int:
 
 
 @settings(max_examples=200, deadline=None)
-@given(request=wishes())
-def test_options_are_distinct_and_exactly_one_is_right(compare: Compare, request: dict[str, Any]) -> None:
-    run = compare(**request)
+@given(arguments=compare_arguments())
+def test_options_are_distinct_and_exactly_one_is_right(compare: Compare, arguments: dict[str, Any]) -> None:
+    run = compare(**arguments)
 
     labels, settling, random_state = quiz_of(run)
 
@@ -103,15 +103,13 @@ def test_options_are_distinct_and_exactly_one_is_right(compare: Compare, request
     assert first.labels is not None
     told = labels_text(first.labels[:12])
     assert [option == told for option in labels.options].index(True) == labels.answer
-    assert _right(settling) == f"step {settling_step(run, run.engines[0]).number}"
-    drawn = request["init"] in ("k-means++", "random") if isinstance(request["init"], str) else False
+    assert _right(settling) == f"step {convergence_step(run, run.engines[0]).number}"
+    drawn = arguments["init"] in ("k-means++", "random") if isinstance(arguments["init"], str) else False
     assert drawn or "every engine" not in _right(random_state)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_settling_step_is_the_first_from_which_the_centroids_are_those_of_the_end(
-    compare: Compare, seed: int
-) -> None:
+def test_convergence_step_is_the_first_with_the_final_centroids(compare: Compare, seed: int) -> None:
     run = compare(blobs(seed), 4, init="random", random_state=seed, engines=("scipy", "sklearn"))
 
     assert _right(quiz_of(run)[1]) == f"step {_settled(run)}"
@@ -128,7 +126,7 @@ def test_an_engine_that_was_stopped_is_asked_for_its_end_alone(compare: Compare,
     assert _right(question) == f"step {_settled(run)}"
 
 
-def test_an_engine_that_ends_within_tol_is_not_said_to_be_still(compare: Compare) -> None:
+def test_engine_that_stops_within_tol_has_not_converged(compare: Compare) -> None:
     run = compare(blobs(0), 4, init="random", engines=("scipy",), tol=5.0)
 
     question = quiz_of(run)[1]
@@ -139,30 +137,30 @@ def test_an_engine_that_ends_within_tol_is_not_said_to_be_still(compare: Compare
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_whoever_would_still_move_is_not_said_to_be_still(compare: Compare, seed: int) -> None:
+def test_engine_that_would_still_move_has_not_converged(compare: Compare, seed: int) -> None:
     run = compare(blobs(seed), 4, init="random", random_state=seed, engines=("scipy",), max_iter=2)
 
     (end,) = run.result.engines
     once_more = compare(blobs(seed), len(end.centroids), init=end.centroids, engines=("scipy",), max_iter=1)
     if once_more.steps[-1].action == "stopped":
         assert "no longer change" not in quiz_of(run)[1].text
-        assert "no longer changed" not in " ".join(snapshot_of(run))
+        assert "no longer changed" not in " ".join(key_facts_of(run))
 
 
 @settings(max_examples=150, deadline=None)
-@given(request=wishes(), engine=st.sampled_from(["scipy", "scipy-kmeans2", "numba"]))
+@given(arguments=compare_arguments(), engine=st.sampled_from(["scipy", "scipy-kmeans2", "numba"]))
 def test_centroids_that_no_longer_change_are_not_moved_by_another_iteration(
-    compare: Compare, request: dict[str, Any], engine: str
+    compare: Compare, arguments: dict[str, Any], engine: str
 ) -> None:
-    run = compare(**{**request, "engines": (engine,)})
+    run = compare(**{**arguments, "engines": (engine,)})
 
-    claims = ["no longer change" in quiz_of(run)[1].text, "no longer changed" in " ".join(snapshot_of(run))]
+    claims = ["no longer change" in quiz_of(run)[1].text, "no longer changed" in " ".join(key_facts_of(run))]
 
     assert claims[0] == claims[1]
     if claims[0]:
         (end,) = run.result.engines
         k = len(end.centroids)
-        once_more = compare(request["points"], k, init=end.centroids, engines=(engine,), max_iter=1)
+        once_more = compare(arguments["points"], k, init=end.centroids, engines=(engine,), max_iter=1)
         assert once_more.steps[-1].centroids == pytest.approx(end.centroids, rel=1e-9, abs=1e-12)
 
 

@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from shoal import _calls
 from shoal._channels import DEFAULT_TARGET, DEFAULT_TIMEOUT, checked_target
-from shoal._comparing import Reading, encode_comparison
+from shoal._comparison_codec import ComparisonDecoder, encode_comparison
 from shoal._comparison_types import CompareEngine
-from shoal._configs import encode_config
 from shoal._errors import SessionExistsError
-from shoal._points import points_array
+from shoal._session_codec import encode_config
 from shoal._types import Durability, Engine, HalfLife, Metric, OnInvalid, SessionDescription
+from shoal._validation import points_array
 from shoal.aio._comparison import Comparison
 from shoal.aio._connection import AsyncConnection
 from shoal.aio._session import Session
@@ -92,7 +92,7 @@ class Client:
         idle_ttl: float | None = None,
         exist_ok: bool = False,
     ) -> Session:
-        """Make a session; see shoal.Client.create_session."""
+        """Create a session; see shoal.Client.create_session."""
         config = encode_config(
             n_clusters,
             n_features=n_features,
@@ -115,7 +115,7 @@ class Client:
         return self.session(name)
 
     def session(self, name: str) -> Session:
-        """Return the session of a name, without asking whether there is one."""
+        """Return the session of a name, without checking that it exists."""
         return Session(name, self._connection)
 
     async def list_sessions(self) -> AsyncGenerator[SessionDescription, None]:
@@ -150,4 +150,5 @@ class Client:
             max_iter=max_iter,
             tol=tol,
         )
-        return Comparison(self._connection, request, Reading(None if X is None else points_array(X), request.init))
+        decoder = ComparisonDecoder(None if X is None else points_array(X), request.init)
+        return Comparison(self._connection, request, decoder)

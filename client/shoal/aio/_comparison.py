@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import grpc
 
-from shoal._comparing import Reading
+from shoal._comparison_codec import ComparisonDecoder
 from shoal._comparison_types import ComparisonResult, ComparisonStart, ComparisonStep
 from shoal.aio._connection import AsyncConnection
 
@@ -18,14 +18,14 @@ class Comparison:
 
     Parameters
     ----------
-    connection, request, reading
-        Of the client, what is asked for, and what has been said.
+    connection, request, decoder
+        The client's connection, the request, and the decoder of its responses.
     """
 
-    def __init__(self, connection: AsyncConnection, request: Any, reading: Reading) -> None:
+    def __init__(self, connection: AsyncConnection, request: Any, decoder: ComparisonDecoder) -> None:
         self._connection = connection
         self._request = request
-        self._reading = reading
+        self._decoder = decoder
         self._call: Any = None  # begun with the first step: gRPC wants a running loop
 
     async def __aenter__(self) -> Self:
@@ -45,7 +45,7 @@ class Comparison:
             self._call = self._connection.open("Compare", self._request)
         try:
             while (response := await self._call.read()) is not grpc.aio.EOF:
-                step = self._reading.receive(response)
+                step = self._decoder.receive(response)
                 if step is not None:
                     return step
         except (grpc.RpcError, asyncio.CancelledError) as failed:
@@ -55,15 +55,15 @@ class Comparison:
 
     @property
     def start(self) -> ComparisonStart | None:
-        """What is compared; None before the first step."""
-        return self._reading.start
+        """The parameters of the comparison; None before the first step."""
+        return self._decoder.start
 
     @property
     def result(self) -> ComparisonResult | None:
-        """What the engines come to; None before the last step."""
-        return self._reading.result
+        """The results; None before the last step."""
+        return self._decoder.result
 
     async def close(self) -> None:
-        """Give up what has not come yet."""
+        """Cancel the comparison."""
         if self._call is not None:
             self._call.cancel()

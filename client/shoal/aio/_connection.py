@@ -1,4 +1,4 @@
-"""The asyncio client's way to the server: unary calls with their retries, and streams as they open."""
+"""The channel of the asyncio client: unary calls with retries, and streams."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import grpc
 
 from shoal._calls import Call
-from shoal._channels import CHANNEL_OPTIONS, closed_message, methods_of
-from shoal._errors import ClientClosedError, ShoalError
-from shoal._retrying import CallRetries
+from shoal._channels import CHANNEL_OPTIONS, closed_error, methods_of
+from shoal._errors import ShoalError
+from shoal._retries import CallRetries
 from shoal._statuses import error_of_call
 
 Answer = TypeVar("Answer")
@@ -47,15 +47,15 @@ class AsyncConnection:
             await asyncio.sleep(retries.delay_after(failure, time.monotonic()))
 
     def open(self, method: str, *request: Any, timeout: float | None = None) -> Any:
-        """Open a call; whoever opens a stream cancels it."""
+        """Open a call; the caller cancels a stream."""
         if self._closed:
-            raise self._closed_error()
+            raise closed_error(self.target)
         return self._methods[method](*request, timeout=timeout)
 
     def error(self, failed: BaseException, session: str) -> ShoalError:
-        """Return what a failed call means. A cancellation of the caller's task is none and goes on its way."""
+        """Return the exception for a failed call; raise a cancellation of the caller's task again."""
         if self._closed and not _cancelling():
-            return self._closed_error()
+            return closed_error(self.target)
         if not isinstance(failed, grpc.aio.AioRpcError):
             raise failed
         return error_of_call(failed, self.target, session)
@@ -74,9 +74,6 @@ class AsyncConnection:
     @cached_property
     def _methods(self) -> dict[str, Any]:
         return methods_of(self._channel)
-
-    def _closed_error(self) -> ClientClosedError:
-        return ClientClosedError(closed_message(self.target), reason="CLIENT_CLOSED")
 
 
 def _cancelling() -> bool:

@@ -9,11 +9,10 @@ from typing import Literal
 from numpy.typing import ArrayLike
 
 from shoal import _calls
-from shoal._assigning import assign_pipeline
-from shoal._batches import as_batch
-from shoal._configs import UNSET, Unset, encode_changes
-from shoal._ingesting import ingest_pipeline
-from shoal._points import checked_name
+from shoal._assign_stream import assign_pipeline
+from shoal._batch_codec import as_batch
+from shoal._ingest_stream import ingest_pipeline
+from shoal._session_codec import UNSET, Unset, encode_changes
 from shoal._types import (
     Assignment,
     Batch,
@@ -26,9 +25,10 @@ from shoal._types import (
     SessionDescription,
     Snapshot,
 )
-from shoal._watching import new_watch
+from shoal._validation import checked_name
+from shoal._watch import new_watch
 from shoal.aio._connection import AsyncConnection
-from shoal.aio._streaming import run_pipeline, run_watch
+from shoal.aio._stream_runner import run_pipeline, run_watch
 
 
 class Session:
@@ -47,7 +47,7 @@ class Session:
         return self._name
 
     async def describe(self) -> SessionDescription:
-        """Return the configuration and how the session stands."""
+        """Return the configuration and the current state of the session."""
         return await self._connection.call(_calls.get_session(self._name))
 
     async def update(

@@ -16,7 +16,7 @@ app = typer.Typer(
     name="shoal",
     cls=RootCommand,
     help="Streaming clustering: push batches of points into sessions, watch the centroids move. "
-    "The options below may stand after the command as well.",
+    "You can put the options below after the command too.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -41,10 +41,12 @@ def options(
     ctx: typer.Context,
     server: Annotated[
         str | None,
-        typer.Option(envvar="SHOAL_SERVER", metavar="HOST:PORT", show_default=DEFAULT_SERVER, help="The server."),
+        typer.Option(
+            envvar="SHOAL_SERVER", metavar="HOST:PORT", show_default=DEFAULT_SERVER, help="Address of the server."
+        ),
     ] = None,
-    output: Annotated[Format, typer.Option(help="What goes to standard output.")] = "table",
-    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds that a call may take.")] = 30.0,
+    output: Annotated[Format, typer.Option(help="Format of standard output.")] = "table",
+    timeout: Annotated[float, typer.Option(min=0.001, help="Timeout of a call in seconds.")] = 30.0,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,

@@ -10,30 +10,31 @@ import numpy as np
 import typer
 
 import shoal
-from shoal.cli import pouring
+from shoal.cli import file_options
+from shoal.cli.batch_source import BatchSource
 from shoal.cli.failures import tell
-from shoal.cli.files import Reading
+from shoal.cli.files import ReadOptions
 from shoal.cli.invocation import invocation
 from shoal.cli.output import Format, as_json, write_lines
-from shoal.cli.source import Source
 
 
 def assign(
     ctx: typer.Context,
     session: Annotated[str, typer.Argument(metavar="SESSION")],
-    file: Annotated[str, typer.Argument(metavar="FILE", help=pouring.FILES)],
-    distances: Annotated[bool, typer.Option("--distances", help="The squared distance as well.")] = False,
-    batch_rows: pouring.BatchRows = None,
-    columns: pouring.ColumnNames = None,
-    header: pouring.Header = None,
+    file: Annotated[str, typer.Argument(metavar="FILE", help=file_options.FILES)],
+    distances: Annotated[bool, typer.Option("--distances", help="Print squared distances too.")] = False,
+    batch_rows: file_options.BatchRows = None,
+    columns: file_options.ColumnNames = None,
+    header: file_options.Header = None,
 ) -> None:
     """Print the label of each point, in the order of the file. Never changes the session.
 
-    A line is the label, with --distances a comma and the squared distance; as JSON {"label": …, "distance": …}.
+    Each line is a label; with --distances, a label, a comma and the squared distance. With --output json each line is
+    {"label": …} or {"label": …, "distance": …}.
     """
-    how = Reading(batch_rows, pouring.column_names(columns), header=header)
-    with pouring.opened([file], how) as points, invocation(ctx).connect() as client:
-        source = Source(points)
+    options = ReadOptions(batch_rows, file_options.column_names(columns), header=header)
+    with file_options.opened([file], options) as points, invocation(ctx).connect() as client:
+        source = BatchSource(points)
         batches = (batch.points for batch in source.batches())
         answers = client.session(session).assign_stream(batches, return_distances=distances)
         with closing(answers):
@@ -42,7 +43,7 @@ def assign(
         tell(f"the session moved meanwhile: the labels are of versions {min(versions)} to {max(versions)}")
 
 
-def _write_all(answers: Iterable[shoal.Assignment], source: Source, form: Format) -> set[int]:
+def _write_all(answers: Iterable[shoal.Assignment], source: BatchSource, form: Format) -> set[int]:
     """Write the labels as they come; return the versions that they are of."""
     versions: set[int] = set()
     try:
@@ -51,7 +52,7 @@ def _write_all(answers: Iterable[shoal.Assignment], source: Source, form: Format
             versions.add(answer.version)
             write_lines(_lines(answer, form))
     except shoal.ShoalError as error:
-        raise source.blame(error) from error
+        raise source.explain(error) from error
     return versions
 
 

@@ -10,7 +10,7 @@ import shoal
 from shoal.cli.documents import plain
 from shoal.cli.failures import tell
 from shoal.cli.invocation import invocation
-from shoal.cli.output import show_thing, show_things
+from shoal.cli.output import show_record, show_records
 
 _SHOWN = 8  # coordinates of a centroid in a table; JSON has them all
 
@@ -20,10 +20,10 @@ def centroids(ctx: typer.Context, session: Annotated[str, typer.Argument(metavar
     with invocation(ctx).connect() as client:
         snapshot = client.session(session).centroids()
     if invocation(ctx).output == "json":
-        show_thing(plain(snapshot), "json")
+        show_record(plain(snapshot), "json")
     else:
         tell(f"version {snapshot.version:,}, {snapshot.points_accepted:,} points")
-        show_things(_rows(snapshot), "table")
+        show_records(_rows(snapshot), "table")
 
 
 def _rows(snapshot: shoal.Snapshot) -> list[dict[str, Any]]:
@@ -34,7 +34,7 @@ def _rows(snapshot: shoal.Snapshot) -> list[dict[str, Any]]:
 
 
 def _coordinates(values: list[float]) -> dict[str, Any]:
-    shown: dict[str, Any] = {str(place): value for place, value in enumerate(values[:_SHOWN])}
+    shown: dict[str, Any] = {str(index): value for index, value in enumerate(values[:_SHOWN])}
     if len(values) > _SHOWN:
         shown[f"… {len(values)} in all"] = "…"
     return shown

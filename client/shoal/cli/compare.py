@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, cast, get_args
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
 import shoal
-from shoal._comparing import COMPARE_ENGINES
-from shoal._comparison import Comparison
-from shoal._comparison_types import CompareEngine
-from shoal.cli import pouring
+from shoal import CompareEngine, Comparison
+from shoal.cli import file_options
 from shoal.cli.documents import plain
-from shoal.cli.failures import tell, wrong_usage
-from shoal.cli.files import Reading
+from shoal.cli.failures import tell, usage_error
+from shoal.cli.files import ReadOptions
 from shoal.cli.invocation import invocation
-from shoal.cli.output import as_json, fit, show_things, write_lines
-from shoal.cli.progress import stepping
+from shoal.cli.output import as_json, fits_terminal, show_records, write_lines
+from shoal.cli.progress import activity
 from shoal.cli.report import check_place, write_report
-from shoal.views import Row, Run, notes_of, rows_of, track, words_of
+from shoal_presentation.views import Row, Run, engine_text, notes_of, rows_of, track
 
 _EXAMPLE = "six-points"
 
@@ -31,45 +29,46 @@ def compare(
     ctx: typer.Context,
     file: Annotated[
         str | None,
-        typer.Argument(metavar="[FILE]", help=f"{pouring.FILES} Without it: the example of six points."),
+        typer.Argument(metavar="[FILE]", help=f"{file_options.FILES} By default six example points."),
     ] = None,
-    n_clusters: Annotated[int, typer.Option("--n-clusters", "-k", min=1, help="How many centroids.")] = 2,
+    n_clusters: Annotated[int, typer.Option("--n-clusters", "-k", min=1, help="Number of centroids.")] = 2,
     example: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="In place of a file, points that the server has: six-points, blobs."),
+        typer.Option(metavar="NAME", help="Use points that the server has in place of a file: six-points or blobs."),
     ] = None,
     init: Annotated[
         str, typer.Option(metavar="WAY", help="k-means++, random, or a file with the initial centroids.")
     ] = "k-means++",
     engines: Annotated[
-        str, typer.Option(metavar="A,B,…", help=f"In the order in which they run: {', '.join(COMPARE_ENGINES)}.")
+        str,
+        typer.Option(metavar="A,B,…", help=f"The engines, in order: {', '.join(get_args(CompareEngine))}."),
     ] = "scipy,sklearn",
-    random_state: Annotated[int | None, typer.Option(min=0, help="Makes the random draws repeatable.")] = None,
-    max_iter: Annotated[int, typer.Option(min=1, max=1000, help="Iterations of each engine at most.")] = 100,
-    tol: Annotated[float, typer.Option(min=0, help="Converged when no more than this has moved.")] = 0.0,
+    random_state: Annotated[int | None, typer.Option(min=0, help="Seed that makes the run repeatable.")] = None,
+    max_iter: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of iterations of each engine.")] = 100,
+    tol: Annotated[
+        float, typer.Option(min=0, help="Stop when the centroids move by no more than this in total.")
+    ] = 0.0,
     report: Annotated[
         Path | None,
-        typer.Option(
-            metavar="PAGE.html", help="Write a page with every view of the run too; an earlier one there is replaced."
-        ),
+        typer.Option(metavar="PAGE.html", help="Also write an HTML report to this path, replacing an earlier report."),
     ] = None,
-    columns: pouring.ColumnNames = None,
-    header: pouring.Header = None,
+    columns: file_options.ColumnNames = None,
+    header: file_options.Header = None,
 ) -> None:
-    """Run k-means by several engines from the same initial centroids, and print every step of each.
+    """Run k-means with several engines from the same initial centroids, and print every step of each.
 
-    With --output json each line is a step, and the last one what the engines come to. With --report everything goes
-    onto a page as well: the steps to play, the program, questions and answers. It needs no network.
+    With --output json each line is a step, and the last line the results. With --report you also get an HTML page
+    with the steps to play, the program, explanations and a quiz; it needs no network.
     """
     if report is not None:
         check_place(report)
-    how = Reading(columns=pouring.column_names(columns), header=header)
+    options = ReadOptions(columns=file_options.column_names(columns), header=header)
     with invocation(ctx).connect() as client:
         comparison = client.compare(
-            None if file is None else _points(file, how),
+            None if file is None else _points(file, options),
             n_clusters,
             example=_example(file, example),
-            init=init if init in {"k-means++", "random"} else _points(init, Reading(header=header)),
+            init=init if init in {"k-means++", "random"} else _points(init, ReadOptions(header=header)),
             random_state=random_state,
             engines=cast("tuple[CompareEngine, ...]", tuple(name.strip() for name in engines.split(","))),
             max_iter=max_iter,
@@ -86,13 +85,13 @@ def compare(
 
 def _example(file: str | None, example: str | None) -> str | None:
     if file is not None and example is not None:
-        raise wrong_usage("give a file or --example, not both")
+        raise usage_error("give a file or --example, not both")
     return example or _EXAMPLE if file is None else None
 
 
-def _points(name: str, how: Reading) -> NDArray[Any]:
+def _points(name: str, options: ReadOptions) -> NDArray[Any]:
     """Return all points of a file."""
-    with pouring.opened([name], how) as (file,):
+    with file_options.opened([name], options) as (file,):
         return np.concatenate([np.asarray(batch.points) for batch in file.batches])
 
 
@@ -110,9 +109,9 @@ def _write_steps(comparison: Comparison) -> Run:
 
 def _collect(comparison: Comparison) -> Run:
     steps: list[shoal.ComparisonStep] = []
-    with stepping() as say:
+    with activity() as say:
         for step in comparison:
-            say(f"step {step.number}: {words_of(step.engine).library}")
+            say(f"step {step.number}: {engine_text(step.engine).library}")
             steps.append(step)
     return Run.of(comparison, steps)
 
@@ -124,24 +123,24 @@ def _print(run: Run) -> None:
         "Results": [_result(result) for result in run.result.engines],
         "Agreement": [_agreement(agreement) for agreement in run.result.agreements],
     }
-    for place, (title, rows) in enumerate(tables.items()):
+    for index, (title, rows) in enumerate(tables.items()):
         if rows:
-            write_lines(["", title.upper()] if place else [title.upper()])
-            show_things(rows, "table", wraps=not fit(rows))
+            write_lines(["", title.upper()] if index else [title.upper()])
+            show_records(rows, "table", wraps=not fits_terminal(rows))
     write_lines(["", *notes_of(run)])
     if run.start.init != "given":
-        write_lines([f"The initial centroids come again with random_state {run.start.random_state}."])
+        write_lines([f"Use --random-state {run.start.random_state} to get the same initial centroids."])
 
 
 def _steps(run: Run) -> list[dict[str, Any]]:
     """Return the execution table; on a terminal too narrow for it a row has the cells of its own engine alone."""
     wide = [_step(row) for row in rows_of(run)]
-    if fit(wide):
+    if fits_terminal(wide):
         return wide
     return [
         {
             "step": str(row.number),
-            "engine": words_of(engine).library,
+            "engine": engine_text(engine).library,
             "action": row.action,
             "centroids": row.cells[engine].centroids,
             "labels": row.cells[engine].labels,
@@ -152,23 +151,23 @@ def _steps(run: Run) -> list[dict[str, Any]]:
 
 
 def _variables(run: Run) -> list[dict[str, Any]]:
-    """Return the variable tracker, a column a moment; on a terminal too narrow for it a row for each new value."""
+    """Return the variable tracker, a column a column; on a terminal too narrow for it a row for each new value."""
     tracker = track(run)
-    names = ["variable", *(moment.name for moment in tracker.moments)]
+    names = ["variable", *(column.name for column in tracker.columns)]
     wide = [dict(zip(names, (name, *values), strict=True)) for name, values in tracker.variables]
-    if fit(wide):
+    if fits_terminal(wide):
         return wide
     return [
-        {"variable": name, "when": moment.name, "value": value}
+        {"variable": name, "when": column.name, "value": value}
         for name, values in tracker.variables
-        for moment, before, value in zip(tracker.moments, ("", *values), values, strict=False)
-        if value != before or moment.step is None
+        for column, before, value in zip(tracker.columns, ("", *values), values, strict=False)
+        if value != before or column.step is None
     ]
 
 
 def _step(row: Row) -> dict[str, Any]:
     cells = {
-        f"{words_of(engine).library} {what}": getattr(cell, what)
+        f"{engine_text(engine).library} {what}": getattr(cell, what)
         for engine, cell in row.cells.items()
         for what in ("centroids", "labels")
     }
@@ -177,8 +176,8 @@ def _step(row: Row) -> dict[str, Any]:
 
 def _result(result: shoal.ComparedEngine) -> dict[str, Any]:
     return {
-        "engine": words_of(result.engine).library,
-        "calls": words_of(result.engine).calls,
+        "engine": engine_text(result.engine).library,
+        "calls": engine_text(result.engine).calls,
         "inertia": result.inertia,
         "mean distance": result.distortion,
         "iterations": result.iterations,
@@ -189,7 +188,7 @@ def _result(result: shoal.ComparedEngine) -> dict[str, Any]:
 
 def _agreement(agreement: shoal.Agreement) -> dict[str, Any]:
     return {
-        "engines": f"{words_of(agreement.one).library} and {words_of(agreement.other).library}",
+        "engines": f"{engine_text(agreement.one).library} and {engine_text(agreement.other).library}",
         "adjusted Rand index": agreement.adjusted_rand_index,
         "points that differ": agreement.points_that_differ,
         "centroids differ by": agreement.largest_difference,

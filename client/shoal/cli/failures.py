@@ -39,8 +39,8 @@ class CommandError(Exception):
         self.exit_code = exit_code
 
 
-def wrong_usage(message: str) -> CommandError:
-    """Make the error for a command line that can't be right."""
+def usage_error(message: str) -> CommandError:
+    """Return the error for an invalid command line."""
     return CommandError(message, USAGE)
 
 

@@ -10,107 +10,107 @@ from typing import Annotated, Literal
 import typer
 
 import shoal
-from shoal._types import Precision
-from shoal.cli import pouring
+from shoal import Precision
+from shoal.cli import file_options
+from shoal.cli.batch_source import BatchSource
 from shoal.cli.failures import CommandError, tell, tell_error
-from shoal.cli.files import Reading
+from shoal.cli.files import ReadOptions
+from shoal.cli.ingest_summary import IngestSummary
 from shoal.cli.invocation import Invocation, invocation
-from shoal.cli.output import show_thing
-from shoal.cli.progress import PourBar, pour_bar
-from shoal.cli.source import Source
-from shoal.cli.tally import Tally
+from shoal.cli.output import show_record
+from shoal.cli.progress import IngestProgress, ingest_progress
 
 
 def ingest(
     ctx: typer.Context,
     session: Annotated[str, typer.Argument(metavar="SESSION")],
-    files: Annotated[list[str], typer.Argument(metavar="FILE…", help=pouring.FILES)],
-    batch_rows: pouring.BatchRows = None,
-    columns: pouring.ColumnNames = None,
-    weight_column: Annotated[str | None, typer.Option(help="The column that says how much a point counts.")] = None,
+    files: Annotated[list[str], typer.Argument(metavar="FILE…", help=file_options.FILES)],
+    batch_rows: file_options.BatchRows = None,
+    columns: file_options.ColumnNames = None,
+    weight_column: Annotated[str | None, typer.Option(help="The column of sample weights.")] = None,
     time_column: Annotated[
         str | None,
         typer.Option(
-            help="The column that says when, in seconds since 1970 or as 2026-01-31T23:59:59Z; a batch has the time of "
-            "its newest row. A session whose half-life is in seconds needs it."
+            help="The column of event times, in seconds since 1970 or like 2026-01-31T23:59:59Z. A batch has the "
+            "time of its newest row. Required by a session whose half-life is in seconds."
         ),
     ] = None,
-    header: pouring.Header = None,
+    header: file_options.Header = None,
     dtype: Annotated[
-        Precision, typer.Option(help="What the numbers of csv are read as; other files have a type of their own.")
+        Precision, typer.Option(help="The type to read csv numbers as. Other files have types of their own.")
     ] = "float64",
     producer: Annotated[
         str | None,
-        typer.Option(help="A name of yours: the same command with it, run again after a crash, counts nothing twice."),
+        typer.Option(
+            help="Name of the producer. Run the same command again with it after a crash, and nothing counts twice."
+        ),
     ] = None,
-    on_error: Annotated[
-        Literal["raise", "skip"], typer.Option(help="Whether a refused batch ends the command.")
-    ] = "raise",
+    on_error: Annotated[Literal["raise", "skip"], typer.Option(help="Whether to stop at a refused batch.")] = "raise",
 ) -> None:
-    """Push the points of files into a session and say how they fit.
+    """Push the points of files into a session and print how well they fit.
 
-    A batch that is refused ends it; those that are on their way to the server by then still count. What has been
-    applied is told in any case, after Ctrl-C too.
+    The first refused batch stops the command; batches already on their way still count. A summary is printed in
+    any case, after Ctrl-C too.
 
-    The batches are the same each time, so with --producer a command can be repeated: batch i is the producer's i-th.
+    The same files always give the same batches, so you can repeat a command with --producer.
     """
-    how = Reading(batch_rows, pouring.column_names(columns), weight_column, time_column, header, dtype)
-    with pouring.opened(files, how) as points, invocation(ctx).connect() as client:
-        account = _Account(Source(points), stop_at_refusal=on_error == "raise")
+    options = ReadOptions(batch_rows, file_options.column_names(columns), weight_column, time_column, header, dtype)
+    with file_options.opened(files, options) as points, invocation(ctx).connect() as client:
+        run = _IngestRun(BatchSource(points), stop_at_refusal=on_error == "raise")
         # Not on_error="raise": the answers to what is in flight behind a refused batch are wanted too.
-        results = client.session(session).ingest(account.source.batches(), producer=producer, on_error="return")
-        with _summarised(account, session, invocation(ctx)), closing(results), pour_bar(account.source.rows) as bar:
-            account.follow(results, bar)
-    if account.failure:
-        raise CommandError(account.failure)
+        results = client.session(session).ingest(run.source.batches(), producer=producer, on_error="return")
+        with _summarised(run, session, invocation(ctx)), closing(results), ingest_progress(run.source.rows) as bar:
+            run.consume(results, bar)
+    if run.failure:
+        raise CommandError(run.failure)
 
 
-class _Account:
-    """What has come of the batches of a source so far."""
+class _IngestRun:
+    """The state of one `shoal ingest`: its source and the results so far."""
 
-    def __init__(self, source: Source, *, stop_at_refusal: bool) -> None:
+    def __init__(self, source: BatchSource, *, stop_at_refusal: bool) -> None:
         self.source = source
-        self.tally = Tally()
+        self.summary = IngestSummary()
         self._stop_at_refusal = stop_at_refusal
         self._refusal = ""  # the one that stopped the source
-        self._at_refusal = Tally()
+        self._summary_at_refusal = IngestSummary()
 
     @property
     def failure(self) -> str:
         """Why the source was stopped, and what became of the batches behind; empty if it wasn't."""
-        behind = self.tally.batches - self._at_refusal.batches
-        refused = self.tally.refused - self._at_refusal.refused
-        return f"{self._refusal}{_told_of_those(behind, refused)}" if self._refusal else ""
+        behind = self.summary.batches - self._summary_at_refusal.batches
+        refused = self.summary.refused - self._summary_at_refusal.refused
+        return f"{self._refusal}{_batches_behind(behind, refused)}" if self._refusal else ""
 
-    def follow(self, results: Iterable[shoal.PushResult], bar: PourBar) -> None:
+    def consume(self, results: Iterable[shoal.PushResult], bar: IngestProgress) -> None:
         """Count the answers; once the source is stopped, until what it has given out is answered."""
         try:
             for result in results:
                 self._count(result)
-                bar.advance(result.accepted + result.dropped, self.tally.inertia_per_point, self.tally.version)
+                bar.advance(result.accepted + result.dropped, self.summary.inertia_per_point, self.summary.version)
                 if self._refusal and not self.source.unanswered:
                     return
         except shoal.ShoalError as error:
             if self._refusal:
                 tell_error(self.failure)
-            raise self.source.blame(error) from error
+            raise self.source.explain(error) from error
 
     def _count(self, result: shoal.PushResult) -> None:
-        place = self.source.answered()
-        self.tally = self.tally.plus(result)
+        rows = self.source.answered()
+        self.summary = self.summary.with_result(result)
         if result.sequence == 1 and result.duplicate:
             tell("this producer has pushed before: what the server has already is not counted again")
         if result.error is None or self._refusal:
             return
-        refusal = f"batch {result.sequence} was refused: {place.tell(result.error)}"
+        refusal = f"batch {result.sequence} was refused: {rows.explain(result.error)}"
         if self._stop_at_refusal:
             self.source.stop()
-            self._refusal, self._at_refusal = refusal, self.tally
+            self._refusal, self._summary_at_refusal = refusal, self.summary
         else:
             tell_error(refusal)
 
 
-def _told_of_those(behind: int, refused: int) -> str:
+def _batches_behind(behind: int, refused: int) -> str:
     if not behind:
         return ""
     those = "the batch after it that was" if behind == 1 else f"the {behind} batches after it that were"
@@ -120,8 +120,8 @@ def _told_of_those(behind: int, refused: int) -> str:
 
 
 @contextmanager
-def _summarised(account: _Account, session: str, how: Invocation) -> Iterator[None]:
-    """Tell at the end what has been applied, however it ends; not if it fails before the first answer."""
+def _summarised(run: _IngestRun, session: str, shared: Invocation) -> Iterator[None]:
+    """Print the summary at the end, however it ends, unless it fails before the first answer."""
     start = time.monotonic()
     interrupted = False
     try:
@@ -130,12 +130,12 @@ def _summarised(account: _Account, session: str, how: Invocation) -> Iterator[No
         interrupted = True
         raise
     finally:
-        if account.tally.batches or interrupted:
-            _tell(account, session, time.monotonic() - start, how)
+        if run.summary.batches or interrupted:
+            _tell(run, session, time.monotonic() - start, shared)
 
 
-def _tell(account: _Account, session: str, seconds: float, how: Invocation) -> None:
-    unanswered = account.source.unanswered
+def _tell(run: _IngestRun, session: str, seconds: float, shared: Invocation) -> None:
+    unanswered = run.source.unanswered
     if unanswered:
         tell(f"no answer to the last {unanswered} batch{'es' * (unanswered > 1)}: what was sent may have been applied")
-    show_thing(account.tally.summary(session, unanswered, seconds), how.output)
+    show_record(run.summary.record(session, unanswered, seconds), shared.output)

@@ -1,4 +1,4 @@
-"""What goes to standard output: a table for people, JSON for programs."""
+"""Standard output: a table for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WHOLE = 1e5  # from here on, what is behind the point isn't shown
 _UNWRAPPED = 10_000  # columns; a pipe has no edge to wrap at
 
 
-def show_thing(thing: Mapping[str, Any], form: Format) -> None:
+def show_record(thing: Mapping[str, Any], form: Format) -> None:
     """Write one thing: its fields below one another, those of inner things as ``outer.inner``, or a JSON document."""
     if form == "json":
         write_lines([as_json(thing, indent=2)])
@@ -34,7 +34,7 @@ def show_thing(thing: Mapping[str, Any], form: Format) -> None:
         _print_table(["", ""], rows, header=False)
 
 
-def show_things(things: Sequence[Mapping[str, Any]], form: Format, *, wraps: bool = False) -> None:
+def show_records(things: Sequence[Mapping[str, Any]], form: Format, *, wraps: bool = False) -> None:
     """Write things of one kind: a row each, whose texts may wrap if wanted, or one JSON array."""
     if form == "json":
         write_lines([as_json(things, indent=2)])
@@ -42,8 +42,8 @@ def show_things(things: Sequence[Mapping[str, Any]], form: Format, *, wraps: boo
         _print_table(list(things[0]), [tuple(thing.values()) for thing in things], wraps=wraps)
 
 
-def fit(things: Sequence[Mapping[str, Any]]) -> bool:
-    """Say whether a table of things is no wider than the terminal; where there is none, everything fits."""
+def fits_terminal(things: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a table fits the width of the terminal; without a terminal everything fits."""
     console, table = _console(), _table(list(things[0]), [tuple(thing.values()) for thing in things])
     return console.measure(table, options=console.options.update_width(_UNWRAPPED)).maximum <= console.width
 
@@ -91,9 +91,9 @@ def _console() -> Console:
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[Any]], *, header: bool = True, wraps: bool = False) -> Table:
     table = Table(box=None, show_header=header, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for place, name in enumerate(names):
-        numbers = header and all(isinstance(row[place], int | float) for row in rows)
-        style = "bold" if not header and place == 0 else ""
+    for index, name in enumerate(names):
+        numbers = header and all(isinstance(row[index], int | float) for row in rows)
+        style = "bold" if not header and index == 0 else ""
         justify: Literal["right", "left"] = "right" if numbers else "left"
         table.add_column(Text(name), style=style, no_wrap=not wraps, overflow="fold", justify=justify)
     for row in rows:

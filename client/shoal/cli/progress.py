@@ -19,8 +19,8 @@ from rich.table import Column
 from rich.text import Text
 
 
-class PourBar:
-    """A bar with rows, rows/s, version and inertia per point. Made by `pour_bar`."""
+class IngestProgress:
+    """A bar with rows, rows/s, version and inertia per point. Made by `ingest_progress`."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress = progress
@@ -32,7 +32,7 @@ class PourBar:
 
 
 @contextmanager
-def pour_bar(rows: int | None) -> Iterator[PourBar]:
+def ingest_progress(rows: int | None) -> Iterator[IngestProgress]:
     """Draw a bar as long as the context lasts; `rows` says how many there will be, None if that isn't known."""
     console = Console(stderr=True)
     with Progress(
@@ -44,11 +44,11 @@ def pour_bar(rows: int | None) -> Iterator[PourBar]:
         expand=True,
         disable=not console.is_terminal,
     ) as progress:
-        yield PourBar(progress, progress.add_task("", total=rows, fit=""))
+        yield IngestProgress(progress, progress.add_task("", total=rows, fit=""))
 
 
 @contextmanager
-def stepping() -> Iterator[Callable[[str], None]]:
+def activity() -> Iterator[Callable[[str], None]]:
     """Show what a command is doing as long as the context lasts; what is called with it replaces the text before."""
     console = Console(stderr=True)
     with Progress(

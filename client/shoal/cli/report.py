@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shoal.cli.failures import CommandError, wrong_usage
-from shoal.report import MARK, report_page
-from shoal.views import Run
+from shoal.cli.failures import CommandError, usage_error
+from shoal_presentation.report import MARK, report_page
+from shoal_presentation.views import Run
 
 _HEAD = 4096  # bytes of a report, in which the mark stands
 
 
 def check_place(path: Path) -> None:
-    """Refuse a place where no report can go; an earlier report there may be replaced.
+    """Check that a report can be written to a path; an earlier report there may be replaced.
 
     Raises
     ------
@@ -20,11 +20,11 @@ def check_place(path: Path) -> None:
         If its folder doesn't exist, or it is a file of another kind.
     """
     if not path.parent.is_dir():
-        raise wrong_usage(f"{path}: there is no folder {path.parent} to write the report into")
+        raise usage_error(f"{path}: there is no folder {path.parent} to write the report into")
     if path.is_dir():
-        raise wrong_usage(f"{path}: it is a folder; name a file in it, such as {path / 'report.html'}")
+        raise usage_error(f"{path}: it is a folder; name a file in it, such as {path / 'report.html'}")
     if path.is_file() and not _is_report(path):
-        raise wrong_usage(f"{path}: there is a file that is no report of shoal compare; name another")
+        raise usage_error(f"{path}: there is a file that is no report of shoal compare; name another")
 
 
 def write_report(run: Run, source: str, path: Path) -> None:

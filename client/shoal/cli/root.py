@@ -41,7 +41,7 @@ class RootCommand(TyperGroup):
 
 @contextmanager
 def _in_plain_words() -> Iterator[None]:
-    """Say what is wrong with an option in our words: typer passes on those of its validator."""
+    """Rewrite the messages of typer's validator in plain words."""
     try:
         yield
     except typer.BadParameter as error:

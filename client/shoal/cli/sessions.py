@@ -11,12 +11,12 @@ import numpy as np
 import typer
 
 import shoal
-from shoal._types import Engine, InitMethod, Metric, OnInvalid, Precision
+from shoal import Engine, InitMethod, Metric, OnInvalid, Precision
 from shoal.cli.documents import plain, session_row
-from shoal.cli.failures import CommandError, tell, wrong_usage
-from shoal.cli.files.contract import Array
+from shoal.cli.failures import CommandError, tell, usage_error
+from shoal.cli.files.point_file import Array
 from shoal.cli.invocation import Invocation, invocation
-from shoal.cli.output import show_thing, show_things
+from shoal.cli.output import show_record, show_records
 
 app = typer.Typer(help="Create, list, show, update and delete sessions.", no_args_is_help=True)
 
@@ -30,16 +30,16 @@ class Resettable(StrEnum):
     IDLE_TTL = "idle-ttl"
 
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The session.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the session.")]
 HalfLifeText = Annotated[
     str | None,
     typer.Option(
         "--half-life",
         metavar="VALUE[UNIT]",
-        help="After this much, what came before counts half: 20, 20batches, 1e6points, 3600seconds.",
+        help="Earlier points count half after this much: 20, 20batches, 1e6points, 3600seconds.",
     ),
 ]
-IdleTtl = Annotated[float | None, typer.Option(min=0, help="Seconds without use after which the session is deleted.")]
+IdleTtl = Annotated[float | None, typer.Option(min=0, help="Delete the session after this many seconds without use.")]
 
 _HALF_LIFE = re.compile(
     r"(?P<value>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?) *(?P<unit>batches|points|seconds)?", re.IGNORECASE
@@ -50,27 +50,32 @@ _HALF_LIFE = re.compile(
 def create(
     ctx: typer.Context,
     name: Name,
-    clusters: Annotated[int, typer.Option("--clusters", "-k", min=1, help="How many centroids.")],
+    clusters: Annotated[int, typer.Option("--clusters", "-k", min=1, help="Number of centroids.")],
     features: Annotated[
         int | None,
-        typer.Option("--features", "-d", min=1, help="Columns of the points; else as many as the first batch has."),
+        typer.Option("--features", "-d", min=1, help="Number of columns. By default as many as the first batch has."),
     ] = None,
-    engine: Annotated[Engine, typer.Option(help="What computes.")] = "numba",
-    metric: Annotated[Metric, typer.Option(help="What near means.")] = "euclidean",
-    on_invalid: Annotated[OnInvalid, typer.Option(help="What NaN and infinity get.")] = "reject",
+    engine: Annotated[Engine, typer.Option(help="The library that computes.")] = "numba",
+    metric: Annotated[Metric, typer.Option(help="The distance between points and centroids.")] = "euclidean",
+    on_invalid: Annotated[OnInvalid, typer.Option(help="How to treat NaN and infinity.")] = "reject",
     init: Annotated[
         str, typer.Option(metavar="METHOD|FILE", help="k-means++, random, or an npy file of centroids (k, d).")
     ] = "k-means++",
     init_size: Annotated[
-        int | None, typer.Option(min=1, help="Points that the first centroids are computed from; else three times k.")
+        int | None,
+        typer.Option(min=1, help="Number of points to compute the initial centroids from. By default three times k."),
     ] = None,
-    random_state: Annotated[int | None, typer.Option(min=0, help="Makes the initialisation repeatable.")] = None,
-    dtype: Annotated[Precision | None, typer.Option(help="Precision; else it follows the points.")] = None,
+    random_state: Annotated[
+        int | None, typer.Option(min=0, help="Seed that makes the initialisation repeatable.")
+    ] = None,
+    dtype: Annotated[
+        Precision | None, typer.Option(help="Precision of the computation. By default that of the points.")
+    ] = None,
     half_life: HalfLifeText = None,
     idle_ttl: IdleTtl = None,
-    exist_ok: Annotated[bool, typer.Option("--exist-ok", help="Fine if there is such a session already.")] = False,
+    exist_ok: Annotated[bool, typer.Option("--exist-ok", help="Succeed if the session exists already.")] = False,
 ) -> None:
-    """Make a session."""
+    """Create a session."""
     asked: dict[str, Any] = {
         "n_clusters": clusters,
         "n_features": features,
@@ -97,9 +102,9 @@ def list_(ctx: typer.Context) -> None:
     with invocation(ctx).connect() as client:
         sessions = list(client.list_sessions())
     if invocation(ctx).output == "json":
-        show_things([plain(session) for session in sessions], "json")
+        show_records([plain(session) for session in sessions], "json")
     elif sessions:
-        show_things([session_row(session) for session in sessions], "table")
+        show_records([session_row(session) for session in sessions], "table")
     else:
         tell(f"{invocation(ctx).target} has no sessions; make one with: shoal sessions create NAME -k 8")
 
@@ -115,24 +120,24 @@ def show(ctx: typer.Context, name: Name) -> None:
 def update(
     ctx: typer.Context,
     name: Name,
-    engine: Annotated[Engine | None, typer.Option(help="What computes from the next batch on.")] = None,
+    engine: Annotated[Engine | None, typer.Option(help="The library that computes from the next batch on.")] = None,
     half_life: HalfLifeText = None,
-    on_invalid: Annotated[OnInvalid | None, typer.Option(help="What NaN and infinity get.")] = None,
+    on_invalid: Annotated[OnInvalid | None, typer.Option(help="How to treat NaN and infinity.")] = None,
     idle_ttl: IdleTtl = None,
     reset: Annotated[
-        list[Resettable] | None, typer.Option(help="Back to the default; may be given more than once.")
+        list[Resettable] | None, typer.Option(help="Reset this field to its default. Can be repeated.")
     ] = None,
-    etag: Annotated[str | None, typer.Option(help="Only if the session still has this etag.")] = None,
+    etag: Annotated[str | None, typer.Option(help="Fail unless the session still has this etag.")] = None,
 ) -> None:
     """Change a session; the change takes its place in the order of batches."""
     wanted = {"engine": engine, "half_life": _half_life(half_life), "on_invalid": on_invalid, "idle_ttl": idle_ttl}
     changes: dict[str, Any] = {field: value for field, value in wanted.items() if value is not None}
     resets = {field.replace("-", "_") for field in reset or ()}
     if both := sorted(resets & set(changes)):
-        raise wrong_usage(f"{both[0]} can't be given and reset at once")
+        raise usage_error(f"{both[0]} can't be given and reset at once")
     changes.update(dict.fromkeys(resets, None))
     if not changes:
-        raise wrong_usage("nothing to change; give --engine, --half-life, --on-invalid, --idle-ttl or --reset")
+        raise usage_error("nothing to change; give --engine, --half-life, --on-invalid, --idle-ttl or --reset")
     with invocation(ctx).connect() as client:
         _show(client.session(name).update(**changes, etag=etag), invocation(ctx))
 
@@ -141,7 +146,7 @@ def update(
 def delete(
     ctx: typer.Context,
     name: Name,
-    etag: Annotated[str | None, typer.Option(help="Only if the session still has this etag.")] = None,
+    etag: Annotated[str | None, typer.Option(help="Fail unless the session still has this etag.")] = None,
 ) -> None:
     """Delete a session and end its watches."""
     with invocation(ctx).connect() as client:
@@ -149,12 +154,12 @@ def delete(
     tell(f"session {name!r} is deleted")
 
 
-def _show(session: shoal.SessionDescription, how: Invocation) -> None:
-    show_thing(plain(session), how.output)
+def _show(session: shoal.SessionDescription, shared: Invocation) -> None:
+    show_record(plain(session), shared.output)
 
 
 def _tell_differences(session: shoal.SessionDescription, asked: dict[str, Any]) -> None:
-    """Say in what a session that was there already is not as asked for; what was left to the server can't differ."""
+    """Report how an existing session differs from the options; what was left to the server can't differ."""
     there = {field: getattr(session.config, field) for field in asked}
     differences = [
         f"{field} is {_brief(there[field])}, not {_brief(wanted)}"
@@ -175,7 +180,7 @@ def _init(text: str) -> InitMethod | Array:
     if text in get_args(InitMethod):
         return cast("InitMethod", text)
     if not Path(text).is_file():
-        raise wrong_usage(f"--init {text}: neither k-means++ nor random nor an npy file of centroids (k, d)")
+        raise usage_error(f"--init {text}: neither k-means++ nor random nor an npy file of centroids (k, d)")
     try:
         centroids: Array = np.lib.format.open_memmap(text, mode="r")
     except ValueError as error:
@@ -188,7 +193,7 @@ def _half_life(text: str | None) -> shoal.HalfLife | None:
         return None
     match = _HALF_LIFE.fullmatch(text.strip())
     if match is None or not float(match["value"]) > 0:
-        raise wrong_usage(
+        raise usage_error(
             f"--half-life {text}: say a number above 0 and a unit, such as 20batches, 1e6points or 3600seconds"
         )
     unit: Any = (match["unit"] or "batches").lower()

@@ -20,10 +20,12 @@ from shoal.cli.output import Format, as_json, write_lines
 def watch(
     ctx: typer.Context,
     session: Annotated[str, typer.Argument(metavar="SESSION")],
-    after_version: Annotated[int | None, typer.Option(min=0, help="Only versions newer than this one.")] = None,
-    min_interval: Annotated[float | None, typer.Option(min=0, help="Seconds between two updates at least.")] = None,
+    after_version: Annotated[int | None, typer.Option(min=0, help="Print only versions newer than this one.")] = None,
+    min_interval: Annotated[
+        float | None, typer.Option(min=0, help="Minimum number of seconds between two updates.")
+    ] = None,
     min_shift: Annotated[
-        float | None, typer.Option(min=0, help="Only when some centroid has moved this far since the last update.")
+        float | None, typer.Option(min=0, help="Print an update only when a centroid has moved at least this far.")
     ] = None,
     count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="Stop after this many updates.")] = None,
 ) -> None:

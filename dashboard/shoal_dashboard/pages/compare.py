@@ -12,9 +12,6 @@ from starlette.requests import Request
 
 import shoal
 import shoal.aio
-from shoal.drawing import Scale
-from shoal.report import stage_of
-from shoal.views import Run
 from shoal_dashboard.error_banner import ErrorBanner
 from shoal_dashboard.layout import has_connected, page_layout
 from shoal_dashboard.pages.explanations import Explanations
@@ -22,6 +19,9 @@ from shoal_dashboard.pages.form import Form
 from shoal_dashboard.pages.stage import StageView
 from shoal_dashboard.parameters import Parameters
 from shoal_dashboard.parsing import ParseError
+from shoal_presentation.drawing import Scale
+from shoal_presentation.report import player_parts
+from shoal_presentation.views import Run
 
 _PAUSE = 1.0  # seconds between two attempts, where the server doesn't say how many
 
@@ -111,7 +111,7 @@ class ComparePage:
             return
         run = await _collect(self._client.compare(**parameters.request()))
         async with self._drawers:
-            stage = await asyncio.to_thread(stage_of, run, scale)
+            stage = await asyncio.to_thread(player_parts, run, scale)
         self._error_banner.say("")
         self._stage.show(run, stage, is_first=is_first)
         self._explanations.show(run)

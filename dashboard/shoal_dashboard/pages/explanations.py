@@ -9,8 +9,18 @@ from itertools import product
 
 from nicegui import ui
 
-from shoal.report import outcome_of, report_page
-from shoal.views import Question, Run, key_moments, notes_of, quiz_of, rows_of, snapshot_of, transcript_of, words_of
+from shoal_presentation.report import outcome_of, report_page
+from shoal_presentation.views import (
+    Question,
+    Run,
+    engine_text,
+    key_facts_of,
+    key_moments,
+    notes_of,
+    quiz_of,
+    rows_of,
+    transcript_of,
+)
 
 
 class Explanations:
@@ -40,7 +50,7 @@ class Explanations:
             with _section("How the engines ended"):
                 ui.html(outcome_of(run), sanitize=False)
             with _section("In short"):
-                _list(snapshot_of(run), "ul")
+                _list(key_facts_of(run), "ul")
             with _section("What makes it fair, and what libraries say"):
                 _list(notes_of(run), "ul")
             with _section("Transcript"), ui.element("div").classes("scroll").props(_REGION):
@@ -55,7 +65,7 @@ class Explanations:
         ui.button("Table (CSV)", on_click=lambda: ui.download.content(table, "steps.csv")).props("flat no-caps")
         for engine, kind in product(run.engines, ("svg", "png")):
             ui.button(
-                f"Plot of {words_of(engine).library} ({kind.upper()})",
+                f"Plot of {engine_text(engine).library} ({kind.upper()})",
                 on_click=lambda engine=engine, kind=kind: ui.run_javascript(f"shoalSave({engine!r}, {kind!r})"),
             ).props("flat no-caps")
 
@@ -95,7 +105,7 @@ _REGION = 'tabindex="0" role="region" aria-label="The transcript"'
 def _csv(run: Run) -> str:
     written = io.StringIO()
     writer = csv.writer(written)
-    names = [f"{words_of(engine).library} {what}" for engine in run.engines for what in ("centroids", "labels")]
+    names = [f"{engine_text(engine).library} {what}" for engine in run.engines for what in ("centroids", "labels")]
     writer.writerow(["step", "action", *names])
     for row in rows_of(run):
         cells = [text for cell in row.cells.values() for text in (cell.centroids, cell.labels)]

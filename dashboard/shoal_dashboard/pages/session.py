@@ -9,11 +9,11 @@ from nicegui import ui
 
 import shoal
 import shoal.aio
-from shoal.views.numbers import count_text
 from shoal_dashboard.error_banner import ErrorBanner
 from shoal_dashboard.layout import has_connected, page_layout
 from shoal_dashboard.parsing import half_life_text, parse_half_life, parse_points
 from shoal_dashboard.session_feed import SessionFeed, SessionFeeds
+from shoal_presentation.views.numbers import count_text
 
 _FRAME_SECONDS = 0.1
 _MAX_LABELS = 200  # that are shown

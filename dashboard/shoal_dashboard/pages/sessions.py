@@ -9,11 +9,11 @@ from nicegui import ui
 
 import shoal
 import shoal.aio
-from shoal.views.numbers import number_text
 from shoal_dashboard.error_banner import ErrorBanner
 from shoal_dashboard.layout import has_connected, page_layout
 from shoal_dashboard.parsing import parse_half_life
 from shoal_dashboard.session_list import ListedSession, SessionList
+from shoal_presentation.views.numbers import number_text
 
 _HEADINGS = (
     "name",

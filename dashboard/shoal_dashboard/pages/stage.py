@@ -1,4 +1,4 @@
-"""The stage of a comparison: what `shoal.report` makes of a run, on one screen; or points that are yet too few."""
+"""The stage of a comparison: what `shoal_presentation.report` makes of a run, on one screen; or points, yet too few."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from nicegui import events, ui
 from numpy.typing import NDArray
 
-from shoal.drawing import Scale, Scene, draw, scale_around
-from shoal.report import Stage
-from shoal.views import Run
+from shoal_presentation.drawing import Scale, Scene, draw, scale_around
+from shoal_presentation.report import PlayerParts
+from shoal_presentation.views import Run
 
 _PLANE = 2  # columns: points can be clicked in
 
@@ -38,7 +38,7 @@ class StageView:
         self._root = ui.html("", sanitize=False)
         ui.on("plot_click", self._on_click)
 
-    def show(self, run: Run, stage: Stage, *, is_first: bool) -> None:
+    def show(self, run: Run, stage: PlayerParts, *, is_first: bool) -> None:
         """Show a run, by its parts, from its beginning; what is shown first plays by itself, once for each visitor."""
         self.scale = stage.scale if run.start.points.shape[1] == _PLANE else None
         left = f"{stage.panels}{_card('', stage.controls)}{_card('The program', stage.code)}"
@@ -65,7 +65,7 @@ class StageView:
         if self.scale is None:
             ui.notify("Points can be clicked in where there are two columns", type="warning")
             return
-        x, y = self.scale.point_at(*event.args)
+        x, y = self.scale.to_plot(*event.args)
         self._on_point(*(round(value, digits) for value, digits in zip((x, y), _digits(self.scale), strict=True)))
 
 

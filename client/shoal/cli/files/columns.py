@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shoal.cli.failures import wrong_usage
-from shoal.cli.files.contract import Array, Reading
+from shoal.cli.failures import usage_error
+from shoal.cli.files.point_file import Array, ReadOptions
 from shoal.cli.files.rows import Rows
 
 _SHOWN = 12
@@ -26,7 +26,7 @@ class Columns:
     @property
     def all(self) -> tuple[int, ...]:
         """The coordinates, then the weight, then the time."""
-        return (*self.points, *(place for place in (self.weight, self.time) if place is not None))
+        return (*self.points, *(column for column in (self.weight, self.time) if column is not None))
 
     @property
     def n_numbers(self) -> int:
@@ -43,35 +43,37 @@ class Columns:
     def take(self, table: Array) -> Rows:
         """Pick the columns out of an (n, all columns) array."""
         points = table if self.everything else table[:, list(self.points)]
-        weight, time = (None if place is None else table[:, place].astype("f8") for place in (self.weight, self.time))
+        weight, time = (
+            None if column is None else table[:, column].astype("f8") for column in (self.weight, self.time)
+        )
         return Rows(points, weight, time)
 
 
-def choose(names: Sequence[str], reading: Reading, where: str) -> Columns:
-    """Return the columns that `reading` asks for.
+def select_columns(names: Sequence[str], options: ReadOptions, where: str) -> Columns:
+    """Return the columns that `options` asks for.
 
     Raises
     ------
     CommandError
         For a column that isn't there, or is there more than once; the message lists those that are.
     """
-    weight = None if reading.weight_column is None else _find(reading.weight_column, names, where)
-    time = None if reading.time_column is None else _find(reading.time_column, names, where)
-    if reading.columns is None:
-        points = tuple(place for place in range(len(names)) if place not in (weight, time))
+    weight = None if options.weight_column is None else _find(options.weight_column, names, where)
+    time = None if options.time_column is None else _find(options.time_column, names, where)
+    if options.columns is None:
+        points = tuple(index for index in range(len(names)) if index not in (weight, time))
     else:
-        points = tuple(_find(name, names, where) for name in reading.columns)
+        points = tuple(_find(name, names, where) for name in options.columns)
     if not points:
-        raise wrong_usage(f"{where}: no column is left for the points; name one with --columns")
+        raise usage_error(f"{where}: no column is left for the points; name one with --columns")
     return Columns(points, weight, time, points == tuple(range(len(names))))
 
 
 def _find(name: str, names: Sequence[str], where: str) -> int:
-    places = [place for place, there in enumerate(names) if there == name]
+    places = [index for index, there in enumerate(names) if there == name]
     if not places:
-        raise wrong_usage(f"{where} has no column {name!r}; it has {_listed(names)}")
+        raise usage_error(f"{where} has no column {name!r}; it has {_listed(names)}")
     if len(places) > 1:
-        raise wrong_usage(f"{where} has {len(places)} columns {name!r}; rename them, so that one can be named")
+        raise usage_error(f"{where} has {len(places)} columns {name!r}; rename them, so that one can be named")
     return places[0]
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from shoal import Batch
-from shoal.cli.files.contract import Array, Reading
+from shoal.cli.files.point_file import Array, ReadOptions
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Rows:
         return Rows(self.points[start:stop], _cut(self.weight, start, stop), _cut(self.time, start, stop))
 
 
-def in_batches(pieces: Iterable[Rows], reading: Reading) -> Iterator[Batch]:
+def in_batches(pieces: Iterable[Rows], options: ReadOptions) -> Iterator[Batch]:
     """Cut pieces of any length into batches, the last one shorter; the first piece says how wide rows are."""
     waiting: list[Rows] = []
     n_rows = batch_rows = 0
     for piece in pieces:
-        batch_rows = batch_rows or reading.rows_of(piece.points[0].nbytes)
+        batch_rows = batch_rows or options.rows_of(piece.points[0].nbytes)
         waiting.append(piece)
         n_rows += len(piece.points)
         if n_rows < batch_rows:

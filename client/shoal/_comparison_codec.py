@@ -1,0 +1,195 @@
+"""Encodes the request of a comparison and decodes its responses. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from numpy.typing import ArrayLike, NDArray
+
+from shoal import wire
+from shoal._comparison_types import (
+    Agreement,
+    ComparedEngine,
+    ComparisonResult,
+    ComparisonStart,
+    ComparisonStep,
+    OwnFigure,
+)
+from shoal._session_codec import INIT_METHODS, INT32, UINT32, encode_init, enum_name, enum_number, integer
+from shoal._validation import invalid, points_array
+from shoal.v1 import compare_pb2, sessions_pb2, tensor_pb2
+
+COMPARE_ENGINES: dict[str, compare_pb2.CompareEngine.ValueType] = {
+    "scipy": compare_pb2.COMPARE_ENGINE_SCIPY,
+    "scipy-kmeans2": compare_pb2.COMPARE_ENGINE_SCIPY_KMEANS2,
+    "sklearn": compare_pb2.COMPARE_ENGINE_SKLEARN,
+    "sklearn-minibatch": compare_pb2.COMPARE_ENGINE_SKLEARN_MINIBATCH,
+    "numba": compare_pb2.COMPARE_ENGINE_NUMBA,
+}
+_ACTIONS: dict[str, compare_pb2.CompareAction.ValueType] = {
+    "initialise": compare_pb2.COMPARE_ACTION_INITIALISE,
+    "assign": compare_pb2.COMPARE_ACTION_ASSIGN,
+    "update": compare_pb2.COMPARE_ACTION_UPDATE,
+    "converged": compare_pb2.COMPARE_ACTION_CONVERGED,
+    "stopped": compare_pb2.COMPARE_ACTION_STOPPED,
+    "fit": compare_pb2.COMPARE_ACTION_FIT,
+}
+
+
+def encode_comparison(
+    X: ArrayLike | None,
+    n_clusters: int,
+    *,
+    example: str | None,
+    init: str | ArrayLike,
+    random_state: int | None,
+    engines: Iterable[str],
+    max_iter: int,
+    tol: float,
+) -> compare_pb2.CompareRequest:
+    """Return the request of a comparison.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a value can't be sent.
+    """
+    request = compare_pb2.CompareRequest(
+        n_clusters=integer("n_clusters", n_clusters, INT32),
+        engines=[enum_number("engines", engine, COMPARE_ENGINES) for engine in _listed(engines)],
+        max_iter=_iterations(max_iter),
+        tol=_number("tol", tol),
+    )
+    if (X is None) == (example is None):
+        raise invalid("POINTS_MISSING", "X", "give points as X, or the name of an example: one of the two")
+    if X is not None:
+        request.points.CopyFrom(wire.tensor_message(points_array(X)))
+    if example is not None:
+        request.example = example
+    encode_init(init, request.init)
+    if random_state is not None:
+        request.random_state = integer("random_state", random_state, UINT32)
+    return request
+
+
+class ComparisonDecoder:
+    """Decodes the responses of a comparison.
+
+    Parameters
+    ----------
+    points
+        Those that were sent, None where the server has them.
+    init
+        As it was asked for.
+    """
+
+    def __init__(self, points: NDArray[Any] | None, init: sessions_pb2.Init) -> None:
+        self._points = points
+        self._init = init
+        self.start: ComparisonStart | None = None
+        self.result: ComparisonResult | None = None
+
+    def receive(self, response: compare_pb2.CompareResponse) -> ComparisonStep | None:
+        """Return the step in a response; None for the first and the last response."""
+        match response.WhichOneof("event"):
+            case "start":
+                self.start = self._decode_start(response.start)
+            case "step":
+                return _decode_step(response.step)
+            case "result":
+                self.result = _decode_result(response.result)
+        return None
+
+    def _decode_start(self, start: compare_pb2.CompareStart) -> ComparisonStart:
+        return ComparisonStart(
+            points=wire.array_of(start.points) if self._points is None else self._points,
+            initial_centroids=wire.array_of(start.initial_centroids),
+            init="given" if self._init.HasField("centroids") else enum_name(self._init.method, INIT_METHODS),
+            random_state=start.random_state,
+            engines=tuple(enum_name(engine, COMPARE_ENGINES) for engine in start.engines),
+            max_iter=start.max_iter,
+            tol=start.tol,
+            example=start.example or None,
+        )
+
+
+def _decode_step(step: compare_pb2.CompareStep) -> ComparisonStep:
+    return ComparisonStep(
+        number=step.number,
+        engine=enum_name(step.engine, COMPARE_ENGINES),
+        action=enum_name(step.action, _ACTIONS),
+        iteration=step.iteration,
+        centroids=wire.array_of(step.centroids),
+        clusters=wire.array_of(step.clusters),
+        labels=_array(step, "labels"),
+        inertia=step.inertia if step.HasField("inertia") else None,
+        distortion=step.distortion if step.HasField("distortion") else None,
+        movement=_array(step, "movement"),
+        elapsed=_seconds(step.elapsed),
+        path=_array(step, "path"),
+        own_figures=tuple(OwnFigure(figure.name, figure.value, figure.meaning) for figure in step.own_figures),
+        notes=tuple(step.notes),
+    )
+
+
+def _decode_result(result: compare_pb2.CompareResult) -> ComparisonResult:
+    return ComparisonResult(
+        engines=tuple(_decode_engine(engine) for engine in result.engines),
+        agreements=tuple(
+            Agreement(
+                one=enum_name(agreement.one, COMPARE_ENGINES),
+                other=enum_name(agreement.other, COMPARE_ENGINES),
+                adjusted_rand_index=agreement.adjusted_rand_index,
+                points_that_differ=agreement.points_that_differ,
+                largest_difference=agreement.largest_difference,
+            )
+            for agreement in result.agreements
+        ),
+    )
+
+
+def _decode_engine(result: compare_pb2.EngineResult) -> ComparedEngine:
+    return ComparedEngine(
+        engine=enum_name(result.engine, COMPARE_ENGINES),
+        centroids=wire.array_of(result.centroids),
+        labels=wire.array_of(result.labels),
+        inertia=result.inertia,
+        distortion=result.distortion,
+        iterations=result.iterations,
+        converged=result.converged,
+        matching=wire.array_of(result.matching),
+        elapsed=_seconds(result.elapsed),
+    )
+
+
+def _array(step: compare_pb2.CompareStep, field: str) -> NDArray[Any] | None:
+    tensor: tensor_pb2.Tensor = getattr(step, field)
+    return wire.array_of(tensor) if step.HasField(field) else None  # type: ignore[arg-type]  # one of three names
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.ToNanoseconds() / 1e9
+
+
+def _listed(engines: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(engines, str):
+        raise invalid("ENGINES_INVALID", "engines", f"engines is {engines!r}; give a tuple of names: ({engines!r},)")
+    listed = tuple(engines)
+    if not listed:  # which on the wire leaves the choice to the server
+        raise invalid("ENGINES_INVALID", "engines", f"engines is empty; choose of {', '.join(COMPARE_ENGINES)}")
+    return listed
+
+
+def _iterations(max_iter: int) -> int:
+    if max_iter == 0:  # which on the wire leaves the number to the server
+        raise invalid("MAX_ITER_INVALID", "max_iter", "max_iter is 0; use a number from 1 on")
+    return integer("max_iter", max_iter, INT32)
+
+
+def _number(field: str, value: float) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise invalid(f"{field.upper()}_INVALID", field, f"{field} is {value!r}; give a number") from None

@@ -1,0 +1,148 @@
+"""Ingest without its I/O: batches carry a sequence, by which the server recognises them after a broken connection."""
+
+from __future__ import annotations
+
+import uuid
+from functools import partial
+from typing import Any, Literal
+
+from shoal import wire
+from shoal._batch_codec import decode_result, encode_batch, size_of
+from shoal._calls import check_producer
+from shoal._errors import SessionReplacedError
+from shoal._pipeline import MESSAGE_BYTES, Delivery, Item, Pipeline, check_stream
+from shoal._retries import StreamRetries
+from shoal._types import PushResult
+from shoal._validation import invalid
+from shoal.v1 import clustering_pb2
+
+OnError = Literal["raise", "return"]
+
+# Bytes of a batch that has no room beside another one like it: it is sent as it was frozen, not copied once more.
+LARGE_BATCH = MESSAGE_BYTES // 2 + 1
+
+
+def ingest_pipeline(
+    session: str,
+    batches: object,
+    *,
+    producer: str | None,
+    first_sequence: int,
+    return_labels: bool,
+    max_in_flight: int,
+    on_error: OnError,
+    timeout: float,
+) -> Pipeline[PushResult]:
+    """Return the state of a new Ingest call; see shoal.Session.ingest.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If an argument is invalid.
+    """
+    check_producer(producer)
+    check_stream(batches, max_in_flight)
+    if first_sequence < 1:
+        raise invalid("SEQUENCE_MISSING", "first_sequence", f"first_sequence is {first_sequence}; they count from 1")
+    if on_error not in {"raise", "return"}:
+        raise invalid("ON_ERROR_UNKNOWN", "on_error", f"on_error {on_error!r} is not known; use raise or return")
+    codec = IngestCodec(
+        session,
+        _named(producer),
+        first_sequence=first_sequence,
+        return_labels=return_labels,
+        raise_errors=on_error == "raise",
+    )
+    return Pipeline(codec, max_in_flight, StreamRetries(timeout))
+
+
+class IngestCodec:
+    """The Ingest method; see StreamCodec."""
+
+    method = "Ingest"
+    max_items_per_message = 256
+
+    def __init__(
+        self,
+        session: str,
+        producer: clustering_pb2.Producer,
+        *,
+        first_sequence: int,
+        return_labels: bool,
+        raise_errors: bool,
+    ) -> None:
+        self.session = session
+        self._producer = producer
+        self._first_sequence = first_sequence
+        self._return_labels = return_labels
+        self._raise_errors = raise_errors
+        self._session_uid = ""
+        self._encoded = 0  # how many batches the source has given
+        self._sent_earlier = 0  # the last sequence that an earlier call sent
+        self._received = 0  # the last sequence that has been answered to this one
+        self.ready = False
+
+    def opening(self) -> bytes:
+        """See StreamCodec."""
+        # No batch goes out before the answer: then `_sent_earlier` surely doesn't count any of this call.
+        self.ready = False
+        opening = clustering_pb2.IngestOpen(session=self.session, producer=self._producer)
+        return clustering_pb2.IngestRequest(open=opening, acknowledged=self._received).SerializeToString()
+
+    def encode_item(self, thing: Any) -> Item:
+        """See StreamCodec."""
+        batch = encode_batch(thing, self._first_sequence + self._encoded, return_labels=self._return_labels)
+        self._encoded += 1
+        size = size_of(batch)
+        # What has been answered by now, and not when it is sent: the server holds a window more of its answers.
+        acknowledged = self._received if size >= LARGE_BATCH else 0
+        return Item(wire.encode_ingest_request(batch, acknowledged), size)
+
+    def request(self, items: list[Item]) -> bytes:
+        """See StreamCodec."""
+        requests = [item.request for item in items]
+        if self._received and items[0].size < LARGE_BATCH:
+            requests.append(clustering_pb2.IngestRequest(acknowledged=self._received).SerializeToString())
+        return b"".join(requests)
+
+    def deliveries(self, response: wire.IngestResponse) -> list[tuple[int | None, Delivery[PushResult]]]:
+        """See StreamCodec."""
+        if response.opened is not None:
+            self._note_opened(response.opened)
+        deliveries: list[tuple[int | None, Delivery[PushResult]]] = []
+        for result in response.results:
+            self._received = result.message.sequence
+            deliveries.append((self._received - self._first_sequence, partial(self._deliver, result)))
+        return deliveries
+
+    def _note_opened(self, opened: clustering_pb2.IngestOpened) -> None:
+        if not self._session_uid:
+            self._session_uid = opened.session_uid
+            self._sent_earlier = opened.last_sequence
+        elif opened.session_uid != self._session_uid:
+            raise _replaced(self.session)
+        self._producer.epoch = opened.epoch
+        self.ready = True
+
+    def _deliver(self, result: wire.BatchResult) -> PushResult:
+        duplicate = result.message.duplicate and result.message.sequence <= self._sent_earlier
+        delivered = decode_result(result, self.session, duplicate=duplicate)
+        if delivered.error is not None and self._raise_errors:
+            raise delivered.error
+        return delivered
+
+
+def _named(producer: str | None) -> clustering_pb2.Producer:
+    if producer is not None:
+        return clustering_pb2.Producer(id=producer)
+    # A name of its own, so that what is sent again after a broken connection isn't counted again.
+    return clustering_pb2.Producer(id=uuid.uuid4().hex, ephemeral=True)
+
+
+def _replaced(session: str) -> SessionReplacedError:
+    return SessionReplacedError(
+        f"while the stream was broken, session {session!r} ended and another one got its name: what was pushed before "
+        f"is not in it. Begin again from the first batch",
+        reason="SESSION_REPLACED",
+        session=session,
+    )

@@ -1,0 +1,255 @@
+"""A session's configuration and description, to the wire and back."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Mapping
+from datetime import UTC
+from enum import Enum
+from typing import Any, Final, TypeVar
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
+from numpy.typing import ArrayLike, NDArray
+
+from shoal import wire
+from shoal._types import HalfLife, InitMethod, SessionConfig, SessionDescription, Warming
+from shoal._validation import invalid, points_array
+from shoal.v1 import sessions_pb2, tensor_pb2
+
+Number = TypeVar("Number", bound=int)
+
+ENGINES: dict[str, sessions_pb2.Engine.ValueType] = {
+    "numba": sessions_pb2.ENGINE_NUMBA,
+    "sklearn": sessions_pb2.ENGINE_SKLEARN,
+    "scipy": sessions_pb2.ENGINE_SCIPY,
+}
+METRICS: dict[str, sessions_pb2.Metric.ValueType] = {
+    "euclidean": sessions_pb2.METRIC_EUCLIDEAN,
+    "cosine": sessions_pb2.METRIC_COSINE,
+}
+ON_INVALID: dict[str, sessions_pb2.OnInvalid.ValueType] = {
+    "reject": sessions_pb2.ON_INVALID_REJECT,
+    "drop": sessions_pb2.ON_INVALID_DROP,
+    "impute": sessions_pb2.ON_INVALID_IMPUTE,
+}
+INIT_METHODS: dict[str, sessions_pb2.InitMethod.ValueType] = {
+    "k-means++": sessions_pb2.INIT_METHOD_K_MEANS_PLUS_PLUS,
+    "random": sessions_pb2.INIT_METHOD_RANDOM,
+}
+PRECISIONS: dict[str, tensor_pb2.Dtype.ValueType] = {
+    "float32": tensor_pb2.DTYPE_FLOAT32,
+    "float64": tensor_pb2.DTYPE_FLOAT64,
+}
+UNITS: dict[str, sessions_pb2.HalfLifeUnit.ValueType] = {
+    "batches": sessions_pb2.HALF_LIFE_UNIT_BATCHES,
+    "points": sessions_pb2.HALF_LIFE_UNIT_POINTS,
+    "seconds": sessions_pb2.HALF_LIFE_UNIT_SECONDS,
+}
+DURABILITIES: dict[str, sessions_pb2.Durability.ValueType] = {
+    "durable": sessions_pb2.DURABILITY_DURABLE,
+    "memory": sessions_pb2.DURABILITY_MEMORY,
+}
+
+INT32 = (-(2**31), 2**31 - 1)
+UINT32 = (0, 2**32 - 1)
+_MAX_SECONDS = 3.15e11  # of a protobuf duration: ten thousand years
+
+
+class Unset(Enum):
+    """The default of an argument for which None means something."""
+
+    UNSET = "unset"
+
+
+UNSET: Final = Unset.UNSET
+
+
+def encode_config(
+    n_clusters: int,
+    *,
+    n_features: int | None,
+    engine: str,
+    metric: str,
+    on_invalid: str,
+    init: str | ArrayLike,
+    init_size: int | None,
+    random_state: int | None,
+    dtype: Any,
+    half_life: HalfLife | None,
+    durability: str | None,
+    idle_ttl: float | None,
+) -> sessions_pb2.SessionConfig:
+    """Return the configuration that is asked for; what is None is left to the server.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a value can't be sent.
+    """
+    config = sessions_pb2.SessionConfig(
+        n_clusters=integer("n_clusters", n_clusters, INT32),
+        n_features=0 if n_features is None else integer("n_features", n_features, INT32),
+        engine=enum_number("engine", engine, ENGINES),
+        metric=enum_number("metric", metric, METRICS),
+        on_invalid=enum_number("on_invalid", on_invalid, ON_INVALID),
+        init_size=0 if init_size is None else integer("init_size", init_size, INT32),
+    )
+    encode_init(init, config.init)
+    if random_state is not None:
+        config.random_state = integer("random_state", random_state, UINT32)
+    if dtype is not None:
+        config.dtype = enum_number("dtype", getattr(dtype, "__name__", str(dtype)), PRECISIONS)
+    if durability is not None:
+        config.durability = enum_number("durability", durability, DURABILITIES)
+    _encode_half_life(half_life, config)
+    _encode_idle_ttl(idle_ttl, config)
+    return config
+
+
+def encode_changes(
+    name: str,
+    etag: str | None,
+    *,
+    engine: str | Unset | None,
+    half_life: HalfLife | Unset | None,
+    on_invalid: str | Unset | None,
+    idle_ttl: float | Unset | None,
+) -> sessions_pb2.UpdateSessionRequest:
+    """Return the request that changes what is given; None is back to the default."""
+    given = {"engine": engine, "half_life": half_life, "on_invalid": on_invalid, "idle_ttl": idle_ttl}
+    paths = [path for path, value in given.items() if value is not UNSET]
+    request = sessions_pb2.UpdateSessionRequest(name=name, update_mask=FieldMask(paths=paths), etag=etag or "")
+    if engine and engine is not UNSET:
+        request.config.engine = enum_number("engine", engine, ENGINES)
+    if on_invalid and on_invalid is not UNSET:
+        request.config.on_invalid = enum_number("on_invalid", on_invalid, ON_INVALID)
+    if half_life is not UNSET:
+        _encode_half_life(half_life, request.config)
+    if idle_ttl is not UNSET:
+        _encode_idle_ttl(idle_ttl, request.config)
+    return request
+
+
+def encode_duration(field: str, seconds: float, duration: Duration) -> None:
+    """Put seconds into a message's field.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If that isn't a finite number of seconds.
+    """
+    if not isinstance(seconds, int | float) or not math.isfinite(seconds) or abs(seconds) > _MAX_SECONDS:
+        raise invalid("DURATION_INVALID", field, f"{field} is {seconds!r}; give a finite number of seconds")
+    duration.FromNanoseconds(round(seconds * 1e9))
+
+
+def decode_description(session: sessions_pb2.Session) -> SessionDescription:
+    """Return the description of a session."""
+    return SessionDescription(
+        name=session.name,
+        uid=session.uid,
+        config=_decode_config(session.config),
+        etag=session.etag,
+        state="warming" if session.state == sessions_pb2.SESSION_STATE_WARMING else "ready",
+        warming=decode_warming(session.warming) if session.HasField("warming") else None,
+        version=session.version,
+        points_accepted=session.points_accepted,
+        points_dropped=session.points_dropped,
+        queued_batches=session.queued_batches,
+        queued_bytes=session.queued_bytes,
+        watchers=session.watchers,
+        create_time=session.create_time.ToDatetime(UTC),
+        update_time=session.update_time.ToDatetime(UTC),
+        inertia_per_point=session.inertia_per_point,
+    )
+
+
+def decode_warming(warming: sessions_pb2.Warming) -> Warming:
+    """Return how many of the first points have come."""
+    return Warming(warming.seen, warming.needed)
+
+
+def _decode_config(config: sessions_pb2.SessionConfig) -> SessionConfig:
+    return SessionConfig(
+        n_clusters=config.n_clusters,
+        n_features=config.n_features or None,
+        engine=enum_name(config.engine, ENGINES),
+        metric=enum_name(config.metric, METRICS),
+        on_invalid=enum_name(config.on_invalid, ON_INVALID),
+        init=_decode_init(config.init),
+        init_size=config.init_size,
+        random_state=config.random_state if config.HasField("random_state") else None,
+        dtype=enum_name(config.dtype, PRECISIONS) if config.dtype else None,
+        half_life=_decode_half_life(config.half_life) if config.HasField("half_life") else None,
+        durability=enum_name(config.durability, DURABILITIES),
+        idle_ttl=config.idle_ttl.ToNanoseconds() / 1e9 if config.HasField("idle_ttl") else None,
+    )
+
+
+def _decode_init(init: sessions_pb2.Init) -> InitMethod | NDArray[Any] | None:
+    match init.WhichOneof("source"):
+        case "centroids":
+            return wire.array_of(init.centroids)
+        case "method":
+            method: InitMethod = enum_name(init.method, INIT_METHODS)
+            return method
+        case _:
+            return None
+
+
+def _decode_half_life(half_life: sessions_pb2.HalfLife) -> HalfLife:
+    return HalfLife(half_life.value, enum_name(half_life.unit, UNITS))
+
+
+def encode_init(init: str | ArrayLike, message: sessions_pb2.Init) -> None:
+    """Put an initialisation into a message's field."""
+    if isinstance(init, str):
+        message.method = enum_number("init", init, INIT_METHODS)
+    else:
+        message.centroids.CopyFrom(wire.tensor_message(points_array(init, "init")))
+
+
+def _encode_half_life(half_life: HalfLife | None, config: sessions_pb2.SessionConfig) -> None:
+    if half_life is None:
+        return
+    if not isinstance(half_life, HalfLife):
+        raise invalid(
+            "HALF_LIFE_INVALID", "half_life", f"half_life is {half_life!r}; say of what: shoal.HalfLife(20, 'batches')"
+        )
+    config.half_life.value = half_life.value
+    config.half_life.unit = enum_number("half_life.unit", half_life.unit, UNITS)
+
+
+def _encode_idle_ttl(idle_ttl: float | None, config: sessions_pb2.SessionConfig) -> None:
+    if idle_ttl is not None:
+        encode_duration("idle_ttl", idle_ttl, config.idle_ttl)
+
+
+def integer(field: str, value: int, limits: tuple[int, int]) -> int:
+    """Return a whole number that the wire can carry, or raise InvalidArgumentError."""
+    lowest, highest = limits
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise invalid(f"{field.upper()}_INVALID", field, f"{field} is {value!r}; give a whole number") from None
+    if not lowest <= number <= highest:
+        raise invalid(
+            f"{field.upper()}_INVALID", field, f"{field} is {number}; use at most {highest}, at least {lowest}"
+        )
+    return number
+
+
+def enum_number(field: str, name: str, numbers: Mapping[str, Number]) -> Number:
+    """Return the number of a name, or raise InvalidArgumentError."""
+    if name not in numbers:
+        reason = f"{field.replace('.', '_').upper()}_UNKNOWN"
+        raise invalid(reason, field, f"{field} {name!r} is not known; use one of {', '.join(numbers)}")
+    return numbers[name]
+
+
+def enum_name(number: int, numbers: Mapping[str, int]) -> Any:
+    """Return the name of a number."""
+    # A newer server may know more than this client; its number is better than no description at all.
+    return next((name for name, known in numbers.items() if known == number), str(number))

@@ -1,0 +1,34 @@
+"""Notes beside the tables: what makes the comparison fair, and what the libraries did that may surprise."""
+
+from __future__ import annotations
+
+from shoal_presentation.views.numbers import number_text
+from shoal_presentation.views.run import Run, engine_text
+
+
+def notes_of(run: Run) -> tuple[str, ...]:
+    """Return the notes, the one on fairness first."""
+    return (_fairness(run), *_of_steps(run), *_own_figures(run))
+
+
+def _fairness(run: Run) -> str:
+    start = run.start
+    rule = "nothing moves" if start.tol == 0 else f"no more than {number_text(start.tol)} moves, all centroids together"
+    return (
+        f"The same for all: {len(start.points):,} points, {len(start.initial_centroids)} initial centroids, "
+        f"{start.max_iter} iterations at most, the end when {rule}; inertia and mean distance are computed in one way."
+    )
+
+
+def _of_steps(run: Run) -> list[str]:
+    return [
+        f"Step {step.number}, {engine_text(step.engine).library}: {note}." for step in run.steps for note in step.notes
+    ]
+
+
+def _own_figures(run: Run) -> list[str]:
+    return [
+        f"{engine_text(step.engine).library} itself says {figure.name} {number_text(figure.value)}: {figure.meaning}."
+        for step in run.steps
+        for figure in step.own_figures
+    ]
