@@ -12,7 +12,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from shoal_server.engines.numba import NumbaEngine
 from tests.rpc.inprocess import InProcessServer
 from tests.soak.abandoning import (
     STREAMS_A_ROUND,
@@ -23,6 +22,7 @@ from tests.soak.abandoning import (
     describe_session,
 )
 from tests.soak.measuring import MIB, Measured
+from tests.warm import warm_engine
 
 pytestmark = pytest.mark.soak
 
@@ -35,9 +35,7 @@ STUCK = 30.0  # seconds after which a task is one that stays
 @pytest.fixture
 def inside(caplog: pytest.LogCaptureFixture) -> Iterator[InProcessServer]:
     """Run a server in this very process, where its tasks can be counted."""
-    engine = NumbaEngine()
-    engine.warm_up()
-    with InProcessServer(engine) as server:
+    with InProcessServer(warm_engine()) as server:
         yield server
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from scipy.cluster.vq import kmeans
 
 from shoal.views import Run, code_of, words_of
+from tests.effort import examples, seeds
 from tests.views.running import FAR_AWAY, FEW, Compare, blobs, wishes
 
 QUICK = ("scipy", "scipy-kmeans2", "sklearn", "sklearn-minibatch")
@@ -41,7 +42,7 @@ TOLERANT = {"points": blobs(3) / 3, "n_clusters": 3, "init": "random", "tol": 0.
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "comparison",
     [
         pytest.param({"engines": ("scipy", "sklearn")}, id="the six points"),
         pytest.param({"engines": ("numba",)}, id="Shoal"),
@@ -51,14 +52,14 @@ TOLERANT = {"points": blobs(3) / 3, "n_clusters": 3, "init": "random", "tol": 0.
         pytest.param({**TOLERANT, "engines": QUICK}, id="with a tol"),
     ],
 )
-def test_the_program_prints_what_the_run_came_to(compare: Compare, tmp_path: Path, request: dict[str, Any]) -> None:
-    run = compare(**request)
+def test_the_program_prints_what_the_run_came_to(compare: Compare, tmp_path: Path, comparison: dict[str, Any]) -> None:
+    run = compare(**comparison)
 
     assert _printed(run, tmp_path) == _expected(run)
 
 
 @pytest.mark.filterwarnings("ignore:One of the clusters is empty", "ignore:Number of distinct clusters")
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(request=wishes())
 def test_whatever_the_run_is_the_program_comes_to_the_same(compare: Compare, request: dict[str, Any]) -> None:
     engines = tuple(engine for engine in request["engines"] if engine != "numba") or ("scipy",)
@@ -73,7 +74,7 @@ def test_whatever_the_run_is_the_program_comes_to_the_same(compare: Compare, req
     assert printed.getvalue() == _expected(run)
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", seeds(30))
 def test_what_it_says_of_one_call_of_kmeans_is_so(compare: Compare, seed: int) -> None:
     run = compare(blobs(seed), 3, init="random", random_state=seed, engines=("scipy",))
 

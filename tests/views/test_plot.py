@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from shoal.views import MAX_POINTS, Run, plot_of
+from tests.effort import examples
 from tests.views.running import FAR_AWAY, FEW, Compare, blobs, wishes
 
 
@@ -106,7 +107,7 @@ def test_matched_clusters_have_one_colour_in_every_engine(compare: Compare) -> N
         assert last[result.engine].colours[matched].tolist() == expected.tolist()
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(request=wishes())
 def test_whatever_the_run_is_places_are_finite_and_each_cluster_has_a_colour_of_its_own(
     compare: Compare, request: dict[str, Any]

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.views import Question, Run, quiz_of, settling_step, snapshot_of
 from shoal.views.numbers import labels_text
+from tests.effort import examples, seeds
 from tests.views.running import FAR_AWAY, FEW, Compare, blobs, wishes
 
 
@@ -89,7 +90,7 @@ def _settled(run: Run) -> int:
     raise AssertionError("the last step has the last centroids")
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(request=wishes())
 def test_options_are_distinct_and_exactly_one_is_right(compare: Compare, request: dict[str, Any]) -> None:
     run = compare(**request)
@@ -108,7 +109,7 @@ def test_options_are_distinct_and_exactly_one_is_right(compare: Compare, request
     assert drawn or "every engine" not in _right(random_state)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(20))
 def test_the_settling_step_is_the_first_from_which_the_centroids_are_those_of_the_end(
     compare: Compare, seed: int
 ) -> None:
@@ -138,7 +139,7 @@ def test_an_engine_that_ends_within_tol_is_not_said_to_be_still(compare: Compare
     assert _right(question) == f"step {run.steps[-1].number}"
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", seeds(12))
 def test_whoever_would_still_move_is_not_said_to_be_still(compare: Compare, seed: int) -> None:
     run = compare(blobs(seed), 4, init="random", random_state=seed, engines=("scipy",), max_iter=2)
 
@@ -149,7 +150,7 @@ def test_whoever_would_still_move_is_not_said_to_be_still(compare: Compare, seed
         assert "no longer changed" not in " ".join(snapshot_of(run))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(request=wishes(), engine=st.sampled_from(["scipy", "scipy-kmeans2", "numba"]))
 def test_centroids_that_no_longer_change_are_not_moved_by_another_iteration(
     compare: Compare, request: dict[str, Any], engine: str

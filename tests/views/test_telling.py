@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from shoal.views import Run, key_moments, snapshot_of, transcript_of
+from tests.effort import examples
 from tests.views.running import FAR_AWAY, FEW, Compare, blobs, wishes
 
 # ruff: noqa: E501  (as it is told)
@@ -109,7 +110,7 @@ def test_the_sizes_of_clusters_are_told(compare: Compare, k: int) -> None:
     assert any(line.startswith(expected) for line in lines)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(request=wishes())
 def test_whatever_the_run_is_there_are_five_to_eight_lines_and_a_text_a_step(
     compare: Compare, request: dict[str, Any]
