@@ -8,6 +8,8 @@ BENCH ?= bench
 BENCH_INSTALLED := $(VENV)/.installed-$(BENCH)
 # Prints how to reach a Docker engine, and starts one where none runs.
 DOCKER_UP ?= $(if $(wildcard ../shared/tools/docker-up),../shared/tools/docker-up,true)
+# The folders whose tests start no server.
+UNIT := $(addprefix tests/,clustering compare drawing engines sessions views wire)
 
 # $(call generate,FOLDER) writes the messages, the stubs of the files that have services, and their types below a folder.
 protoc = PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m grpc_tools.protoc --proto_path=proto
@@ -16,7 +18,7 @@ generate = $(protoc) --python_out=$(1) --mypy_out=quiet:$(1) proto/shoal/v1/*.pr
 	$(protoc) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) $(SERVICES)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-quick test test-unit test-compose pictures lint format typecheck proto proto-check constraints clean
+.PHONY: help setup demo bench bench-quick test test-suite test-unit test-torture test-compose pictures lint format typecheck proto proto-check constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -41,11 +43,18 @@ bench: $(BENCH_INSTALLED) ## measure Shoal beside its peers: tables, benchmarks/
 bench-quick: $(BENCH_INSTALLED) ## the same with fewer shapes and rounds, benchmarks/results/quick/ (5 minutes)
 	$(BIN)/python -m benchmarks --quick
 
-test: lint typecheck proto-check $(INSTALLED) ## check and test everything
-	$(BIN)/pytest
+test: lint proto-check ## check and test everything (8 minutes on two cores)
+	@$(MAKE) --no-print-directory --jobs 2 --keep-going typecheck test-suite
 
-test-unit: $(INSTALLED) ## the tests that take seconds
-	$(BIN)/pytest -m "not soak and not compose" tests
+# One worker a core; mypy, which is one process, runs beside them.
+test-suite: $(INSTALLED)
+	$(BIN)/pytest --numprocesses auto
+
+test-unit: $(INSTALLED) ## the tests without server, browser and thousands of calls (a minute)
+	$(BIN)/pytest --numprocesses auto -m "not soak and not compose and not torture" $(UNIT)
+
+test-torture: $(INSTALLED) ## all tests with every seed and example, and what takes minutes (half an hour)
+	$(BIN)/pytest --numprocesses auto -m "not compose" --hypothesis-profile=torture
 
 test-compose: $(INSTALLED) ## build the image, bring docker-compose up, push from the host, take it down
 	eval "$$($(DOCKER_UP))" && $(BIN)/pytest -m compose tests/deploy

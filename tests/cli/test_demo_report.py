@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -142,10 +143,12 @@ def test_a_fit_that_is_worse_than_offline_is_called_worse(results: DemoResults) 
 
 
 def test_a_fit_that_is_no_worse_than_offline_is_called_luck(results: DemoResults) -> None:
-    lucky = demo_results({"numba": results.offline.centroids})
+    one_run = demo_results({"numba": centroids()})
+    worse = replace(results.offline, inertia=one_run.runs[0].inertia / 0.98)
+    lucky = replace(one_run, offline=worse)
 
     assert (
-        "0.0% below the offline fit’s inertia, which is luck"
+        "2.0% below the offline fit’s inertia, which is luck"
         in dict(findings(lucky))["Is it as good as the offline fit?"]
     )
 

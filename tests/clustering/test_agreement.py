@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -16,6 +16,7 @@ from shoal_server.clustering.model import apply, assign, new_model
 from shoal_server.clustering.state import Batch, BatchResult, Model
 from shoal_server.engines.contract import Engine, run_in_order
 from tests import naive
+from tests.effort import examples
 
 KINDS: list[type[np.floating[Any]]] = [np.float32, np.float64]
 TOLERANCE: dict[type[np.floating[Any]], float] = {np.float32: 1e-4, np.float64: 1e-9}
@@ -61,7 +62,7 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(config, 1.0 if metric == "cosine" else scale, dtype, batches)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(case=cases())
 @pytest.mark.parametrize("name", ["numba", "sklearn", "scipy"])
 def test_an_engine_agrees_with_the_oracle(name: EngineName, case: Case, engines: dict[EngineName, Engine]) -> None:
@@ -81,7 +82,7 @@ def test_an_engine_agrees_with_the_oracle(name: EngineName, case: Case, engines:
         _check_model(model, oracle, case.scale, TOLERANCE[kind])
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(case=cases())
 def test_the_engines_assign_alike(case: Case, engines: dict[EngineName, Engine]) -> None:
     kind = case.kind

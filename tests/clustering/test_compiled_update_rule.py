@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal_server.clustering.config import EngineName
 from shoal_server.clustering.update import move
 from shoal_server.engines.contract import Contribution, Engine, Frame, FusedEngine, is_fused
+from tests.effort import examples
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     k=st.integers(1, 40),
     d=st.integers(1, 40),

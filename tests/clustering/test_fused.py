@@ -20,6 +20,8 @@ from shoal_server.engines.numba import NumbaEngine
 from shoal_server.errors import DomainError, internal
 from tests.clustering.builders import on_bug, snapshot
 from tests.clustering.fused_builders import FusedBatches, courses
+from tests.effort import examples
+from tests.warm import warm_engine
 
 Engines = dict[EngineName, Engine]
 Results = list[BatchResult]
@@ -67,7 +69,7 @@ def _nearly(actual: Any, expected: Any) -> None:
     np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-12)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(examples(150), derandomize=True)
 @given(fused_batches=courses())
 @pytest.mark.parametrize("name", ["numba", "sklearn", "scipy"])
 def test_batches_applied_together_give_the_same_bits(
@@ -151,7 +153,7 @@ class DelicateEngine(NumbaEngine):
 
     def __init__(self, most_batches: int = 10**9) -> None:
         super().__init__()
-        self.warm_up()
+        vars(self).update(vars(warm_engine()))
         self._most_batches = most_batches
         self.batches = 0
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal_server.clustering.config import EngineName, ModelConfig
@@ -16,6 +16,7 @@ from shoal_server.clustering.state import Batch, Model
 from shoal_server.engines.contract import Engine, run_in_order
 from shoal_server.engines.numba.snapshot_buffers import Version
 from tests.clustering.builders import on_bug, snapshot
+from tests.effort import examples
 
 K, D = 70, 130  # many and wide enough to be worth it
 CENTROIDS = np.random.default_rng(0).normal(size=(K, D))
@@ -48,7 +49,7 @@ def _batch(kind: str, random: np.random.Generator) -> Batch:
     return Batch(points)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     hops=st.lists(
         st.tuples(st.lists(st.sampled_from([VALID, VALID, INVALID, LARGE]), max_size=4), st.sampled_from(KEPT)),

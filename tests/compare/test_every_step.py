@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans, kmeans2, vq
@@ -15,8 +15,7 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 
 from shoal_server.compare.steps import CompareEngine
 from tests.compare.comparing import ALL, Bench, Finished, assert_nearest, squares
-
-SEEDS = range(200)
+from tests.effort import examples, seeds
 
 
 @st.composite
@@ -93,7 +92,7 @@ def _direct_mini_batch(finished: Finished) -> NDArray[Any]:
 
 
 @pytest.mark.filterwarnings("ignore:One of the clusters is empty", "ignore:Number of distinct clusters")
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(problem=problems(), init=st.sampled_from(["k-means++", "random"]))
 def test_every_step_is_consistent(bench: Bench, problem: tuple[NDArray[Any], int, int], init: str) -> None:
     points, n_clusters, random_state = problem
@@ -105,7 +104,7 @@ def test_every_step_is_consistent(bench: Bench, problem: tuple[NDArray[Any], int
         _check_scipy_updates(finished, engine)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", seeds(200))
 def test_the_last_steps_are_what_a_direct_call_returns(bench: Bench, seed: int) -> None:
     points, init = _blobs(seed), "random" if seed % 2 else "k-means++"
 
@@ -140,14 +139,14 @@ def test_fit_may_end_with_labels_of_centroids_that_are_not_the_nearest(bench: Be
     ]
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(20))
 def test_a_mini_batch_run_is_that_of_partial_fit(bench: Bench, seed: int) -> None:
     finished = bench.compare(_blobs(seed), 3, random_state=seed, engines=("sklearn-minibatch",), max_iter=10)
 
     assert finished.result.engines[0].centroids.tobytes() == _direct_mini_batch(finished).tobytes()
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(20))
 def test_engines_that_lose_no_cluster_agree(bench: Bench, seed: int) -> None:
     result = bench.compare(_blobs(seed), 3, random_state=seed, engines=("scipy", "sklearn", "numba")).result
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -10,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from shoal_server.cores import available_cores
 from shoal_server.errors import Reason
 from shoal_server.settings import MIB, Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-WORDS = {"never": None, "none": None, "off": False, "one a core": len(os.sched_getaffinity(0))}
+WORDS = {"never": None, "none": None, "off": False, "one a core": available_cores()}
 DOCS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
 

@@ -36,12 +36,10 @@ def test_blocks_cover_a_span_in_order(rows: int) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
+def test_the_number_of_threads_changes_no_bit(engine: NumbaEngine, threads: int) -> None:
     random = np.random.default_rng(0)
     points = random.normal(size=(60_000, 5)).astype(np.float32)
     frame = Frame(random.normal(size=(9, 5)).astype(np.float32), np.zeros(5, np.float32), np.zeros(9), cosine=False)
-    engine = NumbaEngine()
-    engine.warm_up()
     pool = ComputePool(threads)
 
     alone = engine.contribute(points, None, frame, run_in_order)

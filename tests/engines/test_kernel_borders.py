@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from shoal_server.engines.chunks import min_chunk_rows
 from shoal_server.engines.numba import NumbaEngine
+from tests.effort import examples
 from tests.engines.builders import CLUSTERS, WIDTHS, Reals, both_ways, bounded, check, frame_of, row_counts, unaligned
 
 DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
@@ -48,7 +49,7 @@ def _midpoints(centroids: Any, n: int, random: np.random.Generator) -> Any:
     return np.where(random.random((n, 1)) < 2 / 3, np.nextafter(middles, towards), middles)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(examples(150), derandomize=True)
 @given(choice=st.data())
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("axes", [0, 4, 12])

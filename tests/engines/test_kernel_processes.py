@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from shoal_server.cores import available_cores
-from shoal_server.engines.numba import parallel_compile
+from shoal_server.engines.numba import NumbaEngine, parallel_compile
 
 STARTING = """
     import json
@@ -97,7 +97,13 @@ def _run(code: str, **environment: str) -> str:
     return run.stdout.splitlines()[-1]
 
 
-@pytest.mark.soak
+def test_a_process_compiles_nothing_that_another_has_compiled(engine: NumbaEngine) -> None:
+    assert engine is not None  # it has compiled what the process is to load
+
+    assert json.loads(_run(STARTING)) == [10, 0]
+
+
+@pytest.mark.torture
 def test_two_processes_compile_together_and_a_later_one_nothing(tmp_path: Path) -> None:
     loaded_then_compiled = [json.loads(_run(STARTING, NUMBA_CACHE_DIR=str(tmp_path))) for _ in range(2)]
 
@@ -118,6 +124,6 @@ def test_no_value_around_the_rows_is_read() -> None:
     assert _run(READING) == "survived"
 
 
-@pytest.mark.soak
+@pytest.mark.torture
 def test_kernels_are_right_with_vectors_of_another_width(tmp_path: Path) -> None:
     assert _run(NARROW, NUMBA_CACHE_DIR=str(tmp_path)) == "right"

@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 
 from shoal_server.engines.contract import Contribution, Engine, Frame, run_in_order
-from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.sklearn import SklearnEngine
+from tests.warm import warm_engine
 
 
 @pytest.fixture(scope="module")
 def engines() -> tuple[Engine, Engine]:
-    numba, sklearn = NumbaEngine(), SklearnEngine()
-    numba.warm_up()
-    return numba, sklearn
+    return warm_engine(), SklearnEngine()
 
 
 def _shift(contribution: Contribution, frame: Frame) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

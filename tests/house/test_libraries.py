@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 import shoal
 import shoal_server
@@ -38,7 +40,9 @@ print(json.dumps([sorted(early), pools, [pool["num_threads"] for pool in threadp
 
 
 def test_heavy_libraries_come_after_the_start_and_compute_on_one_thread() -> None:
-    done = subprocess.run([sys.executable, "-c", SCRIPT], check=True, capture_output=True, text=True)
+    untold = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+
+    done = subprocess.run([sys.executable, "-c", SCRIPT], env=untold, check=True, capture_output=True, text=True)
 
     early, pools, threads = json.loads(done.stdout)
 
@@ -147,3 +151,11 @@ def test_a_library_that_cannot_be_loaded_costs_those_who_need_it_and_nobody_else
 
     assert result.version == 1
     assert "engines can't be loaded" in log
+
+
+def test_libraries_compute_on_one_thread_in_the_tests_and_in_what_they_start() -> None:
+    script = "import json, scipy.linalg, sklearn.cluster, threadpoolctl as t; print(json.dumps(t.threadpool_info()))"
+
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+
+    assert {pool["num_threads"] for pool in (*json.loads(done.stdout), *threadpool_info())} == {1}

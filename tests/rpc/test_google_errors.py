@@ -43,7 +43,7 @@ def values(field: FieldDescriptor) -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.parametrize("name", PAIRS)
-@settings(deadline=None, derandomize=True)  # how fast the machine is tells nothing
+@settings(derandomize=True)
 @given(drawn=st.data())
 def test_the_bytes_are_those_of_the_namesake(name: str, drawn: st.DataObject) -> None:
     kinds: tuple[Any, Any] = PAIRS[name]

@@ -27,6 +27,7 @@ from tests.rpc.inprocess import InProcessServer
 from tests.rpc.waiting import until_queued_bytes
 from tests.rpc.ways import Stream, opening
 from tests.rpc.wire import Wire, batch, config
+from tests.warm import warm_engine
 
 MESSAGES, BATCHES = 50, 64
 POINTS = np.random.default_rng(0).normal(size=(32, 16)).astype(np.float32)
@@ -58,9 +59,7 @@ class Counting:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[InProcessServer]:
-    engine = NumbaEngine()
-    engine.warm_up()
-    with InProcessServer(engine, replay_bytes=REPLAY_BYTES) as server:
+    with InProcessServer(warm_engine(), replay_bytes=REPLAY_BYTES) as server:
         yield server
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal_server.errors import Kind
@@ -151,7 +151,6 @@ async def test_producers_do_not_mix(ledger: ProducerLedger) -> None:
     assert again(ledger, stamp(1, producer="b")) is second
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(-1, 12), max_size=60))
 async def test_however_batches_are_sent_again_each_is_taken_once_and_in_order(sequences: list[int]) -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=PLENTY)

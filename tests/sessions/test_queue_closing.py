@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal_server.sessions.queue import ByteQueue
@@ -63,7 +63,6 @@ async def test_taking_all_of_an_empty_queue_gives_nothing() -> None:
     assert ByteQueue[str](100).take_all() == []
 
 
-@settings(deadline=None)
 @given(sizes=st.lists(st.integers(0, 150), max_size=30), hop=st.integers(0, 200))
 async def test_whatever_the_sizes_nothing_is_lost_and_the_bound_holds(sizes: list[int], hop: int) -> None:
     queue = ByteQueue[int](100)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shoal_server.engines.numba import NumbaEngine
+from tests.effort import choose
 from tests.rpc.inprocess import InProcessServer
 from tests.soak.abandoning import (
     STREAMS_A_ROUND,
@@ -23,11 +23,12 @@ from tests.soak.abandoning import (
     describe_session,
 )
 from tests.soak.measuring import MIB, Measured
+from tests.warm import warm_engine
 
 pytestmark = pytest.mark.soak
 
-ROUNDS = -(-5000 // STREAMS_A_ROUND)
-SLICES = 10  # memory goes up and down all the time: its lowest points are compared
+ROUNDS = -(-choose(1500, 5000) // STREAMS_A_ROUND)
+SLICES = choose(5, 10)  # memory goes up and down all the time: its lowest points are compared
 OWN = Counter(["Session._write", "Sessions._end_idle_sessions"])  # the tasks of a session that nobody uses
 STUCK = 30.0  # seconds after which a task is one that stays
 
@@ -35,9 +36,7 @@ STUCK = 30.0  # seconds after which a task is one that stays
 @pytest.fixture
 def inside(caplog: pytest.LogCaptureFixture) -> Iterator[InProcessServer]:
     """Run a server in this very process, where its tasks can be counted."""
-    engine = NumbaEngine()
-    engine.warm_up()
-    with InProcessServer(engine) as server:
+    with InProcessServer(warm_engine()) as server:
         yield server
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
@@ -58,7 +57,7 @@ async def test_no_task_thread_or_object_is_left(inside: InProcessServer) -> None
 async def test_no_watcher_or_queued_batch_is_left(inside: InProcessServer) -> None:
     await create_session(inside.target)
 
-    await abandon_streams(inside.target, rounds=20)
+    await abandon_streams(inside.target, rounds=choose(8, 20))
 
     await _tasks_left(inside)
     session = await describe_session(inside.target)

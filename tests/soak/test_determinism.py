@@ -15,11 +15,13 @@ from numpy.typing import DTypeLike
 
 from shoal.testing import LocalServer
 from shoal.v1 import clustering_pb2, sessions_pb2
+from tests.effort import choose
 from tests.rpc.wire import Wire, config
 from tests.soak.streams import StreamResults, draw_batches, ingest, push_each
 
 pytestmark = pytest.mark.soak
 
+FEW, MANY = choose(24, 60), choose(120, 500)  # batches
 SMALL_QUEUE = 16 * 1024  # bytes: most of the batches are larger, and go through it one at a time
 SERVERS: dict[str, dict[str, int]] = {
     "1 thread": {"compute_threads": 1},
@@ -41,7 +43,7 @@ class Case:
     """A session's configuration and the batches for it."""
 
     dtypes: tuple[DTypeLike, ...]
-    count: int = 60
+    count: int = FEW
     config: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -50,8 +52,8 @@ class Case:
 
 
 CASES = {
-    "numba in float32": Case(FLOAT32, 500, {"half_life": sessions_pb2.HalfLife(value=40)}),
-    "numba in float64": Case(FLOAT64, 500),
+    "numba in float32": Case(FLOAT32, MANY, {"half_life": sessions_pb2.HalfLife(value=40)}),
+    "numba in float64": Case(FLOAT64, MANY),
     "numba under cosine": Case(FLOAT32, config={"metric": sessions_pb2.METRIC_COSINE}),
     "sklearn": Case(FLOAT32, config={"engine": sessions_pb2.ENGINE_SKLEARN}),
     "scipy": Case(FLOAT64, config={"engine": sessions_pb2.ENGINE_SCIPY}),
@@ -117,5 +119,5 @@ def test_sessions_that_compete_for_the_threads_get_the_same_bits(
 def test_all_batches_count_in_what_is_compared(expected: dict[str, StreamResults]) -> None:
     answers = expected["numba in float32"]
 
-    assert len(set(answers.results)) == 500
-    assert clustering_pb2.Snapshot.FromString(answers.newest).points_accepted == sum(sizes(500))
+    assert len(set(answers.results)) == MANY
+    assert clustering_pb2.Snapshot.FromString(answers.newest).points_accepted == sum(sizes(MANY))

@@ -4,16 +4,14 @@ import pytest
 
 from shoal_presentation.views import Run
 from shoal_server.compare.running import runners
-from shoal_server.engines.numba import NumbaEngine
 from tests.compare.comparing import Bench
 from tests.views.builders import Compare, comparing
+from tests.warm import warm_engine
 
 
 @pytest.fixture(scope="session")
 def compare() -> Compare:
-    numba = NumbaEngine()
-    numba.warm_up()
-    return comparing(Bench(runners(numba)))
+    return comparing(Bench(runners(warm_engine())))
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from scipy.cluster.vq import kmeans
 
 from shoal_presentation.views import Run, code_of, engine_text
+from tests.effort import examples, seeds
 from tests.views.builders import FAR_AWAY, FEW, Compare, blobs, compare_arguments
 
 QUICK = ("scipy", "scipy-kmeans2", "sklearn", "sklearn-minibatch")
@@ -58,7 +59,7 @@ def test_program_prints_the_result_of_the_run(compare: Compare, tmp_path: Path, 
 
 
 @pytest.mark.filterwarnings("ignore:One of the clusters is empty", "ignore:Number of distinct clusters")
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(arguments=compare_arguments())
 def test_program_prints_the_result_of_any_run(compare: Compare, arguments: dict[str, Any]) -> None:
     engines = tuple(engine for engine in arguments["engines"] if engine != "numba") or ("scipy",)
@@ -73,7 +74,7 @@ def test_program_prints_the_result_of_any_run(compare: Compare, arguments: dict[
     assert printed.getvalue() == _expected(run)
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", seeds(30))
 def test_comment_about_one_call_of_kmeans_is_true(compare: Compare, seed: int) -> None:
     run = compare(blobs(seed), 3, init="random", random_state=seed, engines=("scipy",))
 

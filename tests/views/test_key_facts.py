@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from shoal_presentation.views import Run, key_facts_of, key_moments, transcript_of
+from tests.effort import examples
 from tests.views.builders import FAR_AWAY, FEW, Compare, blobs, compare_arguments
 
 # ruff: noqa: E501  (as it is told)
@@ -109,7 +110,7 @@ def test_key_facts_list_the_cluster_sizes(compare: Compare, k: int) -> None:
     assert any(line.startswith(expected) for line in lines)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(arguments=compare_arguments())
 def test_every_run_has_five_to_eight_key_facts_and_a_text_for_each_step(
     compare: Compare, arguments: dict[str, Any]

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from shoal_presentation.views import MAX_POINTS, Run, plot_of
+from tests.effort import examples
 from tests.views.builders import FAR_AWAY, FEW, Compare, blobs, compare_arguments
 
 
@@ -106,7 +107,7 @@ def test_matched_clusters_have_one_colour_in_every_engine(compare: Compare) -> N
         assert last[result.engine].colours[matched].tolist() == expected.tolist()
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(arguments=compare_arguments())
 def test_every_plot_has_finite_positions_and_one_colour_for_each_cluster(
     compare: Compare, arguments: dict[str, Any]

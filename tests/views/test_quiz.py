@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal_presentation.views import Question, Run, convergence_step, key_facts_of, quiz_of
 from shoal_presentation.views.numbers import labels_text
+from tests.effort import examples, seeds
 from tests.views.builders import FAR_AWAY, FEW, Compare, blobs, compare_arguments
 
 
@@ -89,7 +90,7 @@ def _settled(run: Run) -> int:
     raise AssertionError("the last step has the last centroids")
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(arguments=compare_arguments())
 def test_options_are_distinct_and_exactly_one_is_right(compare: Compare, arguments: dict[str, Any]) -> None:
     run = compare(**arguments)
@@ -108,7 +109,7 @@ def test_options_are_distinct_and_exactly_one_is_right(compare: Compare, argumen
     assert drawn or "every engine" not in _right(random_state)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(20))
 def test_convergence_step_is_the_first_with_the_final_centroids(compare: Compare, seed: int) -> None:
     run = compare(blobs(seed), 4, init="random", random_state=seed, engines=("scipy", "sklearn"))
 
@@ -136,7 +137,7 @@ def test_engine_that_stops_within_tol_has_not_converged(compare: Compare) -> Non
     assert _right(question) == f"step {run.steps[-1].number}"
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", seeds(12))
 def test_engine_that_would_still_move_has_not_converged(compare: Compare, seed: int) -> None:
     run = compare(blobs(seed), 4, init="random", random_state=seed, engines=("scipy",), max_iter=2)
 
@@ -147,7 +148,7 @@ def test_engine_that_would_still_move_has_not_converged(compare: Compare, seed: 
         assert "no longer changed" not in " ".join(key_facts_of(run))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(arguments=compare_arguments(), engine=st.sampled_from(["scipy", "scipy-kmeans2", "numba"]))
 def test_centroids_that_no_longer_change_are_not_moved_by_another_iteration(
     compare: Compare, arguments: dict[str, Any], engine: str
