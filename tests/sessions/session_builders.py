@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.model import new_model
 from shoal_server.clustering.state import Batch, BatchResult
 from shoal_server.errors import DomainError, Reason, Refusal
 from shoal_server.sessions.compute import ComputePool
@@ -86,7 +87,8 @@ def model_changes(**fields: Any) -> Changes:
 @asynccontextmanager
 async def started(deps: SessionDeps, config: SessionConfig | None = None) -> AsyncIterator[Session]:
     """Run a session, of one centroid at 0 unless it is said what, and stop it."""
-    session = Session("pixels", config or SessionConfig(given_centroids()), "", deps, on_change=lambda: None)
+    config = config or SessionConfig(given_centroids())
+    session = Session("pixels", config, "", deps, new_model(config.model), on_change=lambda: None)
     yield session
     await session.stop(math.inf)
 

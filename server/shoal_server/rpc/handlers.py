@@ -27,7 +27,8 @@ CODECS: Mapping[str, Codec] = {
     "Assign": Codec(wire.decode_assign_request, wire.encode_assign_response),
     "AssignStream": Codec(wire.decode_assign_request, wire.encode_assign_response),
 }
-ENCODED = {"GetCentroids", "WatchCentroids"}  # once for all watchers and readers
+# Once for all watchers and readers; a session with given centroids on a thread.
+ENCODED = {"GetCentroids", "WatchCentroids", "CreateSession", "GetSession", "UpdateSession"}
 
 
 def service_handlers(descriptor: ServiceDescriptor, service: object) -> grpc.GenericRpcHandler:

@@ -76,7 +76,7 @@ class RpcServer:
         self._server = grpc.aio.server(interceptors=layers, options=_options(max_message_bytes))
         self._server.add_generic_rpc_handlers(
             [
-                service_handlers(SESSIONS, SessionService(sessions, limits)),
+                service_handlers(SESSIONS, SessionService(sessions, limits, services.shared)),
                 service_handlers(CLUSTERING, ClusteringService(sessions, limits, self._serving_state, services.shared)),
                 service_handlers(
                     COMPARE, CompareService(services.comparisons, limits.max_batch_bytes, services.draw_random_state)

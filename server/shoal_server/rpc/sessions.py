@@ -9,7 +9,8 @@ from shoal_server.errors import Reason, invalid
 from shoal_server.rpc.call_layers import CallContext
 from shoal_server.rpc.config import decode_changes, decode_config, encode_description
 from shoal_server.sessions.config import Limits
-from shoal_server.sessions.port import SessionPort
+from shoal_server.sessions.port import Description, SessionPort
+from shoal_server.shared_results import SharedResults
 
 DEFAULT_PAGE = 100
 MAX_PAGE_SIZE = 1000
@@ -19,20 +20,19 @@ LISTED_AT_ONCE = 16  # descriptions, which take 30 µs each, before others are s
 class SessionService:
     """The life of named sessions, on the wire."""
 
-    def __init__(self, sessions: SessionPort, limits: Limits) -> None:
+    def __init__(self, sessions: SessionPort, limits: Limits, shared: SharedResults) -> None:
         self._sessions = sessions
         self._limits = limits
+        self._shared = shared
 
-    async def CreateSession(
-        self, request: sessions_pb2.CreateSessionRequest, _call: CallContext
-    ) -> sessions_pb2.Session:
+    async def CreateSession(self, request: sessions_pb2.CreateSessionRequest, _call: CallContext) -> bytes:
         """Make a session; see sessions.proto."""
         config = decode_config(request.config, self._limits)
-        return encode_description(await self._sessions.create(request.name, config, request.request_id))
+        return await self._encode(await self._sessions.create(request.name, config, request.request_id))
 
-    async def GetSession(self, request: sessions_pb2.GetSessionRequest, _call: CallContext) -> sessions_pb2.Session:
+    async def GetSession(self, request: sessions_pb2.GetSessionRequest, _call: CallContext) -> bytes:
         """Describe a session."""
-        return encode_description(await self._sessions.describe(request.name))
+        return await self._encode(await self._sessions.describe(request.name))
 
     async def ListSessions(
         self, request: sessions_pb2.ListSessionsRequest, _call: CallContext
@@ -47,18 +47,21 @@ class SessionService:
                 await asyncio.sleep(0)  # others are served
         return response
 
-    async def UpdateSession(
-        self, request: sessions_pb2.UpdateSessionRequest, _call: CallContext
-    ) -> sessions_pb2.Session:
+    async def UpdateSession(self, request: sessions_pb2.UpdateSessionRequest, _call: CallContext) -> bytes:
         """Change a session's configuration, in its place among the batches."""
         changes = decode_changes(request, self._limits)
-        return encode_description(await self._sessions.update(request.name, changes, request.etag))
+        return await self._encode(await self._sessions.update(request.name, changes, request.etag))
 
     async def DeleteSession(
         self, request: sessions_pb2.DeleteSessionRequest, _call: CallContext
     ) -> sessions_pb2.DeleteSessionResponse:
         """Delete a session."""
         return sessions_pb2.DeleteSessionResponse(version=await self._sessions.delete(request.name, request.etag))
+
+    async def _encode(self, session: Description) -> bytes:
+        return await self._shared.make(
+            session.config.init_bytes, lambda: encode_description(session).SerializeToString()
+        )
 
 
 def _page_size(asked: int) -> int:

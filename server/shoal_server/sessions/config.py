@@ -18,6 +18,11 @@ class SessionConfig:
     durability: Durability = "memory"
     idle_ttl: float | None = None  # seconds; None: the session stays until it is deleted
 
+    @property
+    def init_bytes(self) -> int:
+        """Bytes of the initial centroids, where they are given."""
+        return 0 if isinstance(self.model.init, str) else self.model.init.nbytes
+
 
 @dataclass(frozen=True)
 class Changes:

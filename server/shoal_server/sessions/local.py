@@ -15,6 +15,7 @@ from shoal_server.sessions.positions import Producer
 from shoal_server.sessions.refusals import session_gone
 from shoal_server.sessions.registry import Sessions
 from shoal_server.sessions.watching import Watch, WatchOptions
+from shoal_server.shared_results import SMALL
 
 
 class LocalSessions:
@@ -25,7 +26,9 @@ class LocalSessions:
 
     async def create(self, name: str, config: SessionConfig, request_id: str) -> Description:
         """Make a session, or return the one that the same request made."""
-        return self._sessions.create(name, config, request_id).describe()
+        if config.init_bytes < SMALL:
+            return self._sessions.create(name, config, request_id).describe()
+        return (await self._sessions.create_on_thread(name, config, request_id)).describe()
 
     async def describe(self, name: str) -> Description:
         """Return what a session is and how it stands."""

@@ -11,7 +11,9 @@ from typing import Self
 
 import structlog
 
-from shoal_server.clustering.config import validate
+from shoal_server.clustering.config import ModelConfig, validate
+from shoal_server.clustering.model import new_model
+from shoal_server.clustering.state import Model
 from shoal_server.errors import DomainError, Reason, invalid, quoted, refused
 from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.expiry import ExpiryQueue
@@ -65,22 +67,14 @@ class Sessions:
         DomainError
             NAME_INVALID, REQUEST_ID_INVALID, SESSION_EXISTS, TOO_MANY_SESSIONS or what is wrong with the configuration.
         """
-        limits = self._deps.limits
-        _check_name(name)
-        _check_request_id(request_id)
-        config = self._with_random_state(config)
-        validate(config.model, max_centroid_values=limits.max_centroid_values, max_init_values=limits.max_init_values)
-        existing = self._sessions.get(name)
-        if existing is not None:
-            return _same_request(existing, request_id)
-        if len(self._sessions) >= limits.max_sessions:
-            raise _too_many(limits.max_sessions)
-        session = Session(name, config, request_id, self._deps, on_change=lambda: self._schedule_end(session))
-        self._sessions[name] = session
-        bisect.insort(self._names, name)
-        self._schedule_end(session)
-        log.info("session created", session=name, engine=config.model.engine, n_clusters=config.model.n_clusters)
-        return session
+        config = self._checked(name, config, request_id)
+        return self._add(name, config, request_id, self._new_model(config.model))
+
+    async def create_on_thread(self, name: str, config: SessionConfig, request_id: str = "") -> Session:
+        """Make a session as `create` does, where its initial centroids take long: they are looked at on a thread."""
+        config = self._checked(name, config, request_id)
+        model = await self._deps.compute.call(self._new_model, config.model)
+        return self._add(name, config, request_id, model)
 
     def get(self, name: str) -> Session:
         """Find a session.
@@ -114,6 +108,30 @@ class Sessions:
         ending.add_done_callback(self._ending.discard)
         await asyncio.shield(ending)
         return session.version
+
+    def _checked(self, name: str, config: SessionConfig, request_id: str) -> SessionConfig:
+        """Return what the session is asked to be; raise what can be told without a look at its initial centroids."""
+        _check_name(name)
+        _check_request_id(request_id)
+        return self._with_random_state(config)
+
+    def _new_model(self, config: ModelConfig) -> Model:
+        limits = self._deps.limits
+        validate(config, max_centroid_values=limits.max_centroid_values, max_init_values=limits.max_init_values)
+        return new_model(config)
+
+    def _add(self, name: str, config: SessionConfig, request_id: str, model: Model) -> Session:
+        existing = self._sessions.get(name)
+        if existing is not None:
+            return _same_request(existing, request_id)
+        if len(self._sessions) >= self._deps.limits.max_sessions:
+            raise _too_many(self._deps.limits.max_sessions)
+        session = Session(name, config, request_id, self._deps, model, on_change=lambda: self._schedule_end(session))
+        self._sessions[name] = session
+        bisect.insort(self._names, name)
+        self._schedule_end(session)
+        log.info("session created", session=name, engine=config.model.engine, n_clusters=config.model.n_clusters)
+        return session
 
     def _with_random_state(self, config: SessionConfig) -> SessionConfig:
         # Drawn once and shown in the configuration: whoever likes what chance made can have it again.

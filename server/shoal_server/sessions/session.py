@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from shoal_server.clustering.config import check_half_life, check_width
-from shoal_server.clustering.model import assign, new_model, still_warming
+from shoal_server.clustering.model import assign, still_warming
 from shoal_server.clustering.state import Batch, BatchResult, Model, Snapshot, Warming
 from shoal_server.engines.contract import Assignment, PointArray
 from shoal_server.errors import DomainError, Reason, Refusal, quoted, refused
@@ -67,6 +67,8 @@ class Session:
         Of the request that made it.
     around
         What the server hands to each session.
+    model
+        That the configuration begins with.
     on_change
         Called when a new configuration is in force, and when the last stream that was open ends: the session may then
         end earlier than before.
@@ -78,6 +80,7 @@ class Session:
         config: SessionConfig,
         request_id: str,
         deps: SessionDeps,
+        model: Model,
         on_change: Callable[[], None],
     ) -> None:
         self.name = name
@@ -88,7 +91,7 @@ class Session:
         self._config = config
         self._deps = deps
         self._on_change = on_change
-        self._model = new_model(config.model)
+        self._model = model
         self._revision = 1  # of the configuration in force
         self._asked_revision = 1  # with the changes that wait in the queue
         self._created = self._updated = deps.now()
