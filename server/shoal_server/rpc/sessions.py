@@ -14,7 +14,7 @@ from shoal_server.shared_results import SharedResults
 
 DEFAULT_PAGE = 100
 MAX_PAGE_SIZE = 1000
-LISTED_AT_ONCE = 16  # descriptions, which take 30 µs each, before others are served
+LISTED_AT_ONCE = 8  # descriptions, which take 30 µs each, before others are served
 
 
 class SessionService:
