@@ -14,7 +14,9 @@ from shoal_server.shared_results import SharedResults
 
 DEFAULT_PAGE = 100
 MAX_PAGE_SIZE = 1000
-LISTED_AT_ONCE = 8  # descriptions, which take 30 µs each, before others are served
+# Descriptions, which take 30 µs each, before others are served for some turns of the loop.
+LISTED_AT_ONCE = 8
+TURNS_BETWEEN = 3
 
 
 class SessionService:
@@ -44,7 +46,8 @@ class SessionService:
             # A page of large sessions wouldn't fit a message with their centroids.
             response.sessions.append(encode_description(session, with_centroids=False))
             if place % LISTED_AT_ONCE == 0:
-                await asyncio.sleep(0)  # others are served
+                for _ in range(TURNS_BETWEEN):
+                    await asyncio.sleep(0)  # others are served
         return response
 
     async def UpdateSession(self, request: sessions_pb2.UpdateSessionRequest, _call: CallContext) -> bytes:
