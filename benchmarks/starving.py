@@ -247,7 +247,7 @@ async def _watches(
     work: Work, request: clustering_pb2.WatchCentroidsRequest, stack: AsyncExitStack
 ) -> AsyncIterator[Any]:
     """Yield the calls of so many watchers, on a few channels. What they read isn't decoded."""
-    channels = [await stack.enter_async_context(_channel(work.target)) for _ in range(_CHANNELS)]
+    channels: list[Any] = [await stack.enter_async_context(_channel(work.target)) for _ in range(_CHANNELS)]
     contents = request.SerializeToString()
     for number in range(work.size):
         yield channels[number % _CHANNELS].unary_stream(f"/{_SERVICE}/WatchCentroids")(contents)  # type: ignore[arg-type]  # bytes, as nothing serializes

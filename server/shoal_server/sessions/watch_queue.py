@@ -12,10 +12,10 @@ from typing import Protocol
 
 # Bytes that are written in a turn of the loop: less than a millisecond of it.
 TURN_BYTES = 1024 * 1024
-# What a message counts for besides its bytes: writing 100 bytes takes as long as copying so many (150 µs, measured), and
-# so does the way of a watch to its next turn.
+# What a message counts for besides its bytes: to write 100 bytes takes as long as to copy half of this (150 µs,
+# measured), and the way of a watch to its next turn as long again.
 MESSAGE_BYTES = 512 * 1024
-# Turns of the loop from one that has writes to the next. Another call needs a dozen turns, and gets most of them without.
+# Turns of the loop from one that has writes to the next. Another call needs a dozen turns: most are without writes.
 TURNS_BETWEEN = 3
 # Bytes of a version that takes long to encode: its watches take their turns one by one, and wait for it together.
 LARGE = 64 * 1024
