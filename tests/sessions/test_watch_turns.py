@@ -38,7 +38,7 @@ class Followed:
     def publish(self, newest: Snapshot) -> None:
         """Make a version."""
         self._session.snapshot = newest
-        self._queue.wake(newest.centroids.nbytes)
+        self._queue.announce(newest)
 
     def watch(self, count: int) -> None:
         """Begin to watch so many times."""
@@ -241,7 +241,7 @@ async def test_how_far_centroids_moved_is_computed_once_for_all_watches_and_on_a
     await until_quiet()
 
     session.snapshot = newest = make(2)
-    queue.wake(newest.centroids.nbytes)
+    queue.announce(newest)
     await until_quiet()
     session.ended = "deleted"
     queue.wake_all()

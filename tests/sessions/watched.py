@@ -46,7 +46,7 @@ class Stage:
     def publish(self, version: int, *centroids: float) -> Snapshot:
         """Make a version, whose centroid is at its number unless it is said where."""
         self.session.snapshot = newest = snapshot(version, *centroids)
-        self.queue.wake(newest.centroids.nbytes)
+        self.queue.announce(newest)
         return newest
 
     def end(self, reason: EndReason = "deleted") -> None:

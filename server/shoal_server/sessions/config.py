@@ -1,4 +1,4 @@
-"""What a session is asked to be, and what the server allows."""
+"""What a session is asked to be, what the server allows, and how a session describes itself."""
 
 from __future__ import annotations
 

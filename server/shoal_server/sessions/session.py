@@ -101,8 +101,7 @@ class Session:
         self._recent = RecentPoints()
         self._watches = 0
         self._watch_queue = WatchQueue(deps.watch_scheduler)
-        self._announced = -1  # the version that the watches have been woken for
-        self._wake_watches()
+        self._watch_queue.announce(model.snapshot)
         self._closing = False  # takes nothing more
         self._halted = False  # begins nothing more of what it has taken
         self._refusal = session_gone(name)  # of what is not taken then, or not begun
@@ -399,7 +398,7 @@ class Session:
         for job, result in zip(jobs, results, strict=False):
             self._publish(job, result)
         self._responder.refuse(jobs[len(results) :], self._refusal)
-        self._wake_watches()
+        self._watch_queue.announce(self._model.snapshot)
         self._queue.release(size)
         self._recent.note(jobs, results, self._model)
         return True
@@ -437,12 +436,6 @@ class Session:
 
     def _etag_of(self, revision: int) -> str:
         return f"{self.uid[:12]}-{revision}"
-
-    def _wake_watches(self) -> None:
-        snapshot = self._model.snapshot
-        if snapshot is not None and snapshot.version != self._announced:
-            self._announced = snapshot.version
-            self._watch_queue.wake(snapshot.centroids.nbytes)
 
     def _touch(self) -> None:
         self._used_at = asyncio.get_running_loop().time()

@@ -10,6 +10,8 @@ import asyncio
 from collections import OrderedDict, deque
 from typing import Protocol
 
+from shoal_server.clustering.state import Snapshot
+
 # Bytes that are written in a turn of the loop: less than a millisecond of it.
 TURN_BYTES = 1024 * 1024
 # What a message counts for besides its bytes: to write 100 bytes takes as long as to copy half of this (150 µs,
@@ -70,7 +72,8 @@ class WatchQueue:
 
     def __init__(self, scheduler: WatchScheduler) -> None:
         self.scheduler = scheduler
-        self._snapshot_bytes = 0
+        self._announced = -1  # the newest version that was
+        self._snapshot_bytes = 0  # of it
         self._idle: OrderedDict[Waiting, None] = OrderedDict()
         self._resting: OrderedDict[Waiting, None] = OrderedDict()  # for them only the end is news
         self._ready: OrderedDict[Waiting, None] = OrderedDict()
@@ -78,7 +81,7 @@ class WatchQueue:
         self._is_in_rotation = False
 
     def wait_for_news(self, watch: Waiting) -> None:
-        """Give a watch its turn after the next `wake`."""
+        """Give a watch its turn after the next `announce`."""
         self._resting.pop(watch, None)
         self._idle[watch] = None
 
@@ -102,19 +105,21 @@ class WatchQueue:
         for group in (self._idle, self._resting, self._ready):
             group.pop(watch, None)
 
-    def wake(self, snapshot_bytes: int) -> None:
-        """Give a turn to all that wait for news. It takes no longer the more of them haven't had theirs yet."""
-        self._snapshot_bytes = snapshot_bytes
-        if self._idle:
-            self._ready.update(self._idle)
-            self._idle.clear()
-            self._join_rotation()
+    def announce(self, newest: Snapshot | None) -> None:
+        """Give a turn to all that wait for news, if there is a newer version than before.
+
+        It takes no longer the more of them haven't had theirs yet.
+        """
+        if newest is not None and newest.version != self._announced:
+            self._announced = newest.version
+            self._snapshot_bytes = newest.centroids.nbytes
+            self._wake()
 
     def wake_all(self) -> None:
         """Give a turn to those that rest too."""
         self._idle.update(self._resting)
         self._resting.clear()
-        self.wake(self._snapshot_bytes)
+        self._wake()
 
     def give_turn(self) -> None:
         """Let the watch go on that has waited longest."""
@@ -131,6 +136,11 @@ class WatchQueue:
     def end_turn(self) -> None:
         """Let others go on where one at a time may."""
         self._in_turn -= 1
+        self._join_rotation()
+
+    def _wake(self) -> None:
+        self._ready.update(self._idle)
+        self._idle.clear()
         self._join_rotation()
 
     def _join_rotation(self) -> None:
