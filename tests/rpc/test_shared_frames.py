@@ -89,6 +89,7 @@ def test_wide_frames_are_encoded_off_the_event_loop(begun: list[object], server:
     wide = np.zeros((2, WIDE))
     with Wire(server.target) as wire, ExitStack() as stack:
         wire.create("watched", config(2, init=wide))
+        begun.clear()  # what the creation took
         watches = [_watch(stack, wire, delta=False) for _ in range(3)]
 
         sizes = [next(watch).ByteSize() for watch in watches]
@@ -151,6 +152,7 @@ def test_readers_of_a_version_share_its_encoding_which_keeps_nobody_waiting(
     centroids = np.random.default_rng(0).normal(size=(2, width))
     with Wire(server.target) as wire:
         wire.create("read", config(2, init=centroids))
+        begun.clear()  # what the creation took
 
         read = [wire.centroids("read") for _ in range(3)]
 
