@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,9 +61,9 @@ def rows(plan: Plan) -> Iterator[Row]:
     for scenario in track(SCENARIOS, "starvation", console=plan.console, transient=True):
         with ExitStack() as stack:
             server = stack.enter_context(settled_server(max_sessions=_MAX_SESSIONS, log_level="warning"))
-            session = stack.enter_context(shoal.connect(server.target)).create_session(
-                "bystander", _K, init=random_sample(_D, _K).centroids, durability="memory"
-            )
+            client = stack.enter_context(shoal.connect(server.target, timeout=_MAX_SECONDS))
+            session = client.create_session("bystander", _K, init=random_sample(_D, _K).centroids, durability="memory")
+            session.push(np.zeros((1, _D), np.float32))  # what is cold the first time isn't counted
             size = plan.choose(scenario.size, scenario.quick_size)
             load = stack.enter_context(Process("starving", scenario.load, server.target, str(size)))
             calls = _push_beside(session, load, plan.choose(10.0, 2.0), whole=scenario.limit is not None)
@@ -83,11 +83,11 @@ def _push_beside(session: shoal.Session, load: Process, seconds: float, *, whole
         Whether to go on for as long as the load works, but not for ever.
     """
     point = np.zeros((1, _D), np.float32)
-    session.push(point)
     taken = []
     begin = time.perf_counter()
     while (now := time.perf_counter()) < begin + (_MAX_SECONDS if whole else seconds):
-        session.push(point)
+        with suppress(shoal.DeadlineExceededError):  # it took that long at least
+            session.push(point)
         taken.append(time.perf_counter() - now)
         if whole and load.has_more_to_read():
             break
