@@ -249,7 +249,7 @@ async def _watches(
     channels: list[Any] = [await stack.enter_async_context(_channel(work.target)) for _ in range(_CHANNELS)]
     contents = request.SerializeToString()
     for number in range(work.size):
-        yield channels[number % _CHANNELS].unary_stream(f"/{_SERVICE}/WatchCentroids")(contents)  # type: ignore[arg-type]  # bytes, as nothing serializes
+        yield channels[number % _CHANNELS].unary_stream(f"/{_SERVICE}/WatchCentroids")(contents)
 
 
 async def _read(call: Any, work: Work) -> None:
