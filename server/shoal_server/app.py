@@ -9,13 +9,12 @@ import asyncio
 import os
 import secrets
 import signal
-import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic, perf_counter
-from typing import Any, Never
+from typing import Any
 
 import structlog
 
@@ -67,18 +66,16 @@ async def serve(settings: Settings) -> None:
         log.info("starting", address=address, compute_threads=settings.compute_threads)
         compiled = engines["numba"]
         others: list[Loadable] = [engines["sklearn"], engines["scipy"], parts.comparisons]
-        loading = asyncio.create_task(asyncio.to_thread(load, [compiled]), name="compiling")
+        loading = asyncio.wrap_future(parts.compute.submit_background(lambda: load([compiled])))
         if await _done_before(stop, loading):
             await parts.server.serve()
             log.info("serving", address=address, seconds=round(monotonic() - started, 3))
             _tell_ready(settings.ready_fd, address)
             # A second that nobody has to wait for, unless it is the first session that does.
-            loading = asyncio.create_task(asyncio.to_thread(_load_if_possible, others, started), name="loading")
+            loading = asyncio.wrap_future(parts.compute.submit_background(lambda: _load_if_possible(others, started)))
             await _done_before(stop, loading)
         log.info("stopping", reason=await stop)
         await parts.stop(settings.shutdown_grace)
-        if not loading.done() or parts.compute.has_background_work:
-            _exit_at_once()
     log.info("stopped")
 
 
@@ -94,7 +91,7 @@ class Parts:
     async def stop(self, grace: float) -> None:
         """Stop in order: calls, then sessions, then the answers. What has been taken has `grace` seconds for all of it.
 
-        After them whatever is queued is refused; the batches that are being computed are waited for, and FAREWELL.
+        After them whatever is queued is refused; a batch that is being computed has LAST_BATCH seconds more.
         """
         deadline = asyncio.get_running_loop().time() + grace
         await self.server.drain(deadline)
@@ -126,7 +123,7 @@ async def _parts(settings: Settings, engines: dict[EngineName, Engine]) -> Async
             services = Services(LocalSessions(sessions), comparisons, limits, deps.draw_random_state, deps.shared)
             yield Parts(RpcServer(services, settings.max_message_bytes), sessions, comparisons, compute)
     finally:
-        compute.close()
+        compute.close(wait=False)  # what still computes, compiles or loads ends with the process
 
 
 def _load_if_possible(others: Iterable[Loadable], started: float) -> None:
@@ -139,21 +136,13 @@ def _load_if_possible(others: Iterable[Loadable], started: float) -> None:
         log.info("loaded", seconds=round(monotonic() - started, 3))
 
 
-async def _done_before(stop: asyncio.Future[str], loading: asyncio.Task[None]) -> bool:
+async def _done_before(stop: asyncio.Future[str], loading: asyncio.Future[None]) -> bool:
     """Wait for either, and say whether the loading is done; if it failed, raise what it raised."""
     first: list[asyncio.Future[Any]] = [loading, stop]
     await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
     if loading.done():
         await loading
     return loading.done()
-
-
-def _exit_at_once() -> Never:
-    """End a process that compiles, loads or compares: none can be interrupted, and their thread would be waited for."""
-    log.info("stopped")
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
 
 
 def _stop_requested(settings: Settings) -> asyncio.Future[str]:

@@ -72,6 +72,7 @@ class Reason(StrEnum):
     N_FEATURES_INVALID = auto()
     N_FEATURES_MISMATCH = auto()
     ON_INVALID_UNKNOWN = auto()
+    OUT_OF_MEMORY = auto()
     PAGE_SIZE_INVALID = auto()
     POINTS_MISSING = auto()
     PRODUCER_FENCED = auto()
@@ -108,6 +109,7 @@ class Reason(StrEnum):
 
 
 _KINDS = {
+    Reason.OUT_OF_MEMORY: Kind.RESOURCE_EXHAUSTED,
     Reason.TOKEN_MISSING: Kind.UNAUTHENTICATED,
     Reason.ETAG_MISMATCH: Kind.ABORTED,
     Reason.PRODUCER_FENCED: Kind.ABORTED,

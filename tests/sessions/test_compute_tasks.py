@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import Executor, Future
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import Any
 
 import pytest
@@ -171,3 +171,9 @@ class _Scripted(Executor):
 
     def submit(self, *_: Any, **__: Any) -> Future[Any]:
         return next(self._helpers)
+
+    def checkpoint(self) -> None:
+        pass
+
+    def released(self) -> nullcontext[None]:
+        return nullcontext()

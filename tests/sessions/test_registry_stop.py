@@ -105,7 +105,7 @@ async def test_what_was_not_applied_is_logged_once(deps: SessionDeps, engine: St
             for value in (1.0, 2.0):
                 await submit(session, value)
             await engine.arrival()
-            asyncio.get_running_loop().call_later(20, engine.open_gate)
+            asyncio.get_running_loop().call_later(11, engine.open_gate)
 
             await sessions.stop(10)
 

@@ -30,10 +30,10 @@ class Chunk:
         """All of them."""
         return slice(self.start, self.stop)
 
-    def blocks(self) -> Iterator[slice]:
+    def blocks(self, block_rows: int = BLOCK_ROWS) -> Iterator[slice]:
         """Yield the rows block by block."""
-        for start in range(self.start, self.stop, BLOCK_ROWS):
-            yield slice(start, min(start + BLOCK_ROWS, self.stop))
+        for start in range(self.start, self.stop, block_rows):
+            yield slice(start, min(start + block_rows, self.stop))
 
 
 def chunks(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_server.engines.chunks import chunks
+from shoal_server.engines.chunks import BLOCK_ROWS, chunks
 from shoal_server.engines.contract import (
     Assignment,
     Contribution,
@@ -19,6 +19,8 @@ from shoal_server.engines.contract import (
     run_in_order,
 )
 from shoal_server.libraries import library
+
+MAX_DISTANCES = 2**21  # that vq holds at a time on a thread: 16 MiB
 
 
 class ScipyEngine:
@@ -50,7 +52,7 @@ class ScipyEngine:
         inertia = np.zeros(len(cut))
 
         def work(index: int) -> None:
-            for rows in cut[index].blocks():
+            for rows in cut[index].blocks(_block_rows(frame)):
                 inside = frame.transform(points[rows]).astype(np.float64)
                 weight = np.ones(len(inside)) if sample_weight is None else sample_weight[rows]
                 labels[rows], squares = _nearest(inside, frame)
@@ -68,12 +70,17 @@ class ScipyEngine:
         labels, distances = np.empty(len(points), np.int32), np.empty(len(points), frame.dtype)
 
         def work(index: int) -> None:
-            for rows in cut[index].blocks():
+            for rows in cut[index].blocks(_block_rows(frame)):
                 inside = frame.transform(points[rows]).astype(np.float64)
                 labels[rows], distances[rows] = _nearest(inside, frame)
 
         run(work, len(cut))
         return Assignment(labels, distances if return_distances else None)
+
+
+def _block_rows(frame: Frame) -> int:
+    """Return how many rows vq may take at a time: for each it holds a distance to every centroid."""
+    return max(1, min(BLOCK_ROWS, MAX_DISTANCES // len(frame.centroids)))
 
 
 def _nearest(inside: Float64Array, frame: Frame) -> tuple[LabelArray, Float64Array]:

@@ -8,7 +8,7 @@ from shoal import wire
 from shoal.v1 import clustering_pb2
 from shoal_server.clustering.movement import moved_rows
 from shoal_server.clustering.state import Snapshot
-from shoal_server.errors import Reason, invalid
+from shoal_server.errors import DomainError, Reason, internal, invalid
 from shoal_server.rpc.config import decode_duration, encode_warming
 from shoal_server.sessions.port import SessionSnapshot
 from shoal_server.sessions.watching import End, Progress, Update, WatchOptions
@@ -66,6 +66,8 @@ class FrameEncoder:
             if event.warming:
                 progress.warming.CopyFrom(encode_warming(event.warming))
             return clustering_pb2.WatchCentroidsResponse(progress=progress).SerializeToString()
+        if event.reason == "failed":
+            raise DomainError(internal())
         end = clustering_pb2.WatchEnd(reason=END_REASONS[event.reason], version=event.version)
         return clustering_pb2.WatchCentroidsResponse(end=end).SerializeToString()
 

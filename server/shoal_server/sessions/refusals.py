@@ -23,3 +23,12 @@ def shutting_down() -> Refusal:
         "the server is shutting down and has not applied this; send it again when the server is back",
         retry_after=1.0,
     )
+
+
+def out_of_memory() -> Refusal:
+    """Return why something is not computed for which there is no memory."""
+    return Refusal(
+        Reason.OUT_OF_MEMORY,
+        "the server has not enough memory to compute this; send smaller batches, or try again when it has less to do",
+        retry_after=1.0,
+    )

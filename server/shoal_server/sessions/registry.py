@@ -18,7 +18,7 @@ from shoal_server.errors import DomainError, Reason, invalid, quoted, refused
 from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.expiry import ExpiryQueue
 from shoal_server.sessions.refusals import session_gone
-from shoal_server.sessions.session import Session, SessionDeps
+from shoal_server.sessions.session import LAST_BATCH, Session, SessionDeps
 from shoal_server.sessions.watching import EndReason
 
 MAX_REQUEST_ID_LENGTH = 128
@@ -54,8 +54,15 @@ class Sessions:
         if self._reaper:
             self._reaper.cancel()
             await asyncio.wait([self._reaper])
-        not_applied = sum(await asyncio.gather(*(session.stop(deadline) for session in self._sessions.values())))
-        await asyncio.gather(*self._ending)
+        stops = [session.stop(deadline) for session in self._sessions.values()]
+        not_applied = 0
+        for stopped in await asyncio.gather(*stops, return_exceptions=True):
+            if isinstance(stopped, BaseException):  # the others are stopped all the same
+                log.error("a session could not be stopped", exc_info=stopped)
+            else:
+                not_applied += stopped
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=LAST_BATCH)
         if not_applied:
             log.warning("batches not applied", batches=not_applied)
 

@@ -10,6 +10,7 @@ import structlog
 from shoal_server.clustering.state import BatchResult
 from shoal_server.errors import DomainError, Refusal, internal
 from shoal_server.sessions.jobs import BatchJob, ChangeJob, Job
+from shoal_server.sessions.refusals import out_of_memory
 
 log = structlog.get_logger()
 
@@ -22,7 +23,9 @@ class Responder:
         self.not_applied = 0  # batches that were taken and then refused
 
     def on_bug(self, bug: Exception) -> Refusal:
-        """Log a bug, and return what is said of it."""
+        """Log a bug, and return what is said of it; to have no memory left is none."""
+        if isinstance(bug, MemoryError):
+            return out_of_memory().for_session(self._session)
         with suppress(Exception):  # a log that can't be written keeps no answer back
             log.error("bug", session=self._session, exc_info=bug)
         return internal().for_session(self._session)
@@ -39,6 +42,8 @@ class Responder:
         refusal
             Of those that have no result, unless they could not be read.
         """
+        if job.completion.done():
+            return
         try:
             answers = self._answers(job, results, refusal)
         except Exception as bug:  # noqa: BLE001
@@ -48,6 +53,8 @@ class Responder:
 
     def publish_change(self, job: ChangeJob, refusal: Refusal | None) -> None:
         """Answer that a change is in force, or why it isn't."""
+        if job.completion.done():
+            return
         if refusal is None:
             self._complete(lambda: job.completion.set_result(None))
         else:

@@ -35,6 +35,7 @@ from shoal_server.shared_results import SharedResults
 # batches, little enough that other sessions and assignments get their turn.
 MAX_DISPATCH_BYTES = 4 * 1024 * 1024
 QUICK_WORK = 1 << 16  # multiplications: 20 µs of the compiled kernels with all around them, where a thread costs 100
+LAST_BATCH = 2.0  # seconds for the batch that is being computed when the time for a stop is over
 # What a batch counts for at least: as much as a queued one takes besides its points (970 bytes, measured). Otherwise a
 # queue of tiny batches would have no bound.
 MIN_BATCH_BYTES = 1024
@@ -106,6 +107,7 @@ class Session:
         self._halted = False  # begins nothing more of what it has taken
         self._refusal = session_gone(name)  # of what is not taken then, or not begun
         self._queued = 0  # batches and changes
+        self._in_hand: Sequence[Job] = ()  # taken from the queue, and not answered
         self._ending: EndReason | None = None
         self._ended: EndReason | None = None
         self._writer = asyncio.create_task(self._write(), name=f"writer of {name}")
@@ -241,7 +243,9 @@ class Session:
         with self._named_errors():
             if _is_quick(model, points):
                 return model.version, self._assign(model, points, return_distances)
-            return model.version, await self._deps.compute.call(self._assign, model, points, return_distances)
+            return model.version, await self._deps.compute.call_for(
+                self.uid, self._assign, model, points, return_distances
+            )
 
     def read_snapshot(self) -> Snapshot:
         """Return the newest version, whole.
@@ -311,7 +315,7 @@ class Session:
         Parameters
         ----------
         deadline
-            In the seconds of the loop's clock. The batch that is being computed then is waited for.
+            In the seconds of the loop's clock. The batch that is being computed then has LAST_BATCH seconds more.
 
         Returns
         -------
@@ -322,7 +326,10 @@ class Session:
         self._close(shutting_down())
         await asyncio.wait([self._writer], timeout=deadline - asyncio.get_running_loop().time())
         self._halt()
-        await asyncio.shield(self._writer)
+        await asyncio.wait([self._writer], timeout=LAST_BATCH)
+        if not self._writer.done():
+            self._writer.cancel()
+            self._responder.refuse(self._in_hand, self._refusal)
         return self._responder.not_applied - before
 
     def _is_next(self, producer: Producer, message: Sequence[Batch]) -> bool:
@@ -378,11 +385,21 @@ class Session:
         return assign(model, points, engine, self._deps.compute.run_tasks, return_distances=return_distances)
 
     async def _write(self) -> None:
-        while await self._write_what_is_queued():
-            pass
+        try:
+            while await self._write_what_is_queued():
+                pass
+        except Exception as bug:  # noqa: BLE001  (nobody may wait for ever for a writer that is no more)
+            self._fail(bug)
         self._ledger.close()
         self._ended = self._ending
         self._watch_queue.wake_all()
+
+    def _fail(self, bug: Exception) -> None:
+        """End a session whose writer has a bug: what it has taken and what comes is refused, and its watches end."""
+        self._ending = self._ending or "failed"
+        self._close(self._responder.on_bug(bug))
+        self._responder.refuse(self._in_hand, self._refusal)
+        self._halt()
 
     async def _write_what_is_queued(self) -> bool:
         """Wait for jobs and apply them; False: there will be no more.
@@ -392,6 +409,7 @@ class Session:
         jobs, size = await self._queue.take(MAX_DISPATCH_BYTES)
         if not jobs:
             return False
+        self._in_hand = jobs
         self._queued -= _count(jobs)
         results = await self._apply_and_commit(jobs)
         self._touch()
@@ -400,21 +418,27 @@ class Session:
         self._responder.refuse(jobs[len(results) :], self._refusal)
         self._watch_queue.announce(self._model.snapshot)
         self._queue.release(size)
+        self._in_hand = ()
         self._recent.note(jobs, results, self._model)
         return True
 
     async def _apply_and_commit(self, jobs: Sequence[Job]) -> Sequence[Sequence[BatchResult]]:
         """Return the results of jobs, which may be published; where the commit fails nothing has changed."""
         compute = self._deps.compute
-        computing = Computing(self._deps.engines, compute.run_tasks, lambda: self._halted, self._responder.on_bug)
+        computing = Computing(self._deps.engines, compute.run_tasks, self._is_halted, self._responder.on_bug)
         try:
-            model, results = await compute.call(apply_jobs, self._model, jobs, computing)
+            model, results = await compute.call_for(self.uid, apply_jobs, self._model, jobs, computing)
             await self._deps.commit_log.commit(Commit(self.uid, model, positions_after(jobs, results)))
         except Exception as bug:  # noqa: BLE001  (nothing has been applied, and the session lives on)
             refusal = self._responder.on_bug(bug)
             return [job.refused(refusal) for job in jobs]
         self._model = model
         return results
+
+    def _is_halted(self) -> bool:
+        """Let others go first between two batches; return whether to stop there. On a compute thread."""
+        self._deps.compute.checkpoint()
+        return self._halted
 
     def _publish(self, job: Job, results: Sequence[BatchResult]) -> None:
         """Answer a job that has been applied or refused."""

@@ -17,7 +17,7 @@ from shoal_server.errors import Reason, invalid
 from shoal_server.sessions.watch_queue import WatchQueue
 from shoal_server.shared_results import SharedResults
 
-EndReason = Literal["deleted", "expired"]
+EndReason = Literal["deleted", "expired", "failed"]  # failed: by a bug
 
 
 @dataclass(frozen=True)
