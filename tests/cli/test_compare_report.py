@@ -16,16 +16,16 @@ from tests.cli.cli_runner import InProcess
 from tests.cli.html_page import page
 
 HEADINGS = [
-    "How k-means goes",
+    "How k-means works",
     "The run",
-    "The table of steps",
-    "The variables",
-    "What it came to",
+    "Steps",
+    "Variables",
+    "Results",
     "The same run as a program",
     "Key moments",
     "Quiz",
-    "In short",
-    "The whole run in words",
+    "Key facts",
+    "Transcript",
     "Notes",
 ]
 

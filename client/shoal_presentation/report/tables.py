@@ -45,7 +45,7 @@ def _values(values: Sequence[str], changes: Sequence[bool]) -> str:
 
 
 def results(run: Run) -> str:
-    """Return how each engine ended."""
+    """Return the results of the engines."""
     names = ["engine", "inertia", "mean distance", "iterations", "converged", "milliseconds"]
     rows = "".join(
         f'<tr><th scope="row">{escape(engine_text(result.engine).library)}</th>'
@@ -61,11 +61,11 @@ def results(run: Run) -> str:
         + "</tr>"
         for result in run.result.engines
     )
-    return _table("How each engine ended", map(_head, names), rows)
+    return _table("Results of each engine", map(_head, names), rows)
 
 
 def agreements(run: Run) -> str:
-    """Return how much each two engines agree; nothing where there is one alone."""
+    """Return the agreement of each pair of engines; empty for a single engine."""
     if not run.result.agreements:
         return ""
     names = ["engines", "adjusted Rand index", "points that differ", "centroids differ by at most"]
@@ -81,7 +81,7 @@ def agreements(run: Run) -> str:
         + "</tr>"
         for each in run.result.agreements
     )
-    return _table("How much each two engines agree", map(_head, names), rows)
+    return _table("Agreement of each pair of engines", map(_head, names), rows)
 
 
 def _table(caption: str, heads: Iterable[str], rows: str) -> str:
