@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import Any
 
 from shoal import wire
@@ -34,6 +35,14 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     # Each client has a connection of its own, and closing it ends it.
     ("grpc.use_local_subchannel_pool", 1),
 )
+
+
+def channel_options(target: str) -> tuple[tuple[str, int], ...]:
+    """Return the options of a channel to a target. A server of this machine is reached without a proxy.
+
+    gRPC honours http_proxy for every target that no_proxy doesn't name, loopback addresses too.
+    """
+    return (*CHANNEL_OPTIONS, ("grpc.enable_http_proxy", 0)) if _is_local(target) else CHANNEL_OPTIONS
 
 
 _CLUSTERING = clustering_pb2.DESCRIPTOR.services_by_name["ClusteringService"].full_name
@@ -80,3 +89,16 @@ def closed_error(target: str) -> ClientClosedError:
     """Return the error for a client that is used after it was closed."""
     message = f"this client of {target} has been closed; make another one with connect"
     return ClientClosedError(message, reason="CLIENT_CLOSED")
+
+
+def _is_local(target: str) -> bool:
+    """Return whether a target is this machine's own, by its name or address."""
+    address = _SCHEME.sub("", target).rpartition("/")[2]
+    host = address.rpartition(":")[0].strip("[]").lower().rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        ip = ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return ip.is_loopback or ip.is_unspecified

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import grpc
 
 from shoal._calls import Call
-from shoal._channels import CHANNEL_OPTIONS, closed_error, methods_of
+from shoal._channels import channel_options, closed_error, methods_of
 from shoal._errors import ShoalError
 from shoal._retries import CallRetries
 from shoal._statuses import error_of_call
@@ -30,7 +30,7 @@ class Connection:
     def __init__(self, target: str, timeout: float) -> None:
         self.target = target
         self.timeout = timeout
-        self._channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+        self._channel = grpc.insecure_channel(target, options=channel_options(target))
         self._methods = methods_of(self._channel)
         self._closed = False
 

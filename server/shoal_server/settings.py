@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(50051, description="Port to listen on; 0 for a free one.", ge=0, le=65535)
     compute_threads: Count = Field(
-        default_factory=available_cores, description="Threads that compute. Default: one a core."
+        default_factory=available_cores, description="Threads that compute. Default: one a core, within the CPU quota."
     )
     max_message_bytes: Bytes = Field(64 * MIB, description="Bytes of a message at most; gRPC refuses larger ones.")
     max_batch_bytes: Bytes = Field(32 * MIB, description="Bytes of points and weights that a batch has at most.")

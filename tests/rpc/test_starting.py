@@ -71,7 +71,7 @@ def test_an_unknown_flag_is_a_matter_of_usage(
     assert "shoal-server: error: " in capsys.readouterr().err
 
 
-def test_a_second_server_on_a_port_says_that_it_is_taken_and_leaves_the_first_alone(
+def test_a_second_server_on_a_port_says_that_it_is_in_use_and_leaves_the_first_alone(
     server: LocalServer, wire: Wire, name: str
 ) -> None:
     done = subprocess.run(
@@ -84,7 +84,7 @@ def test_a_second_server_on_a_port_says_that_it_is_taken_and_leaves_the_first_al
     )
 
     assert done.returncode == 1
-    assert f"error: can't listen on 127.0.0.1:{server.port}: another server has the port" in done.stderr
+    assert f"error: can't listen on 127.0.0.1:{server.port}: the port is in use" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert wire.create(name, config()).name == name
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import grpc
 
 from shoal._calls import Call
-from shoal._channels import CHANNEL_OPTIONS, closed_error, methods_of
+from shoal._channels import channel_options, closed_error, methods_of
 from shoal._errors import ShoalError
 from shoal._retries import CallRetries
 from shoal._statuses import error_of_call
@@ -69,7 +69,7 @@ class AsyncConnection:
     @cached_property
     def _channel(self) -> grpc.aio.Channel:
         # Made at the first call: gRPC binds a channel to the event loop that runs when it is made.
-        return grpc.aio.insecure_channel(self.target, options=CHANNEL_OPTIONS)
+        return grpc.aio.insecure_channel(self.target, options=channel_options(self.target))
 
     @cached_property
     def _methods(self) -> dict[str, Any]:

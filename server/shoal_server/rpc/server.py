@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -97,10 +100,7 @@ class RpcServer:
         try:
             bound = self._server.add_insecure_port(address_of(host, port))
         except RuntimeError:
-            raise StartError(
-                f"can't listen on {address_of(host, port)}: another server has the port, or the address isn't of this "
-                f"machine"
-            ) from None
+            raise StartError(f"can't listen on {address_of(host, port)}: {await _why_not(host, port)}") from None
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
         return bound
@@ -139,6 +139,36 @@ class RpcServer:
 def address_of(host: str, port: int) -> str:
     """Return HOST:PORT, with brackets where the host is an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def _why_not(host: str, port: int) -> str:
+    """Return why a host and port can't be listened on, and what would be right; gRPC tells its own log only."""
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        return f"the host name {host!r} can't be resolved; use an address of this machine, or 0.0.0.0 for all of them"
+    for family, kind, protocol, _, address in found:
+        try:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+                probe.listen(1)
+        except OSError as error:
+            return _told(error, port)
+    return "gRPC refuses it; its own message is on standard error"
+
+
+def _told(error: OSError, port: int) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return "the port is in use; stop what listens there, or choose another port, or 0 for a free one"
+        case errno.EADDRNOTAVAIL:
+            return "the address isn't one of this machine; use one that is, or 0.0.0.0 for all of them"
+        case errno.EACCES | errno.EPERM:
+            return f"this user may not listen on port {port}; choose a port from 1024 up"
+        case code:
+            return os.strerror(code or 0)
 
 
 def _options(max_message_bytes: int) -> list[tuple[str, int]]:
