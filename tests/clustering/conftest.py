@@ -11,7 +11,7 @@ from tests.warm import warm_engine
 
 @pytest.fixture(scope="session")
 def engines() -> dict[EngineName, Engine]:
-    made: dict[EngineName, Engine] = {"numba": warm_engine(), "sklearn": SklearnEngine(), "scipy": ScipyEngine()}
-    for engine in made.values():
-        engine.warm_up()
-    return made
+    sklearn, scipy = SklearnEngine(), ScipyEngine()
+    sklearn.warm_up()
+    scipy.warm_up()
+    return {"numba": warm_engine(), "sklearn": sklearn, "scipy": scipy}
