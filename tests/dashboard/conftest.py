@@ -8,7 +8,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from shoal.testing import LocalServer
 from tests.dashboard.browsing import BROWSER_FLAGS, Dashboard, chromium
 
-expect.set_options(timeout=30_000)  # milliseconds, after which what is expected won't come any more
+PATIENCE = 120_000  # milliseconds after which what is waited for won't come any more
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,7 @@ def dashboard(server: LocalServer) -> Iterator[Dashboard]:
 def context(browser: Browser, dashboard: Dashboard) -> Iterator[BrowserContext]:
     """A visitor whose scripts fail no test unseen, and who is asked for nothing from elsewhere."""
     context = browser.new_context(base_url=dashboard.url, viewport={"width": 1400, "height": 900})
+    context.set_default_timeout(PATIENCE)
     trouble: list[str] = []
     context.on("weberror", lambda error: trouble.append(str(error.error)))
     context.on("request", lambda request: _note_outside(request.url, dashboard.url, trouble))
