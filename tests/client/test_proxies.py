@@ -8,10 +8,10 @@ import sys
 import uuid
 
 import pytest
-from tests.client.driving import Driver
 
 from shoal._channels import channel_options
 from shoal.testing import LocalServer
+from tests.client.drivers import Driver
 
 DIRECT = ("grpc.enable_http_proxy", 0)
 NOWHERE = "http://127.0.0.1:1"  # nobody listens there

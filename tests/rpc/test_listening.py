@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import socket
+from typing import Any
 
 import pytest
 
@@ -15,12 +16,14 @@ from shoal_server.errors import StartError
 from shoal_server.rpc.server import _told
 from shoal_server.settings import Settings
 
+NO_SETTINGS: dict[str, Any] = {}
+
 
 def refusal(host: str, port: int) -> str:
     """Return why a server doesn't start."""
 
     async def start() -> None:
-        async with _parts(Settings(), {"numba": ScipyEngine()}) as parts:
+        async with _parts(Settings(**NO_SETTINGS), {"numba": ScipyEngine()}) as parts:
             try:
                 await parts.server.start(host, port)
             finally:
