@@ -30,9 +30,9 @@ from shoal_server.libraries import Loadable, compute_on_one_thread, load
 from shoal_server.memory import keep_freed_memory
 from shoal_server.rpc.server import RpcServer, Services, address_of
 from shoal_server.sessions.compute import ComputePool
+from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.local import LocalSessions
 from shoal_server.sessions.registry import Sessions
-from shoal_server.sessions.session import SessionDeps
 from shoal_server.settings import Settings
 from shoal_server.shared_results import SharedResults
 from shoal_server.telemetry.logs import configure_logs

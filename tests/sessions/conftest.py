@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 import pytest
 
 from shoal_server.sessions.compute import ComputePool
-from shoal_server.sessions.session import Session, SessionDeps
+from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.session import Session
 from tests.sessions.clock import JumpingLoop
 from tests.sessions.engines import StagedEngine
 from tests.sessions.session_builders import started, surroundings

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from shoal_server.errors import Kind
+from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.positions import Position, Producer
 from shoal_server.sessions.producers import IDLE_TIMEOUT, ProducerLedger
 from shoal_server.sessions.replay_cache import ENTRY_BYTES
-from shoal_server.sessions.session import Session, SessionDeps
+from shoal_server.sessions.session import Session
 from tests.sessions.clock import jumping_loop, until, until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.producer_builders import kept, stamp, take, unanswered

@@ -12,8 +12,8 @@ import pytest
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.errors import Kind
 from shoal_server.sessions.config import SessionConfig
+from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.registry import Sessions
-from shoal_server.sessions.session import SessionDeps
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal, refusal_of

@@ -9,8 +9,8 @@ from dataclasses import replace
 import structlog
 
 from shoal_server.sessions.config import SessionConfig
+from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.registry import Sessions
-from shoal_server.sessions.session import SessionDeps
 from tests.sessions.clock import until, until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal_of

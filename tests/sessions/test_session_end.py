@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from shoal_server.errors import DomainError, Kind
+from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.refusals import session_gone
-from shoal_server.sessions.session import MIN_BATCH_BYTES, Session, SessionDeps
+from shoal_server.sessions.session import MIN_BATCH_BYTES, Session
 from shoal_server.sessions.watching import EndReason, WatchOptions
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine

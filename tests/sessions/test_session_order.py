@@ -6,7 +6,8 @@ import asyncio
 
 import numpy as np
 
-from shoal_server.sessions.session import MAX_DISPATCH_BYTES, MIN_BATCH_BYTES, Session, SessionDeps
+from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.session import MAX_DISPATCH_BYTES, MIN_BATCH_BYTES, Session
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal_of

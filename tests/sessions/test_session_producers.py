@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.positions import Position, Producer
-from shoal_server.sessions.session import MIN_BATCH_BYTES, Session, SessionDeps
+from shoal_server.sessions.session import MIN_BATCH_BYTES, Session
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.producer_builders import stamp

@@ -6,7 +6,8 @@ import asyncio
 import math
 
 from shoal_server.errors import Kind
-from shoal_server.sessions.session import MIN_BATCH_BYTES, Session, SessionDeps
+from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.session import MIN_BATCH_BYTES, Session
 from shoal_server.sessions.watching import WatchOptions
 from tests.sessions.clock import until, until_quiet
 from tests.sessions.engines import StagedEngine

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from shoal_server.errors import DomainError
+from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.registry import Sessions
-from shoal_server.sessions.session import Session, SessionDeps
+from shoal_server.sessions.session import Session
 from shoal_server.sessions.watching import End, WatchOptions
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal_of

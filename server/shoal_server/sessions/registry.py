@@ -16,9 +16,10 @@ from shoal_server.clustering.model import new_model
 from shoal_server.clustering.state import Model
 from shoal_server.errors import DomainError, Reason, invalid, quoted, refused
 from shoal_server.sessions.config import SessionConfig
+from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.expiry import ExpiryQueue
 from shoal_server.sessions.refusals import session_gone
-from shoal_server.sessions.session import LAST_BATCH, Session, SessionDeps
+from shoal_server.sessions.session import LAST_BATCH, Session
 from shoal_server.sessions.watching import EndReason
 
 MAX_REQUEST_ID_LENGTH = 128

@@ -7,19 +7,18 @@ import math
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 
 from shoal_server.clustering.config import check_half_life, check_width
 from shoal_server.clustering.model import assign, still_warming
 from shoal_server.clustering.state import Batch, BatchResult, Model, Snapshot, Warming
 from shoal_server.engines.contract import Assignment, PointArray
 from shoal_server.errors import DomainError, Reason, Refusal, quoted, refused
-from shoal_server.sessions.commit_log import Commit, CommitLog, NoCommitLog, positions_after
+from shoal_server.sessions.commit_log import Commit, positions_after
 from shoal_server.sessions.completion import Completion
-from shoal_server.sessions.compute import ComputePool
-from shoal_server.sessions.config import Changes, Limits, SessionConfig, changed
-from shoal_server.sessions.jobs import BatchJob, ChangeJob, Computing, Engines, Job, Receipt, apply_jobs
+from shoal_server.sessions.config import Changes, SessionConfig, changed
+from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.jobs import BatchJob, ChangeJob, Computing, Job, Receipt, apply_jobs
 from shoal_server.sessions.port import Description
 from shoal_server.sessions.positions import Position, Producer
 from shoal_server.sessions.producers import ProducerLedger
@@ -27,9 +26,8 @@ from shoal_server.sessions.queue import ByteQueue
 from shoal_server.sessions.recent import RecentPoints
 from shoal_server.sessions.refusals import session_gone, shutting_down
 from shoal_server.sessions.responder import Responder
-from shoal_server.sessions.watch_queue import WatchQueue, WatchScheduler
+from shoal_server.sessions.watch_queue import WatchQueue
 from shoal_server.sessions.watching import EndReason, Watch, WatchOptions
-from shoal_server.shared_results import SharedResults
 
 # What the writer takes at most in one hop to a compute thread: enough to share the cost of the hop among many small
 # batches, little enough that other sessions and assignments get their turn.
@@ -39,20 +37,6 @@ LAST_BATCH = 2.0  # seconds for the batch that is being computed when the time f
 # What a batch counts for at least: as much as a queued one takes besides its points (970 bytes, measured). Otherwise a
 # queue of tiny batches would have no bound.
 MIN_BATCH_BYTES = 1024
-
-
-@dataclass(frozen=True)
-class SessionDeps:
-    """What the server hands to each session."""
-
-    engines: Engines
-    compute: ComputePool
-    limits: Limits
-    now: Callable[[], datetime]
-    draw_random_state: Callable[[], int]
-    shared: SharedResults
-    commit_log: CommitLog = field(default_factory=NoCommitLog)
-    watch_scheduler: WatchScheduler = field(default_factory=WatchScheduler)
 
 
 class Session:
