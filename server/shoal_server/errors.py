@@ -100,6 +100,7 @@ class Reason(StrEnum):
     VALUE_TOO_LARGE = auto()
     VERSION_IN_FUTURE = auto()
     VERSION_NEGATIVE = auto()
+    WORK_TOO_LARGE = auto()
     ZERO_ROW = auto()
 
     @property
@@ -109,6 +110,7 @@ class Reason(StrEnum):
 
 
 _KINDS = {
+    Reason.WORK_TOO_LARGE: Kind.RESOURCE_EXHAUSTED,
     Reason.OUT_OF_MEMORY: Kind.RESOURCE_EXHAUSTED,
     Reason.TOKEN_MISSING: Kind.UNAUTHENTICATED,
     Reason.ETAG_MISMATCH: Kind.ABORTED,

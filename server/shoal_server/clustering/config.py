@@ -20,6 +20,12 @@ Precision = Literal["float32", "float64"]
 HalfLifeUnit = Literal["batches", "points", "seconds"]
 
 
+# Multiplications of k-means++ at most, for each of its candidates: seconds, in which nothing can interrupt it.
+MAX_INIT_WORK = 2**34
+# Multiplications of a batch at most: seconds on one core. A piece of it, which others wait for, has a sixteenth.
+MAX_BATCH_WORK = 2**38
+
+
 @dataclass(frozen=True)
 class HalfLife:
     """After `value` batches, points or seconds of event time, what came before counts half."""
@@ -86,7 +92,7 @@ def validate(config: ModelConfig, *, max_centroid_values: int, max_init_values: 
 
 
 def check_width(config: ModelConfig, n_features: int, max_centroid_values: int, max_init_values: int) -> None:
-    """Raise TOO_MANY_VALUES if points of so many columns would make the model larger than it may be."""
+    """Raise TOO_MANY_VALUES or WORK_TOO_LARGE if points of so many columns would make the model more than it may be."""
     sizes = (
         ("n_clusters", config.n_clusters, max_centroid_values),
         ("init_size", config.points_needed, max_init_values),
@@ -99,6 +105,22 @@ def check_width(config: ModelConfig, n_features: int, max_centroid_values: int, 
                 f"allows {most:,}: {_most_of(field, n_features, most)}",
                 field=f"config.{field}",
             )
+    check_init_work(config, n_features)
+
+
+def check_init_work(config: ModelConfig, n_features: int) -> None:
+    """Raise WORK_TOO_LARGE if k-means++ would take too long, which can't be interrupted."""
+    if not isinstance(config.init, str) or config.init != "k-means++":
+        return
+    work = config.n_clusters * config.points_needed * n_features
+    if work > MAX_INIT_WORK:
+        raise refused(
+            Reason.WORK_TOO_LARGE,
+            f"k-means++ would compare {config.points_needed:,} points of {n_features:,} columns with "
+            f"{config.n_clusters:,} centroids, {work:,} multiplications; the server allows {MAX_INIT_WORK:,}. Use a "
+            f"smaller init_size, init='random', or give the initial centroids",
+            field="config.init_size",
+        )
 
 
 def _most_of(field: str, n_features: int, most: int) -> str:
