@@ -18,6 +18,7 @@ from typing import Any
 
 import structlog
 
+from shoal_server.budget import MemoryBudget
 from shoal_server.clustering.config import EngineName
 from shoal_server.compare.running import runners
 from shoal_server.compare.service import Comparisons
@@ -28,7 +29,7 @@ from shoal_server.engines.sklearn import SklearnEngine
 from shoal_server.errors import StartError
 from shoal_server.libraries import Loadable, compute_on_one_thread, load
 from shoal_server.memory import keep_freed_memory
-from shoal_server.rpc.server import RpcServer, Services, address_of
+from shoal_server.rpc.server import CallLimits, RpcServer, Services, address_of
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.local import LocalSessions
@@ -87,6 +88,7 @@ class Parts:
     sessions: Sessions
     comparisons: Comparisons
     compute: ComputePool
+    budget: MemoryBudget
 
     async def stop(self, grace: float) -> None:
         """Stop in order: calls, then sessions, then the answers. What has been taken has `grace` seconds for all of it.
@@ -103,9 +105,15 @@ class Parts:
 async def _parts(settings: Settings, engines: dict[EngineName, Engine]) -> AsyncIterator[Parts]:
     compute = ComputePool(settings.compute_threads, settings.max_comparisons)
     limits = settings.limits()
+    plan = settings.memory_plan()
+    budget = MemoryBudget(plan.total)
+    call_limits = CallLimits(
+        settings.max_message_bytes, settings.max_concurrent_calls, settings.max_streams_per_connection, plan
+    )
     deps = SessionDeps(
         engines=engines,
         compute=compute,
+        budget=budget,
         limits=limits,
         now=lambda: datetime.now(UTC),
         draw_random_state=lambda: secrets.randbits(32),
@@ -117,11 +125,12 @@ async def _parts(settings: Settings, engines: dict[EngineName, Engine]) -> Async
         perf_counter,
         settings.max_comparisons,
         settings.max_comparison_distances,
+        budget,
     )
     try:
         async with Sessions(deps) as sessions:
             services = Services(LocalSessions(sessions), comparisons, limits, deps.draw_random_state, deps.shared)
-            yield Parts(RpcServer(services, settings.max_message_bytes), sessions, comparisons, compute)
+            yield Parts(RpcServer(services, call_limits, budget), sessions, comparisons, compute, budget)
     finally:
         compute.close(wait=False)  # what still computes, compiles or loads ends with the process
 

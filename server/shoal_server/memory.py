@@ -1,15 +1,20 @@
-"""What becomes of memory that is freed: kept, since messages of megabytes come and go."""
+"""The memory of this process: how much it may use, and what becomes of what is freed."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 # Of <malloc.h>: what is freed at the top of a heap is handed back above the one, and what is asked for above the other
 # is mapped on its own. Each page that comes back costs a fault and is cleared: a sixth of the server's time at 1 MiB.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 64 * 1024 * 1024  # of each heap
 _MAX_MMAP_THRESHOLD = 32 * 1024 * 1024  # no C library takes more
+
+_SHARE = 0.75  # the rest is for the page cache, and for whoever else is there
 
 
 def keep_freed_memory() -> bool:
@@ -26,3 +31,55 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     return bool(mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES) and mallopt(_M_MMAP_THRESHOLD, _MAX_MMAP_THRESHOLD))
+
+
+def default_memory_limit() -> int:
+    """Return the share of this machine's memory, or of what its container may use, that the server takes."""
+    return int(_SHARE * min(_machine_memory(), *cgroup_limits()))
+
+
+def resident_bytes() -> int | None:
+    """Return how much of this process is in memory, in bytes; None where the system doesn't say."""
+    try:
+        return int(Path("/proc/self/statm").read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None
+
+
+def give_back_freed_memory() -> None:
+    """Hand what is free in the C library's heaps back to the system, as far as that can be done."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def _machine_memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def cgroup_limits(root: Path = Path("/")) -> Iterator[int]:
+    """Yield the memory limits in bytes of this process's control group, and of the groups above it, of either version.
+
+    Parameters
+    ----------
+    root
+        Of the file system.
+    """
+    for group, file in _cgroup_files(root):
+        for folder in (group, *group.parents):
+            with suppress(OSError, ValueError):  # no group of this container, or "max"
+                yield int((folder / file).read_text())
+
+
+def _cgroup_files(root: Path) -> Iterator[tuple[Path, str]]:
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    mounted = root / "sys/fs/cgroup"
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if not controllers:
+            yield mounted / group.lstrip("/"), "memory.max"
+        elif "memory" in controllers.split(","):
+            yield mounted / "memory" / group.lstrip("/"), "memory.limit_in_bytes"

@@ -8,7 +8,9 @@ from typing import Annotated
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shoal_server.budget import MemoryPlan
 from shoal_server.cores import available_cores
+from shoal_server.memory import default_memory_limit
 from shoal_server.sessions.config import Limits
 from shoal_server.telemetry.logs import LogFormat, LogLevel
 
@@ -36,6 +38,15 @@ class Settings(BaseSettings):
     port: int = Field(50051, description="Port to listen on; 0 for a free one.", ge=0, le=65535)
     compute_threads: Count = Field(
         default_factory=available_cores, description="Threads that compute. Default: one a core, within the CPU quota."
+    )
+    memory_limit: Bytes | None = Field(
+        None,
+        description="Bytes of memory that the process takes at most; what would need more waits or is refused. "
+        "Default: three quarters of what the machine or the container has.",
+    )
+    max_concurrent_calls: Count = Field(8192, description="Calls that go on at once at most, streams included.")
+    max_streams_per_connection: Count = Field(
+        4096, description="Calls that one connection has at once at most; a client lets further ones wait."
     )
     max_message_bytes: Bytes = Field(64 * MIB, description="Bytes of a message at most; gRPC refuses larger ones.")
     max_batch_bytes: Bytes = Field(32 * MIB, description="Bytes of points and weights that a batch has at most.")
@@ -87,7 +98,18 @@ class Settings(BaseSettings):
                 f"max_batch_bytes is {self.max_batch_bytes:,}, above max_message_bytes {self.max_message_bytes:,}; a "
                 f"batch has to fit in a message"
             )
+        least = MemoryPlan.minimum(self.max_message_bytes)
+        if self.memory_limit is not None and self.memory_limit < least:
+            raise ValueError(
+                f"memory_limit is {self.memory_limit:,}, and with messages of max_message_bytes "
+                f"{self.max_message_bytes:,} the server needs {least:,} at least"
+            )
         return self
+
+    def memory_plan(self) -> MemoryPlan:
+        """Return how the memory is divided that the process may take: the least that it needs, where there is less."""
+        limit = self.memory_limit or max(default_memory_limit(), MemoryPlan.minimum(self.max_message_bytes))
+        return MemoryPlan.of(limit, self.max_message_bytes)
 
     def limits(self) -> Limits:
         """Return what the server allows its callers."""

@@ -15,6 +15,7 @@ SCRIPT = f"""
 import json, sys
 from concurrent.futures import Future
 from time import perf_counter
+from shoal_server.budget import MemoryBudget
 from shoal_server.compare.service import Comparisons
 from shoal_server.compare.running import runners
 from shoal_server.compare.request import ComparisonRequest, check, prepare
@@ -25,7 +26,7 @@ request = ComparisonRequest({BLOBS!r}, 4, "k-means++", 0, ("scipy",), 10, 0.0)
 counts = []
 check(request, 1200)
 counts.append(loaded())
-Comparisons(runners(ScipyEngine()), lambda function: Future(), perf_counter, 1, 1).warm_up()
+Comparisons(runners(ScipyEngine()), lambda function: Future(), perf_counter, 1, 1, MemoryBudget(1)).warm_up()
 counts.append(loaded())
 prepare(request)
 counts.append(loaded())

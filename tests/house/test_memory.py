@@ -6,6 +6,11 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+from shoal_server.memory import cgroup_limits
 
 ROUNDS, MESSAGES, SIZE = 20, 8, 3 << 20
 PAGES = ROUNDS * MESSAGES * SIZE // 4096
@@ -47,3 +52,33 @@ def test_what_the_environment_says_of_the_allocator_is_left_alone() -> None:
     assert said == "False"
     if platform.libc_ver()[0] == "glibc":
         assert faults > PAGES / 4
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "limits"),
+    [
+        ("0::/", {"memory.max": "1000\n"}, [1000]),
+        ("0::/", {"memory.max": "max\n"}, []),
+        ("0::/pod/app", {"pod/app/memory.max": "max", "pod/memory.max": "2000"}, [2000]),
+        ("9:name=systemd:/\n4:memory:/app", {"memory/app/memory.limit_in_bytes": "3000"}, [3000]),
+        ("4:cpu,memory:/elsewhere", {"memory/memory.limit_in_bytes": "4000"}, [4000]),
+        ("3:cpu:/", {"memory/memory.limit_in_bytes": "4000"}, []),
+    ],
+)
+def test_the_limits_of_control_groups_are_read(
+    tmp_path: Path, membership: str, files: dict[str, str], limits: list[int]
+) -> None:
+    _write(tmp_path / "proc/self/cgroup", membership)
+    for name, contents in files.items():
+        _write(tmp_path / "sys/fs/cgroup" / name, contents)
+
+    assert list(cgroup_limits(tmp_path)) == limits
+
+
+def test_a_system_without_control_groups_has_no_limits(tmp_path: Path) -> None:
+    assert list(cgroup_limits(tmp_path)) == []
+
+
+def _write(path: Path, contents: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(contents)

@@ -7,7 +7,7 @@ import pytest
 
 from shoal import wire
 from shoal.v1 import clustering_pb2
-from shoal_server.rpc.batches import _fingerprint, decode_batch
+from shoal_server.rpc.batches import _fingerprint, decode_batch, in_own_memory
 from tests.rpc.wire import batch
 
 POINTS = np.arange(32, dtype=np.float32).reshape(8, 4)
@@ -65,3 +65,25 @@ def test_the_fingerprint_does_not_depend_on_how_the_message_was_put_together() -
 )
 def test_another_batch_has_another_fingerprint(other: clustering_pb2.Batch) -> None:
     assert _fingerprint(decoded(other)) != _fingerprint(decoded(batch(POINTS)))
+
+
+def test_a_batch_in_a_message_much_larger_than_it_is_copied_out_of_it() -> None:
+    message = batch(POINTS)
+    unknown = bytes(1 << 20)
+    field = 100
+    padding = bytes([(field << 3 | 2) & 0x7F | 0x80, field << 3 >> 7]) + b"\x80\x80\x40" + unknown
+    contents = clustering_pb2.IngestRequest(batches=[message]).SerializeToString() + padding
+    messages = wire.decode_ingest_request(contents).batches
+
+    (own,) = in_own_memory([decode_batch(messages[0], max_bytes=1000, is_sequenced=False)], messages)
+
+    np.testing.assert_array_equal(own.points, POINTS)
+    assert not np.shares_memory(own.points, np.frombuffer(contents, np.uint8))
+
+
+def test_batches_that_fill_their_message_stay_views_of_it() -> None:
+    contents = clustering_pb2.IngestRequest(batches=[batch(np.resize(POINTS, (9000, 4)))] * 2).SerializeToString()
+    messages = wire.decode_ingest_request(contents).batches
+    batches = [decode_batch(message, max_bytes=1_000_000, is_sequenced=False) for message in messages]
+
+    assert in_own_memory(batches, messages) is batches

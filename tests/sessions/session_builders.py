@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from shoal_server.budget import MemoryBudget
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.model import new_model
 from shoal_server.clustering.state import Batch, BatchResult
@@ -27,6 +28,7 @@ from tests.sessions.producer_builders import Stamp
 
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 FIRST_RANDOM_STATE = 1000
+PLENTY = 1 << 40  # bytes
 LIMITS = Limits(
     max_sessions=3,
     max_centroid_values=100,
@@ -47,6 +49,7 @@ def surroundings(compute: ComputePool, engine: StagedEngine, **limits: Any) -> S
     return SessionDeps(
         engines={"scipy": engine},
         compute=compute,
+        budget=MemoryBudget(PLENTY),
         limits=replace(LIMITS, **limits),
         now=lambda: BEGINNING + timedelta(seconds=next(seconds)),
         draw_random_state=lambda: next(random_states),

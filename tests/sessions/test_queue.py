@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from shoal_server.budget import MemoryBudget
 from shoal_server.sessions.queue import ByteQueue
 from tests.sessions.clock import until_quiet
 
@@ -21,7 +22,7 @@ def filled(queue: ByteQueue[str], items: str, size: int = 1) -> ByteQueue[str]:
 
 
 async def test_items_are_taken_in_the_order_of_their_coming() -> None:
-    queue = filled(ByteQueue[str](PLENTY), "abc")
+    queue = filled(ByteQueue[str](PLENTY, MemoryBudget(PLENTY).open()), "abc")
 
     items, _ = await queue.take(PLENTY)
 
@@ -29,7 +30,7 @@ async def test_items_are_taken_in_the_order_of_their_coming() -> None:
 
 
 async def test_a_take_is_bounded_in_bytes_and_says_how_many_it_got() -> None:
-    queue = filled(ByteQueue[str](PLENTY), "abcde", size=10)
+    queue = filled(ByteQueue[str](PLENTY, MemoryBudget(PLENTY).open()), "abcde", size=10)
 
     takes = [await queue.take(25) for _ in range(3)]
 
@@ -37,7 +38,7 @@ async def test_a_take_is_bounded_in_bytes_and_says_how_many_it_got() -> None:
 
 
 async def test_an_item_larger_than_a_take_comes_alone() -> None:
-    queue = filled(ByteQueue[str](PLENTY), "a", size=30)
+    queue = filled(ByteQueue[str](PLENTY, MemoryBudget(PLENTY).open()), "a", size=30)
     filled(queue, "b", size=1)
 
     assert await queue.take(25) == (["a"], 30)
@@ -45,7 +46,7 @@ async def test_an_item_larger_than_a_take_comes_alone() -> None:
 
 
 async def test_items_without_bytes_come_along_with_a_full_take() -> None:
-    queue = filled(ByteQueue[str](PLENTY), "a", size=25)
+    queue = filled(ByteQueue[str](PLENTY, MemoryBudget(PLENTY).open()), "a", size=25)
     filled(queue, "bc", size=0)
     filled(queue, "d", size=1)
 
@@ -53,7 +54,7 @@ async def test_items_without_bytes_come_along_with_a_full_take() -> None:
 
 
 async def test_a_take_of_an_empty_queue_waits_for_an_item() -> None:
-    queue = ByteQueue[str](PLENTY)
+    queue = ByteQueue[str](PLENTY, MemoryBudget(PLENTY).open())
     take = asyncio.ensure_future(queue.take(PLENTY))
     await until_quiet()
     assert not take.done()
@@ -64,7 +65,7 @@ async def test_a_take_of_an_empty_queue_waits_for_an_item() -> None:
 
 
 async def test_bytes_count_from_reserve_until_release() -> None:
-    queue = ByteQueue[str](PLENTY)
+    queue = ByteQueue[str](PLENTY, MemoryBudget(PLENTY).open())
 
     await queue.reserve(40)
     reserved = queue.bytes
@@ -77,7 +78,7 @@ async def test_bytes_count_from_reserve_until_release() -> None:
 
 
 async def test_the_length_counts_the_items_that_wait() -> None:
-    queue = filled(ByteQueue[str](PLENTY), "abc", size=10)
+    queue = filled(ByteQueue[str](PLENTY, MemoryBudget(PLENTY).open()), "abc", size=10)
 
     await queue.take(10)
 
@@ -85,7 +86,7 @@ async def test_the_length_counts_the_items_that_wait() -> None:
 
 
 async def test_there_is_room_up_to_the_last_byte() -> None:
-    queue = ByteQueue[str](100)
+    queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     await queue.reserve(60)
 
     await queue.reserve(40)
@@ -95,7 +96,7 @@ async def test_there_is_room_up_to_the_last_byte() -> None:
 
 @pytest.mark.parametrize("released", [1, 59])
 async def test_who_reserves_waits_until_there_is_room_enough(released: int) -> None:
-    queue = ByteQueue[str](100)
+    queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     await queue.reserve(100)
     waiting = asyncio.create_task(queue.reserve(60))
 
@@ -110,7 +111,7 @@ async def test_who_reserves_waits_until_there_is_room_enough(released: int) -> N
 
 
 async def test_an_item_larger_than_the_queue_gets_in_when_the_queue_is_empty() -> None:
-    queue = ByteQueue[str](100)
+    queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     await queue.reserve(1)
     large = asyncio.create_task(queue.reserve(500))
     await until_quiet()
@@ -123,7 +124,7 @@ async def test_an_item_larger_than_the_queue_gets_in_when_the_queue_is_empty() -
 
 
 async def test_nothing_joins_an_item_larger_than_the_queue() -> None:
-    queue = ByteQueue[str](100)
+    queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     await queue.reserve(500)
     small = asyncio.create_task(queue.reserve(1))
     await until_quiet()
@@ -136,7 +137,7 @@ async def test_nothing_joins_an_item_larger_than_the_queue() -> None:
 
 
 async def test_a_small_item_does_not_overtake_a_large_one_that_waits() -> None:
-    queue = ByteQueue[str](100)
+    queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     await queue.reserve(90)
     order: list[str] = []
     waiting = [asyncio.create_task(reserving(queue, size, order.append)) for size in (50, 5, 95)]
@@ -153,7 +154,7 @@ async def test_a_small_item_does_not_overtake_a_large_one_that_waits() -> None:
 
 @pytest.mark.parametrize("cancelled", [0, 1, 2])
 async def test_a_cancelled_wait_takes_nothing_and_lets_the_others_pass(cancelled: int) -> None:
-    queue = ByteQueue[str](100)
+    queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     await queue.reserve(100)
     waiting = [asyncio.create_task(queue.reserve(50)) for _ in range(3)]
     await until_quiet()
@@ -169,7 +170,7 @@ async def test_a_cancelled_wait_takes_nothing_and_lets_the_others_pass(cancelled
 
 
 async def test_a_wait_that_is_cancelled_when_its_room_has_come_takes_nothing() -> None:
-    queue = ByteQueue[str](100)
+    queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     await queue.reserve(100)
     waiting = [asyncio.create_task(queue.reserve(100)) for _ in range(2)]
     await until_quiet()

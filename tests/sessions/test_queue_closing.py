@@ -7,12 +7,14 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shoal_server.budget import MemoryBudget
 from shoal_server.sessions.queue import ByteQueue
 from tests.sessions.clock import until_quiet
+from tests.sessions.session_builders import PLENTY
 
 
 async def test_a_closed_queue_gives_what_it_has_and_then_nothing() -> None:
-    queue = ByteQueue[str](100)
+    queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     queue.put("a", 1)
 
     queue.close()
@@ -23,7 +25,7 @@ async def test_a_closed_queue_gives_what_it_has_and_then_nothing() -> None:
 
 
 async def test_closing_ends_the_wait_for_an_item() -> None:
-    queue = ByteQueue[str](100)
+    queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     take = asyncio.ensure_future(queue.take(100))
     await until_quiet()
 
@@ -33,7 +35,7 @@ async def test_closing_ends_the_wait_for_an_item() -> None:
 
 
 async def test_taking_all_leaves_nothing_and_gives_its_bytes_back() -> None:
-    queue = ByteQueue[str](100)
+    queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     for item in "abc":
         await queue.reserve(20)
         queue.put(item, 20)
@@ -47,7 +49,7 @@ async def test_taking_all_leaves_nothing_and_gives_its_bytes_back() -> None:
 
 
 async def test_taking_all_lets_in_who_waits_for_room() -> None:
-    queue = ByteQueue[str](100)
+    queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     await queue.reserve(100)
     queue.put("a", 100)
     waiting = asyncio.create_task(queue.reserve(100))
@@ -60,12 +62,12 @@ async def test_taking_all_lets_in_who_waits_for_room() -> None:
 
 
 async def test_taking_all_of_an_empty_queue_gives_nothing() -> None:
-    assert ByteQueue[str](100).take_all() == []
+    assert ByteQueue[str](100, MemoryBudget(PLENTY).open()).take_all() == []
 
 
 @given(sizes=st.lists(st.integers(0, 150), max_size=30), hop=st.integers(0, 200))
 async def test_whatever_the_sizes_nothing_is_lost_and_the_bound_holds(sizes: list[int], hop: int) -> None:
-    queue = ByteQueue[int](100)
+    queue = ByteQueue[int](100, MemoryBudget(PLENTY).open())
     taken: list[int] = []
     most = 0
 

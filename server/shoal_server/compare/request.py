@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from shoal_server.clustering.config import InitMethod
 from shoal_server.clustering.initialisation import initial_rows
+from shoal_server.compare.event_buffer import MAX_BYTES
 from shoal_server.compare.examples import SHAPES, example
 from shoal_server.compare.steps import CompareEngine, Comparison
 from shoal_server.engines.contract import Float64Array, max_value
@@ -19,6 +20,8 @@ from shoal_server.errors import Reason, invalid, quoted, refused
 MAX_ITERATIONS = 1000
 # Points that k-means++ looks at: of more, so many are drawn first.
 _INIT_ROWS = 10_000
+_FLOAT64 = 8
+_COPIES = 6  # of the points: the request's, the comparison's, relative to their mean, and those of a library
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,12 @@ class ComparisonRequest:
     engines: tuple[CompareEngine, ...]
     max_iter: int
     tol: float
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the comparison takes at most: the points and their distances, as the libraries hold them."""
+        rows, columns = _shape(self)
+        return _FLOAT64 * (_COPIES * rows * columns + rows * self.n_clusters) + MAX_BYTES
 
 
 def check(request: ComparisonRequest, max_distances: int) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TypeVar
 
+from shoal_server.budget import MemoryBudget, Reservation
 from shoal_server.compare.event_buffer import EventBuffer
 from shoal_server.compare.examples import BLOBS
 from shoal_server.compare.request import ComparisonRequest, check, prepare
@@ -37,6 +38,8 @@ class Comparisons:
         How many may run at once.
     max_distances
         The most that the points of one times its n_clusters may be.
+    budget
+        Has what a comparison takes, as long as it runs.
     """
 
     def __init__(
@@ -46,12 +49,14 @@ class Comparisons:
         clock: Clock,
         most_at_once: int,
         max_distances: int,
+        budget: MemoryBudget,
     ) -> None:
         self._runners = runners
         self._begin = begin
         self._clock = clock
         self._most_at_once = most_at_once
         self._max_distances = max_distances
+        self._budget = budget
         self._running = 0
 
     def warm_up(self) -> None:
@@ -67,7 +72,7 @@ class Comparisons:
         Raises
         ------
         DomainError
-            What `check` and `prepare` raise, COMPARISONS_BUSY, or COMPARISON_NOT_READ.
+            What `check` and `prepare` raise, COMPARISONS_BUSY, COMPARISON_NOT_READ, or MEMORY_LIMIT_REACHED.
         """
         check(request, self._max_distances)
         ahead: EventBuffer[Event] = EventBuffer()
@@ -82,7 +87,7 @@ class Comparisons:
 
     async def _compute(self, request: ComparisonRequest, ahead: EventBuffer[Event]) -> None:
         try:
-            with self._turn() as turn:
+            with self._turn(request.memory_bytes) as turn:
                 comparison = await turn.call(lambda: prepare(request))
                 await ahead.put(comparison, _size(comparison))
                 events = run(comparison, self._runners, self._clock)
@@ -93,22 +98,24 @@ class Comparisons:
             ahead.end()
 
     @contextmanager
-    def _turn(self) -> Iterator[_Slot]:
+    def _turn(self, memory_bytes: int) -> Iterator[_Slot]:
         if self._running >= self._most_at_once:
             raise refused(
                 Reason.COMPARISONS_BUSY,
                 f"the server runs {self._running} comparisons, and no more at once; try again in a few seconds",
                 retry_after=2.0,
             )
+        memory = self._budget.reserve(memory_bytes, "the comparison")
         self._running += 1
-        turn = _Slot(self._begin, self._ended)
+        turn = _Slot(self._begin, lambda: self._end(memory))
         try:
             yield turn
         finally:
             turn.end()
 
-    def _ended(self) -> None:
+    def _end(self, memory: Reservation) -> None:
         self._running -= 1
+        memory.release()
 
 
 def _size(event: Event) -> int:

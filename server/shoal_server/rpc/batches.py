@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -18,6 +19,8 @@ from shoal_server.sessions.positions import Producer
 
 MAX_PRODUCER_ID_LENGTH = 128
 _NO_POINTS = np.empty((0, 0))
+# Times the bytes of its batches that a message may have, and bytes at which it doesn't matter.
+_MAX_HELD, _SMALL_MESSAGE = 2, 64 * 1024
 
 
 def decode_batch(message: wire.Batch, max_bytes: int, *, is_sequenced: bool) -> Batch:
@@ -45,6 +48,18 @@ def decode_batch(message: wire.Batch, max_bytes: int, *, is_sequenced: bool) -> 
     except DomainError as error:
         return Batch(_NO_POINTS, sequence=message.sequence, fingerprint=fingerprint, refusal=error.refusal)
     return Batch(points, weight, _event_time(message), message.return_labels, message.sequence, fingerprint, size)
+
+
+def in_own_memory(batches: Sequence[Batch], messages: Iterable[wire.Batch]) -> Sequence[Batch]:
+    """Return batches whose points keep no message alive that is much larger than they are: then they are copied.
+
+    A view holds all of the bytes that the message came in, and a queue counts only those of the points.
+    """
+    contents = [message.points.data for message in messages]
+    sources = {id(data.obj): memoryview(data.obj).nbytes for data in contents if isinstance(data, memoryview)}
+    if sum(sources.values()) <= _MAX_HELD * sum([batch.size for batch in batches]) + _SMALL_MESSAGE:
+        return batches
+    return [batch._replace(points=batch.points.copy()) for batch in batches]
 
 
 def decode_producer(message: clustering_pb2.Producer) -> Producer | None:

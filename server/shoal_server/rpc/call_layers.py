@@ -90,7 +90,7 @@ class ErrorLayer(CallLayer):
             except Exception as error:  # noqa: BLE001  (a bug must not tell its story to the caller)
                 status = error_status(error)
             del request  # gRPC holds this frame until the garbage collector comes
-            return await _abort(status, context)
+            return await abort(status, context)
 
         return answer
 
@@ -226,7 +226,8 @@ def _parser(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return parse
 
 
-async def _abort(status: errors_pb2.Status, context: Context) -> Never:
+async def abort(status: errors_pb2.Status, context: Context) -> Never:
+    """End a call with a status."""
     code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
     await context.abort(code, status.message, ((DETAILS_KEY, status.SerializeToString()),))
     raise AssertionError  # context.abort never returns

@@ -7,11 +7,13 @@ from contextlib import aclosing
 
 from shoal import wire
 from shoal.v1 import clustering_pb2
+from shoal_server.budget import MemoryBudget
 from shoal_server.engines.contract import Assignment
 from shoal_server.errors import Reason, invalid
-from shoal_server.rpc.batches import decode_batch, decode_producer, encode_result
+from shoal_server.rpc.batches import decode_batch, decode_producer, encode_result, in_own_memory
 from shoal_server.rpc.call_layers import CallContext
 from shoal_server.rpc.ingest import IngestCall
+from shoal_server.rpc.receiving import PATIENCE, message_is_queued
 from shoal_server.rpc.serving_state import ServingState
 from shoal_server.rpc.statuses import error_status
 from shoal_server.rpc.tensor import decode_points
@@ -20,22 +22,33 @@ from shoal_server.sessions.config import Limits
 from shoal_server.sessions.port import SessionPort
 from shoal_server.shared_results import SharedResults
 
+_LABEL_BYTES, _DISTANCE_BYTES = 4, 8  # of a row
+_FORMS = 2  # as they are computed, and as a message
+
 
 class ClusteringService:
     """Points in; centroids and labels out, on the wire."""
 
     def __init__(
-        self, sessions: SessionPort, limits: Limits, serving_state: ServingState, shared: SharedResults
+        self,
+        sessions: SessionPort,
+        limits: Limits,
+        serving_state: ServingState,
+        shared: SharedResults,
+        budget: MemoryBudget,
     ) -> None:
         self._sessions = sessions
         self._limits = limits
         self._serving_state = serving_state
+        self._budget = budget
         self._frames = FrameEncoder(shared)
 
     async def Push(self, request: wire.PushRequest, _call: CallContext) -> wire.BatchResult:
         """Apply one batch and answer when it is applied."""
         producer = decode_producer(request.producer)
         batch = decode_batch(request.batch, self._limits.max_batch_bytes, is_sequenced=producer is not None)
+        (batch,) = in_own_memory([batch], [request.batch])
+        message_is_queued()
         return encode_result(await self._sessions.push(request.session, batch, producer))
 
     async def Ingest(
@@ -93,8 +106,13 @@ class ClusteringService:
 
     async def _assign(self, name: str, request: wire.AssignRequest) -> wire.AssignResponse:
         points = decode_points(request.points, "points", self._limits.max_batch_bytes)
-        assigned = await self._sessions.assign(name, points, return_distances=request.return_distances)
-        return _encode_assignment(assigned.version, assigned.assignment)
+        row_bytes = _LABEL_BYTES + (_DISTANCE_BYTES if request.return_distances else 0)
+        answer = await self._budget.reserve_when_free(_FORMS * row_bytes * len(points), "the labels", PATIENCE)
+        try:
+            assigned = await self._sessions.assign(name, points, return_distances=request.return_distances)
+            return _encode_assignment(assigned.version, assigned.assignment)
+        finally:
+            answer.release()
 
     async def _assign_or_refuse(self, name: str, request: wire.AssignRequest) -> wire.AssignResponse:
         try:

@@ -11,7 +11,7 @@ from shoal import wire
 from shoal.v1 import clustering_pb2
 from shoal_server.clustering.state import BatchResult
 from shoal_server.errors import Reason, invalid
-from shoal_server.rpc.batches import decode_batch, decode_producer, encode_result
+from shoal_server.rpc.batches import decode_batch, decode_producer, encode_result, in_own_memory
 from shoal_server.rpc.serving_state import ServingState
 from shoal_server.sessions.port import IngestPort, SessionPort
 
@@ -80,11 +80,11 @@ class IngestCall:
         for start in range(0, max(len(request.batches), 1), MAX_BATCHES_TAKEN):
             if start:
                 await asyncio.sleep(0)  # other streams have their turn
+            messages = request.batches[start : start + MAX_BATCHES_TAKEN]
             batches = [
-                decode_batch(batch, self._max_batch_bytes, is_sequenced=self._is_sequenced)
-                for batch in request.batches[start : start + MAX_BATCHES_TAKEN]
+                decode_batch(message, self._max_batch_bytes, is_sequenced=self._is_sequenced) for message in messages
             ]
-            await stream.submit(batches, acknowledged)
+            await stream.submit(in_own_memory(batches, messages), acknowledged)
 
     def _encode_opened(self, stream: IngestPort) -> clustering_pb2.IngestOpened:
         opened = stream.opened

@@ -14,12 +14,14 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from shoal.v1 import clustering_pb2, compare_pb2, sessions_pb2
+from shoal_server.budget import MemoryBudget, MemoryPlan
 from shoal_server.compare.service import Comparisons
 from shoal_server.errors import StartError
 from shoal_server.rpc.call_layers import ANONYMOUS, AdmissionLayer, AuthenticationLayer, ErrorLayer, TraceLayer
 from shoal_server.rpc.clustering import ClusteringService
 from shoal_server.rpc.compare import CompareService
 from shoal_server.rpc.handlers import service_handlers
+from shoal_server.rpc.receiving import ReceiveLayer, Receiver
 from shoal_server.rpc.serving_state import ServingState
 from shoal_server.rpc.sessions import SessionService
 from shoal_server.sessions.config import Limits
@@ -39,6 +41,8 @@ INTERRUPTIBLE = {
 
 # Clients send keepalive pings to find a dead connection; without leave the server would take them for an attack.
 MIN_PING_INTERVAL_MS = 5_000
+# Of a message that nobody reads yet. gRPC's own guess would grow to megabytes of every call that waits.
+LOOKAHEAD_BYTES = 256 * 1024
 # Seconds for the last answers and statuses to get out. Watches of the health never end by themselves.
 FAREWELL = 1.0
 
@@ -54,6 +58,16 @@ class Services:
     shared: SharedResults
 
 
+@dataclass(frozen=True)
+class CallLimits:
+    """What calls may take before a service sees them."""
+
+    max_message_bytes: int  # gRPC itself refuses a larger one, and its stream with it
+    max_concurrent_calls: int
+    max_streams_per_connection: int  # further calls of a client wait
+    memory: MemoryPlan
+
+
 class RpcServer:
     """Listens as soon as it is started; its health says when it serves.
 
@@ -61,26 +75,37 @@ class RpcServer:
     ----------
     services
         What the services work on.
-    max_message_bytes
-        The most bytes of a message that comes in. gRPC itself refuses a larger one, and its stream with it; a
-        batch within it that is over `limits.max_batch_bytes` is refused with its own answer.
+    call_limits
+        What calls may take. A batch in a message that isn't too large, but over `limits.max_batch_bytes`, is refused
+        with its own answer.
+    budget
+        Has the messages that have come.
     """
 
-    def __init__(self, services: Services, max_message_bytes: int) -> None:
+    def __init__(self, services: Services, call_limits: CallLimits, budget: MemoryBudget) -> None:
         sessions, limits = services.sessions, services.limits
         self._serving_state = ServingState()
         self._health = health.aio.HealthServicer()
+        self._receiver = Receiver(budget, call_limits.memory, call_limits.max_message_bytes)
+        self._receive_layer = ReceiveLayer(self._receiver, call_limits.max_concurrent_calls)
         layers = [
+            self._receive_layer,
             ErrorLayer(),
             TraceLayer(),
             AuthenticationLayer(lambda _: ANONYMOUS),  # nobody is asked who they are yet
             AdmissionLayer(self._serving_state, INTERRUPTIBLE),
         ]
-        self._server = grpc.aio.server(interceptors=layers, options=_options(max_message_bytes))
+        options = [
+            *_options(call_limits.max_message_bytes),
+            ("grpc.max_concurrent_streams", call_limits.max_streams_per_connection),
+        ]
+        self._server = grpc.aio.server(interceptors=layers, options=options)
         self._server.add_generic_rpc_handlers(
             [
                 service_handlers(SESSIONS, SessionService(sessions, limits, services.shared)),
-                service_handlers(CLUSTERING, ClusteringService(sessions, limits, self._serving_state, services.shared)),
+                service_handlers(
+                    CLUSTERING, ClusteringService(sessions, limits, self._serving_state, services.shared, budget)
+                ),
                 service_handlers(
                     COMPARE, CompareService(services.comparisons, limits.max_batch_bytes, services.draw_random_state)
                 ),
@@ -103,6 +128,7 @@ class RpcServer:
             raise StartError(f"can't listen on {address_of(host, port)}: {await _why_not(host, port)}") from None
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
+        self._receiver.start()
         return bound
 
     async def serve(self) -> None:
@@ -130,6 +156,7 @@ class RpcServer:
         end = now() + FAREWELL
         await self._serving_state.wait_until_empty(end)
         await self._server.stop(max(0.0, end - now()))
+        await self._receiver.stop()
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for service in ("", *NAMES):
@@ -174,6 +201,8 @@ def _told(error: OSError, port: int) -> str:
 def _options(max_message_bytes: int) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
         ("grpc.max_send_message_length", -1),  # an answer is as large as what was asked: labels outweigh uint8 points
         ("grpc.so_reuseport", 0),  # otherwise a second server would share the port, and clients reach either
         ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),

@@ -34,6 +34,11 @@ class ComputePool:
         self._executor = FairExecutor(threads, "compute")
         self._background = FairExecutor(background, "background")
 
+    @property
+    def threads(self) -> int:
+        """How many work for sessions."""
+        return self._threads
+
     async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a function on a thread of the pool, for nobody in particular."""
         return await self.begin(lambda: function(*args, **kwargs))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from shoal_server.budget import MemoryBudget
 from shoal_server.sessions.commit_log import CommitLog, NoCommitLog
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.config import Limits
@@ -20,6 +21,7 @@ class SessionDeps:
 
     engines: Engines
     compute: ComputePool
+    budget: MemoryBudget
     limits: Limits
     now: Callable[[], datetime]
     draw_random_state: Callable[[], int]

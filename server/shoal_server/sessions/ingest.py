@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 from shoal_server.clustering.state import Batch, BatchResult
@@ -18,6 +18,9 @@ from shoal_server.sessions.session import Session
 
 # Results that may wait for a producer that doesn't read them; when so many wait, its batches aren't taken either.
 MAX_UNANSWERED = 1024
+# Bytes of labels in them; when there are more, no further batches are taken.
+MAX_UNANSWERED_LABEL_BYTES = 64 * 1024 * 1024
+_LABEL_BYTES = 4  # of a row
 # After these the stream can't go on: whatever came next would be refused for the same reason.
 FATAL = {Reason.PRODUCER_FENCED, Reason.SESSION_NOT_FOUND, Reason.SERVER_DRAINING}
 
@@ -34,6 +37,8 @@ class IngestStream:
         self._producer = producer
         self._pending: deque[Receipt] = deque()
         self._unanswered = 0  # batches
+        self._labels = session.memory.open()  # of the results that wait
+        self._label_bytes: deque[int] = deque()  # of each receipt
         self._room = asyncio.Event()
         self._changed = asyncio.Event()
         self._finished = False
@@ -67,6 +72,7 @@ class IngestStream:
                 receipt = _answered(BatchResult(sequence=batches[taken].sequence, refusal=receipt))  # noqa: PLW2901
             self._pending.append(receipt)
             self._unanswered += receipt.count
+            self._expect_labels(batches[taken : taken + receipt.count])
             taken += receipt.count
             self._changed.set()
 
@@ -94,8 +100,19 @@ class IngestStream:
             if refusal is not None:
                 raise DomainError(refusal)
 
+    def close(self) -> None:
+        """Let go of the results that nobody has read."""
+        self._labels.release()
+
+    def _expect_labels(self, batches: Sequence[Batch]) -> None:
+        size = sum([len(batch.points) for batch in batches if batch.return_labels]) * _LABEL_BYTES
+        self._label_bytes.append(size)
+        self._labels.add(size)
+
     async def _wait_for_room(self, batches: int) -> None:
-        while self._unanswered and self._unanswered + batches > MAX_UNANSWERED:
+        while self._unanswered and (
+            self._unanswered + batches > MAX_UNANSWERED or self._labels.bytes > MAX_UNANSWERED_LABEL_BYTES
+        ):
             self._room.clear()
             await self._room.wait()
 
@@ -109,6 +126,7 @@ class IngestStream:
         while self._pending and self._pending[0].completion.done():
             receipt = self._pending.popleft()
             self._unanswered -= receipt.count
+            self._labels.add(-self._label_bytes.popleft())
             self._room.set()
             yield from receipt.results()
 
@@ -124,12 +142,15 @@ def open_ingest(session: Session, producer: Producer | None) -> Iterator[IngestS
     """
     with session.stream():
         if producer is None:
-            yield IngestStream(session, None, IngestOpened(session.uid))
+            with closing(IngestStream(session, None, IngestOpened(session.uid))) as stream:
+                yield stream
             return
         position = session.open_producer(producer)
         named = replace(producer, epoch=position.epoch)
         try:
-            yield IngestStream(session, named, IngestOpened(session.uid, position.epoch, position.last_sequence))
+            opened = IngestOpened(session.uid, position.epoch, position.last_sequence)
+            with closing(IngestStream(session, named, opened)) as stream:
+                yield stream
         finally:
             session.leave_producer(named)
 

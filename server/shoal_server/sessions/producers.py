@@ -47,6 +47,11 @@ class ProducerLedger:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
+    @property
+    def answers(self) -> ReplayCache:
+        """The answers that producers may ask for again."""
+        return self._answers
+
     def open(self, producer: Producer) -> Position:
         """Begin or go on, until `leave`: epoch 0 gets the next epoch, which shuts out the ones before.
 

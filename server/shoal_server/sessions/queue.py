@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import Generic, TypeVar
 
+from shoal_server.budget import Reservation
+
 T = TypeVar("T")
 
 
@@ -14,10 +16,18 @@ class ByteQueue(Generic[T]):
 
     Bytes count from `reserve` until `release`, so what is being worked on counts too. An item larger than the whole
     queue gets in when the queue is empty.
+
+    Parameters
+    ----------
+    max_bytes
+        That it holds before those who put wait.
+    memory
+        Has the same bytes of the process's budget, and those that wait for room: all of them have been received.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, memory: Reservation) -> None:
         self._max_bytes = max_bytes
+        self._memory = memory
         self._bytes = 0
         self._items: deque[tuple[T, int]] = deque()
         self._entry = asyncio.Lock()  # serves in the order of asking
@@ -35,11 +45,16 @@ class ByteQueue(Generic[T]):
 
     async def reserve(self, size: int) -> None:
         """Wait for room and take it. A cancelled wait takes nothing."""
-        async with self._entry:
-            while self._bytes and self._bytes + size > self._max_bytes:
-                self._room.clear()
-                await self._room.wait()
-            self._bytes += size
+        self._memory.add(size)
+        try:
+            async with self._entry:
+                while self._bytes and self._bytes + size > self._max_bytes:
+                    self._room.clear()
+                    await self._room.wait()
+                self._bytes += size
+        except BaseException:
+            self._memory.add(-size)
+            raise
 
     def put(self, item: T, size: int) -> None:
         """Append an item whose bytes are reserved."""
@@ -71,6 +86,7 @@ class ByteQueue(Generic[T]):
     def release(self, size: int) -> None:
         """Give room back."""
         self._bytes -= size
+        self._memory.add(-size)
         self._room.set()
 
     def _take_now(self, max_bytes: int) -> tuple[list[T], int]:

@@ -31,6 +31,11 @@ class RecentPoints:
         self._rows = 0
         self._bytes = 0
 
+    @property
+    def bytes(self) -> int:
+        """What the rows take."""
+        return self._bytes
+
     def note(self, jobs: Sequence[Job], results: Sequence[Sequence[BatchResult]], model: Model) -> None:
         """Keep a few rows of what a hop has applied, but none that it refused, dropped or filled in.
 

@@ -73,7 +73,8 @@ class Sessions:
         Raises
         ------
         DomainError
-            NAME_INVALID, REQUEST_ID_INVALID, SESSION_EXISTS, TOO_MANY_SESSIONS or what is wrong with the configuration.
+            NAME_INVALID, REQUEST_ID_INVALID, SESSION_EXISTS, TOO_MANY_SESSIONS, MEMORY_LIMIT_REACHED or what is wrong
+            with the configuration.
         """
         config = self._checked(name, config, request_id)
         return self._add(name, config, request_id, self._new_model(config.model))

@@ -57,6 +57,22 @@ class ReplayCache:
         self._labelled = _ResultQueue()  # spare
         self._bare = _ResultQueue()  # spare, and without labels
 
+    @property
+    def bytes(self) -> int:
+        """What all answers take."""
+        return self._held.bytes + self.evictable_bytes
+
+    @property
+    def evictable_bytes(self) -> int:
+        """What the spare ones take."""
+        return self._labelled.bytes + self._bare.bytes
+
+    def evict(self) -> None:
+        """Drop the spare ones."""
+        for shelf in (self._labelled, self._bare):
+            while shelf:
+                self._drop(shelf.take_oldest())
+
     def find(self, producer: Hashable, sequence: int) -> Block | None:
         """Return the block with the answer to a sequence, if it is kept."""
         known = self._known.get(producer)

@@ -26,6 +26,7 @@ from shoal_server.sessions.queue import ByteQueue
 from shoal_server.sessions.recent import RecentPoints
 from shoal_server.sessions.refusals import session_gone, shutting_down
 from shoal_server.sessions.responder import Responder
+from shoal_server.sessions.session_memory import SessionMemory
 from shoal_server.sessions.watch_queue import WatchQueue
 from shoal_server.sessions.watching import EndReason, Watch, WatchOptions
 
@@ -80,9 +81,11 @@ class Session:
         self._revision = 1  # of the configuration in force
         self._asked_revision = 1  # with the changes that wait in the queue
         self._created = self._updated = deps.now()
-        self._queue: ByteQueue[Job] = ByteQueue(deps.limits.queue_bytes)
         self._responder = Responder(name)
         self._ledger = ProducerLedger(deps.limits.max_producers, deps.limits.replay_bytes)
+        self.memory = SessionMemory(name, deps.budget, deps.compute.threads, self._ledger.answers)
+        self.memory.admit_model(config.model, self._model.n_features or 1)
+        self._queue: ByteQueue[Job] = ByteQueue(deps.limits.queue_bytes, self.memory.queued)
         self._recent = RecentPoints()
         self._watches = 0
         self._watch_queue = WatchQueue(deps.watch_scheduler)
@@ -185,9 +188,12 @@ class Session:
         Raises
         ------
         DomainError
-            SESSION_NOT_FOUND or SERVER_DRAINING: the session takes nothing more.
+            SESSION_NOT_FOUND or SERVER_DRAINING: the session takes nothing more; MEMORY_LIMIT_REACHED.
         """
         self._touch()
+        if message and not self._closing and self.memory.asks_for_batches(self._model):
+            with self._named_errors():
+                self.memory.admit_batches(self._model, message)
         if self._model.n_features is None:
             message = [self._refused_if_too_wide(batch) for batch in message]
         room = _room_for(message)
@@ -212,6 +218,8 @@ class Session:
         self._refuse_if_closing()
         self.check_etag(etag)
         check_half_life(changes.model.get("half_life"))
+        with self._named_errors():
+            self.memory.admit_engine(self._model, changes.model.get("engine"))
         self._asked_revision += 1
         job = ChangeJob(changes, Completion())
         self._queue.put(job, 0)
@@ -225,6 +233,7 @@ class Session:
         self._touch()
         model = self._model
         with self._named_errors():
+            self.memory.admit_points(model, points)
             if _is_quick(model, points):
                 return model.version, self._assign(model, points, return_distances)
             return model.version, await self._deps.compute.call_for(
@@ -375,6 +384,7 @@ class Session:
         except Exception as bug:  # noqa: BLE001  (nobody may wait for ever for a writer that is no more)
             self._fail(bug)
         self._ledger.close()
+        self.memory.release()
         self._ended = self._ending
         self._watch_queue.wake_all()
 
@@ -404,6 +414,7 @@ class Session:
         self._queue.release(size)
         self._in_hand = ()
         self._recent.note(jobs, results, self._model)
+        self.memory.count(self._model, self._recent.bytes)
         return True
 
     async def _apply_and_commit(self, jobs: Sequence[Job]) -> Sequence[Sequence[BatchResult]]:

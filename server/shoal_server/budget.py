@@ -1,0 +1,229 @@
+"""One memory budget for the process: asked before anything large is kept, told when it is let go.
+
+It counts and refuses; what something takes is for those who keep it to say. No grpc here, and no sizes of sessions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shoal_server.errors import DomainError, Reason, refused
+
+MIB = 1024 * 1024
+
+# Of the total, this share is kept free of what stays (sessions, points that wait for centroids), for what passes by.
+PASSING_SHARE = 0.25
+RETRY_AFTER = 1.0  # seconds
+
+# What the interpreter, the compiled kernels, scikit-learn and SciPy take (measured: 400 MiB once all are loaded).
+BASE_BYTES = 448 * MIB
+# Of what is left: for the allocator's gaps, and for what is too small to be counted.
+_UNCOUNTED_SHARE = 0.125
+_RECEIVING_SHARE = 0.125
+_MIN_PLACES = 2  # for messages on their way in
+_MIN_TOTAL = 64 * MIB
+# gRPC copies a message twice while it hands it over, one message at a time.
+_COPIES = 2
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """How a memory limit is divided. All in bytes."""
+
+    limit: int  # of the whole process
+    receiving: int  # for messages of which nobody knows yet how large they are
+    total: int  # of the budget
+
+    @classmethod
+    def of(cls, limit: int, max_message_bytes: int) -> MemoryPlan:
+        """Return the plan for a limit; its total is too small to serve with where the limit is below `minimum`."""
+        spare = limit - BASE_BYTES - _COPIES * max_message_bytes
+        receiving = max(_MIN_PLACES * max_message_bytes, int(spare * _RECEIVING_SHARE))
+        return cls(limit, receiving, int(spare * (1 - _UNCOUNTED_SHARE)) - receiving)
+
+    @staticmethod
+    def minimum(max_message_bytes: int) -> int:
+        """Return the least limit with which a server can take messages of this size."""
+        spare = int((_MIN_PLACES * max_message_bytes + max(_MIN_TOTAL, max_message_bytes)) / (1 - _UNCOUNTED_SHARE)) + 1
+        return BASE_BYTES + _COPIES * max_message_bytes + spare
+
+
+class MemoryBudget:
+    """So many bytes, for everything that is counted. All methods belong to the event loop's thread.
+
+    Parameters
+    ----------
+    total
+        Bytes.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.used = 0
+        self._most_staying = int(total * (1 - PASSING_SHARE))
+        self._reclaimers: dict[Callable[[], None], None] = {}
+        self._waiting: deque[tuple[Reservation, int, asyncio.Future[None]]] = deque()
+        self._workspaces: Counter[int] = Counter()
+        self._workspace = Reservation(self)
+
+    def open(self) -> Reservation:
+        """Return a reservation of nothing yet."""
+        return Reservation(self)
+
+    def reserve(self, size: int, what: str) -> Reservation:
+        """Reserve bytes for something that passes by, such as a comparison.
+
+        Parameters
+        ----------
+        size
+            Bytes.
+        what
+            For what, as the message of the error says it.
+
+        Raises
+        ------
+        DomainError
+            MEMORY_LIMIT_REACHED.
+        """
+        self._refuse_unless(size, self.total, what)
+        reservation = Reservation(self)
+        reservation.add(size)
+        return reservation
+
+    async def reserve_when_free(self, size: int, what: str, patience: float) -> Reservation:
+        """Wait until so many bytes are free and reserve them, first come first served. An empty budget takes any size.
+
+        Raises
+        ------
+        DomainError
+            MEMORY_LIMIT_REACHED: they weren't free for `patience` seconds.
+        """
+        reservation = Reservation(self)
+        if not self._waiting and (not self.used or self._fits(size, self.total)):
+            reservation.add(size)
+            return reservation
+        free: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = (reservation, size, free)
+        self._waiting.append(waiting)
+        try:
+            async with asyncio.timeout(patience):
+                await free
+        except BaseException as error:
+            free.cancel()
+            reservation.release()
+            self._serve_waiting()  # those behind it may need less
+            if isinstance(error, TimeoutError):
+                raise self._refusal(size, self.total, what) from None
+            raise
+        return reservation
+
+    def check(self, size: int, what: str) -> None:
+        """Raise MEMORY_LIMIT_REACHED unless so many bytes more may stay."""
+        self._refuse_unless(size, self._most_staying, what)
+
+    def add_reclaimer(self, reclaim: Callable[[], None]) -> None:
+        """Call a function once when the budget is short: it lets go of what can be done without."""
+        self._reclaimers[reclaim] = None
+
+    def remove_reclaimer(self, reclaim: Callable[[], None]) -> None:
+        """Don't call it any more."""
+        self._reclaimers.pop(reclaim, None)
+
+    def grow_workspace(self, before: int, size: int, what: str) -> None:
+        """Reserve what a session's computing takes for a time. Sessions share it: what counts is the largest.
+
+        Parameters
+        ----------
+        before
+            What the session had for it; 0: nothing.
+        size
+            What it is to have; 0: nothing any more.
+        what
+            For what, as the message of the error says it.
+
+        Raises
+        ------
+        DomainError
+            MEMORY_LIMIT_REACHED; nothing has changed.
+        """
+        if size > self._workspace.bytes:
+            self._workspace.grow_to(size, what)
+        if size:
+            self._workspaces[size] += 1
+        if before:
+            self._workspaces[before] -= 1
+            if not self._workspaces[before]:
+                del self._workspaces[before]
+        largest = max(self._workspaces, default=0) if before == self._workspace.bytes else self._workspace.bytes
+        self._workspace.add(largest - self._workspace.bytes)
+
+    def _refuse_unless(self, size: int, limit: int, what: str) -> None:
+        if not self._fits(size, limit):
+            raise self._refusal(size, limit, what)
+
+    def _fits(self, size: int, limit: int) -> bool:
+        while self.used + size > limit and self._reclaimers:
+            reclaim = next(iter(self._reclaimers))
+            del self._reclaimers[reclaim]  # it is added again when there is something to let go of
+            reclaim()
+        return self.used + size <= limit
+
+    def _change(self, difference: int) -> None:
+        self.used += difference
+        if self._waiting and difference < 0:
+            self._serve_waiting()
+
+    def _serve_waiting(self) -> None:
+        while self._waiting:
+            reservation, size, free = self._waiting[0]
+            if not free.done():
+                if self.used and not self._fits(size, self.total):
+                    return
+                reservation.add(size)
+                free.set_result(None)
+            self._waiting.popleft()
+
+    def _refusal(self, size: int, limit: int, what: str) -> DomainError:
+        is_hopeless = size > limit
+        advice = "" if is_hopeless else "try again later, delete sessions that nobody needs, or "
+        return refused(
+            Reason.MEMORY_LIMIT_REACHED,
+            f"{what} would take {size:,} bytes, and {self.used:,} of the {limit:,} that there are for it are taken: "
+            f"{advice}raise SHOAL_MEMORY_LIMIT",
+            retry_after=None if is_hopeless else RETRY_AFTER,
+        )
+
+
+class Reservation:
+    """Bytes of a budget that belong to one thing, until they are released."""
+
+    __slots__ = ("_budget", "bytes")
+
+    def __init__(self, budget: MemoryBudget) -> None:
+        self._budget = budget
+        self.bytes = 0
+
+    def grow_to(self, size: int, what: str) -> None:
+        """Reserve so many bytes in all for something that stays; if the reservation has as many, leave it as it is.
+
+        Raises
+        ------
+        DomainError
+            MEMORY_LIMIT_REACHED; the reservation stays as it was.
+        """
+        if size > self.bytes:
+            self._budget.check(size - self.bytes, what)
+            self.add(size - self.bytes)
+
+    def add(self, difference: int) -> None:
+        """Count so many bytes more, or fewer, that are there in any case."""
+        self.bytes += difference
+        self._budget._change(difference)  # noqa: SLF001
+
+    def release(self) -> None:
+        """Give all of it back."""
+        if self.bytes:
+            self.add(-self.bytes)

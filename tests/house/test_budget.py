@@ -1,0 +1,198 @@
+"""The memory budget of the process: what it refuses, who waits, and what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shoal_server.budget import MIB, PASSING_SHARE, RETRY_AFTER, MemoryBudget, MemoryPlan, Reservation
+from shoal_server.errors import DomainError, Reason
+from shoal_server.settings import Settings
+
+TOTAL = 1000
+STAYING = int(TOTAL * (1 - PASSING_SHARE))
+PATIENCE = 60.0
+
+
+@pytest.fixture
+def budget() -> MemoryBudget:
+    return MemoryBudget(TOTAL)
+
+
+def test_a_reservation_above_what_is_left_is_refused_with_the_numbers_and_the_setting(budget: MemoryBudget) -> None:
+    budget.reserve(600, "a message")
+
+    with pytest.raises(DomainError) as caught:
+        budget.reserve(401, "another message")
+
+    refusal = caught.value.refusal
+    assert (refusal.reason, refusal.retry_after) == (Reason.MEMORY_LIMIT_REACHED, RETRY_AFTER)
+    for piece in ("another message would take 401 bytes", "600 of the 1,000", "SHOAL_MEMORY_LIMIT"):
+        assert piece in refusal.message
+    assert budget.used == 600
+
+
+def test_what_never_fits_is_refused_without_advice_to_try_again(budget: MemoryBudget) -> None:
+    with pytest.raises(DomainError) as caught:
+        budget.reserve(TOTAL + 1, "a message")
+
+    assert caught.value.refusal.retry_after is None
+    assert "try again" not in caught.value.refusal.message
+
+
+def test_a_released_reservation_gives_its_bytes_back_once(budget: MemoryBudget) -> None:
+    reservation = budget.reserve(600, "a message")
+
+    reservation.release()
+    reservation.release()
+
+    assert budget.used == 0
+
+
+def test_what_stays_leaves_room_for_what_passes_by(budget: MemoryBudget) -> None:
+    session = budget.open()
+
+    with pytest.raises(DomainError):
+        session.grow_to(STAYING + 1, "a session")
+    session.grow_to(STAYING, "a session")
+
+    assert session.bytes == STAYING
+    assert budget.reserve(TOTAL - STAYING, "a message").bytes == TOTAL - STAYING
+
+
+def test_a_reservation_that_has_as_much_as_it_needs_is_left_as_it_is(budget: MemoryBudget) -> None:
+    session = budget.open()
+    session.grow_to(500, "a session")
+
+    session.grow_to(400, "a session")
+
+    assert budget.used == 500
+
+
+def test_what_can_be_done_without_goes_before_anything_is_refused(budget: MemoryBudget) -> None:
+    kept = [budget.reserve(300, "answers") for _ in range(3)]
+    for reservation in kept:
+        budget.add_reclaimer(reservation.release)
+
+    budget.reserve(500, "a message")
+
+    assert budget.used == 300 + 500  # no more than had to go
+
+
+async def test_those_who_wait_are_served_in_the_order_of_their_coming(budget: MemoryBudget) -> None:
+    first = budget.reserve(TOTAL, "a message")
+    large = asyncio.create_task(budget.reserve_when_free(900, "a message", PATIENCE))
+    small = asyncio.create_task(budget.reserve_when_free(200, "a message", PATIENCE))
+    await asyncio.sleep(0)
+
+    first.add(-200)
+    await asyncio.sleep(0)
+    assert not small.done()  # it would fit, and it isn't its turn
+    first.release()
+    (await large).release()
+    (await small).release()
+
+    assert budget.used == 0
+
+
+async def test_a_message_larger_than_the_budget_is_taken_when_nothing_else_is_there(budget: MemoryBudget) -> None:
+    other = budget.reserve(1, "a message")
+    waiting = asyncio.create_task(budget.reserve_when_free(TOTAL + 1, "a message", PATIENCE))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+
+    other.release()
+
+    assert (await waiting).bytes == TOTAL + 1
+
+
+async def test_who_waits_longer_than_their_patience_is_refused_and_those_behind_go_on(budget: MemoryBudget) -> None:
+    budget.reserve(800, "a message")
+    impatient = asyncio.create_task(budget.reserve_when_free(300, "a message", 0.0))
+    behind = asyncio.create_task(budget.reserve_when_free(200, "a message", PATIENCE))
+
+    with pytest.raises(DomainError) as caught:
+        await impatient
+    await behind
+
+    assert caught.value.refusal.reason is Reason.MEMORY_LIMIT_REACHED
+    assert budget.used == TOTAL
+
+
+async def test_a_wait_that_is_cancelled_keeps_nothing_even_if_it_has_just_been_served(budget: MemoryBudget) -> None:
+    first = budget.reserve(TOTAL, "a message")
+    waiting = asyncio.create_task(budget.reserve_when_free(900, "a message", PATIENCE))
+    await asyncio.sleep(0)
+
+    first.release()
+    waiting.cancel()
+    with suppress(asyncio.CancelledError):
+        await waiting
+
+    assert budget.used == 0
+
+
+def test_computing_counts_once_for_all_sessions_as_much_as_the_largest_needs(budget: MemoryBudget) -> None:
+    budget.grow_workspace(0, 300, "one")
+    budget.grow_workspace(0, 500, "another")
+    assert budget.used == 500
+
+    budget.grow_workspace(500, 0, "another")
+    assert budget.used == 300
+    budget.grow_workspace(300, 0, "one")
+
+    assert budget.used == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from(["grow", "set", "drop", "workspace"]), st.integers(0, 1200))))
+def test_whatever_is_reserved_counts_until_it_is_released(steps: list[tuple[str, int]]) -> None:
+    budget = MemoryBudget(TOTAL)
+    kept: list[Reservation] = []
+    workspaces: list[int] = []
+    for what, size in steps:
+        with suppress(DomainError):
+            match what:
+                case "grow":
+                    reservation = budget.open()
+                    reservation.grow_to(size, "a session")
+                    kept.append(reservation)
+                case "set" if kept:
+                    kept[size % len(kept)].add(size)
+                case "drop" if kept:
+                    kept.pop(size % len(kept)).release()
+                case "workspace":
+                    before = workspaces[-1] if workspaces and size % 2 else 0
+                    budget.grow_workspace(before, size, "a session")
+                    if before:
+                        workspaces.pop()
+                    workspaces += [size] * (size > 0)
+        assert budget.used == sum(each.bytes for each in kept) + max(workspaces, default=0)
+    for reservation in kept:
+        reservation.release()
+    for size in workspaces:
+        budget.grow_workspace(size, 0, "a session")
+    assert budget.used == 0
+
+
+@pytest.mark.parametrize("max_message_bytes", [1024, 64 * MIB, 1024 * MIB])
+def test_the_least_memory_limit_leaves_room_for_a_message(max_message_bytes: int) -> None:
+    plan = MemoryPlan.of(MemoryPlan.minimum(max_message_bytes), max_message_bytes)
+
+    assert plan.receiving >= max_message_bytes
+    assert plan.total >= max_message_bytes
+    assert plan.total + plan.receiving < plan.limit
+
+
+def test_a_memory_limit_below_the_least_is_refused_with_the_least() -> None:
+    least = MemoryPlan.minimum(1024 * 1024)
+    sizes: dict[str, Any] = {"max_message_bytes": 1024 * 1024, "max_batch_bytes": 1024 * 1024}
+
+    with pytest.raises(ValueError, match=f"the server needs {least:,} at least"):
+        Settings(memory_limit=least - 1, **sizes)
+
+    assert Settings(memory_limit=least, **sizes).memory_plan().limit == least

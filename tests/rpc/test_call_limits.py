@@ -1,0 +1,196 @@
+"""How many calls may go on at once, and which messages may be on their way in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from shoal.v1 import clustering_pb2
+from shoal_server.budget import MIB, MemoryPlan
+from shoal_server.rpc.receiving import RECEIVING_SECONDS
+from tests.rpc.bad_points import GOOD
+from tests.rpc.inprocess import InProcessServer
+from tests.rpc.refusals import Refusal, detail, refused_call, status_of
+from tests.rpc.ways import Stream, opening
+from tests.rpc.wire import PATIENCE as STUCK
+from tests.rpc.wire import Wire, batch, config
+
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
+PUSH = "/shoal.v1.ClusteringService/Push"
+SIZES: dict[str, Any] = {"max_message_bytes": 16 * MIB, "max_batch_bytes": 16 * MIB}
+MAX_CALLS = 4
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[InProcessServer]:
+    least = MemoryPlan.minimum(SIZES["max_message_bytes"])
+    with InProcessServer(memory_limit=least, max_concurrent_calls=MAX_CALLS, **SIZES) as server:
+        server.rpc._receiver._limit = 1 << 40  # the process has more in it than a server
+        yield server
+
+
+@pytest.fixture
+def client(server: InProcessServer) -> Iterator[Wire]:
+    with Wire(server.target) as client:
+        yield client
+    until(lambda: not server.rpc._receive_layer._calls)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    while not holds():
+        pass
+
+
+def check_healthy(client: Wire) -> None:
+    request = health_pb2.HealthCheckRequest()
+    answer = health_pb2_grpc.HealthStub(client.channel).Check(request, timeout=STUCK)
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_a_call_too_many_is_refused_until_another_ends_and_health_checks_are_answered(
+    client: Wire, server: InProcessServer, name: str
+) -> None:
+    client.create(name, config(init=GOOD))
+    streams = [client.clustering.Ingest(_blocked([opening(name)])) for _ in range(MAX_CALLS)]
+    for stream in streams:
+        next(stream)
+
+    status = refused_call(lambda: client.describe(name))
+
+    says = (f"answers {MAX_CALLS} calls already", "SHOAL_MAX_CONCURRENT_CALLS")
+    Refusal("TOO_MANY_CALLS", says, code=EXHAUSTED).check(status)
+    assert detail(status, error_details_pb2.RetryInfo).retry_delay.seconds >= 1
+    check_healthy(client)
+    streams[0].cancel()
+    until(lambda: server.rpc._receive_layer._calls < MAX_CALLS)
+    assert client.describe(name).name == name
+    for stream in streams:
+        stream.cancel()
+    until(lambda: not server.rpc._receive_layer._calls)
+    client.delete(name)
+
+
+def test_messages_that_do_not_come_keep_others_out_only_for_a_time(
+    client: Wire, server: InProcessServer, name: str
+) -> None:
+    stalled = _stall(client, server)
+
+    check_healthy(client)
+    waiting = client.clustering.Push.future(clustering_pb2.PushRequest(session=name), timeout=STUCK)
+    until(lambda: bool(server.rpc._receiver.slots._waiting))
+    server.pass_time(RECEIVING_SECONDS - 1)  # others were there first: they are looked at, and have time left
+    server.pass_time(2)
+
+    says = ("others are on their way", "SHOAL_MEMORY_LIMIT")
+    Refusal("MEMORY_LIMIT_REACHED", says, code=EXHAUSTED).check(status_of(waiting.exception()))
+    for call in stalled:
+        call.cancel()
+
+
+def test_a_message_that_does_not_come_loses_its_place_to_one_that_waits(
+    client: Wire, server: InProcessServer, name: str
+) -> None:
+    stalled = _stall(client, server)
+    server.pass_time(RECEIVING_SECONDS)
+
+    waiting = client.clustering.Push.future(clustering_pb2.PushRequest(session=name), timeout=STUCK)
+    until(lambda: bool(server.rpc._receiver.slots._waiting))
+    server.pass_time(RECEIVING_SECONDS / 2)
+
+    assert status_of(waiting.exception()).message.startswith("there is no session")  # it has been read
+    says = ("didn't come within 10 seconds", "others wait for its place")
+    slow = stalled[server.rpc._receiver.direct_places :]
+    for call in slow:
+        Refusal("MEMORY_LIMIT_REACHED", says, code=EXHAUSTED).check(status_of(call.exception()))
+    for call in stalled:
+        call.cancel()
+
+
+def test_a_call_that_is_cancelled_while_it_waits_for_its_place_takes_none(
+    client: Wire, server: InProcessServer, name: str
+) -> None:
+    slots = server.rpc._receiver.slots
+    free = slots._free
+    stalled = _stall(client, server)
+    waiting = client.clustering.Push.future(clustering_pb2.PushRequest(session=name), timeout=STUCK)
+    until(lambda: bool(slots._waiting))
+
+    waiting.cancel()
+    for call in stalled:
+        call.cancel()
+
+    until(lambda: slots._free == free)
+    until(lambda: not slots._waiting)
+
+
+def test_a_call_that_had_to_wait_is_answered_as_any_other(client: Wire, server: InProcessServer, name: str) -> None:
+    receiver = server.rpc._receiver
+    push: Any = client.channel.stream_unary(PUSH)
+    stalled = [push.future(_blocked([])) for _ in range(receiver.direct_places)]
+    until(lambda: len(server.rpc._receive_layer._direct) == receiver.direct_places)
+
+    client.create(name, config(init=GOOD))
+    assert client.push(name, batch(GOOD)).version == 1
+    watch = client.clustering.WatchCentroids(clustering_pb2.WatchCentroidsRequest(session=name), timeout=STUCK)
+    assert next(watch).update.snapshot.version == 1
+    Refusal("SESSION_EXISTS", (name,), code=grpc.StatusCode.ALREADY_EXISTS, session=name).check(
+        refused_call(lambda: client.create(name, config(init=GOOD)))
+    )
+
+    watch.cancel()
+    for call in stalled:
+        call.cancel()
+    until(lambda: not server.rpc._receive_layer._calls)
+    client.delete(name)
+
+
+def test_a_stream_is_told_when_memory_is_short_while_its_next_message_is_on_its_way(
+    client: Wire, server: InProcessServer, name: str
+) -> None:
+    client.create(name, config(init=GOOD))
+    with Stream(client.clustering.Ingest) as stream:
+        stream.send(opening(name, "p"))
+        stream.receive()
+        stream.send(clustering_pb2.IngestRequest(batches=[batch(GOOD, sequence=1)]))
+        assert stream.receive().results[0].version == 1
+        until(lambda: bool(server.rpc._receiver._reading))
+
+        server.run(_stop_reading(server))
+
+        says = ("at its memory limit", "call again")
+        Refusal("MEMORY_LIMIT_REACHED", says, code=EXHAUSTED).check(refused_call(stream.receive))
+    client.delete(name)
+
+
+def _stall(client: Wire, server: InProcessServer) -> list[Any]:
+    """Call with messages that don't come, until no more is read; return the calls, those that gRPC reads first."""
+    receiver = server.rpc._receiver
+    push: Any = client.channel.stream_unary(PUSH)
+    stalled: list[Any] = []
+    while receiver.slots._free:
+        calls = server.rpc._receive_layer._calls
+        stalled.append(push.future(_blocked([])))
+        until(partial(_has_more_calls, server, calls))
+        until(lambda: len(receiver.slots._holders) + len(server.rpc._receive_layer._direct) == len(stalled))
+    return stalled
+
+
+def _has_more_calls(server: InProcessServer, calls: int) -> bool:
+    return server.rpc._receive_layer._calls > calls
+
+
+async def _stop_reading(server: InProcessServer) -> None:
+    server.rpc._receiver.stop_reading()
+
+
+def _blocked(requests: list[Any]) -> Iterator[Any]:
+    """Yield requests, and then nothing for as long as the call goes on."""
+    yield from requests
+    threading.Event().wait(STUCK)

@@ -1,0 +1,83 @@
+"""What is reserved for a session's model covers what it takes, and not several times as much."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from shoal_server.clustering.config import EngineName, ModelConfig
+from shoal_server.clustering.model import apply, new_model
+from shoal_server.clustering.state import Batch, Model
+from shoal_server.engines.contract import Engine, PointArray, run_in_order
+from shoal_server.engines.numba import NumbaEngine
+from shoal_server.engines.scipy import ScipyEngine
+from shoal_server.engines.sklearn import SklearnEngine
+from shoal_server.sessions.footprint import SESSION_BYTES, kept_bytes, warmup_bytes
+
+SHAPES = [(1024, 128), (64, 4096), (20_000, 1), (1, 65_536), (300, 17)]
+FEW = 50  # rows
+
+
+@pytest.fixture(scope="module")
+def engines() -> dict[EngineName, Engine]:
+    engines: dict[EngineName, Engine] = {"numba": NumbaEngine(), "scipy": ScipyEngine(), "sklearn": SklearnEngine()}
+    for engine in engines.values():
+        engine.warm_up()
+    return engines
+
+
+def traced() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ["numba", "scipy", "sklearn"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_model_takes_no_more_than_is_reserved_for_it(
+    engines: dict[EngineName, Engine], name: EngineName, shape: tuple[int, int], dtype: type
+) -> None:
+    points: PointArray = np.random.default_rng(0).normal(size=(FEW, shape[1])).astype(dtype)
+    tracemalloc.start()
+    try:
+        before = traced()
+        model = new_model(ModelConfig(shape[0], engine=name, init=np.random.default_rng(1).normal(size=shape)))
+        for _ in range(4):
+            model, _ = apply(model, Batch(points), engines[name], run_in_order)
+        taken = traced() - before
+    finally:
+        tracemalloc.stop()
+
+    assert taken <= kept_bytes(model)
+    assert kept_bytes(model) <= 5 * taken + SESSION_BYTES
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8])
+@pytest.mark.parametrize("init_size", [5000, 4999])
+def test_points_that_wait_for_centroids_take_no_more_than_is_reserved_for_them(
+    engines: dict[EngineName, Engine], dtype: type, init_size: int
+) -> None:
+    rows, columns = 5000, 16
+    points: PointArray = (100 * np.random.default_rng(0).random(size=(rows, columns))).astype(dtype)
+    model = new_model(ModelConfig(8, init_size=init_size, random_state=0, engine="scipy"))
+    first, last = Batch(points[:4000]), Batch(points[4000:])
+    apply(model, Batch(points), engines["scipy"], run_in_order)  # what is loaded for it isn't counted
+    tracemalloc.start()
+    try:
+        before = traced()
+        model, _ = apply(model, first, engines["scipy"], run_in_order)
+        kept = traced() - before
+        model, _ = apply(model, last, engines["scipy"], run_in_order)
+        peak = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+    assert model.version == 1
+    assert (
+        kept
+        <= peak
+        <= warmup_bytes(model.config, rows, columns, points.itemsize) + kept_bytes(Model(model.config, columns))
+    )

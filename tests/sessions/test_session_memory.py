@@ -1,0 +1,97 @@
+"""What a session has of the memory budget, and when it gives it back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from shoal_server.budget import PASSING_SHARE, MemoryBudget
+from shoal_server.errors import DomainError, Reason
+from shoal_server.sessions.config import SessionConfig
+from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.registry import Sessions
+from tests.sessions.clock import until_quiet
+from tests.sessions.engines import StagedEngine
+from tests.sessions.producer_builders import stamp
+from tests.sessions.session_builders import given_centroids, push, started, submit, warming
+
+LARGE = 100_000  # bytes of a batch, as far as it says
+
+
+@pytest.fixture
+def budget(deps: SessionDeps) -> MemoryBudget:
+    return deps.budget
+
+
+async def test_a_session_gives_all_of_its_memory_back_when_it_ends(deps: SessionDeps, budget: MemoryBudget) -> None:
+    async with Sessions(deps) as sessions:
+        session = sessions.create("pixels", SessionConfig(warming(2)))
+        await push(session, 1.0, 2.0, stamp=stamp(1))
+        await push(session, *range(10), stamp=stamp(2))
+        assert budget.used
+
+        await sessions.delete("pixels")
+
+    assert budget.used == 0
+
+
+async def test_batches_count_from_before_there_is_room_for_them_until_they_are_applied(
+    deps: SessionDeps, engine: StagedEngine
+) -> None:
+    async with started(replace(deps, limits=replace(deps.limits, queue_bytes=LARGE))) as session:
+        await push(session, 1.0)
+        before = deps.budget.used
+        engine.close_gate()
+
+        first = await submit(session, 1.0, size=LARGE)
+        await engine.arrival()
+
+        assert deps.budget.used == before + LARGE
+        engine.open_gate()
+        await first.result()
+        await until_quiet()
+        assert deps.budget.used - before < LARGE
+
+
+async def test_answers_that_nobody_needs_any_more_go_when_memory_is_short(
+    deps: SessionDeps, budget: MemoryBudget
+) -> None:
+    async with started(deps) as session:
+        await push(session, 1.0)
+        for sequence in range(1, 20):
+            await push(session, 1.0, stamp=stamp(sequence))
+        kept = budget.used
+        total = budget.total
+
+        budget.reserve(total - kept + 1, "a message").release()  # one byte more than there is
+
+        assert budget.used < kept
+        assert (await submit(session, 1.0, stamp=stamp(1))).forgotten
+        assert not (await submit(session, 1.0, stamp=stamp(19))).forgotten  # it may still be asked for
+
+
+async def test_a_session_for_which_there_is_no_memory_is_refused_and_not_made(deps: SessionDeps) -> None:
+    deps = replace(deps, budget=MemoryBudget(1000))
+    async with Sessions(deps) as sessions:
+        with pytest.raises(DomainError) as caught:
+            sessions.create("pixels", SessionConfig(given_centroids(0.0)))
+
+        assert caught.value.refusal.reason is Reason.MEMORY_LIMIT_REACHED
+        with pytest.raises(DomainError, match="there is no session"):
+            sessions.get("pixels")
+    assert deps.budget.used == 0
+
+
+async def test_points_that_would_wait_for_centroids_without_memory_are_refused_and_use_no_sequence_up(
+    deps: SessionDeps,
+) -> None:
+    small = MemoryBudget(1_000_000)
+    async with started(replace(deps, budget=small), SessionConfig(warming(10))) as session:
+        taken = small.reserve(int(small.total * (1 - PASSING_SHARE)) - small.used, "others")
+
+        with pytest.raises(DomainError, match="until it is ready would take"):
+            await push(session, 1.0, stamp=stamp(1))
+
+        taken.release()
+        assert (await push(session, 1.0, stamp=stamp(1))).accepted == 1
