@@ -15,7 +15,18 @@ from benchmarks import plots, report, results
 from benchmarks.pairing import Plan
 from benchmarks.results import FOLDER, Row, Suite
 
-SUITES = ("kernel", "ingest", "crowded", "latency", "scaling", "streaming", "viewers", "comparing", "starvation")
+SUITES = (
+    "kernel",
+    "ingest",
+    "crowded",
+    "latency",
+    "scaling",
+    "streaming",
+    "viewers",
+    "comparing",
+    "starvation",
+    "memory",
+)
 QUIET = 0.5  # the most load under which figures are worth keeping
 WIDTH = 160  # of tables in a file
 ROUNDS, QUICK_ROUNDS = 15, 5
