@@ -69,7 +69,7 @@ def dashboard(
     try:
         serve(server, ListenOptions(host, port, ready_fd, until_eof, _host_names(allow_host or [])))
     except shoal.InvalidArgumentError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(str(error), param_hint="--server or SHOAL_SERVER") from None
     except ListenError as error:
         sys.exit(f"error: {error}")
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_settings import CliApp
 
 from shoal_server.app import serve
-from shoal_server.errors import StartError
+from shoal_server.errors import StartError, quoted
 from shoal_server.settings import Settings
+
+_USAGE = 2  # exit code
 
 
 def main() -> None:
@@ -18,17 +24,27 @@ def main() -> None:
     try:
         settings = CliApp.run(Settings, cli_args=sys.argv[1:])
     except ValidationError as error:
-        sys.exit("\n".join(_told(error)))
+        sys.stderr.writelines(f"error: {_told(each)}\n" for each in error.errors())
+        sys.exit(_USAGE)
     try:
         asyncio.run(serve(settings))
     except StartError as error:
         sys.exit(f"error: {error}")
 
 
-def _told(error: ValidationError) -> list[str]:
-    return [
-        f"error: {'.'.join(str(part) for part in each['loc']) or 'settings'}: {each['msg']}" for each in error.errors()
-    ]
+def _told(error: Mapping[str, Any]) -> str:
+    """Return a line that names the flag or variable, its value, and what would be right."""
+    right = re.sub("^(Input|String) should", "it must", error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return right  # of several settings, which it names
+    return f"{_name_of(str(error['loc'][0]))} is {quoted(error['input'])}: {right}"
+
+
+def _name_of(setting: str) -> str:
+    """Return the flag or the environment variable that a setting was given by."""
+    flag, variable = f"--{setting.replace('_', '-')}", f"SHOAL_{setting.upper()}"
+    given = {argument.partition("=")[0] for argument in sys.argv[1:]}
+    return variable if variable in os.environ and flag not in given else flag
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from shoal_server.engines.contract import Engine
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.scipy import ScipyEngine
 from shoal_server.engines.sklearn import SklearnEngine
+from shoal_server.environment import service_links
 from shoal_server.errors import StartError
 from shoal_server.libraries import Loadable, compute_on_one_thread, load
 from shoal_server.memory import keep_freed_memory
@@ -52,6 +53,13 @@ async def serve(settings: Settings) -> None:
         The server can't start with these settings.
     """
     configure_logs(settings.log_format, settings.log_level)
+    for name, value in service_links(os.environ).items():
+        log.warning(
+            "environment variable ignored",
+            variable=name,
+            value=value,
+            reason="Kubernetes sets it for a service of that name; set the port by a flag",
+        )
     keep_freed_memory()
     compute_on_one_thread()
     stop = _stop_requested(settings)

@@ -6,10 +6,11 @@ import os
 from typing import Annotated
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shoal_server.budget import MemoryPlan
 from shoal_server.cores import available_cores
+from shoal_server.environment import service_links
 from shoal_server.memory import default_memory_limit
 from shoal_server.sessions.config import Limits
 from shoal_server.telemetry.logs import LogFormat, LogLevel
@@ -34,7 +35,7 @@ class Settings(BaseSettings):
         extra="forbid",
     )
 
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.", min_length=1)
     port: int = Field(50051, description="Port to listen on; 0 for a free one.", ge=0, le=65535)
     compute_threads: Count = Field(
         default_factory=available_cores, description="Threads that compute. Default: one a core, within the CPU quota."
@@ -68,6 +69,9 @@ class Settings(BaseSettings):
     idle_ttl: Seconds | None = Field(
         None, description="Seconds without use after which a session is deleted that has no idle_ttl. Default: never."
     )
+    max_event_time_ahead: FiniteFloat = Field(
+        300.0, description="Seconds that a batch's event time may be ahead of the server's clock when it comes.", ge=0
+    )
     progress_interval: Seconds = Field(15.0, description="Seconds of silence at most on a watch that doesn't say.")
     shutdown_grace: FiniteFloat = Field(
         6.0,
@@ -80,6 +84,23 @@ class Settings(BaseSettings):
         None, description="A file descriptor that gets a line with HOST:PORT and is closed once the server serves."
     )
     until_eof: bool = Field(False, description="Stop when standard input ends, as it does when the parent dies.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  (the signature is pydantic's)
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read flags and the environment, but for what Kubernetes sets there."""
+        if isinstance(env_settings, EnvSettingsSource):
+            links = {name.lower() for name in service_links(os.environ)}
+            env_settings.env_vars = {
+                name: at for name, at in env_settings.env_vars.items() if name.lower() not in links
+            }
+        return init_settings, env_settings
 
     @field_validator("ready_fd")
     @classmethod
@@ -123,4 +144,5 @@ class Settings(BaseSettings):
             replay_bytes=self.replay_bytes,
             idle_ttl=self.idle_ttl,
             progress_interval=self.progress_interval,
+            max_event_time_ahead=self.max_event_time_ahead,
         )

@@ -52,6 +52,7 @@ def test_invalid_server_address_exits_with_2() -> None:
     outcome = run_here("--server", "no such host at all", "--timeout", 1, "sessions", "list")
 
     assert outcome.exit_code == USAGE
+    assert "error: --server or SHOAL_SERVER: target is " in outcome.stderr
     assert "use HOST:PORT" in outcome.stderr
 
 

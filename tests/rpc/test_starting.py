@@ -18,44 +18,104 @@ from shoal_server.settings import Settings
 from tests.rpc.wire import Wire, config
 
 WRONG = [
-    ("--port 70000", "port: Input should be less than or equal to 65535"),
-    ("--port x", "port: Input should be a valid integer"),
-    ("--compute-threads 0", "compute_threads: Input should be greater than or equal to 1"),
-    ("--max-sessions -5", "max_sessions: Input should be greater than or equal to 1"),
-    ("--queue-bytes 5", "queue_bytes: Input should be greater than or equal to 1024"),
+    ("--port 70000", "--port is '70000': it must be less than or equal to 65535"),
+    ("--port=x", "--port is 'x': it must be a valid integer"),
+    ("--compute-threads 0", "--compute-threads is '0': it must be greater than or equal to 1"),
+    ("--max-sessions -5", "--max-sessions is '-5': it must be greater than or equal to 1"),
+    ("--queue-bytes 5", "--queue-bytes is '5': it must be greater than or equal to 1024"),
     ("--max-batch-bytes 99999999999", "max_batch_bytes is 99,999,999,999, above max_message_bytes 67,108,864"),
-    ("--idle-ttl -1", "idle_ttl: Input should be greater than 0"),
-    ("--idle-ttl inf", "idle_ttl: Input should be a finite number"),
-    ("--shutdown-grace nan", "shutdown_grace: Input should be a finite number"),
-    ("--log-level loud", "log_level: Input should be 'debug', 'info', 'warning' or 'error'"),
-    ("--ready-fd -1", "ready_fd: Value error, -1 is no open file descriptor"),
-    ("--port x --log-level loud", "error: port: Input should be a valid integer"),
+    ("--idle-ttl -1", "--idle-ttl is '-1': it must be greater than 0"),
+    ("--idle-ttl inf", "--idle-ttl is 'inf': it must be a finite number"),
+    ("--shutdown-grace nan", "--shutdown-grace is 'nan': it must be a finite number"),
+    ("--max-event-time-ahead -1", "--max-event-time-ahead is '-1': it must be greater than or equal to 0"),
+    ("--log-level loud", "--log-level is 'loud': it must be 'debug', 'info', 'warning' or 'error'"),
+    ("--ready-fd -1", "--ready-fd is '-1': -1 is no open file descriptor"),
+    ("--host=", "--host is '': it must have at least 1 character"),
+    ("--port x --log-level loud", "error: --port is 'x': it must be a valid integer"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "says"), WRONG, ids=[arguments for arguments, _ in WRONG])
-def test_a_wrong_setting_is_named_with_what_would_be_right(
-    monkeypatch: pytest.MonkeyPatch, arguments: str, says: str
+def test_a_wrong_flag_is_named_with_its_value_and_what_would_be_right(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: str, says: str
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["shoal-server", *arguments.split()])
 
     with pytest.raises(SystemExit) as caught:
         main()
 
-    message = str(caught.value.code)  # the interpreter prints it, and exits with 1
+    message = capsys.readouterr().err
+    assert caught.value.code == 2
     assert says in message
     assert all(line.startswith("error: ") for line in message.splitlines())
     assert len(message.splitlines()) == arguments.count("--")
 
 
-def test_a_wrong_variable_of_the_environment_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("SHOAL_COMPUTE_THREADS", "many", "'many': it must be a valid integer"),
+        ("SHOAL_PORT", "http://10.0.0.1:50051", "'http://10.0.0.1:50051': it must be a valid integer"),
+        ("SHOAL_LOG_FORMAT", "xml", "'xml': it must be 'json' or 'console'"),
+        ("SHOAL_IDLE_TTL", "x" * 5000, "…: it must be a valid number"),
+    ],
+)
+def test_a_wrong_variable_of_the_environment_is_named_with_its_value_and_what_would_be_right(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str, says: str
+) -> None:
     monkeypatch.setattr(sys, "argv", ["shoal-server"])
-    monkeypatch.setenv("SHOAL_COMPUTE_THREADS", "many")
+    monkeypatch.setenv(variable, value)
 
     with pytest.raises(SystemExit) as caught:
         main()
 
-    assert "error: compute_threads: Input should be a valid integer" in str(caught.value.code)
+    message = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert message.startswith(f"error: {variable} is '")
+    assert says in message
+    assert len(message) < 500
+
+
+KUBERNETES = {  # what it sets in every pod for a service named shoal
+    "SHOAL_SERVICE_HOST": "10.0.0.1",
+    "SHOAL_SERVICE_PORT": "50051",
+    "SHOAL_SERVICE_PORT_GRPC": "50051",
+    "SHOAL_PORT": "tcp://10.0.0.1:50051",
+    "SHOAL_PORT_50051_TCP": "tcp://10.0.0.1:50051",
+    "SHOAL_PORT_50051_TCP_PROTO": "tcp",
+    "SHOAL_PORT_50051_TCP_PORT": "50051",
+    "SHOAL_PORT_50051_TCP_ADDR": "10.0.0.1",
+}
+
+
+def test_the_variables_of_a_kubernetes_service_named_shoal_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = Settings()
+
+    for variable, value in KUBERNETES.items():
+        monkeypatch.setenv(variable, value)
+
+    assert Settings() == expected
+
+
+def test_a_flag_sets_the_port_beside_the_variables_of_a_kubernetes_service() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "shoal_server", "--port", "0"],
+        env={**os.environ, **KUBERNETES},
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        assert process.stderr is not None
+        lines = [json.loads(process.stderr.readline()) for _ in range(2)]
+        process.send_signal(signal.SIGTERM)
+        process.stderr.read()
+
+    assert (lines[0]["event"], lines[0]["variable"], lines[0]["value"]) == (
+        "environment variable ignored",
+        "SHOAL_PORT",
+        "tcp://10.0.0.1:50051",
+    )
+    assert lines[1]["event"] == "starting"
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("arguments", ["--colour red", "stray", "--port"])

@@ -39,6 +39,7 @@ LIMITS = Limits(
     replay_bytes=100_000,
     idle_ttl=None,
     progress_interval=15.0,
+    max_event_time_ahead=300.0,
 )
 
 

@@ -10,6 +10,7 @@ from typing import cast
 import typer
 
 import shoal
+from shoal.cli.failures import wrong_usage
 from shoal.cli.output import Format
 
 DEFAULT_SERVER = "localhost:50051"
@@ -31,7 +32,10 @@ class Invocation:
 
     def connect(self) -> shoal.Client:
         """Return a client of the server."""
-        return shoal.connect(self.target, timeout=self.timeout)
+        try:
+            return shoal.connect(self.target, timeout=self.timeout)
+        except shoal.InvalidArgumentError as error:
+            raise wrong_usage(f"--server or SHOAL_SERVER: {error}") from None
 
 
 def invocation(ctx: typer.Context) -> Invocation:

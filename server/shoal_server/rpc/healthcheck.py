@@ -11,6 +11,8 @@ import sys
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from shoal_server.environment import service_links
+
 TIMEOUT = 2.0  # seconds
 
 
@@ -25,5 +27,6 @@ def is_serving(target: str, timeout: float = TIMEOUT) -> bool:
 
 
 if __name__ == "__main__":
-    here = f"127.0.0.1:{os.environ.get('SHOAL_PORT', '50051')}"
+    port = "50051" if service_links(os.environ) else os.environ.get("SHOAL_PORT", "50051")
+    here = f"127.0.0.1:{port}"
     sys.exit(0 if is_serving(sys.argv[1] if len(sys.argv) > 1 else here) else 1)

@@ -50,3 +50,4 @@ class Limits:
     replay_bytes: int  # of answers kept by one session, for batches that are sent again
     idle_ttl: float | None  # of a session that doesn't say
     progress_interval: float  # of a watch that doesn't say
+    max_event_time_ahead: float  # of the server's clock, when a batch comes
