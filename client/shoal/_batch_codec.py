@@ -73,6 +73,8 @@ def decode_result(result: wire.BatchResult, session: str, *, duplicate: bool) ->
         forgotten=message.forgotten,
         warming=decode_warming(message.warming) if message.HasField("warming") else None,
         error=error_of_status(message.error, session) if message.HasField("error") else None,
+        late=message.late,
+        weight=message.weight if message.HasField("weight") else float(message.accepted),
     )
 
 

@@ -82,6 +82,11 @@ class PushResult:
     """Present while the session is warming."""
     error: ShoalError | None = None
     """Why the batch was refused, nothing of it applied; only from ``ingest(on_error="return")``."""
+    late: float = 0.0
+    """Seconds by which the batch's event time was behind the newest event time applied before it; 0: it was not."""
+    weight: float = 0.0
+    """What the accepted rows counted in sum: their sample weights, and less where the half-life is in seconds and the
+    batch was late. `accepted` without either; 0 where it was refused, or so late that nothing of it is left."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,6 +49,7 @@ class Reason(StrEnum):
     ENGINES_INVALID = auto()
     ENGINE_UNKNOWN = auto()
     ETAG_MISMATCH = auto()
+    EVENT_TIME_AHEAD = auto()
     EVENT_TIME_MISSING = auto()
     EXAMPLE_UNKNOWN = auto()
     FIELD_IMMUTABLE = auto()

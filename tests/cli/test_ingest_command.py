@@ -120,6 +120,22 @@ def test_a_half_life_in_seconds_takes_the_time_from_a_column(
     assert session.centroids().weights.tolist() == [1.5]
 
 
+def test_batches_that_came_too_late_to_count_half_are_told(
+    command: InProcess, client: shoal.Client, name: str, tmp_path: Path
+) -> None:
+    minutes = (30, 29, 0, 10, 31)
+    rows = "".join(f"2026-01-01T00:{minute:02}:00Z,1\n" for minute in minutes)
+    (tmp_path / "points.csv").write_text(f"when,x\n{rows}")
+    client.create_session(name, 1, init=[[0.0]], half_life=shoal.HalfLife(120, "seconds"))
+
+    done = command(
+        "--output", "json", "ingest", name, tmp_path / "points.csv", "--time-column", "when", "--batch-rows", 1
+    )
+
+    assert summary(done)["batches_late"] == 3
+    assert "2 of 5 batches came so late that they counted less than half: push the oldest points first" in done.stderr
+
+
 def test_the_same_command_again_with_a_producer_counts_nothing_twice(
     command: InProcess, session: shoal.Session, points: Path
 ) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -53,6 +53,30 @@ def test_event_times_drive_a_half_life_in_seconds(client: shoal.Client, name: st
     session.push(POINTS, event_time=datetime(2026, 1, 1, 12, 1, tzinfo=UTC))
 
     np.testing.assert_allclose(session.centroids().weights, [3, 1.5])
+
+
+def test_a_late_batch_says_how_late_it_was_and_what_it_counted(client: shoal.Client, name: str) -> None:
+    session = client.create_session(name, 2, init=CENTROIDS, half_life=shoal.HalfLife(60, "seconds"))
+    noon = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+
+    in_time = session.push(POINTS, event_time=noon)
+    late = session.push(POINTS, event_time=noon - timedelta(minutes=1))
+    weighted = session.push(POINTS, sample_weight=[4.0, 0.0, 2.0], event_time=noon)
+    lost = session.push(POINTS, event_time=noon - timedelta(days=1))
+
+    assert (in_time.late, in_time.weight) == (0.0, 3.0)
+    assert (late.late, late.weight) == (60.0, 1.5)
+    assert (weighted.late, weighted.weight) == (0.0, 6.0)
+    assert (lost.late, lost.weight) == (86400.0, 0.0)
+
+
+def test_an_event_time_far_ahead_is_refused(client: shoal.Client, name: str) -> None:
+    session = client.create_session(name, 2, init=CENTROIDS, half_life=shoal.HalfLife(60, "seconds"))
+
+    with pytest.raises(shoal.InvalidArgumentError, match="seconds ahead of the server's") as refused:
+        session.push(POINTS, event_time=datetime.now(UTC) + timedelta(days=365))
+
+    assert refused.value.reason == "EVENT_TIME_AHEAD"
 
 
 def test_repeated_sequence_is_answered_again_and_not_counted(client: shoal.Client, name: str) -> None:

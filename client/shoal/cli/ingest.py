@@ -56,7 +56,7 @@ def ingest(
     """
     options = ReadOptions(batch_rows, file_options.column_names(columns), weight_column, time_column, header, dtype)
     with file_options.opened(files, options) as points, invocation(ctx).connect() as client:
-        run = _IngestRun(BatchSource(points), stop_at_refusal=on_error == "raise")
+        run = _IngestRun(BatchSource(points), stop_at_refusal=on_error == "raise", weighted=weight_column is not None)
         # Not on_error="raise": the answers to what is in flight behind a refused batch are wanted too.
         results = client.session(session).ingest(run.source.batches(), producer=producer, on_error="return")
         with _summarised(run, session, invocation(ctx)), closing(results), ingest_progress(run.source.rows) as bar:
@@ -68,8 +68,9 @@ def ingest(
 class _IngestRun:
     """The state of one `shoal ingest`: its source and the results so far."""
 
-    def __init__(self, source: BatchSource, *, stop_at_refusal: bool) -> None:
+    def __init__(self, source: BatchSource, *, stop_at_refusal: bool, weighted: bool) -> None:
         self.source = source
+        self._weighted = weighted
         self.summary = IngestSummary()
         self._stop_at_refusal = stop_at_refusal
         self._refusal = ""  # the one that stopped the source
@@ -81,6 +82,17 @@ class _IngestRun:
         behind = self.summary.batches - self._summary_at_refusal.batches
         refused = self.summary.refused - self._summary_at_refusal.refused
         return f"{self._refusal}{_batches_behind(behind, refused)}" if self._refusal else ""
+
+    @property
+    def warning(self) -> str:
+        """What there is to say of batches that came too late to count; empty if there are none."""
+        faded = 0 if self._weighted else self.summary.faded  # what weights would have counted in time isn't known
+        if not faded:
+            return ""
+        return (
+            f"{faded} of {self.summary.batches} batches came so late that they counted less than half: push the oldest "
+            f"points first, or give the session a longer half-life"
+        )
 
     def consume(self, results: Iterable[shoal.PushResult], bar: IngestProgress) -> None:
         """Count the answers; once the source is stopped, until what it has given out is answered."""
@@ -138,4 +150,6 @@ def _tell(run: _IngestRun, session: str, seconds: float, shared: Invocation) -> 
     unanswered = run.source.unanswered
     if unanswered:
         tell(f"no answer to the last {unanswered} batch{'es' * (unanswered > 1)}: what was sent may have been applied")
+    if run.warning:
+        tell(run.warning)
     show_record(run.summary.record(session, unanswered, seconds), shared.output)

@@ -22,6 +22,8 @@ class IngestSummary:
     inertia: float = 0.0
     measured: int = 0  # points whose inertia is known: those that came after the warming
     warming: shoal.Warming | None = None
+    late: int = 0  # batches
+    faded: int = 0  # late batches that counted less than half of what they would have in time, if unweighted
 
     @property
     def inertia_per_point(self) -> float | None:
@@ -40,6 +42,8 @@ class IngestSummary:
             self.inertia + (result.inertia if result.version else 0.0),
             self.measured + (result.accepted if result.version else 0),
             None if result.version else result.warming or self.warming,
+            self.late + (result.late > 0),
+            self.faded + (result.late > 0 and result.weight < result.accepted / 2),
         )
 
     def record(self, session: str, unanswered: int, seconds: float) -> dict[str, Any]:
@@ -60,6 +64,7 @@ class IngestSummary:
             "batches": self.batches,
             "batches_refused": self.refused,
             "batches_unanswered": unanswered,
+            "batches_late": self.late,
             "batches_counted_before": self.duplicates,
             "points_accepted": self.accepted,
             "points_dropped": self.dropped,

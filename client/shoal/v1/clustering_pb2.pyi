@@ -68,7 +68,9 @@ class Batch(_message.Message):
 
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
-        """When the points happened. A session whose half-life is in seconds needs it."""
+        """When the points happened. A session whose half-life is in seconds needs it. It may be late, but not further ahead of
+        the server's clock than the server allows: it would make everything that comes after it late.
+        """
 
     def __init__(
         self,
@@ -278,6 +280,8 @@ class BatchResult(_message.Message):
     WARMING_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     FORGOTTEN_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Of the batch that this answers."""
     version: _builtins.int
@@ -293,6 +297,12 @@ class BatchResult(_message.Message):
     forgotten: _builtins.bool
     """The batch had been seen before, and the answer to it is no longer kept whole. The labels go first: then only they
     are missing. Where `version` is 0 too, all is gone: the batch was applied, or refused, and nothing else is known.
+    """
+    late: _builtins.float
+    """Seconds by which the batch's event time was behind the newest event time applied before it; 0: it was not late."""
+    weight: _builtins.float
+    """What the accepted rows counted in sum: their sample weights, times 0.5 ** (late / half_life) where the half-life is
+    in seconds. A row that would count less than 1e-200 counts 0. Absent: each row counted 1, `accepted` in sum.
     """
     @_builtins.property
     def labels(self) -> _tensor_pb2.Tensor:
@@ -320,12 +330,16 @@ class BatchResult(_message.Message):
         warming: _sessions_pb2.Warming | None = ...,
         error: _errors_pb2.Status | None = ...,
         forgotten: _builtins.bool = ...,
+        late: _builtins.float = ...,
+        weight: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "labels", b"labels", "warming", b"warming"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "error", b"error", "labels", b"labels", "warming", b"warming", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "dropped", b"dropped", "duplicate", b"duplicate", "durable", b"durable", "error", b"error", "forgotten", b"forgotten", "inertia", b"inertia", "labels", b"labels", "sequence", b"sequence", "version", b"version", "warming", b"warming"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "accepted", b"accepted", "dropped", b"dropped", "duplicate", b"duplicate", "durable", b"durable", "error", b"error", "forgotten", b"forgotten", "inertia", b"inertia", "labels", b"labels", "late", b"late", "sequence", b"sequence", "version", b"version", "warming", b"warming", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
+    _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight) -> _WhichOneofReturnType__weight | None: ...
 
 Global___BatchResult: _TypeAlias = BatchResult  # noqa: Y015
 

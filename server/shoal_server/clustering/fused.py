@@ -94,7 +94,7 @@ def _plain_ones(model: Model, batches: Sequence[Batch], engine: Engine) -> tuple
             or (time is None and not timeless)
         ):
             break
-        if half_life is not None or time is not None:
+        if half_life is not None or time is not None or fading.late:
             fading = decay(half_life, rows, time, fading.latest_event)
         if fading.batch != 1:
             break
@@ -117,7 +117,7 @@ def _follow(
             return_labels=any(batch.return_labels for batch in batches),
         )
     )
-    outcomes = list(_outcomes(before.version, batches, result))
+    outcomes = list(_outcomes(before.version, batches, decays, result))
     if not outcomes:
         return model, outcomes
     accepted = model.points_accepted + sum(outcome.accepted for outcome in outcomes)
@@ -134,14 +134,14 @@ def _follow(
     return model, outcomes
 
 
-def _outcomes(version: int, batches: list[Batch], result: FusedResult) -> Iterator[BatchResult]:
+def _outcomes(version: int, batches: list[Batch], decays: list[Decay], result: FusedResult) -> Iterator[BatchResult]:
     begin = 0
-    for batch, inertia in zip(batches, result.inertias.tolist(), strict=False):
+    for batch, fading, inertia in zip(batches, decays, result.inertias.tolist(), strict=False):
         version += 1
         end = begin + len(batch.points)
         # A copy: a view would keep the labels of all.
         labels = result.labels[begin:end].copy() if batch.return_labels else None
-        yield BatchResult(version, end - begin, 0, inertia, labels, None, batch.sequence)
+        yield BatchResult(version, end - begin, 0, inertia, labels, None, batch.sequence, late=fading.late)
         begin = end
 
 

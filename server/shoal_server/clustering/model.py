@@ -98,15 +98,18 @@ def can_skip_validation(model: Model) -> bool:
 
 def _apply(model: Model, batch: Batch, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple[Model, BatchResult]:
     fading = decay(model.config.half_life, len(rows.points), batch.event_time, model.latest_event)
+    weights = fading.weights(rows.sample_weight, len(rows.points))
+    if weights is not rows.sample_weight:
+        rows = replace(rows, sample_weight=weights)
     model = _count_in(model, batch, rows, fading)
     if model.collected is None:
         model, inertia, labels = update(model, rows, fading, engine, run, return_labels=batch.return_labels)
-        return model, _outcome(model, batch, rows, inertia, labels)
+        return model, _outcome(model, batch, rows, fading, inertia, labels)
     model = replace(model, collected=collect(model.collected, rows, fading))
     if model.warming and model.warming.seen < model.warming.needed:
-        return model, _outcome(model, batch, rows, 0.0, None)
+        return model, _outcome(model, batch, rows, fading, 0.0, None)
     model, inertia, labels = start(model, rows, engine, run)
-    return model, _outcome(model, batch, rows, inertia, labels)
+    return model, _outcome(model, batch, rows, fading, inertia, labels)
 
 
 def _count_in(model: Model, batch: Batch, rows: ValidRows, fading: Decay) -> Model:
@@ -122,7 +125,9 @@ def _count_in(model: Model, batch: Batch, rows: ValidRows, fading: Decay) -> Mod
     )
 
 
-def _outcome(model: Model, batch: Batch, rows: ValidRows, inertia: float, labels: LabelArray | None) -> BatchResult:
+def _outcome(
+    model: Model, batch: Batch, rows: ValidRows, fading: Decay, inertia: float, labels: LabelArray | None
+) -> BatchResult:
     accepted = len(rows.points)
     return BatchResult(
         version=model.version,
@@ -132,6 +137,8 @@ def _outcome(model: Model, batch: Batch, rows: ValidRows, inertia: float, labels
         labels=_spread_out(labels, rows) if labels is not None and batch.return_labels else None,
         warming=model.warming,
         sequence=batch.sequence,
+        late=fading.late,
+        weight=None if rows.sample_weight is None else float(rows.sample_weight.sum()),
     )
 
 

@@ -51,6 +51,8 @@ class BatchResult(NamedTuple):
     duplicate: bool = False  # the batch had been pushed before, and was not applied again
     forgotten: bool = False  # of a duplicate: what became of it, or its labels, is no longer known
     refusal: Refusal | None = None  # why the batch was not applied
+    late: float = 0.0  # seconds by which its event time was behind the newest before it
+    weight: float | None = None  # what the accepted rows counted in sum; None: each of them 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,7 +51,7 @@ def update(
     if not len(rows.points):
         contribution = empty_contribution(frame)
     else:
-        contribution = engine.contribute(rows.points, _late(rows, fading), frame, run, return_labels=return_labels)
+        contribution = engine.contribute(rows.points, rows.sample_weight, frame, run, return_labels=return_labels)
     advanced = advance(model, frame, contribution, engine, inertia=contribution.inertia, batch_points=len(rows.points))
     return advanced, contribution.inertia, contribution.labels
 
@@ -191,12 +191,6 @@ def _move_finitely(centroids: Float64Array, frame: Frame, contribution: Contribu
         return None
     inside = (after - frame.origin).astype(frame.dtype)
     return NewCentroids(after, weights, movement(centroids, after), frame.at(inside, weights))
-
-
-def _late(rows: ValidRows, fading: Decay) -> Float64Array | None:
-    if fading.batch == 1:
-        return rows.sample_weight
-    return fading.batch * (np.ones(len(rows.points)) if rows.sample_weight is None else rows.sample_weight)
 
 
 def _back_to_sphere(centroids: Float64Array, before: Float64Array) -> Float64Array:

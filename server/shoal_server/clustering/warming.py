@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shoal_server.clustering.forgetting import Decay
+from shoal_server.clustering.forgetting import Decay, without_tiny
 from shoal_server.clustering.state import WarmupBatch, WarmupBuffer
 from shoal_server.clustering.validation import ValidRows
 from shoal_server.engines.contract import Float64Array, PointArray
@@ -19,14 +19,14 @@ def collect(collected: WarmupBuffer, rows: ValidRows, fading: Decay) -> WarmupBu
     points = rows.points[counting]
     if not len(points):
         return WarmupBuffer(collected.batches, collected.seen, age)
-    batch = WarmupBatch(points, weight[counting] * fading.batch, np.full(len(points), age))
+    batch = WarmupBatch(points, weight[counting], np.full(len(points), age))
     return WarmupBuffer(_appended(collected.batches, batch), collected.seen + len(points), age)
 
 
 def together(collected: WarmupBuffer) -> tuple[PointArray, Float64Array]:
     """Return all points, (n, d) in a type that holds every batch, and what they still weigh, (n,)."""
     whole = _joined(collected.batches)
-    return whole.points, whole.weights * 0.5 ** (collected.age - whole.born)
+    return whole.points, without_tiny(whole.weights * 0.5 ** (collected.age - whole.born))
 
 
 def _appended(batches: tuple[WarmupBatch, ...], batch: WarmupBatch) -> tuple[WarmupBatch, ...]:

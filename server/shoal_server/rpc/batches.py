@@ -93,6 +93,10 @@ def encode_result(result: BatchResult) -> wire.BatchResult:
         message.dropped = result.dropped
         message.duplicate = result.duplicate
         message.forgotten = result.forgotten
+    if result.late or result.weight is not None:
+        message.late = result.late
+        if result.weight is not None:
+            message.weight = result.weight
     if result.warming:
         message.warming.CopyFrom(encode_warming(result.warming))
     return wire.BatchResult(message, None if result.labels is None else wire.tensor_of(result.labels))

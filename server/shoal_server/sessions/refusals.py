@@ -1,7 +1,10 @@
-"""What is told of sessions that are no more, and of servers that stop."""
+"""What is told of sessions that are no more, of servers that stop, and of batches from the future."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+from shoal_server.clustering.state import Batch
 from shoal_server.errors import Reason, Refusal, quoted
 
 MAX_NAME_LENGTH = 128
@@ -32,3 +35,35 @@ def out_of_memory() -> Refusal:
         "the server has not enough memory to compute this; send smaller batches, or try again when it has less to do",
         retry_after=1.0,
     )
+
+
+def refused_if_ahead(batch: Batch, now: float, most: float) -> Batch:
+    """Return a batch that has just come, refused if it says that it happened more than `most` seconds from now.
+
+    Checked when a batch comes and not when it is applied: the same batches give the same centroids at any time.
+
+    Parameters
+    ----------
+    batch
+        As it came.
+    now, most
+        Seconds since the epoch, and seconds.
+    """
+    if batch.event_time is None or batch.refusal is not None or batch.event_time - now <= most:
+        return batch
+    return batch._replace(
+        refusal=Refusal(
+            Reason.EVENT_TIME_AHEAD,
+            f"event_time is {_shown(batch.event_time)}, {batch.event_time - now:,.0f} seconds ahead of the server's "
+            f"{_shown(now)}, and at most {most:,g} are allowed, since all that comes later would count as late; give "
+            f"the time when the points happened, or raise SHOAL_MAX_EVENT_TIME_AHEAD",
+            "event_time",
+        )
+    )
+
+
+def _shown(moment: float) -> str:
+    try:
+        return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError, OSError):  # beyond the year 9999
+        return f"{moment:g} seconds since 1970"
