@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,11 +13,13 @@ from shoal_server.errors import Reason, invalid
 
 
 def impute(
-    points: PointArray, usable: NDArray[np.bool_] | None, so_far: ColumnMeans | None
+    points: PointArray, usable: NDArray[np.bool_] | None, so_far: ColumnMeans | None, precision: np.dtype[Any]
 ) -> tuple[PointArray, ColumnMeans]:
     """Return points (n, d) with the means so far where `usable` is False, and the means with this batch counted in.
 
     A column without a mean so far gets that of the batch's own usable values. What was filled in counts in no mean.
+    Points that are filled in get a type that holds them and the means in `precision`: float16 ends at 65,504, and
+    integers have no fractions.
 
     Raises
     ------
@@ -29,7 +33,7 @@ def impute(
     rows, columns = np.nonzero(~usable)
     fill = after.means if so_far is None else np.where(so_far.rows > 0, so_far.means, own.means)
     _refuse_unknown(after, rows, columns)
-    filled = points.copy()
+    filled = points.astype(np.result_type(points.dtype, precision))
     filled[rows, columns] = fill[columns]
     return filled, after
 

@@ -75,11 +75,12 @@ def validate_points(model: Model, points: PointArray) -> ValidRows:
         With on_invalid="reject" NOT_FINITE, VALUE_TOO_LARGE or ZERO_ROW; with "impute" IMPUTE_IMPOSSIBLE or ZERO_ROW.
     """
     config = model.config
-    most = _largest(model, points)
+    precision = _precision(model, points)
+    most = max_value(precision, points.shape[1])
     usable = _usable_values(points, most)
     means = None
     if config.on_invalid == "impute":
-        points, means = impute(points, usable, model.column_means)
+        points, means = impute(points, usable, model.column_means, precision)
         usable = None
     rows: BoolArray | None = None if usable is None else np.asarray(usable.all(axis=1))
     if config.metric == "cosine":
@@ -93,7 +94,7 @@ def validate_points(model: Model, points: PointArray) -> ValidRows:
 
 def only_valid(model: Model, points: PointArray) -> PointArray:
     """Return the rows of points (n, d) that can be computed with as they are, whatever the policy."""
-    usable = _usable_values(points, _largest(model, points))
+    usable = _usable_values(points, max_value(_precision(model, points), points.shape[1]))
     rows: BoolArray | None = None if usable is None else np.asarray(usable.all(axis=1))
     if model.config.metric == "cosine":
         rows = _with_direction(points, rows)
@@ -150,9 +151,8 @@ def _bad_weight(message: str) -> Exception:
     return invalid(Reason.SAMPLE_WEIGHT_INVALID, "sample_weight", message)
 
 
-def _largest(model: Model, points: PointArray) -> float:
-    precision = model.coordinates.precision if model.coordinates else precision_for(points.dtype, model.config)
-    return max_value(precision, points.shape[1])
+def _precision(model: Model, points: PointArray) -> np.dtype[Any]:
+    return model.coordinates.precision if model.coordinates else precision_for(points.dtype, model.config)
 
 
 def _usable_values(points: PointArray, most: float) -> BoolArray | None:
