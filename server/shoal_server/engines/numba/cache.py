@@ -8,6 +8,7 @@ start at once load from it together; while one compiles the others wait.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -15,7 +16,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -30,6 +31,9 @@ T = TypeVar("T")
 
 _CHECKSUMS = "checksums.json"
 _WRITABLE_BY_OTHERS = 0o022
+_CANT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+# Numba says by a RuntimeError that it can write nowhere. A bug raises others, or the same again where nothing is kept.
+_DISK_ERRORS = (OSError, RuntimeError)
 
 log = structlog.get_logger()
 
@@ -42,21 +46,35 @@ def compile_cached(compile_all: Callable[[], T]) -> T:
             return _load_or_compile(compile_all, folder, lock)
     except _UnusableError as reason:
         log.warning("kernel cache can't be used; the kernels are compiled at every start", reason=str(reason))
-    with TemporaryDirectory(prefix="shoal-kernels-") as passing, _numba_caches_in(Path(passing)):
+    try:
+        # Processes that compile together share what they have compiled through a folder.
+        with TemporaryDirectory(prefix="shoal-kernels-", ignore_cleanup_errors=True) as passing, caching_in(passing):
+            return compile_all()
+    except _DISK_ERRORS as reason:
+        log.warning("nothing can be written: the kernels are compiled by one process", reason=str(reason))
+    with caching_in(""):
         return compile_all()
+
+
+def is_kept() -> bool:
+    """Return whether what is compiled now is kept on disk."""
+    return bool(numba.config.CACHE_DIR)
 
 
 @contextmanager
 def part_of_cache(name: str) -> Iterator[None]:
     """Let Numba cache in a folder in the one that it caches in: processes that compile at once need one each."""
+    if not is_kept():
+        yield
+        return
     folder = Path(numba.config.CACHE_DIR) / name
     folder.mkdir(mode=0o700, exist_ok=True)
-    with _numba_caches_in(folder):
+    with caching_in(str(folder)):
         yield
 
 
 class _UnusableError(OSError):
-    """There can be no cache that is safe to use: the folder can't be had, or what servers lock can't be locked."""
+    """No cache can be used: the folder can't be had or not be trusted, can't be locked, or nothing can be written."""
 
 
 @contextmanager
@@ -91,17 +109,28 @@ def _lock_of(folder: Path) -> Iterator[int]:
 
 def _load_or_compile(compile_all: Callable[[], T], folder: Path, lock: int) -> T:
     _share_or_empty(folder, lock)
-    with _numba_caches_in(folder):
+    with caching_in(str(folder)):
         try:
             made = compile_all()
-        except Exception as damage:  # noqa: BLE001  (whatever a foreign file makes Numba do, there is one remedy)
-            log.warning("kernel cache is damaged and made anew", error=repr(damage))
+        except Exception as damage:
             _take(lock, fcntl.LOCK_EX)
-            _empty(folder)
-            made = compile_all()
+            _empty(folder)  # of what half fills a disk, too
+            if isinstance(damage, OSError) and damage.errno in _CANT_WRITE:
+                raise _UnusableError(str(damage)) from damage
+            log.warning("kernel cache is damaged and made anew", error=repr(damage))
+            made = _compile_anew(compile_all, folder)
     if not _is_sealed(folder):
         _seal(folder, lock)
     return made
+
+
+def _compile_anew(compile_all: Callable[[], T], folder: Path) -> T:
+    try:
+        return compile_all()
+    except _DISK_ERRORS as reason:
+        with suppress(_UnusableError):
+            _empty(folder)
+        raise _UnusableError(str(reason)) from reason
 
 
 def _share_or_empty(folder: Path, lock: int) -> None:
@@ -128,7 +157,10 @@ def _take(lock: int, how: int) -> None:
 
 def _base() -> Path:
     chosen = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("XDG_CACHE_HOME")
-    return Path(chosen) if chosen else Path.home() / ".cache"
+    try:
+        return Path(chosen) if chosen else Path.home() / ".cache"
+    except RuntimeError as reason:  # a user without a home
+        raise FileNotFoundError(str(reason)) from reason
 
 
 def _fingerprint() -> str:
@@ -142,21 +174,23 @@ def _fingerprint() -> str:
 
 
 @contextmanager
-def _numba_caches_in(folder: Path) -> Iterator[None]:
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(folder)
+def caching_in(folder: str) -> Iterator[None]:
+    """Let Numba cache in a folder and nowhere else; nowhere at all if it is empty."""
+    before = numba.config.CACHE_DIR, numba.config.CACHE_LOCATOR_CLASSES
+    # Where Numba can't write it would try others, such as one beside the source code.
+    numba.config.CACHE_DIR, numba.config.CACHE_LOCATOR_CLASSES = folder, "UserProvidedCacheLocator"
     try:
         yield
     finally:
-        numba.config.CACHE_DIR = before
+        numba.config.CACHE_DIR, numba.config.CACHE_LOCATOR_CLASSES = before
 
 
 def _is_sealed(folder: Path) -> bool:
     try:
         noted = json.loads((folder / _CHECKSUMS).read_bytes())
+        return bool(noted == _checksums(folder))
     except (OSError, ValueError):
         return False
-    return bool(noted == _checksums(folder))
 
 
 def _seal(folder: Path, lock: int) -> None:
@@ -164,8 +198,11 @@ def _seal(folder: Path, lock: int) -> None:
     try:
         _take(lock, fcntl.LOCK_EX)
         partial = folder / f"{_CHECKSUMS}.{os.getpid()}"
-        partial.write_text(json.dumps(_checksums(folder)))
-        partial.replace(folder / _CHECKSUMS)
+        try:
+            partial.write_text(json.dumps(_checksums(folder)))
+            partial.replace(folder / _CHECKSUMS)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as reason:
         log.warning("kernel cache can't be written", reason=str(reason))
 

@@ -16,6 +16,7 @@ import numpy as np
 import structlog
 
 from shoal_server.cores import available_cores
+from shoal_server.engines.numba.cache import caching_in, is_kept
 
 _CODE = f"import sys; from {__name__} import help_out; help_out(sys.argv[1], sys.argv[2:])"
 
@@ -30,6 +31,9 @@ def helping(precisions: Sequence[np.dtype[Any]]) -> Iterator[None]:
 
     Whatever keeps the helper from it, whoever asks for them then compiles them.
     """
+    if not is_kept():
+        yield
+        return
     missing = [dtype.name for dtype in precisions if not any((Path(numba.config.CACHE_DIR) / dtype.name).glob("*.nbi"))]
     if not missing or not sys.executable or available_cores() == 1:
         yield
@@ -64,9 +68,9 @@ def help_out(folder: str, names: Sequence[str]) -> None:
     from shoal_server.engines.numba.signatures import compile_precision  # noqa: PLC0415  (it imports this module)
 
     Thread(target=_end_with_input, daemon=True).start()
-    numba.config.CACHE_DIR = folder
-    for name in names:
-        compile_precision(np.dtype(name))
+    with caching_in(folder):
+        for name in names:
+            compile_precision(np.dtype(name))
     os._exit(0)  # the thread waits for ever
 
 

@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from numba import types
 
-from shoal_server.engines.numba.cache import compile_cached, part_of_cache
+from shoal_server.engines.numba.cache import compile_cached, is_kept, part_of_cache
 from shoal_server.engines.numba.compiling import FASTMATH, FLAGS
 from shoal_server.engines.numba.kernels import add, cover
 from shoal_server.engines.numba.layout import PRECISIONS, lay_rows
@@ -59,7 +59,7 @@ def _compile_all() -> dict[np.dtype[Any], Entries]:
 
 
 def _compile(function: Any, signature: Any) -> Any:
-    return numba.njit([signature], cache=True, fastmath=FASTMATH, **FLAGS)(function.py_func)
+    return numba.njit([signature], cache=is_kept(), fastmath=FASTMATH, **FLAGS)(function.py_func)
 
 
 _BOOL, _INT, _FLOAT = types.boolean, types.int64, types.float64
