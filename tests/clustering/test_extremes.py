@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose
 
-from shoal_server.clustering.config import EngineName, HalfLife, HalfLifeUnit, Metric, ModelConfig, OnInvalid, validate
+from shoal_server.clustering.config import (
+    EngineName,
+    HalfLife,
+    HalfLifeUnit,
+    InitMethod,
+    Metric,
+    ModelConfig,
+    OnInvalid,
+    validate,
+)
 from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import assign, new_model
 from shoal_server.clustering.state import Batch, BatchResult, Model
@@ -142,7 +151,8 @@ def batches(draw: st.DrawFn, columns: int) -> Batch:
 def configs(draw: st.DrawFn, columns: int) -> ModelConfig:
     k = draw(st.integers(1, 3))
     values = st.sampled_from([0.0, 1.0, -2.5, 1e-30, 1e15, -1e18, 1e90])
-    init = draw(st.sampled_from(["k-means++", "random"]) | hnp.arrays(np.float64, (k, columns), elements=values))
+    methods: tuple[InitMethod, ...] = get_args(InitMethod)
+    init: Any = draw(st.sampled_from(methods) | hnp.arrays(np.float64, (k, columns), elements=values))
     half_life = draw(
         st.none()
         | st.builds(HalfLife, st.sampled_from([5e-324, 1e-3, 1.0, 1e308]), st.sampled_from(get_args(HalfLifeUnit)))

@@ -33,7 +33,7 @@ class FullDisk:
         self.tried: list[str] = []
 
     def __call__(self) -> str:
-        folder = numba.config.CACHE_DIR
+        folder: str = numba.config.CACHE_DIR
         if folder not in self.tried:
             self.tried.append(folder)
         if folder and len(self.tried) <= self.folders:

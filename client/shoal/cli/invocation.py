@@ -10,7 +10,7 @@ from typing import cast
 import typer
 
 import shoal
-from shoal.cli.failures import wrong_usage
+from shoal.cli.failures import usage_error
 from shoal.cli.output import Format
 
 DEFAULT_SERVER = "localhost:50051"
@@ -35,7 +35,7 @@ class Invocation:
         try:
             return shoal.connect(self.target, timeout=self.timeout)
         except shoal.InvalidArgumentError as error:
-            raise wrong_usage(f"--server or SHOAL_SERVER: {error}") from None
+            raise usage_error(f"--server or SHOAL_SERVER: {error}") from None
 
 
 def invocation(ctx: typer.Context) -> Invocation:
