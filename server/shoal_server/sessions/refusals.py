@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from shoal_server.clustering.state import Batch
@@ -37,18 +38,18 @@ def out_of_memory() -> Refusal:
     )
 
 
-def refused_if_ahead(batch: Batch, now: float, most: float) -> Batch:
-    """Return a batch that has just come, refused if it says that it happened more than `most` seconds from now.
+def future_refused(message: Sequence[Batch], now: Callable[[], datetime], most: float) -> Sequence[Batch]:
+    """Return batches that have just come, those refused that say that they happened more than `most` seconds from now.
 
-    Checked when a batch comes and not when it is applied: the same batches give the same centroids at any time.
-
-    Parameters
-    ----------
-    batch
-        As it came.
-    now, most
-        Seconds since the epoch, and seconds.
+    Checked when batches come and not when they are applied: the same batches give the same centroids at any time.
     """
+    if all(batch.event_time is None for batch in message):
+        return message
+    arrival = now().timestamp()
+    return [_refused_if_ahead(batch, arrival, most) for batch in message]
+
+
+def _refused_if_ahead(batch: Batch, now: float, most: float) -> Batch:
     if batch.event_time is None or batch.refusal is not None or batch.event_time - now <= most:
         return batch
     return batch._replace(

@@ -24,7 +24,7 @@ from shoal_server.sessions.positions import Position, Producer
 from shoal_server.sessions.producers import ProducerLedger
 from shoal_server.sessions.queue import ByteQueue
 from shoal_server.sessions.recent import RecentPoints
-from shoal_server.sessions.refusals import refused_if_ahead, session_gone, shutting_down
+from shoal_server.sessions.refusals import future_refused, session_gone, shutting_down
 from shoal_server.sessions.responder import Responder
 from shoal_server.sessions.session_memory import SessionMemory
 from shoal_server.sessions.watch_queue import WatchQueue
@@ -196,9 +196,7 @@ class Session:
                 self.memory.admit_batches(self._model, message)
         if self._model.n_features is None:
             message = [self._refused_if_too_wide(batch) for batch in message]
-        if any(batch.event_time is not None for batch in message):
-            now, most = self._deps.now().timestamp(), self._deps.limits.max_event_time_ahead
-            message = [refused_if_ahead(batch, now, most) for batch in message]
+        message = future_refused(message, self._deps.now, self._deps.limits.max_event_time_ahead)
         room = _room_for(message)
         if room:
             await self._queue.reserve(room)
