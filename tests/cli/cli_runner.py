@@ -106,7 +106,12 @@ def _command(*arguments: object) -> list[str]:
 
 
 def _environment(added: Mapping[str, str] | None) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
+    # A width in the environment, as pytest's workers have it, would count more than the terminal's own.
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("SHOAL_") and name not in {"COLUMNS", "LINES"}
+    }
     return {**inherited, **(added or {})}
 
 

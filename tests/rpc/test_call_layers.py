@@ -37,12 +37,12 @@ class Service:
 
     async def GetSession(  # noqa: N802  (gRPC's name)
         self, request: sessions_pb2.GetSessionRequest, call: CallContext
-    ) -> sessions_pb2.Session:
+    ) -> bytes:
         self.calls.append(call)
         structlog.get_logger().info("called")
         if request.name == "bug":
             raise ZeroDivisionError("a secret")
-        return sessions_pb2.Session(name=call.principal)
+        return sessions_pb2.Session(name=call.principal).SerializeToString()
 
     def __getattr__(self, name: str) -> object:
         return self.GetSession  # of the methods that aren't called
@@ -69,9 +69,11 @@ async def serving(service: Service) -> AsyncIterator[sessions_pb2_grpc.SessionSe
     server.add_generic_rpc_handlers([service_handlers(SESSIONS, service)])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield sessions_pb2_grpc.SessionServiceStub(channel)
-    await server.stop(None)
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield sessions_pb2_grpc.SessionServiceStub(channel)
+    finally:
+        await server.stop(None)
 
 
 async def test_a_method_knows_the_trace_and_the_principal_of_its_call() -> None:

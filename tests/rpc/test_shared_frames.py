@@ -51,9 +51,9 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     begun: list[object] = []
     begin = ComputePool.begin
 
-    def note(pool: ComputePool, make: Callable[[], object]) -> object:
+    def note(pool: ComputePool, make: Callable[[], object], owner: object = None) -> object:
         begun.append(make)
-        return begin(pool, make)
+        return begin(pool, make, owner)
 
     monkeypatch.setattr(ComputePool, "begin", note)
     return begun

@@ -29,7 +29,8 @@ pytestmark = pytest.mark.soak
 
 ROUNDS = -(-choose(1500, 5000) // STREAMS_A_ROUND)
 SLICES = choose(5, 10)  # memory goes up and down all the time: its lowest points are compared
-OWN = Counter(["Session._write", "Sessions._end_idle_sessions"])  # the tasks of a session that nobody uses
+# The tasks of a server and of a session that nobody uses.
+OWN = Counter(["Receiver._watch", "Session._write", "Sessions._end_idle_sessions"])
 STUCK = 30.0  # seconds after which a task is one that stays
 
 
