@@ -26,6 +26,7 @@ SUITES = (
     "comparing",
     "starvation",
     "memory",
+    "hostile",
 )
 QUIET = 0.5  # the most load under which figures are worth keeping
 WIDTH = 160  # of tables in a file

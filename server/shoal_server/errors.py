@@ -45,11 +45,13 @@ class Reason(StrEnum):
     DTYPE_MISMATCH = auto()
     DTYPE_UNKNOWN = auto()
     DURABILITY_UNKNOWN = auto()
+    DURATION_INVALID = auto()
     DURATION_NEGATIVE = auto()
     ENGINES_INVALID = auto()
     ENGINE_UNKNOWN = auto()
     ETAG_MISMATCH = auto()
     EVENT_TIME_AHEAD = auto()
+    EVENT_TIME_INVALID = auto()
     EVENT_TIME_MISSING = auto()
     EXAMPLE_UNKNOWN = auto()
     FIELD_IMMUTABLE = auto()
@@ -66,6 +68,7 @@ class Reason(StrEnum):
     MAX_POINTS_NEGATIVE = auto()
     MEMORY_LIMIT_REACHED = auto()
     MESSAGE_MALFORMED = auto()
+    MESSAGE_TOO_COMPLEX = auto()
     METRIC_UNKNOWN = auto()
     MIN_SHIFT_INVALID = auto()
     NAME_INVALID = auto()
@@ -95,11 +98,13 @@ class Reason(StrEnum):
     STREAM_OPENED_TWICE = auto()
     TOKEN_MISSING = auto()
     TOL_INVALID = auto()
+    TOO_MANY_BATCHES = auto()
     TOO_MANY_CALLS = auto()
     TOO_MANY_PRODUCERS = auto()
     TOO_MANY_SESSIONS = auto()
     TOO_MANY_VALUES = auto()
     UPDATE_MASK_EMPTY = auto()
+    UPDATE_MASK_INVALID = auto()
     VALUE_TOO_LARGE = auto()
     VERSION_IN_FUTURE = auto()
     VERSION_NEGATIVE = auto()
@@ -126,6 +131,8 @@ _KINDS = {
     Reason.COMPARISONS_BUSY: Kind.RESOURCE_EXHAUSTED,
     Reason.COMPARISON_NOT_READ: Kind.RESOURCE_EXHAUSTED,
     Reason.MEMORY_LIMIT_REACHED: Kind.RESOURCE_EXHAUSTED,
+    Reason.MESSAGE_TOO_COMPLEX: Kind.RESOURCE_EXHAUSTED,
+    Reason.TOO_MANY_BATCHES: Kind.RESOURCE_EXHAUSTED,
     Reason.TOO_MANY_CALLS: Kind.RESOURCE_EXHAUSTED,
     Reason.TOO_MANY_PRODUCERS: Kind.RESOURCE_EXHAUSTED,
     Reason.TOO_MANY_SESSIONS: Kind.RESOURCE_EXHAUSTED,
@@ -202,6 +209,12 @@ def internal() -> Refusal:
 
 
 def quoted(said: object) -> str:
-    """Return what the request said as a message quotes it: gRPC refuses a status of more than 8 KiB."""
-    text = repr(said)
-    return text if len(text) <= MAX_QUOTE_LENGTH else f"{text[:MAX_QUOTE_LENGTH]}…"
+    """Return what the request said as a message quotes it: gRPC refuses a status of more than 8 KiB.
+
+    Of long text and long lists only what is quoted is looked at.
+    """
+    if isinstance(said, str | bytes | list | tuple):
+        text, cut = repr(said[:MAX_QUOTE_LENGTH]), len(said) > MAX_QUOTE_LENGTH
+    else:
+        text, cut = repr(said), False
+    return f"{text[:MAX_QUOTE_LENGTH]}…" if cut or len(text) > MAX_QUOTE_LENGTH else text

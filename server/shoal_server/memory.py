@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from shoal_server.cores import available_cores
+
 # Of <malloc.h>: what is freed at the top of a heap is handed back above the one, and what is asked for above the other
 # is mapped on its own. Each page that comes back costs a fault and is cleared: a sixth of the server's time at 1 MiB.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _KEPT_BYTES = 64 * 1024 * 1024  # of each heap
+_MIN_HEAPS = 2  # otherwise there are eight a core, and each keeps as much
 _MAX_MMAP_THRESHOLD = 32 * 1024 * 1024  # no C library takes more
+_RETURN_DELAY = 1.0  # seconds
+_YOUNG = 1  # the garbage collector's generations that cost little: what was refused is no older
 
 _SHARE = 0.75  # the rest is for the page cache, and for whoever else is there
 
@@ -30,7 +37,11 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
-    return bool(mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES) and mallopt(_M_MMAP_THRESHOLD, _MAX_MMAP_THRESHOLD))
+    return bool(
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+        and mallopt(_M_MMAP_THRESHOLD, _MAX_MMAP_THRESHOLD)
+        and mallopt(_M_ARENA_MAX, max(_MIN_HEAPS, available_cores()))
+    )
 
 
 def default_memory_limit() -> int:
@@ -51,6 +62,27 @@ def give_back_freed_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+class MemoryReturn:
+    """Hands freed memory back to the system a moment after something large has been refused.
+
+    What gRPC unpacks is in pieces, which the C library would keep in as many heaps as there are threads.
+    """
+
+    def __init__(self) -> None:
+        self._due = False
+
+    def ask(self) -> None:
+        """Hand it back soon; once, however often it is asked for until then."""
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_later(_RETURN_DELAY, self._begin)
+
+    def _begin(self) -> None:
+        self._due = False
+        gc.collect(_YOUNG)  # gRPC's calls are in circles, and hold what they received
+        asyncio.get_running_loop().run_in_executor(None, give_back_freed_memory)
 
 
 def _machine_memory() -> int:

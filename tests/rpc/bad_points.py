@@ -102,7 +102,7 @@ BAD_POINTS = [
     BadPoints(
         "axes without end",
         tensor(GOOD, shape=[1] * 50_000),
-        Refusal("SHAPE_INVALID", ("50000 axes", "[1, 1, 1, ", "…", "rows and columns"), "points"),
+        Refusal("SHAPE_INVALID", ("3 axes or more", "[1, 1, 1]", "rows and columns"), "points"),
     ),
     BadPoints("NaN", tensor([[1, 2], [3, NAN]]), _not_finite("points[1, 1] is nan")),
     BadPoints("infinity", tensor([[INF, 2], [3, 4]]), _not_finite("points[0, 0] is inf")),

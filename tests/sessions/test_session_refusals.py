@@ -13,7 +13,7 @@ import structlog
 from shoal_server.clustering.state import Batch
 from shoal_server.errors import DomainError, Kind
 from shoal_server.sessions.deps import SessionDeps
-from shoal_server.sessions.session import Session
+from shoal_server.sessions.session import MIN_BATCH_BYTES, Session
 from tests.sessions.engines import FAULTY, StagedEngine
 from tests.sessions.producer_builders import stamp
 from tests.sessions.refusing import refusal_of
@@ -164,3 +164,17 @@ async def test_a_refusal_that_nobody_waits_for_disturbs_nobody(session: Session)
     await submit(session, np.nan)
 
     assert (await push(session, 1.0)).version == 1
+
+
+async def test_refused_batches_that_wait_behind_a_good_one_take_room_in_the_queue(
+    session: Session, engine: StagedEngine
+) -> None:
+    engine.close_gate()
+    running = await submit(session, 1.0)
+    await engine.arrival()
+
+    await session.submit([points(1.0), *[unreadable()] * 255], None)
+
+    assert session.describe().queued_bytes >= 256 * MIN_BATCH_BYTES
+    engine.open_gate()
+    await running.result()

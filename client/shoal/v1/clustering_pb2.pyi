@@ -101,7 +101,7 @@ class Producer(_message.Message):
     id: _builtins.str
     """1 to 128 characters. Empty: the batches are not told from others, and can't be safely sent again."""
     epoch: _builtins.int
-    """A newer epoch shuts out an older one. 0: the server gives the next one."""
+    """A newer epoch shuts out an older one. 0: the server gives the next one. One that it has not given: at most 2^53."""
     ephemeral: _builtins.bool
     """The id was made for one call, and nobody comes back under it later: the server may forget the producer some minutes
     after its stream has ended. Others are remembered as long as the session lives, and a session takes no more of them
@@ -167,7 +167,9 @@ class IngestRequest(_message.Message):
         """In the first message, and only there."""
 
     @_builtins.property
-    def batches(self) -> _containers.RepeatedCompositeFieldContainer[Global___Batch]: ...
+    def batches(self) -> _containers.RepeatedCompositeFieldContainer[Global___Batch]:
+        """At most 4096."""
+
     def __init__(
         self,
         *,

@@ -3,13 +3,15 @@
 A generated class copies an array when it parses a message, again when the array is read, and twice more when a message
 is put together. Here the arrays are cut out of a message, as views of its bytes, and the generated class reads the
 rest; the other way round its bytes are joined with the arrays. A message that isn't laid out as serializers do it is
-read by the generated class as a whole, so that both always agree. Client and server share this room, and nothing else
-knows how protobuf encodes.
+parsed by the generated class as a whole, so that both always agree. What a request may have of batches, axes and fields
+is counted before any of it is built. Client and server share this room, and nothing else knows how protobuf encodes.
 """
 
 from __future__ import annotations
 
+from shoal.wire.parsing import MAX_AXES, MessageTooLargeError, Parsed, parser
 from shoal.wire.requests import (
+    MAX_BATCHES,
     AssignRequest,
     Batch,
     IngestRequest,
@@ -36,6 +38,8 @@ from shoal.wire.tensors import DTYPES, NUMBERS, Tensor, array_of, tensor_in, ten
 
 __all__ = [
     "DTYPES",
+    "MAX_AXES",
+    "MAX_BATCHES",
     "NUMBERS",
     "AssignRequest",
     "AssignResponse",
@@ -43,6 +47,8 @@ __all__ = [
     "BatchResult",
     "IngestRequest",
     "IngestResponse",
+    "MessageTooLargeError",
+    "Parsed",
     "PushRequest",
     "Tensor",
     "array_of",
@@ -58,6 +64,7 @@ __all__ = [
     "encode_ingest_request",
     "encode_ingest_response",
     "encode_push_request",
+    "parser",
     "tensor_in",
     "tensor_message",
     "tensor_of",

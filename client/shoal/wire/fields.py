@@ -23,6 +23,7 @@ _LENGTH_DELIMITED = 2  # the wire type of messages, strings and packed numbers
 _DTYPE = 0x08  # tag of Tensor.dtype
 _SHAPE = 0x12  # tag of Tensor.shape, packed
 _DATA = 0x1A  # tag of Tensor.data
+_MAX_SHAPE = 20  # bytes: two axes at most, each as long as a number can be
 
 
 class Unusual(Exception):  # noqa: N818  (no error: the generated class takes over)
@@ -71,6 +72,8 @@ def number(contents: bytes, tag: int) -> tuple[int, int]:
     byte = contents[place]
     value, shift = byte & 0x7F, 7
     while byte >= _MORE:
+        if shift > _MAX_NUMBER:
+            raise Unusual
         place += 1
         byte = contents[place]
         value |= (byte & 0x7F) << shift
@@ -128,7 +131,13 @@ def _layout(contents: bytes, tag: int) -> _Layout:
     start, end = span(contents, tag)
     shape_end = start + 4 + contents[start + 3]
     head = contents[start:shape_end]
-    if head[0] != _DTYPE or head[1] >= _MORE or head[2] != _SHAPE or head[3] >= _MORE or contents[shape_end] != _DATA:
+    if (
+        head[0] != _DTYPE
+        or head[1] >= _MORE
+        or head[2] != _SHAPE
+        or head[3] > _MAX_SHAPE
+        or contents[shape_end] != _DATA
+    ):
         raise Unusual
     data, data_end = span(contents, shape_end)
     if data_end != end:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from shoal.v1 import clustering_pb2
 from shoal.wire.fields import LEFT_TO_GENERATED, Cutter, Unusual, field, message_of, number, span, tag_of
-from shoal.wire.tensors import Contents, Tensor, tensor_in
+from shoal.wire.parsing import M, MessageTooLargeError, Parsed, Parser
+from shoal.wire.tensors import Contents, Tensor
+
+MAX_BATCHES = 4096
+"""Batches of one message at most."""
+
+# Bytes besides the arrays that a request, or a batch of one, has at most as serializers write it.
+_MAX_REST = 4096
+_MAX_BATCH_REST = 64
+_MAX_PARTS = 64  # of a request besides its batches, from there on it is parsed as a whole
 
 _OPEN = tag_of(clustering_pb2.IngestRequest.OPEN_FIELD_NUMBER)
 _BATCHES = tag_of(clustering_pb2.IngestRequest.BATCHES_FIELD_NUMBER)
@@ -90,12 +99,15 @@ def decode_ingest_request(contents: bytes) -> IngestRequest:
     ------
     google.protobuf.message.DecodeError
         If the bytes are no such message.
+    MessageTooLargeError
+        If it has more batches or other fields than are taken: TOO_MANY_BATCHES or MESSAGE_TOO_COMPLEX.
     """
     try:
         return _cut_ingest_request(contents)
     except LEFT_TO_GENERATED:
-        message = clustering_pb2.IngestRequest.FromString(contents)
-        return _ingest_request(message, [_whole_batch(batch) for batch in message.batches])
+        parsed = Parser(contents).parse(clustering_pb2.IngestRequest)
+        _refuse_many(len(parsed.message.batches))
+        return _ingest_request(parsed.message, [_whole_batch(parsed, batch) for batch in parsed.message.batches])
 
 
 def decode_push_request(contents: bytes) -> PushRequest:
@@ -103,8 +115,9 @@ def decode_push_request(contents: bytes) -> PushRequest:
     try:
         return _cut_push_request(contents)
     except LEFT_TO_GENERATED:
-        message = clustering_pb2.PushRequest.FromString(contents)
-        return PushRequest(message.session, _whole_batch(message.batch), message.producer)
+        parsed = Parser(contents).parse(clustering_pb2.PushRequest)
+        message = parsed.message
+        return PushRequest(message.session, _whole_batch(parsed, message.batch), message.producer)
 
 
 def decode_assign_request(contents: bytes) -> AssignRequest:
@@ -112,8 +125,9 @@ def decode_assign_request(contents: bytes) -> AssignRequest:
     try:
         return _cut_assign_request(contents)
     except LEFT_TO_GENERATED:
-        message = clustering_pb2.AssignRequest.FromString(contents)
-        return AssignRequest(message.session, tensor_in(message.points), message.return_distances)
+        parsed = Parser(contents).parse(clustering_pb2.AssignRequest)
+        message = parsed.message
+        return AssignRequest(message.session, parsed.tensor(message.points), message.return_distances)
 
 
 def _batch_field(number: int, batch: Batch) -> list[Contents]:
@@ -129,15 +143,27 @@ def _batch_field(number: int, batch: Batch) -> list[Contents]:
 
 def _cut_ingest_request(contents: bytes) -> IngestRequest:
     cutter = Cutter(contents)
+    unusual: Parser | None = None  # for batches that aren't laid out as usual
     batches: list[Batch] = []
     rest: list[bytes] = []
     place = 0
     while place < len(contents):
         start, tag = place, contents[place]
         if tag == _BATCHES:
-            start, place = span(contents, start)
-            batches.append(_cut_batch(cutter, start, place))
+            begin, place = span(contents, start)
+            if len(batches) == MAX_BATCHES:
+                _refuse_many(MAX_BATCHES + 1)
+            try:
+                batches.append(_cut_batch(cutter, begin, place))
+            except LEFT_TO_GENERATED:
+                if unusual is None:
+                    _refuse_many(len(batches) + _count_batches(contents, start))  # these take longer
+                    unusual = Parser(contents)
+                parsed = unusual.parse(clustering_pb2.Batch, begin, place)
+                batches.append(_whole_batch(parsed, parsed.message))
             continue
+        if len(rest) == _MAX_PARTS:
+            raise Unusual
         if tag == _OPEN:
             _, place = span(contents, start)
         elif tag == _ACKNOWLEDGED:
@@ -145,7 +171,7 @@ def _cut_ingest_request(contents: bytes) -> IngestRequest:
         else:
             place = len(contents)
         rest.append(contents[start:place])
-    message = clustering_pb2.IngestRequest.FromString(b"".join(rest))
+    message = _parse_rest(clustering_pb2.IngestRequest, b"".join(rest), _MAX_REST)
     if message.batches:
         raise Unusual
     return _ingest_request(message, batches)
@@ -155,7 +181,7 @@ def _cut_push_request(contents: bytes) -> PushRequest:
     place = _after_session(contents, _PUSH_SESSION, _PUSH_BATCH)
     start, end = span(contents, place)
     batch = _cut_batch(Cutter(contents), start, end)
-    message = clustering_pb2.PushRequest.FromString(contents[:place] + contents[end:])
+    message = _parse_rest(clustering_pb2.PushRequest, contents[:place] + contents[end:], _MAX_REST)
     if message.HasField("batch"):
         raise Unusual
     return PushRequest(message.session, batch, message.producer)
@@ -164,7 +190,7 @@ def _cut_push_request(contents: bytes) -> PushRequest:
 def _cut_assign_request(contents: bytes) -> AssignRequest:
     place = _after_session(contents, _ASSIGN_SESSION, _ASSIGN_POINTS)
     points, end = Cutter(contents).tensor(place)
-    message = clustering_pb2.AssignRequest.FromString(contents[:place] + contents[end:])
+    message = _parse_rest(clustering_pb2.AssignRequest, contents[:place] + contents[end:], _MAX_REST)
     if message.HasField("points"):
         raise Unusual
     return AssignRequest(message.session, points, message.return_distances)
@@ -194,15 +220,39 @@ def _cut_batch(cutter: Cutter, start: int, end: int) -> Batch:
         sequence, after = number(contents, place)
         if after == end:
             return Batch(points, weight, sequence, None, False)
-    message = clustering_pb2.Batch.FromString(contents[place:end])
+    message = _parse_rest(clustering_pb2.Batch, contents[place:end], _MAX_BATCH_REST)
     if message.HasField("points") or message.HasField("sample_weight"):
         raise Unusual
     return _batch(message, points, weight)
 
 
-def _whole_batch(message: clustering_pb2.Batch) -> Batch:
-    weight = tensor_in(message.sample_weight) if message.HasField("sample_weight") else None
-    return _batch(message, tensor_in(message.points), weight)
+def _parse_rest(kind: type[M], rest: bytes, most: int) -> M:
+    """Return what a message says besides its arrays; raise Unusual where that is more than it should be."""
+    if len(rest) > most:
+        raise Unusual
+    return kind.FromString(rest)
+
+
+def _count_batches(contents: bytes, place: int) -> int:
+    """Return how many batches follow one another from a place on, or one more than a message may have."""
+    batches = 0
+    while place < len(contents) and contents[place] == _BATCHES and batches <= MAX_BATCHES:
+        _, place = span(contents, place)
+        batches += 1
+    return batches
+
+
+def _refuse_many(batches: int) -> None:
+    if batches > MAX_BATCHES:
+        raise MessageTooLargeError(
+            "TOO_MANY_BATCHES",
+            f"the message has more than {MAX_BATCHES:,} batches; send them in several messages of the same stream",
+        )
+
+
+def _whole_batch(parsed: Parsed[Any], message: clustering_pb2.Batch) -> Batch:
+    weight = parsed.tensor(message.sample_weight) if message.HasField("sample_weight") else None
+    return _batch(message, parsed.tensor(message.points), weight)
 
 
 def _batch(message: clustering_pb2.Batch, points: Tensor, weight: Tensor | None) -> Batch:

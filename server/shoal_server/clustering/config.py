@@ -24,6 +24,7 @@ HalfLifeUnit = Literal["batches", "points", "seconds"]
 MAX_INIT_WORK = 2**34
 # Multiplications of a batch at most: seconds on one core. A piece of it, which others wait for, has a sixteenth.
 MAX_BATCH_WORK = 2**38
+_MAX_INIT_SIZE = 2**31 - 1  # an int32 where sessions are described
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ def validate(config: ModelConfig, *, max_centroid_values: int, max_init_values: 
             f"n_features is {config.n_features}; use a number from 1 up, or 0 for as many as the first batch has",
         )
     _check_init_size(config)
-    check_width(config, config.n_features or 1, max_centroid_values, max_init_values)
+    given = 1 if isinstance(config.init, str) else config.init.shape[1]
+    check_width(config, max(config.n_features or 1, given), max_centroid_values, max_init_values)
     _check_init(config)
     check_half_life(config.half_life)
 
@@ -141,6 +143,13 @@ def check_half_life(half_life: HalfLife | None) -> None:
 
 
 def _check_init_size(config: ModelConfig) -> None:
+    if config.points_needed > _MAX_INIT_SIZE:
+        raise invalid(
+            Reason.INIT_SIZE_INVALID,
+            "config.init_size",
+            f"init_size is three times n_clusters, which is {config.points_needed:,}, and can be {_MAX_INIT_SIZE:,} at "
+            f"most; use fewer clusters, or say an init_size",
+        )
     if config.init_size is not None and config.init_size < config.n_clusters:
         raise invalid(
             Reason.INIT_SIZE_INVALID,
@@ -161,7 +170,7 @@ def _check_init(config: ModelConfig) -> None:
             "config.init.centroids",
             f"init has shape {list(shape)}, n_clusters and n_features make it {list(wanted)}",
         )
-    rows = config.init.astype(np.float64)
+    rows = config.init
     bad = ~np.isfinite(rows).all(axis=1)
     if config.metric == "cosine":
         bad |= ~rows.any(axis=1)
@@ -176,21 +185,22 @@ def _check_init(config: ModelConfig) -> None:
     _refuse_large_init(rows, config)
 
 
-def _refuse_large_init(rows: NDArray[np.float64], config: ModelConfig) -> None:
+def _refuse_large_init(rows: NDArray[Any], config: ModelConfig) -> None:
     if config.metric == "cosine":
         return  # they are scaled to length 1
     dtype = np.dtype(config.dtype or np.float32)
     most = max_value(dtype, rows.shape[1])
-    if np.abs(rows).max(initial=0) > most:
-        row, column = np.argwhere(np.abs(rows) > most)[0]
+    if float(rows.max()) > most or float(rows.min()) < -most:
+        too_large = np.abs(rows, dtype=np.float64) > most
+        row, column = divmod(int(too_large.argmax()), rows.shape[1])
         or_else = "" if dtype == np.float64 else ", or create the session with dtype='float64'"
         raise invalid(
             Reason.INIT_INVALID,
             "config.init.centroids",
-            f"init[{row}, {column}] is {rows[row, column]:g}; beyond {most:.3g} squared distances overflow "
+            f"init[{row}, {column}] is {float(rows[row, column]):g}; beyond {most:.3g} squared distances overflow "
             f"{dtype.name}: scale points and init down{or_else}",
         )
 
 
-def _shown(row: NDArray[np.float64]) -> str:
-    return np.array2string(row, threshold=6, precision=6)
+def _shown(row: NDArray[Any]) -> str:
+    return np.array2string(row.astype(np.float64), threshold=6, precision=6)

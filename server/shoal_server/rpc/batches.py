@@ -14,10 +14,13 @@ from shoal_server.clustering.state import Batch, BatchResult
 from shoal_server.errors import DomainError, Reason, invalid
 from shoal_server.rpc.config import encode_warming
 from shoal_server.rpc.statuses import to_status
-from shoal_server.rpc.tensor import decode_points, decode_vector, too_large
+from shoal_server.rpc.tensor import decode_points, decode_weights
 from shoal_server.sessions.positions import Producer
 
 MAX_PRODUCER_ID_LENGTH = 128
+# What a google.protobuf.Timestamp may hold: the years 1 to 9999.
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+_NANOS = 1_000_000_000  # of a second
 _NO_POINTS = np.empty((0, 0))
 # Times the bytes of its batches that a message may have, and bytes at which it doesn't matter.
 _MAX_HELD, _SMALL_MESSAGE = 2, 64 * 1024
@@ -41,13 +44,12 @@ def decode_batch(message: wire.Batch, max_bytes: int, *, is_sequenced: bool) -> 
         weight = None
         size = points.nbytes
         if message.sample_weight is not None:
-            weight = decode_vector(message.sample_weight, "sample_weight", max_bytes)
+            weight = decode_weights(message.sample_weight, points.nbytes, max_bytes)
             size += weight.nbytes
-        if size > max_bytes:
-            raise too_large("points", "points with sample_weight", size, max_bytes)
+        event_time = _event_time(message)
     except DomainError as error:
         return Batch(_NO_POINTS, sequence=message.sequence, fingerprint=fingerprint, refusal=error.refusal)
-    return Batch(points, weight, _event_time(message), message.return_labels, message.sequence, fingerprint, size)
+    return Batch(points, weight, event_time, message.return_labels, message.sequence, fingerprint, size)
 
 
 def in_own_memory(batches: Sequence[Batch], messages: Iterable[wire.Batch]) -> Sequence[Batch]:
@@ -105,7 +107,15 @@ def encode_result(result: BatchResult) -> wire.BatchResult:
 def _event_time(message: wire.Batch) -> float | None:
     if message.event_time is None:
         return None
-    return float(message.event_time.seconds + message.event_time.nanos / 1e9)
+    seconds, nanos = message.event_time.seconds, message.event_time.nanos
+    if not (_FIRST_SECOND <= seconds <= _LAST_SECOND and 0 <= nanos < _NANOS):
+        raise invalid(
+            Reason.EVENT_TIME_INVALID,
+            "event_time",
+            f"event_time has seconds {seconds} and nanos {nanos}; use a time of the years 1 to 9999, with nanos from 0 "
+            f"to {_NANOS - 1}",
+        )
+    return float(seconds + nanos / _NANOS)
 
 
 def _fingerprint(message: wire.Batch) -> int:

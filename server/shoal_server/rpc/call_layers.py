@@ -21,13 +21,16 @@ import grpc
 from google.protobuf.message import DecodeError
 from structlog.contextvars import bind_contextvars
 
+from shoal import wire
 from shoal.v1 import errors_pb2
-from shoal_server.errors import Reason, invalid
+from shoal_server.errors import DomainError, Reason, invalid, refused
+from shoal_server.memory import MemoryReturn
 from shoal_server.rpc.serving_state import ServingState
 from shoal_server.rpc.statuses import DETAILS_KEY, error_status
 
 PREFIX = "/shoal.v1."
 ANONYMOUS = "anonymous"
+LARGE = 1024 * 1024  # bytes of a message that is worth a look at the memory once it has been refused
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -213,17 +216,25 @@ async def _requests(context: Context, parse: Callable[[bytes], Any]) -> AsyncIte
 
 
 def _parser(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    memory = MemoryReturn()
+
     def parse(contents: bytes) -> Any:
         try:
             return deserialize(contents)
-        except DecodeError:
-            raise invalid(
-                Reason.MESSAGE_MALFORMED,
-                "",
-                "the message's bytes are not what shoal.v1 says for this method; use its stubs",
-            ) from None
+        except (DecodeError, wire.MessageTooLargeError) as error:
+            if len(contents) > LARGE:
+                memory.ask()
+            raise _unreadable(error) from None
 
     return parse
+
+
+def _unreadable(error: Exception) -> DomainError:
+    if isinstance(error, wire.MessageTooLargeError):
+        return refused(Reason[error.reason], str(error))
+    return invalid(
+        Reason.MESSAGE_MALFORMED, "", "the message's bytes are not what shoal.v1 says for this method; use its stubs"
+    )
 
 
 async def abort(status: errors_pb2.Status, context: Context) -> Never:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -58,36 +58,39 @@ class CompareService:
         self._draw_random_state = draw_random_state
 
     async def Compare(
-        self, request: compare_pb2.CompareRequest, _call: CallContext
+        self, parsed: wire.Parsed[compare_pb2.CompareRequest], _call: CallContext
     ) -> AsyncIterator[compare_pb2.CompareResponse]:
         """Run the engines one after the other."""
-        number = 0
-        async with aclosing(self._comparisons.run(self._decode(request))) as events:
+        number, example = 0, parsed.message.example
+        async with aclosing(self._comparisons.run(self._decode(parsed))) as events:
+            del parsed  # the comparison holds what it needs
             async for event in events:
                 match event:
                     case Comparison():
-                        yield compare_pb2.CompareResponse(start=_encode_start(event, request.example))
+                        yield compare_pb2.CompareResponse(start=_encode_start(event, example))
                     case Step():
                         number += 1
                         yield compare_pb2.CompareResponse(step=_encode_step(event, number))
                     case Result():
                         yield compare_pb2.CompareResponse(result=_encode_result(event))
 
-    def _decode(self, request: compare_pb2.CompareRequest) -> ComparisonRequest:
+    def _decode(self, parsed: wire.Parsed[compare_pb2.CompareRequest]) -> ComparisonRequest:
+        request = parsed.message
         return ComparisonRequest(
-            points=self._decode_points(request),
+            points=self._decode_points(parsed),
             n_clusters=request.n_clusters,
-            init=self._decode_init(request),
+            init=self._decode_init(parsed),
             random_state=request.random_state if request.HasField("random_state") else self._draw_random_state(),
-            engines=tuple(_decode_engine(number) for number in request.engines or _DEFAULT_ENGINES),
+            engines=_decode_engines(request.engines or _DEFAULT_ENGINES),
             max_iter=request.max_iter or _DEFAULT_MAX_ITER,
             tol=request.tol,
         )
 
-    def _decode_points(self, request: compare_pb2.CompareRequest) -> Any:
+    def _decode_points(self, parsed: wire.Parsed[compare_pb2.CompareRequest]) -> Any:
+        request = parsed.message
         match request.WhichOneof("source"):
             case "points":
-                return decode_points(wire.tensor_in(request.points), "points", self._max_bytes, _SAMPLE)
+                return decode_points(parsed.tensor(request.points), "points", self._max_bytes, _SAMPLE)
             case "example":
                 return request.example
             case _:
@@ -95,14 +98,25 @@ class CompareService:
                     Reason.POINTS_MISSING, "points", "there are no points; give some, or the name of an example"
                 )
 
-    def _decode_init(self, request: compare_pb2.CompareRequest) -> Any:
+    def _decode_init(self, parsed: wire.Parsed[compare_pb2.CompareRequest]) -> Any:
+        request = parsed.message
         if request.init.WhichOneof("source") == "centroids":
-            return decode_points(wire.tensor_in(request.init.centroids), "init.centroids", self._max_bytes)
+            return decode_points(parsed.tensor(request.init.centroids), "init.centroids", self._max_bytes)
         if request.init.method not in INIT_METHODS:
             raise invalid(
                 Reason.INIT_UNKNOWN, "init.method", f"init {request.init.method} is not one that this server has"
             )
         return INIT_METHODS[request.init.method]
+
+
+def _decode_engines(numbers: Sequence[int]) -> tuple[Any, ...]:
+    if len(numbers) > len(ENGINES):
+        raise invalid(
+            Reason.ENGINES_INVALID,
+            "engines",
+            f"engines names {len(numbers):,}, and there are {len(ENGINES)}; name each at most once",
+        )
+    return tuple(_decode_engine(number) for number in numbers)
 
 
 def _decode_engine(number: int) -> Any:

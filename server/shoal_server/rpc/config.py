@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -58,8 +59,10 @@ DURABILITIES: dict[int, Any] = {
 CHANGEABLE = ("engine", "half_life", "on_invalid", "idle_ttl")
 
 
-def decode_config(config: sessions_pb2.SessionConfig, limits: Limits) -> SessionConfig:
-    """Return the configuration that a request asks for.
+def decode_config(
+    config: sessions_pb2.SessionConfig, limits: Limits, tensor: Callable[[tensor_pb2.Tensor], wire.Tensor]
+) -> SessionConfig:
+    """Return the configuration that a request asks for; `tensor` returns a tensor of the request with its contents.
 
     Raises
     ------
@@ -73,7 +76,7 @@ def decode_config(config: sessions_pb2.SessionConfig, limits: Limits) -> Session
             engine=_known(ENGINES, config.engine, "engine"),
             metric=_known(METRICS, config.metric, "metric"),
             on_invalid=_known(ON_INVALID, config.on_invalid, "on_invalid"),
-            init=_decode_init(config.init, limits),
+            init=_decode_init(config.init, limits, tensor),
             init_size=config.init_size or None,
             random_state=config.random_state if config.HasField("random_state") else None,
             dtype=_known(PRECISIONS, config.dtype, "dtype"),
@@ -90,9 +93,15 @@ def decode_changes(request: sessions_pb2.UpdateSessionRequest, limits: Limits) -
     Raises
     ------
     DomainError
-        UPDATE_MASK_EMPTY, FIELD_UNKNOWN, FIELD_IMMUTABLE, or a value that shoal.v1 doesn't know.
+        UPDATE_MASK_EMPTY, UPDATE_MASK_INVALID, FIELD_UNKNOWN, FIELD_IMMUTABLE, or a value that shoal.v1 doesn't know.
     """
-    paths = list(request.update_mask.paths)
+    paths = request.update_mask.paths
+    if len(paths) > _MAX_PATHS:
+        raise invalid(
+            Reason.UPDATE_MASK_INVALID,
+            "update_mask",
+            f"update_mask names {len(paths):,} fields; name each at most once, of {_LISTED}",
+        )
     if not paths:
         raise invalid(Reason.UPDATE_MASK_EMPTY, "update_mask", f"update_mask names no field; name some of {_LISTED}")
     for path in paths:
@@ -137,15 +146,27 @@ def decode_duration(duration: Duration, field: str) -> float:
     Raises
     ------
     DomainError
-        DURATION_NEGATIVE.
+        DURATION_INVALID for what no google.protobuf.Duration holds, DURATION_NEGATIVE.
     """
-    seconds: float = duration.ToNanoseconds() / 1e9
-    if seconds < 0:
-        raise invalid(Reason.DURATION_NEGATIVE, field, f"{field} is {seconds} s; it can't be below 0")
-    return seconds
+    seconds, nanos = duration.seconds, duration.nanos
+    too_long = abs(seconds) * _NANOS + abs(nanos) > _MAX_DURATION_SECONDS * _NANOS
+    if too_long or abs(nanos) >= _NANOS or seconds * nanos < 0:
+        raise invalid(
+            Reason.DURATION_INVALID,
+            field,
+            f"{field} has seconds {seconds} and nanos {nanos}; use at most {_MAX_DURATION_SECONDS:,} seconds, below "
+            f"{_NANOS:,} nanos, and the same sign for both",
+        )
+    if seconds < 0 or nanos < 0:
+        raise invalid(Reason.DURATION_NEGATIVE, field, f"{field} is {seconds + nanos / _NANOS} s; it can't be below 0")
+    return seconds + nanos / _NANOS
 
 
 _LISTED = ", ".join(CHANGEABLE)
+_MAX_PATHS = 64  # of a mask; there are fewer fields, but a name twice does no harm
+# What a google.protobuf.Duration may hold, which is about 10,000 years: more can't be sent back.
+_MAX_DURATION_SECONDS = 315_576_000_000
+_NANOS = 1_000_000_000  # of a second
 
 
 def _known(values: dict[int, Any], number: int, field: str) -> Any:
@@ -159,9 +180,9 @@ def _known(values: dict[int, Any], number: int, field: str) -> Any:
     )
 
 
-def _decode_init(init: sessions_pb2.Init, limits: Limits) -> Any:
+def _decode_init(init: sessions_pb2.Init, limits: Limits, tensor: Callable[[tensor_pb2.Tensor], wire.Tensor]) -> Any:
     if init.WhichOneof("source") == "centroids":
-        return decode_points(wire.tensor_in(init.centroids), "config.init.centroids", limits.max_batch_bytes)
+        return decode_points(tensor(init.centroids), "config.init.centroids", limits.max_batch_bytes)
     return _known(INIT_METHODS, init.method, "init")
 
 

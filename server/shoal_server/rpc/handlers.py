@@ -27,6 +27,8 @@ CODECS: Mapping[str, Codec] = {
     "Assign": Codec(wire.decode_assign_request, wire.encode_assign_response),
     "AssignStream": Codec(wire.decode_assign_request, wire.encode_assign_response),
 }
+# These get their arrays beside the message.
+WITH_ARRAYS = {"CreateSession", "Compare"}
 # Once for all watchers and readers; a session with given centroids on a thread.
 ENCODED = {"GetCentroids", "WatchCentroids", "CreateSession", "GetSession", "UpdateSession"}
 
@@ -49,6 +51,9 @@ def _handler(method: MethodDescriptor, behavior: Any) -> grpc.RpcMethodHandler[A
 
 
 def _generated(method: MethodDescriptor) -> Codec:
-    request: Any = GetMessageClass(method.input_type)
+    parse: Callable[[bytes], wire.Parsed[Any]] = wire.parser(GetMessageClass(method.input_type))
     response: Any = GetMessageClass(method.output_type)
-    return Codec(request.FromString, None if method.name in ENCODED else response.SerializeToString)
+    return Codec(
+        parse if method.name in WITH_ARRAYS else lambda contents: parse(contents).message,
+        None if method.name in ENCODED else response.SerializeToString,
+    )

@@ -296,7 +296,9 @@ class ReceiveLayer(grpc.aio.ServerInterceptor):
         receiver = self._receiver
 
         async def answer(request: Any, context: Context) -> Any:
-            return await behavior(request, cast("Context", MeteredContext(context, receiver)))
+            answering = behavior(request, cast("Context", MeteredContext(context, receiver)))
+            del request  # as in the others
+            return await answering
 
         return answer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from shoal import wire
 from shoal.v1 import sessions_pb2
 from shoal_server.errors import Reason, invalid
 from shoal_server.rpc.call_layers import CallContext
@@ -27,9 +28,10 @@ class SessionService:
         self._limits = limits
         self._shared = shared
 
-    async def CreateSession(self, request: sessions_pb2.CreateSessionRequest, _call: CallContext) -> bytes:
+    async def CreateSession(self, parsed: wire.Parsed[sessions_pb2.CreateSessionRequest], _call: CallContext) -> bytes:
         """Make a session; see sessions.proto."""
-        config = decode_config(request.config, self._limits)
+        request = parsed.message
+        config = decode_config(request.config, self._limits, parsed.tensor)
         return await self._encode(await self._sessions.create(request.name, config, request.request_id))
 
     async def GetSession(self, request: sessions_pb2.GetSessionRequest, _call: CallContext) -> bytes:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal import wire
-from shoal_server.errors import DomainError, Reason, invalid, quoted, refused
+from shoal_server.errors import DomainError, Reason, invalid, refused
 
 SPLIT = "split it into smaller batches"
 NAMES = ", ".join(dtype.name for dtype in wire.DTYPES.values())
@@ -27,21 +27,38 @@ def decode_points(tensor: wire.Tensor, field: str, max_bytes: int, remedy: str =
         raise invalid(
             Reason.SHAPE_INVALID,
             field,
-            f"{field} has {len(tensor.shape)} axes, shape {quoted(list(tensor.shape))}; points have two: rows and "
-            f"columns",
+            f"{field} has {_axes(tensor)}; points have two: rows and columns",
         )
     return _decode(tensor, field, max_bytes, remedy)
 
 
-def decode_vector(tensor: wire.Tensor, field: str, max_bytes: int) -> NDArray[np.float64]:
-    """Return numbers (n,) as float64; raises as decode_points does."""
+def decode_weights(tensor: wire.Tensor, points_bytes: int, max_bytes: int) -> NDArray[np.float64]:
+    """Return the weights (n,) of points as float64, unless these take too many bytes with the points.
+
+    Raises
+    ------
+    DomainError
+        What `decode_points` raises.
+    """
+    field = "sample_weight"
     if len(tensor.shape) != 1:
         raise invalid(
             Reason.SHAPE_INVALID,
             field,
-            f"{field} has {len(tensor.shape)} axes, shape {quoted(list(tensor.shape))}; it must have one",
+            f"{field} has {_axes(tensor)}; it must have one",
         )
-    return _decode(tensor, field, max_bytes, SPLIT).astype(np.float64)
+    weights = _decode(tensor, field, max_bytes, SPLIT)
+    size = points_bytes + len(weights) * np.dtype(np.float64).itemsize
+    if size > max_bytes:
+        raise too_large("points", "points with sample_weight", size, max_bytes)
+    return weights.astype(np.float64)
+
+
+def _axes(tensor: wire.Tensor) -> str:
+    # The codec keeps none beyond the first that is too many.
+    if len(tensor.shape) > wire.MAX_AXES:
+        return f"{len(tensor.shape)} axes or more, which begin with {list(tensor.shape)}"
+    return f"{len(tensor.shape)} axes, shape {list(tensor.shape)}"
 
 
 def _decode(tensor: wire.Tensor, field: str, max_bytes: int, remedy: str) -> NDArray[Any]:

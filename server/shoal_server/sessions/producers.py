@@ -18,6 +18,9 @@ from shoal_server.sessions.jobs import Receipt
 from shoal_server.sessions.positions import Position, Producer
 from shoal_server.sessions.replay_cache import ReplayCache
 
+# The newest epoch that a producer may give itself. The server has as many to give, and is asked for the next one where
+# somebody takes over: nobody can take the last one, and so lock a name for ever.
+MAX_CHOSEN_EPOCH = 2**53
 # Seconds that a producer without a stream is expected back at least: twice as long as the official client tries to.
 IDLE_TIMEOUT = 120.0
 
@@ -58,10 +61,10 @@ class ProducerLedger:
         Raises
         ------
         DomainError
-            PRODUCER_FENCED: a newer epoch is in force; TOO_MANY_PRODUCERS.
+            PRODUCER_FENCED: a newer epoch is in force; PRODUCER_INVALID: no epoch is so new; TOO_MANY_PRODUCERS.
         """
         position = self._position(producer)
-        _refuse_older(producer, position)
+        _check_epoch(producer, position)
         self._refuse_too_many(producer)
         state = self._seat(producer)
         state.position = Position(producer.epoch or position.epoch + 1, position.last_sequence)
@@ -83,7 +86,7 @@ class ProducerLedger:
     def is_next(self, producer: Producer, first: int, count: int) -> bool:
         """Say whether so many sequences from the first on are new ones, and come next; raises as `seen` does."""
         position = self._position(producer)
-        _refuse_older(producer, position)
+        _check_epoch(producer, position)
         if first != position.last_sequence + 1 or not count:
             return False
         self._refuse_too_many(producer)
@@ -102,11 +105,11 @@ class ProducerLedger:
         Raises
         ------
         DomainError
-            PRODUCER_FENCED, SEQUENCE_GAP, SEQUENCE_MISSING, SEQUENCE_REUSED (for other bytes than before) or
-            TOO_MANY_PRODUCERS.
+            PRODUCER_FENCED, PRODUCER_INVALID, SEQUENCE_GAP, SEQUENCE_MISSING, SEQUENCE_REUSED (for other bytes than
+            before) or TOO_MANY_PRODUCERS.
         """
         position = self._position(producer)
-        _refuse_older(producer, position)
+        _check_epoch(producer, position)
         _refuse_gap(producer, sequence, position)
         if sequence > position.last_sequence:
             self._refuse_too_many(producer)
@@ -239,7 +242,14 @@ def _forgotten(sequence: int) -> Completion[list[BatchResult]]:
     return completion
 
 
-def _refuse_older(producer: Producer, position: Position) -> None:
+def _check_epoch(producer: Producer, position: Position) -> None:
+    if producer.epoch > max(position.epoch, MAX_CHOSEN_EPOCH):
+        raise invalid(
+            Reason.PRODUCER_INVALID,
+            "producer.epoch",
+            f"producer.epoch is {producer.epoch}; use the one that the server gave, or 0 for the next one: at most "
+            f"{MAX_CHOSEN_EPOCH}",
+        )
     if producer.epoch and producer.epoch < position.epoch:
         raise refused(
             Reason.PRODUCER_FENCED,

@@ -341,11 +341,13 @@ class Session:
         if producer:
             self._ledger.record(producer, batches[0].sequence, [each.fingerprint for each in batches], completion)
         job = BatchJob(batches, completion, producer)
-        if room := _room_for(batches):
+        room = _room_for(batches)
+        if any(batch.refusal is None for batch in batches):
             self._queue.put(job, room)
             self._queued += len(batches)
         else:
             self._responder.publish(job, (), self._refusal)
+            self._queue.release(room)
         return Receipt(completion, 0, len(batches))
 
     def _take_or_know(self, batch: Batch, producer: Producer) -> Receipt | Refusal:
@@ -469,7 +471,7 @@ class Session:
         try:
             check_width(self._config.model, columns, limits.max_centroid_values, limits.max_init_values)
         except DomainError as error:
-            return batch._replace(refusal=error.refusal)
+            return batch._replace(refusal=error.refusal, size=0)
         return batch
 
     def _refuse_if_closing(self) -> None:
@@ -495,5 +497,5 @@ def _is_quick(model: Model, points: PointArray) -> bool:
 
 
 def _room_for(batches: Sequence[Batch]) -> int:
-    """Return the bytes of the queue that batches take; refusals take none."""
-    return sum([max(each.size, MIN_BATCH_BYTES) for each in batches if each.refusal is None])
+    """Return the bytes of the queue that batches take; refusals among them wait too."""
+    return sum([max(each.size, MIN_BATCH_BYTES) for each in batches])

@@ -1,0 +1,36 @@
+"""What a message quotes of a request: little of it, and no more than that is looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from shoal_server.errors import MAX_QUOTE_LENGTH, quoted
+
+
+class Counted:
+    shown = 0
+
+    def __repr__(self) -> str:
+        type(self).shown += 1
+        return "1"
+
+
+@pytest.mark.parametrize("said", ["x", "", "fish\n", [1, 2], None, 7, b"x"])
+def test_what_is_short_is_quoted_whole(said: Any) -> None:
+    assert quoted(said) == repr(said)
+
+
+@pytest.mark.parametrize("said", ["x" * 10**6, b"\xff" * 10**6, [1] * 10**6, "\0" * MAX_QUOTE_LENGTH])
+def test_what_is_long_is_cut(said: Any) -> None:
+    text = quoted(said)
+
+    assert len(text) <= MAX_QUOTE_LENGTH + 1
+    assert text.endswith("…")
+
+
+def test_no_more_of_a_list_is_looked_at_than_is_quoted() -> None:
+    quoted([Counted()] * 10**5)
+
+    assert Counted.shown <= MAX_QUOTE_LENGTH
