@@ -71,6 +71,10 @@ class Settings(BaseSettings):
         2**25,
         description="Points times n_clusters of a comparison at most; each takes 8 bytes while SciPy assigns.",
     )
+    max_comparison_work: Count = Field(
+        2**36,
+        description="Multiplications of a comparison at most: points times n_clusters times columns times max_iter.",
+    )
     idle_ttl: Seconds | None = Field(
         None, description="Seconds without use after which a session is deleted that has no idle_ttl. Default: never."
     )
