@@ -61,7 +61,7 @@ def test_kmeans_plusplus_stops_between_two_centroids() -> None:
 
     def run_a_few(task: Task, _: int) -> None:
         nonlocal pieces
-        for _ in task(0) or ():
+        for _piece in task(0) or ():
             pieces += 1
             if pieces == 5:
                 raise Halted

@@ -8,7 +8,6 @@ operations are the same; more points are added up block by block, and may differ
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,10 +87,11 @@ class _Seeding:
         running = np.cumsum(self._weight[block] * self._squares[block])
         return block.start + min(int(np.searchsorted(running, value - before)), len(running) - 1)
 
-    def _squares_with(self, candidates: NDArray[np.intp], block: slice) -> NDArray[Any]:
+    def _squares_with(self, candidates: NDArray[np.intp], block: slice) -> Float64Array:
         """Return the squared distances of a block's points (m,) if a candidate were chosen, (candidates, m)."""
-        squares = -2 * (self._points[candidates] @ self._points[block].T)
+        squares: Float64Array = -2 * (self._points[candidates] @ self._points[block].T)
         squares += self._lengths[candidates][:, None]
         squares += self._lengths[block]
         np.maximum(squares, 0, out=squares)
-        return np.minimum(self._squares[block], squares, out=squares)
+        np.minimum(self._squares[block], squares, out=squares)
+        return squares

@@ -244,7 +244,8 @@ class Session:
         """Assign points (n, d) to the centroids of the newest version, and say which version that is."""
         self._touch()
         model = self._model
-        refusal = work_refusal(self._config.model, *points.shape, self._deps.limits.max_batch_work)
+        rows, columns = points.shape
+        refusal = work_refusal(self._config.model, rows, columns, self._deps.limits.max_batch_work)
         if refusal is not None:
             raise DomainError(refusal.for_session(self.name))
         work = points.size * model.config.n_clusters
@@ -448,6 +449,7 @@ class Session:
         engines = [self._model.config.engine, *(job.changes.engine for job in jobs if isinstance(job, ChangeJob))]
         call = self._caller(engines, work)
         try:
+            results: Sequence[Sequence[BatchResult]]
             model, results = await call(self.uid, apply_jobs, self._model, jobs, computing)
             await self._deps.commit_log.commit(Commit(self.uid, model, positions_after(jobs, results)))
         except Exception as bug:  # noqa: BLE001  (nothing has been applied, and the session lives on)
