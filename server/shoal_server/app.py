@@ -111,7 +111,8 @@ class Parts:
 
 @asynccontextmanager
 async def _parts(settings: Settings, engines: dict[EngineName, Engine]) -> AsyncIterator[Parts]:
-    compute = ComputePool(settings.compute_threads, settings.max_comparisons)
+    # A comparison that is given up gives its place to another at once, and its thread when a library's call is over.
+    compute = ComputePool(settings.compute_threads, 2 * settings.max_comparisons)
     limits = settings.limits()
     plan = settings.memory_plan()
     budget = MemoryBudget(plan.total)
@@ -133,6 +134,7 @@ async def _parts(settings: Settings, engines: dict[EngineName, Engine]) -> Async
         perf_counter,
         settings.max_comparisons,
         settings.max_comparison_distances,
+        settings.max_comparison_work,
         budget,
     )
     try:

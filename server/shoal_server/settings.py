@@ -57,6 +57,11 @@ class Settings(BaseSettings):
     max_sessions: Count = Field(10_000, description="Sessions at most.")
     max_centroid_values: Count = Field(2**24, description="n_clusters times n_features of a session at most.")
     max_init_values: Count = Field(2**26, description="init_size times n_features of a session at most.")
+    max_batch_work: Count = Field(
+        2**38,
+        description="Rows times n_features times n_clusters of a batch at most, an eighth of it for engine sklearn; "
+        "and multiplications that choosing the initial centroids of a session takes at most.",
+    )
     max_producers: Count = Field(10_000, description="Producers with a name that a session remembers at most.")
     replay_bytes: Bytes = Field(
         4 * MIB, description="Bytes of answers that a session keeps for batches which are sent again much later."
@@ -65,6 +70,10 @@ class Settings(BaseSettings):
     max_comparison_distances: Count = Field(
         2**25,
         description="Points times n_clusters of a comparison at most; each takes 8 bytes while SciPy assigns.",
+    )
+    max_comparison_work: Count = Field(
+        2**36,
+        description="Multiplications of a comparison at most: points times n_clusters times columns times max_iter.",
     )
     idle_ttl: Seconds | None = Field(
         None, description="Seconds without use after which a session is deleted that has no idle_ttl. Default: never."
@@ -138,6 +147,7 @@ class Settings(BaseSettings):
             max_sessions=self.max_sessions,
             max_centroid_values=self.max_centroid_values,
             max_init_values=self.max_init_values,
+            max_batch_work=self.max_batch_work,
             max_batch_bytes=self.max_batch_bytes,
             queue_bytes=self.queue_bytes,
             max_producers=self.max_producers,

@@ -52,8 +52,8 @@ class Bench:
         request = ComparisonRequest(
             np.array(points, np.float64), n_clusters, given, random_state, engines, max_iter, tol
         )
-        check(request, 10**9)
-        comparison = prepare(request)
+        check(request, 10**9, 10**15)
+        comparison = prepare(request, lambda: None)
         ticks = count()
         *steps, result = run(comparison, self.runners, lambda: float(next(ticks)))
         assert isinstance(result, Result)

@@ -24,11 +24,11 @@ def loaded():
     return sum(name.startswith("sklearn") for name in sys.modules)
 request = ComparisonRequest({BLOBS!r}, 4, "k-means++", 0, ("scipy",), 10, 0.0)
 counts = []
-check(request, 1200)
+check(request, 1200, 10**15)
 counts.append(loaded())
-Comparisons(runners(ScipyEngine()), lambda function: Future(), perf_counter, 1, 1, MemoryBudget(1)).warm_up()
+Comparisons(runners(ScipyEngine()), lambda function: Future(), perf_counter, 1, 1, 1, MemoryBudget(1)).warm_up()
 counts.append(loaded())
-prepare(request)
+prepare(request, lambda: None)
 counts.append(loaded())
 print(json.dumps(counts))
 """

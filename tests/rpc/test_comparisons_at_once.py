@@ -20,6 +20,7 @@ from tests.rpc.wire import CHANNEL_OPTIONS, PATIENCE, tensor
 SCIPY, NUMBA = compare_pb2.COMPARE_ENGINE_SCIPY, compare_pb2.COMPARE_ENGINE_NUMBA
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 BUSY = Refusal("COMPARISONS_BUSY", ("runs 2 comparisons", "try again"), code=EXHAUSTED)
+ENDING = Refusal("COMPARISONS_BUSY", ("runs 0 comparisons", "ends 2", "given up", "try again"), code=EXHAUSTED)
 NOT_READ = Refusal("COMPARISON_NOT_READ", ("read for 60 seconds", "compare again"), code=EXHAUSTED)
 AT_ONCE = 2
 # Points and clusters: of some the steps take 2.5 MiB, and can wait; of many 21 MiB.
@@ -127,18 +128,35 @@ def test_what_is_computed_is_not_kept_for_ever(begin: Callable[..., Any], server
     NOT_READ.check(refused_call(lambda: list(call)))
 
 
-def test_a_comparison_that_is_given_up_gives_its_turn_back_when_its_step_is_done(
+def test_a_comparison_that_is_given_up_gives_its_place_up_at_once_while_its_step_is_computed(
     begin: Callable[..., Any], engine: GatedEngine, server: InProcessServer
 ) -> None:
-    given_up = [begin(6, 2, NUMBA) for _ in range(AT_ONCE)]
-    for call in given_up:
-        assert engine.waiting.acquire(timeout=PATIENCE)
-        call.cancel()
-    _until_none_computes(server)
+    for _ in range(AT_ONCE):
+        _give_up(begin(6, 2, NUMBA), engine, server)
 
     status = refused_call(lambda: list(begin(6, 2)))
 
-    BUSY.check(status)  # no library can be stopped
+    ENDING.check(status)  # so many calls of a library that can't be stopped
     engine.serving_state.set()
     _until_let_in(begin)
     assert len(engine.batches) == AT_ONCE  # and none makes another step
+
+
+def test_another_comparison_is_computed_while_the_step_of_one_that_was_given_up_lasts(
+    begin: Callable[..., Any], engine: GatedEngine, server: InProcessServer
+) -> None:
+    _give_up(begin(6, 2, NUMBA), engine, server)
+    others = [begin(6, 2, NUMBA)]
+    assert engine.waiting.acquire(timeout=PATIENCE)
+
+    assert list(begin(6, 2))[-1].HasField("result")
+
+    engine.serving_state.set()
+    assert list(others[0])[-1].HasField("result")
+
+
+def _give_up(call: Any, engine: GatedEngine, server: InProcessServer) -> None:
+    """Cancel a comparison while a library computes for it."""
+    assert engine.waiting.acquire(timeout=PATIENCE)
+    call.cancel()
+    _until_none_computes(server)

@@ -22,7 +22,8 @@ from shoal_server.rpc.batches import decode_batch, encode_result
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.ingest import MAX_UNANSWERED
 from shoal_server.sessions.jobs import Receipt
-from shoal_server.sessions.session import MAX_DISPATCH_BYTES, Session
+from shoal_server.sessions.session import Session
+from shoal_server.sessions.work import MAX_DISPATCH_WORK, dispatch_work
 from tests.rpc.inprocess import InProcessServer
 from tests.rpc.waiting import until_queued_bytes
 from tests.rpc.ways import Stream, opening
@@ -134,7 +135,8 @@ def test_what_piles_up_shares_hops_and_answers(server: InProcessServer, client: 
 
     assert [result.version for answer in answers for result in answer.results] == [*range(1, MESSAGES * few + 1)]
     # One hop for what comes first, and the others when they are full.
-    assert counting.counts["run_in_executor"] <= 2 + size // MAX_DISPATCH_BYTES
+    work = dispatch_work(len(CENTROIDS), size, POINTS.itemsize, few * MESSAGES)
+    assert counting.counts["run_in_executor"] <= 2 + work // MAX_DISPATCH_WORK
     assert len(answers) <= counting.counts["run_in_executor"]
 
 

@@ -153,7 +153,7 @@ def test_when_a_task_fails_no_further_one_begins() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        _run_all(fail, indices)
+        _run_all(fail, indices, lambda: None)
 
     assert list(indices) == []
 

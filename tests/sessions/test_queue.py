@@ -17,40 +17,49 @@ PLENTY = 1000
 def filled(queue: ByteQueue[str], items: str, size: int = 1) -> ByteQueue[str]:
     """Put letters into a queue, without a wait for room."""
     for item in items:
-        queue.put(item, size)
+        queue.put(item, size, work=size)
     return queue
 
 
 async def test_items_are_taken_in_the_order_of_their_coming() -> None:
     queue = filled(ByteQueue[str](PLENTY, MemoryBudget(PLENTY).open()), "abc")
 
-    items, _ = await queue.take(PLENTY)
+    items, _, _ = await queue.take(PLENTY)
 
     assert items == ["a", "b", "c"]
 
 
-async def test_a_take_is_bounded_in_bytes_and_says_how_many_it_got() -> None:
+async def test_a_take_is_bounded_in_work_and_says_how_much_it_got() -> None:
     queue = filled(ByteQueue[str](PLENTY, MemoryBudget(PLENTY).open()), "abcde", size=10)
 
     takes = [await queue.take(25) for _ in range(3)]
 
-    assert takes == [(["a", "b"], 20), (["c", "d"], 20), (["e"], 10)]
+    assert takes == [(["a", "b"], 20, 20), (["c", "d"], 20, 20), (["e"], 10, 10)]
 
 
-async def test_an_item_larger_than_a_take_comes_alone() -> None:
+async def test_the_bytes_of_a_take_are_those_of_its_items_whatever_their_work() -> None:
+    queue = ByteQueue[str](PLENTY, MemoryBudget(PLENTY).open())
+    queue.put("a", 100, work=1)
+    queue.put("b", 200, work=2)
+    queue.put("c", 1, work=50)
+
+    assert await queue.take(10) == (["a", "b"], 300, 3)
+
+
+async def test_an_item_of_more_work_than_a_take_comes_alone() -> None:
     queue = filled(ByteQueue[str](PLENTY, MemoryBudget(PLENTY).open()), "a", size=30)
     filled(queue, "b", size=1)
 
-    assert await queue.take(25) == (["a"], 30)
-    assert await queue.take(25) == (["b"], 1)
+    assert await queue.take(25) == (["a"], 30, 30)
+    assert await queue.take(25) == (["b"], 1, 1)
 
 
-async def test_items_without_bytes_come_along_with_a_full_take() -> None:
+async def test_items_without_work_come_along_with_a_full_take() -> None:
     queue = filled(ByteQueue[str](PLENTY, MemoryBudget(PLENTY).open()), "a", size=25)
     filled(queue, "bc", size=0)
     filled(queue, "d", size=1)
 
-    assert await queue.take(25) == (["a", "b", "c"], 25)
+    assert await queue.take(25) == (["a", "b", "c"], 25, 25)
 
 
 async def test_a_take_of_an_empty_queue_waits_for_an_item() -> None:
@@ -59,9 +68,9 @@ async def test_a_take_of_an_empty_queue_waits_for_an_item() -> None:
     await until_quiet()
     assert not take.done()
 
-    queue.put("a", 1)
+    queue.put("a", 1, work=1)
 
-    assert await take == (["a"], 1)
+    assert await take == (["a"], 1, 1)
 
 
 async def test_bytes_count_from_reserve_until_release() -> None:
@@ -69,8 +78,8 @@ async def test_bytes_count_from_reserve_until_release() -> None:
 
     await queue.reserve(40)
     reserved = queue.bytes
-    queue.put("a", 40)
-    _, size = await queue.take(PLENTY)
+    queue.put("a", 40, work=40)
+    _, size, _ = await queue.take(PLENTY)
     taken = queue.bytes
     queue.release(size)
 

@@ -15,13 +15,13 @@ from tests.sessions.session_builders import PLENTY
 
 async def test_a_closed_queue_gives_what_it_has_and_then_nothing() -> None:
     queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
-    queue.put("a", 1)
+    queue.put("a", 1, work=1)
 
     queue.close()
 
-    assert await queue.take(100) == (["a"], 1)
-    assert await queue.take(100) == ([], 0)
-    assert await queue.take(100) == ([], 0)
+    assert await queue.take(100) == (["a"], 1, 1)
+    assert await queue.take(100) == ([], 0, 0)
+    assert await queue.take(100) == ([], 0, 0)
 
 
 async def test_closing_ends_the_wait_for_an_item() -> None:
@@ -31,14 +31,14 @@ async def test_closing_ends_the_wait_for_an_item() -> None:
 
     queue.close()
 
-    assert await take == ([], 0)
+    assert await take == ([], 0, 0)
 
 
 async def test_taking_all_leaves_nothing_and_gives_its_bytes_back() -> None:
     queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     for item in "abc":
         await queue.reserve(20)
-        queue.put(item, 20)
+        queue.put(item, 20, work=20)
     await queue.take(20)
 
     items = queue.take_all()
@@ -51,7 +51,7 @@ async def test_taking_all_leaves_nothing_and_gives_its_bytes_back() -> None:
 async def test_taking_all_lets_in_who_waits_for_room() -> None:
     queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     await queue.reserve(100)
-    queue.put("a", 100)
+    queue.put("a", 100, work=100)
     waiting = asyncio.create_task(queue.reserve(100))
     await until_quiet()
 
@@ -74,12 +74,12 @@ async def test_whatever_the_sizes_nothing_is_lost_and_the_bound_holds(sizes: lis
     async def put_all() -> None:
         for size in sizes:
             await queue.reserve(size)
-            queue.put(size, size)
+            queue.put(size, size, work=size)
         queue.close()
 
     putting = asyncio.create_task(put_all())
     while (take := await queue.take(hop))[0]:
-        items, held = take
+        items, held, _ = take
         taken += items
         most = max(most, queue.bytes)
         assert held == sum(items)

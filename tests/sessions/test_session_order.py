@@ -7,7 +7,8 @@ import asyncio
 import numpy as np
 
 from shoal_server.sessions.deps import SessionDeps
-from shoal_server.sessions.session import MAX_DISPATCH_BYTES, MIN_BATCH_BYTES, Session
+from shoal_server.sessions.session import MIN_BATCH_BYTES, Session
+from shoal_server.sessions.work import MAX_DISPATCH_WORK
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal_of
@@ -21,6 +22,8 @@ from tests.sessions.session_builders import (
     submit,
     surroundings,
 )
+
+A_DISPATCH = MAX_DISPATCH_WORK // 16  # bytes of float64 against one centroid that are work for about one dispatch
 
 
 async def test_a_batch_makes_the_next_version(session: Session) -> None:
@@ -87,18 +90,16 @@ async def test_a_change_waits_for_the_batches_before_it(session: Session, engine
     assert (await batch.result()).version == 1
 
 
-async def test_a_batch_larger_than_a_hop_is_applied(session: Session) -> None:
-    receipt = [
-        await submit(session, value, size=size) for value, size in ((1.0, 1), (2.0, MAX_DISPATCH_BYTES + 1), (3.0, 1))
-    ]
+async def test_a_batch_of_more_work_than_a_dispatch_is_applied(session: Session) -> None:
+    receipt = [await submit(session, value, size=size) for value, size in ((1.0, 1), (2.0, A_DISPATCH + 1), (3.0, 1))]
 
     assert [(await each.result()).version for each in receipt] == [1, 2, 3]
 
 
-async def test_a_queue_of_several_hops_is_applied_in_order(deps: SessionDeps, engine: StagedEngine) -> None:
-    roomy = surroundings(deps.compute, engine, queue_bytes=100 * MAX_DISPATCH_BYTES)
+async def test_a_queue_of_several_dispatches_is_applied_in_order(deps: SessionDeps, engine: StagedEngine) -> None:
+    roomy = surroundings(deps.compute, engine, queue_bytes=100 * A_DISPATCH)
     async with started(roomy) as session:
-        receipt = [await submit(session, float(value), size=MAX_DISPATCH_BYTES // 3) for value in range(20)]
+        receipt = [await submit(session, float(value), size=A_DISPATCH // 3) for value in range(20)]
 
         versions = [(await each.result()).version for each in receipt]
 

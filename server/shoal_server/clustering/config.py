@@ -20,10 +20,6 @@ Precision = Literal["float32", "float64"]
 HalfLifeUnit = Literal["batches", "points", "seconds"]
 
 
-# Multiplications of k-means++ at most, for each of its candidates: seconds, in which nothing can interrupt it.
-MAX_INIT_WORK = 2**34
-# Multiplications of a batch at most: seconds on one core. A piece of it, which others wait for, has a sixteenth.
-MAX_BATCH_WORK = 2**38
 _MAX_INIT_SIZE = 2**31 - 1  # an int32 where sessions are described
 
 
@@ -58,7 +54,7 @@ class ModelConfig:
         return self.init_size if self.init_size is not None else 3 * self.n_clusters
 
 
-def validate(config: ModelConfig, *, max_centroid_values: int, max_init_values: int) -> None:
+def validate(config: ModelConfig, *, max_centroid_values: int, max_init_values: int, max_init_work: int) -> None:
     """Check a configuration.
 
     Parameters
@@ -69,12 +65,14 @@ def validate(config: ModelConfig, *, max_centroid_values: int, max_init_values: 
         The most that n_clusters * n_features may be.
     max_init_values
         The most that init_size * n_features may be.
+    max_init_work
+        The most multiplications that the choice of the initial centroids may take.
 
     Raises
     ------
     DomainError
         N_CLUSTERS_INVALID, N_FEATURES_INVALID, INIT_SIZE_INVALID, INIT_INVALID, HALF_LIFE_INVALID, or
-        TOO_MANY_VALUES for what is over a limit.
+        TOO_MANY_VALUES or WORK_TOO_LARGE for what is over a limit.
     """
     if config.n_clusters < 1:
         raise invalid(
@@ -88,13 +86,15 @@ def validate(config: ModelConfig, *, max_centroid_values: int, max_init_values: 
         )
     _check_init_size(config)
     given = 1 if isinstance(config.init, str) else config.init.shape[1]
-    check_width(config, max(config.n_features or 1, given), max_centroid_values, max_init_values)
+    check_width(config, max(config.n_features or 1, given), max_centroid_values, max_init_values, max_init_work)
     _check_init(config)
     check_half_life(config.half_life)
 
 
-def check_width(config: ModelConfig, n_features: int, max_centroid_values: int, max_init_values: int) -> None:
-    """Raise TOO_MANY_VALUES or WORK_TOO_LARGE if points of so many columns would make the model more than it may be."""
+def check_width(
+    config: ModelConfig, n_features: int, max_centroid_values: int, max_init_values: int, max_init_work: int
+) -> None:
+    """Raise TOO_MANY_VALUES or WORK_TOO_LARGE if points of so many columns make too much of the model."""
     sizes = (
         ("n_clusters", config.n_clusters, max_centroid_values),
         ("init_size", config.points_needed, max_init_values),
@@ -107,22 +107,22 @@ def check_width(config: ModelConfig, n_features: int, max_centroid_values: int, 
                 f"allows {most:,}: {_most_of(field, n_features, most)}",
                 field=f"config.{field}",
             )
-    check_init_work(config, n_features)
-
-
-def check_init_work(config: ModelConfig, n_features: int) -> None:
-    """Raise WORK_TOO_LARGE if k-means++ would take too long, which can't be interrupted."""
-    if not isinstance(config.init, str) or config.init != "k-means++":
-        return
     work = config.n_clusters * config.points_needed * n_features
-    if work > MAX_INIT_WORK:
+    if isinstance(config.init, str) and config.init == "k-means++":
+        work *= n_trials(config.n_clusters)
+    if work > max_init_work:
         raise refused(
             Reason.WORK_TOO_LARGE,
-            f"k-means++ would compare {config.points_needed:,} points of {n_features:,} columns with "
-            f"{config.n_clusters:,} centroids, {work:,} multiplications; the server allows {MAX_INIT_WORK:,}. Use a "
-            f"smaller init_size, init='random', or give the initial centroids",
+            f"to choose {config.n_clusters:,} initial centroids among {config.points_needed:,} points of "
+            f"{n_features:,} columns takes {work:,} multiplications, and the server allows {max_init_work:,}: ask for "
+            f"fewer clusters, a smaller init_size or init='random', or give the initial centroids",
             field="config.init_size",
         )
+
+
+def n_trials(n_clusters: int) -> int:
+    """Return how many points k-means++ tries for each centroid: as many as scikit-learn."""
+    return 2 + int(math.log(n_clusters))
 
 
 def _most_of(field: str, n_features: int, most: int) -> str:

@@ -10,7 +10,8 @@ from shoal_server.clustering.forgetting import Decay, decay
 from shoal_server.clustering.model import apply, can_skip_validation
 from shoal_server.clustering.state import Batch, BatchResult, Model
 from shoal_server.clustering.update import at_version, newest
-from shoal_server.engines.contract import Engine, FusedBatches, FusedEngine, FusedResult, RunTasks, is_fused
+from shoal_server.engines.chunks import piece_rows
+from shoal_server.engines.contract import Engine, FusedBatches, FusedEngine, FusedResult, Halted, RunTasks, is_fused
 from shoal_server.errors import DomainError, Refusal
 
 
@@ -29,7 +30,8 @@ def apply_batches(
     model, batches, engine, run
         As for `apply`.
     halted
-        Asked now and then whether to stop: the batches that are left then have no result.
+        Asked now and then whether to stop: the batches that are left then have no result. `run` raises Halted for the
+        same, and then the batch that it is for has none either.
     on_bug
         Returns what is said of an exception that is no refusal.
 
@@ -52,7 +54,10 @@ def apply_batches(
         if tried:
             # Not much more is looked at in vain than was applied before: else many bad batches would cost the square.
             reach = max(len(outcomes), 1)
-        model, result = _apply_one(model, ahead[len(outcomes)], engine, run, on_bug)
+        try:
+            model, result = _apply_one(model, ahead[len(outcomes)], engine, run, on_bug)
+        except Halted:
+            break
         results.append(result)
     return model, results
 
@@ -81,6 +86,7 @@ def _plain_ones(model: Model, batches: Sequence[Batch], engine: Engine) -> tuple
     max_rows, dtype, half_life = engine.max_rows(model.frame), model.frame.dtype, model.config.half_life
     timeless = half_life is None or half_life.unit != "seconds"
     fading = Decay(0.0, 1.0, model.latest_event)  # what one does that has no time where nothing is forgotten
+    left = piece_rows(*model.frame.centroids.shape)  # rows of one call, which can't be stopped
     for batch in batches:
         points, time = batch.points, batch.event_time
         rows, columns = points.shape
@@ -90,6 +96,7 @@ def _plain_ones(model: Model, batches: Sequence[Batch], engine: Engine) -> tuple
             or points.dtype != dtype
             or columns != model.n_features
             or rows > max_rows
+            or (rows > left and plain)
             or not points.flags.c_contiguous
             or (time is None and not timeless)
         ):
@@ -99,6 +106,7 @@ def _plain_ones(model: Model, batches: Sequence[Batch], engine: Engine) -> tuple
         if fading.batch != 1:
             break
         plain.append(batch)
+        left -= rows
         decays.append(fading)
     return plain, decays
 
@@ -152,6 +160,8 @@ def _apply_one(
         if batch.refusal is None:
             return apply(model, batch, engine, run)
         refusal = batch.refusal
+    except Halted:
+        raise
     except DomainError as error:
         refusal = error.refusal
     except Exception as bug:  # noqa: BLE001  (whatever it is, it is this batch's answer, and the session lives on)

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from shoal_server.clustering.config import InitMethod, ModelConfig
 from shoal_server.clustering.coordinates import origin_among
+from shoal_server.clustering.kmeans_plusplus import kmeans_plusplus
 from shoal_server.clustering.state import CoordinateSystem, Model
 from shoal_server.clustering.update import advance, first_snapshot
 from shoal_server.clustering.validation import ValidRows
 from shoal_server.clustering.warming import together
 from shoal_server.engines.contract import Assignment, Engine, Float64Array, LabelArray, RunTasks
-from shoal_server.libraries import library
+
+MAX_SHUFFLED = 1 << 17  # rows, in 5 ms
 
 
 def start(model: Model, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple[Model, float, LabelArray]:
@@ -37,7 +39,7 @@ def start(model: Model, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple
     inside = coordinates.frame(nowhere, nowhere[:, 0], model.cache, cosine=model.config.metric == "cosine").transform(
         points
     )
-    centroids = initial_centroids(inside, weight, model.config) + coordinates.origin
+    centroids = initial_centroids(inside, weight, model.config, run) + coordinates.origin
     model = replace(model, collected=None, coordinates=coordinates, snapshot=first_snapshot(centroids))
     contribution = engine.contribute(points, weight, model.frame, run)
     own = engine.assign(rows.points, model.frame, run, return_distances=True)
@@ -47,11 +49,13 @@ def start(model: Model, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple
     return model, inertia, own.labels
 
 
-def initial_centroids(inside: NDArray[np.floating[Any]], weight: Float64Array, config: ModelConfig) -> Float64Array:
+def initial_centroids(
+    inside: NDArray[np.floating[Any]], weight: Float64Array, config: ModelConfig, run: RunTasks
+) -> Float64Array:
     """Return initial centroids (k, d) for points (n, d) of weights (n,), n at least init_size."""
     wide = inside.astype(np.float64)
     method: InitMethod = "random" if config.init == "random" else "k-means++"
-    return wide[initial_rows(wide, weight, config.n_clusters, method, config.points_needed, config.random_state)]
+    return wide[initial_rows(wide, weight, config.n_clusters, method, config.points_needed, config.random_state, run)]
 
 
 def initial_rows(
@@ -61,22 +65,33 @@ def initial_rows(
     method: InitMethod,
     init_size: int,
     random_state: int | None,
+    run: RunTasks,
 ) -> NDArray[np.intp]:
     """Return which of points (n, d) of weights (n,) are the initial centroids, (n_clusters,).
 
-    k-means++ is scikit-learn's (Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding", 2007). Of
-    more than init_size points, init_size are drawn first: one huge first batch costs no more.
+    Of more than init_size points, init_size are drawn first: one huge first batch costs no more.
     """
     random = np.random.RandomState(random_state)
     rows: NDArray[np.intp] = np.arange(len(points))
     if len(points) > init_size:
-        rows = np.sort(random.choice(len(points), init_size, replace=False))
+        rows = np.sort(draw_rows(random, len(points), init_size))
     if method == "random":
-        return rows[random.choice(len(rows), n_clusters, replace=False)]
-    _, chosen = library("sklearn.cluster").kmeans_plusplus(
-        points[rows], n_clusters, sample_weight=weight[rows], random_state=random
-    )
-    return rows[np.asarray(chosen, dtype=np.intp)]
+        return rows[draw_rows(random, len(rows), n_clusters)]
+    return rows[kmeans_plusplus(points[rows], weight[rows], n_clusters, random, run)]
+
+
+def draw_rows(random: np.random.RandomState, rows: int, count: int) -> NDArray[np.intp]:
+    """Return `count` of so many rows, (count,), none twice and each choice as likely."""
+    if rows <= MAX_SHUFFLED:
+        return np.asarray(random.choice(rows, count, replace=False), dtype=np.intp)
+    # To shuffle them all, NumPy keeps every other thread from running Python: for seconds, if they are very many.
+    if 2 * count > rows:
+        return np.delete(np.arange(rows), draw_rows(random, rows, rows - count))
+    drawn = np.empty(0, np.intp)
+    while len(drawn) < count:
+        _, firsts = np.unique(drawn := np.append(drawn, random.randint(0, rows, count)), return_index=True)
+        drawn = drawn[np.sort(firsts)]
+    return drawn[:count]
 
 
 def _distances(assignment: Assignment) -> NDArray[np.floating[Any]]:

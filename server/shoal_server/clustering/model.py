@@ -18,7 +18,6 @@ from shoal_server.clustering.validation import (
     admit,
     check_batch,
     check_columns,
-    check_work,
     unchecked,
     validate_points,
 )
@@ -69,7 +68,6 @@ def assign(
     if model.snapshot is None:
         raise DomainError(still_warming(model))
     check_columns(model, points)
-    check_work(model, points)
     if can_skip_validation(model):
         with suppress(UnusablePoints):
             return engine.assign(points, model.frame, run, return_distances=return_distances)

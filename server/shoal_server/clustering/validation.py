@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_server.clustering.config import MAX_BATCH_WORK
 from shoal_server.clustering.coordinates import precision_for
 from shoal_server.clustering.imputing import impute
 from shoal_server.clustering.state import Batch, ColumnMeans, Model
 from shoal_server.engines.contract import Float64Array, PointArray, max_value
-from shoal_server.errors import Reason, invalid, refused
+from shoal_server.errors import Reason, invalid
 
 BoolArray = NDArray[np.bool_]
 
@@ -37,10 +36,9 @@ def check_batch(model: Model, batch: Batch) -> None:
     Raises
     ------
     DomainError
-        N_FEATURES_MISMATCH, WORK_TOO_LARGE, DTYPE_MISMATCH or SAMPLE_WEIGHT_INVALID.
+        N_FEATURES_MISMATCH, DTYPE_MISMATCH or SAMPLE_WEIGHT_INVALID.
     """
     check_columns(model, batch.points)
-    check_work(model, batch.points)
     _check_dtype(batch.points.dtype, model)
     _check_weight(batch.sample_weight, len(batch.points))
 
@@ -108,18 +106,6 @@ def check_columns(model: Model, points: PointArray) -> None:
             Reason.N_FEATURES_MISMATCH,
             "points",
             f"points has {points.shape[1]} columns, the session has n_features={model.n_features}",
-        )
-
-
-def check_work(model: Model, points: PointArray) -> None:
-    """Raise WORK_TOO_LARGE if points (n, d) take longer than others may have to wait for."""
-    work = points.size * model.config.n_clusters
-    if work > MAX_BATCH_WORK:
-        raise refused(
-            Reason.WORK_TOO_LARGE,
-            f"{len(points):,} points of {points.shape[1]:,} columns against {model.config.n_clusters:,} centroids are "
-            f"{work:,} multiplications; the server takes {MAX_BATCH_WORK:,} at a time: split the points",
-            field="points",
         )
 
 

@@ -72,12 +72,14 @@ def iterate(engine: CompareEngine, method: Method, comparison: Comparison, clock
     for iteration in range(1, comparison.max_iter + 1):
         labels, seconds = _timed(clock, method.assign, place.centroids)
         yield place.step("assign", labels, seconds)
+        comparison.pause()
         updated, seconds = _timed(clock, method.update, place.centroids, labels)
         moved = movement(place.centroids[updated.kept], updated.centroids)
         none_lost = len(updated.kept) == len(place.centroids)
         place = _Place(engine, comparison, iteration, updated.centroids, place.clusters[updated.kept])
         if none_lost and settled(moved, updated.centroids, comparison.tol):
             if moved.any():
+                comparison.pause()
                 labels, more = _timed(clock, method.assign, place.centroids)
                 seconds += more
             yield place.step("converged", labels, seconds, movement=moved, converged=True, notes=updated.notes)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from shoal_server.clustering.initialisation import initial_rows
 from shoal_server.compare.event_buffer import MAX_BYTES
 from shoal_server.compare.examples import SHAPES, example
 from shoal_server.compare.steps import CompareEngine, Comparison
-from shoal_server.engines.contract import Float64Array, max_value
+from shoal_server.engines.contract import Float64Array, Task, max_value
 from shoal_server.errors import Reason, invalid, quoted, refused
 
 MAX_ITERATIONS = 1000
@@ -22,6 +24,7 @@ MAX_ITERATIONS = 1000
 _INIT_ROWS = 10_000
 _FLOAT64 = 8
 _COPIES = 6  # of the points: the request's, the comparison's, relative to their mean, and those of a library
+_ROW_WORK = 32  # multiplications that a point costs in an iteration besides those for its distances
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class ComparisonRequest:
         return _FLOAT64 * (_COPIES * rows * columns + rows * self.n_clusters) + MAX_BYTES
 
 
-def check(request: ComparisonRequest, max_distances: int) -> None:
+def check(request: ComparisonRequest, max_distances: int, max_work: int) -> None:
     """Refuse what can't be compared, as far as that takes no time; what takes longer is for `prepare`.
 
     Parameters
@@ -52,12 +55,14 @@ def check(request: ComparisonRequest, max_distances: int) -> None:
         What is asked for.
     max_distances
         The most that points times n_clusters may be.
+    max_work
+        The most multiplications that the iterations of an engine may take.
 
     Raises
     ------
     DomainError
         EXAMPLE_UNKNOWN, N_CLUSTERS_INVALID, ENGINES_INVALID, MAX_ITER_INVALID, TOL_INVALID, INIT_INVALID, or
-        TOO_MANY_VALUES for what is over the limit.
+        TOO_MANY_VALUES or WORK_TOO_LARGE for what is over a limit.
     """
     rows, columns = _shape(request)
     _check_numbers(request, rows)
@@ -68,11 +73,19 @@ def check(request: ComparisonRequest, max_distances: int) -> None:
             f"distances, and the server allows {max_distances:,} in a comparison: compare on a sample of the points",
             field="points",
         )
+    _check_work(request, rows, columns, max_work)
     _check_init(request, columns)
 
 
-def prepare(request: ComparisonRequest) -> Comparison:
+def prepare(request: ComparisonRequest, pause: Callable[[], None]) -> Comparison:
     """Return the comparison that a wish means that has been checked.
+
+    Parameters
+    ----------
+    request
+        What is asked for.
+    pause
+        See Comparison.
 
     Raises
     ------
@@ -84,11 +97,11 @@ def prepare(request: ComparisonRequest) -> Comparison:
     )
     _check_values(points, "points")
     if isinstance(request.init, str):
-        centroids = _initial(points, request, request.init)
+        centroids = _initial(points, request, request.init, pause)
     else:
         centroids = np.ascontiguousarray(request.init, dtype=np.float64)
         _check_values(centroids, "init.centroids")
-    return Comparison(points, centroids, request.engines, request.random_state, request.max_iter, request.tol)
+    return Comparison(points, centroids, request.engines, request.random_state, request.max_iter, request.tol, pause)
 
 
 def _shape(request: ComparisonRequest) -> tuple[int, int]:
@@ -123,6 +136,21 @@ def _check_numbers(request: ComparisonRequest, rows: int) -> None:
         raise invalid(Reason.TOL_INVALID, "tol", f"tol is {request.tol}; use a finite number from 0 up")
 
 
+def _check_work(request: ComparisonRequest, rows: int, columns: int, max_work: int) -> None:
+    iteration = rows * (request.n_clusters * columns + _ROW_WORK)
+    if iteration * request.max_iter > max_work:
+        most = max_work // iteration
+        raise refused(
+            Reason.WORK_TOO_LARGE,
+            f"{request.max_iter:,} iterations over {rows:,} points of {columns:,} columns with n_clusters "
+            f"{request.n_clusters:,} are up to {iteration * request.max_iter:,} multiplications, and the server allows "
+            f"{max_work:,} in a comparison: "
+            + (f"ask for max_iter {most:,} at most, or compare" if most else "compare")
+            + " on a sample of the points",
+            field="max_iter",
+        )
+
+
 def _check_init(request: ComparisonRequest, columns: int) -> None:
     if not isinstance(request.init, str) and request.init.shape != (request.n_clusters, columns):
         raise invalid(
@@ -154,9 +182,19 @@ def _check_values(values: Float64Array, field: str) -> None:
     )
 
 
-def _initial(points: Float64Array, request: ComparisonRequest, method: InitMethod) -> Float64Array:
+def _initial(
+    points: Float64Array, request: ComparisonRequest, method: InitMethod, pause: Callable[[], None]
+) -> Float64Array:
     # Relative to the mean: k-means++ expands squares, and far from the origin these lose their digits.
     inside, weight = points - points.mean(axis=0), np.ones(len(points))
     init_size = max(min(len(points), _INIT_ROWS), request.n_clusters)
-    rows = initial_rows(inside, weight, request.n_clusters, method, init_size, request.random_state)
+    rows = initial_rows(
+        inside, weight, request.n_clusters, method, init_size, request.random_state, partial(_run, pause=pause)
+    )
     return points[rows]
+
+
+def _run(task: Task, count: int, pause: Callable[[], None]) -> None:
+    for index in range(count):
+        for _ in task(index) or ():
+            pause()

@@ -73,6 +73,7 @@ def _with_own_distortion(step: Step, comparison: Comparison) -> Step:
     initial = comparison.initial_centroids
     if initial.size == 1 or len(comparison.points) * len(initial) * step.iteration > _MAX_DISTANCES:
         return step  # of a single number kmeans thinks that it is how many centroids are wanted
+    comparison.pause()
     _, distortion = library("scipy.cluster.vq").kmeans(
         comparison.points, initial, thresh=comparison.tol, check_finite=False
     )

@@ -15,6 +15,7 @@ from shoal_server.compare.examples import BLOBS
 from shoal_server.compare.request import ComparisonRequest, check, prepare
 from shoal_server.compare.running import run
 from shoal_server.compare.steps import Clock, CompareEngine, Comparison, Result, Runner, Step
+from shoal_server.engines.contract import Halted
 from shoal_server.errors import Reason, refused
 
 T = TypeVar("T")
@@ -38,6 +39,8 @@ class Comparisons:
         How many may run at once.
     max_distances
         The most that the points of one times its n_clusters may be.
+    max_work
+        The most multiplications that the iterations of an engine may take.
     budget
         Has what a comparison takes, as long as it runs.
     """
@@ -49,6 +52,7 @@ class Comparisons:
         clock: Clock,
         most_at_once: int,
         max_distances: int,
+        max_work: int,
         budget: MemoryBudget,
     ) -> None:
         self._runners = runners
@@ -56,13 +60,15 @@ class Comparisons:
         self._clock = clock
         self._most_at_once = most_at_once
         self._max_distances = max_distances
+        self._max_work = max_work
         self._budget = budget
         self._running = 0
+        self._given_up = 0  # of which a thread still computes something that can't be stopped
 
     def warm_up(self) -> None:
         """Load every library, by comparing them."""
         request = ComparisonRequest(BLOBS, 2, "k-means++", 0, tuple(self._runners), max_iter=10, tol=0.0)
-        deque(run(prepare(request), self._runners, self._clock), maxlen=0)
+        deque(run(prepare(request, lambda: None), self._runners, self._clock), maxlen=0)
 
     async def run(self, request: ComparisonRequest) -> AsyncGenerator[Event, None]:
         """Yield what is compared, each step once it is computed, and the result.
@@ -74,7 +80,7 @@ class Comparisons:
         DomainError
             What `check` and `prepare` raise, COMPARISONS_BUSY, COMPARISON_NOT_READ, or MEMORY_LIMIT_REACHED.
         """
-        check(request, self._max_distances)
+        check(request, self._max_distances, self._max_work)
         ahead: EventBuffer[Event] = EventBuffer()
         computing = asyncio.create_task(self._compute(request, ahead), name="comparing")
         try:
@@ -88,7 +94,7 @@ class Comparisons:
     async def _compute(self, request: ComparisonRequest, ahead: EventBuffer[Event]) -> None:
         try:
             with self._turn(request.memory_bytes) as turn:
-                comparison = await turn.call(lambda: prepare(request))
+                comparison = await turn.call(lambda: prepare(request, turn.pause))
                 await ahead.put(comparison, _size(comparison))
                 events = run(comparison, self._runners, self._clock)
                 while (event := await turn.call(lambda: next(events, None))) is not None:
@@ -99,22 +105,30 @@ class Comparisons:
 
     @contextmanager
     def _turn(self, memory_bytes: int) -> Iterator[_Slot]:
-        if self._running >= self._most_at_once:
+        if self._running >= self._most_at_once or self._given_up >= self._most_at_once:
+            ending = f" and ends {self._given_up} that were given up" if self._given_up else ""
             raise refused(
                 Reason.COMPARISONS_BUSY,
-                f"the server runs {self._running} comparisons, and no more at once; try again in a few seconds",
+                f"the server runs {self._running} comparisons{ending}, and no more at once; try again in a few seconds",
                 retry_after=2.0,
             )
         memory = self._budget.reserve(memory_bytes, "the comparison")
         self._running += 1
-        turn = _Slot(self._begin, lambda: self._end(memory))
+        turn = _Slot(self._begin)
         try:
             yield turn
         finally:
-            turn.end()
+            self._running -= 1
+            working = turn.end()
+            if working is None:
+                memory.release()
+            else:
+                self._given_up += 1
+                loop = asyncio.get_running_loop()
+                working.add_done_callback(lambda _: loop.call_soon_threadsafe(self._end_given_up, memory))
 
-    def _end(self, memory: Reservation) -> None:
-        self._running -= 1
+    def _end_given_up(self, memory: Reservation) -> None:
+        self._given_up -= 1
         memory.release()
 
 
@@ -131,24 +145,28 @@ def _size(event: Event) -> int:
 
 
 class _Slot:
-    """One of the comparisons that may run at once; it lasts until all is computed, and no thread works for it."""
+    """One of the comparisons that may run at once."""
 
-    def __init__(self, begin: Callable[[Callable[[], object]], Future[object]], ended: Callable[[], None]) -> None:
+    def __init__(self, begin: Callable[[Callable[[], object]], Future[object]]) -> None:
         self._begin = begin
-        self._ended = ended
         self._working: Future[object] | None = None
+        self._ended = False
 
     async def call(self, function: Callable[[], T]) -> T:
-        """Run a function on a thread. What is begun goes on if the caller is cancelled: no library can be stopped."""
+        """Run a function on a thread. One that is begun goes on if the caller is cancelled, until its next pause."""
         self._working = self._begin(function)
         returned = await asyncio.shield(asyncio.wrap_future(self._working))
         self._working = None
         return returned  # type: ignore[return-value]  # what the function returned
 
-    def end(self) -> None:
-        """Let another comparison have the turn, once no thread works for this one any more."""
-        if self._working is None or self._working.done():
-            self._ended()
-            return
-        loop = asyncio.get_running_loop()
-        self._working.add_done_callback(lambda _: loop.call_soon_threadsafe(self._ended))
+    def pause(self) -> None:
+        """Raise Halted if the comparison has been given up. On its thread, between two iterations."""
+        if self._ended:
+            raise Halted
+
+    def end(self) -> Future[object] | None:
+        """Let the comparison's thread stop at its next pause; return what it still does, None if nothing."""
+        self._ended = True
+        if self._working is None or self._working.cancel() or self._working.done():
+            return None
+        return self._working

@@ -63,6 +63,7 @@ def run_mini_batch(comparison: Comparison, clock: Clock) -> Iterator[Step]:
 class _Passes:
     def __init__(self, comparison: Comparison) -> None:
         self._points, self._metrics = comparison.points, library("sklearn.metrics")
+        self._pause = comparison.pause
         self._rows = max(_BATCH_ROWS, len(comparison.initial_centroids))
         self._estimator = library("sklearn.cluster").MiniBatchKMeans(
             len(comparison.initial_centroids),
@@ -78,6 +79,7 @@ class _Passes:
 
     def update(self, centroids: Float64Array, labels: LabelArray) -> Updated:
         for start in range(0, len(self._points), self._rows):
+            self._pause()
             self._estimator.partial_fit(self._points[start : start + self._rows])
         rows = np.arange(len(centroids))
         notes = tuple(
@@ -98,6 +100,7 @@ def _fit(comparison: Comparison, centroids: Float64Array, max_iter: int) -> Any:
         tol=_relative(comparison),
         random_state=comparison.random_state,
     )
+    comparison.pause()
     return estimator.fit(comparison.points)
 
 
@@ -162,6 +165,7 @@ def _moved(comparison: Comparison, path: Float64Array | None) -> Iterator[str]:
         return
     pairs = library("sklearn.metrics").pairwise_distances_argmin_min
     for iteration, (before, after) in enumerate(pairwise((comparison.initial_centroids, *path)), 1):
+        comparison.pause()
         labels, distances = pairs(comparison.points, before)
         empty = np.setdiff1d(np.arange(len(before)), labels)
         # Where all points lie on centroids none is spared: _average_centers takes the largest cluster's place then.

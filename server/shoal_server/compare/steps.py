@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
@@ -27,6 +27,7 @@ class Comparison:
     random_state: int
     max_iter: int
     tol: float
+    pause: Callable[[], None] = field(default=lambda: None, compare=False)  # between two iterations; may raise Halted
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ MAX_SUMS = 8  # where each span has a partial sum (k, d): it is kept until all a
 ROWS_A_CLUSTER = 2  # and should cost little beside the rows; two spans there may always be
 # Multiplications below which handing a span to a thread costs more than it saves: 0.2 ms, at 50 a nanosecond.
 MIN_CHUNK_WORK = 1 << 25
+# Multiplications after which others may go first: 3 ms, or 10 where a thread has half a core.
+PIECE_WORK = 1 << 27
 _GROUP_ROWS = 64
 
 
@@ -60,8 +62,17 @@ def chunks(
 
 def min_chunk_rows(n_clusters: int, n_features: int) -> int:
     """Return how many rows at least are work enough for a thread."""
-    row_work = n_clusters * (n_features + 4) + 8 * n_features + 64
-    return _rounded_up(-(-MIN_CHUNK_WORK // row_work), _GROUP_ROWS)
+    return _rounded_up(-(-MIN_CHUNK_WORK // row_work(n_clusters, n_features)), _GROUP_ROWS)
+
+
+def piece_rows(n_clusters: int, n_features: int, group_rows: int = 1) -> int:
+    """Return how many rows are one piece of work: whole groups, at least one."""
+    return max(PIECE_WORK // row_work(n_clusters, n_features) // group_rows, 1) * group_rows
+
+
+def row_work(n_clusters: int, n_features: int) -> int:
+    """Return what a row costs, in multiplications."""
+    return n_clusters * (n_features + 4) + 8 * n_features + 64
 
 
 class OrderedReducer:

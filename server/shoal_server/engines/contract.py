@@ -7,7 +7,7 @@ of many small batches would cost more than the batches.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any, Protocol, TypeGuard, TypeVar
@@ -143,14 +143,21 @@ class Assignment:
     distances: NDArray[np.floating[Any]] | None  # (n,) squared; None unless asked for
 
 
-# Runs tasks 0 … count-1, on whatever threads there are, and returns when all are done.
-RunTasks = Callable[[Callable[[int], None], int], None]
+# The part of some work that has a number. A long one is an iterator: between two of its items others may go first.
+Task = Callable[[int], Iterable[None] | None]
+# Runs tasks 0 … count-1, on whatever threads there are, and returns when all are done; or raises Halted.
+RunTasks = Callable[[Task, int], None]
 
 
-def run_in_order(task: Callable[[int], None], count: int) -> None:
+class Halted(Exception):  # noqa: N818  (what has happened, and no error)
+    """The work is no longer wanted: it was stopped between two pieces, and nothing of it holds."""
+
+
+def run_in_order(task: Task, count: int) -> None:
     """Run the tasks on this thread, one after another."""
     for index in range(count):
-        task(index)
+        for _ in task(index) or ():
+            pass
 
 
 class Engine(Protocol):

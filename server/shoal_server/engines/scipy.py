@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_server.engines.chunks import BLOCK_ROWS, chunks
+from shoal_server.engines.chunks import chunks, row_work
 from shoal_server.engines.contract import (
     Assignment,
     Contribution,
@@ -20,7 +21,9 @@ from shoal_server.engines.contract import (
 )
 from shoal_server.libraries import library
 
-MAX_DISTANCES = 2**21  # that vq holds at a time on a thread: 16 MiB
+# Multiplications of one call of vq: for the 5 ms that it takes no other thread can run Python, and its distances take
+# 6 MiB at most, unless those of a single row take more.
+PIECE_WORK = 2**22
 
 
 class ScipyEngine:
@@ -46,18 +49,21 @@ class ScipyEngine:
     ) -> Contribution:
         """Assign the points to the frame's centroids and add them up; partial sums are added in the order of spans."""
         cut = chunks(len(points), *frame.centroids.shape, with_sums=True)
+        centroids = frame.centroids.astype(np.float64)
         labels = np.empty(len(points), np.int32)
         counts = np.zeros((len(cut), len(frame.centroids)))
         sums = np.zeros((len(cut), *frame.centroids.shape))
         inertia = np.zeros(len(cut))
 
-        def work(index: int) -> None:
-            for rows in cut[index].blocks(_block_rows(frame)):
+        def work(index: int) -> Iterator[None]:
+            for number, rows in enumerate(cut[index].blocks()):
+                if number:
+                    yield
                 inside = frame.transform(points[rows]).astype(np.float64)
                 weight = np.ones(len(inside)) if sample_weight is None else sample_weight[rows]
-                labels[rows], squares = _nearest(inside, frame)
-                counts[index] += np.bincount(labels[rows], weight, minlength=len(frame.centroids))
-                sums[index] += _sums(inside, weight, labels[rows], len(frame.centroids))
+                labels[rows], squares = yield from _nearest(inside, centroids)
+                counts[index] += np.bincount(labels[rows], weight, minlength=len(centroids))
+                sums[index] += _sums(inside, weight, labels[rows], len(centroids))
                 inertia[index] += np.dot(squares, weight)
 
         run(work, len(cut))
@@ -67,26 +73,29 @@ class ScipyEngine:
     def assign(self, points: PointArray, frame: Frame, run: RunTasks, *, return_distances: bool) -> Assignment:
         """Assign the points to the frame's centroids."""
         cut = chunks(len(points), *frame.centroids.shape, with_sums=False)
+        centroids = frame.centroids.astype(np.float64)
         labels, distances = np.empty(len(points), np.int32), np.empty(len(points), frame.dtype)
 
-        def work(index: int) -> None:
-            for rows in cut[index].blocks(_block_rows(frame)):
+        def work(index: int) -> Iterator[None]:
+            for number, rows in enumerate(cut[index].blocks()):
+                if number:
+                    yield
                 inside = frame.transform(points[rows]).astype(np.float64)
-                labels[rows], distances[rows] = _nearest(inside, frame)
+                labels[rows], distances[rows] = yield from _nearest(inside, centroids)
 
         run(work, len(cut))
         return Assignment(labels, distances if return_distances else None)
 
 
-def _block_rows(frame: Frame) -> int:
-    """Return how many rows vq may take at a time: for each it holds a distance to every centroid."""
-    return max(1, min(BLOCK_ROWS, MAX_DISTANCES // len(frame.centroids)))
-
-
-def _nearest(inside: Float64Array, frame: Frame) -> tuple[LabelArray, Float64Array]:
-    """Return label and squared distance of each row."""
-    centroids = frame.centroids.astype(np.float64)
-    labels, _ = library("scipy.cluster.vq").vq(inside, centroids, check_finite=False)
+def _nearest(inside: Float64Array, centroids: Float64Array) -> Generator[None, None, tuple[LabelArray, Float64Array]]:
+    """Return label and squared distance of each row, once vq has had them piece by piece."""
+    vq = library("scipy.cluster.vq").vq
+    labels = np.empty(len(inside), np.int32)
+    rows = max(1, PIECE_WORK // row_work(*centroids.shape))
+    for start in range(0, len(inside), rows):
+        if start:
+            yield
+        labels[start : start + rows], _ = vq(inside[start : start + rows], centroids, check_finite=False)
     # vq's own distances come from squares expanded, and lose digits.
     offset = inside - centroids[labels]
     return labels, np.einsum("nd,nd->n", offset, offset)

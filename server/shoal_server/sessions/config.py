@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.config import EngineName, ModelConfig
 
 Durability = Literal["memory", "durable"]
 
@@ -31,6 +31,11 @@ class Changes:
     model: dict[str, Any]  # fields of ModelConfig
     session: dict[str, Any]  # fields of SessionConfig
 
+    @property
+    def engine(self) -> EngineName | None:
+        """The new engine; None: it stays."""
+        return self.model.get("engine")
+
 
 def changed(config: SessionConfig, changes: Changes) -> SessionConfig:
     """Return the configuration after changes."""
@@ -44,6 +49,7 @@ class Limits:
     max_sessions: int
     max_centroid_values: int  # n_clusters * n_features of one session
     max_init_values: int  # init_size * n_features of one session
+    max_batch_work: int  # rows * n_features * n_clusters of one batch, and of choosing initial centroids
     max_batch_bytes: int  # points and weights of one batch
     queue_bytes: int  # of one session
     max_producers: int  # remembered by one session

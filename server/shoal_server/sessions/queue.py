@@ -1,14 +1,22 @@
-"""A session's queue: bounded in bytes, first come first served."""
+"""A session's queue: bounded in bytes, first come first served, taken by work."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from shoal_server.budget import Reservation
 
 T = TypeVar("T")
+
+
+class Taken(NamedTuple, Generic[T]):
+    """Items taken from a queue."""
+
+    items: list[T]
+    size: int  # bytes that they hold
+    work: int
 
 
 class ByteQueue(Generic[T]):
@@ -29,7 +37,7 @@ class ByteQueue(Generic[T]):
         self._max_bytes = max_bytes
         self._memory = memory
         self._bytes = 0
-        self._items: deque[tuple[T, int]] = deque()
+        self._items: deque[tuple[T, int, int]] = deque()
         self._entry = asyncio.Lock()  # serves in the order of asking
         self._room = asyncio.Event()
         self._filled = asyncio.Event()
@@ -56,25 +64,25 @@ class ByteQueue(Generic[T]):
             self._memory.add(-size)
             raise
 
-    def put(self, item: T, size: int) -> None:
-        """Append an item whose bytes are reserved."""
-        self._items.append((item, size))
+    def put(self, item: T, size: int, work: int) -> None:
+        """Append an item whose bytes are reserved, and that makes so much work."""
+        self._items.append((item, size, work))
         self._filled.set()
 
-    async def take(self, max_bytes: int) -> tuple[list[T], int]:
-        """Wait for an item; take the first ones, up to `max_bytes` or one, and say how many bytes they hold.
+    async def take(self, max_work: int) -> Taken[T]:
+        """Wait for an item; take the first ones, that make work up to `max_work`, or one.
 
         No items: the queue is closed.
         """
         while not self._items and not self._closed:
             self._filled.clear()
             await self._filled.wait()
-        return self._take_now(max_bytes)
+        return self._take_now(max_work)
 
     def take_all(self) -> list[T]:
         """Take what is there, without waiting."""
-        items = [item for item, _ in self._items]
-        self.release(sum(size for _, size in self._items))
+        items = [item for item, _, _ in self._items]
+        self.release(sum(size for _, size, _ in self._items))
         self._items.clear()
         return items
 
@@ -89,11 +97,12 @@ class ByteQueue(Generic[T]):
         self._memory.add(-size)
         self._room.set()
 
-    def _take_now(self, max_bytes: int) -> tuple[list[T], int]:
+    def _take_now(self, max_work: int) -> Taken[T]:
         items: list[T] = []
-        taken = 0
-        while self._items and (not items or taken + self._items[0][1] <= max_bytes):
-            item, size = self._items.popleft()
+        taken_size = taken_work = 0
+        while self._items and (not items or taken_work + self._items[0][2] <= max_work):
+            item, size, work = self._items.popleft()
             items.append(item)
-            taken += size
-        return items, taken
+            taken_size += size
+            taken_work += work
+        return Taken(items, taken_size, taken_work)

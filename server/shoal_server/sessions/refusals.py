@@ -29,6 +29,16 @@ def shutting_down() -> Refusal:
     )
 
 
+def too_many_changes(name: str, most: int) -> Refusal:
+    """Return why a change of the configuration isn't taken while so many wait."""
+    return Refusal(
+        Reason.TOO_MANY_CHANGES,
+        f"{most} changes of session {name!r} wait for the batches before them: wait for one to be answered first",
+        session=name,
+        retry_after=1.0,
+    )
+
+
 def out_of_memory() -> Refusal:
     """Return why something is not computed for which there is no memory."""
     return Refusal(

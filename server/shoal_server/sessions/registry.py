@@ -126,7 +126,12 @@ class Sessions:
 
     def _new_model(self, config: ModelConfig) -> Model:
         limits = self._deps.limits
-        validate(config, max_centroid_values=limits.max_centroid_values, max_init_values=limits.max_init_values)
+        validate(
+            config,
+            max_centroid_values=limits.max_centroid_values,
+            max_init_values=limits.max_init_values,
+            max_init_work=limits.max_batch_work,
+        )
         return new_model(config)
 
     def _add(self, name: str, config: SessionConfig, request_id: str, model: Model) -> Session:

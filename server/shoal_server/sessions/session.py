@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import math
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
-from shoal_server.clustering.config import check_half_life, check_width
+from shoal_server.clustering.config import EngineName, check_half_life, check_width
 from shoal_server.clustering.model import assign, still_warming
 from shoal_server.clustering.state import Batch, BatchResult, Model, Snapshot, Warming
-from shoal_server.engines.contract import Assignment, PointArray
+from shoal_server.engines.contract import Assignment, Halted, PointArray, Task
 from shoal_server.errors import DomainError, Reason, Refusal, quoted, refused
 from shoal_server.sessions.commit_log import Commit, positions_after
 from shoal_server.sessions.completion import Completion
@@ -24,17 +25,23 @@ from shoal_server.sessions.positions import Position, Producer
 from shoal_server.sessions.producers import ProducerLedger
 from shoal_server.sessions.queue import ByteQueue
 from shoal_server.sessions.recent import RecentPoints
-from shoal_server.sessions.refusals import future_refused, session_gone, shutting_down
+from shoal_server.sessions.refusals import future_refused, session_gone, shutting_down, too_many_changes
 from shoal_server.sessions.responder import Responder
 from shoal_server.sessions.session_memory import SessionMemory
 from shoal_server.sessions.watch_queue import WatchQueue
 from shoal_server.sessions.watching import EndReason, Watch, WatchOptions
+from shoal_server.sessions.work import (
+    MAX_DISPATCH_WORK,
+    QUICK_WORK,
+    dispatch_work,
+    max_values,
+    runs_uncut,
+    work_refusal,
+)
 
-# What the writer takes at most in one hop to a compute thread: enough to share the cost of the hop among many small
-# batches, little enough that other sessions and assignments get their turn.
-MAX_DISPATCH_BYTES = 4 * 1024 * 1024
-QUICK_WORK = 1 << 16  # multiplications: 20 µs of the compiled kernels with all around them, where a thread costs 100
-LAST_BATCH = 2.0  # seconds for the batch that is being computed when the time for a stop is over
+LAST_BATCH = 2.0  # seconds for a call that can't be stopped when the time for a stop is over
+MAX_QUEUED_CHANGES = 64
+ANSWERED_AT_ONCE = 256  # jobs, before the event loop serves others: 2 ms
 # What a batch counts for at least: as much as a queued one takes besides its points (970 bytes, measured). Otherwise a
 # queue of tiny batches would have no bound.
 MIN_BATCH_BYTES = 1024
@@ -194,10 +201,12 @@ class Session:
         if message and not self._closing and self.memory.asks_for_batches(self._model):
             with self._named_errors():
                 self.memory.admit_batches(self._model, message)
-        if self._model.n_features is None:
-            message = [self._refused_if_too_wide(batch) for batch in message]
         message = future_refused(message, self._deps.now, self._deps.limits.max_event_time_ahead)
         room = _room_for(message)
+        # A value has one byte at least: most messages are too small for any of their batches to be too much.
+        if self._model.n_features is None or room > max_values(self._config.model, self._deps.limits.max_batch_work):
+            message = [self._refused_if_too_large(batch) for batch in message]
+            room = _room_for(message)
         if room:
             await self._queue.reserve(room)
         if self._closing:
@@ -213,17 +222,19 @@ class Session:
         Raises
         ------
         DomainError
-            ETAG_MISMATCH: the configuration has changed since the caller read it; HALF_LIFE_INVALID.
+            ETAG_MISMATCH: the configuration has changed since the caller read it; HALF_LIFE_INVALID; TOO_MANY_CHANGES.
         """
         self._touch()
         self._refuse_if_closing()
         self.check_etag(etag)
+        if self._asked_revision - self._revision >= MAX_QUEUED_CHANGES:
+            raise DomainError(too_many_changes(self.name, MAX_QUEUED_CHANGES))
         check_half_life(changes.model.get("half_life"))
         with self._named_errors():
             self.memory.admit_engine(self._model, changes.model.get("engine"))
         self._asked_revision += 1
         job = ChangeJob(changes, Completion())
-        self._queue.put(job, 0)
+        self._queue.put(job, 0, 0)
         self._queued += 1
         await job.completion.wait()
         job.completion.result()
@@ -233,13 +244,17 @@ class Session:
         """Assign points (n, d) to the centroids of the newest version, and say which version that is."""
         self._touch()
         model = self._model
+        rows, columns = points.shape
+        refusal = work_refusal(self._config.model, rows, columns, self._deps.limits.max_batch_work)
+        if refusal is not None:
+            raise DomainError(refusal.for_session(self.name))
+        work = points.size * model.config.n_clusters
         with self._named_errors():
             self.memory.admit_points(model, points)
-            if _is_quick(model, points):
+            if work <= QUICK_WORK and model.config.engine == "numba":
                 return model.version, self._assign(model, points, return_distances)
-            return model.version, await self._deps.compute.call_for(
-                self.uid, self._assign, model, points, return_distances
-            )
+            call = self._caller([model.config.engine], work)
+            return model.version, await call(self.uid, self._assign, model, points, return_distances)
 
     def read_snapshot(self) -> Snapshot:
         """Return the newest version, whole.
@@ -300,7 +315,7 @@ class Session:
         """Refuse what is queued, and tell the watchers once what is being computed is done, whoever waits for it."""
         self._ending = reason
         self._close(session_gone(self.name))
-        self._halt()
+        await self._halt()
         await asyncio.shield(self._writer)
 
     async def stop(self, deadline: float) -> int:
@@ -309,7 +324,8 @@ class Session:
         Parameters
         ----------
         deadline
-            In the seconds of the loop's clock. The batch that is being computed then has LAST_BATCH seconds more.
+            In the seconds of the loop's clock. The batch that is being computed then ends after its next piece; what
+            can't be stopped has LAST_BATCH seconds more.
 
         Returns
         -------
@@ -319,7 +335,7 @@ class Session:
         before = self._responder.not_applied
         self._close(shutting_down())
         await asyncio.wait([self._writer], timeout=deadline - asyncio.get_running_loop().time())
-        self._halt()
+        await self._halt()
         await asyncio.wait([self._writer], timeout=LAST_BATCH)
         if not self._writer.done():
             self._writer.cancel()
@@ -343,7 +359,8 @@ class Session:
         job = BatchJob(batches, completion, producer)
         room = _room_for(batches)
         if any(batch.refusal is None for batch in batches):
-            self._queue.put(job, room)
+            k, itemsize = self._config.model.n_clusters, batches[0].points.itemsize
+            self._queue.put(job, room, dispatch_work(k, room, itemsize, len(batches)))
             self._queued += len(batches)
         else:
             self._responder.publish(job, (), self._refusal)
@@ -367,51 +384,59 @@ class Session:
         self._closing = True
         self._queue.close()
 
-    def _halt(self) -> None:
+    async def _halt(self) -> None:
         self._halted = True
         jobs = self._queue.take_all()
         self._queued -= _count(jobs)
-        self._responder.refuse(jobs, self._refusal)
+        for start in range(0, len(jobs), ANSWERED_AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
+            self._responder.refuse(jobs[start : start + ANSWERED_AT_ONCE], self._refusal)
 
     def _assign(self, model: Model, points: PointArray, return_distances: bool) -> Assignment:
         # On a compute thread, and perhaps long after it was asked for.
         if self._halted:
             raise DomainError(self._refusal)
         engine = self._deps.engines[model.config.engine]
-        return assign(model, points, engine, self._deps.compute.run_tasks, return_distances=return_distances)
+        try:
+            return assign(model, points, engine, self._run_tasks, return_distances=return_distances)
+        except Halted:
+            raise DomainError(self._refusal) from None
 
     async def _write(self) -> None:
         try:
             while await self._write_what_is_queued():
                 pass
         except Exception as bug:  # noqa: BLE001  (nobody may wait for ever for a writer that is no more)
-            self._fail(bug)
+            await self._fail(bug)
         self._ledger.close()
         self.memory.release()
         self._ended = self._ending
         self._watch_queue.wake_all()
 
-    def _fail(self, bug: Exception) -> None:
+    async def _fail(self, bug: Exception) -> None:
         """End a session whose writer has a bug: what it has taken and what comes is refused, and its watches end."""
         self._ending = self._ending or "failed"
         self._close(self._responder.on_bug(bug))
         self._responder.refuse(self._in_hand, self._refusal)
-        self._halt()
+        await self._halt()
 
     async def _write_what_is_queued(self) -> bool:
         """Wait for jobs and apply them; False: there will be no more.
 
         A hop has a call of its own, so that nothing of the last one is held while waiting for the next.
         """
-        jobs, size = await self._queue.take(MAX_DISPATCH_BYTES)
+        jobs, size, work = await self._queue.take(MAX_DISPATCH_WORK)
         if not jobs:
             return False
         self._in_hand = jobs
         self._queued -= _count(jobs)
-        results = await self._apply_and_commit(jobs)
+        results = await self._apply_and_commit(jobs, work)
         self._touch()
-        for job, result in zip(jobs, results, strict=False):
+        for number, (job, result) in enumerate(zip(jobs, results, strict=False), start=1):
             self._publish(job, result)
+            if number % ANSWERED_AT_ONCE == 0:
+                await asyncio.sleep(0)
         self._responder.refuse(jobs[len(results) :], self._refusal)
         self._watch_queue.announce(self._model.snapshot)
         self._queue.release(size)
@@ -420,18 +445,33 @@ class Session:
         self.memory.count(self._model, self._recent.bytes)
         return True
 
-    async def _apply_and_commit(self, jobs: Sequence[Job]) -> Sequence[Sequence[BatchResult]]:
+    async def _apply_and_commit(self, jobs: Sequence[Job], work: int) -> Sequence[Sequence[BatchResult]]:
         """Return the results of jobs, which may be published; where the commit fails nothing has changed."""
-        compute = self._deps.compute
-        computing = Computing(self._deps.engines, compute.run_tasks, self._is_halted, self._responder.on_bug)
+        computing = Computing(self._deps.engines, self._run_tasks, self._is_halted, self._responder.on_bug)
+        engines = [self._model.config.engine, *(job.changes.engine for job in jobs if isinstance(job, ChangeJob))]
+        call = self._caller(engines, work)
         try:
-            model, results = await compute.call_for(self.uid, apply_jobs, self._model, jobs, computing)
+            results: Sequence[Sequence[BatchResult]]
+            model, results = await call(self.uid, apply_jobs, self._model, jobs, computing)
             await self._deps.commit_log.commit(Commit(self.uid, model, positions_after(jobs, results)))
         except Exception as bug:  # noqa: BLE001  (nothing has been applied, and the session lives on)
             refusal = self._responder.on_bug(bug)
             return [job.refused(refusal) for job in jobs]
         self._model = model
         return results
+
+    def _caller(self, engines: Iterable[EngineName | None], work: int) -> Callable[..., Awaitable[Any]]:
+        """Return what runs a function with these engines on a thread."""
+        compute = self._deps.compute
+        return compute.call_uncut_for if runs_uncut(engines, work) else compute.call_for
+
+    def _run_tasks(self, task: Task, count: int) -> None:
+        self._deps.compute.run_tasks(task, count, self._pause)
+
+    def _pause(self) -> None:
+        """Let others go first between two pieces of work, or stop there. On a compute thread."""
+        if self._is_halted():
+            raise Halted
 
     def _is_halted(self) -> bool:
         """Let others go first between two batches; return whether to stop there. On a compute thread."""
@@ -462,17 +502,19 @@ class Session:
     def _touch(self) -> None:
         self._used_at = asyncio.get_running_loop().time()
 
-    def _refused_if_too_wide(self, batch: Batch) -> Batch:
+    def _refused_if_too_large(self, batch: Batch) -> Batch:
         # Points that don't fit the columns that are settled are told so when their turn comes.
         if batch.refusal is not None:
             return batch
-        limits = self._deps.limits
-        columns = batch.points.shape[1]
+        config, limits = self._config.model, self._deps.limits
+        rows, columns = batch.points.shape
+        refusal = work_refusal(config, rows, columns, limits.max_batch_work)
         try:
-            check_width(self._config.model, columns, limits.max_centroid_values, limits.max_init_values)
+            if self._model.n_features is None:
+                check_width(config, columns, limits.max_centroid_values, limits.max_init_values, limits.max_batch_work)
         except DomainError as error:
-            return batch._replace(refusal=error.refusal, size=0)
-        return batch
+            refusal = error.refusal
+        return batch if refusal is None else batch._replace(refusal=refusal, size=0)
 
     def _refuse_if_closing(self) -> None:
         if self._closing:
@@ -489,11 +531,6 @@ class Session:
 
 def _count(jobs: Iterable[Job]) -> int:
     return sum(job.size for job in jobs)
-
-
-def _is_quick(model: Model, points: PointArray) -> bool:
-    """Say whether an assignment takes less than its way to a thread and back."""
-    return model.config.engine == "numba" and points.size * model.config.n_clusters <= QUICK_WORK
 
 
 def _room_for(batches: Sequence[Batch]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from shoal_server.engines.contract import (
     PointArray,
     RunTasks,
 )
-from shoal_server.engines.numba.kernel_call import Cover, Results, address_of
+from shoal_server.engines.numba.kernel_call import Cover, Pieces, Results, address_of
 from shoal_server.engines.numba.layout import Layout, lay_out
 from shoal_server.engines.numba.pruning_policy import MIN_SAMPLE_ROWS, SAMPLE_ROWS, PruningPolicy
 from shoal_server.engines.numba.signatures import Entries, compile_entries
@@ -68,8 +68,8 @@ class NumbaEngine:
         distances = np.empty(len(points) if return_distances else 0, frame.dtype)
         results = Results(labels, distances, _NO_VALUES, _NO_SUMS)
 
-        def work(index: int) -> None:
-            cover.chunk(cut[index], results)
+        def work(index: int) -> Pieces:
+            return cover.chunk(cut[index], results)
 
         run(work, len(cut))
         self._settle_regime(frame, [points])
@@ -207,8 +207,9 @@ def _in_one_pass(cover: Cover, run: RunTasks, *, return_labels: bool) -> Contrib
     sums = np.zeros((len(cut), *layout.centroids.shape))
     no_distances = np.empty(0, layout.centroids.dtype)
 
-    def work(index: int) -> None:
-        inertias[index] = cover.chunk(cut[index], Results(labels, no_distances, counts[index], sums[index]))
+    def work(index: int) -> Iterator[None]:
+        results = Results(labels, no_distances, counts[index], sums[index])
+        inertias[index] = yield from cover.chunk(cut[index], results)
 
     run(work, len(cut))
     return Contribution(_total(counts), _total(sums)[:, : layout.d], float(inertias.sum()), labels)
@@ -227,8 +228,8 @@ def _in_two_passes(cover: Cover, run: RunTasks, *, return_labels: bool) -> Contr
 
     in_order = OrderedReducer(add)
 
-    def work(index: int) -> None:
-        cover.chunk(cut[index], labelled)
+    def work(index: int) -> Iterator[None]:
+        yield from cover.chunk(cut[index], labelled)
         in_order.ready(index)
 
     run(work, len(cut))

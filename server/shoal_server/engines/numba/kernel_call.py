@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
 
-from shoal_server.engines.chunks import Chunk, chunks, min_chunk_rows
+from shoal_server.engines.chunks import BLOCK_ROWS, Chunk, chunks, min_chunk_rows, piece_rows
 from shoal_server.engines.contract import Float64Array, Frame, LabelArray, PointArray, UnusablePoints
 from shoal_server.engines.numba.compiling import Reals
 from shoal_server.engines.numba.layout import Layout
@@ -16,6 +17,8 @@ from shoal_server.engines.numba.signatures import Entries
 # Values of a partial sum that stays in the first cache beside the rows. A larger one costs much to zero, to reach, and
 # to add to the others.
 SMALL_SUM = 1 << 12
+
+Pieces = Generator[None, None, float]
 
 
 class NearlyZeroRowError(Exception):
@@ -42,32 +45,31 @@ class Cover:
     points: PointArray  # (n, d)
     weight: Float64Array  # (n,); empty: all 1
 
-    def chunk(self, chunk: Chunk, results: Results) -> float:
-        """Work on the rows of a span, and return their inertia.
+    def chunk(self, chunk: Chunk, results: Results) -> Pieces:
+        """Work on the rows of a span piece by piece, and return their inertia.
 
         Raises
         ------
         UnusablePoints
             Then the results are void.
         """
-        if not is_native(self.points, self.frame):
-            return self._entered(chunk, results)
-        try:
-            return self._piece(self.points[chunk.rows], chunk.rows, results, raw=True)
-        except NearlyZeroRowError:
-            results.counts[...], results.sums[...] = 0, 0
-            return self._entered(chunk, results)
+        if is_native(self.points, self.frame):
+            try:
+                return (yield from self._pieces(chunk, results, piece_rows(*self._shape, self.layout.group), raw=True))
+            except NearlyZeroRowError:
+                results.counts[...], results.sums[...] = 0, 0
+        return (yield from self._pieces(chunk, results, min(BLOCK_ROWS, piece_rows(*self._shape)), raw=False))
 
     @property
     def adds_apart(self) -> bool:
         """Say whether rows are better added up to one sum, once they have labels."""
-        k, d = self.frame.centroids.shape
+        k, d = self._shape
         plain = is_native(self.points, self.frame) and not self.frame.cosine
         return k * d > SMALL_SUM and plain and len(self.points) >= 2 * min_chunk_rows(k, d)
 
     def chunks(self, *, with_sums: bool) -> list[Chunk]:
         """Cut the rows; `with_sums`: each piece has a partial sum."""
-        rows, shape = len(self.points), self.frame.centroids.shape
+        rows, shape = len(self.points), self._shape
         if with_sums:
             return chunks(rows, *shape, with_sums=True)
         return chunks(rows, *shape, with_sums=False, group_rows=self.layout.group)
@@ -89,11 +91,20 @@ class Cover:
             sums,
         )
 
-    def _entered(self, chunk: Chunk, results: Results) -> float:
-        blocks = (
-            self._piece(self.frame.transform(self.points[rows]), rows, results, raw=False) for rows in chunk.blocks()
-        )
-        return sum(blocks)
+    @property
+    def _shape(self) -> tuple[int, int]:
+        k, d = self.frame.centroids.shape
+        return k, d
+
+    def _pieces(self, chunk: Chunk, results: Results, rows: int, *, raw: bool) -> Pieces:
+        # A sum in the order of the rows, whatever the pieces; of the inertia their boundaries decide the last bits.
+        inertia = 0.0
+        for number, piece in enumerate(chunk.blocks(rows)):
+            if number:
+                yield
+            points = self.points[piece] if raw else self.frame.transform(self.points[piece])
+            inertia += self._piece(points, piece, results, raw=raw)
+        return inertia
 
     def _piece(self, points: Reals, rows: slice, results: Results, *, raw: bool) -> float:
         layout = self.layout

@@ -1,0 +1,172 @@
+"""Heavy batches: bounded, done in pieces, and given up when the session ends."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.state import Batch
+from shoal_server.engines.contract import Contribution, Float64Array, Frame, PointArray, RunTasks
+from shoal_server.sessions.compute import ComputePool
+from shoal_server.sessions.config import SessionConfig
+from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.session import MAX_QUEUED_CHANGES, Session
+from tests.sessions.clock import until_quiet
+from tests.sessions.engines import StagedEngine
+from tests.sessions.refusing import refusal_of
+from tests.sessions.session_builders import (
+    LIMITS,
+    hand_over,
+    model_changes,
+    points,
+    push,
+    started,
+    submit,
+    surroundings,
+    warming,
+)
+
+MAX_WORK = LIMITS.max_batch_work
+
+
+class EndlessEngine(StagedEngine):
+    """An engine whose updates have pieces without end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended = threading.Event()
+
+    def contribute(
+        self,
+        points: PointArray,
+        sample_weight: Float64Array | None,  # noqa: ARG002
+        frame: Frame,  # noqa: ARG002
+        run: RunTasks,
+        *,
+        return_labels: bool = True,  # noqa: ARG002
+    ) -> Contribution:
+        """Work until it is stopped."""
+        self._loop.call_soon_threadsafe(self._arrive, float(points[0, 0]))
+        try:
+            run(self._work, 1)
+        finally:
+            self.ended.set()
+        raise AssertionError("it never comes to an end by itself")
+
+    def _work(self, _: int) -> Iterator[None]:
+        while True:
+            yield
+
+
+@pytest.fixture
+async def endless() -> EndlessEngine:
+    return EndlessEngine()
+
+
+async def test_a_batch_is_given_up_between_two_pieces_when_its_session_is_deleted(
+    compute: ComputePool, endless: EndlessEngine
+) -> None:
+    async with started(surroundings(compute, endless)) as session:
+        batch = await submit(session, 1.0)
+        await endless.arrival()
+
+        await session.end("deleted")
+
+    assert endless.ended.is_set()
+    assert (await refusal_of(batch.result())).reason == "SESSION_NOT_FOUND"
+    assert session.version == 0
+    assert session.describe().points_accepted == 0
+
+
+async def test_a_batch_is_given_up_between_two_pieces_when_the_time_for_a_stop_is_over(
+    compute: ComputePool, endless: EndlessEngine
+) -> None:
+    async with started(surroundings(compute, endless)) as session:
+        batches = [await submit(session, value) for value in (1.0, 2.0)]
+        await endless.arrival()
+
+        not_applied = await session.stop(asyncio.get_running_loop().time())
+
+    assert not_applied == 2
+    assert {(await refusal_of(batch.result())).reason for batch in batches} == {"SERVER_DRAINING"}
+
+
+async def test_another_session_is_served_while_one_computes_without_end(endless: EndlessEngine) -> None:
+    with closing(ComputePool(1)) as pool:
+        async with started(surroundings(pool, endless)) as heavy, started(surroundings(pool, StagedEngine())) as small:
+            await submit(heavy, 1.0)
+            await endless.arrival()
+
+            result = await push(small, 2.0)
+
+            await heavy.end("deleted")
+    assert result.version == 1
+
+
+async def test_an_assignment_of_too_much_work_is_refused(session: Session) -> None:
+    error = await refusal_of(session.assign(np.ones((MAX_WORK + 1, 1), np.uint8)))
+
+    assert (error.reason, error.kind.name, error.session) == ("WORK_TOO_LARGE", "RESOURCE_EXHAUSTED", "pixels")
+    assert f"at most {MAX_WORK:,} rows" in error.message
+
+
+async def test_a_batch_of_too_much_work_is_refused_and_the_next_is_applied(session: Session) -> None:
+    large = Batch(np.ones((MAX_WORK + 1, 1), np.uint8))
+
+    refused = await refusal_of((await hand_over(session, large, size=MAX_WORK + 1)).result())
+
+    assert (refused.reason, refused.field) == ("WORK_TOO_LARGE", "points")
+    assert (await push(session, 1.0)).version == 1
+
+
+async def test_a_batch_of_all_the_work_that_is_allowed_is_applied(session: Session) -> None:
+    largest = Batch(np.ones((MAX_WORK, 1), np.uint8))
+
+    result = await (await hand_over(session, largest, size=MAX_WORK)).result()
+
+    assert result.accepted == MAX_WORK
+
+
+async def test_engine_sklearn_takes_an_eighth_since_its_calls_can_not_be_stopped(deps: SessionDeps) -> None:
+    config = SessionConfig(ModelConfig(1, engine="sklearn", init=np.zeros((1, 1))))
+    async with started(deps, config) as session:
+        error = await refusal_of(session.assign(np.ones((MAX_WORK // 8 + 1, 1), np.uint8)))
+
+    assert error.reason == "WORK_TOO_LARGE"
+    assert f"{MAX_WORK // 8:,} at once" in error.message
+
+
+async def test_initial_centroids_that_take_too_much_work_to_choose_are_refused(
+    deps: SessionDeps,
+) -> None:
+    small = surroundings(deps.compute, StagedEngine(), max_batch_work=10_000)
+    async with started(small, SessionConfig(warming(n_clusters=20, init_size=50))) as session:
+        wide = await refusal_of((await hand_over(session, Batch(np.ones((1, 3))))).result())
+        narrow = await (await hand_over(session, points(1.0))).result()
+
+    assert (wide.reason, wide.field) == ("WORK_TOO_LARGE", "config.init_size")
+    assert narrow.accepted == 1
+
+
+async def test_changes_that_wait_are_bounded(session: Session, engine: StagedEngine) -> None:
+    engine.close_gate()
+    await submit(session, 1.0)
+    await engine.arrival()
+    changes = [
+        asyncio.create_task(session.change(model_changes(on_invalid="drop"), "")) for _ in range(MAX_QUEUED_CHANGES)
+    ]
+    await until_quiet()
+
+    one_more = await refusal_of(session.change(model_changes(on_invalid="drop"), ""))
+    engine.open_gate()
+    await asyncio.gather(*changes)
+
+    assert (one_more.reason, one_more.session) == ("TOO_MANY_CHANGES", "pixels")
+    assert one_more.retry_after
+    assert (await session.change(model_changes(on_invalid="impute"), "")).config.model.on_invalid == "impute"
