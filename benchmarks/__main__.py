@@ -17,6 +17,7 @@ from benchmarks.results import FOLDER, Row, Suite
 
 SUITES = (
     "kernel",
+    "overhead",
     "ingest",
     "crowded",
     "latency",

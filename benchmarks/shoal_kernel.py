@@ -94,7 +94,7 @@ class Kernel:
         for _ in range(_FOR_A_LOOK):
             self.apply(points)
         axes = self._model.cache.get(PruningPolicy).axes
-        return 0 if axes is None else len(axes)
+        return len(axes)
 
 
 class Assigning:

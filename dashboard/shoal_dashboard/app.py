@@ -28,6 +28,9 @@ SCRIPT = f"{report.script()}const SHOAL_DRAWING_STYLE = {json.dumps(drawing.styl
     _HERE / "stage.js"
 ).read_text("utf-8")
 STANDARD_INPUT = 0
+# Seconds that a page waits for its browser to come back. The browser has 0.4 of it to answer a ping: NiceGUI's 3 seconds
+# reload the page, with all that was typed, where a machine is busy for two.
+RECONNECT_TIMEOUT = 20.0
 _MAX_WEBSOCKET_BYTES = 2_000_000  # of one message; NiceGUI's own limit is a megabyte
 
 
@@ -82,7 +85,15 @@ def _run(place: ListenOptions) -> None:
         yield
 
     outer = FastAPI(openapi_url=None, lifespan=serving)
-    ui.run_with(outer, title="Shoal", favicon=LOGO, dark=None, language="en-US", show_welcome_message=False)
+    ui.run_with(
+        outer,
+        title="Shoal",
+        favicon=LOGO,
+        dark=None,
+        language="en-US",
+        show_welcome_message=False,
+        reconnect_timeout=RECONNECT_TIMEOUT,
+    )
     protected = protect(ignore_disconnects(outer), AllowedHosts(place.allowed_hosts), _count_waiting_pages)
     http = uvicorn.Server(
         uvicorn.Config(protected, log_level="warning", ws="wsproto", ws_max_size=_MAX_WEBSOCKET_BYTES)

@@ -20,7 +20,7 @@ HALF_LIVES: list[HalfLife | None] = [
     HalfLife(3.0, "seconds"),
 ]
 KINDS = ["plain"] * 6 + ["one row", "weighted", "zero weights", "float64", "uint8", "NaN", "zeros", "columns"]
-KINDS += ["large", "late", "no time", "Fortran", "infinite"]
+KINDS += ["large", "late", "no time", "Fortran", "infinite", "NaN of weight 0"]
 METRICS: list[Metric] = ["euclidean", "cosine"]
 POLICIES: list[OnInvalid] = ["reject", "drop", "impute"]
 
@@ -39,12 +39,12 @@ def _batch(kind: str, index: int, dtype: Any, random: np.random.Generator) -> Ba
     points: NDArray[Any] = random.normal(size=(rows, D + (kind == "columns"))).astype(dtype)
     time: float | None = float(index)
     weight = None
-    if kind in {"weighted", "zero weights"}:
+    if kind in {"weighted", "zero weights", "NaN of weight 0"}:
         weight = random.exponential(size=rows) if kind == "weighted" else np.zeros(rows)
     if kind in {"float64", "uint8"}:
         points = (100 * np.abs(points) % 200 + 1).astype(kind)
-    if kind in {"NaN", "infinite"}:
-        points[rows // 2, 3] = np.nan if kind == "NaN" else -np.inf
+    if kind in {"NaN", "NaN of weight 0", "infinite"}:
+        points[rows // 2, 3] = -np.inf if kind == "infinite" else np.nan
     if kind == "zeros":
         points[-1] = 0
     if kind in {"late", "no time"}:

@@ -91,8 +91,8 @@ def test_batches_applied_together_give_the_same_bits(
         close(model.frame.centroids, expected.frame.centroids)
         close(model.snapshot.inertia, expected.snapshot.inertia)
         assert model.snapshot.batch_points == expected.snapshot.batch_points
-    assert (model.version, model.points_accepted) == (expected.version, expected.points_accepted)
-    assert (model.points_dropped, model.latest_event) == (expected.points_dropped, expected.latest_event)
+    assert (model.version, model.state.points_accepted) == (expected.version, expected.state.points_accepted)
+    assert (model.points_dropped, model.state.latest_event) == (expected.points_dropped, expected.state.latest_event)
 
 
 def _plain(count: int, rows: int = 3) -> list[Batch]:
@@ -117,7 +117,7 @@ def test_a_bad_batch_is_refused_alone(name: EngineName, bad: int, value: float, 
     versions = [result.version for result in results if not result.refusal]
     assert refused == [bad]
     assert versions == [2, 3, 4, 5, 6, 7]
-    assert (model.version, model.points_accepted, snapshot(model).weights.sum()) == (7, 21, 21)
+    assert (model.version, model.state.points_accepted, snapshot(model).weights.sum()) == (7, 21, 21)
 
 
 @pytest.mark.parametrize("name", ["numba", "sklearn", "scipy"])
@@ -129,7 +129,7 @@ def test_under_drop_a_bad_row_is_left_out_and_the_order_stays(name: EngineName, 
 
     outcomes = [result for result in results if not result.refusal]
     assert [(outcome.version, outcome.dropped) for outcome in outcomes] == [(2 + i, int(i == 3)) for i in range(7)]
-    assert (model.points_accepted, model.points_dropped) == (23, 1)
+    assert (model.state.points_accepted, model.points_dropped) == (23, 1)
 
 
 @pytest.mark.parametrize("name", ["numba", "sklearn", "scipy"])

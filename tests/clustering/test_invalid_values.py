@@ -66,9 +66,9 @@ def test_impute_fills_in_the_mean_of_the_column_so_far(engines: Engines) -> None
 
     assert (outcome.accepted, outcome.dropped) == (1, 0)
     # The means so far are those of 1, 3 and of 2, 4, 6; what was filled in counts in no mean.
-    assert model.column_means is not None
-    np.testing.assert_array_equal(model.column_means.means, [2, 28])
-    np.testing.assert_array_equal(model.column_means.rows, [2, 4])
+    assert model.state.column_means is not None
+    np.testing.assert_array_equal(model.state.column_means.means, [2, 28])
+    np.testing.assert_array_equal(model.state.column_means.rows, [2, 4])
     total = snapshot(model).weights @ snapshot(model).centroids
     np.testing.assert_allclose(total, [1 + 3 + 2 + 2, 2 + 4 + 6 + 100])
 

@@ -134,8 +134,8 @@ def test_precision_follows_the_first_points(
 ) -> None:
     model, _ = push(new_model(ModelConfig(1, init=np.zeros((1, 2)))), [[1, 2]], engines["numba"], dtype=first)
 
-    assert model.coordinates is not None
-    assert model.coordinates.precision == precision
+    assert model.state.coordinates is not None
+    assert model.state.coordinates.precision == precision
     for dtype in safe:
         push(model, [[1, 2]], engines["numba"], dtype=dtype)
     for dtype in unsafe:
@@ -150,8 +150,8 @@ def test_a_configured_dtype_takes_points_of_every_type(engines: Engines) -> None
     for dtype in (np.float64, np.int64, np.uint8, np.float16):
         model, _ = push(model, [[3]], engines["numba"], dtype=dtype)
 
-    assert model.coordinates is not None
-    assert model.coordinates.precision == np.float32
+    assert model.state.coordinates is not None
+    assert model.state.coordinates.precision == np.float32
     np.testing.assert_array_equal(snapshot(model).centroids, [[3.0]])
 
 
@@ -163,9 +163,9 @@ def test_rows_that_come_one_by_one_are_kept_in_few_arrays(engines: Engines) -> N
         model, outcome = push(model, row, engines["numba"])
 
     assert outcome.warming == Warming(1000, 2000)
-    assert model.collected is not None
-    assert len(model.collected.batches) <= 10
-    np.testing.assert_array_equal(np.concatenate([each.points for each in model.collected.batches]), points)
+    assert model.state.warmup is not None
+    assert len(model.state.warmup.batches) <= 10
+    np.testing.assert_array_equal(np.concatenate([each.points for each in model.state.warmup.batches]), points)
 
 
 def test_each_row_is_copied_a_few_times_while_rows_come_one_by_one(
@@ -192,16 +192,16 @@ def test_each_row_is_copied_a_few_times_while_rows_come_one_by_one(
 def test_batches_whose_rows_are_all_dropped_leave_nothing_while_a_session_warms(engines: Engines) -> None:
     model = new_model(ModelConfig(2, on_invalid="drop", random_state=0))
     model, _ = push(model, [[1.0]], engines["numba"])
-    assert model.collected is not None
-    before = model.collected.batches
+    assert model.state.warmup is not None
+    before = model.state.warmup.batches
 
     for _ in range(100):
         model, outcome = push(model, [[np.nan]], engines["numba"])
     model, weightless = push(model, [[2.0]], engines["numba"], sample_weight=[0])
 
     assert (outcome.dropped, weightless.warming) == (1, Warming(1, 6))
-    assert model.collected is not None
-    assert model.collected.batches == before
+    assert model.state.warmup is not None
+    assert model.state.warmup.batches == before
 
 
 def test_a_batch_whose_rows_are_all_dropped_ages_what_has_been_collected(engines: Engines) -> None:

@@ -30,7 +30,7 @@ def row_counts(dtype: np.dtype[Any]) -> list[int]:
 def frame_of(centroids: Reals, *, origin: Reals | None = None, cosine: bool = False) -> Frame:
     """Return a frame of centroids (k, d) in its coordinates, in their type."""
     start = np.zeros(centroids.shape[1], centroids.dtype) if origin is None else origin
-    return Frame(centroids, start, np.zeros(len(centroids)), cosine)
+    return Frame(centroids, start, np.zeros(len(centroids)), cosine=cosine)
 
 
 def bounded(frame: Frame, axes: int) -> Frame:

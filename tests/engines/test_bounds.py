@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Frame, FusedBatches, run_in_order, to_sphere
 from shoal_server.engines.numba import NumbaEngine
+from shoal_server.engines.numba.layout import NO_AXES
 from shoal_server.engines.numba.pruning_policy import SAMPLE_ROWS, PruningPolicy, best_axes
 from tests import naive
 from tests.engines.builders import both_ways, bounded, check, frame_of
@@ -128,7 +129,6 @@ def test_bounds_change_no_bit_in_a_course(engine: NumbaEngine, cosine: bool, axe
 def test_axes_are_found_where_the_spectrum_decays() -> None:
     axes = best_axes(_decaying(512, 2, 128), _decaying(256, 1, 128))
 
-    assert axes is not None
     assert 4 <= len(axes) < 128
     np.testing.assert_allclose(axes @ axes.T, np.eye(len(axes)), atol=1e-12)
 
@@ -136,7 +136,7 @@ def test_axes_are_found_where_the_spectrum_decays() -> None:
 def test_no_axes_are_found_where_all_directions_are_alike() -> None:
     random = np.random.default_rng(0)
 
-    assert best_axes(random.normal(size=(512, 128)), random.normal(size=(256, 128))) is None
+    assert best_axes(random.normal(size=(512, 128)), random.normal(size=(256, 128))) is NO_AXES
 
 
 @DATA_TYPES
@@ -146,15 +146,15 @@ def test_a_model_comes_into_the_regime_by_its_work_and_leaves_it_when_it_stops_p
     frame = frame_of(_decaying(512, 2, 96).astype(dtype))
     points = _decaying(2000, 1, 96).astype(dtype)
     pruning = frame.cache.get(PruningPolicy)
-    assert pruning.axes is None
+    assert pruning.axes is NO_AXES
 
     _work_until_a_look(engine, points, frame)
-    assert pruning.axes is not None
+    assert pruning.axes is not NO_AXES
 
     # What lies far off all the axes has bounds that say nothing.
     engine.contribute(np.random.default_rng(0).normal(size=points.shape).astype(dtype), None, frame, run_in_order)
-    assert pruning.axes is None
-    assert frame.prepared(engine._lay_out).axes == 0
+    assert pruning.axes is NO_AXES
+    assert frame.prepared(engine._lay_out).axes is NO_AXES
 
 
 def test_the_choice_is_made_anew_ever_more_seldom() -> None:
@@ -170,7 +170,7 @@ def test_the_choice_is_made_anew_ever_more_seldom() -> None:
         works.append(pruning.patience)
         pruning.look(frame, sample)
 
-    assert pruning.axes is None
+    assert pruning.axes is NO_AXES
     np.testing.assert_array_equal(works, works[0] * np.array([1, 2, 4, 8]))
 
 
@@ -199,13 +199,13 @@ def test_a_few_rows_leave_the_regime_as_it_is(engine: NumbaEngine, rows: int) ->
     points = _decaying(2000, 1, 96).astype(np.float32)
     _work_until_a_look(engine, points, frame)
     axes = frame.cache.get(PruningPolicy).axes
-    assert axes is not None
+    assert axes is not NO_AXES
 
     engine.assign(points[:rows], frame, run_in_order, return_distances=False)
     engine.contribute(points[:rows], None, frame, run_in_order)
 
     assert frame.cache.get(PruningPolicy).axes is axes
-    assert frame.prepared(engine._lay_out).chosen is axes
+    assert frame.prepared(engine._lay_out).axes is axes
 
 
 @pytest.mark.parametrize("rows", [1, 7, 200])
@@ -235,14 +235,14 @@ def test_new_axes_take_effect_even_if_there_are_as_many(engine: NumbaEngine) -> 
     frame.cache.get(PruningPolicy).axes = turned
     engine.assign(points, frame, run_in_order, return_distances=False)
 
-    assert frame.prepared(engine._lay_out).chosen is turned
+    assert frame.prepared(engine._lay_out).axes is turned
 
 
 def test_no_axes_are_found_where_the_centroids_products_are_not_finite() -> None:
     centroids = _decaying(512, 2, 128)
     centroids[3, 5] = 1e200
 
-    assert best_axes(centroids, _decaying(256, 1, 128)) is None
+    assert best_axes(centroids, _decaying(256, 1, 128)) is NO_AXES
 
 
 def _work_until_a_look(engine: NumbaEngine, points: NDArray[Any], frame: Frame) -> None:

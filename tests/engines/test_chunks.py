@@ -95,9 +95,9 @@ def test_nor_does_it_where_rows_are_wide_and_centroids_many(
     weight = random.exponential(size=rows) if weighted else None
     frame = frame_of(random.normal(size=(k, d)).astype(dtype))
     pool = ComputePool(3)
-    cover = engine._cover(points, weight, frame)
-    assert cover.adds_apart
-    assert len(cover.chunks(with_sums=False)) > 1
+    call = engine._call(points, weight, frame)
+    assert call.adds_separately
+    assert len(call.chunks(with_sums=False)) > 1
 
     alone = engine.contribute(points, weight, frame, run_in_order)
     shared = [engine.contribute(points, weight, frame, pool.run_tasks) for _ in range(3)]

@@ -19,7 +19,7 @@ STARTING = """
     from shoal_server.engines.numba import NumbaEngine
     engine = NumbaEngine()
     engine.warm_up()
-    functions = [entry for entries in engine._entries.values() for entry in vars(entries).values()]
+    functions = [function for kernels in engine._kernels.values() for function in vars(kernels).values()]
     stats = [each.stats for each in functions]
     print(json.dumps([sum(sum(each.cache_hits.values()) for each in stats),
                       sum(sum(each.cache_misses.values()) for each in stats)]))
@@ -65,7 +65,7 @@ NARROW = """
     from shoal_server.engines.numba.signatures import compile_precision
     from tests.engines.builders import both_ways, bounded, frame_of
     engine, precision = NumbaEngine(), np.dtype(np.float64)
-    engine._entries = {precision: compile_precision(precision)}
+    engine._kernels = {precision: compile_precision(precision)}
     random = np.random.default_rng(0)
     for d in (*range(1, 11), 17, 33):
         for k, n, axes in ((1, 1, 0), (3, 5, 0), (9, 50, 0), (70, 300, 0), (70, 300, 4)):

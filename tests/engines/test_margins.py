@@ -12,30 +12,28 @@ from numpy.typing import NDArray
 from shoal_server.engines.numba.addresses import held, start_of
 from shoal_server.engines.numba.bounds import bound, project
 from shoal_server.engines.numba.compiling import compiled
-from shoal_server.engines.numba.layout import Layout, lay_out, lay_rows
+from shoal_server.engines.numba.layout import Layout, lay_out, lay_out_rows
 from shoal_server.engines.numba.pruned_assignment import _append_lengths
 from shoal_server.engines.numba.vectors import pack
-from shoal_server.engines.numba.workspace import enter, make_room
+from shoal_server.engines.numba.workspace import allocate_workspace, workspace_of
 from tests.engines.builders import frame_of
 
 DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
 
 
 @compiled
-def _bounds(
-    address: int, d: int, k: int, origin: Any, basis: Any, short_tiles: Any, offsets: Any, margins: Any, group: int,
-    width: int, stored: int,
-) -> Any:  # fmt: skip
+def _bounds(address: int, layout: Layout) -> Any:
     """Return the bounds (k, group) of a group of rows, and their squared lengths (group,), as the kernel has them."""
-    p = len(basis) // d
-    arrays = make_room(d, group, width, stored, p, origin)
-    room = enter(arrays)
-    pack(address, d, start_of(origin), room.factors, room.lanes, room.squares, room.most)
-    squares, short = numba.carray(room.squares, group), numba.carray(room.short, (p + 1, group))
-    bounds, labels = numba.carray(room.scores, (k, group)), numba.carray(room.found, group)
-    project(room.lanes, basis, p, d, short)
-    _append_lengths(squares, p, margins[5], short)
-    bound(short, short_tiles, offsets, k, p + 1, bounds, labels)
+    d, k, group = layout.d, len(layout.centroids), layout.group
+    p = len(layout.basis) // d
+    arrays = allocate_workspace(layout)
+    work = workspace_of(arrays)
+    pack(address, d, start_of(layout.origin), work.factors, work.transposed, work.squares, work.largest)
+    squares, projected = numba.carray(work.squares, group), numba.carray(work.projected, (p + 1, group))
+    bounds, labels = numba.carray(work.scores, (k, group)), numba.carray(work.labels, group)
+    project(work.transposed, layout.basis, p, d, projected)
+    _append_lengths(squares, p, layout.margins[5], projected)
+    bound(projected, layout.short_tiles, layout.offsets, k, p + 1, bounds, labels)
     found = bounds.copy(), squares.copy()
     held(arrays)
     return found
@@ -44,7 +42,7 @@ def _bounds(
 def _layout(centroids: NDArray[Any], axes: int, random: np.random.Generator) -> Layout:
     """Return a layout with any axes at all: what they leave of rows that are parallel is parallel too."""
     turn, _ = np.linalg.qr(random.normal(size=(centroids.shape[1], axes)))
-    return lay_out(frame_of(centroids), np.ascontiguousarray(turn.T), lay_rows)
+    return lay_out(frame_of(centroids), np.ascontiguousarray(turn.T), lay_out_rows)
 
 
 def _parallel(direction: NDArray[np.float64], rows: int, random: np.random.Generator) -> NDArray[np.float64]:
@@ -65,10 +63,7 @@ def test_no_bound_is_too_low(dtype: Any, d: int, axes: int, scale: float) -> Non
     rows = np.concatenate([_parallel(direction, layout.group // 2, random), others])
     points = np.concatenate([rows[: layout.group].astype(dtype), np.zeros((1, d), dtype)])  # read behind, not used
 
-    bounds, squares = _bounds(
-        points.__array_interface__["data"][0], d, len(centroids), layout.origin, layout.basis, layout.short_tiles,
-        layout.offsets, layout.margins, layout.group, layout.width, layout.stored,
-    )  # fmt: skip
+    bounds, squares = _bounds(points.__array_interface__["data"][0], layout)
 
     exact_points, exact_centroids = points[: layout.group].astype(np.longdouble), centroids.astype(np.longdouble)
     scores = exact_centroids @ exact_points.T - (exact_centroids**2).sum(axis=1)[:, None] / 2

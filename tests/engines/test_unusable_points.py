@@ -95,7 +95,7 @@ def test_under_cosine_a_row_of_zeros_is_unusable_too(
 def test_the_largest_value_is_usable(engine: NumbaEngine, dtype: Any, d: int) -> None:
     frame = _frame(d, dtype)
     most = dtype.type(max_value(dtype, d))
-    most = most if float(most) <= frame.most else np.nextafter(most, dtype.type(0))
+    most = most if float(most) <= frame.max_value else np.nextafter(most, dtype.type(0))
 
     for n in row_counts(dtype):
         contribution, assignment = both_ways(engine, np.full((n, d), -most), None, frame)

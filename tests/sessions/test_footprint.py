@@ -10,7 +10,7 @@ import pytest
 
 from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.model import apply, new_model
-from shoal_server.clustering.state import Batch, Model
+from shoal_server.clustering.state import Batch, Model, ModelState
 from shoal_server.engines.contract import Engine, PointArray, run_in_order
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.scipy import ScipyEngine
@@ -79,5 +79,6 @@ def test_points_that_wait_for_centroids_take_no_more_than_is_reserved_for_them(
     assert (
         kept
         <= peak
-        <= warmup_bytes(model.config, rows, columns, points.itemsize) + kept_bytes(Model(model.config, columns))
+        <= warmup_bytes(model.config, rows, columns, points.itemsize)
+        + kept_bytes(Model(model.config, ModelState(columns)))
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from shoal_server.clustering import movement
-from shoal_server.clustering.state import Snapshot, frozen
+from shoal_server.clustering.state import Snapshot, read_only_snapshot
 from shoal_server.sessions import watching
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.watch_queue import MESSAGE_BYTES, TURN_BYTES, WatchQueue, WatchScheduler
@@ -88,8 +88,8 @@ async def crowd() -> AsyncIterator[Crowd]:
 
 def wide(version: int) -> Snapshot:
     """Return a version of one centroid that takes long to encode."""
-    nothing = frozen(np.zeros(1))
-    return Snapshot(version, frozen(np.full((1, TURN_BYTES // 8), float(version))), nothing, 0.0, nothing, version, 1)
+    nothing, centroids = np.zeros(1), np.full((1, TURN_BYTES // 8), float(version))
+    return read_only_snapshot(version, centroids, nothing, 0.0, nothing, version, 1)
 
 
 async def writes_a_turn(writes: list[Write], turns: int) -> list[int]:

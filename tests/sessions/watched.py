@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shoal_server.clustering.state import Snapshot, Warming, frozen
+from shoal_server.clustering.state import Snapshot, Warming, read_only_snapshot
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.watch_queue import WatchQueue, WatchScheduler
 from shoal_server.sessions.watching import End, EndReason, Progress, Update, Watch, WatchOptions
@@ -72,9 +72,9 @@ class Stage:
 
 def snapshot(version: int, *centroids: float) -> Snapshot:
     """Return a version of one feature."""
-    values = frozen(np.array(centroids or (float(version),))[:, None])
-    nothing = frozen(np.zeros(len(values)))
-    return Snapshot(version, values, nothing, 0.0, nothing, version, 1)
+    values = np.array(centroids or (float(version),))[:, None]
+    nothing = np.zeros(len(values))
+    return read_only_snapshot(version, values, nothing, 0.0, nothing, version, 1)
 
 
 def told(event: Event) -> str:

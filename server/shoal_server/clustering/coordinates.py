@@ -22,7 +22,7 @@ _SPREADS = 4.0
 
 
 def fit_coordinates(points: PointArray, model: Model) -> CoordinateSystem:
-    """Settle precision and origin by the first points (n, d).
+    """Return the precision and the origin that the first points (n, d) settle.
 
     The precision follows them as in scikit-learn: float64 stays; float32, float16 and the integers that float32 holds
     exactly are computed in float32; wider integers in float64. `dtype` in the configuration overrides.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,7 @@ MIN_WEIGHT = 1e-200
 _ALL_FORGOTTEN = 1e4
 
 
-@dataclass(frozen=True)
-class Decay:
+class Decay(NamedTuple):
     """What a batch does to the weights."""
 
     half_lives: float  # that have passed since the batch before

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from shoal_server.clustering.forgetting import Decay, decay
+from shoal_server.clustering.forgetting import Decay
+from shoal_server.clustering.forgetting import decay as decay_of
 from shoal_server.clustering.model import apply, can_skip_validation
 from shoal_server.clustering.state import Batch, BatchResult, Model
-from shoal_server.clustering.update import at_version, newest
+from shoal_server.clustering.update import newest, next_version
+from shoal_server.clustering.validation import are_weights
 from shoal_server.engines.chunks import piece_rows
-from shoal_server.engines.contract import Engine, FusedBatches, FusedEngine, FusedResult, Halted, RunTasks, is_fused
+from shoal_server.engines.contract import (
+    Engine,
+    Float64Array,
+    FusedBatches,
+    FusedEngine,
+    FusedResult,
+    Halted,
+    RunTasks,
+    is_fused,
+)
 from shoal_server.errors import DomainError, Refusal
 
 
@@ -46,7 +58,7 @@ def apply_batches(
     reach = len(batches)  # how many batches are looked at together
     while len(results) < len(batches) and not halted():
         ahead = batches[len(results) : len(results) + reach]
-        model, outcomes, tried = _follow_plain_ones(model, ahead, engine)
+        model, outcomes, tried = _apply_fused(model, ahead, engine)
         results.extend(outcomes)
         if tried and len(outcomes) == tried:
             reach = min(2 * reach, len(batches))
@@ -62,95 +74,105 @@ def apply_batches(
     return model, results
 
 
-def _follow_plain_ones(model: Model, batches: Sequence[Batch], engine: Engine) -> tuple[Model, list[BatchResult], int]:
-    """Apply the first batches together, up to one that needs special care, and say of how many that was tried.
+class _Fusible(NamedTuple):
+    """Batches that can be applied in one call."""
+
+    batches: list[Batch]
+    decays: list[Decay]
+    sample_weights: list[Float64Array]  # with what the batches lose by being late; empty: each row counts 1
+
+
+def _apply_fused(model: Model, batches: Sequence[Batch], engine: Engine) -> tuple[Model, list[BatchResult], int]:
+    """Apply the first batches in one call, up to one that needs special care; return of how many that was tried, too.
 
     Where there are fewer outcomes, the next batch turned out to have an invalid value, or something failed, with none
     of them applied. By itself each batch then shows whether it was the one.
     """
+    if not is_fused(engine) or not can_skip_validation(model):
+        return model, [], 0
     try:
-        plain, decays = _plain_ones(model, batches, engine)
-        if plain and is_fused(engine):
-            return *_follow(model, plain, decays, engine), len(plain)
+        fusible = _fusible(model, batches, engine)
+        if not fusible.batches:
+            return model, [], 0
+        return *_apply_together(model, fusible, engine), len(fusible.batches)
     except Exception:  # noqa: BLE001  (a batch that also fails by itself is told so)
         return model, [], len(batches)
-    return model, [], 0
 
 
-def _plain_ones(model: Model, batches: Sequence[Batch], engine: Engine) -> tuple[list[Batch], list[Decay]]:
-    """Return the first batches, up to one that needs special care, and what they do to the weights."""
-    plain: list[Batch] = []
-    decays: list[Decay] = []
-    if not is_fused(engine) or not can_skip_validation(model):
-        return plain, decays
-    max_rows, dtype, half_life = engine.max_rows(model.frame), model.frame.dtype, model.config.half_life
-    timeless = half_life is None or half_life.unit != "seconds"
-    fading = Decay(0.0, 1.0, model.latest_event)  # what one does that has no time where nothing is forgotten
-    left = piece_rows(*model.frame.centroids.shape)  # rows of one call, which can't be stopped
+def _fusible(model: Model, batches: Sequence[Batch], engine: FusedEngine) -> _Fusible:
+    """Return the first batches, up to one that needs special care; the rows of all of them have weights, or of none."""
+    frame, half_life = model.frame, model.config.half_life
+    max_rows, dtype, n_features = engine.max_rows(frame), frame.dtype, model.state.n_features
+    needs_time = half_life is not None and half_life.unit == "seconds"
+    untimed = decay = Decay(0.0, 1.0, model.state.latest_event)
+    left = piece_rows(*frame.centroids.shape)  # rows of one call, which can't be stopped
+    found = _Fusible([], [], [])
     for batch in batches:
-        points, time = batch.points, batch.event_time
+        points, weight, time = batch.points, batch.sample_weight, batch.event_time
         rows, columns = points.shape
         if (
-            batch.sample_weight is not None
-            or batch.refusal is not None
+            batch.refusal is not None
             or points.dtype != dtype
-            or columns != model.n_features
-            or rows > max_rows
-            or (rows > left and plain)
+            or columns != n_features
+            or not 0 < rows <= max_rows
+            or (rows > left and found.batches)
             or not points.flags.c_contiguous
-            or (time is None and not timeless)
+            or (time is None and needs_time)
+            or (weight is not None and not (len(weight) == rows and are_weights(weight)))
         ):
             break
-        if half_life is not None or time is not None or fading.late:
-            fading = decay(half_life, rows, time, fading.latest_event)
-        if fading.batch != 1:
+        if half_life is not None or time is not None:
+            decay = decay_of(half_life, rows, time, decay.latest_event)
+        elif decay.late:
+            decay = untimed._replace(latest_event=decay.latest_event)
+        weight = decay.weights(weight, rows)
+        if found.batches and (weight is None) == bool(found.sample_weights):
             break
-        plain.append(batch)
         left -= rows
-        decays.append(fading)
-    return plain, decays
+        found.batches.append(batch)
+        found.decays.append(decay)
+        if weight is not None:
+            found.sample_weights.append(weight)
+    return found
 
 
-def _follow(
-    model: Model, batches: list[Batch], decays: list[Decay], engine: FusedEngine
-) -> tuple[Model, list[BatchResult]]:
-    """Apply plain batches, up to the first that turns out to have an invalid value."""
+def _apply_together(model: Model, fusible: _Fusible, engine: FusedEngine) -> tuple[Model, list[BatchResult]]:
+    """Apply batches in one call, up to the first that turns out to have an invalid value."""
+    batches, decays, weights = fusible
     before = newest(model)
-    result = engine.apply_batches(
+    fused = engine.apply_batches(
         FusedBatches(
-            batches=[batch.points for batch in batches],
-            decays=np.array([fading.before for fading in decays]),
-            centroids=before.centroids,
-            frame=model.frame,
-            return_labels=any(batch.return_labels for batch in batches),
+            [batch.points for batch in batches],
+            np.array([decay.before for decay in decays]),
+            before.centroids,
+            model.frame,
+            any([batch.return_labels for batch in batches]),  # noqa: C419  (a generator costs more)
+            weights or None,
         )
     )
-    outcomes = list(_outcomes(before.version, batches, decays, result))
-    if not outcomes:
-        return model, outcomes
-    accepted = model.points_accepted + sum(outcome.accepted for outcome in outcomes)
-    last = outcomes[-1]
-    model = at_version(
-        model,
-        last.version,
-        result.moved,
-        inertia=last.inertia,
-        batch_points=last.accepted,
-        points_accepted=accepted,
-        latest_event=decays[len(outcomes) - 1].latest_event,
-    )
-    return model, outcomes
+    results = _results(before.version, fusible, fused)
+    if not results:
+        return model, results
+    accepted = model.state.points_accepted + sum([each.accepted for each in results])
+    last, latest_event = results[-1], decays[len(results) - 1].latest_event
+    model = next_version(model, len(results), fused.moved, last.inertia, last.accepted, accepted, latest_event)
+    return model, results
 
 
-def _outcomes(version: int, batches: list[Batch], decays: list[Decay], result: FusedResult) -> Iterator[BatchResult]:
+def _results(version: int, fusible: _Fusible, fused: FusedResult) -> list[BatchResult]:
+    results: list[BatchResult] = []
     begin = 0
-    for batch, fading, inertia in zip(batches, decays, result.inertias.tolist(), strict=False):
-        version += 1
+    for index, inertia in enumerate(fused.inertias.tolist()):
+        batch = fusible.batches[index]
         end = begin + len(batch.points)
         # A copy: a view would keep the labels of all.
-        labels = result.labels[begin:end].copy() if batch.return_labels else None
-        yield BatchResult(version, end - begin, 0, inertia, labels, None, batch.sequence, late=fading.late)
+        labels = fused.labels[begin:end].copy() if batch.return_labels else None
+        result = BatchResult(version + index + 1, end - begin, 0, inertia, labels, None, batch.sequence)
+        late = fusible.decays[index].late
+        weight = float(fusible.sample_weights[index].sum()) if fusible.sample_weights else None
+        results.append(result if weight is None and not late else result._replace(late=late, weight=weight))
         begin = end
+    return results
 
 
 def _apply_one(

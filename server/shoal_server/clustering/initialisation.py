@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,17 +29,18 @@ def start(model: Model, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple
     inertia, labels
         Of the rows of the batch that ended the warming.
     """
-    if model.collected is None or model.coordinates is None:
+    state = model.state
+    if state.warmup is None or state.coordinates is None:
         raise AssertionError("a model starts once, after points have come")
-    points, weight = together(model.collected)
-    precision = model.coordinates.precision
+    points, weight = together(state.warmup)
+    precision = state.coordinates.precision
     coordinates = CoordinateSystem(precision, origin_among(points, precision, model.config.metric))
     nowhere = np.zeros((model.config.n_clusters, points.shape[1]))
-    inside = coordinates.frame(nowhere, nowhere[:, 0], model.cache, cosine=model.config.metric == "cosine").transform(
+    relative = coordinates.frame(nowhere, nowhere[:, 0], model.cache, cosine=model.config.metric == "cosine").transform(
         points
     )
-    centroids = initial_centroids(inside, weight, model.config, run) + coordinates.origin
-    model = replace(model, collected=None, coordinates=coordinates, snapshot=first_snapshot(centroids))
+    centroids = initial_centroids(relative, weight, model.config, run) + coordinates.origin
+    model = model.with_state(state._replace(warmup=None, coordinates=coordinates, snapshot=first_snapshot(centroids)))
     contribution = engine.contribute(points, weight, model.frame, run)
     own = engine.assign(rows.points, model.frame, run, return_distances=True)
     inertia = float(np.dot(_distances(own), _ones_or(rows.sample_weight, len(own.labels))))
@@ -50,10 +50,10 @@ def start(model: Model, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple
 
 
 def initial_centroids(
-    inside: NDArray[np.floating[Any]], weight: Float64Array, config: ModelConfig, run: RunTasks
+    points: NDArray[np.floating[Any]], weight: Float64Array, config: ModelConfig, run: RunTasks
 ) -> Float64Array:
     """Return initial centroids (k, d) for points (n, d) of weights (n,), n at least init_size."""
-    wide = inside.astype(np.float64)
+    wide = points.astype(np.float64)
     method: InitMethod = "random" if config.init == "random" else "k-means++"
     return wide[initial_rows(wide, weight, config.n_clusters, method, config.points_needed, config.random_state, run)]
 

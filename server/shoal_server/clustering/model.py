@@ -9,9 +9,10 @@ import numpy as np
 
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.coordinates import fit_coordinates
-from shoal_server.clustering.forgetting import Decay, decay
+from shoal_server.clustering.forgetting import Decay
+from shoal_server.clustering.forgetting import decay as decay_of
 from shoal_server.clustering.initialisation import start
-from shoal_server.clustering.state import Batch, BatchResult, Model, WarmupBuffer
+from shoal_server.clustering.state import Batch, BatchResult, Model, ModelState, WarmupBuffer
 from shoal_server.clustering.update import given_centroids, update
 from shoal_server.clustering.validation import (
     ValidRows,
@@ -29,14 +30,15 @@ from shoal_server.errors import DomainError, Reason, Refusal
 def new_model(config: ModelConfig) -> Model:
     """Return a model that has seen nothing; with centroids if the configuration gives them."""
     if isinstance(config.init, str):
-        return Model(config, config.n_features, collected=WarmupBuffer())
-    return Model(config, config.init.shape[1], snapshot=given_centroids(config.init, config.metric))
+        return Model(config, ModelState(config.n_features, warmup=WarmupBuffer()))
+    snapshot = given_centroids(config.init, config.metric)
+    return Model(config, ModelState(config.init.shape[1], snapshot=snapshot))
 
 
 def reconfigure(model: Model, config: ModelConfig) -> Model:
     """Return the model with another configuration; what it has learnt stays."""
-    means = model.column_means if config.on_invalid == "impute" else None
-    return replace(model, config=config, column_means=means)
+    means = model.state.column_means if config.on_invalid == "impute" else None
+    return model.with_state(model.state._replace(column_means=means)).with_config(config)
 
 
 def apply(model: Model, batch: Batch, engine: Engine, run: RunTasks) -> tuple[Model, BatchResult]:
@@ -80,7 +82,7 @@ def assign(
 
 
 def still_warming(model: Model) -> Refusal:
-    """Say that there are no centroids yet."""
+    """Return the refusal of what needs centroids while there are none."""
     seen, needed = (model.warming.seen, model.warming.needed) if model.warming else (0, 0)
     return Refusal(
         Reason.SESSION_WARMING,
@@ -90,41 +92,45 @@ def still_warming(model: Model) -> Refusal:
 
 
 def can_skip_validation(model: Model) -> bool:
-    """Say whether points may go to the engine as they are: what they could change before that is settled."""
-    return model.coordinates is not None and model.collected is None and model.config.on_invalid != "impute"
+    """Return whether points may go to the engine as they are: what they could change before that is settled."""
+    state = model.state
+    return state.coordinates is not None and state.warmup is None and model.config.on_invalid != "impute"
 
 
 def _apply(model: Model, batch: Batch, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple[Model, BatchResult]:
-    fading = decay(model.config.half_life, len(rows.points), batch.event_time, model.latest_event)
-    weights = fading.weights(rows.sample_weight, len(rows.points))
+    decay = decay_of(model.config.half_life, len(rows.points), batch.event_time, model.state.latest_event)
+    weights = decay.weights(rows.sample_weight, len(rows.points))
     if weights is not rows.sample_weight:
         rows = replace(rows, sample_weight=weights)
-    model = _count_in(model, batch, rows, fading)
-    if model.collected is None:
-        model, inertia, labels = update(model, rows, fading, engine, run, return_labels=batch.return_labels)
-        return model, _outcome(model, batch, rows, fading, inertia, labels)
-    model = replace(model, collected=collect(model.collected, rows, fading))
+    model = _count(model, batch, rows, decay)
+    warmup = model.state.warmup
+    if warmup is None:
+        model, inertia, labels = update(model, rows, decay, engine, run, return_labels=batch.return_labels)
+        return model, _outcome(model, batch, rows, decay, inertia, labels)
+    model = model.with_state(model.state._replace(warmup=collect(warmup, rows, decay)))
     if model.warming and model.warming.seen < model.warming.needed:
-        return model, _outcome(model, batch, rows, fading, 0.0, None)
+        return model, _outcome(model, batch, rows, decay, 0.0, None)
     model, inertia, labels = start(model, rows, engine, run)
-    return model, _outcome(model, batch, rows, fading, inertia, labels)
+    return model, _outcome(model, batch, rows, decay, inertia, labels)
 
 
-def _count_in(model: Model, batch: Batch, rows: ValidRows, fading: Decay) -> Model:
-    accepted = len(rows.points)
-    return replace(
-        model,
-        n_features=batch.points.shape[1],
-        coordinates=model.coordinates or (fit_coordinates(rows.points, model) if accepted else None),
-        latest_event=fading.latest_event,
-        column_means=rows.column_means,
-        points_accepted=model.points_accepted + accepted,
-        points_dropped=model.points_dropped + len(batch.points) - accepted,
+def _count(model: Model, batch: Batch, rows: ValidRows, decay: Decay) -> Model:
+    """Return the model with what a batch says before its points are clustered."""
+    state, accepted = model.state, len(rows.points)
+    return model.with_state(
+        state._replace(
+            n_features=batch.points.shape[1],
+            coordinates=state.coordinates or (fit_coordinates(rows.points, model) if accepted else None),
+            latest_event=decay.latest_event,
+            column_means=rows.column_means,
+            points_accepted=state.points_accepted + accepted,
+            points_dropped=state.points_dropped + len(batch.points) - accepted,
+        )
     )
 
 
 def _outcome(
-    model: Model, batch: Batch, rows: ValidRows, fading: Decay, inertia: float, labels: LabelArray | None
+    model: Model, batch: Batch, rows: ValidRows, decay: Decay, inertia: float, labels: LabelArray | None
 ) -> BatchResult:
     accepted = len(rows.points)
     return BatchResult(
@@ -135,7 +141,7 @@ def _outcome(
         labels=_spread_out(labels, rows) if labels is not None and batch.return_labels else None,
         warming=model.warming,
         sequence=batch.sequence,
-        late=fading.late,
+        late=decay.late,
         weight=None if rows.sample_weight is None else float(rows.sample_weight.sum()),
     )
 

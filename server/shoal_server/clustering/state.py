@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from struct import pack
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.clustering.config import ModelConfig
-from shoal_server.engines.contract import EngineCache, Float64Array, Frame, LabelArray, PointArray
+from shoal_server.engines.contract import (
+    BoolArray,
+    EngineCache,
+    Float64Array,
+    Frame,
+    LabelArray,
+    NewCentroids,
+    PointArray,
+)
 from shoal_server.errors import Refusal
 
 
@@ -67,10 +76,37 @@ class Snapshot:
     points_accepted: int
     batch_points: int  # rows accepted in the batch that made the version
 
+    def __reduce__(self) -> tuple[Callable[..., Snapshot], tuple[Any, ...]]:
+        """Pickle it so that its arrays come back read-only."""
+        return read_only_snapshot, (
+            self.version,
+            self.centroids,
+            self.weights,
+            self.inertia,
+            self.movement,
+            self.points_accepted,
+            self.batch_points,
+        )
+
     @property
     def inertia_per_point(self) -> float:
         """Of the batch that made the version; 0 where it has no rows."""
         return self.inertia / self.batch_points if self.batch_points else 0.0
+
+
+def read_only_snapshot(
+    version: int,
+    centroids: Float64Array,
+    weights: Float64Array,
+    inertia: float,
+    movement: Float64Array,
+    points_accepted: int,
+    batch_points: int,
+) -> Snapshot:
+    """Return a snapshot of arrays that nobody else will change."""
+    for array in (centroids, weights, movement):
+        array.setflags(write=False)
+    return Snapshot(version, centroids, weights, inertia, movement, points_accepted, batch_points)
 
 
 @dataclass(frozen=True)
@@ -82,8 +118,8 @@ class CoordinateSystem:
 
     def frame(self, centroids: Float64Array, weights: Float64Array, cache: EngineCache, *, cosine: bool) -> Frame:
         """Return the coordinates to compute in, with centroids (k, d) and weights (k,) in them."""
-        inside = (centroids - self.origin).astype(self.precision)
-        return Frame(inside, self.origin, weights, cosine, cache)
+        relative = (centroids - self.origin).astype(self.precision)
+        return Frame(relative, self.origin, weights, cosine=cosine, cache=cache)
 
 
 @dataclass(frozen=True)
@@ -112,47 +148,141 @@ class ColumnMeans:
     means: Float64Array  # (d,)
 
 
-@dataclass(frozen=True)
-class Model:
-    """The whole state of a session's clustering."""
+class ModelState(NamedTuple):
+    """What of a model must last: arrays and numbers. With its configuration it is the model, bit for bit.
 
-    config: ModelConfig
+    The random state is not in it: the initial centroids are drawn from the configuration's seed, and nothing after.
+    """
+
     n_features: int | None = None
     coordinates: CoordinateSystem | None = None  # None: no points have come
     snapshot: Snapshot | None = None  # None: no centroids yet
-    collected: WarmupBuffer | None = None  # None: the warming is over
+    warmup: WarmupBuffer | None = None  # None: the warm-up is over
     latest_event: float | None = None  # seconds since the epoch
     column_means: ColumnMeans | None = None
     points_accepted: int = 0
     points_dropped: int = 0
-    cache: EngineCache = field(default_factory=EngineCache)
-    last_frame: tuple[Snapshot, Frame] | None = None  # what an engine left behind when it made a snapshot
 
-    @cached_property
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other is a state of the same bits."""
+        return _same_bits(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        """Return whether the other differs in a bit."""
+        return not _same_bits(self, other)
+
+    def __hash__(self) -> int:
+        """Raise TypeError: arrays have no hash."""
+        raise TypeError("a ModelState holds arrays, and has no hash")
+
+
+class Model:
+    """A session's clustering: its configuration, what must last of it, and what makes it fast. Never changed once made.
+
+    There is one for every batch: so it is no dataclass, which would cost as much as a small batch.
+
+    Attributes
+    ----------
+    config, state
+        What the model is.
+    cache
+        What engines have learnt of it, shared by all its versions; it may be lost.
+    moved_rows
+        (k,) whether a row of the centroids has moved since `committed`; None: all are to be taken as moved.
+    """
+
+    __slots__ = ("_frame", "cache", "config", "moved_rows", "state")
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        state: ModelState,
+        cache: EngineCache | None = None,
+        *,
+        frame: Frame | None = None,
+        moved_rows: BoolArray | None = None,
+    ) -> None:
+        self.config = config
+        self.state = state
+        self.cache = EngineCache() if cache is None else cache
+        self.moved_rows = moved_rows
+        self._frame = frame  # what an engine left behind when it made the snapshot
+
+    @property
     def frame(self) -> Frame:
-        """The coordinates in which the newest version is computed with. There must be one."""
-        if self.snapshot is None:
-            raise AssertionError("a model that is past its warming has centroids")
-        if self.last_frame and self.last_frame[0] is self.snapshot:
-            return self.last_frame[1]
-        centroids = self.snapshot.centroids
-        coordinates = self.coordinates or CoordinateSystem(np.dtype(np.float64), np.zeros(centroids.shape[1]))
-        return coordinates.frame(centroids, self.snapshot.weights, self.cache, cosine=self.config.metric == "cosine")
+        """The centroids of the newest version as engines compute with them. There must be some."""
+        if self._frame is None:
+            self._frame = self._new_frame()
+        return self._frame
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The newest version; None: there are no centroids yet."""
+        return self.state.snapshot
+
+    @property
+    def n_features(self) -> int | None:
+        """Columns of the points; None: none have come, and the configuration doesn't say."""
+        return self.state.n_features
+
+    @property
+    def points_dropped(self) -> int:
+        """Rows that were left out so far."""
+        return self.state.points_dropped
 
     @property
     def version(self) -> int:
         """How many updates have been applied."""
-        return self.snapshot.version if self.snapshot else 0
+        snapshot = self.state.snapshot
+        return snapshot.version if snapshot else 0
 
     @property
     def warming(self) -> Warming | None:
         """How far the collecting of the first points is; None when it is over."""
-        if self.collected is None:
-            return None
-        return Warming(self.collected.seen, self.config.points_needed)
+        warmup = self.state.warmup
+        return None if warmup is None else Warming(warmup.seen, self.config.points_needed)
+
+    def with_config(self, config: ModelConfig) -> Model:
+        """Return the model with another configuration."""
+        return Model(config, self.state, self.cache, frame=self._frame, moved_rows=self.moved_rows)
+
+    def with_state(self, state: ModelState) -> Model:
+        """Return the model in another state."""
+        before = self.state
+        alike = state.snapshot is before.snapshot and state.coordinates is before.coordinates
+        rows = self.moved_rows if state.snapshot is before.snapshot else None
+        return Model(self.config, state, self.cache, frame=self._frame if alike else None, moved_rows=rows)
+
+    def with_centroids(self, state: ModelState, moved: NewCentroids) -> Model:
+        """Return the model in a state whose snapshot has centroids that an update made of this one's."""
+        rows = None if self.moved_rows is None else self.moved_rows | moved.moved_rows
+        return Model(self.config, state, self.cache, frame=moved.frame, moved_rows=rows)
+
+    def committed(self) -> Model:
+        """Return the model with no row to be taken as moved: what it is now has been written."""
+        rows = None if self.state.snapshot is None else np.zeros(len(self.state.snapshot.centroids), np.bool_)
+        return Model(self.config, self.state, self.cache, frame=self._frame, moved_rows=rows)
+
+    def _new_frame(self) -> Frame:
+        snapshot, coordinates = self.state.snapshot, self.state.coordinates
+        if snapshot is None:
+            raise AssertionError("a model that is past its warm-up has centroids")
+        if coordinates is None:
+            coordinates = CoordinateSystem(np.dtype(np.float64), np.zeros(snapshot.centroids.shape[1]))
+        cosine = self.config.metric == "cosine"
+        return coordinates.frame(snapshot.centroids, snapshot.weights, self.cache, cosine=cosine)
 
 
-def frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """Make an array that nobody else holds read-only."""
-    array.flags.writeable = False
-    return array
+def _same_bits(one: object, other: object) -> bool:
+    """Return whether two states, or parts of them, are of the same types and hold the same bits."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+    if isinstance(one, float) and isinstance(other, float):
+        return pack("d", one) == pack("d", other)
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(_same_bits, one, other))
+    if is_dataclass(one):
+        return all(_same_bits(getattr(one, each.name), getattr(other, each.name)) for each in fields(one))
+    return one == other

@@ -8,7 +8,6 @@ clustering", 2010); with a = 0 it is one iteration of Lloyd's.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from shoal_server.clustering.config import Metric
 from shoal_server.clustering.forgetting import Decay
 from shoal_server.clustering.movement import movement
-from shoal_server.clustering.state import Model, Snapshot, frozen
+from shoal_server.clustering.state import Model, ModelState, Snapshot, read_only_snapshot
 from shoal_server.clustering.validation import ValidRows
 from shoal_server.engines.contract import (
     Contribution,
@@ -35,7 +34,7 @@ from shoal_server.errors import Reason, invalid
 
 
 def update(
-    model: Model, rows: ValidRows, fading: Decay, engine: Engine, run: RunTasks, *, return_labels: bool
+    model: Model, rows: ValidRows, decay: Decay, engine: Engine, run: RunTasks, *, return_labels: bool
 ) -> tuple[Model, float, LabelArray]:
     """Make the next version of the rows of one batch; return it with their inertia, and their labels if wanted.
 
@@ -47,7 +46,7 @@ def update(
         VALUE_TOO_LARGE: the batch adds up to more than can be computed with.
     """
     frame = model.frame
-    frame = replace(frame, weights=frame.weights * fading.before)
+    frame = frame.with_weights(frame.weights * decay.before)
     if not len(rows.points):
         contribution = empty_contribution(frame)
     else:
@@ -92,45 +91,40 @@ def advance(
             "the points, or their distances from the centroids, add up to more than the session's precision holds; "
             "scale them down, or create the session with other initial centroids",
         )
-    version = newest(model).version + 1
-    return at_version(
-        model,
-        version,
-        moved,
-        inertia=inertia,
-        batch_points=batch_points,
-        points_accepted=model.points_accepted,
-        latest_event=model.latest_event,
-    )
+    return next_version(model, 1, moved, inertia, batch_points, model.state.points_accepted, model.state.latest_event)
 
 
-def at_version(
+def next_version(
     model: Model,
-    version: int,
+    updates: int,
     moved: NewCentroids,
-    *,
     inertia: float,
     batch_points: int,
     points_accepted: int,
     latest_event: float | None,
 ) -> Model:
-    """Return the model with newer centroids."""
-    snapshot = Snapshot(
-        version=version,
-        centroids=frozen(moved.centroids),
-        weights=frozen(moved.weights),
-        inertia=inertia,
-        movement=frozen(moved.movement),
-        points_accepted=points_accepted,
-        batch_points=batch_points,
+    """Return the model after some updates, with the centroids that they made."""
+    state = model.state
+    snapshot = read_only_snapshot(
+        newest(model).version + updates,
+        moved.centroids,
+        moved.weights,
+        inertia,
+        moved.movement,
+        points_accepted,
+        batch_points,
     )
-    return replace(
-        model,
-        snapshot=snapshot,
-        last_frame=(snapshot, moved.frame),
-        points_accepted=points_accepted,
-        latest_event=latest_event,
+    after = ModelState(
+        state.n_features,
+        state.coordinates,
+        snapshot,
+        state.warmup,
+        latest_event,
+        state.column_means,
+        points_accepted,
+        state.points_dropped,
     )
+    return model.with_centroids(after, moved)
 
 
 def move(
@@ -173,15 +167,16 @@ def given_centroids(centroids: NDArray[Any], metric: Metric) -> Snapshot:
 
 def first_snapshot(centroids: Float64Array) -> Snapshot:
     """Return version 0: initial centroids (k, d) that no point has moved yet."""
-    nothing = frozen(np.zeros(len(centroids)))
-    return Snapshot(0, frozen(centroids), nothing, 0.0, nothing, 0, 0)
+    nothing = np.zeros(len(centroids))
+    return read_only_snapshot(0, centroids, nothing, 0.0, nothing, 0, 0)
 
 
 def newest(model: Model) -> Snapshot:
     """Return the newest version of a model that is past its warming."""
-    if model.snapshot is None:
-        raise AssertionError("a model that is past its warming has centroids")
-    return model.snapshot
+    snapshot = model.state.snapshot
+    if snapshot is None:
+        raise AssertionError("a model that is past its warm-up has centroids")
+    return snapshot
 
 
 def _move_finitely(centroids: Float64Array, frame: Frame, contribution: Contribution) -> NewCentroids | None:
@@ -189,8 +184,9 @@ def _move_finitely(centroids: Float64Array, frame: Frame, contribution: Contribu
         after, weights = move(centroids, frame.weights, contribution, frame.origin, cosine=frame.cosine)
     if not (np.isfinite(contribution.inertia) and np.isfinite(after).all() and np.isfinite(weights).all()):
         return None
-    inside = (after - frame.origin).astype(frame.dtype)
-    return NewCentroids(after, weights, movement(centroids, after), frame.at(inside, weights))
+    relative = (after - frame.origin).astype(frame.dtype)
+    moved = contribution.counts > 0
+    return NewCentroids(after, weights, movement(centroids, after), moved, frame.at(relative, weights))
 
 
 def _back_to_sphere(centroids: Float64Array, before: Float64Array) -> Float64Array:

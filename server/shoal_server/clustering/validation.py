@@ -6,15 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shoal_server.clustering.coordinates import precision_for
 from shoal_server.clustering.imputing import impute
 from shoal_server.clustering.state import Batch, ColumnMeans, Model
-from shoal_server.engines.contract import Float64Array, PointArray, max_value
+from shoal_server.engines.contract import BoolArray, Float64Array, PointArray, max_value
 from shoal_server.errors import Reason, invalid
-
-BoolArray = NDArray[np.bool_]
 
 # Sums are float64, and so many weighted squares may be added up that some room must be left for them.
 MAX_WEIGHT = 1e50
@@ -62,7 +59,7 @@ def admit(model: Model, batch: Batch) -> ValidRows:
 
 
 def validate_points(model: Model, points: PointArray) -> ValidRows:
-    """Return the rows that can be assigned: give invalid values what the model's policy says.
+    """Return the rows that can be assigned: handle invalid values as the model's policy says.
 
     Their rows are refused or left out, or they are filled in. Invalid is what is not finite, what is too large to be
     squared in the model's precision, and under the cosine metric a row of zeros, which has no direction.
@@ -78,7 +75,7 @@ def validate_points(model: Model, points: PointArray) -> ValidRows:
     usable = _usable_values(points, most)
     means = None
     if config.on_invalid == "impute":
-        points, means = impute(points, usable, model.column_means, precision)
+        points, means = impute(points, usable, model.state.column_means, precision)
         usable = None
     rows: BoolArray | None = None if usable is None else np.asarray(usable.all(axis=1))
     if config.metric == "cosine":
@@ -110,9 +107,10 @@ def check_columns(model: Model, points: PointArray) -> None:
 
 
 def _check_dtype(dtype: np.dtype[Any], model: Model) -> None:
-    if model.coordinates is None or model.config.dtype is not None:
+    coordinates = model.state.coordinates
+    if coordinates is None or model.config.dtype is not None:
         return
-    precision = model.coordinates.precision
+    precision = coordinates.precision
     if not np.can_cast(dtype, precision, "safe"):
         raise invalid(
             Reason.DTYPE_MISMATCH,
@@ -127,10 +125,15 @@ def _check_weight(weight: Float64Array | None, rows: int) -> None:
         return
     if len(weight) != rows:
         raise _bad_weight(f"sample_weight has {len(weight)} values for {rows} rows; there must be one a row")
-    if weight.min() >= 0 and weight.max() <= MAX_WEIGHT:
+    if are_weights(weight):
         return
     row = int(np.argmax(~((weight >= 0) & (weight <= MAX_WEIGHT))))
     raise _bad_weight(f"sample_weight[{row}] is {weight[row]}; a weight is a number from 0 to {MAX_WEIGHT:g}")
+
+
+def are_weights(values: Float64Array) -> bool:
+    """Return whether values, of which there is one at least, can be weights."""
+    return bool(values.min() >= 0 and values.max() <= MAX_WEIGHT)
 
 
 def _bad_weight(message: str) -> Exception:
@@ -138,11 +141,12 @@ def _bad_weight(message: str) -> Exception:
 
 
 def _precision(model: Model, points: PointArray) -> np.dtype[Any]:
-    return model.coordinates.precision if model.coordinates else precision_for(points.dtype, model.config)
+    coordinates = model.state.coordinates
+    return coordinates.precision if coordinates else precision_for(points.dtype, model.config)
 
 
 def _usable_values(points: PointArray, most: float) -> BoolArray | None:
-    """Say which values can be computed with; None where all can."""
+    """Return which values can be computed with; None where all can."""
     if np.issubdtype(points.dtype, np.integer) and np.iinfo(points.dtype).max <= most:
         return None
     # NaN spreads through min and max, which need no memory; almost always that is all there is to do.

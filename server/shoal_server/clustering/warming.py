@@ -10,23 +10,23 @@ from shoal_server.clustering.validation import ValidRows
 from shoal_server.engines.contract import Float64Array, PointArray
 
 
-def collect(collected: WarmupBuffer, rows: ValidRows, fading: Decay) -> WarmupBuffer:
+def collect(warmup: WarmupBuffer, rows: ValidRows, decay: Decay) -> WarmupBuffer:
     """Return what has been collected with the rows of one more batch; those of weight 0 don't count."""
     weight = np.ones(len(rows.points)) if rows.sample_weight is None else rows.sample_weight
     counting = weight > 0
-    age = collected.age + fading.half_lives
+    age = warmup.age + decay.half_lives
     # Indexing copies: the points are a view of a message that may be much larger.
     points = rows.points[counting]
     if not len(points):
-        return WarmupBuffer(collected.batches, collected.seen, age)
+        return WarmupBuffer(warmup.batches, warmup.seen, age)
     batch = WarmupBatch(points, weight[counting], np.full(len(points), age))
-    return WarmupBuffer(_appended(collected.batches, batch), collected.seen + len(points), age)
+    return WarmupBuffer(_appended(warmup.batches, batch), warmup.seen + len(points), age)
 
 
-def together(collected: WarmupBuffer) -> tuple[PointArray, Float64Array]:
+def together(warmup: WarmupBuffer) -> tuple[PointArray, Float64Array]:
     """Return all points, (n, d) in a type that holds every batch, and what they still weigh, (n,)."""
-    whole = _joined(collected.batches)
-    return whole.points, without_tiny(whole.weights * 0.5 ** (collected.age - whole.born))
+    whole = _joined(warmup.batches)
+    return whole.points, without_tiny(whole.weights * 0.5 ** (warmup.age - whole.born))
 
 
 def _appended(batches: tuple[WarmupBatch, ...], batch: WarmupBatch) -> tuple[WarmupBatch, ...]:

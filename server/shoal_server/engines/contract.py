@@ -8,15 +8,16 @@ of many small batches would cost more than the batches.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import cache, cached_property
-from typing import Any, Protocol, TypeGuard, TypeVar
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple, Protocol, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Float64Array = NDArray[np.float64]
 LabelArray = NDArray[np.int32]
+BoolArray = NDArray[np.bool_]
 PointArray = NDArray[Any]  # (n, d), of the type in which they came
 T = TypeVar("T")
 
@@ -40,30 +41,51 @@ class EngineCache:
         return learnt
 
 
-@dataclass(frozen=True, eq=False)
 class Frame:
-    """The coordinates in which an engine computes: relative to an origin, in one precision, perhaps of length 1.
+    """The centroids as an engine computes with them: relative to an origin, in one precision, perhaps of length 1.
 
-    Points far from zero lose their digits in float32; relative to an origin among them they don't. The origin is
-    exact in `dtype`, and is zero for the cosine metric.
+    Points far from zero lose their digits in float32; relative to an origin among them they don't. Never changed once
+    made, and made for every batch: so it is no dataclass, which would cost as much as a small batch.
+
+    Attributes
+    ----------
+    centroids
+        (k, d) in `dtype`, relative to the origin; rows of length 1 under cosine.
+    origin
+        (d,) exact in `dtype`; zero for the cosine metric.
+    weights
+        (k,) after forgetting.
+    cosine
+        Whether rows are scaled to length 1.
+    cache
+        Of the model.
+    max_value
+        The largest absolute value of a point that can be computed with.
     """
 
-    centroids: NDArray[np.floating[Any]]  # (k, d) in dtype, relative to origin; rows of length 1 under cosine
-    origin: NDArray[np.floating[Any]]  # (d,) in dtype
-    weights: Float64Array  # (k,) after forgetting
-    cosine: bool
-    cache: EngineCache = field(default_factory=EngineCache, repr=False)  # of the model
-    _prepared: dict[Callable[[Frame], Any], Any] = field(default_factory=dict, repr=False)
+    __slots__ = ("_prepared", "cache", "centroids", "cosine", "max_value", "origin", "weights")
+
+    def __init__(
+        self,
+        centroids: NDArray[np.floating[Any]],
+        origin: NDArray[np.floating[Any]],
+        weights: Float64Array,
+        *,
+        cosine: bool,
+        cache: EngineCache | None = None,
+    ) -> None:
+        self.centroids = centroids
+        self.origin = origin
+        self.weights = weights
+        self.cosine = cosine
+        self.cache = EngineCache() if cache is None else cache
+        self.max_value = max_value(centroids.dtype, centroids.shape[1])
+        self._prepared: dict[Callable[[Frame], Any], Any] = {}
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The precision of the computing: float32 or float64."""
         return self.centroids.dtype
-
-    @cached_property
-    def most(self) -> float:
-        """The largest absolute value of a point that can be computed with."""
-        return max_value(self.dtype, self.centroids.shape[1])
 
     def prepared(self, prepare: Callable[[Frame], T]) -> T:
         """Return what an engine makes of the frame before it computes; once made it is kept."""
@@ -78,10 +100,24 @@ class Frame:
 
     def at(self, centroids: NDArray[np.floating[Any]], weights: Float64Array) -> Frame:
         """Return the same coordinates with newer centroids (k, d) and weights (k,) in them."""
-        return Frame(centroids, self.origin, weights, self.cosine, self.cache)
+        frame = Frame.__new__(Frame)
+        frame.centroids = centroids
+        frame.origin = self.origin
+        frame.weights = weights
+        frame.cosine = self.cosine
+        frame.cache = self.cache
+        frame.max_value = self.max_value
+        frame._prepared = {}  # noqa: SLF001  (of its own class)
+        return frame
+
+    def with_weights(self, weights: Float64Array) -> Frame:
+        """Return the same centroids with other weights (k,); what engines have prepared doesn't depend on them."""
+        frame = self.at(self.centroids, weights)
+        frame._prepared = self._prepared  # noqa: SLF001  (of its own class)
+        return frame
 
     def transform(self, points: PointArray) -> NDArray[np.floating[Any]]:
-        """Points (n, d) in these coordinates: a new C-contiguous array in `dtype`.
+        """Return points (n, d) in these coordinates: a new C-contiguous array in `dtype`.
 
         Raises
         ------
@@ -94,16 +130,16 @@ class Frame:
             return np.ascontiguousarray(to_sphere(points.astype(np.float64)), dtype=self.dtype)
         # In the wider of the two types: a float64 point loses its digits only after the shift.
         wide = np.result_type(points.dtype, self.dtype)
-        inside: NDArray[np.floating[Any]] = np.subtract(points, self.origin, dtype=wide)
-        return inside.astype(self.dtype, order="C", copy=False)
+        shifted: NDArray[np.floating[Any]] = np.subtract(points, self.origin, dtype=wide)
+        return shifted.astype(self.dtype, order="C", copy=False)
 
     def _usable(self, points: PointArray) -> bool:
         if self.cosine and not points.any(axis=1).all():
             return False
-        if np.issubdtype(points.dtype, np.integer) and np.iinfo(points.dtype).max <= self.most:
+        if np.issubdtype(points.dtype, np.integer) and np.iinfo(points.dtype).max <= self.max_value:
             return True
         # NaN spreads through min and max, which need no memory.
-        return float(points.min()) >= -self.most and float(points.max()) <= self.most
+        return float(points.min()) >= -self.max_value and float(points.max()) <= self.max_value
 
 
 @cache
@@ -187,8 +223,7 @@ class Engine(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class FusedBatches:
+class FusedBatches(NamedTuple):
     """Batches that are to be applied one after another, each to the centroids that the one before it left."""
 
     batches: Sequence[PointArray]  # m of (n, d)
@@ -196,21 +231,21 @@ class FusedBatches:
     centroids: Float64Array  # (k, d)
     frame: Frame  # at these centroids
     return_labels: bool
+    sample_weights: Sequence[Float64Array] | None = None  # m of (n,); None: all 1
 
 
-@dataclass(frozen=True)
-class NewCentroids:
+class NewCentroids(NamedTuple):
     """A newer version of centroids."""
 
     centroids: Float64Array  # (k, d)
     weights: Float64Array  # (k,)
     movement: Float64Array  # (k,) Euclidean
+    moved_rows: BoolArray  # (k,) the others are, bit for bit, where they were before the call
     frame: Frame  # at these centroids
 
 
-@dataclass(frozen=True)
-class FusedResult:
-    """What became of the first batches of a course: all, or those before the first with unusable points."""
+class FusedResult(NamedTuple):
+    """What became of the first batches: all, or those before the first with unusable points."""
 
     inertias: Float64Array  # (applied,)
     labels: LabelArray  # of the rows of these batches, one batch after another; empty unless asked for
@@ -229,11 +264,11 @@ class FusedEngine(Engine, Protocol):
         ...
 
     def max_rows(self, frame: Frame) -> int:
-        """Return how many rows a batch of a course may have."""
+        """Return how many rows a batch given to `apply_batches` may have."""
         ...
 
     def apply_batches(self, fused_batches: FusedBatches) -> FusedResult:
-        """Apply batches of the frame's type, each C-contiguous and every row of weight 1."""
+        """Apply batches of the frame's type, each C-contiguous."""
         ...
 
 

@@ -48,12 +48,12 @@ def model_bytes(config: ModelConfig, n_features: int, precision_bytes: int = FLO
 
 def kept_bytes(model: Model) -> int:
     """Return what a model takes as it stands, with the points that wait for its initial centroids."""
-    precision = model.coordinates.precision.itemsize if model.coordinates else FLOAT64
+    precision = model.state.coordinates.precision.itemsize if model.state.coordinates else FLOAT64
     centroids = model_bytes(model.config, model.n_features or 1, precision)
-    if model.collected is None or not model.collected.batches:
+    if model.state.warmup is None or not model.state.warmup.batches:
         return centroids
-    value_bytes = model.collected.batches[-1].points.itemsize
-    return centroids + warmup_bytes(model.config, model.collected.seen, model.n_features or 1, value_bytes)
+    value_bytes = model.state.warmup.batches[-1].points.itemsize
+    return centroids + warmup_bytes(model.config, model.state.warmup.seen, model.n_features or 1, value_bytes)
 
 
 def warmup_bytes(config: ModelConfig, rows: int, n_features: int, value_bytes: int) -> int:

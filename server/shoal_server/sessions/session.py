@@ -149,7 +149,7 @@ class Session:
             etag=self.etag,
             warming=model.warming,
             version=model.version,
-            points_accepted=model.points_accepted,
+            points_accepted=model.state.points_accepted,
             points_dropped=model.points_dropped,
             queued_batches=self._queued,
             queued_bytes=self._queue.bytes,
@@ -457,7 +457,7 @@ class Session:
         except Exception as bug:  # noqa: BLE001  (nothing has been applied, and the session lives on)
             refusal = self._responder.on_bug(bug)
             return [job.refused(refusal) for job in jobs]
-        self._model = model
+        self._model = model.committed()
         return results
 
     def _caller(self, engines: Iterable[EngineName | None], work: int) -> Callable[..., Awaitable[Any]]:

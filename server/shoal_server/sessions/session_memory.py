@@ -79,7 +79,7 @@ class SessionMemory:
     @staticmethod
     def asks_for_batches(model: Model) -> bool:
         """Return whether batches may lead to more than their own bytes."""
-        return model.collected is not None or model.config.engine == "sklearn"
+        return model.state.warmup is not None or model.config.engine == "sklearn"
 
     def admit_batches(self, model: Model, batches: Sequence[Batch]) -> None:
         """Reserve what batches lead to besides their own bytes.
@@ -91,7 +91,7 @@ class SessionMemory:
         """
         config = model.config
         columns = model.n_features or max(*(batch.points.shape[1] for batch in batches), 1)
-        if model.collected is not None:
+        if model.state.warmup is not None:
             self._check_warmup(config, batches)
         if model.n_features is None:
             self.admit_model(config, columns)
@@ -107,7 +107,7 @@ class SessionMemory:
 
     def count(self, model: Model, recent_bytes: int) -> None:
         """Count what is kept after a step of the writer."""
-        parts = (model.config, model.n_features, model.coordinates, model.collected)
+        parts = (model.config, model.n_features, model.state.coordinates, model.state.warmup)
         if not (self._settled and all(map(is_, parts, self._settled))):
             self._settled = parts
             self._set_model_bytes(kept_bytes(model))

@@ -1,4 +1,4 @@
-"""The steps of the bounded regime that are written in vector instructions; see lanes.py and candidates.py."""
+"""The steps of pruned assignment that are written in vector instructions; see simd.py and pruned_assignment.py."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def bound(_typing: Any, lanes: Any, tiles: Any, offsets: Any, k: Any, d: Any, sc
         with cgutils.for_range(builder, count) as tile:
             first = builder.mul(tile.index, I64(TILE))
             accumulators.score(lanes_at, tiles_at, offsets_at, first, d_)
-            ranking.enter_first(first, accumulators)
+            ranking.update_highest(first, accumulators)
             accumulators.add_column(lanes_at, builder.gep(tiles_at, [builder.mul(first, d_)]), last)
             accumulators.store(scores_at, first)
         for g in range(GROUP):

@@ -1,7 +1,8 @@
-"""Calls of the compiled kernel on pieces of a batch: the rows as they came, or brought into the frame by NumPy."""
+"""Calls of the compiled kernel on chunks of a batch: the rows as they came, or brought into the frame by NumPy."""
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -12,11 +13,13 @@ from shoal_server.engines.contract import Float64Array, Frame, LabelArray, Point
 from shoal_server.engines.numba.compiling import Reals
 from shoal_server.engines.numba.layout import Layout
 from shoal_server.engines.numba.pruning_policy import PruningPolicy
-from shoal_server.engines.numba.signatures import Entries
+from shoal_server.engines.numba.signatures import Kernels
 
 # Values of a partial sum that stays in the first cache beside the rows. A larger one costs much to zero, to reach, and
 # to add to the others.
 SMALL_SUM = 1 << 12
+
+_ADDRESS = ctypes.c_ssize_t
 
 Pieces = Generator[None, None, float]
 
@@ -27,7 +30,7 @@ class NearlyZeroRowError(Exception):
 
 @dataclass(frozen=True)
 class Results:
-    """Where a piece's results go; what is empty is not wanted."""
+    """Where the results of a chunk go; what is empty is not wanted."""
 
     labels: LabelArray  # (n,)
     distances: Reals  # (n,)
@@ -36,17 +39,17 @@ class Results:
 
 
 @dataclass(frozen=True)
-class Cover:
+class KernelCall:
     """The kernel, ready for points and a frame."""
 
-    entries: Entries
+    kernels: Kernels
     layout: Layout
     frame: Frame
     points: PointArray  # (n, d)
     weight: Float64Array  # (n,); empty: all 1
 
-    def chunk(self, chunk: Chunk, results: Results) -> Pieces:
-        """Work on the rows of a span piece by piece, and return their inertia.
+    def assign(self, chunk: Chunk, results: Results) -> Pieces:
+        """Assign the rows of a chunk piece by piece, add them up if that is wanted, and return their inertia.
 
         Raises
         ------
@@ -55,40 +58,30 @@ class Cover:
         """
         if is_native(self.points, self.frame):
             try:
-                return (yield from self._pieces(chunk, results, piece_rows(*self._shape, self.layout.group), raw=True))
+                return (yield from self._assign_native(chunk, results))
             except NearlyZeroRowError:
                 results.counts[...], results.sums[...] = 0, 0
-        return (yield from self._pieces(chunk, results, min(BLOCK_ROWS, piece_rows(*self._shape)), raw=False))
+        return (yield from self._assign_transformed(chunk, results))
 
     @property
-    def adds_apart(self) -> bool:
-        """Say whether rows are better added up to one sum, once they have labels."""
+    def adds_separately(self) -> bool:
+        """Whether rows are better added up to one sum, once they have labels."""
         k, d = self._shape
         plain = is_native(self.points, self.frame) and not self.frame.cosine
         return k * d > SMALL_SUM and plain and len(self.points) >= 2 * min_chunk_rows(k, d)
 
     def chunks(self, *, with_sums: bool) -> list[Chunk]:
-        """Cut the rows; `with_sums`: each piece has a partial sum."""
+        """Cut the rows; `with_sums`: each chunk has a partial sum."""
         rows, shape = len(self.points), self._shape
         if with_sums:
             return chunks(rows, *shape, with_sums=True)
         return chunks(rows, *shape, with_sums=False, group_rows=self.layout.group)
 
     def add(self, chunk: Chunk, labels: LabelArray, counts: Float64Array, sums: Float64Array) -> float:
-        """Add up rows of a span that have labels (n,) and are usable, and return their inertia."""
-        layout = self.layout
+        """Add up rows of a chunk that have labels (n,) and are usable, and return their inertia."""
         points = self.points[chunk.rows]
-        return self.entries.add(
-            address_of(points),
-            len(points),
-            layout.d,
-            self.weight[chunk.rows],
-            layout.centroids,
-            layout.origin,
-            layout.group,
-            labels[chunk.rows],
-            counts,
-            sums,
+        return self.kernels.add_rows(
+            address_of(points), len(points), self.weight[chunk.rows], self.layout, labels[chunk.rows], counts, sums
         )
 
     @property
@@ -96,41 +89,38 @@ class Cover:
         k, d = self.frame.centroids.shape
         return k, d
 
-    def _pieces(self, chunk: Chunk, results: Results, rows: int, *, raw: bool) -> Pieces:
-        # A sum in the order of the rows, whatever the pieces; of the inertia their boundaries decide the last bits.
+    # Sums are in the order of the rows, whatever the pieces; of the inertia their boundaries decide the last bits.
+
+    def _assign_native(self, chunk: Chunk, results: Results) -> Pieces:
         inertia = 0.0
-        for number, piece in enumerate(chunk.blocks(rows)):
+        for number, rows in enumerate(chunk.blocks(piece_rows(*self._shape, self.layout.group))):
             if number:
                 yield
-            points = self.points[piece] if raw else self.frame.transform(self.points[piece])
-            inertia += self._piece(points, piece, results, raw=raw)
+            inertia += self._call(self.points[rows], rows, results, self.layout)
         return inertia
 
-    def _piece(self, points: Reals, rows: slice, results: Results, *, raw: bool) -> float:
-        layout = self.layout
-        inertia, largest, nearly_zero, tried = self.entries.cover(
+    def _assign_transformed(self, chunk: Chunk, results: Results) -> Pieces:
+        """Do what `assign` does with rows that NumPy brings into the frame's coordinates, block by block."""
+        layout = self.layout._replace(origin=np.zeros_like(self.layout.origin), cosine=False)
+        inertia = 0.0
+        for number, rows in enumerate(chunk.blocks(min(BLOCK_ROWS, piece_rows(*self._shape)))):
+            if number:
+                yield
+            inertia += self._call(self.frame.transform(self.points[rows]), rows, results, layout)
+        return inertia
+
+    def _call(self, points: Reals, rows: slice, results: Results, layout: Layout) -> float:
+        inertia, largest, nearly_zero, tried = self.kernels.assign_rows(
             address_of(points),
             len(points),
-            layout.d,
             self.weight[rows],
-            layout.tiles,
-            layout.offsets,
-            layout.centroids,
-            layout.origin if raw else np.zeros_like(layout.origin),
-            layout.basis,
-            layout.short_tiles,
-            layout.margins,
-            layout.norms,
-            raw and self.frame.cosine,
-            layout.group,
-            layout.width,
-            layout.stored,
+            layout,
             results.labels[rows],
             results.distances[rows],
             results.counts,
             results.sums,
         )
-        if raw and not largest <= self.frame.most:
+        if layout is self.layout and not largest <= layout.max_value:  # `transform` has looked at its points
             raise UnusablePoints
         if nearly_zero:
             raise NearlyZeroRowError
@@ -139,11 +129,14 @@ class Cover:
 
 
 def is_native(points: PointArray, frame: Frame) -> bool:
-    """Say whether the kernel can read points (n, d) as they are."""
+    """Return whether the kernel can read points (n, d) as they are."""
     return points.dtype == frame.dtype and points.dtype.isnative and points.flags.c_contiguous
 
 
 def address_of(points: PointArray) -> int:
-    """Return the address of the first row, which need not be aligned."""
-    address: int = points.__array_interface__["data"][0]
-    return address
+    """Return the address of the first row, which need not be aligned.
+
+    It is the first field of an array behind Python's own (`data` of PyArrayObject, which belongs to NumPy's ABI). The
+    array interface tells it too, with all the rest, in a time that is a third of a batch of one row.
+    """
+    return _ADDRESS.from_address(id(points) + object.__basicsize__).value

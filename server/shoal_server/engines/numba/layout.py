@@ -18,8 +18,8 @@ from shoal_server.engines.contract import Float64Array, Frame
 from shoal_server.engines.numba.bounds import project
 from shoal_server.engines.numba.compiling import Reals, compiled
 from shoal_server.engines.numba.microkernel import CHUNK, TILE, group_rows
+from shoal_server.engines.numba.row_scores import PARTIAL_SUMS
 from shoal_server.engines.numba.simd import widest
-from shoal_server.engines.numba.vectors import STRANDS
 
 PRECISIONS: dict[np.dtype[Any], Any] = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
 # Keeping a row's scores costs a store each, and lets the doubtful ones be found; with few columns that isn't worth it,
@@ -29,56 +29,94 @@ _MIN_COLUMNS, _CENTROIDS_A_COLUMN = 16, 256
 _ROUNDED_UP = 1.01
 
 
+# The principal axes of a model that has none: every score is computed.
+NO_AXES: Float64Array = np.empty((0, 0))
+
+
 class Layout(NamedTuple):
-    """A frame's centroids, laid out. Rows are padded with zeros to whole vectors, centroids with such as can't win."""
+    """The centroids that an engine is given, laid out: what the compiled functions take as one argument.
+
+    Rows are padded with zeros to whole vectors, centroids with such as can't win.
+    """
 
     tiles: Reals  # (k up to a multiple of TILE) · d: of each TILE centroids the first coordinates, the second, …
     offsets: Reals  # (k up to a multiple of TILE,) −‖c‖²/2; −∞ behind the last
     centroids: Reals  # (k, d up to whole vectors)
     norms: Float64Array  # (k,) ‖c‖²
     origin: Reals  # (d up to whole vectors,)
-    basis: Reals  # p · d: the axes of the bounded regime in tiles; empty: the plain one
-    rotation: Reals  # (p / group rounded up, d, group): the same axes side by side, zeros behind the last
-    chosen: Float64Array | None  # (p, d): what they were made from; None: the plain regime
-    short_tiles: Reals  # (k up to a multiple of TILE) · (p + 1): the centroids in it
+    axes: Float64Array  # (p, d) of the bounds; NO_AXES: every score is computed
+    basis: Reals  # p · d: the axes in tiles
+    rotation: Reals  # (p / group rounded up, d, group): the axes side by side, zeros behind the last
+    short_tiles: Reals  # (k up to a multiple of TILE) · (p + 1): the centroids in the axes; empty without any
     margins: Float64Array  # see `_margins`
+    max_value: float  # the largest absolute value of a point that can be computed with
+    cosine: bool  # whether rows and centroids are scaled to length 1
     d: int
     group: int  # rows that the kernel works on at a time
     width: int  # values of a vector
     stored: int  # scores of a row that are kept
 
-    @property
-    def axes(self) -> int:
-        """How many axes the bounds use; 0 in the plain regime."""
-        return len(self.basis) // self.d
-
     def copy(self) -> Layout:
         """Return one whose centroids can be changed."""
-        return self._replace(
-            tiles=self.tiles.copy(),
-            offsets=self.offsets.copy(),
-            centroids=self.centroids.copy(),
-            norms=self.norms.copy(),
-            short_tiles=self.short_tiles.copy(),
+        return Layout(
+            self.tiles.copy(),
+            self.offsets.copy(),
+            self.centroids.copy(),
+            self.norms.copy(),
+            self.origin,
+            self.axes,
+            self.basis,
+            self.rotation,
+            self.short_tiles.copy(),
+            self.margins,
+            self.max_value,
+            self.cosine,
+            self.d,
+            self.group,
+            self.width,
+            self.stored,
         )
 
 
-def lay_out(frame: Frame, chosen: Float64Array | None, lay: Callable[..., None]) -> Layout:
+def layout_type(real: Any) -> Any:
+    """Return Numba's type of a layout of a precision."""
+    fields = {
+        "tiles": real[::1],
+        "offsets": real[::1],
+        "centroids": real[:, ::1],
+        "norms": types.float64[::1],
+        "origin": real[::1],
+        "axes": types.float64[:, ::1],
+        "basis": real[::1],
+        "rotation": real[:, :, ::1],
+        "short_tiles": real[::1],
+        "margins": types.float64[::1],
+        "max_value": types.float64,
+        "cosine": types.boolean,
+        "d": types.int64,
+        "group": types.int64,
+        "width": types.int64,
+        "stored": types.int64,
+    }
+    return types.NamedTuple([fields[name] for name in Layout._fields], Layout)
+
+
+def lay_out(frame: Frame, axes: Float64Array, lay_out_rows: Callable[[NDArray[np.int32], Layout], None]) -> Layout:
     """Return a frame's layout.
 
     Parameters
     ----------
     frame
         Whose centroids are laid out.
-    chosen
-        Axes (p, d) of length 1 at right angles, for the bounded regime, p a multiple of TILE; None: the plain one.
-    lay
-        `lay_rows` with its types declared.
+    axes
+        Axes (p, d) of length 1 at right angles for the bounds, p a multiple of TILE, or NO_AXES.
+    lay_out_rows
+        The function below with its types declared.
     """
     (k, d), dtype = frame.centroids.shape, frame.dtype
     width = widest(PRECISIONS[dtype])
     padded, rows, group = -(-d // width) * width, -(-k // TILE) * TILE, group_rows(PRECISIONS[dtype])
-    axes = np.empty((0, d)) if chosen is None else chosen
+    narrowed = axes.reshape(-1, d).astype(dtype)
     bounded = len(axes) > 0
     storing = bounded or (d >= _MIN_COLUMNS and k <= _CENTROIDS_A_COLUMN * d)
     layout = Layout(
@@ -87,11 +125,13 @@ def lay_out(frame: Frame, chosen: Float64Array | None, lay: Callable[..., None])
         centroids=np.zeros((k, padded), dtype),
         norms=np.zeros(k),
         origin=np.zeros(padded, dtype),
-        basis=in_tiles(axes.astype(dtype)),
-        rotation=_in_groups(axes.astype(dtype), group),
-        chosen=chosen,
+        axes=axes,
+        basis=in_tiles(narrowed),
+        rotation=_in_groups(narrowed, group),
         short_tiles=np.zeros(rows * (len(axes) + 1) if bounded else 0, dtype),
         margins=_margins(d, len(axes), dtype),
+        max_value=frame.max_value,
+        cosine=frame.cosine,
         d=d,
         group=group,
         width=width,
@@ -99,17 +139,7 @@ def lay_out(frame: Frame, chosen: Float64Array | None, lay: Callable[..., None])
     )
     layout.centroids[:, :d] = frame.centroids
     layout.origin[:d] = frame.origin
-    lay(
-        layout.centroids,
-        d,
-        np.arange(k, dtype=np.int32),
-        layout.tiles,
-        layout.offsets,
-        layout.norms,
-        layout.rotation,
-        layout.short_tiles,
-        layout.margins,
-    )
+    lay_out_rows(np.arange(k, dtype=np.int32), layout)
     return layout
 
 
@@ -136,11 +166,11 @@ def _margins(d: int, p: int, dtype: np.dtype[Any]) -> Float64Array:
     """
     limits = np.finfo(dtype)
     unit = float(limits.eps) / 2
-    # A score that is computed alone is added up lane by lane, the first strand with what the others leave over and the
-    # rest of a vector, and then across strands and lanes.
+    # A score that is computed alone is added up lane by lane, the first partial sum with what the others leave over
+    # and the rest of a vector, and then across partial sums and lanes.
     width = widest(PRECISIONS[dtype])
     whole = d // width
-    terms = max(_terms(d), whole // STRANDS + whole % STRANDS + (d % width > 0) + STRANDS + width)
+    terms = max(_terms(d), whole // PARTIAL_SUMS + whole % PARTIAL_SUMS + (d % width > 0) + PARTIAL_SUMS + width)
     # What is computed in float64, a sum of d: ‖c‖², the axes and the angles between them.
     wide = d * float(np.finfo(np.float64).eps / limits.eps)
     # A coordinate errs by (terms + 2)·u times the length of the row or centroid, the axes' own rounding included.
@@ -175,18 +205,10 @@ def largest_norm(norms: Float64Array) -> float:
 
 
 @compiled
-def lay_rows(
-    centroids: Reals,
-    d: int,
-    labels: NDArray[np.int32],
-    tiles: Reals,
-    offsets: Reals,
-    norms: Float64Array,
-    rotation: Reals,
-    short_tiles: Reals,
-    margins: Float64Array,
-) -> None:
+def lay_out_rows(labels: NDArray[np.int32], layout: Layout) -> None:
     """Lay out the centroids of some labels, which ascend."""
+    centroids, d, tiles, offsets, norms = layout.centroids, layout.d, layout.tiles, layout.offsets, layout.norms
+    rotation, short_tiles, margins = layout.rotation, layout.short_tiles, layout.margins
     coordinates = np.empty((len(rotation), TILE, rotation.shape[2]), rotation.dtype)
     laid = -1
     for label in labels:

@@ -111,7 +111,7 @@ class Ranking:
         self._second = [cgutils.alloca_once_value(v.builder, lowest) for _ in range(GROUP)]
         self._found = [cgutils.alloca_once_value(v.builder, none) for _ in range(GROUP)]
 
-    def enter(self, first: Any, scores: Accumulators) -> None:
+    def update(self, first: Any, scores: Accumulators) -> None:
         """Take the scores of a tile of centroids that begins with the label `first`."""
         v, builder = self._v, self._v.builder
         for c in range(TILE):
@@ -124,8 +124,8 @@ class Ranking:
                 builder.store(builder.select(above, score, best), self._best[g])
                 builder.store(builder.select(above, label, builder.load(self._found[g])), self._found[g])
 
-    def enter_first(self, first: Any, scores: Accumulators) -> None:
-        """Take scores as `enter` does, where the second highest doesn't matter."""
+    def update_highest(self, first: Any, scores: Accumulators) -> None:
+        """Take scores as `update` does, where the second highest doesn't matter."""
         v, builder = self._v, self._v.builder
         for c in range(TILE):
             label = v.splat(builder.trunc(builder.add(first, I64(c)), I32))

@@ -9,32 +9,33 @@ from numpy.typing import NDArray
 from shoal_server.engines.contract import Float64Array
 from shoal_server.engines.numba.bounds import bound, lowest_bit, project, reaching
 from shoal_server.engines.numba.compiling import Reals, compiled, inlined
-from shoal_server.engines.numba.vectors import ABREAST, distance, score, score_some
-from shoal_server.engines.numba.workspace import Room
+from shoal_server.engines.numba.row_scores import UNROLLED, distance, score, score_some
+from shoal_server.engines.numba.workspace import Workspace
 
 
 @compiled
-def try_few(points: int, count: int, d: int, origin: Reals, centroids: Reals, room: Room) -> None:
+def try_few(points: int, count: int, d: int, origin: Reals, centroids: Reals, workspace: Workspace) -> None:
     """Label rows by all their distances."""
-    thresholds = numba.carray(room.thresholds, count)
+    thresholds = numba.carray(workspace.thresholds, count)
     thresholds[:] = -np.inf
     _try_all(
-        points, count, d, origin, numba.carray(room.factors, count), centroids, thresholds,
-        numba.carray(room.found, count),
+        points, count, d, origin, numba.carray(workspace.factors, count), centroids, thresholds,
+        numba.carray(workspace.labels, count),
     )  # fmt: skip
 
 
 @compiled
 def settle_doubts(
-    points: int, count: int, d: int, group: int, stored: int, origin: Reals, centroids: Reals, room: Room
+    points: int, count: int, d: int, group: int, stored: int, origin: Reals, centroids: Reals, workspace: Workspace
 ) -> int:
     """Label the rows that have a threshold below infinity; return how many distances were computed."""
-    factors, labels = numba.carray(room.factors, group), numba.carray(room.found, group)
-    thresholds = numba.carray(room.thresholds, group)
+    factors, labels = numba.carray(workspace.factors, group), numba.carray(workspace.labels, group)
+    thresholds = numba.carray(workspace.thresholds, group)
     if stored == 0:
         return _try_all(points, count, d, origin, factors, centroids, thresholds, labels)
-    scores, near = numba.carray(room.scores, (stored, group)), numba.carray(room.near, group)
-    return _try_reaching(points, count, d, origin, factors, centroids, scores, thresholds, labels, near)
+    scores = numba.carray(workspace.scores, (stored, group))
+    squares = numba.carray(workspace.nearest_squares, group)
+    return _try_reaching(points, count, d, origin, factors, centroids, scores, thresholds, labels, squares)
 
 
 @compiled
@@ -50,7 +51,7 @@ def label_by_bounds(
     offsets: Reals,
     margins: Float64Array,
     longest: float,
-    room: Room,
+    workspace: Workspace,
 ) -> int:
     """Label rows by way of upper bounds of their scores; return how many distances were computed.
 
@@ -61,27 +62,29 @@ def label_by_bounds(
     """
     p, k = len(basis) // d, len(centroids)
     factors, labels, squares = (
-        numba.carray(room.factors, group),
-        numba.carray(room.found, group),
-        numba.carray(room.squares, group),
+        numba.carray(workspace.factors, group),
+        numba.carray(workspace.labels, group),
+        numba.carray(workspace.squares, group),
     )
-    bounds, thresholds = numba.carray(room.scores, (k, group)), numba.carray(room.thresholds, group)
-    short, highest = numba.carray(room.short, (p + 1, group)), numba.carray(room.highest, group)
-    project(room.lanes, basis, p, d, short)
-    _append_lengths(squares, p, margins[5], short)
-    bound(short, short_tiles, offsets, k, p + 1, bounds, labels)
+    bounds, thresholds = numba.carray(workspace.scores, (k, group)), numba.carray(workspace.thresholds, group)
+    projected, highest = numba.carray(workspace.projected, (p + 1, group)), numba.carray(workspace.highest, group)
+    project(workspace.transposed, basis, p, d, projected)
+    _append_lengths(squares, p, margins[5], projected)
+    bound(projected, short_tiles, offsets, k, p + 1, bounds, labels)
     for lane in range(count):
         highest[lane] = score(points, lane, d, origin, factors[lane], labels[lane], centroids, offsets)
         thresholds[lane] = highest[lane] - _allowed(squares[lane], longest, margins)
     for lane in range(count, group):
         thresholds[lane] = np.inf
-    _list_reaching(k, group, room)
+    _list_candidates(k, group, workspace)
     tried = count
     for lane in range(count):
         # In two steps: what rounding can do to a score, and to a bound as well.
         apart = margins[0] * squares[lane] + margins[1] * longest + margins[2]
         allowed = _allowed(squares[lane], longest, margins)
-        tried += _try_listed(points, lane, d, group, origin, factors[lane], centroids, offsets, apart, allowed, room)
+        tried += _try_candidates(
+            points, lane, d, group, origin, factors[lane], centroids, offsets, apart, allowed, workspace
+        )
     return tried
 
 
@@ -92,22 +95,22 @@ def _allowed(square: float, longest: float, margins: Float64Array) -> float:
 
 
 @compiled
-def _list_reaching(k: int, group: int, room: Room) -> None:
+def _list_candidates(k: int, group: int, workspace: Workspace) -> None:
     """List for each row of a group the labels whose bounds reach its threshold, in their order."""
-    bounds, thresholds = numba.carray(room.scores, (k, group)), numba.carray(room.thresholds, group)
-    candidates, listed = numba.carray(room.candidates, (group, k)), numba.carray(room.listed, group)
-    listed[:] = 0
+    bounds, thresholds = numba.carray(workspace.scores, (k, group)), numba.carray(workspace.thresholds, group)
+    candidates, counts = numba.carray(workspace.candidates, (group, k)), numba.carray(workspace.candidate_counts, group)
+    counts[:] = 0
     for label in range(k):
         reached = reaching(bounds, label, thresholds)
         while reached != 0:
             lane = lowest_bit(reached)
             reached &= reached - 1
-            candidates[lane, listed[lane]] = label
-            listed[lane] += 1
+            candidates[lane, counts[lane]] = label
+            counts[lane] += 1
 
 
 @compiled
-def _try_listed(
+def _try_candidates(
     points: int,
     lane: int,
     d: int,
@@ -118,7 +121,7 @@ def _try_listed(
     offsets: Reals,
     apart: float,
     allowed: float,
-    room: Room,
+    workspace: Workspace,
 ) -> int:
     """Label a row with one of its candidates; return how many distances were computed.
 
@@ -130,55 +133,57 @@ def _try_listed(
         See layout.py; `factor` is the row's own.
     apart, allowed
         What rounding can do to a score, and to a score and a bound together.
-    room
-        Has what `_list_reaching` found, and gets the label.
+    workspace
+        Has what `_list_candidates` found, and gets the label.
     """
-    abreast, scores = numba.carray(room.abreast, ABREAST), numba.carray(room.abreast_scores, ABREAST)
-    labels, highest = numba.carray(room.found, group), numba.carray(room.highest, group)[lane]
+    selected, scores = numba.carray(workspace.selected, UNROLLED), numba.carray(workspace.selected_scores, UNROLLED)
+    labels, highest = numba.carray(workspace.labels, group), numba.carray(workspace.highest, group)[lane]
     first = best = labels[lane]
     at, tried, doubtful = 0, 0, False
     while True:
-        at, some = _next_abreast(at, lane, group, len(centroids), first, highest - allowed, room)
+        at, some = _select_candidates(at, lane, group, len(centroids), first, highest - allowed, workspace)
         if some == 0:
             break
-        score_some(points, lane, d, origin, factor, abreast, centroids, offsets, scores)
+        score_some(points, lane, d, origin, factor, selected, centroids, offsets, scores)
         tried += some
         for place in range(some):
             other = scores[place]
             if other > highest:
                 doubtful = other - highest <= apart
-                highest, best = other, abreast[place]
+                highest, best = other, selected[place]
             elif highest - other <= apart:
                 doubtful = True
     labels[lane] = best
     if doubtful:
-        tried += _settle_listed(points, lane, d, group, origin, factor, centroids, highest - allowed, room)
+        tried += _settle_candidates(points, lane, d, group, origin, factor, centroids, highest - allowed, workspace)
     return tried
 
 
 @compiled
-def _next_abreast(at: int, lane: int, group: int, k: int, first: int, threshold: float, room: Room) -> tuple[int, int]:
+def _select_candidates(
+    at: int, lane: int, group: int, k: int, first: int, threshold: float, workspace: Workspace
+) -> tuple[int, int]:
     """Write the next candidates, from number `at` on, whose bounds reach a threshold; return where they end.
 
-    The first of them also fills the places of those that are missing to ABREAST; returned too is how many are not.
+    The first of them also fills the places of those that are missing to UNROLLED; returned too is how many are not.
     """
-    bounds, candidates = numba.carray(room.scores, (k, group)), numba.carray(room.candidates, (group, k))
-    abreast, count = numba.carray(room.abreast, ABREAST), numba.carray(room.listed, group)[lane]
+    bounds, candidates = numba.carray(workspace.scores, (k, group)), numba.carray(workspace.candidates, (group, k))
+    selected, count = numba.carray(workspace.selected, UNROLLED), numba.carray(workspace.candidate_counts, group)[lane]
     some = 0
-    while at < count and some < ABREAST:
+    while at < count and some < UNROLLED:
         label = candidates[lane, at]
         at += 1
         if bounds[label, lane] >= threshold and label != first:
-            abreast[some] = label
+            selected[some] = label
             some += 1
     if some > 0:
-        for place in range(some, ABREAST):
-            abreast[place] = abreast[0]
+        for place in range(some, UNROLLED):
+            selected[place] = selected[0]
     return at, some
 
 
 @compiled
-def _settle_listed(
+def _settle_candidates(
     points: int,
     lane: int,
     d: int,
@@ -187,12 +192,12 @@ def _settle_listed(
     factor: float,
     centroids: Reals,
     threshold: float,
-    room: Room,
+    workspace: Workspace,
 ) -> int:
     """Label a row in doubt with one of the candidates whose bounds reach a threshold; return how many these are."""
     k = len(centroids)
-    bounds, candidates = numba.carray(room.scores, (k, group)), numba.carray(room.candidates, (group, k))
-    labels, count = numba.carray(room.found, group), numba.carray(room.listed, group)[lane]
+    bounds, candidates = numba.carray(workspace.scores, (k, group)), numba.carray(workspace.candidates, (group, k))
+    labels, count = numba.carray(workspace.labels, group), numba.carray(workspace.candidate_counts, group)[lane]
     least, tried = np.inf, 0
     for place in range(count):
         label = candidates[lane, place]
@@ -242,13 +247,13 @@ def _try_reaching(
     scores: Reals,
     thresholds: Reals,
     labels: NDArray[np.int32],
-    near: Float64Array,
+    nearest_squares: Float64Array,
 ) -> int:
     """Do what `_try_all` does, with those centroids alone whose scores (k, group) reach the threshold of the row."""
     doubts = False
     for lane in range(count):
         if thresholds[lane] < np.inf:
-            near[lane] = np.inf
+            nearest_squares[lane] = np.inf
             doubts = True
     for lane in range(count, len(thresholds)):
         thresholds[lane] = np.inf
@@ -262,21 +267,21 @@ def _try_reaching(
             reached &= reached - 1
             square = distance(points, lane, d, origin, factors[lane], label, centroids)
             tried += 1
-            if square < near[lane]:
-                near[lane] = square
+            if square < nearest_squares[lane]:
+                nearest_squares[lane] = square
                 labels[lane] = label
     return tried
 
 
 @compiled
-def _append_lengths(squares: Reals, p: int, residual: float, short: Reals) -> None:
+def _append_lengths(squares: Reals, p: int, residual: float, projected: Reals) -> None:
     """Write half the length of what the first p coordinates leave, rounded up, behind them."""
     group = len(squares)
     for lane in range(group):
-        short[p, lane] = 0.0
+        projected[p, lane] = 0.0
     for axis in range(p):
         for lane in range(group):
-            short[p, lane] += short[axis, lane] * short[axis, lane]
+            projected[p, lane] += projected[axis, lane] * projected[axis, lane]
     for lane in range(group):
-        left = max(squares[lane] - short[p, lane], 0.0) + residual * squares[lane]
-        short[p, lane] = 0.5 * np.sqrt(left)
+        left = max(squares[lane] - projected[p, lane], 0.0) + residual * squares[lane]
+        projected[p, lane] = 0.5 * np.sqrt(left)

@@ -1,6 +1,6 @@
-"""Which of the two regimes a model's points want, by counted work: never by the clock, and without effect on results.
+"""Whether to prune a model's assignment, by counted work: never by the clock, and without effect on results.
 
-The plain regime computes every score. The bounded one (candidates.py) computes upper bounds of them in a few principal
+Without pruning every score is computed. With it (pruned_assignment.py) upper bounds are computed in a few principal
 axes of the centroids, and then only the distances that could be the least. It pays where the spectrum decays, as that
 of most real data does, and where there are many centroids. A look at a sample of the points tells, and how many axes.
 """
@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from shoal_server.engines.contract import Float64Array, Frame
-from shoal_server.engines.numba.layout import Layout
+from shoal_server.engines.numba.layout import NO_AXES, Layout
 
 SAMPLE_ROWS, MIN_SAMPLE_ROWS = 256, 32
 # A look costs no more than a twentieth of the work before it, and half that with each look that changes nothing.
 WORK_BEFORE_A_LOOK = 20
-# The bounded regime is taken if it promises to save so much, and left if it turns out not to save anything.
+# Pruning is begun if it promises to save so much, and ended if it turns out not to save anything.
 _WORTH_IT = 0.8
 _CHOICES = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 160)
 _MIN_COLUMNS, _MAX_COLUMNS = 24, 1024
@@ -32,7 +32,7 @@ _TRY_WORK, _TRY_WORK_A_COLUMN = 1350, 4.7
 class PruningPolicy:
     """What is known of a model's points. Threads may lose each other's notes: they are estimates."""
 
-    axes: Float64Array | None = None  # (p, d); None: the plain regime
+    axes: Float64Array = field(default_factory=lambda: NO_AXES)  # (p, d) of the bounds; NO_AXES: no pruning
     work: float = 0.0  # in multiplications, since the last look
     patience: float = field(default=WORK_BEFORE_A_LOOK)  # how many times the work of a look is done before the next
     bounded_rows: int = 0  # that have been labelled by bounds since that was last judged,
@@ -42,7 +42,7 @@ class PruningPolicy:
         """Take note of rows that have been labelled, and how many distances were computed one by one."""
         k, d = layout.centroids.shape[0], layout.d
         self.work += rows * _plain_work(k, d)
-        if layout.chosen is None or layout.chosen is not self.axes:
+        if layout.axes is NO_AXES or layout.axes is not self.axes:
             return
         self.bounded_rows += rows
         self.bounded_tries += tried
@@ -50,21 +50,21 @@ class PruningPolicy:
             return
         tries = self.bounded_tries / self.bounded_rows
         self.bounded_rows = self.bounded_tries = 0
-        if _bounded_work(k, d, layout.axes, tries) > _plain_work(k, d):
-            self.axes = None
+        if _bounded_work(k, d, len(layout.axes), tries) > _plain_work(k, d):
+            self.axes = NO_AXES
             self.patience = WORK_BEFORE_A_LOOK
 
     def is_due(self, k: int, d: int) -> bool:
-        """Say whether to look at points again."""
+        """Return whether to look at points again."""
         if not may_be_bounded(k, d):
             return False
         look = 10 * d**3 + SAMPLE_ROWS * k * (d + 8 * len(_CHOICES) + max(_CHOICES))
         return self.work >= self.patience * look
 
     def look(self, frame: Frame, sample: Float64Array) -> None:
-        """Choose a regime for points like those of a sample (m, d) in the frame's coordinates."""
+        """Choose whether to prune for points like those of a sample (m, d) in the frame's coordinates."""
         axes = best_axes(frame.centroids.astype(np.float64), sample)
-        same = (axes is None) == (self.axes is None)
+        same = (axes is NO_AXES) == (self.axes is NO_AXES)
         self.axes = axes
         self.work = 0.0
         self.bounded_rows = self.bounded_tries = 0
@@ -72,23 +72,23 @@ class PruningPolicy:
 
 
 def may_be_bounded(k: int, d: int) -> bool:
-    """Say whether the bounded regime could pay at all."""
+    """Return whether pruning could pay at all."""
     return k >= _MIN_CENTROIDS and _MIN_COLUMNS <= d <= _MAX_COLUMNS
 
 
-def best_axes(centroids: Float64Array, sample: Float64Array) -> Float64Array | None:
-    """Return the principal axes (p, d) that make the least work for points like a sample (m, d); None: none do."""
+def best_axes(centroids: Float64Array, sample: Float64Array) -> Float64Array:
+    """Return the principal axes (p, d) that make the least work for points like a sample (m, d), or NO_AXES."""
     k, d = centroids.shape
     with np.errstate(over="ignore", invalid="ignore"):
         products = centroids.T @ centroids
     if not np.isfinite(products).all():
-        return None
+        return NO_AXES
     _, vectors = np.linalg.eigh(products)
     principal = vectors[:, ::-1]
     tries = _tries(centroids, sample, principal)
     work = {p: _bounded_work(k, d, p, tries[p]) for p in tries}
     p = min(work, key=work.__getitem__)
-    return principal[:, :p].T.copy() if work[p] < _WORTH_IT * _plain_work(k, d) else None
+    return principal[:, :p].T.copy() if work[p] < _WORTH_IT * _plain_work(k, d) else NO_AXES
 
 
 def _tries(centroids: Float64Array, sample: Float64Array, principal: Float64Array) -> dict[int, float]:

@@ -148,7 +148,7 @@ class Lanes:
         return swapped
 
     def any(self, conditions: Sequence[Any]) -> Any:
-        """Say whether one of several vectors of truth values has a lane that is true."""
+        """Return whether one of several vectors of truth values has a lane that is true."""
         some = conditions[0]
         for each in conditions[1:]:
             some = self.builder.or_(some, each)

@@ -1,6 +1,6 @@
 """Arrays of versions that nobody looks at any more, for versions to come: so only what differs has to be copied.
 
-Every version has arrays of its own, since readers may keep them. To copy all of the last one's before each hop took
+Every version has arrays of its own, since readers may keep them. To copy all of the last one's for each call took
 longer than a small batch itself where there are many wide centroids. The arrays of the version before the last are
 behind by the rows that moved since, and most often nobody holds them any more.
 """
@@ -8,10 +8,9 @@ behind by the rows that moved since, and most often nobody holds them any more.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from threading import local
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +25,7 @@ _MAX_KEPT = 1 << 20  # values of counts and sums that a thread keeps
 _FEW = 4  # of the rows one in so many, at most: more are copied faster all together
 
 
-@dataclass(frozen=True)
-class Version:
+class Version(NamedTuple):
     """The arrays of a version that are large."""
 
     layout: Layout
@@ -52,7 +50,7 @@ class SnapshotBuffers:
         if before is None or not self._is_newest(newest) or _is_held(before):
             return newest.copy()
         before.centroids.flags.writeable = True
-        _bring_up_to(newest, before, self._moved)
+        _copy_moved_rows(newest, before, self._moved)
         return before
 
     def keep(self, before: Version, newest: Version, moved: NDArray[np.bool_]) -> None:
@@ -65,27 +63,30 @@ class SnapshotBuffers:
         return newest is not None and newest.layout is version.layout and newest.centroids is version.centroids
 
 
-class Sums(local):
-    """Counts and sums for the batches of a course, zero between them; each thread has its own, if they aren't huge."""
+class SumBuffers(local):
+    """Counts and sums for `apply_batches`, zero between calls; each thread has its own, if they aren't huge."""
 
     def __init__(self) -> None:
-        self._room = np.zeros(0)
+        self._buffer, self._counts, self._sums = np.zeros(0), np.zeros(0), np.zeros((0, 0))
 
-    def of(self, rows: int, columns: int) -> tuple[Float64Array, Float64Array]:
+    def zeroed(self, rows: int, columns: int) -> tuple[Float64Array, Float64Array]:
         """Return counts (rows,) and sums (rows, columns), all zero, and to be left so."""
+        if self._sums.shape == (rows, columns):
+            return self._counts, self._sums
         size = rows * (columns + 1)
-        room = self._room if size <= len(self._room) else np.zeros(size)
+        buffer = self._buffer if size <= len(self._buffer) else np.zeros(size)
+        counts, sums = buffer[:rows], buffer[rows:size].reshape(rows, columns)
         if size <= _MAX_KEPT:
-            self._room = room
-        return room[:rows], room[rows:size].reshape(rows, columns)
+            self._buffer, self._counts, self._sums = buffer, counts, sums
+        return counts, sums
 
     def forget(self) -> None:
         """Let go of what may not be zero any more."""
-        self._room = np.zeros(0)
+        self._buffer, self._counts, self._sums = np.zeros(0), np.zeros(0), np.zeros((0, 0))
 
 
 def _is_held(version: Version) -> bool:
-    """Say whether anyone else holds a version's arrays, or a view of them: a view holds its array."""
+    """Return whether anyone else holds a version's arrays, or a view of them: a view holds its array."""
     return any(count > unheld for count, unheld in zip(_references(version), _UNHELD, strict=True))
 
 
@@ -101,10 +102,10 @@ def _references(version: Version) -> tuple[int, int, int]:
 _UNHELD = _references(Version(cast("Layout", SimpleNamespace(centroids=np.empty(0))), np.empty(0)))
 
 
-def _bring_up_to(newest: Version, behind: Version, moved: NDArray[np.bool_]) -> None:
+def _copy_moved_rows(newest: Version, behind: Version, moved: NDArray[np.bool_]) -> None:
     """Copy the rows that moved, or all where that is less trouble."""
     rows = np.flatnonzero(moved)
-    all_of_them = len(rows) * _FEW > len(moved)
+    copy_all = len(rows) * _FEW > len(moved)
     tiles = np.unique(rows // TILE)
     for source, target, places in (
         (newest.centroids, behind.centroids, rows),
@@ -114,7 +115,7 @@ def _bring_up_to(newest: Version, behind: Version, moved: NDArray[np.bool_]) -> 
         (_by_tile(newest.layout.tiles, newest), _by_tile(behind.layout.tiles, behind), tiles),
         (_by_tile(newest.layout.short_tiles, newest), _by_tile(behind.layout.short_tiles, behind), tiles),
     ):
-        if all_of_them:
+        if copy_all:
             np.copyto(target, source)
         else:
             target[places] = source[places]

@@ -12,35 +12,21 @@ from numpy.typing import NDArray
 from shoal_server.engines.contract import Float64Array
 from shoal_server.engines.numba.addresses import held
 from shoal_server.engines.numba.compiling import Reals, compiled, compiled_exactly
-from shoal_server.engines.numba.kernels import sweep
-from shoal_server.engines.numba.layout import largest_norm, lay_rows
-from shoal_server.engines.numba.workspace import enter, make_room
+from shoal_server.engines.numba.kernels import assign_groups
+from shoal_server.engines.numba.layout import Layout, largest_norm, lay_out_rows
+from shoal_server.engines.numba.workspace import allocate_workspace, workspace_of
 
 # Directions that cancel out leave none.
 _EPSILON = float(np.finfo(np.float64).eps)
 
 
 @compiled
-def follow(
+def apply_batches(
     addresses: NDArray[np.int64],
     rows: NDArray[np.int64],
     decays: Float64Array,
-    unweighted: Float64Array,
-    d: int,
-    tiles: Reals,
-    offsets: Reals,
-    centroids: Reals,
-    norms: Float64Array,
-    origin: Reals,
-    basis: Reals,
-    rotation: Reals,
-    short_tiles: Reals,
-    margins: Float64Array,
-    cosine: bool,
-    group: int,
-    width: int,
-    stored: int,
-    most: float,
+    weight: Float64Array,
+    layout: Layout,
     counts: Float64Array,
     sums: Float64Array,
     means: Float64Array,
@@ -56,14 +42,10 @@ def follow(
     ----------
     addresses, rows, decays
         Of each batch (m,): the address of its first row, how many rows there are, and the factor of what came before.
-    unweighted
-        Empty: every row counts 1.
-    d, tiles, offsets, centroids, norms, origin, basis, rotation, short_tiles, margins, group, width, stored
+    weight
+        Of all rows, one batch after the other; empty: all 1.
+    layout
         See layout.py; what belongs to the centroids is kept up to date.
-    cosine
-        Whether rows and centroids are scaled to length 1.
-    most
-        The largest absolute value that is usable.
     counts, sums
         To work in, (k,) and (k, d up to whole vectors): they are zero, and are left so.
     means, weights, movement
@@ -78,77 +60,55 @@ def follow(
     applied, tried
         How many batches were applied, and how many distances were computed one by one.
     """
-    k = len(weights)
-    arrays = make_room(d, group, width, stored, len(basis) // d, origin)
-    room = enter(arrays)
-    no_distances = np.empty(0, origin.dtype)
+    k, d = means.shape
+    arrays = allocate_workspace(layout)
+    workspace = workspace_of(arrays)
+    no_distances = np.empty(0, layout.origin.dtype)
     moved, touched = np.empty((k, d)), np.empty(k, np.int32)
-    unused = np.empty_like(moved_rows)
     begin = applied = tried = 0
     for index in range(len(addresses)):
-        own = labels[begin : begin + rows[index]]
-        inertia, largest, odd, more = sweep(
-            addresses[index], rows[index], d, unweighted, tiles, offsets, centroids, origin, basis, short_tiles,
-            margins, largest_norm(norms), cosine, group, width, stored, room, own, no_distances, counts, sums,
+        end = begin + rows[index]
+        inertia, largest, nearly_zero, more = assign_groups(
+            addresses[index], rows[index], weight[begin:end], layout, largest_norm(layout.norms), workspace,
+            labels[begin:end], no_distances, counts, sums,
         )  # fmt: skip
         tried += more
-        if odd or not largest <= most or not np.isfinite(inertia):
+        if nearly_zero or not largest <= layout.max_value or not np.isfinite(inertia):
             break
-        if not _absorb(
-            decays[index], counts, sums, d, tiles, offsets, centroids, norms, origin, rotation, short_tiles, margins,
-            cosine, means, weights, movement, moved, touched,
-        ):  # fmt: skip
+        if not _update(decays[index], counts, sums, layout, means, weights, movement, moved, touched):
             break
-        _empty(counts, sums, moved_rows)
+        _reset(counts, sums, moved_rows)
         inertias[index] = inertia
-        begin += rows[index]
+        begin = end
         applied += 1
-    _empty(counts, sums, unused)
+    if applied < len(addresses):
+        # All of it: a row of weight 0 that has a NaN is in the sums, and not in the counts.
+        counts[:] = 0.0
+        sums[:] = 0.0
     held(arrays)
     return applied, tried
 
 
 @compiled
-def move(
+def apply_contribution(
     counts: Float64Array,
     sums: Float64Array,
-    d: int,
-    tiles: Reals,
-    offsets: Reals,
-    centroids: Reals,
-    norms: Float64Array,
-    origin: Reals,
-    rotation: Reals,
-    short_tiles: Reals,
-    margins: Float64Array,
-    cosine: bool,
+    layout: Layout,
     means: Float64Array,
     weights: Float64Array,
     movement: Float64Array,
 ) -> bool:
-    """Apply what a batch adds up to, counts (k,) and sums (k, d); say whether that can be: everything stays finite."""
-    moved, touched = np.empty((len(counts), d)), np.empty(len(counts), np.int32)
-    return _absorb(
-        1.0, counts, sums, d, tiles, offsets, centroids, norms, origin, rotation, short_tiles, margins, cosine, means,
-        weights, movement, moved, touched,
-    )  # fmt: skip
+    """Apply what a batch adds up to, counts (k,) and sums (k, d); return whether everything stays finite."""
+    moved, touched = np.empty((len(counts), layout.d)), np.empty(len(counts), np.int32)
+    return _update(1.0, counts, sums, layout, means, weights, movement, moved, touched)
 
 
 @compiled
-def _absorb(
+def _update(
     decay: float,
     counts: Float64Array,
     sums: Float64Array,
-    d: int,
-    tiles: Reals,
-    offsets: Reals,
-    centroids: Reals,
-    norms: Float64Array,
-    origin: Reals,
-    rotation: Reals,
-    short_tiles: Reals,
-    margins: Float64Array,
-    cosine: bool,
+    layout: Layout,
     means: Float64Array,
     weights: Float64Array,
     movement: Float64Array,
@@ -157,11 +117,11 @@ def _absorb(
 ) -> bool:
     """Make the next version, unless something of it wouldn't be finite."""
     count = _touched(counts, touched)
-    if not _move(decay, touched[:count], counts, sums, means, weights, origin, cosine, moved):
+    if not _move(decay, touched[:count], counts, sums, means, weights, layout.origin, layout.cosine, moved):
         return False
     _commit(decay, touched[:count], counts, moved, means, weights, movement)
-    _bring_in(touched[:count], means, origin, d, centroids)
-    lay_rows(centroids, d, touched[:count], tiles, offsets, norms, rotation, short_tiles, margins)
+    _subtract_origin(touched[:count], means, layout.origin, layout.d, layout.centroids)
+    lay_out_rows(touched[:count], layout)
     return True
 
 
@@ -188,7 +148,7 @@ def _move(
     cosine: bool,
     moved: Float64Array,
 ) -> bool:
-    """Write where the touched centroids move, and say whether everything is finite."""
+    """Write where the touched centroids move, and return whether everything is finite."""
     finite = True
     for place in range(len(touched)):
         label = touched[place]
@@ -245,16 +205,16 @@ def _squared_distance(rows: Float64Array, row: int, others: Float64Array, other:
 
 
 @compiled_exactly
-def _bring_in(touched: NDArray[np.int32], means: Float64Array, origin: Reals, d: int, centroids: Reals) -> None:
-    """Bring the centroids that moved into the frame."""
+def _subtract_origin(touched: NDArray[np.int32], means: Float64Array, origin: Reals, d: int, centroids: Reals) -> None:
+    """Write the centroids that moved relative to the origin."""
     for label in touched:
         for feature in range(d):
             centroids[label, feature] = means[label, feature] - origin[feature]
 
 
 @compiled
-def _empty(counts: Float64Array, sums: Float64Array, moved_rows: NDArray[np.bool_]) -> None:
-    """Leave counts and sums zero for the next batch, and note where they weren't."""
+def _reset(counts: Float64Array, sums: Float64Array, moved_rows: NDArray[np.bool_]) -> None:
+    """Zero counts and sums for the next batch, and note where they weren't."""
     for label in range(len(counts)):
         if counts[label] > 0:
             counts[label] = 0.0

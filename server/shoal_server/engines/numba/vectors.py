@@ -1,13 +1,13 @@
-"""The steps of the kernel that are written in vector instructions; see lanes.py.
+"""The steps of the kernel that are written in vector instructions; see simd.py.
 
-A group of points is GROUP vectors, a point a lane, and meets TILE centroids at a time; see registers.py. Points are
+A group of points is GROUP vectors, a point a lane, and meets TILE centroids at a time; see microkernel.py. Points are
 given by the address of their first row: they are wherever the message has them, aligned or not. An "origin" is
 subtracted from each row, and the difference multiplied by a factor of the row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -20,9 +20,6 @@ from shoal_server.engines.numba.microkernel import GROUP, TILE, Accumulators, Ra
 from shoal_server.engines.numba.simd import DOUBLE, I64, Lanes, widest
 
 _FEW_COLUMNS = 4  # rows of so many are taken apart in d·(d - 1) shuffles
-# Centroids whose scores with a row are computed together, and the sums that each score is added up in: an addition
-# waits for the one before it in its own sum alone.
-ABREAST, STRANDS = 4, 2
 
 
 @generated
@@ -62,7 +59,7 @@ def pack(_typing: Any, points: Any, d: Any, origin: Any, factors: Any, lanes: An
             builder.store(v.full(0.0), total)
 
             def see(values: list[Any]) -> None:
-                builder.store(v.larger(_most(v, values), builder.load(most)), most)
+                builder.store(v.larger(_largest(v, values), builder.load(most)), most)
 
             def put(column: Any, shifted: Any) -> None:
                 scaled = builder.fmul(shifted, factor)
@@ -77,23 +74,23 @@ def pack(_typing: Any, points: Any, d: Any, origin: Any, factors: Any, lanes: An
                     shift = v.splat(builder.load(builder.gep(origin_at, [I64(feature)])))
                     put(I64(feature), builder.fsub(value, shift))
 
-            def chunk(column: Any, inside: Any | None, parts: int = 1) -> None:
+            def step(column: Any, mask: Any | None, parts: int = 1) -> None:
                 """Pack some columns: a vector's, or a part of one so that each vector holds several rows."""
                 rows = width // parts
                 shift = v.repeated(v.load(origin_at, column), parts)
                 places = [builder.add(builder.mul(I64(row), d_), column) for row in range(width)]
                 joined = [[v.load(rows_at, place, v.part(parts)) for place in places[row::rows]] for row in range(rows)]
-                values = [_seen(v, v.joined(each), inside) for each in joined]
+                values = [masked(v, v.joined(each), mask) for each in joined]
                 see(values)
                 for feature, value in enumerate(v.transposed([builder.fsub(value, shift) for value in values])):
                     put(builder.add(column, I64(feature)), value)
 
             def halves() -> None:
-                chunk(I64(0), v.repeated(v.below(d_), 2), parts=2)
+                step(I64(0), v.repeated(v.below(d_), 2), parts=2)
 
             narrow: dict[int, Callable[[], None]] = dict.fromkeys(range(_FEW_COLUMNS + 1, width // 2 + 1), halves)
             narrow |= {columns: partial(in_a_row, columns) for columns in range(1, _FEW_COLUMNS + 1)}
-            _choose(builder, d_, narrow, lambda: _for_each_chunk(v, d_, chunk))
+            _choose(builder, d_, narrow, lambda: for_each_vector(v, d_, step))
             v.store(builder.load(total), squares_at, first)
         v.store(builder.load(most), largest_at, I64(0))
         return context.get_dummy_value()
@@ -166,7 +163,7 @@ def nearest(
             accumulators.score(lanes_at, tiles_at, offsets_at, first, d_)
             with builder.if_then(storing_):
                 accumulators.store(scores_at, first)
-            ranking.enter(first, accumulators)
+            ranking.update(first, accumulators)
         doubts = []
         for g in range(GROUP):
             margin = v.fma(v.splat(slack_), v.load(squares_at, I64(g * width)), v.splat(least_))
@@ -250,7 +247,7 @@ def add_up(
         ) = pointers(context, builder, signature, arguments)
         points_at = builder.inttoptr(address, v.scalar.as_pointer())
         weights_at = builder.inttoptr(weights_, DOUBLE.as_pointer())
-        row_length = _row_length(builder, real, d_)
+        length = row_length(builder, real, d_)
         weight = cgutils.alloca_once_value(builder, DOUBLE(1.0))
         inertia = cgutils.alloca_once_value(builder, ir.Constant(v.wide, [0.0] * v.width))
         squares = cgutils.alloca_once(builder, v.vector)
@@ -264,18 +261,18 @@ def add_up(
             count_at = builder.gep(counts_at, [label])
             builder.store(builder.fadd(builder.load(count_at), builder.load(weight)), count_at)
             point = builder.gep(points_at, [builder.mul(row, d_)])
-            cluster = builder.mul(label, row_length)
+            cluster = builder.mul(label, length)
             builder.store(v.full(0.0), squares)
 
-            def chunk(column: Any, inside: Any | None) -> None:
-                value = _seen(v, v.load(point, column), inside)
+            def step(column: Any, mask: Any | None) -> None:
+                value = masked(v, v.load(point, column), mask)
                 x = builder.fmul(builder.fsub(value, v.load(origin_at, column)), factor)
                 at = builder.add(cluster, column)
                 difference = builder.fsub(x, v.load(centroids_at, at))
                 builder.store(v.fma(difference, difference, builder.load(squares)), squares)
                 v.store(v.fma(v.widened(x), own, v.load(sums_at, at, v.wide)), sums_at, at)
 
-            _for_each_chunk(v, d_, chunk)
+            for_each_vector(v, d_, step)
             builder.store(v.fma(v.widened(builder.load(squares)), own, builder.load(inertia)), inertia)
         return v.total(builder.load(inertia))
 
@@ -288,122 +285,12 @@ def add_up(
     )
 
 
-@generated
-def score(
-    _typing: Any, points: Any, row: Any, d: Any, origin: Any, factor: Any, label: Any, centroids: Any, offsets: Any
-) -> Any:
-    """Return the score x·c + offset of a row with a centroid; parameters as those of `add_up`."""
-    real = centroids.dtype
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        v = Lanes(builder, real, widest(real))
-        address, row_, d_, origin_at, factor_, label_, centroids_at, offsets_at = pointers(
-            context, builder, signature, arguments
-        )
-        (found,) = _scores(v, real, address, row_, d_, origin_at, factor_, [label_], centroids_at, offsets_at)
-        return found
-
-    integer = types.int64
-    return real(points, integer, integer, origin, real, integer, centroids, offsets), generate
-
-
-@generated
-def score_some(
-    _typing: Any,
-    points: Any,
-    row: Any,
-    d: Any,
-    origin: Any,
-    factor: Any,
-    labels: Any,
-    centroids: Any,
-    offsets: Any,
-    scores: Any,
-) -> Any:
-    """Write the scores of a row with the centroids of so many labels, (ABREAST,); parameters as those of `score`."""
-    real = centroids.dtype
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        v = Lanes(builder, real, widest(real))
-        address, row_, d_, origin_at, factor_, labels_at, centroids_at, offsets_at, scores_at = pointers(
-            context, builder, signature, arguments
-        )
-        labels_ = [builder.sext(builder.load(builder.gep(labels_at, [I64(one)])), I64) for one in range(ABREAST)]
-        found = _scores(v, real, address, row_, d_, origin_at, factor_, labels_, centroids_at, offsets_at)
-        for place, each in enumerate(found):
-            builder.store(each, builder.gep(scores_at, [I64(place)]))
-        return context.get_dummy_value()
-
-    integer = types.int64
-    return types.void(points, integer, integer, origin, real, labels, centroids, offsets, scores), generate
-
-
-def _scores(
-    v: Lanes,
-    real: Any,
-    address: Any,
-    row: Any,
-    d: Any,
-    origin_at: Any,
-    factor: Any,
-    labels: Sequence[Any],
-    centroids_at: Any,
-    offsets_at: Any,
-) -> list[Any]:
-    """Write what computes the scores of a row with the centroids of some labels."""
-    builder = v.builder
-    point = builder.gep(builder.inttoptr(address, v.scalar.as_pointer()), [builder.mul(row, d)])
-    clusters = [builder.mul(label, _row_length(builder, real, d)) for label in labels]
-    products = [[cgutils.alloca_once_value(builder, v.full(0.0)) for _ in labels] for _ in range(STRANDS)]
-    factors = v.splat(factor)
-
-    def chunk(column: Any, inside: Any | None, strand: int = 0) -> None:
-        shifted = builder.fsub(_seen(v, v.load(point, column), inside), v.load(origin_at, column))
-        x = builder.fmul(shifted, factors)
-        for cluster, product in zip(clusters, products[strand], strict=True):
-            centroid = v.load(centroids_at, builder.add(cluster, column))
-            builder.store(v.fma(x, centroid, builder.load(product)), product)
-
-    _for_each_chunk(v, d, chunk, STRANDS)
-    totals = [v.sum([builder.load(product) for product in each]) for each in zip(*products, strict=True)]
-    offsets = [builder.load(builder.gep(offsets_at, [label])) for label in labels]
-    return [builder.fadd(v.total(total), offset) for total, offset in zip(totals, offsets, strict=True)]
-
-
-@generated
-def distance(_typing: Any, points: Any, row: Any, d: Any, origin: Any, factor: Any, label: Any, centroids: Any) -> Any:
-    """Return the squared distance of a row to a centroid, computed in float64; parameters as those of `add_up`."""
-    real = centroids.dtype
-    width = widest(real)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        v = Lanes(builder, real, width)
-        address, row_, d_, origin_at, factor_, label_, centroids_at = pointers(context, builder, signature, arguments)
-        point = builder.gep(builder.inttoptr(address, v.scalar.as_pointer()), [builder.mul(row_, d_)])
-        cluster = builder.mul(label_, _row_length(builder, real, d_))
-        squares = cgutils.alloca_once_value(builder, ir.Constant(v.wide, [0.0] * width))
-        factors = v.splat(factor_)
-
-        def chunk(column: Any, inside: Any | None) -> None:
-            value = _seen(v, v.load(point, column), inside)
-            x = builder.fmul(builder.fsub(value, v.load(origin_at, column)), factors)
-            centroid = v.load(centroids_at, builder.add(cluster, column))
-            difference = builder.fsub(v.widened(x), v.widened(centroid))
-            builder.store(v.fma(difference, difference, builder.load(squares)), squares)
-
-        _for_each_chunk(v, d_, chunk)
-        return v.total(builder.load(squares))
-
-    integer = types.int64
-    return types.float64(points, integer, integer, origin, real, integer, centroids), generate
-
-
-def _seen(v: Lanes, values: Any, inside: Any | None) -> Any:
+def masked(v: Lanes, values: Any, mask: Any | None) -> Any:
     """Return values of a row, and zero for what lies behind its end."""
-    return values if inside is None else v.builder.select(inside, values, v.full(0.0))
+    return values if mask is None else v.builder.select(mask, values, v.full(0.0))
 
 
-def _most(v: Lanes, values: list[Any]) -> Any:
+def _largest(v: Lanes, values: list[Any]) -> Any:
     most = v.magnitude(values[0])
     for value in values[1:]:
         most = v.larger(v.magnitude(value), most)
@@ -427,25 +314,25 @@ def _choose(builder: Any, d: Any, narrow: Mapping[int, Callable[[], None]], othe
     builder.position_at_end(done)
 
 
-def _for_each_chunk(v: Lanes, d: Any, chunk: Any, strands: int = 1) -> None:
-    """Write chunk(column, None) for the whole vectors of a row, and chunk(column, mask) for the rest.
+def for_each_vector(v: Lanes, d: Any, step: Any, parts: int = 1) -> None:
+    """Write step(column, None) for the whole vectors of a row, and step(column, mask) for the rest.
 
-    With several strands, chunk(column, None, strand) for as many vectors at a time; what is left goes to the first.
+    With several parts, step(column, None, part) for as many vectors at a time; what is left goes to the first.
     """
     builder = v.builder
     whole, first = builder.udiv(d, I64(v.width)), I64(0)
-    if strands > 1:
-        rounds = builder.udiv(whole, I64(strands))
+    if parts > 1:
+        rounds = builder.udiv(whole, I64(parts))
         with cgutils.for_range(builder, rounds) as loop:
-            column = builder.mul(loop.index, I64(strands * v.width))
-            for strand in range(strands):
-                chunk(builder.add(column, I64(strand * v.width)), None, strand)
-        first = builder.mul(rounds, I64(strands))
+            column = builder.mul(loop.index, I64(parts * v.width))
+            for part in range(parts):
+                step(builder.add(column, I64(part * v.width)), None, part)
+        first = builder.mul(rounds, I64(parts))
     with cgutils.for_range_slice(builder, first, whole, I64(1)) as (vector, _):
-        chunk(builder.mul(vector, I64(v.width)), None)
+        step(builder.mul(vector, I64(v.width)), None)
     rest = builder.urem(d, I64(v.width))
     with builder.if_then(builder.icmp_signed(">", rest, I64(0))):
-        chunk(builder.mul(whole, I64(v.width)), v.below(rest))
+        step(builder.mul(whole, I64(v.width)), v.below(rest))
 
 
 def pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any]:
@@ -461,7 +348,7 @@ def tiles_of(builder: Any, k: Any) -> Any:
     return builder.udiv(builder.add(k, I64(TILE - 1)), I64(TILE))
 
 
-def _row_length(builder: Any, real: Any, d: Any) -> Any:
+def row_length(builder: Any, real: Any, d: Any) -> Any:
     """Return the length of the rows of a layout's centroids: d up to whole vectors, the widest there are."""
     width = I64(widest(real))
     return builder.mul(builder.udiv(builder.add(d, I64(widest(real) - 1)), width), width)

@@ -1,4 +1,4 @@
-"""What the kernels work in, whatever the number of rows."""
+"""The memory that the kernels work in, whatever the number of rows."""
 
 from __future__ import annotations
 
@@ -8,42 +8,37 @@ import numpy as np
 
 from shoal_server.engines.numba.addresses import address_of, start_of
 from shoal_server.engines.numba.compiling import Reals, compiled
-from shoal_server.engines.numba.vectors import ABREAST
+from shoal_server.engines.numba.layout import Layout
+from shoal_server.engines.numba.row_scores import UNROLLED
 
 LINE = 64  # bytes of a cache line
 
 
-class Room(NamedTuple):
-    """Where everything begins; a group is of the rows that are worked on at a time."""
+class Workspace(NamedTuple):
+    """Pointers to where everything begins; a group is the rows that are worked on at a time."""
 
-    lanes: Any  # (d up to whole vectors, group): the points transposed
+    transposed: Any  # (d up to whole vectors, group): the points
     squares: Any  # (group,) ‖x‖²
     factors: Any  # (group,): what scales the rows
-    found: Any  # (group,): their labels
-    most: Any  # (width,): the largest absolute values so far
-    spill: Any  # (group · d + d up to whole vectors,): rows at the end of the message, and what may be read behind them
+    labels: Any  # (group,)
+    largest: Any  # (width,): the largest absolute values so far
+    tail: Any  # (group · d + d up to whole vectors,): rows at the end of the message, and what may be read behind them
     scores: Any  # (stored, group)
     thresholds: Any  # (group,): the scores that may be as high as the highest; infinity: none
-    near: Any  # (group,): the least squared distances so far
-    short: Any  # (axes + 1, group): the points as the bounds see them, but for half the length of the rest
+    nearest_squares: Any  # (group,): the least squared distances so far
+    projected: Any  # (axes + 1, group): the points as the bounds see them, but for half the length of the rest
     highest: Any  # (group,): the scores of the centroids that are tried first
     candidates: Any  # (group, k): the labels to be tried then,
-    listed: Any  # (group,): and how many these are
-    abreast: Any  # (ABREAST,): those that are tried together,
-    abreast_scores: Any  # (ABREAST,): and their scores
+    candidate_counts: Any  # (group,): and how many these are
+    selected: Any  # (UNROLLED,): those that are tried together,
+    selected_scores: Any  # (UNROLLED,): and their scores
 
 
 @compiled
-def make_room(d: int, group: int, width: int, stored: int, axes: int, origin: Reals) -> Any:
-    """Return the arrays of a room, in the order of its fields: they are to be `held` while it is used.
-
-    Parameters
-    ----------
-    d, group, width, origin
-        See layout.py.
-    stored, axes
-        How many scores of a row are kept, and how many axes the bounds use; 0: none.
-    """
+def allocate_workspace(layout: Layout) -> Any:
+    """Return the arrays of a workspace, in the order of its fields: they are to be `held` while it is used."""
+    d, group, width, stored, origin = layout.d, layout.group, layout.width, layout.stored, layout.origin
+    axes = len(layout.basis) // d
     padded = len(origin)
     factors = _aligned(group, origin)
     factors[:] = 1
@@ -61,15 +56,15 @@ def make_room(d: int, group: int, width: int, stored: int, axes: int, origin: Re
         _aligned(group, origin),
         np.empty(stored * group if axes > 0 else 0, np.int32),
         np.empty(group, np.int64),
-        np.empty(ABREAST, np.int32),
-        np.empty(ABREAST, origin.dtype),
+        np.empty(UNROLLED, np.int32),
+        np.empty(UNROLLED, origin.dtype),
     )
 
 
 @compiled
-def enter(arrays: Any) -> Room:
-    """Return the room that arrays of `make_room` are."""
-    return Room(
+def workspace_of(arrays: Any) -> Workspace:
+    """Return the workspace whose arrays `allocate_workspace` returned."""
+    return Workspace(
         start_of(arrays[0]),
         start_of(arrays[1]),
         start_of(arrays[2]),
