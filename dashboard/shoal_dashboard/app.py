@@ -28,8 +28,8 @@ SCRIPT = f"{report.script()}const SHOAL_DRAWING_STYLE = {json.dumps(drawing.styl
     _HERE / "stage.js"
 ).read_text("utf-8")
 STANDARD_INPUT = 0
-# Seconds that a page waits for its browser to come back. The browser has 0.4 of it to answer a ping: NiceGUI's 3 seconds
-# reload the page, with all that was typed, where a machine is busy for two.
+# Seconds that a page waits for its browser to come back; the browser has 0.4 of them to answer a ping. With NiceGUI's 3
+# a machine that is busy for two seconds reloads the page, and what was typed is lost.
 RECONNECT_TIMEOUT = 20.0
 _MAX_WEBSOCKET_BYTES = 2_000_000  # of one message; NiceGUI's own limit is a megabyte
 
