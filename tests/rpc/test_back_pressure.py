@@ -12,7 +12,8 @@ import pytest
 from shoal.v1 import clustering_pb2
 from shoal_server.rpc.ingest import MAX_BATCHES_TAKEN
 from shoal_server.sessions.ingest import MAX_UNANSWERED
-from shoal_server.sessions.session import MIN_BATCH_BYTES, Session
+from shoal_server.sessions.session import Session
+from shoal_server.sessions.work import MIN_BATCH_BYTES
 from tests.rpc.inprocess import GatedEngine, InProcessServer, QuickEngine
 from tests.rpc.waiting import until_nothing_moves, until_queued
 from tests.rpc.ways import Stream, opening

@@ -9,10 +9,11 @@ import pytest
 
 from shoal_server.clustering.state import Batch
 from shoal_server.errors import Refusal
-from shoal_server.sessions import session as sessions
+from shoal_server.sessions import writer
 from shoal_server.sessions.jobs import Receipt
 from shoal_server.sessions.positions import Producer
-from shoal_server.sessions.session import MIN_BATCH_BYTES, Session
+from shoal_server.sessions.session import Session
+from shoal_server.sessions.work import MIN_BATCH_BYTES
 from tests.sessions.engines import StagedEngine
 from tests.sessions.session_builders import model_changes, points, unreadable
 
@@ -164,7 +165,7 @@ async def test_a_bug_outside_of_the_engines_is_an_answer_too(session: Session, m
         raise ZeroDivisionError
 
     with monkeypatch.context() as broken:
-        broken.setattr(sessions, "apply_jobs", fail)
+        broken.setattr(writer, "apply_jobs", fail)
         told = await _answers(session, _message(1, 2))
 
     assert told == ["INTERNAL", "INTERNAL"]

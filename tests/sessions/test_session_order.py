@@ -7,8 +7,8 @@ import asyncio
 import numpy as np
 
 from shoal_server.sessions.deps import SessionDeps
-from shoal_server.sessions.session import MIN_BATCH_BYTES, Session
-from shoal_server.sessions.work import MAX_DISPATCH_WORK
+from shoal_server.sessions.session import Session
+from shoal_server.sessions.work import MAX_DISPATCH_WORK, MIN_BATCH_BYTES
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal_of

@@ -6,7 +6,8 @@ import asyncio
 
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.positions import Position, Producer
-from shoal_server.sessions.session import MIN_BATCH_BYTES, Session
+from shoal_server.sessions.session import Session
+from shoal_server.sessions.work import MIN_BATCH_BYTES
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.producer_builders import stamp

@@ -13,7 +13,8 @@ import structlog
 from shoal_server.clustering.state import Batch
 from shoal_server.errors import DomainError, Kind
 from shoal_server.sessions.deps import SessionDeps
-from shoal_server.sessions.session import MIN_BATCH_BYTES, Session
+from shoal_server.sessions.session import Session
+from shoal_server.sessions.work import MIN_BATCH_BYTES
 from tests.sessions.engines import FAULTY, StagedEngine
 from tests.sessions.producer_builders import stamp
 from tests.sessions.refusing import refusal_of

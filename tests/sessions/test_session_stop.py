@@ -7,8 +7,9 @@ import math
 
 from shoal_server.errors import Kind
 from shoal_server.sessions.deps import SessionDeps
-from shoal_server.sessions.session import MIN_BATCH_BYTES, Session
+from shoal_server.sessions.session import Session
 from shoal_server.sessions.watching import WatchOptions
+from shoal_server.sessions.work import MIN_BATCH_BYTES
 from tests.sessions.clock import until, until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal_of

@@ -22,7 +22,7 @@ def _fail(*_: object) -> None:
 
 @pytest.fixture
 def broken(session: Session, monkeypatch: pytest.MonkeyPatch) -> Session:
-    monkeypatch.setattr(session._watch_queue, "announce", _fail)
+    monkeypatch.setattr(session._writer.watch_queue, "announce", _fail)
     return session
 
 
@@ -57,7 +57,7 @@ async def test_a_session_whose_writer_failed_keeps_no_other_from_stopping(
 ) -> None:
     async with Sessions(deps) as sessions:
         failed, sound = (sessions.create(name, kept_for(None)) for name in ("failed", "sound"))
-        monkeypatch.setattr(failed._watch_queue, "announce", _fail)
+        monkeypatch.setattr(failed._writer.watch_queue, "announce", _fail)
         await push(failed, 1.0)
         monkeypatch.setattr(failed, "stop", _fail_to_stop)
 

@@ -19,8 +19,9 @@ from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.expiry import ExpiryQueue
 from shoal_server.sessions.refusals import session_gone
-from shoal_server.sessions.session import LAST_BATCH, Session
+from shoal_server.sessions.session import Session
 from shoal_server.sessions.watching import EndReason
+from shoal_server.sessions.writer import LAST_BATCH
 
 MAX_REQUEST_ID_LENGTH = 128
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")

@@ -5,46 +5,29 @@ from __future__ import annotations
 import asyncio
 import math
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
-from shoal_server.clustering.config import EngineName, check_half_life, check_width
+from shoal_server.clustering.config import check_half_life, check_width
 from shoal_server.clustering.model import assign, still_warming
 from shoal_server.clustering.state import Batch, BatchResult, Model, Snapshot, Warming
-from shoal_server.engines.contract import Assignment, Halted, PointArray, Task
+from shoal_server.engines.contract import Assignment, Halted, PointArray
 from shoal_server.errors import DomainError, Reason, Refusal, quoted, refused
-from shoal_server.sessions.commit_log import Commit, positions_after
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.config import Changes, SessionConfig, changed
 from shoal_server.sessions.deps import SessionDeps
-from shoal_server.sessions.jobs import BatchJob, ChangeJob, Computing, Job, Receipt, apply_jobs
+from shoal_server.sessions.jobs import BatchJob, ChangeJob, Receipt
 from shoal_server.sessions.port import Description
 from shoal_server.sessions.positions import Position, Producer
 from shoal_server.sessions.producers import ProducerLedger
-from shoal_server.sessions.queue import ByteQueue
-from shoal_server.sessions.recent import RecentPoints
 from shoal_server.sessions.refusals import future_refused, session_gone, shutting_down, too_many_changes
-from shoal_server.sessions.responder import Responder
 from shoal_server.sessions.session_memory import SessionMemory
-from shoal_server.sessions.watch_queue import WatchQueue
 from shoal_server.sessions.watching import EndReason, Watch, WatchOptions
-from shoal_server.sessions.work import (
-    MAX_DISPATCH_WORK,
-    QUICK_WORK,
-    dispatch_work,
-    max_values,
-    runs_uncut,
-    work_refusal,
-)
+from shoal_server.sessions.work import QUICK_WORK, dispatch_work, max_values, queue_bytes, work_refusal
+from shoal_server.sessions.writer import Writer
 
-LAST_BATCH = 2.0  # seconds for a call that can't be stopped when the time for a stop is over
 MAX_QUEUED_CHANGES = 64
-ANSWERED_AT_ONCE = 256  # jobs, before the event loop serves others: 2 ms
-# What a batch counts for at least: as much as a queued one takes besides its points (970 bytes, measured). Otherwise a
-# queue of tiny batches would have no bound.
-MIN_BATCH_BYTES = 1024
 
 
 class Session:
@@ -58,7 +41,7 @@ class Session:
         What it is asked to be.
     request_id
         Of the request that made it.
-    around
+    deps
         What the server hands to each session.
     model
         That the configuration begins with.
@@ -84,27 +67,18 @@ class Session:
         self._config = config
         self._deps = deps
         self._on_change = on_change
-        self._model = model
         self._revision = 1  # of the configuration in force
         self._asked_revision = 1  # with the changes that wait in the queue
         self._created = self._updated = deps.now()
-        self._responder = Responder(name)
         self._ledger = ProducerLedger(deps.limits.max_producers, deps.limits.replay_bytes)
         self.memory = SessionMemory(name, deps.budget, deps.compute.threads, self._ledger.answers)
-        self.memory.admit_model(config.model, self._model.n_features or 1)
-        self._queue: ByteQueue[Job] = ByteQueue(deps.limits.queue_bytes, self.memory.queued)
-        self._recent = RecentPoints()
+        self.memory.admit_model(config.model, model.n_features or 1)
         self._watches = 0
-        self._watch_queue = WatchQueue(deps.watch_scheduler)
-        self._watch_queue.announce(model.snapshot)
-        self._closing = False  # takes nothing more
-        self._halted = False  # begins nothing more of what it has taken
-        self._refusal = session_gone(name)  # of what is not taken then, or not begun
-        self._queued = 0  # batches and changes
-        self._in_hand: Sequence[Job] = ()  # taken from the queue, and not answered
-        self._ending: EndReason | None = None
-        self._ended: EndReason | None = None
-        self._writer = asyncio.create_task(self._write(), name=f"writer of {name}")
+        self._writer = Writer(name, self.uid, model, deps, self.memory, self._adopt, self._finish)
+
+    @property
+    def _model(self) -> Model:
+        return self._writer.model
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -124,14 +98,14 @@ class Session:
     @property
     def ended(self) -> EndReason | None:
         """Why the session is no more; None while it lives."""
-        return self._ended
+        return self._writer.ended
 
     @property
     def expires_at(self) -> float:
         """When it ends unless somebody uses it; infinity: it has no `idle_ttl`, or a stream is open."""
         if self._config.idle_ttl is None or self._open_streams:
             return math.inf
-        return self._used_at + self._config.idle_ttl
+        return max(self._used_at, self._writer.applied_at) + self._config.idle_ttl
 
     @property
     def etag(self) -> str:
@@ -151,8 +125,8 @@ class Session:
             version=model.version,
             points_accepted=model.state.points_accepted,
             points_dropped=model.points_dropped,
-            queued_batches=self._queued,
-            queued_bytes=self._queue.bytes,
+            queued_batches=self._writer.queued,
+            queued_bytes=self._writer.queue.bytes,
             watchers=self._watches,
             create_time=self._created,
             update_time=self._updated,
@@ -198,20 +172,20 @@ class Session:
             SESSION_NOT_FOUND or SERVER_DRAINING: the session takes nothing more; MEMORY_LIMIT_REACHED.
         """
         self._touch()
-        if message and not self._closing and self.memory.asks_for_batches(self._model):
+        if message and not self._writer.closing and self.memory.asks_for_batches(self._model):
             with self._named_errors():
                 self.memory.admit_batches(self._model, message)
         message = future_refused(message, self._deps.now, self._deps.limits.max_event_time_ahead)
-        room = _room_for(message)
+        room = queue_bytes(message)
         # A value has one byte at least: most messages are too small for any of their batches to be too much.
         if self._model.n_features is None or room > max_values(self._config.model, self._deps.limits.max_batch_work):
             message = [self._refused_if_too_large(batch) for batch in message]
-            room = _room_for(message)
+            room = queue_bytes(message)
         if room:
-            await self._queue.reserve(room)
-        if self._closing:
-            self._queue.release(room)
-            raise DomainError(self._refusal.for_session(self.name))
+            await self._writer.queue.reserve(room)
+        if self._writer.closing:
+            self._writer.queue.release(room)
+            raise DomainError(self._writer.refusal.for_session(self.name))
         if producer is None or self._is_next(producer, message):
             return [self._take(message, producer)]
         return [self._take_or_know(batch, producer) for batch in message]
@@ -234,8 +208,8 @@ class Session:
             self.memory.admit_engine(self._model, changes.model.get("engine"))
         self._asked_revision += 1
         job = ChangeJob(changes, Completion())
-        self._queue.put(job, 0, 0)
-        self._queued += 1
+        job.completion.add_done_callback(self._note_change)
+        self._writer.put(job, 0, 0)
         await job.completion.wait()
         job.completion.result()
         return self.describe()
@@ -253,8 +227,9 @@ class Session:
             self.memory.admit_points(model, points)
             if work <= QUICK_WORK and model.config.engine == "numba":
                 return model.version, self._assign(model, points, return_distances)
-            call = self._caller([model.config.engine], work)
-            return model.version, await call(self.uid, self._assign, model, points, return_distances)
+            engines = [model.config.engine]
+            assignment = await self._writer.compute.call(engines, work, self._assign, model, points, return_distances)
+            return model.version, assignment
 
     def read_snapshot(self) -> Snapshot:
         """Return the newest version, whole.
@@ -275,13 +250,13 @@ class Session:
         There are at most `most`; 0: all that are kept.
         """
         self._touch()
-        return self._model.version, self._recent.newest(most, self._model.n_features or 0)
+        return self._model.version, self._writer.recent.newest(most, self._model.n_features or 0)
 
     @contextmanager
     def watch(self, options: WatchOptions) -> Iterator[Watch]:
         """Watch the session while the context is open."""
         with self.stream():
-            watch = Watch(self, options, self._watch_queue, self._deps.shared)
+            watch = Watch(self, options, self._writer.watch_queue, self._deps.shared)
             self._watches += 1
             try:
                 yield watch
@@ -313,10 +288,7 @@ class Session:
 
     async def end(self, reason: EndReason) -> None:
         """Refuse what is queued, and tell the watchers once what is being computed is done, whoever waits for it."""
-        self._ending = reason
-        self._close(session_gone(self.name))
-        await self._halt()
-        await asyncio.shield(self._writer)
+        await self._writer.end(reason, session_gone(self.name))
 
     async def stop(self, deadline: float) -> int:
         """Let the writer finish what is queued, and end it; what it hasn't begun by the deadline is refused.
@@ -332,15 +304,7 @@ class Session:
         int
             How many batches had been taken and were then refused.
         """
-        before = self._responder.not_applied
-        self._close(shutting_down())
-        await asyncio.wait([self._writer], timeout=deadline - asyncio.get_running_loop().time())
-        await self._halt()
-        await asyncio.wait([self._writer], timeout=LAST_BATCH)
-        if not self._writer.done():
-            self._writer.cancel()
-            self._responder.refuse(self._in_hand, self._refusal)
-        return self._responder.not_applied - before
+        return await self._writer.stop(deadline, shutting_down())
 
     def _is_next(self, producer: Producer, message: Sequence[Batch]) -> bool:
         """Say whether a message has the producer's next batches, each a new one."""
@@ -357,14 +321,12 @@ class Session:
         if producer:
             self._ledger.record(producer, batches[0].sequence, [each.fingerprint for each in batches], completion)
         job = BatchJob(batches, completion, producer)
-        room = _room_for(batches)
+        room = queue_bytes(batches)
         if any(batch.refusal is None for batch in batches):
             k, itemsize = self._config.model.n_clusters, batches[0].points.itemsize
-            self._queue.put(job, room, dispatch_work(k, room, itemsize, len(batches)))
-            self._queued += len(batches)
+            self._writer.put(job, room, dispatch_work(k, room, itemsize, len(batches)))
         else:
-            self._responder.publish(job, (), self._refusal)
-            self._queue.release(room)
+            self._writer.refuse(job, room)
         return Receipt(completion, 0, len(batches))
 
     def _take_or_know(self, batch: Batch, producer: Producer) -> Receipt | Refusal:
@@ -376,125 +338,32 @@ class Session:
             known = error.refusal.for_session(self.name)
         if known is None:
             return self._take([batch], producer)
-        self._queue.release(_room_for([batch]))
+        self._writer.queue.release(queue_bytes([batch]))
         return replace(known, return_labels=batch.return_labels) if isinstance(known, Receipt) else known
-
-    def _close(self, refusal: Refusal) -> None:
-        self._refusal = refusal
-        self._closing = True
-        self._queue.close()
-
-    async def _halt(self) -> None:
-        self._halted = True
-        jobs = self._queue.take_all()
-        self._queued -= _count(jobs)
-        for start in range(0, len(jobs), ANSWERED_AT_ONCE):
-            if start:
-                await asyncio.sleep(0)
-            self._responder.refuse(jobs[start : start + ANSWERED_AT_ONCE], self._refusal)
 
     def _assign(self, model: Model, points: PointArray, return_distances: bool) -> Assignment:
         # On a compute thread, and perhaps long after it was asked for.
-        if self._halted:
-            raise DomainError(self._refusal)
+        compute = self._writer.compute
+        if compute.halted:
+            raise DomainError(self._writer.refusal)
         engine = self._deps.engines[model.config.engine]
         try:
-            return assign(model, points, engine, self._run_tasks, return_distances=return_distances)
+            return assign(model, points, engine, compute.run_tasks, return_distances=return_distances)
         except Halted:
-            raise DomainError(self._refusal) from None
+            raise DomainError(self._writer.refusal) from None
 
-    async def _write(self) -> None:
-        try:
-            while await self._write_what_is_queued():
-                pass
-        except Exception as bug:  # noqa: BLE001  (nobody may wait for ever for a writer that is no more)
-            await self._fail(bug)
+    def _adopt(self, changes: Changes) -> None:
+        """Put changes that have been applied in force for all to see."""
+        self._config = changed(self._config, changes)
+        self._updated = self._deps.now()
+        self._on_change()
+
+    def _note_change(self) -> None:
+        self._revision += 1
+
+    def _finish(self) -> None:
         self._ledger.close()
         self.memory.release()
-        self._ended = self._ending
-        self._watch_queue.wake_all()
-
-    async def _fail(self, bug: Exception) -> None:
-        """End a session whose writer has a bug: what it has taken and what comes is refused, and its watches end."""
-        self._ending = self._ending or "failed"
-        self._close(self._responder.on_bug(bug))
-        self._responder.refuse(self._in_hand, self._refusal)
-        await self._halt()
-
-    async def _write_what_is_queued(self) -> bool:
-        """Wait for jobs and apply them; False: there will be no more.
-
-        A hop has a call of its own, so that nothing of the last one is held while waiting for the next.
-        """
-        jobs, size, work = await self._queue.take(MAX_DISPATCH_WORK)
-        if not jobs:
-            return False
-        self._in_hand = jobs
-        self._queued -= _count(jobs)
-        results = await self._apply_and_commit(jobs, work)
-        self._touch()
-        for number, (job, result) in enumerate(zip(jobs, results, strict=False), start=1):
-            self._publish(job, result)
-            if number % ANSWERED_AT_ONCE == 0:
-                await asyncio.sleep(0)
-        self._responder.refuse(jobs[len(results) :], self._refusal)
-        self._watch_queue.announce(self._model.snapshot)
-        self._queue.release(size)
-        self._in_hand = ()
-        self._recent.note(jobs, results, self._model)
-        self.memory.count(self._model, self._recent.bytes)
-        return True
-
-    async def _apply_and_commit(self, jobs: Sequence[Job], work: int) -> Sequence[Sequence[BatchResult]]:
-        """Return the results of jobs, which may be published; where the commit fails nothing has changed."""
-        computing = Computing(self._deps.engines, self._run_tasks, self._is_halted, self._responder.on_bug)
-        engines = [self._model.config.engine, *(job.changes.engine for job in jobs if isinstance(job, ChangeJob))]
-        call = self._caller(engines, work)
-        try:
-            results: Sequence[Sequence[BatchResult]]
-            model, results = await call(self.uid, apply_jobs, self._model, jobs, computing)
-            await self._deps.commit_log.commit(Commit(self.uid, model, positions_after(jobs, results)))
-        except Exception as bug:  # noqa: BLE001  (nothing has been applied, and the session lives on)
-            refusal = self._responder.on_bug(bug)
-            return [job.refused(refusal) for job in jobs]
-        self._model = model.committed()
-        return results
-
-    def _caller(self, engines: Iterable[EngineName | None], work: int) -> Callable[..., Awaitable[Any]]:
-        """Return what runs a function with these engines on a thread."""
-        compute = self._deps.compute
-        return compute.call_uncut_for if runs_uncut(engines, work) else compute.call_for
-
-    def _run_tasks(self, task: Task, count: int) -> None:
-        self._deps.compute.run_tasks(task, count, self._pause)
-
-    def _pause(self) -> None:
-        """Let others go first between two pieces of work, or stop there. On a compute thread."""
-        if self._is_halted():
-            raise Halted
-
-    def _is_halted(self) -> bool:
-        """Let others go first between two batches; return whether to stop there. On a compute thread."""
-        self._deps.compute.checkpoint()
-        return self._halted
-
-    def _publish(self, job: Job, results: Sequence[BatchResult]) -> None:
-        """Answer a job that has been applied or refused."""
-        if isinstance(job, BatchJob):
-            self._responder.publish(job, results, self._refusal)
-        elif isinstance(job, ChangeJob):
-            self._revision += 1
-            self._responder.publish_change(job, results[0].refusal if results else self._adopt(job.changes))
-
-    def _adopt(self, changes: Changes) -> Refusal | None:
-        """Put changes that have been applied in force for all to see; return why they can't be."""
-        try:
-            self._config = changed(self._config, changes)
-            self._updated = self._deps.now()
-            self._on_change()
-        except Exception as bug:  # noqa: BLE001  (whoever asked for the change is told)
-            return self._responder.on_bug(bug)
-        return None
 
     def _etag_of(self, revision: int) -> str:
         return f"{self.uid[:12]}-{revision}"
@@ -517,8 +386,8 @@ class Session:
         return batch if refusal is None else batch._replace(refusal=refusal, size=0)
 
     def _refuse_if_closing(self) -> None:
-        if self._closing:
-            raise DomainError(self._refusal.for_session(self.name))
+        if self._writer.closing:
+            raise DomainError(self._writer.refusal.for_session(self.name))
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:
@@ -527,12 +396,3 @@ class Session:
             yield
         except DomainError as error:
             raise DomainError(error.refusal.for_session(self.name)) from None
-
-
-def _count(jobs: Iterable[Job]) -> int:
-    return sum(job.size for job in jobs)
-
-
-def _room_for(batches: Sequence[Batch]) -> int:
-    """Return the bytes of the queue that batches take; refusals among them wait too."""
-    return sum([max(each.size, MIN_BATCH_BYTES) for each in batches])

@@ -1,21 +1,36 @@
-"""How much work batches make, in multiplications: what bounds a batch, a dispatch, and what may run in one piece."""
+"""How much work batches make, in multiplications, and how a session has it done on the compute threads, in pieces."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
 
 from shoal_server.clustering.config import EngineName, ModelConfig
+from shoal_server.clustering.state import Batch
+from shoal_server.engines.contract import Halted, Task
 from shoal_server.errors import Reason, Refusal
+from shoal_server.sessions.compute import ComputePool
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # What the writer takes at most in one hop to a compute thread, or one job: 10 to 20 ms, beside which the hop and the
 # answers cost little.
 MAX_DISPATCH_WORK = 1 << 30
 QUICK_WORK = 1 << 16  # 20 µs of the compiled kernels with all around them, where a thread costs 100
 MAX_UNCUT_WORK = 1 << 25  # of a call in one piece that others may wait for: 10 ms of scikit-learn
+# What a batch counts for in a queue at least: as much as a queued one takes besides its points (970 bytes, measured).
+# Otherwise a queue of tiny batches would have no bound.
+MIN_BATCH_BYTES = 1024
 # What a value costs besides k multiplications, and a batch besides its values: no more than 4,096 share a dispatch.
 _VALUE_WORK, _BATCH_WORK = 128, 1 << 18
 # scikit-learn's partial_fit can't be stopped, and does everything twice: it is given an eighth.
 _UNCUT_SHARE: dict[EngineName, int] = {"sklearn": 8}
+
+
+def queue_bytes(batches: Iterable[Batch]) -> int:
+    """Return the bytes of the queue that batches take; refusals among them wait too."""
+    return sum([max(batch.size, MIN_BATCH_BYTES) for batch in batches])
 
 
 def dispatch_work(n_clusters: int, n_bytes: int, itemsize: int, n_batches: int) -> int:
@@ -45,3 +60,41 @@ def work_refusal(config: ModelConfig, rows: int, columns: int, max_batch_work: i
 def runs_uncut(engines: Iterable[EngineName | None], work: int) -> bool:
     """Return whether work takes long and one of the engines does it in one piece."""
     return work > MAX_UNCUT_WORK and any(engine in _UNCUT_SHARE for engine in engines)
+
+
+class SessionCompute:
+    """The compute threads as one session uses them: others go first between two pieces, and `halt` stops it there."""
+
+    def __init__(self, uid: str, pool: ComputePool) -> None:
+        self._uid = uid
+        self._pool = pool
+        self.halted = False
+
+    def halt(self) -> None:
+        """Begin nothing more, and stop what is being computed at its next piece."""
+        self.halted = True
+
+    async def call(
+        self,
+        engines: Iterable[EngineName | None],
+        work: int,
+        function: Callable[P, R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Run a function that does so much work with these engines on a thread."""
+        call_for = self._pool.call_uncut_for if runs_uncut(engines, work) else self._pool.call_for
+        return await call_for(self._uid, function, *args, **kwargs)
+
+    def run_tasks(self, task: Task, count: int) -> None:
+        """Run the tasks of a batch (see engines.contract.RunTasks); raise Halted between two pieces. On a thread."""
+        self._pool.run_tasks(task, count, self._pause)
+
+    def is_halted(self) -> bool:
+        """Let others go first between two batches, and return whether to stop there. On a thread."""
+        self._pool.checkpoint()
+        return self.halted
+
+    def _pause(self) -> None:
+        if self.is_halted():
+            raise Halted

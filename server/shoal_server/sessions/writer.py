@@ -1,0 +1,194 @@
+"""The one writer of a session: it applies what is queued in its order, commits it, and publishes it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+from shoal_server.clustering.state import BatchResult, Model
+from shoal_server.errors import Refusal
+from shoal_server.sessions.commit_log import Commit, positions_after
+from shoal_server.sessions.config import Changes
+from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.jobs import BatchJob, ChangeJob, Computing, Job, apply_jobs
+from shoal_server.sessions.queue import ByteQueue
+from shoal_server.sessions.recent import RecentPoints
+from shoal_server.sessions.refusals import session_gone
+from shoal_server.sessions.responder import Responder
+from shoal_server.sessions.session_memory import SessionMemory
+from shoal_server.sessions.watch_queue import WatchQueue
+from shoal_server.sessions.watching import EndReason
+from shoal_server.sessions.work import MAX_DISPATCH_WORK, SessionCompute
+
+LAST_BATCH = 2.0  # seconds for a call that can't be stopped when the time for a stop is over
+ANSWERED_AT_ONCE = 256  # jobs, before the event loop serves others: 2 ms
+
+
+class Writer:
+    """Applies the jobs of a session, one after another: apply, commit, publish.
+
+    Parameters
+    ----------
+    name, uid
+        Of the session.
+    model
+        The first one.
+    deps
+        What the server hands to each session.
+    memory
+        Counts what the session keeps.
+    adopt
+        Puts a change of the configuration in force once it has been applied.
+    on_end
+        Called when the last job is answered, before the watches end.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        uid: str,
+        model: Model,
+        deps: SessionDeps,
+        memory: SessionMemory,
+        adopt: Callable[[Changes], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self.model = model  # the newest
+        self.compute = SessionCompute(uid, deps.compute)
+        self.queue: ByteQueue[Job] = ByteQueue(deps.limits.queue_bytes, memory.queued)
+        self.responder = Responder(name)
+        self.recent = RecentPoints()
+        self.watch_queue = WatchQueue(deps.watch_scheduler)
+        self.refusal: Refusal = session_gone(name)  # of what is not taken any more, or not begun
+        self.closing = False  # takes nothing more
+        self.queued = 0  # batches and changes
+        self.applied_at = -math.inf  # in the seconds of the loop's clock
+        self.ended: EndReason | None = None  # why, once the writer has ended
+        self._ending: EndReason | None = None
+        self._in_hand: Sequence[Job] = ()  # taken from the queue, and not answered
+        self._uid = uid
+        self._deps = deps
+        self._memory = memory
+        self._adopt = adopt
+        self._on_end = on_end
+        self.watch_queue.announce(model.snapshot)
+        self._task = asyncio.create_task(self._run(), name=f"writer of {name}")
+
+    def put(self, job: Job, size: int, work: int) -> None:
+        """Queue a job whose bytes are reserved, and that makes so much work."""
+        self.queue.put(job, size, work)
+        self.queued += job.size
+
+    def refuse(self, job: BatchJob, size: int) -> None:
+        """Answer a job of which no batch can be applied, and give its bytes back."""
+        self.responder.publish(job, (), self.refusal)
+        self.queue.release(size)
+
+    async def end(self, reason: EndReason, refusal: Refusal) -> None:
+        """Refuse what is queued, and end once what is being computed has stopped, whoever waits for it."""
+        self._ending = reason
+        self._close(refusal)
+        await self._halt()
+        await asyncio.shield(self._task)
+
+    async def stop(self, deadline: float, refusal: Refusal) -> int:
+        """Finish what is queued, and end; refuse what has not begun by the deadline. See Session.stop."""
+        before = self.responder.not_applied
+        self._close(refusal)
+        await asyncio.wait([self._task], timeout=deadline - asyncio.get_running_loop().time())
+        await self._halt()
+        await asyncio.wait([self._task], timeout=LAST_BATCH)
+        if not self._task.done():
+            self._task.cancel()
+            self.responder.refuse(self._in_hand, self.refusal)
+        return self.responder.not_applied - before
+
+    async def _run(self) -> None:
+        try:
+            while await self._write_what_is_queued():
+                pass
+        except Exception as bug:  # noqa: BLE001  (nobody may wait for ever for a writer that is no more)
+            await self._fail(bug)
+        self._on_end()
+        self.ended = self._ending
+        self.watch_queue.wake_all()
+
+    async def _fail(self, bug: Exception) -> None:
+        """End a session whose writer has a bug: what it has taken and what comes is refused, and its watches end."""
+        self._ending = self._ending or "failed"
+        self._close(self.responder.on_bug(bug))
+        self.responder.refuse(self._in_hand, self.refusal)
+        await self._halt()
+
+    async def _write_what_is_queued(self) -> bool:
+        """Wait for jobs and apply them; False: there will be no more.
+
+        A dispatch has a call of its own, so that nothing of the last one is held while waiting for the next.
+        """
+        jobs, size, work = await self.queue.take(MAX_DISPATCH_WORK)
+        if not jobs:
+            return False
+        self._in_hand = jobs
+        self.queued -= _count(jobs)
+        results = await self._apply_and_commit(jobs, work)
+        self.applied_at = asyncio.get_running_loop().time()
+        for number, (job, result) in enumerate(zip(jobs, results, strict=False), start=1):
+            self._publish(job, result)
+            if number % ANSWERED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        self.responder.refuse(jobs[len(results) :], self.refusal)
+        self.watch_queue.announce(self.model.snapshot)
+        self.queue.release(size)
+        self._in_hand = ()
+        self.recent.note(jobs, results, self.model)
+        self._memory.count(self.model, self.recent.bytes)
+        return True
+
+    async def _apply_and_commit(self, jobs: Sequence[Job], work: int) -> Sequence[Sequence[BatchResult]]:
+        """Return the results of jobs, which may be published; where the commit fails nothing has changed."""
+        compute = self.compute
+        computing = Computing(self._deps.engines, compute.run_tasks, compute.is_halted, self.responder.on_bug)
+        engines = [self.model.config.engine, *(job.changes.engine for job in jobs if isinstance(job, ChangeJob))]
+        try:
+            results: Sequence[Sequence[BatchResult]]
+            model, results = await compute.call(engines, work, apply_jobs, self.model, jobs, computing)
+            await self._deps.commit_log.commit(Commit(self._uid, model, positions_after(jobs, results)))
+        except Exception as bug:  # noqa: BLE001  (nothing has been applied, and the session lives on)
+            refusal = self.responder.on_bug(bug)
+            return [job.refused(refusal) for job in jobs]
+        self.model = model
+        return results
+
+    def _publish(self, job: Job, results: Sequence[BatchResult]) -> None:
+        """Answer a job that has been applied or refused."""
+        if isinstance(job, BatchJob):
+            self.responder.publish(job, results, self.refusal)
+        elif isinstance(job, ChangeJob):
+            refusal = results[0].refusal if results else self._adopt_or_refuse(job.changes)
+            self.responder.publish_change(job, refusal)
+
+    def _adopt_or_refuse(self, changes: Changes) -> Refusal | None:
+        try:
+            self._adopt(changes)
+        except Exception as bug:  # noqa: BLE001  (whoever asked for the change is told)
+            return self.responder.on_bug(bug)
+        return None
+
+    def _close(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+        self.closing = True
+        self.queue.close()
+
+    async def _halt(self) -> None:
+        self.compute.halt()
+        jobs = self.queue.take_all()
+        self.queued -= _count(jobs)
+        for start in range(0, len(jobs), ANSWERED_AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
+            self.responder.refuse(jobs[start : start + ANSWERED_AT_ONCE], self.refusal)
+
+
+def _count(jobs: Iterable[Job]) -> int:
+    return sum(job.size for job in jobs)
