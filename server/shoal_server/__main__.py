@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -27,9 +28,15 @@ def main() -> None:
         sys.stderr.writelines(f"error: {_told(each)}\n" for each in error.errors())
         sys.exit(_USAGE)
     try:
-        asyncio.run(serve(settings))
+        has_ended = asyncio.run(serve(settings))
     except StartError as error:
         sys.exit(f"error: {error}")
+    if not has_ended:
+        # An ordinary exit takes the libraries' memory away, and the call that is in it crashes: end as by the signal.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
 
 
 def _told(error: Mapping[str, Any]) -> str:

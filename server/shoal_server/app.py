@@ -33,6 +33,7 @@ from shoal_server.memory import keep_freed_memory
 from shoal_server.rpc.server import CallLimits, RpcServer, Services, address_of
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.fair_executor import FairExecutor
 from shoal_server.sessions.local import LocalSessions
 from shoal_server.sessions.registry import Sessions
 from shoal_server.settings import Settings
@@ -40,12 +41,19 @@ from shoal_server.shared_results import SharedResults
 from shoal_server.telemetry.logs import configure_logs
 
 STANDARD_INPUT = 0
+_LAST_CALL = 0.5  # seconds for the threads to end, which are asked to
 
 log = structlog.get_logger()
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings) -> bool:
     """Serve until a signal comes, and then stop: what has been taken has settings.shutdown_grace seconds.
+
+    Returns
+    -------
+    bool
+        Whether all threads have stopped computing. A call of scikit-learn or SciPy that is still running can't be
+        stopped, and must not see the process exit in the ordinary way.
 
     Raises
     ------
@@ -75,17 +83,20 @@ async def serve(settings: Settings) -> None:
         log.info("starting", address=address, compute_threads=settings.compute_threads)
         compiled = engines["numba"]
         others: list[Loadable] = [engines["sklearn"], engines["scipy"], parts.comparisons]
-        loading = asyncio.wrap_future(parts.compute.submit_background(lambda: load([compiled])))
+        loader = FairExecutor(1, "loading")
+        loading = asyncio.wrap_future(loader.submit(load, [compiled]))
         if await _done_before(stop, loading):
             await parts.server.serve()
             log.info("serving", address=address, seconds=round(monotonic() - started, 3))
             _tell_ready(settings.ready_fd, address)
             # A second that nobody has to wait for, unless it is the first session that does.
-            loading = asyncio.wrap_future(parts.compute.submit_background(lambda: _load_if_possible(others, started)))
+            loading = asyncio.wrap_future(loader.submit(_load_if_possible, others, started))
             await _done_before(stop, loading)
         log.info("stopping", reason=await stop)
         await parts.stop(settings.shutdown_grace)
-    log.info("stopped")
+    has_ended = parts.compute.ends_within(_LAST_CALL)
+    log.info("stopped", **({} if has_ended else {"given_up": "a call of scikit-learn or SciPy"}))
+    return has_ended
 
 
 @dataclass(frozen=True)

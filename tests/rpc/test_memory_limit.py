@@ -64,7 +64,10 @@ def until_nothing_is_used(server: InProcessServer) -> None:
 def test_a_session_that_never_fits_is_refused_and_nothing_of_it_stays(client: Wire, name: str) -> None:
     status = refused_call(
         lambda: client.create(
-            name, config(2**20, n_features=16, init=sessions_pb2.Init(method=sessions_pb2.INIT_METHOD_RANDOM))
+            name,
+            config(
+                2**17, init_size=2**17, n_features=16, init=sessions_pb2.Init(method=sessions_pb2.INIT_METHOD_RANDOM)
+            ),
         )
     )
 

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future, wait
+from time import monotonic
 from typing import ParamSpec, TypeVar
 
 from shoal_server.engines.contract import Task
@@ -21,7 +22,7 @@ class ComputePool:
     A call from the event loop takes one thread. A batch that is cut into tasks asks for more, and does itself
     whatever nobody else has begun: so the pool can't lock itself up however busy it is. What takes long and can't be
     cut has threads of its own, beside which the system gives the others their share of the cores. The threads are
-    daemons: the process can end while they compute.
+    daemons: nobody has to wait for one that computes.
 
     Parameters
     ----------
@@ -96,6 +97,12 @@ class ComputePool:
                     wait(unfinished)
         for helper in unfinished:
             helper.result()
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait after `close` for what has begun; return whether it has ended in time."""
+        until = monotonic() + seconds
+        executors = (self._executor, self._uncut, self._background)
+        return all(executor.ends_within(max(0.0, until - monotonic())) for executor in executors)
 
     def close(self, *, wait: bool = True) -> None:
         """Let the threads end; with `wait`, once they have done what they have begun."""

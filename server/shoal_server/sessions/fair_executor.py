@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -146,6 +146,13 @@ class FairExecutor(Executor):
         if wait:
             for thread in threads:
                 thread.join()
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait after a shutdown for what has begun; return whether it has ended in time."""
+        until = monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, until - monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _enter(self, waiting: _Waiting) -> None:
         heapq.heappush(self._waiting, waiting)
