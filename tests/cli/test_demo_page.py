@@ -26,11 +26,14 @@ STAYS = "the page and the sessions on "
 
 
 @pytest.fixture
-def taken_port() -> Iterator[int]:
+def taken_port() -> Iterator[int | None]:
+    """Take the port that the demo prefers. None: another process has it, and may give it up."""
     with ExitStack() as stack:
-        with suppress(OSError):  # somebody else has it already
+        port = None
+        with suppress(OSError):
             stack.enter_context(socket.create_server(("127.0.0.1", PORT)))
-        yield PORT
+            port = PORT
+        yield port
 
 
 def said(lines: Iterator[str], beginning: str) -> str:
@@ -50,7 +53,7 @@ def names(target: str) -> list[str]:
         return sorted(session.name.rpartition("-")[0] for session in client.list_sessions())
 
 
-def test_the_page_is_there_during_the_race_and_all_stays_until_ctrl_c(taken_port: int, tmp_path: Path) -> None:
+def test_the_page_is_there_during_the_race_and_all_stays_until_ctrl_c(taken_port: int | None, tmp_path: Path) -> None:
     with running("demo", "--stay", *QUICKLY, "--output-dir", tmp_path) as demo:
         assert demo.stderr is not None
         lines = iter(demo.stderr)

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.soak
 ROUNDS = -(-choose(1500, 5000) // STREAMS_A_ROUND)
 SLICES = choose(5, 10)  # memory goes up and down all the time: its lowest points are compared
 # The tasks of a server and of a session that nobody uses.
-OWN = Counter(["Receiver._watch", "Session._write", "Sessions._end_idle_sessions"])
+OWN = Counter(["Receiver._watch", "Writer._run", "Sessions._end_idle_sessions"])
 STUCK = 30.0  # seconds after which a task is one that stays
 
 
