@@ -9,8 +9,9 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.wire.comparison import CompareAction, CompareEngine
 from shoal_server.compare.measuring import movement, objectives, settled
-from shoal_server.compare.steps import Action, Clock, CompareEngine, Comparison, Step
+from shoal_server.compare.steps import Clock, Comparison, Step
 from shoal_server.engines.contract import Float64Array, LabelArray
 
 T = TypeVar("T")
@@ -45,7 +46,7 @@ class _Place:
     centroids: Float64Array
     clusters: NDArray[np.int32]
 
-    def step(self, action: Action, labels: LabelArray | None, elapsed: float, **more: Any) -> Step:
+    def step(self, action: CompareAction, labels: LabelArray | None, elapsed: float, **more: Any) -> Step:
         """Return the step that has led here."""
         inertia = distortion = None
         if labels is not None:

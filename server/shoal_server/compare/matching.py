@@ -8,14 +8,15 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_server.compare.steps import Agreement, EngineResult, Result, Step
+from shoal.wire.comparison import Agreement, ComparedEngine, ComparisonResult
+from shoal_server.compare.steps import Step
 from shoal_server.engines.contract import Float64Array
 from shoal_server.libraries import library
 
 NONE = -1
 
 
-def conclude(lasts: Sequence[Step], seconds: Sequence[float]) -> Result:
+def conclude(lasts: Sequence[Step], seconds: Sequence[float]) -> ComparisonResult:
     """Return what engines come to.
 
     Parameters
@@ -26,7 +27,7 @@ def conclude(lasts: Sequence[Step], seconds: Sequence[float]) -> Result:
         What all steps of each took.
     """
     results = [_result(last, elapsed, lasts[0].centroids) for last, elapsed in zip(lasts, seconds, strict=True)]
-    return Result(tuple(results), tuple(_agreement(one, other) for one, other in combinations(results, 2)))
+    return ComparisonResult(tuple(results), tuple(_agreement(one, other) for one, other in combinations(results, 2)))
 
 
 def match(reference: Float64Array, centroids: Float64Array) -> NDArray[np.int32]:
@@ -42,10 +43,10 @@ def match(reference: Float64Array, centroids: Float64Array) -> NDArray[np.int32]
     return matching
 
 
-def _result(last: Step, elapsed: float, reference: Float64Array) -> EngineResult:
+def _result(last: Step, elapsed: float, reference: Float64Array) -> ComparedEngine:
     if last.labels is None or last.inertia is None or last.distortion is None:
         raise AssertionError("the last step of an engine has labels")
-    return EngineResult(
+    return ComparedEngine(
         engine=last.engine,
         centroids=last.centroids,
         labels=last.labels,
@@ -58,7 +59,7 @@ def _result(last: Step, elapsed: float, reference: Float64Array) -> EngineResult
     )
 
 
-def _agreement(one: EngineResult, other: EngineResult) -> Agreement:
+def _agreement(one: ComparedEngine, other: ComparedEngine) -> Agreement:
     matching = match(one.centroids, other.centroids)
     matched = matching != NONE
     differences = np.linalg.norm(other.centroids[matched] - one.centroids[matching[matched]], axis=1)

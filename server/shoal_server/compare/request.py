@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.wire.comparison import CompareEngine
 from shoal_server.clustering.config import InitMethod
 from shoal_server.clustering.initialisation import initial_rows
 from shoal_server.compare.event_buffer import MAX_BYTES
 from shoal_server.compare.examples import SHAPES, example
-from shoal_server.compare.steps import CompareEngine, Comparison
+from shoal_server.compare.steps import Comparison
 from shoal_server.engines.contract import Float64Array, Task, max_value
 from shoal_server.errors import Reason, invalid, quoted, refused
 

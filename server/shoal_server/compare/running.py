@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from shoal.wire.comparison import CompareEngine, ComparisonResult
 from shoal_server.compare import scipy, sklearn
 from shoal_server.compare.matching import conclude
 from shoal_server.compare.numba import NumbaRunner
-from shoal_server.compare.steps import Clock, CompareEngine, Comparison, Result, Runner, Step
+from shoal_server.compare.steps import Clock, Comparison, Runner, Step
 from shoal_server.engines.contract import Engine
 
 
@@ -22,7 +23,9 @@ def runners(numba: Engine) -> dict[CompareEngine, Runner]:
     }
 
 
-def run(comparison: Comparison, runners: Mapping[CompareEngine, Runner], clock: Clock) -> Iterator[Step | Result]:
+def run(
+    comparison: Comparison, runners: Mapping[CompareEngine, Runner], clock: Clock
+) -> Iterator[Step | ComparisonResult]:
     """Yield the steps of each engine as they are computed, and the result."""
     lasts: list[Step] = []
     seconds: list[float] = []

@@ -9,18 +9,19 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TypeVar
 
+from shoal.wire.comparison import CompareEngine, ComparisonResult
 from shoal_server.budget import MemoryBudget, Reservation
 from shoal_server.compare.event_buffer import EventBuffer
 from shoal_server.compare.examples import BLOBS
 from shoal_server.compare.request import ComparisonRequest, check, prepare
 from shoal_server.compare.running import run
-from shoal_server.compare.steps import Clock, CompareEngine, Comparison, Result, Runner, Step
+from shoal_server.compare.steps import Clock, Comparison, Runner, Step
 from shoal_server.engines.contract import Halted
 from shoal_server.errors import Reason, refused
 
 T = TypeVar("T")
 
-Event = Comparison | Step | Result
+Event = Comparison | Step | ComparisonResult
 _MIN_BYTES = 1024  # that an event takes besides its arrays
 
 
@@ -140,7 +141,7 @@ def _size(event: Event) -> int:
         case Step():
             arrays = (event.centroids, event.labels, event.path)
             return _MIN_BYTES + sum(array.nbytes for array in arrays if array is not None)
-        case Result():
+        case ComparisonResult():
             return _MIN_BYTES + sum(engine.centroids.nbytes + engine.labels.nbytes for engine in event.engines)
 
 
