@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Mapping
 from datetime import UTC
@@ -105,10 +104,11 @@ def encode_duration(field: str, seconds: float, duration: Duration) -> None:
     Raises
     ------
     InvalidArgumentError
-        If that isn't a finite number of seconds.
+        If that isn't a number of seconds, or is more than a google.protobuf.Duration holds.
     """
-    if not isinstance(seconds, int | float) or not math.isfinite(seconds) or abs(seconds) > wire.MAX_DURATION_SECONDS:
-        raise invalid("DURATION_INVALID", field, f"{field} is {seconds!r}; give a finite number of seconds")
+    longest = wire.MAX_DURATION_SECONDS
+    if not isinstance(seconds, int | float) or not -longest <= seconds <= longest:
+        raise invalid("DURATION_INVALID", field, f"{field} is {seconds!r}; give a number of seconds up to {longest:,}")
     duration.CopyFrom(wire.duration_of(seconds))
 
 
