@@ -17,17 +17,7 @@ from __future__ import annotations
 from shoal import aio
 from shoal._client import Client, connect
 from shoal._comparison import Comparison
-from shoal._comparison_types import (
-    Agreement,
-    CompareAction,
-    ComparedEngine,
-    CompareEngine,
-    CompareInit,
-    ComparisonResult,
-    ComparisonStart,
-    ComparisonStep,
-    OwnFigure,
-)
+from shoal._comparison_types import CompareInit, ComparisonStart, ComparisonStep
 from shoal._errors import (
     ClientClosedError,
     DeadlineExceededError,
@@ -70,6 +60,14 @@ from shoal._types import (
     SessionState,
     Snapshot,
     Warming,
+)
+from shoal.wire.comparison import (
+    Agreement,
+    CompareAction,
+    ComparedEngine,
+    CompareEngine,
+    ComparisonResult,
+    OwnFigure,
 )
 
 __all__ = [

@@ -12,13 +12,13 @@ from shoal import _calls
 from shoal._channels import DEFAULT_TARGET, DEFAULT_TIMEOUT, checked_target
 from shoal._comparison import Comparison
 from shoal._comparison_codec import ComparisonDecoder, encode_comparison
-from shoal._comparison_types import CompareEngine
 from shoal._connection import Connection
 from shoal._errors import SessionExistsError
 from shoal._session import Session
 from shoal._session_codec import encode_config
 from shoal._types import Durability, Engine, HalfLife, Metric, OnInvalid, SessionDescription
 from shoal._validation import points_array
+from shoal.wire.comparison import CompareEngine
 
 
 def connect(target: str = DEFAULT_TARGET, *, timeout: float = DEFAULT_TIMEOUT) -> Client:

@@ -8,8 +8,9 @@ from typing import Any, Self
 import grpc
 
 from shoal._comparison_codec import ComparisonDecoder
-from shoal._comparison_types import ComparisonResult, ComparisonStart, ComparisonStep
+from shoal._comparison_types import ComparisonStart, ComparisonStep
 from shoal._connection import Connection
+from shoal.wire.comparison import ComparisonResult
 
 
 class Comparison:

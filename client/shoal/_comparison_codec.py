@@ -5,37 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from google.protobuf.duration_pb2 import Duration
 from numpy.typing import ArrayLike, NDArray
 
 from shoal import wire
-from shoal._comparison_types import (
-    Agreement,
-    ComparedEngine,
-    ComparisonResult,
-    ComparisonStart,
-    ComparisonStep,
-    OwnFigure,
-)
-from shoal._session_codec import INIT_METHODS, INT32, UINT32, encode_init, enum_name, enum_number, integer
+from shoal._comparison_types import ComparisonStart, ComparisonStep
+from shoal._session_codec import INT32, UINT32, encode_init, enum_name, enum_number, integer
 from shoal._validation import invalid, points_array
 from shoal.v1 import compare_pb2, sessions_pb2, tensor_pb2
-
-COMPARE_ENGINES: dict[str, compare_pb2.CompareEngine.ValueType] = {
-    "scipy": compare_pb2.COMPARE_ENGINE_SCIPY,
-    "scipy-kmeans2": compare_pb2.COMPARE_ENGINE_SCIPY_KMEANS2,
-    "sklearn": compare_pb2.COMPARE_ENGINE_SKLEARN,
-    "sklearn-minibatch": compare_pb2.COMPARE_ENGINE_SKLEARN_MINIBATCH,
-    "numba": compare_pb2.COMPARE_ENGINE_NUMBA,
-}
-_ACTIONS: dict[str, compare_pb2.CompareAction.ValueType] = {
-    "initialise": compare_pb2.COMPARE_ACTION_INITIALISE,
-    "assign": compare_pb2.COMPARE_ACTION_ASSIGN,
-    "update": compare_pb2.COMPARE_ACTION_UPDATE,
-    "converged": compare_pb2.COMPARE_ACTION_CONVERGED,
-    "stopped": compare_pb2.COMPARE_ACTION_STOPPED,
-    "fit": compare_pb2.COMPARE_ACTION_FIT,
-}
+from shoal.wire.comparison import Agreement, ComparedEngine, ComparisonResult, OwnFigure
 
 
 def encode_comparison(
@@ -58,7 +35,7 @@ def encode_comparison(
     """
     request = compare_pb2.CompareRequest(
         n_clusters=integer("n_clusters", n_clusters, INT32),
-        engines=[enum_number("engines", engine, COMPARE_ENGINES) for engine in _listed(engines)],
+        engines=[enum_number("engines", engine, wire.COMPARE_ENGINES) for engine in _listed(engines)],
         max_iter=_iterations(max_iter),
         tol=_number("tol", tol),
     )
@@ -106,9 +83,9 @@ class ComparisonDecoder:
         return ComparisonStart(
             points=wire.array_of(start.points) if self._points is None else self._points,
             initial_centroids=wire.array_of(start.initial_centroids),
-            init="given" if self._init.HasField("centroids") else enum_name(self._init.method, INIT_METHODS),
+            init="given" if self._init.HasField("centroids") else enum_name(self._init.method, wire.INIT_METHODS),
             random_state=start.random_state,
-            engines=tuple(enum_name(engine, COMPARE_ENGINES) for engine in start.engines),
+            engines=tuple(enum_name(engine, wire.COMPARE_ENGINES) for engine in start.engines),
             max_iter=start.max_iter,
             tol=start.tol,
             example=start.example or None,
@@ -118,8 +95,8 @@ class ComparisonDecoder:
 def _decode_step(step: compare_pb2.CompareStep) -> ComparisonStep:
     return ComparisonStep(
         number=step.number,
-        engine=enum_name(step.engine, COMPARE_ENGINES),
-        action=enum_name(step.action, _ACTIONS),
+        engine=enum_name(step.engine, wire.COMPARE_ENGINES),
+        action=enum_name(step.action, wire.COMPARE_ACTIONS),
         iteration=step.iteration,
         centroids=wire.array_of(step.centroids),
         clusters=wire.array_of(step.clusters),
@@ -127,7 +104,7 @@ def _decode_step(step: compare_pb2.CompareStep) -> ComparisonStep:
         inertia=step.inertia if step.HasField("inertia") else None,
         distortion=step.distortion if step.HasField("distortion") else None,
         movement=_array(step, "movement"),
-        elapsed=_seconds(step.elapsed),
+        elapsed=wire.seconds_of(step.elapsed),
         path=_array(step, "path"),
         own_figures=tuple(OwnFigure(figure.name, figure.value, figure.meaning) for figure in step.own_figures),
         notes=tuple(step.notes),
@@ -139,8 +116,8 @@ def _decode_result(result: compare_pb2.CompareResult) -> ComparisonResult:
         engines=tuple(_decode_engine(engine) for engine in result.engines),
         agreements=tuple(
             Agreement(
-                one=enum_name(agreement.one, COMPARE_ENGINES),
-                other=enum_name(agreement.other, COMPARE_ENGINES),
+                one=enum_name(agreement.one, wire.COMPARE_ENGINES),
+                other=enum_name(agreement.other, wire.COMPARE_ENGINES),
                 adjusted_rand_index=agreement.adjusted_rand_index,
                 points_that_differ=agreement.points_that_differ,
                 largest_difference=agreement.largest_difference,
@@ -152,7 +129,7 @@ def _decode_result(result: compare_pb2.CompareResult) -> ComparisonResult:
 
 def _decode_engine(result: compare_pb2.EngineResult) -> ComparedEngine:
     return ComparedEngine(
-        engine=enum_name(result.engine, COMPARE_ENGINES),
+        engine=enum_name(result.engine, wire.COMPARE_ENGINES),
         centroids=wire.array_of(result.centroids),
         labels=wire.array_of(result.labels),
         inertia=result.inertia,
@@ -160,7 +137,7 @@ def _decode_engine(result: compare_pb2.EngineResult) -> ComparedEngine:
         iterations=result.iterations,
         converged=result.converged,
         matching=wire.array_of(result.matching),
-        elapsed=_seconds(result.elapsed),
+        elapsed=wire.seconds_of(result.elapsed),
     )
 
 
@@ -169,16 +146,12 @@ def _array(step: compare_pb2.CompareStep, field: str) -> NDArray[Any] | None:
     return wire.array_of(tensor) if step.HasField(field) else None  # type: ignore[arg-type]  # one of three names
 
 
-def _seconds(duration: Duration) -> float:
-    return duration.ToNanoseconds() / 1e9
-
-
 def _listed(engines: Iterable[str]) -> tuple[str, ...]:
     if isinstance(engines, str):
         raise invalid("ENGINES_INVALID", "engines", f"engines is {engines!r}; give a tuple of names: ({engines!r},)")
     listed = tuple(engines)
     if not listed:  # which on the wire leaves the choice to the server
-        raise invalid("ENGINES_INVALID", "engines", f"engines is empty; choose of {', '.join(COMPARE_ENGINES)}")
+        raise invalid("ENGINES_INVALID", "engines", f"engines is empty; choose of {', '.join(wire.COMPARE_ENGINES)}")
     return listed
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Mapping
 from datetime import UTC
@@ -16,45 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from shoal import wire
 from shoal._types import HalfLife, InitMethod, SessionConfig, SessionDescription, Warming
 from shoal._validation import invalid, points_array
-from shoal.v1 import sessions_pb2, tensor_pb2
+from shoal.v1 import sessions_pb2
 
 Number = TypeVar("Number", bound=int)
 
-ENGINES: dict[str, sessions_pb2.Engine.ValueType] = {
-    "numba": sessions_pb2.ENGINE_NUMBA,
-    "sklearn": sessions_pb2.ENGINE_SKLEARN,
-    "scipy": sessions_pb2.ENGINE_SCIPY,
-}
-METRICS: dict[str, sessions_pb2.Metric.ValueType] = {
-    "euclidean": sessions_pb2.METRIC_EUCLIDEAN,
-    "cosine": sessions_pb2.METRIC_COSINE,
-}
-ON_INVALID: dict[str, sessions_pb2.OnInvalid.ValueType] = {
-    "reject": sessions_pb2.ON_INVALID_REJECT,
-    "drop": sessions_pb2.ON_INVALID_DROP,
-    "impute": sessions_pb2.ON_INVALID_IMPUTE,
-}
-INIT_METHODS: dict[str, sessions_pb2.InitMethod.ValueType] = {
-    "k-means++": sessions_pb2.INIT_METHOD_K_MEANS_PLUS_PLUS,
-    "random": sessions_pb2.INIT_METHOD_RANDOM,
-}
-PRECISIONS: dict[str, tensor_pb2.Dtype.ValueType] = {
-    "float32": tensor_pb2.DTYPE_FLOAT32,
-    "float64": tensor_pb2.DTYPE_FLOAT64,
-}
-UNITS: dict[str, sessions_pb2.HalfLifeUnit.ValueType] = {
-    "batches": sessions_pb2.HALF_LIFE_UNIT_BATCHES,
-    "points": sessions_pb2.HALF_LIFE_UNIT_POINTS,
-    "seconds": sessions_pb2.HALF_LIFE_UNIT_SECONDS,
-}
-DURABILITIES: dict[str, sessions_pb2.Durability.ValueType] = {
-    "durable": sessions_pb2.DURABILITY_DURABLE,
-    "memory": sessions_pb2.DURABILITY_MEMORY,
-}
-
 INT32 = (-(2**31), 2**31 - 1)
 UINT32 = (0, 2**32 - 1)
-_MAX_SECONDS = 3.15e11  # of a protobuf duration: ten thousand years
 
 
 class Unset(Enum):
@@ -91,18 +57,18 @@ def encode_config(
     config = sessions_pb2.SessionConfig(
         n_clusters=integer("n_clusters", n_clusters, INT32),
         n_features=0 if n_features is None else integer("n_features", n_features, INT32),
-        engine=enum_number("engine", engine, ENGINES),
-        metric=enum_number("metric", metric, METRICS),
-        on_invalid=enum_number("on_invalid", on_invalid, ON_INVALID),
+        engine=enum_number("engine", engine, wire.ENGINES),
+        metric=enum_number("metric", metric, wire.METRICS),
+        on_invalid=enum_number("on_invalid", on_invalid, wire.ON_INVALID),
         init_size=0 if init_size is None else integer("init_size", init_size, INT32),
     )
     encode_init(init, config.init)
     if random_state is not None:
         config.random_state = integer("random_state", random_state, UINT32)
     if dtype is not None:
-        config.dtype = enum_number("dtype", getattr(dtype, "__name__", str(dtype)), PRECISIONS)
+        config.dtype = enum_number("dtype", getattr(dtype, "__name__", str(dtype)), wire.PRECISIONS)
     if durability is not None:
-        config.durability = enum_number("durability", durability, DURABILITIES)
+        config.durability = enum_number("durability", durability, wire.DURABILITIES)
     _encode_half_life(half_life, config)
     _encode_idle_ttl(idle_ttl, config)
     return config
@@ -122,9 +88,9 @@ def encode_changes(
     paths = [path for path, value in given.items() if value is not UNSET]
     request = sessions_pb2.UpdateSessionRequest(name=name, update_mask=FieldMask(paths=paths), etag=etag or "")
     if engine and engine is not UNSET:
-        request.config.engine = enum_number("engine", engine, ENGINES)
+        request.config.engine = enum_number("engine", engine, wire.ENGINES)
     if on_invalid and on_invalid is not UNSET:
-        request.config.on_invalid = enum_number("on_invalid", on_invalid, ON_INVALID)
+        request.config.on_invalid = enum_number("on_invalid", on_invalid, wire.ON_INVALID)
     if half_life is not UNSET:
         _encode_half_life(half_life, request.config)
     if idle_ttl is not UNSET:
@@ -138,11 +104,12 @@ def encode_duration(field: str, seconds: float, duration: Duration) -> None:
     Raises
     ------
     InvalidArgumentError
-        If that isn't a finite number of seconds.
+        If that isn't a number of seconds, or is more than a google.protobuf.Duration holds.
     """
-    if not isinstance(seconds, int | float) or not math.isfinite(seconds) or abs(seconds) > _MAX_SECONDS:
-        raise invalid("DURATION_INVALID", field, f"{field} is {seconds!r}; give a finite number of seconds")
-    duration.FromNanoseconds(round(seconds * 1e9))
+    longest = wire.MAX_DURATION_SECONDS
+    if not isinstance(seconds, int | float) or not -longest <= seconds <= longest:
+        raise invalid("DURATION_INVALID", field, f"{field} is {seconds!r}; give a number of seconds up to {longest:,}")
+    duration.CopyFrom(wire.duration_of(seconds))
 
 
 def decode_description(session: sessions_pb2.Session) -> SessionDescription:
@@ -175,16 +142,16 @@ def _decode_config(config: sessions_pb2.SessionConfig) -> SessionConfig:
     return SessionConfig(
         n_clusters=config.n_clusters,
         n_features=config.n_features or None,
-        engine=enum_name(config.engine, ENGINES),
-        metric=enum_name(config.metric, METRICS),
-        on_invalid=enum_name(config.on_invalid, ON_INVALID),
+        engine=enum_name(config.engine, wire.ENGINES),
+        metric=enum_name(config.metric, wire.METRICS),
+        on_invalid=enum_name(config.on_invalid, wire.ON_INVALID),
         init=_decode_init(config.init),
         init_size=config.init_size,
         random_state=config.random_state if config.HasField("random_state") else None,
-        dtype=enum_name(config.dtype, PRECISIONS) if config.dtype else None,
+        dtype=enum_name(config.dtype, wire.PRECISIONS) if config.dtype else None,
         half_life=_decode_half_life(config.half_life) if config.HasField("half_life") else None,
-        durability=enum_name(config.durability, DURABILITIES),
-        idle_ttl=config.idle_ttl.ToNanoseconds() / 1e9 if config.HasField("idle_ttl") else None,
+        durability=enum_name(config.durability, wire.DURABILITIES),
+        idle_ttl=wire.seconds_of(config.idle_ttl) if config.HasField("idle_ttl") else None,
     )
 
 
@@ -193,20 +160,20 @@ def _decode_init(init: sessions_pb2.Init) -> InitMethod | NDArray[Any] | None:
         case "centroids":
             return wire.array_of(init.centroids)
         case "method":
-            method: InitMethod = enum_name(init.method, INIT_METHODS)
+            method: InitMethod = enum_name(init.method, wire.INIT_METHODS)
             return method
         case _:
             return None
 
 
 def _decode_half_life(half_life: sessions_pb2.HalfLife) -> HalfLife:
-    return HalfLife(half_life.value, enum_name(half_life.unit, UNITS))
+    return HalfLife(half_life.value, enum_name(half_life.unit, wire.HALF_LIFE_UNITS))
 
 
 def encode_init(init: str | ArrayLike, message: sessions_pb2.Init) -> None:
     """Put an initialisation into a message's field."""
     if isinstance(init, str):
-        message.method = enum_number("init", init, INIT_METHODS)
+        message.method = enum_number("init", init, wire.INIT_METHODS)
     else:
         message.centroids.CopyFrom(wire.tensor_message(points_array(init, "init")))
 
@@ -219,7 +186,7 @@ def _encode_half_life(half_life: HalfLife | None, config: sessions_pb2.SessionCo
             "HALF_LIFE_INVALID", "half_life", f"half_life is {half_life!r}; say of what: shoal.HalfLife(20, 'batches')"
         )
     config.half_life.value = half_life.value
-    config.half_life.unit = enum_number("half_life.unit", half_life.unit, UNITS)
+    config.half_life.unit = enum_number("half_life.unit", half_life.unit, wire.HALF_LIFE_UNITS)
 
 
 def _encode_idle_ttl(idle_ttl: float | None, config: sessions_pb2.SessionConfig) -> None:
@@ -252,4 +219,4 @@ def enum_number(field: str, name: str, numbers: Mapping[str, Number]) -> Number:
 def enum_name(number: int, numbers: Mapping[str, int]) -> Any:
     """Return the name of a number."""
     # A newer server may know more than this client; its number is better than no description at all.
-    return next((name for name, known in numbers.items() if known == number), str(number))
+    return wire.name_of(number, numbers) or str(number)

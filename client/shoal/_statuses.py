@@ -8,6 +8,7 @@ from typing import Protocol
 import grpc
 from google.protobuf.message import DecodeError
 
+from shoal import wire
 from shoal._errors import (
     DeadlineExceededError,
     InternalError,
@@ -96,7 +97,7 @@ def error_of_status(status: errors_pb2.Status, session: str = "") -> ShoalError:
         reason=info.reason or code.name,
         violations=tuple(Violation(each.field, each.description) for each in request.field_violations),
         session=info.metadata.get("session", session),
-        retry_after=retry.retry_delay.ToNanoseconds() / 1e9 if retry.HasField("retry_delay") else None,
+        retry_after=wire.seconds_of(retry.retry_delay) if retry.HasField("retry_delay") else None,
     )
 
 

@@ -17,10 +17,10 @@ from typing import Self, get_args
 import numpy as np
 
 from shoal._client import connect
-from shoal._comparison_types import CompareEngine
 from shoal._errors import ServerStartError
 from shoal._process import ManagedProcess
 from shoal._types import Engine
+from shoal.wire.comparison import CompareEngine
 
 _ANY_PORT = 0
 

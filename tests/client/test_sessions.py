@@ -121,6 +121,8 @@ def test_update_without_changes_raises(client: shoal.Client, name: str) -> None:
         ({"half_life": shoal.HalfLife(0)}, "half_life"),
         ({"idle_ttl": float("nan")}, "idle_ttl"),
         ({"idle_ttl": -1.0}, "idle_ttl"),
+        ({"idle_ttl": 10**400}, "idle_ttl"),
+        ({"idle_ttl": 315_576_000_001}, "idle_ttl"),
         ({"durability": "eternal"}, "durability"),
     ],
 )

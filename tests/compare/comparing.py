@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from shoal import CompareEngine, ComparisonResult
 from shoal_server.compare.request import ComparisonRequest, check, prepare
 from shoal_server.compare.running import run
-from shoal_server.compare.steps import CompareEngine, Comparison, Result, Runner, Step
+from shoal_server.compare.steps import Comparison, Runner, Step
 
 SIX_POINTS = [[1, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]]
 GIVEN = [[5.5, 3], [1, 2]]
@@ -25,7 +26,7 @@ class Finished:
 
     comparison: Comparison
     steps: list[Step]
-    result: Result
+    result: ComparisonResult
 
     def steps_of(self, engine: CompareEngine) -> list[Step]:
         return [step for step in self.steps if step.engine == engine]
@@ -56,7 +57,7 @@ class Bench:
         comparison = prepare(request, lambda: None)
         ticks = count()
         *steps, result = run(comparison, self.runners, lambda: float(next(ticks)))
-        assert isinstance(result, Result)
+        assert isinstance(result, ComparisonResult)
         return Finished(comparison, [step for step in steps if isinstance(step, Step)], result)
 
 

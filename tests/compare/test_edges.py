@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shoal import CompareEngine
 from shoal_server.compare import sklearn
-from shoal_server.compare.steps import CompareEngine, Step
+from shoal_server.compare.steps import Step
 from shoal_server.engines.contract import max_value
 from tests.compare.comparing import ALL, GIVEN, SIX_POINTS, Bench, assert_nearest
 

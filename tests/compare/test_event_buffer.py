@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from shoal_server.compare.event_buffer import MAX_BYTES, PATIENCE, EventBuffer
+from shoal_server.compare.service import MAX_UNREAD_BYTES, READ_PATIENCE, EventBuffer
 from shoal_server.errors import DomainError, Kind
 from tests.sessions.clock import JumpingLoop, until, until_quiet
 
-HALF = MAX_BYTES // 2
+HALF = MAX_UNREAD_BYTES // 2
 
 
 def _run(test: Coroutine[Any, Any, None]) -> None:
@@ -41,7 +41,7 @@ def test_events_come_in_order_and_then_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("sizes", "let_in"),
-    [((HALF, HALF, 1), 2), ((1, MAX_BYTES), 1), ((3 * MAX_BYTES, 1), 1), ((1, 1, 1), 3)],
+    [((HALF, HALF, 1), 2), ((1, MAX_UNREAD_BYTES), 1), ((3 * MAX_UNREAD_BYTES, 1), 1), ((1, 1, 1), 3)],
 )
 def test_so_much_is_let_in_and_no_more(sizes: tuple[int, ...], let_in: int) -> None:
     async def test() -> None:
@@ -66,10 +66,10 @@ def test_so_much_is_let_in_and_no_more(sizes: tuple[int, ...], let_in: int) -> N
 def test_who_reads_something_in_time_is_waited_for_again() -> None:
     async def test() -> None:
         ahead: EventBuffer[int] = EventBuffer()
-        putting = asyncio.create_task(_put_all(ahead, *5 * [MAX_BYTES]))
+        putting = asyncio.create_task(_put_all(ahead, *5 * [MAX_UNREAD_BYTES]))
 
         for number in range(5):
-            await until((number + 1) * (PATIENCE - 1))
+            await until((number + 1) * (READ_PATIENCE - 1))
             assert await ahead.take() == number
         await putting
 
@@ -81,9 +81,9 @@ def test_what_is_not_read_in_time_is_forgotten_and_said_to_be() -> None:
         ahead: EventBuffer[int] = EventBuffer()
 
         with pytest.raises(DomainError, match="nothing of the comparison was read for 60 seconds") as refused:
-            await _put_all(ahead, MAX_BYTES, MAX_BYTES)
+            await _put_all(ahead, MAX_UNREAD_BYTES, MAX_UNREAD_BYTES)
 
-        assert asyncio.get_running_loop().time() == PATIENCE
+        assert asyncio.get_running_loop().time() == READ_PATIENCE
         assert (refused.value.refusal.kind, refused.value.refusal.reason) == (
             Kind.RESOURCE_EXHAUSTED,
             "COMPARISON_NOT_READ",

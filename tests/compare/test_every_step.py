@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans, kmeans2, vq
 from sklearn.cluster import KMeans, MiniBatchKMeans
 
-from shoal_server.compare.steps import CompareEngine
+from shoal import CompareEngine
 from tests.compare.comparing import ALL, Bench, Finished, assert_nearest, squares
 from tests.effort import examples, seeds
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from shoal_server.compare.examples import BLOBS, SHAPES, example
+from shoal_server.compare.request import BLOBS, SHAPES, example
 
 # Judges a request for an example, warms up, and makes it; prints how many modules of scikit-learn are there after each.
 SCRIPT = f"""

@@ -8,9 +8,9 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from shoal import CompareEngine
 from shoal_server.compare.request import ComparisonRequest, check, prepare
 from shoal_server.compare.running import run, runners
-from shoal_server.compare.steps import CompareEngine
 from shoal_server.engines.contract import Halted
 from shoal_server.errors import DomainError
 from tests.warm import warm_engine

@@ -1,4 +1,4 @@
-"""The dashboard in a process of its own, and a real browser."""
+"""The dashboard in a process of its own, a real browser, and what tests do on the page of a comparison."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ import shutil
 from types import TracebackType
 
 import pytest
+from playwright.sync_api import Locator, Page, expect
 
 from shoal.testing import LocalDashboard
 
 BROWSER_FLAGS = ["--no-sandbox", "--disable-background-networking"]
+LINK = "/?example=six-points&k=2&init=5.5,3;1,2&engines=scipy,sklearn&random_state=0"
+# Whether the middle of an element is where one sees it, or something within it is.
+IS_SEEN = """(element) => {
+    const { left, top, right, bottom } = element.getBoundingClientRect();
+    const outer = element.closest(".scroll")?.getBoundingClientRect() ?? { left: 0, right: innerWidth };
+    const across = (Math.max(left, outer.left) + Math.min(right, outer.right)) / 2;
+    const found = document.elementFromPoint(across, (top + bottom) / 2);
+    return found !== null && (element.contains(found) || found.contains(element));
+}"""
 
 
 class Dashboard(LocalDashboard):
@@ -33,3 +43,24 @@ def chromium() -> str:
     if path is None:
         pytest.skip("there is no Chromium: apt-get install chromium")
     return path
+
+
+def open_run(page: Page, link: str = LINK) -> None:
+    """Open a link to a comparison, and wait for its run."""
+    page.goto(link)
+    expect(shown_step(page)).to_contain_text("Step 1 of")
+
+
+def rows(page: Page) -> list[list[str]]:
+    """Return the texts of the table of steps."""
+    return [row.locator("th, td").all_inner_texts() for row in page.locator("tr[data-step]").all()]
+
+
+def shown_step(page: Page) -> Locator:
+    """Return the line that says which step is shown; it is there once the page is ready."""
+    return page.locator(".stage.ready .controls output")
+
+
+def open_form(page: Page) -> None:
+    """Open the form."""
+    page.locator(".asking summary").click()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from shoal.v1 import compare_pb2, compare_pb2_grpc
-from shoal_server.compare.event_buffer import PATIENCE as READ_WITHIN
+from shoal_server.compare.service import READ_PATIENCE
 from tests.rpc.inprocess import GatedEngine, InProcessServer
 from tests.rpc.refusals import Refusal, refused_call
 from tests.rpc.wire import CHANNEL_OPTIONS, PATIENCE, tensor
@@ -111,7 +111,7 @@ def test_what_is_not_read_at_all_gives_its_turn_back(begin: Callable[..., Any], 
     unread = [begin(*MANY) for _ in range(AT_ONCE)]
     assert all(next(call).HasField("start") for call in unread)
 
-    _until_none_computes(server, meanwhile=lambda: server.pass_time(READ_WITHIN + 1))
+    _until_none_computes(server, meanwhile=lambda: server.pass_time(READ_PATIENCE + 1))
 
     assert list(begin(6, 2))[-1].HasField("result")
     for call in unread:
@@ -123,7 +123,7 @@ def test_what_is_computed_is_not_kept_for_ever(begin: Callable[..., Any], server
     assert next(call).HasField("start")
 
     _until_let_in(begin)
-    _until_none_computes(server, meanwhile=lambda: server.pass_time(READ_WITHIN + 1))
+    _until_none_computes(server, meanwhile=lambda: server.pass_time(READ_PATIENCE + 1))
 
     NOT_READ.check(refused_call(lambda: list(call)))
 

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 
-from shoal import (
-    Agreement,
-    ComparedEngine,
-    ComparisonResult,
-    ComparisonStart,
-    ComparisonStep,
-    OwnFigure,
-)
+from shoal import ComparisonStart, ComparisonStep
+from shoal.wire.comparison import EngineStep
 from shoal_presentation.views import Run
+from shoal_server.compare.steps import Step
 from tests.compare.comparing import GIVEN, SIX_POINTS, Bench, Finished
 
-T = TypeVar("T")
 Compare = Callable[..., Run]
 
 # Four points and a start far from all of them: of its three clusters one is empty at once.
@@ -40,7 +34,7 @@ def comparing(bench: Bench) -> Compare:
 
 def as_run(finished: Finished, init: Any) -> Run:
     """Return what a client would have been told."""
-    comparison, result = finished.comparison, finished.result
+    comparison = finished.comparison
     start = ComparisonStart(
         points=comparison.points,
         initial_centroids=comparison.initial_centroids,
@@ -51,12 +45,8 @@ def as_run(finished: Finished, init: Any) -> Run:
         tol=comparison.tol,
         example=None,
     )
-    steps = tuple(
-        _like(ComparisonStep, step, number=number, own_figures=tuple(_like(OwnFigure, own) for own in step.own_figures))
-        for number, step in enumerate(finished.steps, 1)
-    )
-    engines = tuple(_like(ComparedEngine, engine) for engine in result.engines)
-    return Run(start, steps, ComparisonResult(engines, tuple(_like(Agreement, one) for one in result.agreements)))
+    steps = tuple(_numbered(step, number) for number, step in enumerate(finished.steps, 1))
+    return Run(start, steps, finished.result)
 
 
 def blobs(seed: int, n: int = 60, d: int = 2) -> NDArray[np.float64]:
@@ -89,7 +79,7 @@ def compare_arguments(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def _like(kind: type[T], value: object, **more: Any) -> T:
-    """Return a value of the server as the client's kind, which has the same fields."""
-    names = [field.name for field in fields(kind) if field.name not in more]  # type: ignore[arg-type]  # dataclasses
-    return kind(**{name: getattr(value, name) for name in names}, **more)
+def _numbered(step: Step, number: int) -> ComparisonStep:
+    """Return a step of the server as the client has it."""
+    own = {field.name: getattr(step, field.name) for field in fields(EngineStep)}
+    return ComparisonStep(**own, number=number)

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, DTypeLike
 from shoal import _calls
 from shoal._channels import DEFAULT_TARGET, DEFAULT_TIMEOUT, checked_target
 from shoal._comparison_codec import ComparisonDecoder, encode_comparison
-from shoal._comparison_types import CompareEngine
 from shoal._errors import SessionExistsError
 from shoal._session_codec import encode_config
 from shoal._types import Durability, Engine, HalfLife, Metric, OnInvalid, SessionDescription
@@ -19,6 +18,7 @@ from shoal._validation import points_array
 from shoal.aio._comparison import Comparison
 from shoal.aio._connection import AsyncConnection
 from shoal.aio._session import Session
+from shoal.wire.comparison import CompareEngine
 
 
 def connect(target: str = DEFAULT_TARGET, *, timeout: float = DEFAULT_TIMEOUT) -> Client:

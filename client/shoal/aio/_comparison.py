@@ -9,8 +9,9 @@ from typing import Any, Self
 import grpc
 
 from shoal._comparison_codec import ComparisonDecoder
-from shoal._comparison_types import ComparisonResult, ComparisonStart, ComparisonStep
+from shoal._comparison_types import ComparisonStart, ComparisonStep
 from shoal.aio._connection import AsyncConnection
+from shoal.wire.comparison import ComparisonResult
 
 
 class Comparison:

@@ -5,10 +5,26 @@ is put together. Here the arrays are cut out of a message, as views of its bytes
 rest; the other way round its bytes are joined with the arrays. A message that isn't laid out as serializers do it is
 parsed by the generated class as a whole, so that both always agree. What a request may have of batches, axes and fields
 is counted before any of it is built. Client and server share this room, and nothing else knows how protobuf encodes.
+
+So that neither writes it again, the room also has the names of the enums' numbers, durations as seconds, and, in
+`comparison`, what a comparison says.
 """
 
 from __future__ import annotations
 
+from shoal.wire.durations import MAX_DURATION_SECONDS, duration_of, seconds_of
+from shoal.wire.enums import (
+    COMPARE_ACTIONS,
+    COMPARE_ENGINES,
+    DURABILITIES,
+    ENGINES,
+    HALF_LIFE_UNITS,
+    INIT_METHODS,
+    METRICS,
+    ON_INVALID,
+    PRECISIONS,
+    name_of,
+)
 from shoal.wire.parsing import MAX_AXES, MessageTooLargeError, Parsed, parser
 from shoal.wire.requests import (
     MAX_BATCHES,
@@ -37,10 +53,20 @@ from shoal.wire.responses import (
 from shoal.wire.tensors import DTYPES, NUMBERS, Tensor, array_of, tensor_in, tensor_message, tensor_of
 
 __all__ = [
+    "COMPARE_ACTIONS",
+    "COMPARE_ENGINES",
     "DTYPES",
+    "DURABILITIES",
+    "ENGINES",
+    "HALF_LIFE_UNITS",
+    "INIT_METHODS",
     "MAX_AXES",
     "MAX_BATCHES",
+    "MAX_DURATION_SECONDS",
+    "METRICS",
     "NUMBERS",
+    "ON_INVALID",
+    "PRECISIONS",
     "AssignRequest",
     "AssignResponse",
     "Batch",
@@ -58,13 +84,16 @@ __all__ = [
     "decode_ingest_request",
     "decode_ingest_response",
     "decode_push_request",
+    "duration_of",
     "encode_assign_request",
     "encode_assign_response",
     "encode_batch_result",
     "encode_ingest_request",
     "encode_ingest_response",
     "encode_push_request",
+    "name_of",
     "parser",
+    "seconds_of",
     "tensor_in",
     "tensor_message",
     "tensor_of",

@@ -1,4 +1,7 @@
-"""The loop of k-means for libraries that assign and update in calls of their own."""
+"""The loop of k-means for libraries that assign and update in calls of their own, and what is measured in it.
+
+It is measured in the same way for every engine, in float64 and without expanding squares.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,14 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_server.compare.measuring import movement, objectives, settled
-from shoal_server.compare.steps import Action, Clock, CompareEngine, Comparison, Step
+from shoal.wire.comparison import CompareAction, CompareEngine
+from shoal_server.compare.steps import Clock, Comparison, Step
 from shoal_server.engines.contract import Float64Array, LabelArray
 
 T = TypeVar("T")
+
+_LAST_DIGIT = 4 * np.finfo(np.float64).eps  # relative to the centroids, all together
+_BLOCK_VALUES = 1 << 16  # of the points that are worked on at a time
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class _Place:
     centroids: Float64Array
     clusters: NDArray[np.int32]
 
-    def step(self, action: Action, labels: LabelArray | None, elapsed: float, **more: Any) -> Step:
+    def step(self, action: CompareAction, labels: LabelArray | None, elapsed: float, **more: Any) -> Step:
         """Return the step that has led here."""
         inertia = distortion = None
         if labels is not None:
@@ -87,6 +93,37 @@ def iterate(engine: CompareEngine, method: Method, comparison: Comparison, clock
         yield place.step("update", None, seconds, movement=moved, notes=updated.notes)
     labels, seconds = _timed(clock, method.assign, place.centroids)
     yield place.step("stopped", labels, seconds)
+
+
+def objectives(points: Float64Array, centroids: Float64Array, labels: LabelArray) -> tuple[float, float]:
+    """Return inertia and distortion: the sum of the squared distances, and the mean of the distances, as SciPy has it.
+
+    Parameters
+    ----------
+    points, centroids, labels
+        (n, d), (m, d), and of each point the row of its centroid, (n,).
+    """
+    squares = np.empty(len(points))
+    rows = max(1, _BLOCK_VALUES // points.shape[1])
+    for start in range(0, len(points), rows):
+        block = slice(start, start + rows)
+        offsets = points[block] - centroids[labels[block]]
+        squares[block] = np.einsum("nd,nd->n", offsets, offsets)
+    return float(squares.sum()), float(np.sqrt(squares).mean())
+
+
+def movement(before: Float64Array, after: Float64Array) -> Float64Array:
+    """Return how far each centroid (m, d) moved (Euclidean), (m,)."""
+    moved: Float64Array = np.linalg.norm(after - before, axis=1)
+    return moved
+
+
+def settled(moved: Float64Array, centroids: Float64Array, tol: float) -> bool:
+    """Return whether centroids (m, d) that have moved so far (m,) moved by no more than tol, all together.
+
+    What rounding can move doesn't count: a running mean of the same points may differ in its last digit.
+    """
+    return bool(np.linalg.norm(moved) <= max(tol, _LAST_DIGIT * np.linalg.norm(centroids)))
 
 
 def _timed(clock: Clock, function: Callable[..., T], *arguments: Any) -> tuple[T, float]:

@@ -11,13 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal.wire.comparison import CompareEngine
 from shoal_server.clustering.config import InitMethod
 from shoal_server.clustering.initialisation import initial_rows
-from shoal_server.compare.event_buffer import MAX_BYTES
-from shoal_server.compare.examples import SHAPES, example
-from shoal_server.compare.steps import CompareEngine, Comparison
+from shoal_server.compare.steps import Comparison
 from shoal_server.engines.contract import Float64Array, Task, max_value
 from shoal_server.errors import Reason, invalid, quoted, refused
+from shoal_server.libraries import library
+
+SIX_POINTS = "six-points"
+BLOBS = "blobs"
+SHAPES: dict[str, tuple[int, int]] = {SIX_POINTS: (6, 2), BLOBS: (300, 2)}  # (n, d) of the examples
 
 MAX_ITERATIONS = 1000
 # Points that k-means++ looks at: of more, so many are drawn first.
@@ -43,7 +47,7 @@ class ComparisonRequest:
     def memory_bytes(self) -> int:
         """What the comparison takes at most: the points and their distances, as the libraries hold them."""
         rows, columns = _shape(self)
-        return _FLOAT64 * (_COPIES * rows * columns + rows * self.n_clusters) + MAX_BYTES
+        return _FLOAT64 * (_COPIES * rows * columns + rows * self.n_clusters)
 
 
 def check(request: ComparisonRequest, max_distances: int, max_work: int) -> None:
@@ -51,7 +55,7 @@ def check(request: ComparisonRequest, max_distances: int, max_work: int) -> None
 
     Parameters
     ----------
-    wish
+    request
         What is asked for.
     max_distances
         The most that points times n_clusters may be.
@@ -78,7 +82,7 @@ def check(request: ComparisonRequest, max_distances: int, max_work: int) -> None
 
 
 def prepare(request: ComparisonRequest, pause: Callable[[], None]) -> Comparison:
-    """Return the comparison that a wish means that has been checked.
+    """Return the comparison of a request that has been checked.
 
     Parameters
     ----------
@@ -102,6 +106,15 @@ def prepare(request: ComparisonRequest, pause: Callable[[], None]) -> Comparison
         centroids = np.ascontiguousarray(request.init, dtype=np.float64)
         _check_values(centroids, "init.centroids")
     return Comparison(points, centroids, request.engines, request.random_state, request.max_iter, request.tol, pause)
+
+
+def example(name: str) -> Float64Array:
+    """Return the points (n, d) of a name that is in SHAPES; a library may have to be loaded for them."""
+    if name == SIX_POINTS:
+        return np.array([[1.0, 2.0], [1.0, 4.0], [1.0, 0.0], [10.0, 2.0], [10.0, 4.0], [10.0, 0.0]])
+    n, d = SHAPES[BLOBS]
+    points, _ = library("sklearn.datasets").make_blobs(n, d, centers=4, cluster_std=1.2, random_state=0)
+    return np.asarray(points, dtype=np.float64).round(3)
 
 
 def _shape(request: ComparisonRequest) -> tuple[int, int]:

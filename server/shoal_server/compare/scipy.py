@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from shoal.wire.comparison import OwnFigure
 from shoal_server.compare.lloyd import Updated, iterate
-from shoal_server.compare.steps import Clock, Comparison, OwnFigure, Step
+from shoal_server.compare.steps import Clock, Comparison, Step
 from shoal_server.engines.contract import Float64Array, LabelArray
 from shoal_server.libraries import library
 

@@ -1,4 +1,4 @@
-"""Comparisons on the server: so many at once, on threads that no session waits for."""
+"""Comparisons on the server: so many at once, on threads that no session waits for, as far as somebody reads them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Generic, TypeVar
 
+from shoal.wire.comparison import CompareEngine, ComparisonResult
 from shoal_server.budget import MemoryBudget, Reservation
-from shoal_server.compare.event_buffer import EventBuffer
-from shoal_server.compare.examples import BLOBS
-from shoal_server.compare.request import ComparisonRequest, check, prepare
+from shoal_server.compare.request import BLOBS, ComparisonRequest, check, prepare
 from shoal_server.compare.running import run
-from shoal_server.compare.steps import Clock, CompareEngine, Comparison, Result, Runner, Step
+from shoal_server.compare.steps import Clock, Comparison, Runner, Step
 from shoal_server.engines.contract import Halted
 from shoal_server.errors import Reason, refused
 
 T = TypeVar("T")
 
-Event = Comparison | Step | Result
+Event = Comparison | Step | ComparisonResult
+
+# Bytes of events that wait to be read; most comparisons are smaller in all, and are computed whoever reads them.
+MAX_UNREAD_BYTES = 4 << 20
+# Seconds in which a reader reads something while anything waits for it.
+READ_PATIENCE = 60.0
 _MIN_BYTES = 1024  # that an event takes besides its arrays
 
 
@@ -93,7 +97,7 @@ class Comparisons:
 
     async def _compute(self, request: ComparisonRequest, ahead: EventBuffer[Event]) -> None:
         try:
-            with self._turn(request.memory_bytes) as turn:
+            with self._turn(request.memory_bytes + MAX_UNREAD_BYTES) as turn:
                 comparison = await turn.call(lambda: prepare(request, turn.pause))
                 await ahead.put(comparison, _size(comparison))
                 events = run(comparison, self._runners, self._clock)
@@ -140,7 +144,7 @@ def _size(event: Event) -> int:
         case Step():
             arrays = (event.centroids, event.labels, event.path)
             return _MIN_BYTES + sum(array.nbytes for array in arrays if array is not None)
-        case Result():
+        case ComparisonResult():
             return _MIN_BYTES + sum(engine.centroids.nbytes + engine.labels.nbytes for engine in event.engines)
 
 
@@ -170,3 +174,64 @@ class _Slot:
         if self._working is None or self._working.cancel() or self._working.done():
             return None
         return self._working
+
+
+class EventBuffer(Generic[T]):
+    """Events between who computes them and who reads them; both are on the event loop."""
+
+    def __init__(self) -> None:
+        self._events: deque[tuple[T, int]] = deque()
+        self._bytes = 0
+        self._ended = False
+        self._news = asyncio.Event()
+        self._read = asyncio.Event()
+
+    async def put(self, event: T, size: int) -> None:
+        """Let an event wait, of so many bytes, once there is room; one is let in however large it is.
+
+        Raises
+        ------
+        DomainError
+            COMPARISON_NOT_READ.
+        """
+        while self._events and self._bytes + size > MAX_UNREAD_BYTES:
+            await self._reading()
+        self._events.append((event, size))
+        self._bytes += size
+        self._news.set()
+
+    async def all_read(self) -> None:
+        """Wait until nothing waits; raises as put does."""
+        while self._events:
+            await self._reading()
+
+    def end(self) -> None:
+        """Say that nothing more comes."""
+        self._ended = True
+        self._news.set()
+
+    async def take(self) -> T | None:
+        """Return the next event once there is one, None after the last."""
+        while not self._events:
+            if self._ended:
+                return None
+            self._news.clear()
+            await self._news.wait()
+        event, size = self._events.popleft()
+        self._bytes -= size
+        self._read.set()
+        return event
+
+    async def _reading(self) -> None:
+        """Wait until something is read; if that takes too long forget what waits."""
+        self._read.clear()
+        try:
+            async with asyncio.timeout(READ_PATIENCE):
+                await self._read.wait()
+        except TimeoutError:
+            self._events.clear()
+            raise refused(
+                Reason.COMPARISON_NOT_READ,
+                f"nothing of the comparison was read for {READ_PATIENCE:.0f} seconds, and the server keeps it no "
+                f"longer: compare again, and read the steps as they come",
+            ) from None

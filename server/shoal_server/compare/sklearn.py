@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from shoal_server.compare.lloyd import Updated, iterate
-from shoal_server.compare.measuring import farther, movement, objectives, settled
-from shoal_server.compare.steps import Clock, Comparison, OwnFigure, Step
+from shoal.wire.comparison import OwnFigure
+from shoal_server.compare.lloyd import Updated, iterate, movement, objectives, settled
+from shoal_server.compare.steps import Clock, Comparison, Step
 from shoal_server.engines.contract import Float64Array, LabelArray
 from shoal_server.libraries import library
 
@@ -19,6 +19,7 @@ from shoal_server.libraries import library
 _MAX_DISTANCES = 20_000_000
 # Rows of a batch of partial_fit: scikit-learn's own default.
 _BATCH_ROWS = 1024
+_ROUNDING = 1e-7  # relative; far above what squares that were expanded lose
 
 
 def run_kmeans(comparison: Comparison, clock: Clock) -> Iterator[Step]:
@@ -150,13 +151,25 @@ def _notes(comparison: Comparison, fitted: Any) -> tuple[str, ...]:
     if found < wanted:
         notes.append(f"{found} of {wanted} clusters have points: there are too few distinct points for more")
     nearest = fitted.predict(comparison.points)
-    elsewhere = farther(comparison.points, fitted.cluster_centers_, fitted.labels_, nearest)
+    elsewhere = _farther(comparison.points, fitted.cluster_centers_, fitted.labels_, nearest)
     if elsewhere:
         notes.append(
             f"{elsewhere} of the points have labels of centroids that aren't the nearest: fit ends when labels repeat, "
             f"and has moved an empty cluster since"
         )
     return tuple(notes)
+
+
+def _farther(points: Float64Array, centroids: Float64Array, labels: LabelArray, others: LabelArray) -> int:
+    """Return how many points (n, d) are farther from the centroid of their label (n,) than from that of the other (n,).
+
+    What the libraries' ways to compute distances lose by rounding doesn't count.
+    """
+    rows = np.flatnonzero(labels != others)
+    own = np.linalg.norm(points[rows] - centroids[labels[rows]], axis=1)
+    other = np.linalg.norm(points[rows] - centroids[others[rows]], axis=1)
+    slack = _ROUNDING * (np.linalg.norm(points[rows], axis=1) + other)
+    return int(np.count_nonzero(own > other + slack))
 
 
 def _moved(comparison: Comparison, path: Float64Array | None) -> Iterator[str]:

@@ -6,34 +6,17 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from google.protobuf.duration_pb2 import Duration
-
 from shoal import wire
-from shoal.v1 import compare_pb2
+from shoal.v1 import compare_pb2, sessions_pb2
+from shoal.wire.comparison import Agreement, ComparedEngine, ComparisonResult
 from shoal_server.compare.request import ComparisonRequest
 from shoal_server.compare.service import Comparisons
-from shoal_server.compare.steps import Agreement, Comparison, EngineResult, Result, Step
+from shoal_server.compare.steps import Comparison, Step
 from shoal_server.errors import Reason, invalid
 from shoal_server.rpc.call_layers import CallContext
-from shoal_server.rpc.config import INIT_METHODS
+from shoal_server.rpc.config import decode_enum
 from shoal_server.rpc.tensor import decode_points
 
-ENGINES: dict[int, Any] = {
-    compare_pb2.COMPARE_ENGINE_SCIPY: "scipy",
-    compare_pb2.COMPARE_ENGINE_SCIPY_KMEANS2: "scipy-kmeans2",
-    compare_pb2.COMPARE_ENGINE_SKLEARN: "sklearn",
-    compare_pb2.COMPARE_ENGINE_SKLEARN_MINIBATCH: "sklearn-minibatch",
-    compare_pb2.COMPARE_ENGINE_NUMBA: "numba",
-}
-NUMBERS: dict[Any, Any] = {name: number for number, name in ENGINES.items()}
-ACTIONS: dict[Any, Any] = {
-    "initialise": compare_pb2.COMPARE_ACTION_INITIALISE,
-    "assign": compare_pb2.COMPARE_ACTION_ASSIGN,
-    "update": compare_pb2.COMPARE_ACTION_UPDATE,
-    "converged": compare_pb2.COMPARE_ACTION_CONVERGED,
-    "stopped": compare_pb2.COMPARE_ACTION_STOPPED,
-    "fit": compare_pb2.COMPARE_ACTION_FIT,
-}
 _DEFAULT_ENGINES = [compare_pb2.COMPARE_ENGINE_SCIPY, compare_pb2.COMPARE_ENGINE_SKLEARN]
 _DEFAULT_MAX_ITER = 100
 _SAMPLE = "compare on a sample of them"
@@ -71,7 +54,7 @@ class CompareService:
                     case Step():
                         number += 1
                         yield compare_pb2.CompareResponse(step=_encode_step(event, number))
-                    case Result():
+                    case ComparisonResult():
                         yield compare_pb2.CompareResponse(result=_encode_result(event))
 
     def _decode(self, parsed: wire.Parsed[compare_pb2.CompareRequest]) -> ComparisonRequest:
@@ -102,31 +85,18 @@ class CompareService:
         request = parsed.message
         if request.init.WhichOneof("source") == "centroids":
             return decode_points(parsed.tensor(request.init.centroids), "init.centroids", self._max_bytes)
-        if request.init.method not in INIT_METHODS:
-            raise invalid(
-                Reason.INIT_UNKNOWN, "init.method", f"init {request.init.method} is not one that this server has"
-            )
-        return INIT_METHODS[request.init.method]
+        method = request.init.method or sessions_pb2.INIT_METHOD_K_MEANS_PLUS_PLUS
+        return decode_enum(wire.INIT_METHODS, method, "init", "init.method")
 
 
 def _decode_engines(numbers: Sequence[int]) -> tuple[Any, ...]:
-    if len(numbers) > len(ENGINES):
+    if len(numbers) > len(wire.COMPARE_ENGINES):
         raise invalid(
             Reason.ENGINES_INVALID,
             "engines",
-            f"engines names {len(numbers):,}, and there are {len(ENGINES)}; name each at most once",
+            f"engines names {len(numbers):,}, and there are {len(wire.COMPARE_ENGINES)}; name each at most once",
         )
-    return tuple(_decode_engine(number) for number in numbers)
-
-
-def _decode_engine(number: int) -> Any:
-    if number in ENGINES:
-        return ENGINES[number]
-    raise invalid(
-        Reason.ENGINE_UNKNOWN,
-        "engines",
-        f"engine {number} is not one that is compared; use some of {', '.join(ENGINES.values())}",
-    )
+    return tuple(decode_enum(wire.COMPARE_ENGINES, number, "engine", "engines") for number in numbers)
 
 
 def _encode_start(comparison: Comparison, example: str) -> compare_pb2.CompareStart:
@@ -134,7 +104,7 @@ def _encode_start(comparison: Comparison, example: str) -> compare_pb2.CompareSt
         example=example,
         initial_centroids=wire.tensor_message(comparison.initial_centroids),
         random_state=comparison.random_state,
-        engines=[NUMBERS[engine] for engine in comparison.engines],
+        engines=[wire.COMPARE_ENGINES[engine] for engine in comparison.engines],
         max_iter=comparison.max_iter,
         tol=comparison.tol,
         n_points=len(comparison.points),
@@ -147,14 +117,14 @@ def _encode_start(comparison: Comparison, example: str) -> compare_pb2.CompareSt
 def _encode_step(step: Step, number: int) -> compare_pb2.CompareStep:
     message = compare_pb2.CompareStep(
         number=number,
-        engine=NUMBERS[step.engine],
-        action=ACTIONS[step.action],
+        engine=wire.COMPARE_ENGINES[step.engine],
+        action=wire.COMPARE_ACTIONS[step.action],
         iteration=step.iteration,
         centroids=wire.tensor_message(step.centroids),
         clusters=wire.tensor_message(step.clusters),
         inertia=step.inertia,
         distortion=step.distortion,
-        elapsed=_duration(step.elapsed),
+        elapsed=wire.duration_of(step.elapsed),
         own_figures=[
             compare_pb2.OwnFigure(name=figure.name, value=figure.value, meaning=figure.meaning)
             for figure in step.own_figures
@@ -167,16 +137,16 @@ def _encode_step(step: Step, number: int) -> compare_pb2.CompareStep:
     return message
 
 
-def _encode_result(result: Result) -> compare_pb2.CompareResult:
+def _encode_result(result: ComparisonResult) -> compare_pb2.CompareResult:
     return compare_pb2.CompareResult(
         engines=[_encode_engine(engine) for engine in result.engines],
         agreements=[_encode_agreement(agreement) for agreement in result.agreements],
     )
 
 
-def _encode_engine(result: EngineResult) -> compare_pb2.EngineResult:
+def _encode_engine(result: ComparedEngine) -> compare_pb2.EngineResult:
     return compare_pb2.EngineResult(
-        engine=NUMBERS[result.engine],
+        engine=wire.COMPARE_ENGINES[result.engine],
         centroids=wire.tensor_message(result.centroids),
         labels=wire.tensor_message(result.labels),
         inertia=result.inertia,
@@ -184,21 +154,15 @@ def _encode_engine(result: EngineResult) -> compare_pb2.EngineResult:
         iterations=result.iterations,
         converged=result.converged,
         matching=wire.tensor_message(result.matching),
-        elapsed=_duration(result.elapsed),
+        elapsed=wire.duration_of(result.elapsed),
     )
 
 
 def _encode_agreement(agreement: Agreement) -> compare_pb2.Agreement:
     return compare_pb2.Agreement(
-        one=NUMBERS[agreement.one],
-        other=NUMBERS[agreement.other],
+        one=wire.COMPARE_ENGINES[agreement.one],
+        other=wire.COMPARE_ENGINES[agreement.other],
         adjusted_rand_index=agreement.adjusted_rand_index,
         points_that_differ=agreement.points_that_differ,
         largest_difference=agreement.largest_difference,
     )
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromNanoseconds(round(seconds * 1e9))
-    return duration

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -18,44 +18,7 @@ from shoal_server.rpc.tensor import decode_points
 from shoal_server.sessions.config import Changes, Limits, SessionConfig
 from shoal_server.sessions.port import Description
 
-ENGINES: dict[int, Any] = {
-    sessions_pb2.ENGINE_UNSPECIFIED: "numba",
-    sessions_pb2.ENGINE_NUMBA: "numba",
-    sessions_pb2.ENGINE_SKLEARN: "sklearn",
-    sessions_pb2.ENGINE_SCIPY: "scipy",
-}
-METRICS: dict[int, Any] = {
-    sessions_pb2.METRIC_UNSPECIFIED: "euclidean",
-    sessions_pb2.METRIC_EUCLIDEAN: "euclidean",
-    sessions_pb2.METRIC_COSINE: "cosine",
-}
-ON_INVALID: dict[int, Any] = {
-    sessions_pb2.ON_INVALID_UNSPECIFIED: "reject",
-    sessions_pb2.ON_INVALID_REJECT: "reject",
-    sessions_pb2.ON_INVALID_DROP: "drop",
-    sessions_pb2.ON_INVALID_IMPUTE: "impute",
-}
-INIT_METHODS: dict[int, Any] = {
-    sessions_pb2.INIT_METHOD_UNSPECIFIED: "k-means++",
-    sessions_pb2.INIT_METHOD_K_MEANS_PLUS_PLUS: "k-means++",
-    sessions_pb2.INIT_METHOD_RANDOM: "random",
-}
-PRECISIONS: dict[int, Any] = {
-    tensor_pb2.DTYPE_UNSPECIFIED: None,
-    tensor_pb2.DTYPE_FLOAT32: "float32",
-    tensor_pb2.DTYPE_FLOAT64: "float64",
-}
-UNITS: dict[int, Any] = {
-    sessions_pb2.HALF_LIFE_UNIT_UNSPECIFIED: "batches",
-    sessions_pb2.HALF_LIFE_UNIT_BATCHES: "batches",
-    sessions_pb2.HALF_LIFE_UNIT_POINTS: "points",
-    sessions_pb2.HALF_LIFE_UNIT_SECONDS: "seconds",
-}
-DURABILITIES: dict[int, Any] = {
-    sessions_pb2.DURABILITY_UNSPECIFIED: "memory",
-    sessions_pb2.DURABILITY_MEMORY: "memory",
-}
-
+_DURABILITIES = {"memory": sessions_pb2.DURABILITY_MEMORY}  # those of wire.DURABILITIES that this server has
 CHANGEABLE = ("engine", "half_life", "on_invalid", "idle_ttl")
 
 
@@ -73,16 +36,16 @@ def decode_config(
         model=ModelConfig(
             n_clusters=config.n_clusters,
             n_features=config.n_features or None,
-            engine=_known(ENGINES, config.engine, "engine"),
-            metric=_known(METRICS, config.metric, "metric"),
-            on_invalid=_known(ON_INVALID, config.on_invalid, "on_invalid"),
+            engine=_decode_engine(config),
+            metric=_decode(wire.METRICS, config.metric or sessions_pb2.METRIC_EUCLIDEAN, "metric"),
+            on_invalid=_decode_on_invalid(config),
             init=_decode_init(config.init, limits, tensor),
             init_size=config.init_size or None,
             random_state=config.random_state if config.HasField("random_state") else None,
-            dtype=_known(PRECISIONS, config.dtype, "dtype"),
+            dtype=_decode(wire.PRECISIONS, config.dtype, "dtype") if config.dtype else None,
             half_life=_decode_half_life(config),
         ),
-        durability=_known(DURABILITIES, config.durability, "durability"),
+        durability=_decode(_DURABILITIES, config.durability or sessions_pb2.DURABILITY_MEMORY, "durability"),
         idle_ttl=_decode_idle_ttl(config, limits),
     )
 
@@ -140,6 +103,35 @@ def encode_warming(warming: Warming) -> sessions_pb2.Warming:
     return sessions_pb2.Warming(seen=warming.seen, needed=warming.needed)
 
 
+def decode_enum(numbers: Mapping[str, int], number: int, name: str, field: str) -> Any:
+    """Return what a number of an enum is called.
+
+    Parameters
+    ----------
+    numbers
+        The names that the server knows, and the number of each.
+    number
+        The one in the request.
+    name
+        What it is a number of; the reason is named after it, such as ENGINE_UNKNOWN after ``engine``.
+    field
+        The path of the request's field.
+
+    Raises
+    ------
+    DomainError
+        If it isn't one of the numbers.
+    """
+    known = wire.name_of(number, numbers)
+    if known is None:
+        raise invalid(
+            Reason[f"{name.upper().replace('.', '_')}_UNKNOWN"],
+            field,
+            f"unknown {name} {number}; use one of {', '.join(numbers)}",
+        )
+    return known
+
+
 def decode_duration(duration: Duration, field: str) -> float:
     """Return seconds.
 
@@ -149,13 +141,13 @@ def decode_duration(duration: Duration, field: str) -> float:
         DURATION_INVALID for what no google.protobuf.Duration holds, DURATION_NEGATIVE.
     """
     seconds, nanos = duration.seconds, duration.nanos
-    too_long = abs(seconds) * _NANOS + abs(nanos) > _MAX_DURATION_SECONDS * _NANOS
+    too_long = abs(seconds) * _NANOS + abs(nanos) > wire.MAX_DURATION_SECONDS * _NANOS
     if too_long or abs(nanos) >= _NANOS or seconds * nanos < 0:
         raise invalid(
             Reason.DURATION_INVALID,
             field,
-            f"{field} has seconds {seconds} and nanos {nanos}; use at most {_MAX_DURATION_SECONDS:,} seconds, below "
-            f"{_NANOS:,} nanos, and the same sign for both",
+            f"{field} has seconds {seconds} and nanos {nanos}; use at most {wire.MAX_DURATION_SECONDS:,} seconds, "
+            f"below {_NANOS:,} nanos, and the same sign for both",
         )
     if seconds < 0 or nanos < 0:
         raise invalid(Reason.DURATION_NEGATIVE, field, f"{field} is {seconds + nanos / _NANOS} s; it can't be below 0")
@@ -164,32 +156,32 @@ def decode_duration(duration: Duration, field: str) -> float:
 
 _LISTED = ", ".join(CHANGEABLE)
 _MAX_PATHS = 64  # of a mask; there are fewer fields, but a name twice does no harm
-# What a google.protobuf.Duration may hold, which is about 10,000 years: more can't be sent back.
-_MAX_DURATION_SECONDS = 315_576_000_000
 _NANOS = 1_000_000_000  # of a second
 
 
-def _known(values: dict[int, Any], number: int, field: str) -> Any:
-    if number in values:
-        return values[number]
-    raise invalid(
-        Reason[f"{field.upper().replace('.', '_')}_UNKNOWN"],
-        f"config.{field}",
-        f"{field} {number} is not one that this server has; use one of "
-        f"{', '.join(dict.fromkeys(str(value) for value in values.values() if value))}",
-    )
+def _decode(numbers: Mapping[str, int], number: int, field: str) -> Any:
+    return decode_enum(numbers, number, field, f"config.{field}")
+
+
+def _decode_engine(config: sessions_pb2.SessionConfig) -> Any:
+    return _decode(wire.ENGINES, config.engine or sessions_pb2.ENGINE_NUMBA, "engine")
+
+
+def _decode_on_invalid(config: sessions_pb2.SessionConfig) -> Any:
+    return _decode(wire.ON_INVALID, config.on_invalid or sessions_pb2.ON_INVALID_REJECT, "on_invalid")
 
 
 def _decode_init(init: sessions_pb2.Init, limits: Limits, tensor: Callable[[tensor_pb2.Tensor], wire.Tensor]) -> Any:
     if init.WhichOneof("source") == "centroids":
         return decode_points(tensor(init.centroids), "config.init.centroids", limits.max_batch_bytes)
-    return _known(INIT_METHODS, init.method, "init")
+    return _decode(wire.INIT_METHODS, init.method or sessions_pb2.INIT_METHOD_K_MEANS_PLUS_PLUS, "init")
 
 
 def _decode_half_life(config: sessions_pb2.SessionConfig) -> HalfLife | None:
     if not config.HasField("half_life"):
         return None
-    return HalfLife(config.half_life.value, _known(UNITS, config.half_life.unit, "half_life.unit"))
+    unit = config.half_life.unit or sessions_pb2.HALF_LIFE_UNIT_BATCHES
+    return HalfLife(config.half_life.value, _decode(wire.HALF_LIFE_UNITS, unit, "half_life.unit"))
 
 
 def _decode_idle_ttl(config: sessions_pb2.SessionConfig, limits: Limits) -> float | None:
@@ -216,9 +208,9 @@ def _check_changeable(path: str) -> None:
 def _decode_change(path: str, config: sessions_pb2.SessionConfig) -> Any:
     match path:
         case "engine":
-            return _known(ENGINES, config.engine, path)
+            return _decode_engine(config)
         case "on_invalid":
-            return _known(ON_INVALID, config.on_invalid, path)
+            return _decode_on_invalid(config)
         case "half_life":
             return _decode_half_life(config)
         case _:
@@ -230,32 +222,27 @@ def _encode_config(session: Description, *, with_centroids: bool) -> sessions_pb
     config = sessions_pb2.SessionConfig(
         n_clusters=model.n_clusters,
         n_features=session.n_features or 0,
-        engine=_number(ENGINES, model.engine),
-        metric=_number(METRICS, model.metric),
-        on_invalid=_number(ON_INVALID, model.on_invalid),
+        engine=wire.ENGINES[model.engine],
+        metric=wire.METRICS[model.metric],
+        on_invalid=wire.ON_INVALID[model.on_invalid],
         init=_encode_init(model, with_centroids=with_centroids),
         init_size=model.points_needed,
         random_state=model.random_state,
-        dtype=_number(PRECISIONS, model.dtype),
-        durability=_number(DURABILITIES, session.config.durability),
+        dtype=wire.PRECISIONS[model.dtype] if model.dtype else tensor_pb2.DTYPE_UNSPECIFIED,
+        durability=wire.DURABILITIES[session.config.durability],
     )
     if model.half_life:
         config.half_life.value = model.half_life.value
-        config.half_life.unit = _number(UNITS, model.half_life.unit)
+        config.half_life.unit = wire.HALF_LIFE_UNITS[model.half_life.unit]
     if session.config.idle_ttl is not None:
-        config.idle_ttl.FromNanoseconds(round(session.config.idle_ttl * 1e9))
+        config.idle_ttl.CopyFrom(wire.duration_of(session.config.idle_ttl))
     return config
 
 
 def _encode_init(model: ModelConfig, *, with_centroids: bool) -> sessions_pb2.Init:
     if isinstance(model.init, str):
-        return sessions_pb2.Init(method=_number(INIT_METHODS, model.init))
+        return sessions_pb2.Init(method=wire.INIT_METHODS[model.init])
     return sessions_pb2.Init(centroids=wire.tensor_message(model.init)) if with_centroids else sessions_pb2.Init()
-
-
-def _number(values: dict[int, Any], value: Any) -> Any:
-    # The last one: the first, UNSPECIFIED, says the same but not as clearly.
-    return [number for number, name in values.items() if name == value][-1]
 
 
 def _encode_time(moment: datetime) -> Timestamp:

@@ -7,6 +7,7 @@ import structlog
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 
+from shoal import wire
 from shoal.v1 import errors_pb2
 from shoal_server.errors import DomainError, Kind, Refusal, internal
 
@@ -60,9 +61,7 @@ def _precondition(refusal: Refusal) -> errors_pb2.PreconditionFailure:
 
 
 def _retry_info(seconds: float) -> errors_pb2.RetryInfo:
-    retry = errors_pb2.RetryInfo()
-    retry.retry_delay.FromNanoseconds(int(seconds * 1e9))
-    return retry
+    return errors_pb2.RetryInfo(retry_delay=wire.duration_of(seconds))
 
 
 def _pack(detail: Message) -> AnyMessage:
