@@ -59,8 +59,8 @@ class Settings(BaseSettings):
     max_init_values: Count = Field(2**26, description="init_size times n_features of a session at most.")
     max_batch_work: Count = Field(
         2**38,
-        description="Rows times n_features times n_clusters of a batch at most, an eighth of it for engine sklearn; "
-        "and multiplications that choosing the initial centroids of a session takes at most.",
+        description="Rows times n_features times n_clusters of a batch at most, a thirty-second of it for engine "
+        "sklearn; and multiplications that choosing the initial centroids of a session takes at most.",
     )
     max_producers: Count = Field(10_000, description="Producers with a name that a session remembers at most.")
     replay_bytes: Bytes = Field(

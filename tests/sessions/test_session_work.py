@@ -133,13 +133,13 @@ async def test_a_batch_of_all_the_work_that_is_allowed_is_applied(session: Sessi
     assert result.accepted == MAX_WORK
 
 
-async def test_engine_sklearn_takes_an_eighth_since_its_calls_can_not_be_stopped(deps: SessionDeps) -> None:
+async def test_engine_sklearn_takes_a_thirty_second_since_its_calls_can_not_be_stopped(deps: SessionDeps) -> None:
     config = SessionConfig(ModelConfig(1, engine="sklearn", init=np.zeros((1, 1))))
     async with started(deps, config) as session:
-        error = await refusal_of(session.assign(np.ones((MAX_WORK // 8 + 1, 1), np.uint8)))
+        error = await refusal_of(session.assign(np.ones((MAX_WORK // 32 + 1, 1), np.uint8)))
 
     assert error.reason == "WORK_TOO_LARGE"
-    assert f"{MAX_WORK // 8:,} at once" in error.message
+    assert f"{MAX_WORK // 32:,} at once" in error.message
 
 
 async def test_initial_centroids_that_take_too_much_work_to_choose_are_refused(

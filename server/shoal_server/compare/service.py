@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Generic, TypeVar
 
 from shoal.wire.comparison import CompareEngine, ComparisonResult
@@ -129,7 +129,12 @@ class Comparisons:
             else:
                 self._given_up += 1
                 loop = asyncio.get_running_loop()
-                working.add_done_callback(lambda _: loop.call_soon_threadsafe(self._end_given_up, memory))
+
+                def end_given_up(_: Future[object]) -> None:
+                    with suppress(RuntimeError):  # the loop has ended with the server
+                        loop.call_soon_threadsafe(self._end_given_up, memory)
+
+                working.add_done_callback(end_given_up)
 
     def _end_given_up(self, memory: Reservation) -> None:
         self._given_up -= 1
@@ -154,13 +159,15 @@ class _Slot:
     def __init__(self, begin: Callable[[Callable[[], object]], Future[object]]) -> None:
         self._begin = begin
         self._working: Future[object] | None = None
+        self._awaited: asyncio.Future[object] | None = None  # the same on the event loop
         self._ended = False
 
     async def call(self, function: Callable[[], T]) -> T:
         """Run a function on a thread. One that is begun goes on if the caller is cancelled, until its next pause."""
         self._working = self._begin(function)
-        returned = await asyncio.shield(asyncio.wrap_future(self._working))
-        self._working = None
+        self._awaited = asyncio.wrap_future(self._working)
+        returned = await asyncio.shield(self._awaited)
+        self._working = self._awaited = None
         return returned  # type: ignore[return-value]  # what the function returned
 
     def pause(self) -> None:
@@ -171,6 +178,8 @@ class _Slot:
     def end(self) -> Future[object] | None:
         """Let the comparison's thread stop at its next pause; return what it still does, None if nothing."""
         self._ended = True
+        if self._awaited is not None:
+            self._awaited.cancel()  # the loop may be closed when the thread has done
         if self._working is None or self._working.cancel() or self._working.done():
             return None
         return self._working

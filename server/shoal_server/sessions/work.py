@@ -24,8 +24,8 @@ MAX_UNCUT_WORK = 1 << 25  # of a call in one piece that others may wait for: 10 
 MIN_BATCH_BYTES = 1024
 # What a value costs besides k multiplications, and a batch besides its values: no more than 4,096 share a dispatch.
 _VALUE_WORK, _BATCH_WORK = 128, 1 << 18
-# scikit-learn's partial_fit can't be stopped, and does everything twice: it is given an eighth.
-_UNCUT_SHARE: dict[EngineName, int] = {"sklearn": 8}
+# scikit-learn's partial_fit can't be stopped: what it is given takes 5 s, and not minutes.
+_UNCUT_SHARE: dict[EngineName, int] = {"sklearn": 32}
 
 
 def queue_bytes(batches: Iterable[Batch]) -> int:
