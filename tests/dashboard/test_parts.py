@@ -56,7 +56,7 @@ def test_points_are_read_as_people_write_them(text: str, points: Any) -> None:
         ("1,2\n3,four", "row 2 of the points: 'four' at place 2 is not a finite number"),
         ("1,2\n3", "row 2 of the points has 1 number, the first one has 2"),
         ("1,nan", "'nan' at place 2 is not a finite number"),
-        ("1,,2\n3,4,5", "row 1 of the points: there is nothing at place 2"),
+        ("1,,2\n3,4,5", "row 1 of the points: place 2 is empty"),
         ("1,5;2,5\n3,5;4,5", "row 1 of the points has commas and semicolons"),
     ],
 )

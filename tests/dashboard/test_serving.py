@@ -137,7 +137,7 @@ def test_a_port_that_is_taken_is_told_in_a_line() -> None:
             said = running.stdout.read()
 
         assert running.returncode == 1
-        assert said == f"error: 127.0.0.1:{port} is in use: name another port with --port, or 0 for a free one\n"
+        assert said == f"error: 127.0.0.1:{port} is in use: choose another port with --port, or 0 for a free one\n"
         with pytest.raises(shoal.ServerStartError, match=f"127.0.0.1:{port} is in use"):
             LocalDashboard(NOBODY, port).start()
 
