@@ -55,9 +55,10 @@ def test_results_agreement_and_notes_are_printed(command: InProcess, given: Path
     assert "scikit-learn  KMeans.fit" in printed
     assert "SciPy and Shoal" in printed
     assert (
-        "The same for all: 6 points, 2 initial centroids, 100 iterations at most, the end when nothing moves" in printed
+        "The same for all: 6 points, 2 initial centroids, at most 100 iterations, and a stop when no centroid moves"
+        in printed
     )
-    assert "scikit-learn itself says inertia_ 16: the sum of the squared distances" in printed
+    assert "scikit-learn returns inertia_ 16: the sum of the squared distances" in printed
 
 
 def test_a_file_is_compared(command: InProcess, tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_a_file_is_compared(command: InProcess, tmp_path: Path) -> None:
 
     printed = command("compare", path, "-k", 3, "--random-state", 1, "--max-iter", 2, "--engines", "scipy").stdout
 
-    assert "The same for all: 9,000 points, 3 initial centroids, 2 iterations at most" in printed
+    assert "The same for all: 9,000 points, 3 initial centroids, at most 2 iterations" in printed
     assert "stopped: 2 iterations are as many as it may make" in printed
 
 

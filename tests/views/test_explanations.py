@@ -286,7 +286,7 @@ def test_labels_that_are_not_the_nearest_are_explained(compare: Compare) -> None
 def test_an_engine_that_was_stopped_is_named(compare: Compare) -> None:
     run = compare(blobs(0), 4, init="random", engines=("scipy", "sklearn"), max_iter=1)
 
-    assert "SciPy and scikit-learn made all the iterations that are allowed, 1, and" in _told(run, "finished")
+    assert "SciPy and scikit-learn reached max_iter = 1, and" in _told(run, "finished")
 
 
 def test_key_moments_have_the_figures_of_the_run(six: Run, compare: Compare) -> None:

@@ -122,8 +122,8 @@ def test_an_engine_that_was_stopped_is_asked_for_its_end_alone(compare: Compare,
 
     question = quiz_of(run)[1]
 
-    assert "centroids are those of its end?" in question.text
-    assert "2 iterations are all that it may make, and another might still move them." in question.explanation
+    assert "has its final centroids?" in question.text
+    assert "2 iterations are all that it may make; another one might still move them." in question.explanation
     assert _right(question) == f"step {_settled(run)}"
 
 

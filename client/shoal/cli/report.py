@@ -1,4 +1,4 @@
-"""Where the report of `shoal compare` goes."""
+"""Writes the report of `shoal compare`."""
 
 from __future__ import annotations
 

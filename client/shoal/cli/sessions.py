@@ -22,7 +22,7 @@ app = typer.Typer(help="Create, list, show, update and delete sessions.", no_arg
 
 
 class Resettable(StrEnum):
-    """The fields that have a default to go back to; typer takes lists of enumerations, not of literals."""
+    """The fields that can be reset to a default; typer takes lists of enumerations, not of literals."""
 
     ENGINE = "engine"
     HALF_LIFE = "half-life"
@@ -111,7 +111,7 @@ def list_(ctx: typer.Context) -> None:
 
 @app.command()
 def show(ctx: typer.Context, name: Name) -> None:
-    """Show everything about a session but its centroids."""
+    """Show everything about a session except its centroids."""
     with invocation(ctx).connect() as client:
         _show(client.session(name).describe(), invocation(ctx))
 
@@ -159,7 +159,7 @@ def _show(session: shoal.SessionDescription, shared: Invocation) -> None:
 
 
 def _tell_differences(session: shoal.SessionDescription, asked: dict[str, Any]) -> None:
-    """Report how an existing session differs from the options; what was left to the server can't differ."""
+    """Report how an existing session differs from the options; options left to the server can't differ."""
     there = {field: getattr(session.config, field) for field in asked}
     differences = [
         f"{field} is {_brief(there[field])}, not {_brief(wanted)}"

@@ -30,11 +30,11 @@ class Columns:
 
     @property
     def n_numbers(self) -> int:
-        """How many of `all` are numbers: all but the time."""
+        """The number of numeric columns in `all`: all but the time."""
         return len(self.all) - (self.time is not None)
 
     def join(self, arrays: Sequence[Array]) -> Rows:
-        """Put the columns that `all` names side by side."""
+        """Join the columns that `all` names side by side."""
         beside = iter(arrays[len(self.points) :])
         weight = None if self.weight is None else next(beside).astype("f8")
         time = None if self.time is None else next(beside)

@@ -1,4 +1,4 @@
-"""Finds out what kind of file it is and opens it."""
+"""Finds out the format of a file and opens it."""
 
 from __future__ import annotations
 
