@@ -39,7 +39,7 @@ def test_the_server_may_be_named_in_the_environment(server: LocalServer) -> None
     assert run_here("sessions", "list", env={"SHOAL_SERVER": server.target}).exit_code == 0
 
 
-def test_a_server_that_is_not_there_is_unreachable() -> None:
+def test_an_unreachable_server_exits_with_3() -> None:
     outcome = run_apart("--server", "localhost:1", "--timeout", 1, "sessions", "list")
 
     assert outcome.exit_code == UNREACHABLE
@@ -111,7 +111,7 @@ def test_the_version_is_printed() -> None:
     assert run_here("--version").stdout.startswith("shoal ")
 
 
-def test_no_color_is_honoured_even_where_colour_is_forced(command: InProcess, client: shoal.Client, name: str) -> None:
+def test_no_color_is_honoured_even_if_colour_is_forced(command: InProcess, client: shoal.Client, name: str) -> None:
     coloured = command("sessions", "show", name, env={"FORCE_COLOR": "1", "SHOAL_SERVER": client.target})
     plain = command("sessions", "show", name, env={"FORCE_COLOR": "1", "NO_COLOR": "1", "SHOAL_SERVER": client.target})
 

@@ -59,7 +59,7 @@ def test_comparison_start_says_whether_the_initial_centroids_were_given(
     assert comparison.start.init == told
 
 
-def test_the_random_state_that_the_server_drew_makes_the_same_comparison(client: shoal.Client) -> None:
+def test_the_drawn_random_state_repeats_the_comparison(client: shoal.Client) -> None:
     first = client.compare(example="blobs", n_clusters=5)
     steps = list(first)
     assert first.start is not None

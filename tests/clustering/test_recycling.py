@@ -57,7 +57,7 @@ def _batch(kind: str, random: np.random.Generator) -> Batch:
     ),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_readers_keep_what_they_hold_and_every_version_is_as_if_nothing_were_used_again(
+def test_reused_arrays_change_no_version_that_a_reader_holds(
     engines: dict[EngineName, Engine], hops: list[tuple[list[str], str]], seed: int
 ) -> None:
     engine, random = engines["numba"], np.random.default_rng(seed)
@@ -83,7 +83,7 @@ def test_readers_keep_what_they_hold_and_every_version_is_as_if_nothing_were_use
 
 
 @pytest.mark.parametrize("rows", [1, 7_000])
-def test_versions_that_nobody_holds_are_not_copied(
+def test_versions_without_readers_are_not_copied(
     engines: dict[EngineName, Engine], monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     engine, random = engines["numba"], np.random.default_rng(0)

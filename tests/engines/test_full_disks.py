@@ -52,7 +52,7 @@ FULL = [
 
 
 @pytest.mark.parametrize("error", FULL, ids=str)
-def test_a_disk_that_takes_no_more_does_not_end_the_start(error: Exception, base: Path) -> None:
+def test_a_full_disk_does_not_end_the_start(error: Exception, base: Path) -> None:
     compiler = FullDisk(error, folders=1)
 
     with capture_logs() as logged:
@@ -65,14 +65,14 @@ def test_a_disk_that_takes_no_more_does_not_end_the_start(error: Exception, base
 
 
 @pytest.mark.parametrize("error", FULL, ids=str)
-def test_kernels_are_compiled_without_a_folder_where_nothing_can_be_written(error: Exception) -> None:
+def test_kernels_are_compiled_without_a_cache_folder_on_a_read_only_disk(error: Exception) -> None:
     with capture_logs() as logged:
         assert not cache.compile_cached(FullDisk(error, folders=2))
 
     assert logged[-1]["event"] == "nothing can be written: the kernels are compiled by one process"
 
 
-def test_kernels_are_compiled_without_a_folder_where_there_is_none_for_temporary_files(
+def test_kernels_are_compiled_without_a_cache_folder_when_there_is_no_temporary_folder(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(base / "not there"))
@@ -125,11 +125,11 @@ def _compiled_apart(base: Path, *arguments: str) -> str:
     return run.stdout.splitlines()[-1]
 
 
-def test_numba_itself_compiles_where_no_file_may_grow(base: Path) -> None:
+def test_numba_compiles_when_no_file_may_grow(base: Path) -> None:
     assert _compiled_apart(base, "small files") == "42.0 False"
 
 
-def test_numba_itself_compiles_where_the_disk_of_the_cache_is_full(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numba_compiles_when_the_disk_of_the_cache_is_full(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = base / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", disk], check=False).returncode:

@@ -90,7 +90,7 @@ def test_sigterm_ends_the_server_in_time_while_the_heaviest_batch_is_computed(
 
 
 @pytest.mark.parametrize("engine", ["numba", "scipy"])
-def test_deleting_a_session_gives_its_heaviest_batch_up(engine: str, wire: Wire, name: str) -> None:
+def test_deleting_a_session_stops_its_heaviest_batch(engine: str, wire: Wire, name: str) -> None:
     number, rows = ENGINES[engine]
     wire.create(name, config(K, init=CENTROIDS, engine=number))
     with ThreadPoolExecutor(1) as pool:
@@ -123,7 +123,7 @@ def test_small_batches_of_others_are_applied_while_the_heaviest_are_computed(
         server.stop()  # rather than to wait for them
 
 
-def test_a_batch_of_more_work_than_that_is_refused(wire: Wire, name: str) -> None:
+def test_a_batch_of_more_than_max_batch_work_is_refused(wire: Wire, name: str) -> None:
     wire.create(name, config(K, init=CENTROIDS))
 
     TOO_LARGE.check(refused_call(lambda: push(wire, name, heavy(ROWS + 1))))
@@ -131,7 +131,7 @@ def test_a_batch_of_more_work_than_that_is_refused(wire: Wire, name: str) -> Non
     TOO_LARGE.check(refused_call(lambda: wire.clustering.Assign(request, timeout=PATIENCE)))
 
 
-def test_a_session_that_chooses_very_many_centroids_itself_is_refused_and_a_heavy_choice_can_be_deleted(
+def test_initial_centroids_of_too_much_work_are_refused_and_a_heavy_choice_can_be_deleted(
     wire: Wire, name: str
 ) -> None:
     hopeless = Refusal("WORK_TOO_LARGE", ("200,000", "multiplications"), "config.init_size", TOO_LARGE.code)

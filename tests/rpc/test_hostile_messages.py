@@ -73,7 +73,7 @@ def test_every_field_of_every_method_at_every_extreme_is_answered(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_message_as_large_as_it_may_be_is_refused(
+def test_a_hostile_message_of_the_maximum_size_is_refused(
     target: LocalServer, hostile: HostileClient, wire: Wire, memory: int, method: str
 ) -> None:
     with unharmed(target, hostile, wire, memory):
@@ -98,7 +98,7 @@ def test_very_many_messages_changed_at_random_are_answered(
         check_answered(hostile, islice(fuzz(seed, SESSION), 2_000))
 
 
-def test_a_message_of_too_many_batches_says_how_many_there_may_be(wire: Wire, name: str) -> None:
+def test_a_message_of_too_many_batches_is_refused_with_the_limit(wire: Wire, name: str) -> None:
     wire.create(name, config(init=WITNESS))
     opening = clustering_pb2.IngestRequest(open=clustering_pb2.IngestOpen(session=name)).SerializeToString()
     call = ingest(wire)

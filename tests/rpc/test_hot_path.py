@@ -101,7 +101,7 @@ def pour(stream: Stream, requests: list[clustering_pb2.IngestRequest], batches: 
     return answers
 
 
-def test_a_message_costs_one_hop_and_one_answer_however_many_batches_it_has(
+def test_a_message_costs_one_dispatch_and_one_response_for_any_number_of_batches(
     server: InProcessServer, client: Wire, name: str
 ) -> None:
     requests = messages(1, MESSAGES, BATCHES)
@@ -118,7 +118,9 @@ def test_a_message_costs_one_hop_and_one_answer_however_many_batches_it_has(
     assert counting.counts["create_future"] + counting.counts["create_task"] <= MESSAGES * A_MESSAGE
 
 
-def test_what_piles_up_shares_hops_and_answers(server: InProcessServer, client: Wire, name: str) -> None:
+def test_messages_that_wait_together_share_dispatches_and_responses(
+    server: InProcessServer, client: Wire, name: str
+) -> None:
     few = MAX_UNANSWERED // MESSAGES  # so that all messages are taken without an answer
     requests = messages(1, MESSAGES, few)
     size = POINTS.nbytes * few * MESSAGES
@@ -159,7 +161,7 @@ def test_batches_of_a_message_are_applied_in_one_call_of_the_engine(
     assert calls == [BATCHES - 1, *[BATCHES] * (MESSAGES - 1)]  # the first batch of all settles what the next rely on
 
 
-def test_nothing_piles_up_in_the_server_as_batches_go_through_it(client: Wire, name: str) -> None:
+def test_server_memory_does_not_grow_with_the_number_of_batches(client: Wire, name: str) -> None:
     rounds = [messages(1 + number * MESSAGES * BATCHES, MESSAGES, BATCHES) for number in range(3)]
     tracemalloc.start()
     try:
@@ -185,7 +187,7 @@ def test_the_memory_that_a_batch_takes_does_not_grow_with_its_rows(server: InPro
     assert grown < many - few  # bytes
 
 
-def test_nothing_is_allocated_that_grows_with_the_rows_of_a_large_batch(
+def test_applying_a_large_batch_allocates_nothing_that_grows_with_its_rows(
     server: InProcessServer, session: Session
 ) -> None:
     rows = 65536
@@ -206,7 +208,7 @@ def busy_threads(server: InProcessServer) -> Iterator[None]:
         done.set()
 
 
-def test_a_version_that_nobody_holds_any_more_lends_its_arrays_to_a_newer_one(
+def test_the_arrays_of_a_version_without_readers_are_reused_by_a_newer_one(
     server: InProcessServer, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wide = np.random.default_rng(0).normal(size=(64, 256))

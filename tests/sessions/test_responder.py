@@ -37,7 +37,7 @@ async def _answers(session: Session, *values: float, first: int = 1) -> list[obj
     return told
 
 
-async def test_batches_whose_answers_cannot_be_made_are_told_of_a_bug(
+async def test_batches_whose_results_can_not_be_made_get_the_reason_internal(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as broken, structlog.testing.capture_logs() as logs:
@@ -50,9 +50,7 @@ async def test_batches_whose_answers_cannot_be_made_are_told_of_a_bug(
     assert await _answers(session, 3, first=3) == [3]
 
 
-async def test_who_fails_on_being_told_takes_the_answer_from_nobody(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_failure_to_cache_a_result_does_not_lose_it(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as broken, structlog.testing.capture_logs() as logs:
         broken.setattr(ReplayCache, "_shelve", _fail)
         told = await _answers(session, 1, 2)
@@ -62,7 +60,7 @@ async def test_who_fails_on_being_told_takes_the_answer_from_nobody(
     assert await _answers(session, 3, first=3) == [3]
 
 
-async def test_a_log_that_cannot_be_written_keeps_no_answer_back(
+async def test_a_log_that_can_not_be_written_does_not_lose_a_result(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as broken:
@@ -73,7 +71,7 @@ async def test_a_log_that_cannot_be_written_keeps_no_answer_back(
     assert await _answers(session, 4, first=4) == [3]
 
 
-async def test_a_session_ends_though_those_whom_it_refuses_fail_on_being_told(
+async def test_a_session_ends_even_if_caching_its_refusals_fails(
     session: Session, engine: StagedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ReplayCache, "_shelve", _fail)
@@ -93,7 +91,7 @@ async def test_a_session_ends_though_those_whom_it_refuses_fail_on_being_told(
     assert session.ended == "deleted"
 
 
-async def test_a_session_lives_on_when_what_it_tells_of_a_change_fails(session: Session) -> None:
+async def test_a_session_works_after_its_change_callback_failed(session: Session) -> None:
     session._on_change = _fail
     told = await asyncio.gather(session.change(model_changes(on_invalid="drop"), ""), return_exceptions=True)
 

@@ -19,7 +19,7 @@ from tests.sessions.session_builders import (
 )
 
 
-async def test_an_assignment_is_to_the_version_it_names(session: Session, engine: StagedEngine) -> None:
+async def test_an_assignment_uses_the_version_that_it_names(session: Session, engine: StagedEngine) -> None:
     await push(session, 4.0)
     await engine.arrival()
     engine.close_gate()
@@ -35,7 +35,7 @@ async def test_an_assignment_is_to_the_version_it_names(session: Session, engine
     assert (newer, np.array(moved.distances).tolist()) == (2, [4.0])
 
 
-async def test_an_assignment_that_waits_for_a_thread_is_to_the_version_it_began_with(engine: StagedEngine) -> None:
+async def test_an_assignment_that_waits_for_a_thread_uses_the_version_it_began_with(engine: StagedEngine) -> None:
     first_guest, second_guest = StagedEngine(), StagedEngine()
     for guest in (first_guest, second_guest):
         guest.close_gate()

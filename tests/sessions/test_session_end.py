@@ -32,7 +32,7 @@ from tests.sessions.watched import told
 DROP = model_changes(on_invalid="drop")
 
 
-async def test_the_end_refuses_what_waits_and_answers_what_is_being_applied(
+async def test_ending_a_session_refuses_waiting_batches_and_answers_the_one_being_applied(
     session: Session, engine: StagedEngine
 ) -> None:
     engine.close_gate()
@@ -55,7 +55,7 @@ async def test_the_end_refuses_what_waits_and_answers_what_is_being_applied(
     assert session.describe().queued_bytes == 0
 
 
-async def test_a_session_that_has_ended_takes_nothing_more(session: Session) -> None:
+async def test_an_ended_session_accepts_nothing_more(session: Session) -> None:
     await push(session, 1.0, stamp=stamp(1))
 
     await session.end("deleted")
@@ -71,7 +71,7 @@ async def test_a_session_that_has_ended_takes_nothing_more(session: Session) -> 
     assert session.describe().queued_bytes == 0
 
 
-async def test_those_who_wait_for_room_are_refused_at_the_end(deps: SessionDeps, engine: StagedEngine) -> None:
+async def test_ending_a_session_refuses_producers_that_wait_for_room(deps: SessionDeps, engine: StagedEngine) -> None:
     narrow = surroundings(deps.compute, engine, queue_bytes=2 * MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
@@ -91,7 +91,7 @@ async def test_those_who_wait_for_room_are_refused_at_the_end(deps: SessionDeps,
 
 
 @pytest.mark.parametrize("reason", ["deleted", "expired"])
-async def test_watchers_get_the_last_version_and_then_the_end(
+async def test_watchers_of_an_ending_session_get_the_last_version_and_then_the_end(
     session: Session, engine: StagedEngine, reason: EndReason
 ) -> None:
     engine.close_gate()
@@ -111,7 +111,7 @@ async def test_watchers_get_the_last_version_and_then_the_end(
     assert rest == ["1 after 0", f"{reason} at 1"]
 
 
-async def test_a_session_has_not_ended_before_what_is_being_applied(session: Session, engine: StagedEngine) -> None:
+async def test_a_session_ends_only_after_the_batch_being_applied(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
     await submit(session, 1.0)
     await engine.arrival()
@@ -125,7 +125,7 @@ async def test_a_session_has_not_ended_before_what_is_being_applied(session: Ses
     assert (meanwhile, session.ended) == (None, "deleted")
 
 
-async def test_an_end_that_nobody_waits_for_comes_all_the_same(session: Session, engine: StagedEngine) -> None:
+async def test_a_cancelled_end_still_ends_the_session(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
     applied = await submit(session, 1.0)
     await engine.arrival()
@@ -141,7 +141,9 @@ async def test_an_end_that_nobody_waits_for_comes_all_the_same(session: Session,
     assert events == ["1", "deleted at 1"]
 
 
-async def test_a_hop_ends_after_the_batch_that_is_being_computed(session: Session, engine: StagedEngine) -> None:
+async def test_ending_a_session_stops_a_dispatch_after_its_current_batch(
+    session: Session, engine: StagedEngine
+) -> None:
     engine.close_gate()
     receipt = [await submit(session, value) for value in (1.0, 2.0, 3.0)]
     change = asyncio.create_task(session.change(DROP, ""))
@@ -156,7 +158,7 @@ async def test_a_hop_ends_after_the_batch_that_is_being_computed(session: Sessio
     assert session.describe().queued_bytes == 0
 
 
-async def test_what_waits_for_a_thread_is_not_begun_after_the_end(
+async def test_a_dispatch_that_waits_for_a_thread_does_not_begin_after_the_end(
     session: Session, deps: SessionDeps, engine: StagedEngine
 ) -> None:
     async with started(deps) as first, started(deps) as second:
@@ -175,7 +177,7 @@ async def test_what_waits_for_a_thread_is_not_begun_after_the_end(
     assert session.version == 0
 
 
-def test_the_error_for_a_session_that_is_not_there_quotes_no_more_than_a_name() -> None:
+def test_the_error_for_an_unknown_session_quotes_at_most_the_length_of_a_name() -> None:
     error = session_gone("x" * 10_000)
 
     assert error.session == "x" * 128

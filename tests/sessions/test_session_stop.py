@@ -27,7 +27,7 @@ from tests.sessions.watched import told
 DROP = model_changes(on_invalid="drop")
 
 
-async def test_stopping_finishes_what_waits(session: Session, engine: StagedEngine) -> None:
+async def test_stopping_a_session_applies_waiting_batches(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
     receipt = [await submit(session, value) for value in (1.0, 2.0)]
     change = asyncio.create_task(session.change(DROP, ""))
@@ -48,7 +48,9 @@ async def test_stopping_finishes_what_waits(session: Session, engine: StagedEngi
     assert refused.retry_after
 
 
-async def test_stopping_refuses_at_the_deadline_what_is_not_begun(session: Session, engine: StagedEngine) -> None:
+async def test_stopping_refuses_batches_that_have_not_begun_at_the_deadline(
+    session: Session, engine: StagedEngine
+) -> None:
     engine.close_gate()
     begun = await submit(session, 1.0)
     await engine.arrival()
@@ -72,9 +74,7 @@ async def test_stopping_refuses_at_the_deadline_what_is_not_begun(session: Sessi
     assert session.describe().queued_bytes == 0
 
 
-async def test_those_who_wait_for_room_are_refused_when_the_server_stops(
-    deps: SessionDeps, engine: StagedEngine
-) -> None:
+async def test_stopping_refuses_producers_that_wait_for_room(deps: SessionDeps, engine: StagedEngine) -> None:
     narrow = surroundings(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
@@ -91,7 +91,7 @@ async def test_those_who_wait_for_room_are_refused_when_the_server_stops(
         assert await stopping == 0
 
 
-async def test_a_stopped_session_has_not_ended_for_its_watchers(session: Session) -> None:
+async def test_stopping_a_session_does_not_send_its_watchers_an_end(session: Session) -> None:
     with session.watch(WatchOptions(progress_interval=10)) as watch:
         events = watch.events()
         await anext(events)
@@ -102,7 +102,7 @@ async def test_a_stopped_session_has_not_ended_for_its_watchers(session: Session
     assert session.ended is None
 
 
-async def test_stopping_twice_is_stopping_once(session: Session) -> None:
+async def test_stopping_a_session_twice_has_no_further_effect(session: Session) -> None:
     await session.stop(math.inf)
     await session.stop(math.inf)
 

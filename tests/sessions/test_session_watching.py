@@ -36,7 +36,7 @@ async def test_a_watch_of_a_warming_session_begins_with_version_1(deps: SessionD
     assert session.warming is None
 
 
-async def test_a_watch_that_waits_is_told_at_once(session: Session) -> None:
+async def test_a_waiting_watch_gets_a_new_version_at_once(session: Session) -> None:
     with session.watch(WatchOptions(after_version=0)) as watch:
         waiting = asyncio.ensure_future(anext(watch.events()))
         await until_quiet()
@@ -47,7 +47,7 @@ async def test_a_watch_that_waits_is_told_at_once(session: Session) -> None:
         assert jumping_loop().time() < 1
 
 
-async def test_every_watch_is_told_of_the_newest_version(session: Session) -> None:
+async def test_every_watch_gets_the_newest_version(session: Session) -> None:
     with session.watch(WatchOptions()) as quick, session.watch(WatchOptions()) as slow:
         quick_events, slow_events = quick.events(), slow.events()
         seen = [told(await anext(quick_events)), told(await anext(slow_events))]

@@ -69,7 +69,7 @@ async def endless() -> EndlessEngine:
     return EndlessEngine()
 
 
-async def test_a_batch_is_given_up_between_two_pieces_when_its_session_is_deleted(
+async def test_a_batch_stops_after_its_current_piece_when_its_session_is_deleted(
     compute: ComputePool, endless: EndlessEngine
 ) -> None:
     async with started(surroundings(compute, endless)) as session:
@@ -84,7 +84,7 @@ async def test_a_batch_is_given_up_between_two_pieces_when_its_session_is_delete
     assert session.describe().points_accepted == 0
 
 
-async def test_a_batch_is_given_up_between_two_pieces_when_the_time_for_a_stop_is_over(
+async def test_a_batch_stops_after_its_current_piece_when_the_grace_period_is_over(
     compute: ComputePool, endless: EndlessEngine
 ) -> None:
     async with started(surroundings(compute, endless)) as session:
@@ -97,7 +97,7 @@ async def test_a_batch_is_given_up_between_two_pieces_when_the_time_for_a_stop_i
     assert {(await refusal_of(batch.result())).reason for batch in batches} == {"SERVER_DRAINING"}
 
 
-async def test_another_session_is_served_while_one_computes_without_end(endless: EndlessEngine) -> None:
+async def test_another_session_is_served_during_an_endless_computation(endless: EndlessEngine) -> None:
     with closing(ComputePool(1)) as pool:
         async with started(surroundings(pool, endless)) as heavy, started(surroundings(pool, StagedEngine())) as small:
             await submit(heavy, 1.0)
@@ -125,7 +125,7 @@ async def test_a_batch_of_too_much_work_is_refused_and_the_next_is_applied(sessi
     assert (await push(session, 1.0)).version == 1
 
 
-async def test_a_batch_of_all_the_work_that_is_allowed_is_applied(session: Session) -> None:
+async def test_a_batch_of_exactly_max_batch_work_is_applied(session: Session) -> None:
     largest = Batch(np.ones((MAX_WORK, 1), np.uint8))
 
     result = await (await hand_over(session, largest, size=MAX_WORK)).result()
@@ -133,7 +133,7 @@ async def test_a_batch_of_all_the_work_that_is_allowed_is_applied(session: Sessi
     assert result.accepted == MAX_WORK
 
 
-async def test_engine_sklearn_takes_an_eighth_since_its_calls_can_not_be_stopped(deps: SessionDeps) -> None:
+async def test_engine_sklearn_accepts_an_eighth_of_max_batch_work(deps: SessionDeps) -> None:
     config = SessionConfig(ModelConfig(1, engine="sklearn", init=np.zeros((1, 1))))
     async with started(deps, config) as session:
         error = await refusal_of(session.assign(np.ones((MAX_WORK // 8 + 1, 1), np.uint8)))
@@ -154,7 +154,7 @@ async def test_initial_centroids_that_take_too_much_work_to_choose_are_refused(
     assert narrow.accepted == 1
 
 
-async def test_changes_that_wait_are_bounded(session: Session, engine: StagedEngine) -> None:
+async def test_a_change_is_refused_when_too_many_changes_wait(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
     await submit(session, 1.0)
     await engine.arrival()

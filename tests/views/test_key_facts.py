@@ -68,7 +68,7 @@ def test_key_facts_of_one_engine_compare_nothing(compare: Compare) -> None:
     assert "scikit-learn made 2 iterations; after step 1 its centroids no longer changed." in lines
 
 
-def test_an_engine_that_was_stopped_is_not_said_to_have_converged(compare: Compare) -> None:
+def test_key_facts_and_transcript_do_not_say_that_a_stopped_engine_converged(compare: Compare) -> None:
     run = compare(blobs(0), 4, init="random", engines=("scipy", "numba"), max_iter=2)
 
     assert "SciPy made 2 iterations and was stopped: its centroids might still move." in key_facts_of(run)
@@ -79,13 +79,13 @@ def test_an_engine_that_was_stopped_is_not_said_to_have_converged(compare: Compa
     assert "converged" not in told
 
 
-def test_an_engine_that_ends_within_tol_is_said_to_have_moved_no_more(compare: Compare) -> None:
+def test_key_facts_say_how_little_an_engine_moved_when_it_stops_within_tol(compare: Compare) -> None:
     run = compare(blobs(0), 4, init="random", engines=("scipy",), tol=5.0)
 
     assert any("; the last moved its centroids by no more than 5." in line for line in key_facts_of(run))
 
 
-def test_centroids_that_are_apart_by_rounding_are_said_to_be_equal_but_for_it(compare: Compare) -> None:
+def test_centroids_that_differ_by_rounding_are_called_equal_but_for_rounding(compare: Compare) -> None:
     run = compare(blobs(0), 3, init="k-means++", engines=("scipy", "sklearn"))
     (agreement,) = run.result.agreements
 
