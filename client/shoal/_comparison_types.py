@@ -20,7 +20,7 @@ class ComparisonStart:
     points: NDArray[Any]
     """Shape (n, d)."""
     initial_centroids: NDArray[np.float64]
-    """Shape (k, d): the start of every engine."""
+    """Shape (k, d): every engine begins with them."""
     init: CompareInit
     """Whether they were given, or how the server drew them."""
     random_state: int
@@ -29,12 +29,12 @@ class ComparisonStart:
     max_iter: int
     tol: float
     example: str | None
-    """The name of the example, if the points are the server's."""
+    """The name of the points, where the server had them."""
 
 
 @dataclass(frozen=True)
 class OwnFigure:
-    """A figure that the library itself returns."""
+    """A figure as the library itself gives it."""
 
     name: str
     value: float
@@ -53,29 +53,29 @@ class ComparisonStep:
     iteration: int
     """How many updates the engine has made."""
     centroids: NDArray[np.float64]
-    """Shape (m, d); m is below k if the engine has dropped some."""
+    """Shape (m, d); m is below k where the engine has dropped some."""
     clusters: NDArray[np.int32]
-    """Shape (m,): the initial centroid from which each one came."""
+    """Shape (m,): the initial centroids that these have come from."""
     labels: NDArray[np.int32] | None
-    """Shape (n,), rows of `centroids`; None if the step has no labels."""
+    """Shape (n,), rows of `centroids`; None where the step has none."""
     inertia: float | None
     """The sum of squared distances, of these centroids and labels; computed in the same way for every engine."""
     distortion: float | None
     """The mean of the distances; computed in the same way for every engine."""
     movement: NDArray[np.float64] | None
-    """Shape (m,): how far the step moved each centroid (Euclidean); None if the step moves none."""
+    """Shape (m,): how far the step moved each centroid (Euclidean); None where it moves none."""
     elapsed: float
     """Seconds that the library's calls of the step took."""
     path: NDArray[np.float64] | None
-    """Shape (iterations, m, d): the centroids after each iteration of a step with several."""
+    """Shape (iterations, m, d): where the centroids were after each iteration of a step that makes several."""
     own_figures: tuple[OwnFigure, ...]
     notes: tuple[str, ...]
-    """What the library did that may surprise you."""
+    """What the library did that one might not expect."""
 
 
 @dataclass(frozen=True, eq=False)
 class ComparedEngine:
-    """The results of one engine."""
+    """How one engine ended."""
 
     engine: CompareEngine
     centroids: NDArray[np.float64]
@@ -85,11 +85,11 @@ class ComparedEngine:
     inertia: float
     distortion: float
     iterations: int
-    """The number of updates that it made."""
+    """How many updates it made."""
     converged: bool
-    """Whether it ended before max_iter stopped it."""
+    """Whether it wasn't stopped by max_iter."""
     matching: NDArray[np.int32]
-    """Shape (m,): the first engine's centroid that corresponds to each of these; -1: none."""
+    """Shape (m,): the first engine's centroid that each of these corresponds to, -1: none."""
     elapsed: float
     """Seconds that all its library calls took."""
 
@@ -101,9 +101,9 @@ class Agreement:
     one: CompareEngine
     other: CompareEngine
     adjusted_rand_index: float
-    """The adjusted Rand index of their labels; 1: the same clusters, whatever their numbers."""
+    """Of their labels; 1: the same clusters, whatever they are called."""
     points_that_differ: int
-    """The number of points in different clusters, after matching the clusters."""
+    """Points that are in other clusters, once these are matched."""
     largest_difference: float
     """The largest Euclidean distance of matched centroids."""
 
@@ -114,4 +114,4 @@ class ComparisonResult:
 
     engines: tuple[ComparedEngine, ...]
     agreements: tuple[Agreement, ...]
-    """The agreement of each pair of engines."""
+    """Of each two of them."""

@@ -50,7 +50,7 @@ def names(target: str) -> list[str]:
         return sorted(session.name.rpartition("-")[0] for session in client.list_sessions())
 
 
-def test_the_demo_page_is_served_from_the_start_until_ctrl_c(taken_port: int, tmp_path: Path) -> None:
+def test_the_page_is_there_during_the_race_and_all_stays_until_ctrl_c(taken_port: int, tmp_path: Path) -> None:
     with running("demo", "--stay", *QUICKLY, "--output-dir", tmp_path) as demo:
         assert demo.stderr is not None
         lines = iter(demo.stderr)

@@ -26,7 +26,7 @@ def found(shelves: ReplayCache, producer: str, *sequences: int) -> list[int]:
     return [sequence for sequence in sequences if shelves.find(producer, sequence)]
 
 
-async def test_releasing_a_smaller_sequence_does_not_hold_released_results_again() -> None:
+async def test_what_was_released_once_is_not_held_again_by_a_smaller_number() -> None:
     shelves = ReplayCache(replay_bytes=0)
     coming = [unanswered() for _ in range(3)]
     for sequence, answer in enumerate(coming, start=1):
@@ -41,7 +41,7 @@ async def test_releasing_a_smaller_sequence_does_not_hold_released_results_again
     assert found(shelves, "p", 1, 2, 3) == []
 
 
-async def test_releasing_an_unknown_producer_does_nothing() -> None:
+async def test_to_release_what_is_unknown_does_nothing() -> None:
     shelves = ReplayCache(replay_bytes=0)
     await hold(shelves, "p", 1)
 
@@ -50,7 +50,7 @@ async def test_releasing_an_unknown_producer_does_nothing() -> None:
     assert found(shelves, "p", 1) == [1]
 
 
-async def test_released_results_make_room_for_held_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_released_makes_room_among_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay_cache, "PINNED_BYTES", 3 * ENTRY_BYTES)
     shelves = ReplayCache(replay_bytes=0)
     for sequence in range(1, 11):
@@ -62,7 +62,7 @@ async def test_released_results_make_room_for_held_ones(monkeypatch: pytest.Monk
     assert found(shelves, "p", *range(1, 14)) == [11, 12, 13]
 
 
-async def test_results_beyond_the_pinned_bytes_become_evictable_and_can_be_released(
+async def test_what_is_held_too_long_is_spare_and_may_be_released_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(replay_cache, "PINNED_BYTES", ENTRY_BYTES)
@@ -74,7 +74,7 @@ async def test_results_beyond_the_pinned_bytes_become_evictable_and_can_be_relea
     assert found(shelves, "p", 1, 2, 3) == [2, 3]
 
 
-async def test_results_of_a_forgotten_producer_take_no_room() -> None:
+async def test_answers_of_a_forgotten_producer_take_no_room() -> None:
     shelves = ReplayCache(replay_bytes=3 * ENTRY_BYTES)
     for number in range(10):
         await hold(shelves, f"e-{number}", 1, 2)
@@ -89,7 +89,7 @@ async def test_results_of_a_forgotten_producer_take_no_room() -> None:
     assert list(shelves._known) == ["p"]
 
 
-async def test_a_late_result_of_a_forgotten_producer_is_not_given_to_its_successor() -> None:
+async def test_a_late_answer_to_a_forgotten_producer_is_not_taken_for_that_of_its_successor() -> None:
     shelves = ReplayCache(replay_bytes=0)
     old, new = unanswered(), unanswered()
     shelves.hold("e", 1, [7], old)
@@ -105,7 +105,7 @@ async def test_a_late_result_of_a_forgotten_producer_is_not_given_to_its_success
     assert (answer.completion, answer.fingerprints) == (new, [8])
 
 
-async def test_a_refusal_is_kept_like_a_result_without_labels() -> None:
+async def test_a_refusal_is_kept_like_an_answer_without_labels() -> None:
     shelves = ReplayCache(replay_bytes=ENTRY_BYTES)
     refused = unanswered()
     refused.set_result([BatchResult(refusal=Refusal(Reason.SHAPE_INVALID, "no good", "points"))])
@@ -117,7 +117,7 @@ async def test_a_refusal_is_kept_like_a_result_without_labels() -> None:
     assert found(shelves, "p", 1) == [1]
 
 
-async def test_releasing_costs_in_proportion_to_the_kept_results() -> None:
+async def test_to_release_much_costs_what_is_kept_and_not_what_was_ever_sent() -> None:
     shelves = ReplayCache(replay_bytes=PLENTY)
     await hold(shelves, "p", 1, 10**12)
 
