@@ -1,4 +1,4 @@
-"""What the benchmarks keep, and what they show of it."""
+"""The results files of the benchmarks, and their tables and plots."""
 
 from __future__ import annotations
 

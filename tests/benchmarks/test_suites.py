@@ -1,4 +1,4 @@
-"""What the suites are made of: their points, the kernel's adapter, the bare server. Nothing is timed."""
+"""The parts of the suites: points, the kernel's adapter, the bare server. Nothing is timed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The suites of the dashboard's viewers and of comparisons: what their figures are made of, and who takes part."""
+"""The suites of the dashboard's viewers and of comparisons: their figures and processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all commands share: options, exit codes, colours, and advice instead of tracebacks."""
+"""All commands: shared options, exit codes, colours, and advice instead of tracebacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's report: what is in it, and that its sentences follow the figures."""
+"""The demo's report: its contents, and that its sentences follow the figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images: which channels they have, and in which order the pixels come."""
+"""Images: their channels, and the order of their pixels."""
 
 from __future__ import annotations
 

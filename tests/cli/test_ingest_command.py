@@ -1,4 +1,4 @@
-"""`shoal ingest`: what comes of files, good and bad."""
+"""`shoal ingest` with valid and invalid files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which reader a name gets, and what is said of names that get none."""
+"""The reader for a file name, and the errors for names without one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What values style like on standard output."""
+"""The text of values on standard output."""
 
 from __future__ import annotations
 

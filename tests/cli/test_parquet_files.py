@@ -1,4 +1,4 @@
-"""parquet: numbers, lists, nulls, and what is neither."""
+"""parquet: numbers, lists, nulls, and unsupported columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`shoal assign`, `centroids` and `watch`: what comes out of a session."""
+"""`shoal assign`, `centroids` and `watch`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only asyncio has: cancellation, async sources, the event loop."""
+"""Features of the asyncio client: cancellation, async sources, the event loop."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def _list(labels: NDArray[np.int32] | None) -> list[int] | None:
 
 
 def _patiently(client: shoal.Client) -> list[shoal.ComparisonStep]:
-    """Compare, again as long as the server is busy with the one that was given up: until it has heard of that."""
+    """Compare, and retry while the server is still busy with the cancelled comparison."""
     while True:
         try:
             return list(client.compare(X, n_clusters=2))

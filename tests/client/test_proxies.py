@@ -1,4 +1,4 @@
-"""http_proxy: gRPC honours it for every address, and a server of this machine is never behind one."""
+"""http_proxy: clients ignore it for servers on this machine, for which gRPC would use it too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a public signature names can be imported from `shoal`."""
+"""All types in public signatures can be imported from `shoal`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Courses of all kinds of batches."""
+"""Batches of all kinds to apply together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers at their extremes: half-lives, times, weights and values of every type, with every engine alike."""
+"""Numbers at their extremes: half-lives, times, weights and values of every type; all engines agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches that are applied together give what they give one by one."""
+"""Batches that are applied together give the same results as one by one."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_halting_leaves_the_remaining_batches_without_a_result(name: EngineName,
 
 
 class DelicateEngine(NumbaEngine):
-    """Counts the batches of its courses, and fails where there are too many in one or a point is faulty."""
+    """Counts the batches applied together, and fails if there are too many or a point is faulty."""
 
     def __init__(self, most_batches: int = 10**9) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Which points become initial centroids: the choice of scikit-learn, made in pieces."""
+"""The choice of initial centroids equals scikit-learn's, and is made in pieces."""
 
 from __future__ import annotations
 

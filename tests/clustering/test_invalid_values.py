@@ -1,4 +1,4 @@
-"""What NaN, infinity, zero rows and values too large get."""
+"""NaN, infinity, rows of zeros and values that are too large."""
 
 from __future__ import annotations
 

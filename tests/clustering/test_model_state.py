@@ -1,4 +1,4 @@
-"""What must last of a model is plain values: it can leave the process and come back without a bit being different."""
+"""The lasting state of a model is plain values: it can be pickled and restored bit for bit."""
 
 from __future__ import annotations
 

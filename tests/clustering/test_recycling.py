@@ -1,4 +1,4 @@
-"""Arrays of old versions are used again, and nobody who holds one sees it change."""
+"""Arrays of old versions are reused, but never while someone holds them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEPT = ("snapshot", "a view", "frame", "layout", "nothing")
 
 
 class Kept:
-    """What a reader holds of a version, and what it was when it came."""
+    """The arrays of a version that a reader holds, and their original values."""
 
     def __init__(self, model: Model, what: str) -> None:
         self.holder: Any = None

@@ -1,4 +1,4 @@
-"""The first points: how many are needed, what becomes of them, and what they settle."""
+"""Warming: how many first points are needed, how they count, and what they determine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What libraries do with clusters that are empty, points that are equal, and as few of either as there can be."""
+"""Empty clusters, equal points, and the smallest numbers of clusters and points."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_an_engine_that_reaches_max_iter_says_that_it_was_stopped(bench: Bench, 
 
 @pytest.fixture(params=["path", "no path"])
 def _path_or_none(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many points scikit-learn's iterations aren't made once more."""
+    """Run with and without the path of scikit-learn's fit, which is left out for many points."""
     if request.param == "no path":
         monkeypatch.setattr(sklearn, "_MAX_DISTANCES", 0)
 

@@ -1,4 +1,4 @@
-"""What is computed ahead of a reader: how much, and for how long."""
+"""Events computed ahead of a reader: how many are kept, and for how long."""
 
 from __future__ import annotations
 

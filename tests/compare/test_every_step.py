@@ -1,4 +1,4 @@
-"""Whatever the points are, each step is what the library does, and the last ones are what a direct call returns."""
+"""For any points, each step is consistent, and the last ones equal the result of a direct call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A comparison that is no longer wanted ends before its next call of a library."""
+"""A cancelled comparison ends before its next call of a library."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def test_too_few_own_points_are_reported_with_the_number_missing() -> None:
 
 
 class _Update:
-    """What is drawn of an update."""
+    """The drawn part of an update."""
 
     def __init__(self, centroids: Any, version: int = 1) -> None:
         self.centroids, self.version = np.asarray(centroids, np.float64), version

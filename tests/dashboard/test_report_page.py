@@ -1,4 +1,4 @@
-"""The page of `shoal compare --report` in a browser: it plays, it can be read without a script, by everyone."""
+"""The page of `shoal compare --report` in a browser: it plays, works without JavaScript, and is accessible."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def report(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture
 def opened(browser: Browser, report: Path) -> Iterator[Page]:
-    """The page, which must ask for nothing else and complain of nothing."""
+    """The page, which must fetch nothing else and log no errors."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     trouble: list[str] = []
     page.on("console", lambda message: trouble.append(message.text))
@@ -76,7 +76,7 @@ def test_the_player_draws_the_same_as_the_static_report(browser: Browser, opened
 
 
 def _marks(page: Page, part: str) -> list[tuple[str, dict[str, object], str]]:
-    """What a part of the drawings consists of, whatever the order of the attributes, and however 7.0 is written."""
+    """The elements of a part of a drawing, with normalised attributes and numbers."""
     found = []
     for mark in page.locator(f".panel .{part} > *").all():
         written = ET.fromstring(re.sub(r' xmlns="[^"]*"', "", mark.evaluate("element => element.outerHTML")))  # noqa: S314  (our own)

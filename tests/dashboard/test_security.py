@@ -1,4 +1,4 @@
-"""What the dashboard refuses: names that aren't its own, pages of other sites, bodies and pages without bound."""
+"""Requests that the dashboard refuses: foreign names and origins, too large bodies, too many pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`shoal-dashboard` as a program: who is told where the page is, and what is said when there can be none."""
+"""`shoal-dashboard` as a program: its URL, its end, and its errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What README and docs state, checked."""
+"""Facts in README and docs."""
 
 from __future__ import annotations
 

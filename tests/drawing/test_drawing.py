@@ -1,4 +1,4 @@
-"""Points and centroids as SVG: where things are, and what is drawn of them."""
+"""Points and centroids as SVG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The regime of bounds changes no bit; and who gets it."""
+"""Pruning by bounds changes no bit; and when it is used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kernels on disks that take no more, or that nobody may write: the start goes on, and says so."""
+"""Kernels on full or read-only disks: the server starts, and logs it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class FullDisk:
-    """Compiles like `Compiler`, in a folder whose disk takes no more, or which Numba can't use at all."""
+    """Compiles like `Compiler`, in a folder on a full disk, or one that Numba can't use."""
 
     def __init__(self, error: Exception, folders: int) -> None:
         self.error, self.folders = error, folders  # how many folders are on the full disk
@@ -113,7 +113,7 @@ KERNEL = """
 
 
 def _compiled_apart(base: Path, *arguments: str) -> str:
-    """Return what is printed by a process in which Numba itself compiles and writes."""
+    """Return the output of a process in which Numba itself compiles and writes."""
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(KERNEL), str(base / "source"), *arguments],
         env={**os.environ, "TMPDIR": str(base / "temporary")},

@@ -1,4 +1,4 @@
-"""The compiled kernel against the oracle, at every border at which it takes another way."""
+"""The compiled kernel against the oracle, around every size at which it takes another path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compiled code on disk: what is damaged or foreign is never run, and never fatal."""
+"""Compiled code on disk: damaged or foreign code is never run, and never fatal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WAITING = "waiting for another process, which compiles the kernels or loads them
 
 
 class Compiler:
-    """Stands in for Numba: it compiles into the folder what isn't there, and says whether it had to."""
+    """Replaces Numba: compiles missing files into the folder, and returns whether it had to."""
 
     def __init__(self, failures: int = 0) -> None:
         self.failures = failures

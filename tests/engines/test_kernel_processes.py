@@ -1,4 +1,4 @@
-"""What takes a process of its own: a cold start, and memory that may not be touched."""
+"""Tests in their own process: a cold start, and memory that may not be read."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ NARROW = """
 
 
 def _run(code: str, **environment: str) -> str:
-    """Run code in a process of its own, and return what it prints last."""
+    """Run code in its own process, and return its last line."""
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
         env={**os.environ, **environment},

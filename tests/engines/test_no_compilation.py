@@ -91,7 +91,7 @@ def test_no_call_of_apply_batches_compiles(engine: NumbaEngine, dtype: Any, cosi
 
 
 def _most_memory(call: Callable[[], object]) -> int:
-    """Return the bytes that a call allocates at most, what NumPy and Python have."""
+    """Return the peak of bytes that a call allocates in NumPy and Python."""
     tracemalloc.start()
     call()
     tracemalloc.reset_peak()

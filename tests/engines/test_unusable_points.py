@@ -1,4 +1,4 @@
-"""What can't be computed with is noticed wherever it stands, and what stands behind the last row isn't."""
+"""Unusable values are noticed at every place; memory behind the last row is ignored."""
 
 from __future__ import annotations
 

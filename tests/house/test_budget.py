@@ -1,4 +1,4 @@
-"""The memory budget of the process: what it refuses, who waits, and what comes back."""
+"""The memory budget of the process: refusals, waiting, and releases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many cores there are for computing: what the scheduler allows, and what the cgroup pays for."""
+"""The cores available for computing: as the scheduler and the cgroup's quota allow."""
 
 from __future__ import annotations
 

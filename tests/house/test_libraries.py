@@ -1,4 +1,4 @@
-"""What takes a second to load is loaded while the server serves, and computes on one thread whenever it was loaded."""
+"""Heavy libraries are loaded while the server serves, and compute on one thread."""
 
 from __future__ import annotations
 

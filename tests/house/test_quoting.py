@@ -1,4 +1,4 @@
-"""What a message quotes of a request: little of it, and no more than that is looked at."""
+"""Messages quote only a small part of a request, and read no more of it."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def wire(engine: GatedEngine) -> Iterator[Wire]:
 
 
 class Counted:
-    """Requests, and how many of them gRPC has drawn: it draws the next one when it has got rid of the last."""
+    """Requests, and the number that gRPC has taken: it takes the next one when it has sent the last."""
 
     def __init__(self, requests: list[clustering_pb2.IngestRequest]) -> None:
         self._requests = requests

@@ -1,4 +1,4 @@
-"""What is wrong with points is told alike on every way, changes nothing, and ends nothing."""
+"""Invalid points are refused in the same way by every method; they change nothing and end no stream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bug in the server is told as one, and nothing of the inside with it."""
+"""A bug in the server is reported as INTERNAL, without details of the inside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layers around a call: what a method knows of its caller, and what a caller learns who isn't let in."""
+"""The layers around a call: the context of a method, and the errors of refused callers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NOBODY = "nobody"
 
 
 class Service:
-    """Answers with what it knows of the call."""
+    """Returns the context of the call."""
 
     def __init__(self) -> None:
         self.calls: list[CallContext] = []

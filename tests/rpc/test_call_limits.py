@@ -1,4 +1,4 @@
-"""How many calls may go on at once, and which messages may be on their way in."""
+"""Limits of concurrent calls, and of messages being received."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_a_stream_ends_with_memory_limit_reached_when_memory_is_short_for_its_ne
 
 
 def _stall(client: Wire, server: InProcessServer) -> list[Any]:
-    """Call with messages that don't come, until no more is read; return the calls, those that gRPC reads first."""
+    """Make calls whose messages never arrive, until the server reads no more; return those that gRPC reads first."""
     receiver = server.rpc._receiver
     push: Any = client.channel.stream_unary(PUSH)
     stalled: list[Any] = []

@@ -1,4 +1,4 @@
-"""CompareService: what it refuses, and what it leaves to sessions."""
+"""CompareService: its refusals, and the threads that it leaves to sessions."""
 
 from __future__ import annotations
 

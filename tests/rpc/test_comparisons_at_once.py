@@ -29,7 +29,7 @@ SOME, MANY = (4000, 8), (20_000, 10)
 
 @pytest.fixture
 def engine() -> GatedEngine:
-    """Takes the place of numba: what compares with it computes until the gate is opened."""
+    """Replaces numba: comparisons with it compute until the gate is opened."""
     return GatedEngine()
 
 
@@ -44,7 +44,7 @@ def server(engine: GatedEngine) -> Iterator[InProcessServer]:
 
 @pytest.fixture
 def begin(server: InProcessServer) -> Iterator[Callable[..., Any]]:
-    """Begins comparisons, each on a connection that takes 64 KiB ahead of who reads, and gives them up in the end."""
+    """Begins comparisons, each on a connection that buffers 64 KiB, and cancels them at the end."""
     narrow = [*CHANNEL_OPTIONS, ("grpc.http2.bdp_probe", 0)]
     with ExitStack() as stack:
 

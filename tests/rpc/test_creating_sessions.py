@@ -1,4 +1,4 @@
-"""What a session can't be asked to be, and names: each refusal leaves no session behind."""
+"""Invalid configurations and names of sessions: no refusal leaves a session behind."""
 
 from __future__ import annotations
 

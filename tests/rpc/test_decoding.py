@@ -1,4 +1,4 @@
-"""How batches get from the bytes of a message into a session."""
+"""The decoding of batches from the bytes of a message."""
 
 from __future__ import annotations
 

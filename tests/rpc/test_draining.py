@@ -1,4 +1,4 @@
-"""A server that is about to stop: nothing new comes in, what has been taken is answered, streams are told."""
+"""A draining server: it accepts nothing new, answers the accepted batches, and ends the streams."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def until_refused(wire: Wire, name: str) -> None:
 
 
 def read_to_the_end(stream: Stream) -> tuple[list[int], object]:
-    """Return the versions of the answers that come, and the status at the end."""
+    """Return the versions of the results, and the final status."""
     versions: list[int] = []
     try:
         while True:

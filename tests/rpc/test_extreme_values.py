@@ -1,4 +1,4 @@
-"""Numbers at the ends of their types: what can't be kept or sent back is refused where it comes in."""
+"""Numbers at the limits of their types: values that can't be kept or sent back are refused on arrival."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The heaviest batches that a server takes: others are served beside them, and a stop and a deletion take effect."""
+"""The heaviest legal batches: others are served meanwhile, and a stop or a deletion takes effect."""
 
 from __future__ import annotations
 

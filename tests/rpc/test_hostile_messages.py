@@ -1,4 +1,4 @@
-"""Whatever a client sends: it is answered with what is wrong, the server lives, and nobody else is harmed."""
+"""Hostile messages: each is answered with what is wrong, the server lives, and other clients aren't affected."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WITNESS = [[0.0, 0.0], [10.0, 10.0]]
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[LocalServer]:
-    """A server that nobody else uses: its memory is looked at."""
+    """A server for one test, because its memory is measured."""
     with LocalServer() as server:
         load_engines(server.target)
         yield server
@@ -45,7 +45,7 @@ def hostile(target: LocalServer) -> Iterator[HostileClient]:
 
 @pytest.fixture(scope="module")
 def memory(target: LocalServer, hostile: HostileClient) -> int:
-    """Return the most that the server holds after the first messages, small and large ones.
+    """Return the maximum memory of the server after the first messages, small and large ones.
 
     What the C library keeps of them is used again for those to come, and so is what the server keeps.
     """
@@ -135,7 +135,7 @@ def ingest(wire: Wire) -> grpc.StreamStreamMultiCallable[bytes, bytes]:
 
 
 def check_answered(client: HostileClient, messages: Iterable[Hostile]) -> None:
-    """Fail unless every message is answered with what is wrong with it, or with what it asks for."""
+    """Fail unless every message is answered with a valid response or a refusal."""
     wrong = [(code, message) for message in messages if (code := client.send(message)) not in CODES]
 
     assert not wrong, [f"{code.name}: {each.method}, {each.what}: {each.contents[:200]!r}" for code, each in wrong[:10]]
@@ -143,7 +143,7 @@ def check_answered(client: HostileClient, messages: Iterable[Hostile]) -> None:
 
 @contextmanager
 def unharmed(target: LocalServer, hostile: HostileClient, wire: Wire, memory: int) -> Iterator[None]:
-    """Fail unless the server lives, holds what it held at first, and has another session as it was."""
+    """Fail unless the server lives, holds no more memory than at first, and another session is unchanged."""
     clean_up(hostile)
     wire.create("witness", config(init=WITNESS))
     before = wire.centroids("witness")

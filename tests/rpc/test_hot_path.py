@@ -1,4 +1,4 @@
-"""What small batches may cost the server: counted, so that nothing grows back unseen. Times are for the benchmarks."""
+"""The cost of small batches in the server: counted, not timed, so that no growth goes unnoticed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ REPLAY_BYTES = 64 * 1024
 
 
 class Counting:
-    """Counts what the server's loop is asked for."""
+    """Counts the calls to the server's event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.counts: Counter[str] = Counter()
@@ -78,7 +78,7 @@ def session(server: InProcessServer, client: Wire, name: str) -> Session:
 
 
 def messages(first: int, count: int, batches: int) -> list[clustering_pb2.IngestRequest]:
-    """Return messages of small batches, numbered from `first` on; each acknowledges what came before it."""
+    """Return messages of small batches, numbered from `first` on; each acknowledges the ones before it."""
     numbers = range(first, first + count * batches, batches)
     return [
         clustering_pb2.IngestRequest(
@@ -240,7 +240,7 @@ async def occupy(compute: ComputePool, done: threading.Event) -> None:
 
 
 def peak_of(server: InProcessServer, session: Session, rows: int) -> int:
-    """Return the bytes that there were at most on the way of a batch from its message to its answer."""
+    """Return the peak of bytes on the way of a batch from its message to its result."""
     points = np.resize(POINTS, (rows, POINTS.shape[1]))
     contents = clustering_pb2.IngestRequest(batches=[batch(points)]).SerializeToString()
     for _ in range(2):
@@ -254,7 +254,7 @@ def peak_of(server: InProcessServer, session: Session, rows: int) -> int:
 
 
 async def way_of(session: Session, contents: bytes) -> bytes:
-    """Take a message of one batch the whole way, but for the socket."""
+    """Process a message of one batch completely, except for the socket."""
     (message,) = wire.decode_ingest_request(contents).batches
     (receipt,) = await session.submit([decode_batch(message, len(contents), is_sequenced=False)], None)
     assert isinstance(receipt, Receipt)

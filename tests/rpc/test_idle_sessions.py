@@ -1,4 +1,4 @@
-"""Sessions that nobody uses end. The server's clock jumps: no test waits."""
+"""Unused sessions expire. The server's clock jumps: no test waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order of an Ingest stream's messages, and producers: sequences, epochs, answers that are given again."""
+"""The order of an Ingest stream's messages, and producers: sequences, epochs, repeated results."""
 
 from __future__ import annotations
 

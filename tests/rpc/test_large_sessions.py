@@ -1,4 +1,4 @@
-"""Sessions whose given centroids are large, and long lists, keep nobody else waiting."""
+"""Sessions with large given centroids, and long lists, don't delay other calls."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def wire(server: InProcessServer) -> Iterator[Wire]:
 
 @pytest.fixture
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """What has been given to a compute thread."""
+    """The calls given to a compute thread."""
     begun: list[object] = []
     begin = ComputePool.begin
 

@@ -1,4 +1,4 @@
-"""What is too much, on a server that allows little: each limit is told, and what stays within it goes on."""
+"""Limits, on a server that allows little: each refusal names its limit, and valid requests continue."""
 
 from __future__ import annotations
 
@@ -256,6 +256,6 @@ def without_labels(result: clustering_pb2.BatchResult) -> clustering_pb2.BatchRe
 
 
 def check_told_by_grpc(error: grpc.RpcError) -> None:
-    """Fail unless gRPC has refused a message and said how large it may be."""
+    """Fail unless gRPC refused a message and named the maximum size."""
     assert error.code() is EXHAUSTED
     assert f"vs. {MAX_MESSAGE}" in str(error.details())

@@ -1,4 +1,4 @@
-"""Bytes that are no messages, methods that there aren't, messages of another time."""
+"""Malformed messages, unknown methods, and messages of other releases."""
 
 from __future__ import annotations
 

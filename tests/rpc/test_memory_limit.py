@@ -1,4 +1,4 @@
-"""The memory limit of the process: what would exceed it is refused or waits, and all that was taken comes back."""
+"""The memory limit of the process: requests beyond it are refused or wait, and all memory is released."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits in a session's queue, and in which order it comes to pass. The engine waits for a gate of the test's."""
+"""The order in which a session's queue is applied. The engine waits for the test's gate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sample of the points that came lately, on the wire."""
+"""The sample of recent points, over gRPC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Health, and what the server tells of itself."""
+"""Health and reflection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate by itself: what it raises belongs to nobody else."""
+"""The serving state: each caller gets its own exception."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from shoal_server.rpc.serving_state import ServingState
 
 
 class Request:
-    """What a call holds while it is refused."""
+    """An object that a call holds while it is refused."""
 
 
 def refused(serving_state: ServingState) -> weakref.ref[Request]:
-    """Make a call that has to be refused, and return what was its request."""
+    """Make a call that must be refused, and return its request."""
     request = Request()
     with pytest.raises(DomainError):
         serving_state.check()

@@ -1,4 +1,4 @@
-"""What all watchers and readers of a session are sent is encoded once."""
+"""Responses to all watchers and readers of a session are encoded once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[int, int | None]]:
 
 @pytest.fixture
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """What has been given to a compute thread."""
+    """The calls given to a compute thread."""
     begun: list[object] = []
     begin = ComputePool.begin
 
@@ -165,7 +165,7 @@ def test_readers_of_a_version_share_its_encoding_without_blocking_others(
 
 
 async def _delta(session: Session, newest: Snapshot, base: Snapshot) -> clustering_pb2.WatchCentroidsResponse:
-    """Return what a watcher is sent that comes from an older version."""
+    """Return the update for a watcher that has an older version."""
     frame = await watching.FrameEncoder(session._deps.shared).encode_event(
         Update(newest, base), session.uid, delta=True
     )

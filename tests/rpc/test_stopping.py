@@ -1,4 +1,4 @@
-"""SIGTERM, and the end of standard input, with streams open: what was accepted is answered, and the end comes soon."""
+"""SIGTERM and the end of standard input, with open streams: accepted batches are answered, and the server ends soon."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ ENOUGH = 5  # answers that each reader has seen before the signal comes
 
 
 def batches(session: str, producer: str, points: Any = POINTS) -> Iterator[clustering_pb2.IngestRequest]:
-    """Give batches as long as somebody takes them."""
+    """Yield batches for as long as they are taken."""
     yield opening(session, producer)
     for sequence in itertools.count(1):
         yield clustering_pb2.IngestRequest(batches=[batch(points, sequence=sequence, return_labels=True)])
 
 
 def points(session: str) -> Iterator[clustering_pb2.AssignRequest]:
-    """Give points as long as somebody takes them."""
+    """Yield points for as long as they are taken."""
     while True:
         yield clustering_pb2.AssignRequest(session=session, points=tensor(POINTS))
 
@@ -138,7 +138,7 @@ def test_a_backlog_of_heavy_batches_delays_a_stop_by_the_grace_period_at_most(na
 
 
 def unread_streams(wire: Wire) -> list[Any]:
-    """Open streams of every kind, and read nothing of them."""
+    """Open streams of every kind without reading them."""
     return [
         wire.clustering.Ingest(batches(UNREAD, "", PIXELS), timeout=PATIENCE),
         wire.clustering.Ingest(batches(UNREAD, "", PIXELS), timeout=PATIENCE),

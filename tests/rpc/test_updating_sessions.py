@@ -1,4 +1,4 @@
-"""Updates that are refused change nothing; those that are taken take their place in the order of batches."""
+"""Refused updates change nothing; accepted ones are applied in order with the batches."""
 
 from __future__ import annotations
 

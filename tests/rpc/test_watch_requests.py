@@ -1,4 +1,4 @@
-"""What a watch can't ask for."""
+"""Invalid parameters of a watch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a watch is sent."""
+"""The responses of a watch."""
 
 from __future__ import annotations
 

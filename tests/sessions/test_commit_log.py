@@ -1,4 +1,4 @@
-"""The commit log: it sees what is applied, before anybody is told, and what it can't keep is not published."""
+"""The commit log gets applied batches before they are published; batches that it can't keep aren't published."""
 
 from __future__ import annotations
 

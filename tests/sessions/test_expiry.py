@@ -1,4 +1,4 @@
-"""The end of sessions that nobody uses. Time is the loop's, which jumps."""
+"""The expiry of unused sessions. The time is the event loop's, which jumps."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _CountedEvent(asyncio.Event):
 
 
 def alive(sessions: Sessions) -> list[str]:
-    """Return the names of the sessions there are."""
+    """Return the names of all sessions."""
     return [session.name for session in sessions.list(100, "")[0]]
 
 

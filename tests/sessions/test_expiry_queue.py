@@ -1,4 +1,4 @@
-"""The order in which sessions end that nobody uses: what a look at it costs, and what it keeps."""
+"""The queue of expiring sessions: its order, its cost, and what it keeps."""
 
 from __future__ import annotations
 

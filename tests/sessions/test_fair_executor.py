@@ -1,4 +1,4 @@
-"""Threads that are shared fairly: who has used little goes first, and long work lets others in between."""
+"""Fairly shared threads: the owner that has used least goes first, and long work lets others in between."""
 
 from __future__ import annotations
 

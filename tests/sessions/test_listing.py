@@ -25,7 +25,7 @@ async def sessions(deps: SessionDeps, engine: StagedEngine) -> AsyncIterator[Ses
 
 
 def page(sessions: Sessions, page_size: int, after: str = "") -> tuple[list[str], str]:
-    """Return the names on a page, and where the next one begins."""
+    """Return the names on a page, and the token of the next one."""
     listed, following = sessions.list(page_size, after)
     return [session.name for session in listed], following
 

@@ -28,7 +28,7 @@ def _message(*values: float, first: int = 1, fingerprints: int = 0) -> list[Batc
 
 
 async def _answers(session: Session, message: list[Batch], producer: Producer | None = P) -> list[object]:
-    """Return what becomes of each batch: its version, or the reason of its refusal."""
+    """Return the version of each batch, or the reason of its refusal."""
     told: list[object] = []
     for part in await session.submit(message, producer):
         if isinstance(part, Refusal):

@@ -1,4 +1,4 @@
-"""How much the ledger keeps of the answers that no producer is expected to need."""
+"""The bound of results kept for producers that are idle or acknowledge nothing."""
 
 from __future__ import annotations
 

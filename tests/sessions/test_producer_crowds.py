@@ -1,4 +1,4 @@
-"""Which producers the ledger remembers: names for ever, and ephemeral ones for as long as they may come back."""
+"""The producers that the ledger remembers: named ones forever, ephemeral ones until they time out."""
 
 from __future__ import annotations
 

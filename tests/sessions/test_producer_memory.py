@@ -1,4 +1,4 @@
-"""What the ledger keeps of the answers to producers, and what it forgets."""
+"""The producers' results that the ledger keeps, and those that it forgets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one timer of a ledger, which gives up those who stay away."""
+"""The timer of a ledger, which times idle producers out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queue of a session: in order, bounded in bytes, fair to those who wait."""
+"""The queue of a session: in order, bounded in bytes, fair to waiting producers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of a queue, and taking all that waits."""
+"""Closing a queue, and taking all its items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sample of recent points: how much is kept, of what, and what it holds in memory."""
+"""The sample of recent points: its size, its rows, and its memory."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def applied(rows: int) -> BatchResult:
 
 
 def hop(recent: RecentPoints, *messages: Sequence[NDArray[Any]]) -> None:
-    """Let all batches of some messages be applied in one hop."""
+    """Apply all batches of some messages in one dispatch."""
     jobs = [BatchJob([Batch(each) for each in message], Completion()) for message in messages]
     results = [[applied(len(each)) for each in message] for message in messages]
     recent.note(jobs, results, MODEL)
@@ -273,7 +273,7 @@ async def test_a_session_does_not_hold_the_points_it_has_applied(deps: SessionDe
 
 
 async def gone_when_forgotten(session: Session) -> Any:
-    """Push a batch, and return what tells whether anybody holds its points."""
+    """Push a batch, and return a weak reference to its points."""
     batch = points(1.0, 2.0, 3.0)
     gone = weakref.ref(batch.points)
     (receipt,) = await session.submit([batch], None)

@@ -1,4 +1,4 @@
-"""What becomes of the sessions when the server stops."""
+"""All sessions when the server stops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bugs on the way from a result to those who wait for it: each batch is answered all the same, and the writer lives."""
+"""Bugs between a result and its waiting callers: each batch is still answered, and the writer lives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _fail(*_: object, **__: object) -> None:
 
 
 async def _answers(session: Session, *values: float, first: int = 1) -> list[object]:
-    """Return what becomes of each batch of a message: its version, or the reason of its refusal."""
+    """Return the version of each batch of a message, or the reason of its refusal."""
     message = [
         points(value)._replace(size=1, sequence=sequence, fingerprint=sequence)
         for sequence, value in enumerate(values, first)

@@ -1,4 +1,4 @@
-"""Changes of a running session's configuration, and the etags that keep two of them apart."""
+"""Changes of a running session's configuration, and their etags."""
 
 from __future__ import annotations
 

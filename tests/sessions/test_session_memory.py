@@ -1,4 +1,4 @@
-"""What a session has of the memory budget, and when it gives it back."""
+"""The memory that a session reserves and releases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Producers with a name: what they send twice counts once."""
+"""Named producers: a batch that they send twice counts once."""
 
 from __future__ import annotations
 

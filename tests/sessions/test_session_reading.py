@@ -1,4 +1,4 @@
-"""Readers: each sees one version whole, whatever the writer does in the meantime."""
+"""Readers: each sees one whole version, whatever the writer does meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of a session with the server: what has been taken is finished, as far as there is time."""
+"""Stopping a session with the server: accepted batches are applied, as far as there is time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watches of a session that is at work."""
+"""Watches of a running session."""
 
 from __future__ import annotations
 

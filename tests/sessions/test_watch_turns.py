@@ -24,7 +24,7 @@ Write = tuple[str, int]  # session and version
 
 
 class Followed:
-    """A session that many watch, and what they write."""
+    """A session with many watches, and their output."""
 
     def __init__(self, name: str, scheduler: WatchScheduler, writes: list[Write]) -> None:
         self._name = name
@@ -41,7 +41,7 @@ class Followed:
         self._queue.announce(newest)
 
     def watch(self, count: int) -> None:
-        """Begin to watch so many times."""
+        """Open some watches."""
         for _ in range(count):
             watch = Watch(self._session, WatchOptions(), self._queue, SHARED)
             self.tasks.append(asyncio.create_task(self._follow(watch)))
@@ -56,7 +56,7 @@ class Followed:
 
 
 class Crowd:
-    """Several sessions, and what all their watches write, in its order."""
+    """Several sessions, and the output of all their watches, in order."""
 
     def __init__(self) -> None:
         self.writes: list[Write] = []
@@ -64,7 +64,7 @@ class Crowd:
         self._sessions: list[Followed] = []
 
     def session(self, name: str, newest: Snapshot, watches: int) -> Followed:
-        """Begin a session with watches, none of which has been told of anything."""
+        """Start a session with watches that have received nothing yet."""
         session = Followed(name, self._scheduler, self.writes)
         self._sessions.append(session)
         session.publish(newest)
@@ -93,7 +93,7 @@ def wide(version: int) -> Snapshot:
 
 
 async def writes_a_turn(writes: list[Write], turns: int) -> list[int]:
-    """Return how much was written in each of the next turns of the loop."""
+    """Return the number of writes in each of the next iterations of the event loop."""
     counts = []
     for _ in range(turns):
         before = len(writes)

@@ -1,4 +1,4 @@
-"""What a watcher is told, and when. Time is the loop's, which jumps."""
+"""The responses of a watch, and when they come. The time is the event loop's, which jumps."""
 
 from __future__ import annotations
 

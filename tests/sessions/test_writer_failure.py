@@ -1,4 +1,4 @@
-"""A bug in a session's writer ends that session visibly: nobody who waits for it is left waiting."""
+"""A bug in a session's writer ends that session visibly, and no caller is left waiting."""
 
 from __future__ import annotations
 

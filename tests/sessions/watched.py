@@ -1,4 +1,4 @@
-"""A session as a watch sees it, played from a script, and what the watcher gets at which second."""
+"""A scripted session for a watch, and the responses of the watch with their times."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHARED = SharedResults(ComputePool(1).begin)  # the pool starts no thread until 
 
 @dataclass
 class PlayedSession:
-    """What a watch needs of a session."""
+    """The part of a session that a watch needs."""
 
     snapshot: Snapshot | None = None
     warming: Warming | None = None
@@ -78,7 +78,7 @@ def snapshot(version: int, *centroids: float) -> Snapshot:
 
 
 def told(event: Event) -> str:
-    """Say in short what a watcher was told."""
+    """Return a short form of a response to a watcher."""
     match event:
         case Update(newest, base):
             return f"{newest.version}" + (f" after {base.version}" if base else "")

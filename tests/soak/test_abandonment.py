@@ -36,7 +36,7 @@ STUCK = 30.0  # seconds after which a task is one that stays
 
 @pytest.fixture
 def inside(caplog: pytest.LogCaptureFixture) -> Iterator[InProcessServer]:
-    """Run a server in this very process, where its tasks can be counted."""
+    """Run a server in this process, where its tasks can be counted."""
     with InProcessServer(warm_engine()) as server:
         yield server
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

@@ -149,5 +149,5 @@ def collect(session: shoal.Session, last: int, *, delta: bool) -> dict[int, byte
 
 
 def strictly_grow(versions: list[int]) -> bool:
-    """Say whether no version comes twice or too late."""
+    """Return whether no version comes twice or too late."""
     return all(earlier < later for earlier, later in pairwise(versions))

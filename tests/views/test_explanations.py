@@ -1,4 +1,4 @@
-"""Key moments: when they are told, and that what they claim is what the libraries do."""
+"""Key moments: when they appear, and that the libraries do what they claim."""
 
 from __future__ import annotations
 

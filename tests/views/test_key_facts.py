@@ -1,4 +1,4 @@
-"""The snapshot and the transcript: figures of the run in sentences."""
+"""Key facts and the transcript: figures of the run in sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers as text: as many digits as tell apart what is apart, and no more."""
+"""Numbers as text: enough digits to distinguish different values, and no more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the player is given, and when a run is too long for it."""
+"""The steps of the player, and when a run is too large for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plot needs."""
+"""The data of a plot."""
 
 from __future__ import annotations
 

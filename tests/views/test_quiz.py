@@ -1,4 +1,4 @@
-"""The quiz: whatever the run is, one option of each question is right."""
+"""The quiz: one option of each question is right, for any run."""
 
 from __future__ import annotations
 

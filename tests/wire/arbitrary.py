@@ -1,4 +1,4 @@
-"""Messages of shoal.v1 as Hypothesis thinks them up, and bytes that are nearly such."""
+"""Arbitrary messages of shoal.v1 for Hypothesis, and bytes that are nearly valid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The codec and the generated classes: whatever the bytes, both read the same in them, or nothing."""
+"""The codec and the generated classes read the same from any bytes, or both refuse them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request may cost, whatever its bytes are: its parts are counted before anything is built of them."""
+"""The cost of decoding is bounded for any bytes: parts are counted before anything is built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the codec encodes is what the generated classes read."""
+"""The generated classes read what the codec encodes."""
 
 from __future__ import annotations
 
