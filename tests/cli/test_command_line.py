@@ -68,7 +68,7 @@ def test_invalid_command_line_is_reported_on_standard_error(arguments: list[str]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ("sessions create a -k 0", "'-k': it must be 1 or more"),
         ("sessions create a -k x", "'-k': it must be a whole number"),
@@ -76,11 +76,11 @@ def test_invalid_command_line_is_reported_on_standard_error(arguments: list[str]
         ("--output xml sessions list", "'--output': 'xml' is not one of"),
     ],
 )
-def test_invalid_option_value_is_reported_in_plain_words(arguments: str, told: str) -> None:
+def test_invalid_option_value_is_reported_in_plain_words(arguments: str, message: str) -> None:
     outcome = run_here(*arguments.split(), env={"COLUMNS": "200"})
 
     assert outcome.exit_code == USAGE
-    assert told in outcome.stderr
+    assert message in outcome.stderr
     assert "Value error" not in outcome.stderr
 
 

@@ -36,10 +36,10 @@ def summary(outcome: Outcome) -> dict[str, Any]:
 
 
 def test_every_point_of_a_file_counts(command: InProcess, session: shoal.Session, points: Path) -> None:
-    told = summary(command("--output", "json", "ingest", session.name, points, "--batch-rows", 300))
+    printed = summary(command("--output", "json", "ingest", session.name, points, "--batch-rows", 300))
 
-    assert (told["batches"], told["points_accepted"], told["version"]) == (4, 1000, 4)
-    assert told["inertia_per_point"] > 0
+    assert (printed["batches"], printed["points_accepted"], printed["version"]) == (4, 1000, 4)
+    assert printed["inertia_per_point"] > 0
     assert session.describe().points_accepted == 1000
 
 
@@ -64,9 +64,9 @@ def test_files_of_several_formats_are_ingested_in_order(
     np.save(files[1], POINTS)
     Image.new("RGB", (5, 4)).save(files[2])
 
-    told = summary(command("ingest", session.name, *files, "--output", "json"))
+    printed = summary(command("ingest", session.name, *files, "--output", "json"))
 
-    assert told["points_accepted"] == 10 + 1000 + 20
+    assert printed["points_accepted"] == 10 + 1000 + 20
 
 
 def test_a_summary_is_a_table_unless_json_is_asked_for(
@@ -95,10 +95,10 @@ def test_ingest_into_a_warming_session_prints_its_progress(
 ) -> None:
     np.save(tmp_path / "few.npy", POINTS[:5])
 
-    told = summary(command("--output", "json", "ingest", session.name, tmp_path / "few.npy"))
+    printed = summary(command("--output", "json", "ingest", session.name, tmp_path / "few.npy"))
 
-    assert told["warming"] == {"seen": 5, "needed": 12}
-    assert told["inertia_per_point"] is None
+    assert printed["warming"] == {"seen": 5, "needed": 12}
+    assert printed["inertia_per_point"] is None
 
 
 def test_weights_come_from_a_column(command: InProcess, client: shoal.Client, name: str, tmp_path: Path) -> None:
@@ -184,14 +184,14 @@ def test_batches_in_flight_behind_a_refused_one_are_applied_and_counted(
         "ingest", session.name, points, tmp_path / "late.npy", points, "--batch-rows", 100, "--output", "json"
     )
 
-    told = json.loads(outcome.stdout)
-    behind = told["batches"] - 12
+    printed = json.loads(outcome.stdout)
+    behind = printed["batches"] - 12
     assert outcome.exit_code == FAILED
     assert "late.npy row 150 (counted from 0): points[50, 2] is inf" in outcome.stderr
     if behind > 1:
         assert f"; the {behind} batches after it that were on their way have been applied" in outcome.stderr
-    assert (told["batches_refused"], told["batches_unanswered"]) == (1, 0)
-    assert told["points_accepted"] == session.describe().points_accepted == 100 * (told["batches"] - 1)
+    assert (printed["batches_refused"], printed["batches_unanswered"]) == (1, 0)
+    assert printed["points_accepted"] == session.describe().points_accepted == 100 * (printed["batches"] - 1)
 
 
 def test_a_refused_batch_ends_the_command_while_standard_input_stays_open(
@@ -252,8 +252,8 @@ def test_batches_before_an_invalid_part_of_a_file_are_kept(
 
     assert outcome.exit_code == FAILED
     assert "row 300,001" in outcome.stderr
-    told = dict(line.split() for line in outcome.stdout.splitlines())
-    assert int(told["points_accepted"].replace(",", "")) == session.describe().points_accepted > 0
+    printed = dict(line.split() for line in outcome.stdout.splitlines())
+    assert int(printed["points_accepted"].replace(",", "")) == session.describe().points_accepted > 0
 
 
 def test_missing_file_is_reported_before_the_server_is_called(command: InProcess, points: Path) -> None:

@@ -22,9 +22,7 @@ def test_folder_as_a_file_exits_with_2(tmp_path: Path) -> None:
     assert error.exit_code == USAGE
 
 
-def test_unknown_file_extension_exits_with_2_and_lists_the_known_ones(
-    tmp_path: Path,
-) -> None:
+def test_unknown_file_extension_exits_with_2_and_lists_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "points.xlsx").write_bytes(b"PK")
 
     error = refusal(lambda: opened(tmp_path / "points.xlsx"))

@@ -48,15 +48,15 @@ def test_comparison_start_has_the_values_that_the_server_chose(client: shoal.Cli
     comparison.close()
 
 
-@pytest.mark.parametrize(("init", "told"), [(GIVEN, "given"), ("random", "random"), ("k-means++", "k-means++")])
+@pytest.mark.parametrize(("init", "expected"), [(GIVEN, "given"), ("random", "random"), ("k-means++", "k-means++")])
 def test_comparison_start_says_whether_the_initial_centroids_were_given(
-    client: shoal.Client, init: Any, told: str
+    client: shoal.Client, init: Any, expected: str
 ) -> None:
     with closing(client.compare(X, n_clusters=2, init=init)) as comparison:
         next(comparison)
 
     assert comparison.start is not None
-    assert comparison.start.init == told
+    assert comparison.start.init == expected
 
 
 def test_the_drawn_random_state_repeats_the_comparison(client: shoal.Client) -> None:

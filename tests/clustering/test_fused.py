@@ -19,7 +19,7 @@ from shoal_server.engines.contract import Contribution, Engine, FusedResult, Poi
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.errors import DomainError, internal
 from tests.clustering.builders import on_bug, snapshot
-from tests.clustering.fused_builders import FusedBatches, courses
+from tests.clustering.fused_builders import FusedBatches, fused_batch_sets
 from tests.effort import examples
 from tests.warm import warm_engine
 
@@ -70,7 +70,7 @@ def _nearly(actual: Any, expected: Any) -> None:
 
 
 @settings(examples(150), derandomize=True)
-@given(fused_batches=courses())
+@given(fused_batches=fused_batch_sets())
 @pytest.mark.parametrize("name", ["numba", "sklearn", "scipy"])
 def test_batches_applied_together_give_the_same_bits_as_one_by_one(
     name: EngineName, fused_batches: FusedBatches, engines: Engines

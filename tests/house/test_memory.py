@@ -29,10 +29,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-def _run(**surroundings: str) -> tuple[str, int]:
+def _run(**variables: str) -> tuple[str, int]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], env=kept | surroundings, check=True, capture_output=True, text=True
+        [sys.executable, "-c", SCRIPT], env=kept | variables, check=True, capture_output=True, text=True
     )
     said, faults = done.stdout.split()
     return said, int(faults)

@@ -38,7 +38,7 @@ class Refusal:
         for piece in self.says:
             assert piece in status.message
         self._check_details(status)
-        check_tells_nothing_of_the_inside(status)
+        check_hides_internals(status)
 
     def _check_details(self, status: Any) -> None:
         if self.field:
@@ -94,7 +94,7 @@ def as_google(status: errors_pb2.Status) -> Any:
     return status_pb2.Status.FromString(status.SerializeToString())
 
 
-def check_tells_nothing_of_the_inside(status: Any) -> None:
+def check_hides_internals(status: Any) -> None:
     """Fail if a status has a trace or a path in it, or is too long to travel."""
     assert status.ByteSize() < MAX_STATUS_LENGTH
     for leak in (b"Traceback", b".py", b"File ", b"shoal_server", b"numpy", b"object at 0x"):

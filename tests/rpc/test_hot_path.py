@@ -33,7 +33,7 @@ from tests.warm import warm_engine
 MESSAGES, BATCHES = 50, 64
 POINTS = np.random.default_rng(0).normal(size=(32, 16)).astype(np.float32)
 CENTROIDS = np.random.default_rng(1).normal(size=(64, 16))
-# Futures and tasks that a message takes, whatever is in it: gRPC reads and writes, the hop, those who wait for them.
+# Futures and tasks that a message takes, whatever is in it: gRPC reads and writes, the dispatch, and waiting callers.
 A_MESSAGE = 12
 MIN_OBJECT = 16  # bytes: what is kept of each batch would take more
 # Answers that a session keeps spare. They are full after the first round, so that nothing more is kept in the next.
@@ -136,7 +136,7 @@ def test_messages_that_wait_together_share_dispatches_and_responses(
         answers = stream.rest()
 
     assert [result.version for answer in answers for result in answer.results] == [*range(1, MESSAGES * few + 1)]
-    # One hop for what comes first, and the others when they are full.
+    # One dispatch for the first message, and full dispatches for the others.
     work = dispatch_work(len(CENTROIDS), size, POINTS.itemsize, few * MESSAGES)
     assert counting.counts["run_in_executor"] <= 2 + work // MAX_DISPATCH_WORK
     assert len(answers) <= counting.counts["run_in_executor"]

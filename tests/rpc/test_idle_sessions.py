@@ -38,7 +38,7 @@ def wire(server: InProcessServer) -> Iterator[Wire]:
         yield wire
 
 
-def glance(wire: Wire, name: str) -> None:
+def watch_one_update(wire: Wire, name: str) -> None:
     """Watch for one update."""
     watch = wire.watch(name)
     next(watch)
@@ -53,7 +53,7 @@ USES: dict[str, Callable[[Wire, str], object]] = {
     "Assign": lambda wire, name: wire.assign(name, tensor(GOOD)),
     "GetCentroids": lambda wire, name: wire.centroids(name),
     "GetRecentPoints": lambda wire, name: wire.recent_points(name),
-    "WatchCentroids": glance,
+    "WatchCentroids": watch_one_update,
     "UpdateSession": lambda wire, name: wire.update(name, config(engine=3), ["engine"]),
 }
 

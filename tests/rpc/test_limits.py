@@ -90,7 +90,7 @@ def test_a_message_that_is_too_large_fails_its_call_but_not_the_session(wire: Wi
     ):
         with pytest.raises(grpc.RpcError) as caught:
             call()
-        check_told_by_grpc(caught.value)
+        check_refused_by_grpc(caught.value)
 
     assert wire.push(name, batch(GOOD)).version == 2
 
@@ -107,7 +107,7 @@ def test_a_producer_can_continue_after_a_message_that_is_too_large_ended_its_str
         with pytest.raises(grpc.RpcError) as caught:
             stream.receive()
     with NamedIngest(wire, name) as way:
-        check_told_by_grpc(caught.value)
+        check_refused_by_grpc(caught.value)
         assert way.opened.last_sequence == 1
         assert way.accepted(batch(GOOD)).version == 2
 
@@ -255,7 +255,7 @@ def without_labels(result: clustering_pb2.BatchResult) -> clustering_pb2.BatchRe
     return again
 
 
-def check_told_by_grpc(error: grpc.RpcError) -> None:
+def check_refused_by_grpc(error: grpc.RpcError) -> None:
     """Fail unless gRPC refused a message and named the maximum size."""
     assert error.code() is EXHAUSTED
     assert f"vs. {MAX_MESSAGE}" in str(error.details())

@@ -44,7 +44,7 @@ LIMITS = Limits(
 )
 
 
-def surroundings(compute: ComputePool, engine: StagedEngine, **limits: Any) -> SessionDeps:
+def session_deps(compute: ComputePool, engine: StagedEngine, **limits: Any) -> SessionDeps:
     """Return dependencies with one engine, and a clock that advances a second at each reading."""
     random_states = itertools.count(FIRST_RANDOM_STATE)
     seconds = itertools.count()
@@ -101,10 +101,10 @@ async def started(deps: SessionDeps, config: SessionConfig | None = None) -> Asy
 
 async def submit(session: Session, *values: float, stamp: Stamp | None = None, size: int = 1) -> Receipt:
     """Submit points of one feature to a session."""
-    return await hand_over(session, points(*values), stamp, size)
+    return await submit_batch(session, points(*values), stamp, size)
 
 
-async def hand_over(session: Session, batch: Batch, stamp: Stamp | None = None, size: int = 1) -> Receipt:
+async def submit_batch(session: Session, batch: Batch, stamp: Stamp | None = None, size: int = 1) -> Receipt:
     """Hand one batch to a session."""
     batch = batch._replace(size=0 if batch.refusal else size)
     if stamp:

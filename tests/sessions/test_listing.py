@@ -10,7 +10,7 @@ from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.registry import Sessions
 from tests.sessions.engines import StagedEngine
-from tests.sessions.session_builders import given_centroids, surroundings
+from tests.sessions.session_builders import given_centroids, session_deps
 
 PLAIN = SessionConfig(given_centroids())
 NAMES = ["B", "a", "a.1", "a1", "c", "d", "e"]  # in order: by code points
@@ -18,7 +18,7 @@ NAMES = ["B", "a", "a.1", "a1", "c", "d", "e"]  # in order: by code points
 
 @pytest.fixture
 async def sessions(deps: SessionDeps, engine: StagedEngine) -> AsyncIterator[Sessions]:
-    async with Sessions(surroundings(deps.compute, engine, max_sessions=100)) as sessions:
+    async with Sessions(session_deps(deps.compute, engine, max_sessions=100)) as sessions:
         for name in reversed(NAMES):
             sessions.create(name, PLAIN)
         yield sessions

@@ -29,16 +29,16 @@ def _message(*values: float, first: int = 1, fingerprints: int = 0) -> list[Batc
 
 async def _answers(session: Session, message: list[Batch], producer: Producer | None = P) -> list[object]:
     """Return the version of each batch, or the reason of its refusal."""
-    told: list[object] = []
+    answers: list[object] = []
     for part in await session.submit(message, producer):
         if isinstance(part, Refusal):
-            told.append(part.reason)
+            answers.append(part.reason)
             continue
         await part.completion.wait()
-        told.extend(
+        answers.extend(
             result.refusal.reason if result.refusal else (result.version, result.duplicate) for result in part.results()
         )
-    return told
+    return answers
 
 
 async def test_each_batch_of_a_message_makes_a_version(session: Session) -> None:
@@ -102,10 +102,10 @@ async def test_a_message_of_unreadable_batches_waits_for_no_room(session: Sessio
     full = await session.submit([points(1.0)._replace(size=10**9)], None)
     await engine.arrival()
 
-    told = await _answers(session, [_numbered(unreadable(), 1, 1)])
+    answers = await _answers(session, [_numbered(unreadable(), 1, 1)])
     engine.open_gate()
 
-    assert told == ["SHAPE_INVALID"]
+    assert answers == ["SHAPE_INVALID"]
     assert len(full) == 1
 
 
@@ -167,7 +167,7 @@ async def test_a_bug_outside_the_engines_gives_its_batch_the_reason_internal(
 
     with monkeypatch.context() as broken:
         broken.setattr(sessions, "apply_jobs", fail)
-        told = await _answers(session, _message(1, 2))
+        answers = await _answers(session, _message(1, 2))
 
-    assert told == ["INTERNAL", "INTERNAL"]
+    assert answers == ["INTERNAL", "INTERNAL"]
     assert await _answers(session, _message(3, first=3)) == [(1, False)]

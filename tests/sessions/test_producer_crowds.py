@@ -14,7 +14,7 @@ from tests.sessions.clock import jumping_loop, until, until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.producer_builders import kept, stamp, take, unanswered
 from tests.sessions.refusing import refusal, refusal_of
-from tests.sessions.session_builders import push, started, surroundings
+from tests.sessions.session_builders import push, session_deps, started
 
 PLENTY = 1_000_000
 
@@ -24,15 +24,15 @@ def ledger() -> ProducerLedger:
     return ProducerLedger(max_producers=2, replay_bytes=PLENTY)
 
 
-def fleeting(number: int, epoch: int = 0) -> Producer:
+def ephemeral_producer(number: int, epoch: int = 0) -> Producer:
     return Producer(f"e-{number}", epoch, ephemeral=True)
 
 
 def pass_by(ledger: ProducerLedger, number: int) -> None:
     """Open a stream of an ephemeral producer, take a batch, and end it."""
-    ledger.open(fleeting(number))
+    ledger.open(ephemeral_producer(number))
     take(ledger, stamp(1, producer=f"e-{number}", ephemeral=True))
-    ledger.leave(fleeting(number))
+    ledger.leave(ephemeral_producer(number))
 
 
 async def test_ephemeral_producers_do_not_count_against_max_producers(ledger: ProducerLedger) -> None:
@@ -75,7 +75,7 @@ async def test_an_ephemeral_producer_that_returns_in_time_continues(ledger: Prod
 
     await until(IDLE_TIMEOUT - 1)
 
-    assert ledger.open(fleeting(1, epoch=1)) == Position(epoch=1, last_sequence=1)
+    assert ledger.open(ephemeral_producer(1, epoch=1)) == Position(epoch=1, last_sequence=1)
 
 
 async def test_an_ephemeral_producer_is_forgotten_some_time_after_its_stream_ends(ledger: ProducerLedger) -> None:
@@ -83,26 +83,26 @@ async def test_an_ephemeral_producer_is_forgotten_some_time_after_its_stream_end
 
     await until(2 * IDLE_TIMEOUT)
 
-    assert ledger.open(fleeting(1)) == Position(epoch=1, last_sequence=0)
+    assert ledger.open(ephemeral_producer(1)) == Position(epoch=1, last_sequence=0)
 
 
 async def test_an_ephemeral_producer_with_a_stream_is_not_forgotten(ledger: ProducerLedger) -> None:
-    ledger.open(fleeting(0))
+    ledger.open(ephemeral_producer(0))
     take(ledger, stamp(1, producer="e-0", ephemeral=True))
 
     for number in range(1, 10):
         pass_by(ledger, number)
     await until(3 * IDLE_TIMEOUT)
 
-    assert ledger.open(fleeting(0)).last_sequence == 1
+    assert ledger.open(ephemeral_producer(0)).last_sequence == 1
 
 
 async def test_the_ephemeral_producer_idle_longest_is_forgotten_when_there_are_too_many(ledger: ProducerLedger) -> None:
     for number in (1, 2, 3):
         pass_by(ledger, number)
 
-    assert [ledger.open(fleeting(number)).last_sequence for number in (2, 3)] == [1, 1]
-    assert ledger.open(fleeting(1)).last_sequence == 0
+    assert [ledger.open(ephemeral_producer(number)).last_sequence for number in (2, 3)] == [1, 1]
+    assert ledger.open(ephemeral_producer(1)).last_sequence == 0
 
 
 async def test_a_push_makes_an_ephemeral_producer_the_last_to_be_forgotten(ledger: ProducerLedger) -> None:
@@ -111,7 +111,7 @@ async def test_a_push_makes_an_ephemeral_producer_the_last_to_be_forgotten(ledge
 
     pass_by(ledger, 3)
 
-    assert ledger.open(fleeting(1)).last_sequence == 2
+    assert ledger.open(ephemeral_producer(1)).last_sequence == 2
 
 
 async def test_a_named_and_an_ephemeral_producer_of_the_same_id_are_two_producers(ledger: ProducerLedger) -> None:
@@ -143,7 +143,7 @@ async def test_a_result_is_not_kept_when_its_producer_was_forgotten() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=ENTRY_BYTES)
     coming = unanswered()
     take(ledger, stamp(1, producer="e", ephemeral=True), coming)
-    ledger.open(fleeting(1))
+    ledger.open(ephemeral_producer(1))
     take(ledger, stamp(1, producer="p"))
 
     coming.set_exception(ValueError("late"))
@@ -159,7 +159,7 @@ async def test_a_result_is_not_kept_when_its_producer_was_forgotten() -> None:
 async def test_a_batch_of_a_producer_above_the_limit_is_refused_and_releases_its_queue_bytes(
     deps: SessionDeps, engine: StagedEngine
 ) -> None:
-    async with started(surroundings(deps.compute, engine, max_producers=1)) as session:
+    async with started(session_deps(deps.compute, engine, max_producers=1)) as session:
         await push(session, 1.0, stamp=stamp(1, producer="a"))
 
         error = await refusal_of(push(session, 1.0, stamp=stamp(1, producer="b")))
@@ -170,10 +170,10 @@ async def test_a_batch_of_a_producer_above_the_limit_is_refused_and_releases_its
 
 
 async def test_the_end_of_a_stream_makes_its_ephemeral_producer_idle(session: Session) -> None:
-    session.open_producer(fleeting(1))
+    session.open_producer(ephemeral_producer(1))
     await push(session, 1.0, stamp=stamp(1, producer="e-1", ephemeral=True))
 
-    session.leave_producer(fleeting(1))
+    session.leave_producer(ephemeral_producer(1))
     await until(jumping_loop().time() + 2 * IDLE_TIMEOUT)
 
-    assert session.open_producer(fleeting(1)).last_sequence == 0
+    assert session.open_producer(ephemeral_producer(1)).last_sequence == 0

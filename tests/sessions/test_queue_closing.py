@@ -65,8 +65,8 @@ async def test_take_all_of_an_empty_queue_returns_nothing() -> None:
     assert ByteQueue[str](100, MemoryBudget(PLENTY).open()).take_all() == []
 
 
-@given(sizes=st.lists(st.integers(0, 150), max_size=30), hop=st.integers(0, 200))
-async def test_the_queue_loses_nothing_and_keeps_its_bound_for_any_sizes(sizes: list[int], hop: int) -> None:
+@given(sizes=st.lists(st.integers(0, 150), max_size=30), max_bytes=st.integers(0, 200))
+async def test_the_queue_loses_nothing_and_keeps_its_bound_for_any_sizes(sizes: list[int], max_bytes: int) -> None:
     queue = ByteQueue[int](100, MemoryBudget(PLENTY).open())
     taken: list[int] = []
     most = 0
@@ -78,12 +78,12 @@ async def test_the_queue_loses_nothing_and_keeps_its_bound_for_any_sizes(sizes: 
         queue.close()
 
     putting = asyncio.create_task(put_all())
-    while (take := await queue.take(hop))[0]:
+    while (take := await queue.take(max_bytes))[0]:
         items, held, _ = take
         taken += items
         most = max(most, queue.bytes)
         assert held == sum(items)
-        assert len(items) == 1 or held <= hop
+        assert len(items) == 1 or held <= max_bytes
         queue.release(held)
     await putting
 

@@ -45,7 +45,7 @@ def applied(rows: int) -> BatchResult:
     return BatchResult(1, rows, 0, 0.0, None, None)
 
 
-def hop(recent: RecentPoints, *messages: Sequence[NDArray[Any]]) -> None:
+def apply_all(recent: RecentPoints, *messages: Sequence[NDArray[Any]]) -> None:
     """Apply all batches of some messages in one dispatch."""
     jobs = [BatchJob([Batch(each) for each in message], Completion()) for message in messages]
     results = [[applied(len(each)) for each in message] for message in messages]
@@ -65,7 +65,7 @@ def values(recent: RecentPoints, most: int = 0) -> list[float]:
 def test_recent_points_have_a_maximum_number_of_rows_and_drop_the_oldest() -> None:
     recent = RecentPoints()
     for first in range(0, 50 * 30, 30):
-        hop(recent, [numbered(first, 30)])
+        apply_all(recent, [numbered(first, 30)])
 
     kept = values(recent)
 
@@ -80,19 +80,19 @@ def test_recent_points_have_fewer_rows_when_these_are_wide(columns: int) -> None
     recent = RecentPoints()
 
     for number in range(70):
-        hop(recent, [numbered(number, 40, columns)])
+        apply_all(recent, [numbered(number, 40, columns)])
 
     kept = recent.newest(0, columns)
     assert MAX_BYTES // 2 < kept.nbytes <= MAX_BYTES
     assert len(kept) <= MAX_ROWS
-    assert len(kept) == 1 or len(np.unique(kept)) > 2  # of more than the last hop
+    assert len(kept) == 1 or len(np.unique(kept)) > 2  # of more than the last dispatch
 
 
 def test_recent_points_keep_one_row_of_any_width() -> None:
     recent = RecentPoints()
 
     for number in range(3):
-        hop(recent, [numbered(number, 2, MAX_BYTES)])
+        apply_all(recent, [numbered(number, 2, MAX_BYTES)])
 
     assert recent.newest(0, MAX_BYTES).shape == (1, MAX_BYTES)
     assert values(recent) == [2]
@@ -101,7 +101,7 @@ def test_recent_points_keep_one_row_of_any_width() -> None:
 def test_a_large_batch_gives_few_evenly_spaced_rows() -> None:
     recent = RecentPoints()
 
-    hop(recent, [numbered(0, 100_000)])
+    apply_all(recent, [numbered(0, 100_000)])
 
     kept = values(recent)
     assert A_HOP // 2 < len(kept) <= A_HOP
@@ -114,7 +114,9 @@ def test_many_batches_give_no_more_rows_than_one_and_few_are_read(messages: int)
     recent = RecentPoints()
     per_message = 600 // messages
 
-    hop(recent, *([numbered(1000 * (m * per_message + b), 32) for b in range(per_message)] for m in range(messages)))
+    apply_all(
+        recent, *([numbered(1000 * (m * per_message + b), 32) for b in range(per_message)] for m in range(messages))
+    )
 
     kept = values(recent)
     assert len(kept) == A_HOP
@@ -127,7 +129,7 @@ def test_the_same_dispatches_give_the_same_sample() -> None:
     for _ in range(2):
         recent = RecentPoints()
         for number in range(40):
-            hop(recent, [np.random.default_rng(number).normal(size=(1 + 37 * number, 3))] * (1 + number % 7))
+            apply_all(recent, [np.random.default_rng(number).normal(size=(1 + 37 * number, 3))] * (1 + number % 7))
         samples.append(recent.newest(0, 3))
 
     np.testing.assert_array_equal(samples[0], samples[1])
@@ -136,7 +138,7 @@ def test_the_same_dispatches_give_the_same_sample() -> None:
 def test_a_sample_of_several_types_has_a_type_that_holds_them_all() -> None:
     recent = RecentPoints()
 
-    hop(recent, [numbered(250, 3, dtype=np.uint8), numbered(0, 2, dtype=np.float32)])
+    apply_all(recent, [numbered(250, 3, dtype=np.uint8), numbered(0, 2, dtype=np.float32)])
 
     kept = recent.newest(0, 1)
     assert kept.dtype == np.float32
@@ -164,7 +166,7 @@ def test_recent_points_are_a_copy_that_does_not_hold_the_message() -> None:
         message = numbered(0, count)
         gone = weakref.ref(message)
 
-        hop(recent, [message])
+        apply_all(recent, [message])
         del message
         gc.collect()
 
@@ -173,7 +175,7 @@ def test_recent_points_are_a_copy_that_does_not_hold_the_message() -> None:
 
 def test_each_reader_of_recent_points_gets_its_own_arrays() -> None:
     recent = RecentPoints()
-    hop(recent, [numbered(0, 3)])
+    apply_all(recent, [numbered(0, 3)])
 
     recent.newest(0, 1)[:] = 7
 
@@ -265,7 +267,7 @@ async def test_rows_of_zeros_are_left_out_of_recent_points_under_cosine(deps: Se
 async def test_a_session_does_not_hold_the_points_it_has_applied(deps: SessionDeps) -> None:
     async with started(deps, SessionConfig(given_centroids())) as session:
         gone = await gone_when_forgotten(session)
-        await asyncio.sleep(0)  # the writer waits for the next hop
+        await asyncio.sleep(0)  # the writer waits for the next dispatch
         gc.collect()
 
         assert gone() is None

@@ -29,12 +29,12 @@ async def _answers(session: Session, *values: float, first: int = 1) -> list[obj
         points(value)._replace(size=1, sequence=sequence, fingerprint=sequence)
         for sequence, value in enumerate(values, first)
     ]
-    told: list[object] = []
+    answers: list[object] = []
     for part in await session.submit(message, P):
         assert not isinstance(part, Refusal)
         await part.completion.wait()
-        told += [result.refusal.reason if result.refusal else result.version for result in part.results()]
-    return told
+        answers += [result.refusal.reason if result.refusal else result.version for result in part.results()]
+    return answers
 
 
 async def test_batches_whose_results_can_not_be_made_get_the_reason_internal(
@@ -42,9 +42,9 @@ async def test_batches_whose_results_can_not_be_made_get_the_reason_internal(
 ) -> None:
     with monkeypatch.context() as broken, structlog.testing.capture_logs() as logs:
         broken.setattr(Responder, "_answers", _fail)
-        told = await _answers(session, 1, 2)
+        answers = await _answers(session, 1, 2)
 
-    assert told == ["INTERNAL", "INTERNAL"]
+    assert answers == ["INTERNAL", "INTERNAL"]
     assert [entry["event"] for entry in logs] == ["bug"]
     assert await _answers(session, 1, 2) == ["INTERNAL", "INTERNAL"]  # they are kept like any other
     assert await _answers(session, 3, first=3) == [3]
@@ -53,9 +53,9 @@ async def test_batches_whose_results_can_not_be_made_get_the_reason_internal(
 async def test_a_failure_to_cache_a_result_does_not_lose_it(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as broken, structlog.testing.capture_logs() as logs:
         broken.setattr(ReplayCache, "_shelve", _fail)
-        told = await _answers(session, 1, 2)
+        answers = await _answers(session, 1, 2)
 
-    assert told == [1, 2]
+    assert answers == [1, 2]
     assert [entry["event"] for entry in logs] == ["bug"]
     assert await _answers(session, 3, first=3) == [3]
 
@@ -65,9 +65,9 @@ async def test_a_log_that_can_not_be_written_does_not_lose_a_result(
 ) -> None:
     with monkeypatch.context() as broken:
         broken.setattr(responder.log, "error", _fail)
-        told = await _answers(session, 1, FAULTY, 3)
+        answers = await _answers(session, 1, FAULTY, 3)
 
-    assert told == [1, "INTERNAL", 2]
+    assert answers == [1, "INTERNAL", 2]
     assert await _answers(session, 4, first=4) == [3]
 
 
@@ -93,8 +93,8 @@ async def test_a_session_ends_even_if_caching_its_refusals_fails(
 
 async def test_a_session_works_after_its_change_callback_failed(session: Session) -> None:
     session._on_change = _fail
-    told = await asyncio.gather(session.change(model_changes(on_invalid="drop"), ""), return_exceptions=True)
+    answers = await asyncio.gather(session.change(model_changes(on_invalid="drop"), ""), return_exceptions=True)
 
-    assert isinstance(told[0], DomainError)
-    assert told[0].refusal.reason == "INTERNAL"
+    assert isinstance(answers[0], DomainError)
+    assert answers[0].refusal.reason == "INTERNAL"
     assert (await push(session, 1.0)).version == 1

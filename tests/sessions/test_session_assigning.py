@@ -13,9 +13,9 @@ from tests.sessions.engines import StagedEngine
 from tests.sessions.session_builders import (
     points,
     push,
+    session_deps,
     started,
     submit,
-    surroundings,
 )
 
 
@@ -41,9 +41,9 @@ async def test_an_assignment_that_waits_for_a_thread_uses_the_version_it_began_w
         guest.close_gate()
     with closing(ComputePool(1)) as compute:
         async with (
-            started(surroundings(compute, engine)) as session,
-            started(surroundings(compute, first_guest)) as first,
-            started(surroundings(compute, second_guest)) as second,
+            started(session_deps(compute, engine)) as session,
+            started(session_deps(compute, first_guest)) as first,
+            started(session_deps(compute, second_guest)) as second,
         ):
             await push(session, 4.0)
             await submit(first, 1.0)  # has the thread; after it come an update, the second guest and the assignment

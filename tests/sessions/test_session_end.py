@@ -17,17 +17,17 @@ from tests.sessions.engines import StagedEngine
 from tests.sessions.producer_builders import stamp
 from tests.sessions.refusing import refusal_of
 from tests.sessions.session_builders import (
-    hand_over,
     model_changes,
     outcome_of,
     points,
     push,
+    session_deps,
     started,
     submit,
-    surroundings,
+    submit_batch,
     unreadable,
 )
-from tests.sessions.watched import told
+from tests.sessions.watched import short_text
 
 DROP = model_changes(on_invalid="drop")
 
@@ -60,10 +60,10 @@ async def test_an_ended_session_accepts_nothing_more(session: Session) -> None:
 
     await session.end("deleted")
     refused = [
-        await refusal_of(hand_over(session, points(1.0), None)),
-        await refusal_of(hand_over(session, points(1.0), stamp(1))),
+        await refusal_of(submit_batch(session, points(1.0), None)),
+        await refusal_of(submit_batch(session, points(1.0), stamp(1))),
         await refusal_of(session.change(DROP, "")),
-        await refusal_of(hand_over(session, unreadable(), stamp(2))),
+        await refusal_of(submit_batch(session, unreadable(), stamp(2))),
     ]
 
     assert {error.reason for error in refused} == {"SESSION_NOT_FOUND"}
@@ -72,7 +72,7 @@ async def test_an_ended_session_accepts_nothing_more(session: Session) -> None:
 
 
 async def test_ending_a_session_refuses_producers_that_wait_for_room(deps: SessionDeps, engine: StagedEngine) -> None:
-    narrow = surroundings(deps.compute, engine, queue_bytes=2 * MIN_BATCH_BYTES)
+    narrow = session_deps(deps.compute, engine, queue_bytes=2 * MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
         applied = await submit(session, 1.0)
@@ -104,10 +104,10 @@ async def test_watchers_of_an_ending_session_get_the_last_version_and_then_the_e
         ending = asyncio.create_task(session.end(reason))
         await until_quiet()
         engine.open_gate()
-        rest = [told(event) async for event in events]
+        rest = [short_text(event) async for event in events]
 
     await ending
-    assert told(first) == "0"
+    assert short_text(first) == "0"
     assert rest == ["1 after 0", f"{reason} at 1"]
 
 
@@ -135,7 +135,7 @@ async def test_a_cancelled_end_still_ends_the_session(session: Session, engine: 
     with session.watch(WatchOptions(after_version=0)) as watch:
         ending.cancel()
         engine.open_gate()
-        events = [told(event) async for event in watch.events()]
+        events = [short_text(event) async for event in watch.events()]
 
     assert (await applied.result()).version == 1
     assert events == ["1", "deleted at 1"]

@@ -83,9 +83,7 @@ async def test_a_session_without_enough_memory_is_refused(deps: SessionDeps) -> 
     assert deps.budget.used == 0
 
 
-async def test_warming_points_without_enough_memory_are_refused_and_use_no_sequence(
-    deps: SessionDeps,
-) -> None:
+async def test_warming_points_without_enough_memory_are_refused_and_use_no_sequence(deps: SessionDeps) -> None:
     small = MemoryBudget(1_000_000)
     async with started(replace(deps, budget=small), SessionConfig(warming(10))) as session:
         taken = small.reserve(int(small.total * (1 - PASSING_SHARE)) - small.used, "others")

@@ -14,13 +14,13 @@ from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal_of
 from tests.sessions.session_builders import (
     centroid,
-    hand_over,
     model_changes,
     points,
     push,
+    session_deps,
     started,
     submit,
-    surroundings,
+    submit_batch,
 )
 
 A_DISPATCH = MAX_DISPATCH_WORK // 16  # bytes of float64 against one centroid that are work for about one dispatch
@@ -97,7 +97,7 @@ async def test_a_batch_of_more_work_than_a_dispatch_is_applied(session: Session)
 
 
 async def test_a_queue_of_several_dispatches_is_applied_in_order(deps: SessionDeps, engine: StagedEngine) -> None:
-    roomy = surroundings(deps.compute, engine, queue_bytes=100 * A_DISPATCH)
+    roomy = session_deps(deps.compute, engine, queue_bytes=100 * A_DISPATCH)
     async with started(roomy) as session:
         receipt = [await submit(session, float(value), size=A_DISPATCH // 3) for value in range(20)]
 
@@ -110,7 +110,7 @@ async def test_a_queue_of_several_dispatches_is_applied_in_order(deps: SessionDe
 async def test_a_full_queue_makes_its_producers_wait_and_keeps_their_order(
     deps: SessionDeps, engine: StagedEngine
 ) -> None:
-    narrow = surroundings(deps.compute, engine, queue_bytes=2 * MIN_BATCH_BYTES)
+    narrow = session_deps(deps.compute, engine, queue_bytes=2 * MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
         await submit(session, 1.0)
@@ -144,11 +144,11 @@ async def test_queue_bytes_count_until_a_batch_is_applied(session: Session, engi
 
 
 async def test_a_push_cancelled_while_it_waits_for_room_is_not_applied(deps: SessionDeps, engine: StagedEngine) -> None:
-    narrow = surroundings(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
+    narrow = session_deps(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
         first = await submit(session, 1.0)
-        waiting = asyncio.create_task(hand_over(session, points(2.0), None))
+        waiting = asyncio.create_task(submit_batch(session, points(2.0), None))
         await engine.arrival()
 
         waiting.cancel()

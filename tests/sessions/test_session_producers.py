@@ -11,7 +11,7 @@ from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.producer_builders import stamp
 from tests.sessions.refusing import refusal_of
-from tests.sessions.session_builders import hand_over, points, push, started, submit, surroundings
+from tests.sessions.session_builders import points, push, session_deps, started, submit, submit_batch
 
 
 async def test_a_repeated_batch_gets_the_same_result_and_counts_once(session: Session) -> None:
@@ -47,7 +47,7 @@ async def test_the_same_batch_sent_twice_at_once_counts_once(session: Session) -
 
 
 async def test_the_same_batch_waiting_twice_for_room_counts_once(deps: SessionDeps, engine: StagedEngine) -> None:
-    narrow = surroundings(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
+    narrow = session_deps(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
         await submit(session, 1.0)
@@ -67,7 +67,7 @@ async def test_the_same_batch_waiting_twice_for_room_counts_once(deps: SessionDe
 async def test_a_push_cancelled_while_it_waits_for_room_uses_no_sequence(
     deps: SessionDeps, engine: StagedEngine
 ) -> None:
-    narrow = surroundings(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
+    narrow = session_deps(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
         await submit(session, 1.0)
@@ -83,13 +83,13 @@ async def test_a_push_cancelled_while_it_waits_for_room_uses_no_sequence(
 
 
 async def test_a_newer_epoch_fences_a_batch_that_waits_for_room(deps: SessionDeps, engine: StagedEngine) -> None:
-    narrow = surroundings(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
+    narrow = session_deps(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
         session.open_producer(Producer("p"))
         await submit(session, 1.0, stamp=stamp(1, epoch=1))
         await engine.arrival()
-        waiting = asyncio.create_task(hand_over(session, points(2.0), stamp(2, epoch=1)))
+        waiting = asyncio.create_task(submit_batch(session, points(2.0), stamp(2, epoch=1)))
         await until_quiet()
 
         position = session.open_producer(Producer("p"))

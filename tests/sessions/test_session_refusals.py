@@ -17,7 +17,7 @@ from shoal_server.sessions.session import MIN_BATCH_BYTES, Session
 from tests.sessions.engines import FAULTY, StagedEngine
 from tests.sessions.producer_builders import stamp
 from tests.sessions.refusing import refusal_of
-from tests.sessions.session_builders import hand_over, kept_for, points, push, started, submit, unreadable, warming
+from tests.sessions.session_builders import kept_for, points, push, started, submit, submit_batch, unreadable, warming
 
 TOO_WIDE = Batch(np.zeros((1, 101)))
 
@@ -64,7 +64,7 @@ async def test_an_engine_failure_fails_only_its_batch_and_the_session_continues(
 
 async def test_the_result_of_a_failed_batch_holds_none_of_its_points(session: Session) -> None:
     batch = points(FAULTY)
-    receipt = await hand_over(session, batch, stamp(1))
+    receipt = await submit_batch(session, batch, stamp(1))
     held = weakref.ref(batch.points)
     del batch
 
@@ -117,7 +117,7 @@ async def test_a_refused_assignment_names_the_session(session: Session) -> None:
 
 async def test_points_too_wide_for_a_new_session_are_refused_at_once(deps: SessionDeps) -> None:
     async with started(deps, kept_for(None, warming())) as session:
-        wide = await hand_over(session, TOO_WIDE, stamp(1))
+        wide = await submit_batch(session, TOO_WIDE, stamp(1))
         at_once = wide.completion.done()
         error = await refusal_of(wide.result())
         await push(session, 1.0, stamp=stamp(2))
@@ -129,15 +129,15 @@ async def test_points_too_wide_for_a_new_session_are_refused_at_once(deps: Sessi
 
 
 async def test_points_with_too_many_columns_are_refused_with_the_sessions_number_of_columns(session: Session) -> None:
-    wide = await hand_over(session, TOO_WIDE, None)
+    wide = await submit_batch(session, TOO_WIDE, None)
 
     assert (await refusal_of(wide.result())).reason == "N_FEATURES_MISMATCH"
 
 
 async def test_an_unreadable_batch_is_refused_in_order(session: Session) -> None:
 
-    first = await hand_over(session, unreadable(), stamp(1))
-    again = await hand_over(session, unreadable(), stamp(1))
+    first = await submit_batch(session, unreadable(), stamp(1))
+    again = await submit_batch(session, unreadable(), stamp(1))
     second = await push(session, 1.0, stamp=stamp(2))
 
     assert (first.duplicate, again.duplicate) == (False, True)
@@ -149,12 +149,12 @@ async def test_an_unreadable_batch_is_refused_in_order(session: Session) -> None
 
 async def test_an_unreadable_batch_needs_the_next_sequence(session: Session) -> None:
 
-    assert (await refusal_of(hand_over(session, unreadable(), stamp(2)))).reason == "SEQUENCE_GAP"
-    assert not (await hand_over(session, unreadable(), None)).duplicate
+    assert (await refusal_of(submit_batch(session, unreadable(), stamp(2)))).reason == "SEQUENCE_GAP"
+    assert not (await submit_batch(session, unreadable(), None)).duplicate
 
 
 async def test_a_batch_refused_for_a_gap_releases_its_queue_bytes(session: Session) -> None:
-    error = await refusal_of(hand_over(session, points(1.0), stamp(2), 5000))
+    error = await refusal_of(submit_batch(session, points(1.0), stamp(2), 5000))
 
     assert error.reason == "SEQUENCE_GAP"
     assert session.describe().queued_bytes == 0

@@ -13,16 +13,16 @@ from tests.sessions.clock import until, until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal_of
 from tests.sessions.session_builders import (
-    hand_over,
     model_changes,
     outcome_of,
     points,
     push,
+    session_deps,
     started,
     submit,
-    surroundings,
+    submit_batch,
 )
-from tests.sessions.watched import told
+from tests.sessions.watched import short_text
 
 DROP = model_changes(on_invalid="drop")
 
@@ -36,7 +36,7 @@ async def test_stopping_a_session_applies_waiting_batches(session: Session, engi
     stopping = asyncio.create_task(session.stop(math.inf))
     await until_quiet()
     early = stopping.done()
-    refused = await refusal_of(hand_over(session, points(3.0), None))
+    refused = await refusal_of(submit_batch(session, points(3.0), None))
     engine.open_gate()
     not_applied = await stopping
 
@@ -75,7 +75,7 @@ async def test_stopping_refuses_batches_that_have_not_begun_at_the_deadline(
 
 
 async def test_stopping_refuses_producers_that_wait_for_room(deps: SessionDeps, engine: StagedEngine) -> None:
-    narrow = surroundings(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
+    narrow = session_deps(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
         await submit(session, 1.0)
@@ -98,7 +98,7 @@ async def test_stopping_a_session_does_not_send_its_watchers_an_end(session: Ses
 
         await session.stop(math.inf)
 
-        assert told(await anext(events)) == "still 0"
+        assert short_text(await anext(events)) == "still 0"
     assert session.ended is None
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from shoal_server.sessions.watching import WatchOptions
-from tests.sessions.watched import Stage, told
+from tests.sessions.watched import Stage, short_text
 
 
 async def test_a_watch_skips_versions_within_min_interval_and_sends_the_newest() -> None:
@@ -72,7 +72,7 @@ async def test_the_end_wakes_a_watch_within_min_interval_but_versions_do_not() -
 
     assert not stage.queue.is_ready(stage.watch)
     stage.end()
-    assert told(await waiting) == "1 after 0"
+    assert short_text(await waiting) == "1 after 0"
 
 
 async def test_centroids_that_moved_less_than_min_shift_are_not_sent() -> None:

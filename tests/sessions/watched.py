@@ -63,7 +63,7 @@ class Stage:
 
     async def timeline(self) -> list[tuple[float, str]]:
         """Watch to the end."""
-        return [(jumping_loop().time(), told(event)) async for event in self.watch.events()]
+        return [(jumping_loop().time(), short_text(event)) async for event in self.watch.events()]
 
     def events(self) -> AsyncIterator[Event]:
         """Watch event by event."""
@@ -77,7 +77,7 @@ def snapshot(version: int, *centroids: float) -> Snapshot:
     return read_only_snapshot(version, values, nothing, 0.0, nothing, version, 1)
 
 
-def told(event: Event) -> str:
+def short_text(event: Event) -> str:
     """Return a short form of a response to a watcher."""
     match event:
         case Update(newest, base):

@@ -63,7 +63,7 @@ def test_hanging_watchers_take_no_memory_and_delay_no_others(measured: Measured,
 
 def test_watchers_that_reconnect_see_no_version_twice_and_the_newest(measured: Measured, wire: Wire, name: str) -> None:
     with ThreadPoolExecutor(READERS) as threads:
-        visitors = [threads.submit(come_and_go, measured.server.target, name, visit, BATCHES) for visit in range(1, 9)]
+        visitors = [threads.submit(reconnect, measured.server.target, name, visit, BATCHES) for visit in range(1, 9)]
 
         ingest(wire, name, BATCHES)
 
@@ -123,7 +123,7 @@ def follow(target: str, name: str) -> list[int]:
     return versions
 
 
-def come_and_go(target: str, name: str, visit: int, last: int) -> list[int]:
+def reconnect(target: str, name: str, visit: int, last: int) -> list[int]:
     """Watch `visit` versions at a time, each time over another connection."""
     versions: list[int] = []
     while not versions or versions[-1] < last:

@@ -243,7 +243,7 @@ def test_predict_returns_the_nearest_labels_when_fit_does_not() -> None:
     assert model.predict(points).tolist() == nearest.tolist()
 
 
-# When they are told
+# When they appear
 
 
 def test_key_moments_answer_the_three_beginner_questions(six: Run) -> None:

@@ -12,7 +12,7 @@ from shoal_presentation.views import Run, key_facts_of, key_moments, transcript_
 from tests.effort import examples
 from tests.views.builders import FAR_AWAY, FEW, Compare, blobs, compare_arguments
 
-# ruff: noqa: E501  (as it is told)
+# ruff: noqa: E501  (whole sentences)
 TRANSCRIPT = """\
 Step 1. SciPy begins with 2 centroids, given: [[5.5 3] [1 2]].
 Step 2. SciPy assigns each point to its nearest centroid: [1 1 1 0 0 0]. The inertia is 79.75, the mean distance 3.10465.
@@ -74,9 +74,9 @@ def test_key_facts_and_transcript_do_not_say_that_a_stopped_engine_converged(com
     assert "SciPy made 2 iterations and was stopped: its centroids might still move." in key_facts_of(run)
     assert not any("no longer changed" in line for line in key_facts_of(run))
     assert "Stopped by max_iter = 2, perhaps before converging: SciPy and Shoal." in key_facts_of(run)
-    told = " ".join(transcript_of(run))
-    assert "has made all 2 iterations that it may" in told
-    assert "converged" not in told
+    texts = " ".join(transcript_of(run))
+    assert "has made all 2 iterations that it may" in texts
+    assert "converged" not in texts
 
 
 def test_key_facts_say_how_little_an_engine_moved_when_it_stops_within_tol(compare: Compare) -> None:
@@ -89,14 +89,14 @@ def test_centroids_that_differ_by_rounding_are_called_equal_but_for_rounding(com
     run = compare(blobs(0), 3, init="k-means++", engines=("scipy", "sklearn"))
     (agreement,) = run.result.agreements
 
-    told = {}
+    texts = {}
     for distance in (0.0, 1.79018e-15, 1e-9):
         result = replace(run.result, agreements=(replace(agreement, largest_difference=distance),))
         apart = replace(run, result=result)
-        told[distance] = (key_facts_of(apart)[5], transcript_of(apart)[-1], key_moments(apart)[2].explanation)
+        texts[distance] = (key_facts_of(apart)[5], transcript_of(apart)[-1], key_moments(apart)[2].explanation)
 
     for distance, words in ((0.0, "equal"), (1.79018e-15, "equal but for rounding"), (1e-9, "at most 1e-09 apart")):
-        snapshot, transcript, moment = told[distance]
+        snapshot, transcript, moment = texts[distance]
         assert snapshot.endswith(f"with centroids that are {words}.")
         assert transcript.endswith(f"; matched centroids are {words}.")
         assert distance == 0 or moment.endswith(f" In this run matched centroids are {words}.")
@@ -119,6 +119,6 @@ def test_every_run_has_five_to_eight_key_facts_and_a_text_for_each_step(
 
     assert 5 <= len(key_facts_of(run)) <= 8
     pairs = len(run.engines) * (len(run.engines) - 1) // 2
-    told = transcript_of(run)
-    assert len(told) == len(run.steps) + len(run.engines) + pairs
-    assert all(text.endswith((".", ".)")) and "None" not in text for text in (*told, *key_facts_of(run)))
+    texts = transcript_of(run)
+    assert len(texts) == len(run.steps) + len(run.engines) + pairs
+    assert all(text.endswith((".", ".)")) and "None" not in text for text in (*texts, *key_facts_of(run)))

@@ -104,8 +104,8 @@ def test_options_are_distinct_and_exactly_one_is_right(compare: Compare, argumen
         assert 0 <= question.answer < 4
     first = next(step for step in run.steps if step.labels is not None)
     assert first.labels is not None
-    told = labels_text(first.labels[:12])
-    assert [option == told for option in labels.options].index(True) == labels.answer
+    right = labels_text(first.labels[:12])
+    assert [option == right for option in labels.options].index(True) == labels.answer
     assert _right(settling) == f"step {convergence_step(run, run.engines[0]).number}"
     drawn = arguments["init"] in ("k-means++", "random") if isinstance(arguments["init"], str) else False
     assert drawn or "every engine" not in _right(random_state)

@@ -16,7 +16,7 @@ from shoal import wire
 from shoal.v1 import clustering_pb2, tensor_pb2
 from shoal.wire.fields import field as before
 from shoal.wire.parsing import MAX_AXES
-from tests.wire.arbitrary import UNHURRIED, encodings, messages, spoilt
+from tests.wire.arbitrary import UNHURRIED, corrupted, encodings, messages
 
 
 @dataclass
@@ -165,7 +165,7 @@ BY_THE_SERVER = {
 def test_codec_and_generated_classes_accept_and_refuse_the_same_responses(kind: Kind, data: st.DataObject) -> None:
     encoded = BY_THE_SERVER[str(kind)]
 
-    check(kind, data.draw(encoded | spoilt(encoded)))
+    check(kind, data.draw(encoded | corrupted(encoded)))
 
 
 def check(kind: Kind, contents: bytes) -> None:

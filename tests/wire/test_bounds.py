@@ -17,7 +17,7 @@ from shoal.wire.fields import field
 from shoal.wire.parsing import MAX_AXES, MAX_FIELDS
 
 MIB = 1024 * 1024
-MESSAGE = 64 * MIB  # bytes: the largest that the server takes, unless it is told otherwise
+MESSAGE = 64 * MIB  # bytes: the largest that the server takes, by default
 MAX_CPU = 1.0  # seconds: it takes a twentieth of it, and took from three seconds up to hours
 MAX_MEMORY = 16 * MIB
 
