@@ -63,7 +63,7 @@ class Session:
         idle_ttl: float | Unset | None = UNSET,
         etag: str | None = None,
     ) -> SessionDescription:
-        """Change the configuration; the change takes its place in the order of batches.
+        """Change the configuration, from the next batch on; earlier batches use the old one.
 
         Parameters
         ----------

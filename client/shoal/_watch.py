@@ -74,7 +74,7 @@ class Watch:
         base = self._newest
         if base is None or base.version != message.base_version:
             raise InternalError(
-                f"the server sent what moved since version {message.base_version}, and this watch has "
+                f"the server sent a delta since version {message.base_version}, and this watch has "
                 f"{base.version if base else 'none'}",
                 reason="DELTA_UNEXPECTED",
                 session=self.session,

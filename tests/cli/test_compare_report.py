@@ -235,7 +235,7 @@ def test_report_does_not_replace_another_file(command: InProcess, given: Path) -
     outcome = command("compare", "--report", given)
 
     assert (outcome.exit_code, outcome.stdout) == (2, "")
-    assert "there is a file that is no report of shoal compare; name another" in outcome.stderr
+    assert "this file is not a report of shoal compare; choose another path" in outcome.stderr
     assert given.read_text() == "5.5,3\n1,2\n"
 
 

@@ -34,7 +34,7 @@ def compare(
     n_clusters: Annotated[int, typer.Option("--n-clusters", "-k", min=1, help="Number of centroids.")] = 2,
     example: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Use points that the server has in place of a file: six-points or blobs."),
+        typer.Option(metavar="NAME", help="Use example points of the server instead of a file: six-points or blobs."),
     ] = None,
     init: Annotated[
         str, typer.Option(metavar="WAY", help="k-means++, random, or a file with the initial centroids.")

@@ -37,12 +37,12 @@ def ingest(
     ] = None,
     header: file_options.Header = None,
     dtype: Annotated[
-        Precision, typer.Option(help="The type to read csv numbers as. Other files have types of their own.")
+        Precision, typer.Option(help="The type to read csv numbers as. Other files keep their own types.")
     ] = "float64",
     producer: Annotated[
         str | None,
         typer.Option(
-            help="Name of the producer. Run the same command again with it after a crash, and nothing counts twice."
+            help="Name of the producer. If you repeat the command with it after a crash, nothing counts twice."
         ),
     ] = None,
     on_error: Annotated[Literal["raise", "skip"], typer.Option(help="Whether to stop at a refused batch.")] = "raise",

@@ -73,7 +73,7 @@ def _find(name: str, names: Sequence[str], where: str) -> int:
     if not places:
         raise usage_error(f"{where} has no column {name!r}; it has {_listed(names)}")
     if len(places) > 1:
-        raise usage_error(f"{where} has {len(places)} columns {name!r}; rename them, so that one can be named")
+        raise usage_error(f"{where} has {len(places)} columns {name!r}; rename one of them")
     return places[0]
 
 

@@ -50,7 +50,7 @@ def _first_line(stream: BufferedReader, where: str) -> str:
     except UnicodeDecodeError as error:
         raise CommandError(
             f"{where}: neither csv in UTF-8 nor npy: its first line isn't text; parquet and images "
-            f"are read only from files that are named so"
+            f"need their file extension"
         ) from error
 
 

@@ -51,4 +51,4 @@ class PointFile:
 
 def no_rows_error(where: str) -> CommandError:
     """Return the error for a file without points."""
-    return CommandError(f"{where}: there are no rows in it; at least one point is needed")
+    return CommandError(f"{where}: the file has no rows; at least one point is needed")
