@@ -132,7 +132,7 @@ def test_a_word_in_the_first_line_of_numbers_gets_advice() -> None:
 def test_csv_that_is_not_text_is_refused() -> None:
     error = refusal(lambda: piped(b"\x89PNG\r\n\x1a\n\x00\x00"))
 
-    assert "isn't text; parquet and images are read only from files" in str(error)
+    assert "isn't text; parquet and images need their file extension" in str(error)
 
 
 @pytest.mark.parametrize(
