@@ -165,7 +165,7 @@ def test_readers_of_a_version_share_its_encoding_without_blocking_others(
 
 
 async def _delta(session: Session, newest: Snapshot, base: Snapshot) -> clustering_pb2.WatchCentroidsResponse:
-    """Return the update for a watcher that has an older version."""
+    """Return what a watcher is sent that comes from an older version."""
     frame = await watching.FrameEncoder(session._deps.shared).encode_event(
         Update(newest, base), session.uid, delta=True
     )

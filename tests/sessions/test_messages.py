@@ -167,7 +167,7 @@ async def test_a_bug_outside_the_engines_gives_its_batch_the_reason_internal(
 
     with monkeypatch.context() as broken:
         broken.setattr(sessions, "apply_jobs", fail)
-        answers = await _answers(session, _message(1, 2))
+        told = await _answers(session, _message(1, 2))
 
-    assert answers == ["INTERNAL", "INTERNAL"]
+    assert told == ["INTERNAL", "INTERNAL"]
     assert await _answers(session, _message(3, first=3)) == [(1, False)]

@@ -53,9 +53,9 @@ async def test_batches_whose_results_can_not_be_made_get_the_reason_internal(
 async def test_a_failure_to_cache_a_result_does_not_lose_it(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as broken, structlog.testing.capture_logs() as logs:
         broken.setattr(ReplayCache, "_shelve", _fail)
-        answers = await _answers(session, 1, 2)
+        told = await _answers(session, 1, 2)
 
-    assert answers == [1, 2]
+    assert told == [1, 2]
     assert [entry["event"] for entry in logs] == ["bug"]
     assert await _answers(session, 3, first=3) == [3]
 

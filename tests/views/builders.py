@@ -39,7 +39,7 @@ def comparing(bench: Bench) -> Compare:
 
 
 def as_run(finished: Finished, init: Any) -> Run:
-    """Return the run as a client would have received it."""
+    """Return what a client would have been told."""
     comparison, result = finished.comparison, finished.result
     start = ComparisonStart(
         points=comparison.points,
