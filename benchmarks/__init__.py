@@ -1,1 +1,1 @@
-"""Shoal beside its peers, measured in the same run: ``python -m benchmarks --help``, and docs/benchmarks.md."""
+"""Compares Shoal with other libraries in the same run: ``python -m benchmarks --help``, and docs/benchmarks.md."""

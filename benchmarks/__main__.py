@@ -1,4 +1,4 @@
-"""Run the suites, print their tables, keep their figures and draw them."""
+"""Run the suites, print their tables, and write and draw their figures."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ROUNDS, QUICK_ROUNDS = 15, 5
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the suites on the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)}; none: all")
     parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds, under five minutes for all")
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def run_suites(names: list[str] | tuple[str, ...], plan: Plan, folder: Path) -> None:
-    """Run suites one after another and keep what each finds at once."""
+    """Run suites one after another, and write the results of each at once."""
     machine = results.describe_machine()
     if machine["load_average_before"] > QUIET:
         plan.console.print(f"The machine is busy (load {machine['load_average_before']}): take the figures with care.")
@@ -65,7 +65,7 @@ def run_suites(names: list[str] | tuple[str, ...], plan: Plan, folder: Path) -> 
 
 
 def run_suite(name: str, rows: Callable[[Plan], Iterator[Row | str]], plan: Plan) -> Suite:
-    """Run one suite; what it yields is rows, and notes as plain text."""
+    """Run one suite, which yields rows, and notes as plain text."""
     begin = time.perf_counter()
     found = list(rows(plan))
     return Suite(

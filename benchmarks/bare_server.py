@@ -1,4 +1,4 @@
-"""The fair ceiling of a gRPC service in Python: a server that receives, reads and acknowledges, and does nothing else.
+"""The upper bound of a gRPC service in Python: a server that only receives, reads and acknowledges.
 
 It has the options of Shoal's server and the generated classes of the same messages. It prints its port, and ends when
 its standard input does.
@@ -24,7 +24,7 @@ _MAX_MESSAGE_BYTES = 64 * 2**20  # as Shoal's
 
 
 async def acknowledge(requests: AsyncIterator[Any], _: Any) -> AsyncIterator[clustering_pb2.IngestResponse]:
-    """Answer each message with a result a batch, after reading the bytes of its points once."""
+    """Answer each message with a result for each batch, after reading the bytes of its points once."""
     async for request in requests:
         yield clustering_pb2.IngestResponse(results=[_result(batch) for batch in request.batches])
 

@@ -1,4 +1,4 @@
-"""A comparison of 100,000 points: how long until its first step or message, and what it does to pushes beside it."""
+"""A comparison of 100,000 points: the time to its first step or message, and the delay of concurrent pushes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def rows(plan: Plan) -> Iterator[Row]:
 
 
 def blobs(n: int, d: int, k: int) -> NDArray[np.float64]:
-    """Return n points (n, d) around k centres, as many around each on average; some blobs run into one another."""
+    """Return n points (n, d) around k centres, equally many around each on average; some blobs overlap."""
     random = np.random.default_rng([d, k])
     centres = _APART * random.standard_normal((k, d))
     return centres[random.integers(k, size=n)] + random.standard_normal((n, d))
@@ -65,7 +65,7 @@ def _first_steps(client: shoal.Client, points: NDArray[np.float64], plan: Plan) 
 
 
 def _first_messages(target: str, points: NDArray[np.float64], plan: Plan) -> Row:
-    """Measure until the initial centroids are there: scikit-learn's only step comes when its fit is done."""
+    """Measure the time to the initial centroids, because scikit-learn's only step comes when its fit is done."""
     request = compare_pb2.CompareRequest(
         points=wire.tensor_message(points),
         n_clusters=_K,
@@ -114,7 +114,7 @@ def _beside(push: Callable[[], float], comparer: Callable[[], Process], d: int, 
 
 
 def _seconds_of_each(call: Callable[[], float], seconds: float) -> list[float]:
-    """Return what each call measured, one after the other for so many seconds."""
+    """Return the measurements of successive calls over some seconds."""
     end = time.perf_counter() + seconds
     taken = []
     while time.perf_counter() < end:
@@ -123,6 +123,6 @@ def _seconds_of_each(call: Callable[[], float], seconds: float) -> list[float]:
 
 
 def _blocks(rounds: list[list[float]], percent: float) -> list[float]:
-    """Return a quantile, in µs: the median's of each round; p99 of all calls, since a round has few that are rarer."""
+    """Return a quantile, in µs: the median of each round; p99 of all calls, because a round has few rarer ones."""
     blocks = rounds if percent == _QUANTILES["p50"] else [[seconds for block in rounds for seconds in block]]
     return [float(1e6 * np.percentile(block, percent)) for block in blocks]

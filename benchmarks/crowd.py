@@ -1,4 +1,4 @@
-"""Others at the same server, in a process of their own: watchers, one that pours batches in, one that compares.
+"""Other clients of the same server, in their own process: watchers, a producer, and one that compares.
 
     python -m benchmarks.crowd watch HOST:PORT SESSION COUNT
     python -m benchmarks.crowd pour HOST:PORT SESSION ROWS
@@ -25,7 +25,7 @@ _DISTINCT = 32  # batches that are poured in, again and again
 
 
 async def watch(client: shoal.aio.Client, name: str, count: int, ready: asyncio.Event) -> None:
-    """Watch a session `count` times over."""
+    """Open `count` watches of a session."""
     session = client.session(name)
 
     async def follow(at_work: asyncio.Event) -> None:
@@ -42,7 +42,7 @@ async def watch(client: shoal.aio.Client, name: str, count: int, ready: asyncio.
 
 
 async def pour(client: shoal.aio.Client, name: str, rows: int, ready: asyncio.Event) -> None:
-    """Ingest batches of so many rows for ever."""
+    """Ingest batches of `rows` rows until cancelled."""
     session = client.session(name)
     d = (await session.centroids()).centroids.shape[1]
     batches = np.random.default_rng(1).standard_normal((_DISTINCT, rows, d), np.float32)
@@ -57,7 +57,7 @@ async def pour(client: shoal.aio.Client, name: str, rows: int, ready: asyncio.Ev
 
 
 async def compare(client: shoal.aio.Client, path: str, n_clusters: int, ready: asyncio.Event) -> None:
-    """Compare engines on points (n, d) of a file for ever."""
+    """Compare engines on points (n, d) of a file until cancelled."""
     points = np.load(path)
     while True:
         async for _ in client.compare(points, n_clusters, random_state=0, engines=COMPARED):

@@ -1,4 +1,4 @@
-"""What others at the server cost: ingest with watchers, a stalled one among them, and into many sessions at once."""
+"""The cost of other clients: ingest with watchers, one of them stalled, and into many sessions at once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _COSTS: dict[str, Callable[[Taken], float]] = {
 
 
 def rows(plan: Plan) -> Iterator[Row]:
-    """Compare ingest into a session that nobody watches with the rest."""
+    """Compare ingest into one session without watchers with the other cases."""
     sample = random_sample(_D, _K, 64 * _ROWS)
     batches = [*sample.points.reshape(-1, _ROWS, _D)] * plan.choose(48, 16)
     with settled_server() as server, shoal.connect(server.target) as client:

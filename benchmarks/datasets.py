@@ -1,4 +1,4 @@
-"""The points that the kernels are measured on: random ones, and real ones that anybody can have again."""
+"""The points for measuring the kernels: random ones, and real ones that anyone can reproduce."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATCH = 8  # pixels wide and high
 
 @dataclass(frozen=True)
 class Sample:
-    """Points, and centroids that a session could have when they come."""
+    """Points, and centroids that a session could have when they arrive."""
 
     name: str
     points: Float32Array  # (n, d)
@@ -29,19 +29,19 @@ class Sample:
 
     @property
     def case(self) -> str:
-        """What the tables call it."""
+        """The name in the tables."""
         n, d = self.points.shape
         return f"{self.name}, d={d} k={len(self.centroids)}, {n:,} rows"
 
 
 def random_sample(d: int, k: int, n: int = ROWS) -> Sample:
-    """Return points without any structure, (n, d), standard normal, and k of the kind as centroids."""
+    """Return points without structure, (n, d), standard normal, and k more as centroids."""
     random = np.random.default_rng([d, k])
     return Sample("random", _normal(random, n, d), _normal(random, k, d))
 
 
 def real_sample(name: str, k: int, n: int = ROWS) -> Sample:
-    """Return points of one of REAL and the centroids that a few iterations of k-means on them give.
+    """Return points of one of REAL, and the centroids after a few iterations of k-means on them.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a client that sends hostile messages costs another one: the p99 of its Push, and the server's memory."""
+"""The cost of a client that sends hostile messages: p99 of another client's Push, and the server's memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SETTLING = 10.0  # seconds in which memory goes back
 
 
 def rows(plan: Plan) -> Iterator[Row]:
-    """Measure one client's calls alone, and while another one sends every hostile message that the tests know."""
+    """Measure one client's calls alone, and while another one sends every hostile message of the tests."""
     sample = random_sample(_D, _K, _ROWS)
     with settled_server() as server, shoal.connect(server.target) as client:
         session = client.create_session("pushed-into", _K, init=sample.centroids, durability="memory")
@@ -57,7 +57,7 @@ def _beside(
     session: shoal.Session,
     points: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
 ) -> tuple[list[float], int]:
-    """Return the ms that calls took while another process sent messages, and how many these were."""
+    """Return the ms of calls while another process sent messages, and the number of these messages."""
     said: list[str] = []
     with Process("hostile_sender", target, what, str(count)) as sender:
         waiting = Thread(target=lambda: said.append(sender.end()))
@@ -70,7 +70,7 @@ def _beside(
 
 
 def _push(session: shoal.Session, points: Float32Array) -> float:
-    """Return the ms that a call takes."""
+    """Return the duration of a call in ms."""
     time.sleep(_PAUSE)
     begin = time.perf_counter()
     session.push(points)
@@ -78,7 +78,7 @@ def _push(session: shoal.Session, points: Float32Array) -> float:
 
 
 def _growth(process: psutil.Process, before: int) -> float:
-    """Return the MiB that a process holds more than before, once it has had time to give them back."""
+    """Return the growth of a process's memory in MiB, after it had time to free some."""
     end = time.monotonic() + _SETTLING
     while (grown := process.memory_info().rss - before) > 0 and time.monotonic() < end:
         time.sleep(_PAUSE)

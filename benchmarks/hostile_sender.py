@@ -1,4 +1,4 @@
-"""Sends the tests' hostile messages from a process of its own.
+"""Sends the tests' hostile messages from its own process.
 
     python -m benchmarks.hostile_sender HOST:PORT table|heavy|fuzz COUNT
 
@@ -19,7 +19,7 @@ _SEED = 1
 
 
 def messages(what: str, count: int) -> Iterator[Hostile]:
-    """Yield the messages of a kind; `count` of those that are changed at random."""
+    """Yield the messages of a kind; for those changed at random, `count` of them."""
     if what == "table":
         yield from table(_SESSION)
     elif what == "heavy":
@@ -31,7 +31,7 @@ def messages(what: str, count: int) -> Iterator[Hostile]:
 
 
 def main(target: str, what: str, count: int) -> None:
-    """Send them all, one after the other."""
+    """Send all messages, one after the other."""
     print("at work", flush=True)
     sent = 0
     with HostileClient(target, _SESSION) as client:

@@ -1,4 +1,4 @@
-"""Ingest over a real socket, beside a stream that only acknowledges and beside scikit-learn in this process."""
+"""Ingest over a real socket, compared with a stream that only acknowledges and with scikit-learn in this process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SIZES_WITH_TARGETS = (256 * _KIB, _MIB, 4 * _MIB)
 
 @dataclass(frozen=True)
 class Shape:
-    """What is poured in."""
+    """The shape of the batches."""
 
     rows: int  # of a batch
     d: int
@@ -49,7 +49,7 @@ class Shape:
 
     @property
     def case(self) -> str:
-        """What the tables call it."""
+        """The name in the tables."""
         size = f"{self.size // _MIB} MiB" if self.size >= _MIB else f"{self.size // _KIB} KiB"
         together = ", put together" if self.together > 1 else ""
         size = size if self.size >= _KIB else f"{self.size} B"
@@ -57,19 +57,19 @@ class Shape:
 
 
 def coalesced(rows: int, count: int) -> Shape:
-    """Return `count` small batches, which the client puts together; so does the bare stream, as far as it may."""
+    """Return `count` small batches, which the client and the bare stream join into messages."""
     shape = Shape(rows, 16, 64, count, max(64, count // 32))
     return replace(shape, together=min(_MAX_TOGETHER, _MESSAGE_BYTES // shape.size))
 
 
 def filling(size: int, d: int, k: int, total: int, fewer: int) -> Shape:
-    """Return batches of `size` bytes, `total` bytes of them, of which scikit-learn gets one in `fewer`."""
+    """Return batches of `size` bytes, `total` bytes in all; scikit-learn gets one in `fewer` of them."""
     count = total // size
     return Shape(size // (4 * d), d, k, count, max(2, count // fewer))
 
 
 def shapes(plan: Plan) -> list[Shape]:
-    """Return what a plan pours in."""
+    """Return the loads of a plan."""
     total = plan.choose(256 * _MIB, 128 * _MIB)
     many = plan.choose(8192, 4096)
     small = [coalesced(1, many), coalesced(32, many), coalesced(1024, total // (64 * _KIB))]
@@ -95,7 +95,7 @@ def rows(plan: Plan) -> Iterator[Row]:
 
 
 class _Pouring:
-    """Batches of a shape, and who takes them."""
+    """Batches of a shape, and the contestants that receive them."""
 
     def __init__(self, shape: Shape) -> None:
         random = np.random.default_rng(0)
@@ -108,7 +108,7 @@ class _Pouring:
     def contestants(
         self, session: shoal.Session, server_pid: int, bare: Bare, bare_pid: int
     ) -> dict[str, Callable[[], Taken]]:
-        """Return all who take part."""
+        """Return the contestants."""
         shape, batches, fewer = self._shape, self._batches, self._batches[: self._shape.fewer]
         kernel = Kernel(self.centroids, ready_engine())
         labelled = peers.partial_fit(self.centroids, compute_labels=True)
@@ -129,7 +129,7 @@ def exhaust(session: shoal.Session, batches: list[Float32Array]) -> None:
 
 
 def fastest_of_threads(apply: peers.Batch, batches: list[Float32Array]) -> Taken:
-    """Return what the batches take in this process on all cores or on one, whichever is faster.
+    """Return the time for the batches in this process, on all cores or on one, whichever is faster.
 
     On all of them OpenMP's threads wait for each other actively: small batches gain nothing by that, and as soon as
     anything else wants a core a call takes tens of milliseconds instead of one.

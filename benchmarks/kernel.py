@@ -1,4 +1,4 @@
-"""One thread takes batch after batch: Shoal's kernels, scikit-learn, SciPy, faiss, and the bare matrix product."""
+"""Applies batch after batch on one thread: Shoal's kernels, scikit-learn, SciPy, faiss, and the bare matrix product."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _contestants(sample: Sample, shoal: Callable[[Float32Array], None]) -> dict[
 
 
 def _sgemm(work: float) -> Callable[[], float]:
-    """Return a contestant that measures how long so much work takes at the rate of a large square product."""
+    """Return a contestant that measures the time for as much work at the rate of a large square product."""
     # Two matrices: of one with itself BLAS computes only half.
     one, other = np.random.default_rng(0).standard_normal((2, _SIDE, _SIDE), np.float32)
     measure = timed(peers.product(one, other))
@@ -122,7 +122,7 @@ def _rates(sample: Sample, seconds: list[float]) -> dict[str, float | str]:
 
 
 def _agreement(sample: Sample, ours: peers.Labels) -> dict[str, float | str]:
-    """Return the share of labels that are those of float64."""
+    """Return the share of labels that equal those of a float64 computation."""
     exact = peers.exact_labels(sample.points, sample.centroids)
     found = {"Shoal": ours, "faiss": peers.faiss_labels(sample.points, sample.centroids)}
     return {f"{who}'s labels as in float64": float((labels == exact).mean()) for who, labels in found.items()}

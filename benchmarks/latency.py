@@ -1,4 +1,4 @@
-"""How long one call takes, beside an empty call: alone, and while another process pours batches in."""
+"""The time of one call compared with an empty call: alone, and while another process ingests."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _compare(load: str, taken: dict[str, list[float]]) -> Iterator[Row]:
 
 
 def _blocks(seconds: list[float], percent: float) -> list[float]:
-    """Return a quantile, in µs: the median's of each block of calls; of what is rarer, that of all calls.
+    """Return a quantile, in µs: the median of each block of calls; rarer quantiles over all calls.
 
     A block is too short for a thousandth: its largest value would stand for that.
     """

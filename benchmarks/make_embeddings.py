@@ -54,7 +54,7 @@ def _sources() -> Iterator[Path]:
 
 
 def _sentences(path: Path) -> Iterator[str]:
-    """Yield the sentences of a file's docstrings that read like prose; none of what won't parse."""
+    """Yield the sentences of a file's docstrings that read like prose; none if the file doesn't parse."""
     try:
         tree = ast.parse(path.read_text(errors="ignore"))
     except SyntaxError:

@@ -1,4 +1,4 @@
-"""The memory of the server against its limit, where clients together ask for many times as much.
+"""The server's memory compared with its limit, while clients need many times as much.
 
 Each call is served or refused, and afterwards the server serves as before.
 """
@@ -31,7 +31,7 @@ _TIMEOUT = 120.0
 
 
 def rows(plan: Plan) -> Iterator[Row]:
-    """Push and create more than there is memory for."""
+    """Push and create more than the memory allows."""
     with settled_server(memory_limit=_LIMIT) as server:
         outcomes = asyncio.run(_push_all(server.target, plan.choose(_PUSHES, _PUSHES // 4)))
         yield _row(f"{sum(outcomes.values())} parallel pushes of 23 MiB", server, outcomes)
@@ -46,7 +46,7 @@ def _row(case: str, server: LocalServer, outcomes: Counter[str]) -> Row:
 
 
 def _check_serves(server: LocalServer) -> None:
-    """Raise unless the server serves as before once the sessions are gone."""
+    """Raise unless the server works as before after the sessions are deleted."""
     with shoal.connect(server.target) as client:
         for made in list(client.list_sessions()):
             client.session(made.name).delete()
@@ -56,7 +56,7 @@ def _check_serves(server: LocalServer) -> None:
 
 
 async def _push_all(target: str, count: int) -> Counter[str]:
-    """Push at once over several connections, and return how many were served, and refused for which reason."""
+    """Push at once over several connections, and return the numbers served and refused, by reason."""
     points = np.random.default_rng(0).normal(size=(_PUSH_ROWS, _PUSH_COLUMNS)).astype(np.float32)
     request = clustering_pb2.PushRequest(session="pushed")
     request.batch.points.CopyFrom(wire.tensor_message(points))

@@ -1,4 +1,4 @@
-"""What a batch costs apart from its rows: one row of two columns against eight centroids, on the thread that computes.
+"""The fixed cost of a batch: one row of two columns against eight centroids, on the thread that computes.
 
 Everything that runs for each batch on that thread is in the figures, and nothing of gRPC or of the event loop.
 """
@@ -50,7 +50,7 @@ _BEFORE: Mapping[tuple[str, str, int], float] = {
 
 @dataclass(frozen=True)
 class _Kind:
-    """What the batches ask for."""
+    """The parameters of the batches."""
 
     name: str
     half_life: HalfLife | None = None
@@ -92,7 +92,7 @@ def _row(path: str, kind: _Kind, precision: Precision, count: int, measured: lis
 
 
 def _clustering(kind: _Kind, precision: Precision, count: int, engine: Engine) -> Callable[[], None]:
-    """Return what applies a message's batches to a model."""
+    """Return a function that applies a message's batches to a model."""
     model, batches = new_model(_config(kind, precision)), _batches(kind, precision, count)
 
     def apply() -> None:
@@ -103,7 +103,7 @@ def _clustering(kind: _Kind, precision: Precision, count: int, engine: Engine) -
 
 
 def _jobs(kind: _Kind, precision: Precision, count: int, engine: Engine) -> Callable[[], None]:
-    """Return what applies a message's batches as the compute thread of a session does."""
+    """Return a function that applies a message's batches like the compute thread of a session."""
     model, batches = new_model(_config(kind, precision)), _batches(kind, precision, count)
     computing = Computing({"numba": engine}, run_in_order, _never, _raise)
 

@@ -1,4 +1,4 @@
-"""Contestants measured in turns, so that whatever else the machine does meets them all; medians and quartiles.
+"""Measures contestants in turn, so that other work on the machine affects them all; medians and quartiles.
 
 Nothing here looks at a clock of its own: contestants say what they measured.
 """
@@ -25,24 +25,24 @@ MIN_SECONDS = 0.01
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of a suite is to be run."""
+    """How much of a suite to run."""
 
     quick: bool
     rounds: int
     console: Console
 
     def choose(self, full: T, quick: T) -> T:
-        """Return what is wanted of two sizes of the same thing."""
+        """Return the full or the quick size, depending on the plan."""
         return quick if self.quick else full
 
     def with_rounds(self, rounds: int) -> Plan:
-        """Return the plan with at most so many rounds."""
+        """Return the plan with at most this many rounds."""
         return Plan(self.quick, min(self.rounds, rounds), self.console)
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The middle half of what was measured."""
+    """The median and quartiles of measurements."""
 
     median: float
     low: float  # the lower quartile
@@ -66,14 +66,14 @@ def spread(values: Iterable[float]) -> Spread:
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> Spread:
-    """Return the spread of the ratios, round by round: what slowed one round down is in both its figures."""
+    """Return the spread of the ratios of each round, so that a slow round affects both its figures."""
     return spread(one / other for one, other in zip(above, below, strict=True))
 
 
 def take_turns(
     contestants: Mapping[str, Callable[[], T]], plan: Plan, what: str, *, warm_ups: int = 1
 ) -> dict[str, list[T]]:
-    """Let every contestant measure itself once a round, in an order that turns about (A B, B A, A B …).
+    """Call every contestant once a round, in alternating order (A B, B A, A B …).
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def in_turn(names: list[str], number: int) -> list[str]:
 def timed(
     function: Callable[[], Any], clock: Clock = time.perf_counter, least: float = MIN_SECONDS
 ) -> Callable[[], float]:
-    """Return a contestant that measures the seconds of one call, by several calls where these are short.
+    """Return a contestant that measures the seconds of one call; short calls are repeated.
 
     Parameters
     ----------

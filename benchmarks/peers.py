@@ -20,7 +20,7 @@ Batch = Callable[[Float32Array], None]
 
 
 class OneThread:
-    """While it is entered, no library uses more than one thread."""
+    """A context in which no library uses more than one thread."""
 
     def __enter__(self) -> None:
         # In this order, and out of it backwards: faiss may share its OpenMP with scikit-learn.
@@ -34,7 +34,7 @@ class OneThread:
 
 
 def partial_fit(centroids: Float32Array, *, compute_labels: bool) -> Batch:
-    """Return scikit-learn's MiniBatchKMeans.partial_fit, begun at centroids (k, d).
+    """Return scikit-learn's MiniBatchKMeans.partial_fit, started at centroids (k, d).
 
     Without reassignment, which costs it time and changes the mathematics. `compute_labels` is True unless a caller
     says otherwise, and assigns every batch twice.
@@ -74,7 +74,7 @@ def with_faiss(centroids: Float32Array) -> Batch:
 
 
 def product(points: Float32Array, centroids: Float32Array) -> Callable[[], None]:
-    """Return the bare matrix product X·Cᵀ: what every distance costs at least if none is left out."""
+    """Return the bare matrix product X·Cᵀ: the minimum cost of computing every distance."""
     answer = np.empty((len(points), len(centroids)), np.float32)
 
     def multiply() -> None:
@@ -84,14 +84,14 @@ def product(points: Float32Array, centroids: Float32Array) -> Callable[[], None]
 
 
 def exact_labels(points: Float32Array, centroids: Float32Array) -> Labels:
-    """Return the labels that float64 gives, (n,); of equally near centroids the lowest."""
+    """Return the labels (n,) of a float64 computation; the lowest of equally near centroids."""
     x, c = points.astype(np.float64), centroids.astype(np.float64)
     labels: Labels = ((c**2).sum(axis=1) - 2 * x @ c.T).argmin(axis=1).astype(np.int32)
     return labels
 
 
 def faiss_labels(points: Float32Array, centroids: Float32Array) -> Labels:
-    """Return the labels that faiss gives, (n,)."""
+    """Return the labels (n,) of faiss."""
     index = faiss.IndexFlatL2(centroids.shape[1])
     index.add(centroids)
     labels: Labels = index.search(points, 1)[1].ravel().astype(np.int32)
@@ -120,7 +120,7 @@ class _RunningMeans:
 
 
 def quietly(apply: Batch, points: Float32Array) -> None:
-    """Apply one batch with warnings off: scikit-learn warns of what is wanted here."""
+    """Apply one batch with warnings off, because scikit-learn warns about settings that are intended here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         apply(points)

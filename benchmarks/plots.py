@@ -1,4 +1,4 @@
-"""Pictures of what the suites found: ratios with their quartiles and targets, cost a unit of work, and a summary."""
+"""Plots of the results: ratios with their quartiles and targets, cost for each unit of work, and a summary."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _READINGS = {"times faster", "times its rate"}  # of which more is better
 
 
 def draw(suite: Suite, folder: Path) -> list[Path]:
-    """Draw a suite's pictures, NAME.svg (and for the doubled ranges NAME-doubled.svg), and return where they are."""
+    """Draw a suite's plots, NAME.svg (and NAME-doubled.svg for the doubled ranges), and return their paths."""
     doubled = [row for row in suite.rows if "axis" in row.facts]
     others = [row for row in suite.rows if "axis" not in row.facts]
     drawn = []
@@ -35,7 +35,7 @@ def draw(suite: Suite, folder: Path) -> list[Path]:
 
 
 def draw_summary(suites: Sequence[Suite], path: Path) -> Path | None:
-    """Draw the headlines of suites, one panel each; None: there are none."""
+    """Draw the headlines of suites, a panel for each; None if there are none."""
     shown = [(suite.name, rows) for suite in suites if (rows := [row for row in suite.rows if row.headline])]
     if not shown:
         return None
@@ -54,7 +54,7 @@ def _draw_ratios(rows: Sequence[Row], title: str, path: Path) -> Path:
 
 
 def _ratios(axes: Axes, rows: Sequence[Row], title: str) -> None:
-    """Draw a dot a row, a line for its quartiles, and a bar where its target is."""
+    """Draw a dot for each row, a line for its quartiles, and a bar at its target."""
     peers = list(dict.fromkeys(row.peer for row in rows))
     for place, row in enumerate(reversed(rows)):
         colour = _COLOURS[peers.index(row.peer) % len(_COLOURS)]

@@ -1,4 +1,4 @@
-"""Processes beside this one: the bare server, and crowds that watch or push while something is measured."""
+"""Processes beside this one: the bare server, and clients that watch or push during a measurement."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ROOT = Path(__file__).parents[1]
 
 
 class Process:
-    """A module of benchmarks in a process of its own; `said` is the first line that it prints, when it is ready."""
+    """A module of benchmarks in its own process; `said` is the line that it prints when it is ready."""
 
     def __init__(self, module: str, *arguments: str) -> None:
         self._child = subprocess.Popen(  # noqa: S603  (this interpreter, with a module of this folder)
@@ -57,14 +57,14 @@ class Process:
         return bool(select.select([_stdout(self._child)], [], [], 0.0)[0])
 
     def end(self) -> str:
-        """Let it end, and return what it has printed since it was ready."""
+        """End it, and return its output since it was ready."""
         if self._child.stdin is not None:
             self._child.stdin.close()
         return _stdout(self._child).read()
 
 
 class Bare:
-    """A client of a bare server, by the generated classes and with the channel's options of Shoal's client."""
+    """A client of a bare server, with the generated classes and the channel options of Shoal's client."""
 
     def __init__(self, port: str) -> None:
         self._channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS)
@@ -86,7 +86,7 @@ class Bare:
         self._channel.close()
 
     def stream(self, batches: Iterable[Float32Array], together: int) -> int:
-        """Send batches, `together` of them a message, and return the rows that were acknowledged."""
+        """Send batches, `together` of them in each message, and return the acknowledged rows."""
         responses = self._acknowledge(_requests(batches, together))
         return sum(result.accepted for response in responses for result in response.results)
 
@@ -97,7 +97,7 @@ class Bare:
 
 @contextmanager
 def settled_server(**settings: object) -> Iterator[LocalServer]:
-    """Run a server, once it has loaded the libraries that it loads while it serves: that takes memory and CPU."""
+    """Run a server, and wait until it has loaded the libraries that it loads while it serves."""
     with LocalServer(**settings) as server:
         load_engines(server.target)
         yield server
@@ -105,7 +105,7 @@ def settled_server(**settings: object) -> Iterator[LocalServer]:
 
 @dataclass(frozen=True)
 class Taken:
-    """What moving some rows took."""
+    """The cost of moving some rows."""
 
     rows: int
     bytes: int
@@ -124,7 +124,7 @@ class Taken:
 
 
 def measure(move: Callable[[], object], batches: list[Float32Array], cpu_clock: Clock) -> Taken:
-    """Return what `move` takes, which moves the batches; the CPU seconds are those of the clock."""
+    """Return the cost of `move`, which sends the batches; the clock gives the CPU seconds."""
     cpu, begin = cpu_clock(), time.perf_counter()
     move()
     seconds, cpu = time.perf_counter() - begin, cpu_clock() - cpu
@@ -132,7 +132,7 @@ def measure(move: Callable[[], object], batches: list[Float32Array], cpu_clock: 
 
 
 def cpu_clock_of(pid: int) -> Clock:
-    """Return the clock of the CPU seconds that a process has used; it ticks every 10 ms."""
+    """Return a clock of a process's CPU seconds; it ticks every 10 ms."""
     process = psutil.Process(pid)
 
     def read() -> float:
@@ -143,7 +143,7 @@ def cpu_clock_of(pid: int) -> Clock:
 
 
 def peak_mib(pid: int) -> float:
-    """Return the most memory that was resident of a process at any time, in MiB."""
+    """Return the peak resident memory of a process in MiB."""
     status = Path(f"/proc/{pid}/status").read_text()
     found = re.search(r"VmHWM:\s+(\d+) kB", status)
     if found is None:

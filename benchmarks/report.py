@@ -10,7 +10,7 @@ from benchmarks.results import Row, Suite, missed
 
 
 def show(suite: Suite, console: Console) -> None:
-    """Print what a suite found."""
+    """Print the results of a suite."""
     table = Table(title=f"{suite.name}: median (quartiles)", title_justify="left")
     for heading in ("case", "against", "Shoal", "the other", "ratio", "", "target", ""):
         table.add_column(heading, justify="right" if heading in {"Shoal", "the other", "ratio"} else "left")
@@ -44,6 +44,6 @@ def _with_quartiles(spread: Spread) -> str:
 
 
 def _short(value: float) -> str:
-    """Return three digits that count."""
+    """Return a number with three significant digits."""
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 0.1 else 4  # noqa: PLR2004
     return f"{value:,.{digits}f}"

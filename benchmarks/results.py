@@ -1,4 +1,4 @@
-"""What a suite found, the machine it found it on, and the JSON file that keeps both."""
+"""The results of a suite, a description of the machine, and the JSON file with both."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Target:
-    """What a ratio is to reach (the table of targets of the benchmarks' page)."""
+    """The target of a ratio."""
 
     value: float
     kind: Literal["at least", "at most"] = "at least"
 
     def met(self, ratio: Spread) -> bool:
-        """Say whether the median reaches it."""
+        """Return whether the median reaches it."""
         return ratio.median >= self.value if self.kind == "at least" else ratio.median <= self.value
 
     def __str__(self) -> str:
@@ -67,7 +67,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Limit:
-    """What a figure may be at most, where there is no peer to be compared with."""
+    """The maximum of a figure that has no contestant to compare with."""
 
     name: str  # such as "1 s"
     value: float
@@ -76,7 +76,7 @@ class Limit:
     def row(
         self, case: str, measured: Sequence[float], *, aimed: bool = True, facts: Mapping[str, float | str] = _NO_FACTS
     ) -> Row:
-        """Return figures beside it; `aimed`: it is the target of their median."""
+        """Return the figures with this limit; `aimed`: it is the target of their median."""
         return Row(
             case=case,
             peer=f"the limit of {self.name}",
@@ -103,7 +103,7 @@ class Suite:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return what a reader needs to know of the machine, and nothing that names it."""
+    """Return a description of the machine, without its name."""
     return {
         "cpu": _cpu_name(),
         "simd": _vector_units(),
@@ -119,7 +119,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def write(suite: Suite, machine: dict[str, Any], folder: Path = FOLDER) -> Path:
-    """Write a suite's JSON file, NAME.json, and return where it is."""
+    """Write a suite's JSON file, NAME.json, and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{suite.name}.json"
     path.write_text(json.dumps({"schema": SCHEMA, "machine": machine, **asdict(suite)}, indent=1) + "\n")
@@ -127,7 +127,7 @@ def write(suite: Suite, machine: dict[str, Any], folder: Path = FOLDER) -> Path:
 
 
 def read(path: Path) -> Suite:
-    """Return what `write` wrote.
+    """Return the suite in a file that `write` wrote.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def _vector_units() -> list[str]:
 
 
 def _cpu_line(field: str) -> str:
-    """Return what Linux says of the first core; empty where it doesn't."""
+    """Return a field of the first core from Linux; empty if there is none."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

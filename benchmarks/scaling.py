@@ -1,4 +1,4 @@
-"""Whether cost grows in line with the work: rows, columns and centroids doubled, a second thread, idle sessions."""
+"""Whether cost grows no faster than the work: rows, columns and centroids doubled, a second thread, idle sessions."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _doubled(axis: str, powers: range, engine: Engine, plan: Plan) -> Iterator[R
 
 
 def _kernel(engine: Engine, n: int = _N, d: int = _D, k: int = _K) -> Callable[[], float]:
-    """Return a contestant that measures picoseconds a unit of work: a row times a column times a centroid."""
+    """Return a contestant that measures picoseconds for each unit of work: row × column × centroid."""
     sample = random_sample(d, k, n)
     measure = timed(partial(Kernel(sample.centroids, engine).apply, sample.points))
     return lambda: measure() / (n * d * k) * 1e12

@@ -1,4 +1,4 @@
-"""The one place where benchmarks reach into the server's rooms: a model and an engine without the service around."""
+"""A model and an engine of the server without the service around them."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _FOR_A_LOOK = 32  # batches after which a model has chosen its regime, if they a
 
 
 def ready_engine() -> Engine:
-    """Return the compiled engine; the first time ever this takes some 10 s."""
+    """Return the compiled engine; the very first call takes some 10 s."""
     engine = NumbaEngine()
     engine.warm_up()
     return engine
 
 
 def threads(count: int) -> RunTasks:
-    """Return what runs tasks on so many threads, the calling one among them."""
+    """Return a function that runs tasks on some threads, including the calling one."""
     return run_in_order if count == 1 else ComputePool(count).run_tasks
 
 
 class Kernel:
-    """A model that takes batches in this thread: admission, assignment, sums and the move of the centroids.
+    """A model that applies batches in this thread: validation, assignment, sums and moving the centroids.
 
     Parameters
     ----------
@@ -61,25 +61,25 @@ class Kernel:
 
     @property
     def could_be_bounded(self) -> bool:
-        """Whether the bounded regime is thought of at all for these shapes."""
+        """Whether pruning is considered at all for these shapes."""
         return may_be_bounded(*self.centroids.shape)
 
     @property
     def version(self) -> int:
-        """How many batches have been applied."""
+        """The number of applied batches."""
         return self._model.version
 
     @property
     def centroids(self) -> NDArray[np.float64]:
-        """The newest ones, (k, d)."""
+        """The newest centroids (k, d)."""
         return newest(self._model).centroids
 
     def apply(self, points: Float32Array) -> None:
-        """Take one batch (n, d)."""
+        """Apply one batch (n, d)."""
         self.apply_batches([points])
 
     def apply_batches(self, batches: Sequence[Float32Array]) -> None:
-        """Take batches as the service takes what its queue holds: each its own version."""
+        """Apply batches together, like the service applies those in its queue: each its own version."""
         together = [Batch(points) for points in batches]
         self._model, outcomes = apply_batches(self._model, together, self._engine, self._run, lambda: False, _raise)
         for outcome in outcomes:
@@ -87,9 +87,9 @@ class Kernel:
                 raise DomainError(outcome.refusal)
 
     def settle(self, points: Float32Array) -> int:
-        """Take batches until the regime is chosen; return how many axes its bounds have, 0: every distance is computed.
+        """Apply batches until pruning is decided; return the number of axes of its bounds (0: no pruning).
 
-        Batches the size of the points' own are needed, since it is chosen after a certain work.
+        Use batches of the same size as the points, because pruning is decided after a certain amount of work.
         """
         for _ in range(_FOR_A_LOOK):
             self.apply(points)
@@ -98,7 +98,7 @@ class Kernel:
 
 
 class Assigning:
-    """The kernel alone, at centroids that stay where they are, in the regime that a model of the kind ends up in."""
+    """The kernel alone, with fixed centroids, with the pruning that a model of these shapes ends up with."""
 
     def __init__(self, points: Float32Array, centroids: Float32Array, engine: Engine) -> None:
         origin, weights = np.zeros_like(centroids[0]), np.ones(len(centroids))
@@ -108,7 +108,7 @@ class Assigning:
             self.contribute()
 
     def contribute(self) -> NDArray[np.int32]:
-        """Assign the points, add them up, and return the labels (n,)."""
+        """Assign and sum the points, and return the labels (n,)."""
         return self._engine.contribute(self._points, None, self._frame, run_in_order).labels
 
 

@@ -1,4 +1,4 @@
-"""Spark's StreamingKMeansModel on this machine. The only room that imports pyspark, which needs Java: both may lack."""
+"""Spark's StreamingKMeansModel on this machine. The only module that imports pyspark; it needs Java."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PARTITIONS = 2  # one a core
 
 
 class Spark:
-    """A Spark of two threads in a Java of its own, as long as it is entered."""
+    """A context with Spark on two threads, in its own Java process."""
 
     def __enter__(self) -> Self:
         os.environ["PYSPARK_PYTHON"] = sys.executable
@@ -35,7 +35,7 @@ class Spark:
         self._context.stop()
 
     def updates(self, points: Float32Array, centroids: Float32Array) -> Callable[[], None]:
-        """Return what updates a model by points (n, d) that Spark holds in its memory already."""
+        """Return a function that updates a model with points (n, d) that Spark already holds in memory."""
         model = StreamingKMeansModel(centroids.astype(np.float64).tolist(), [1.0] * len(centroids))
         vectors = [Vectors.dense(row) for row in points.astype(np.float64)]
         held = self._context.parallelize(vectors, _PARTITIONS).cache()

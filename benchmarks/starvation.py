@@ -1,4 +1,4 @@
-"""How long one client's small Push takes while others ask as much of the server as they can.
+"""How long one client's small Push takes while others load the server as much as they can.
 
 The client that is measured has a process, a connection and a session of its own. What the others do is in
 `benchmarks.starving`, and each of it meets a server of its own.
@@ -31,7 +31,7 @@ _MAX_SESSIONS = 20_000
 
 @dataclass(frozen=True)
 class Scenario:
-    """What the others do."""
+    """The load from the other clients."""
 
     case: str
     load: str  # of benchmarks.starving
@@ -57,7 +57,7 @@ SCENARIOS = (
 
 
 def rows(plan: Plan) -> Iterator[Row]:
-    """Measure beside everything that others can do."""
+    """Measure under each load."""
     for scenario in track(SCENARIOS, "starvation", console=plan.console, transient=True):
         with ExitStack() as stack:
             server = stack.enter_context(settled_server(max_sessions=_MAX_SESSIONS, log_level="warning"))
@@ -71,7 +71,7 @@ def rows(plan: Plan) -> Iterator[Row]:
 
 
 def _push_beside(session: shoal.Session, load: Process, seconds: float, *, whole: bool) -> list[float]:
-    """Return the seconds of each of the calls that are made one after the other.
+    """Return the seconds of each of several successive calls.
 
     Parameters
     ----------

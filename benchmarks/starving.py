@@ -1,4 +1,4 @@
-"""Clients that ask as much of a server as they can, in a process of their own; see benchmarks.starvation.
+"""Clients that load a server as much as they can, in their own process; see benchmarks.starvation.
 
     python -m benchmarks.starving LOAD HOST:PORT SIZE
 
@@ -43,7 +43,7 @@ Points = NDArray[np.float32]
 
 @dataclass
 class Work:
-    """What clients do at a server, and how far they are."""
+    """A load from clients, and a count of their work."""
 
     target: str
     size: int
@@ -54,19 +54,19 @@ class Work:
     begin: float = 0.0
 
     def start(self, of: int, what: str) -> None:
-        """Begin to count: so many of something."""
+        """Begin to count units of work."""
         self.of, self.what, self.begin = of, what, time.perf_counter()
         self.ready.set()
 
     def said(self) -> str:
-        """Return how far they are."""
+        """Return the count."""
         seconds = time.perf_counter() - self.begin
         facts = {"done beside it, a second": self.done / seconds}
         return json.dumps({"of": self.of, "done": self.done, "what": self.what, "seconds": seconds, "facts": facts})
 
 
 async def nothing(work: Work) -> None:
-    """Do nothing, for ever."""
+    """Do nothing until cancelled."""
     work.start(0, "calls")
     await asyncio.Event().wait()
 
@@ -90,7 +90,7 @@ async def ingest(work: Work) -> None:
 
 
 def assigning(k: int, d: int) -> Callable[[Work], Coroutine[Any, Any, None]]:
-    """Return a load that assigns many rows, by several clients in a loop."""
+    """Return a load of several clients that assign many rows in a loop."""
 
     async def assign(work: Work) -> None:
         batch = _points(60_000, d)
@@ -111,7 +111,7 @@ def assigning(k: int, d: int) -> Callable[[Work], Coroutine[Any, Any, None]]:
 
 
 def watching(shape: tuple[int, int], *, reading: bool) -> Callable[[Work], Coroutine[Any, Any, None]]:
-    """Return a load of many watchers of a session that is updated all the time."""
+    """Return a load of many watchers of a session that is constantly updated."""
 
     async def watch(work: Work) -> None:
         async with shoal.aio.connect(work.target) as client, AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
@@ -132,7 +132,7 @@ def watching(shape: tuple[int, int], *, reading: bool) -> Callable[[Work], Corou
 
 
 async def progress(work: Work) -> None:
-    """Watch a quiet session, and ask for progress as often as the server accepts."""
+    """Watch a quiet session with progress messages as often as the server allows."""
     async with shoal.aio.connect(work.target) as client, AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         await _create(client, "quiet", *_NARROW)
         for seconds in _OFTEN:
@@ -149,7 +149,7 @@ async def progress(work: Work) -> None:
 
 
 async def listing(work: Work) -> None:
-    """List sessions with large centroids that are given, in a loop."""
+    """List sessions with large given centroids, in a loop."""
     async with shoal.aio.connect(work.target) as client, _channel(work.target) as channel:
         for number in range(work.size):
             await _create(client, f"listed-{number}", *_LISTED)
@@ -175,7 +175,7 @@ async def create(work: Work) -> None:
 
 
 async def warm(work: Work) -> None:
-    """Ingest rows, a batch each, into a session that never has enough of them."""
+    """Ingest rows, one for each batch, into a session that never ends its warm-up."""
     point = wire.tensor_message(np.zeros((1, 2), np.float32))
     async with shoal.aio.connect(work.target) as client, AsyncExitStack() as stack:
         await client.create_session("warming", 64, init_size=10 * work.size, durability="memory")
@@ -230,7 +230,7 @@ async def main(load: str, target: str, size: int) -> None:
 
 
 async def _first(working: asyncio.Task[None], other: Awaitable[Any]) -> None:
-    """Wait for the work or something else; raise what the work has failed of."""
+    """Wait for the work or another event; raise the exception of the work."""
     waiting = asyncio.ensure_future(other)
     await asyncio.wait([working, waiting], return_when=asyncio.FIRST_COMPLETED)
     if working.done():
@@ -245,7 +245,7 @@ async def _create(client: shoal.aio.Client, name: str, k: int, d: int) -> shoal.
 async def _watches(
     work: Work, request: clustering_pb2.WatchCentroidsRequest, stack: AsyncExitStack
 ) -> AsyncIterator[Any]:
-    """Yield the calls of so many watchers, on a few channels. What they read isn't decoded."""
+    """Yield the calls of some watchers, on a few channels, without decoding their responses."""
     channels: list[Any] = [await stack.enter_async_context(_channel(work.target)) for _ in range(_CHANNELS)]
     contents = request.SerializeToString()
     for number in range(work.size):

@@ -1,4 +1,4 @@
-"""Other systems that cluster streams: River's KMeans, and Spark's StreamingKMeansModel where there is a Spark."""
+"""Other systems that cluster streams: River's KMeans, and Spark's StreamingKMeansModel if Spark is installed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RIVER, SPARK = "River KMeans", "Spark StreamingKMeansModel, local[2]"
 
 
 def rows(plan: Plan) -> Iterator[Row | str]:
-    """Compare points a second over the wire with those of streaming systems in their own process."""
+    """Compare points a second over gRPC with streaming systems in their own process."""
     with ExitStack() as stack:
         server = stack.enter_context(settled_server())
         client = stack.enter_context(shoal.connect(server.target))
@@ -46,7 +46,7 @@ def rows(plan: Plan) -> Iterator[Row | str]:
 
 
 def _spark_lacks() -> str | None:
-    """Return what Spark would need here; None if it can run."""
+    """Return what Spark lacks on this machine; None if it can run."""
     if find_spec("pyspark") is None:
         return "pyspark isn't installed; pip install 'shoal[bench-spark]'"
     home = os.environ.get("JAVA_HOME")

@@ -1,4 +1,4 @@
-"""What viewers of the dashboard's live pages cost, the server's CPU and the dashboard's memory, and how late they are.
+"""The cost of viewers of live pages (the server's CPU, the dashboard's memory), and the delay of their updates.
 
 Ten sessions are poured into at once, while three pages of each are open and while none is.
 """
@@ -36,7 +36,7 @@ Received = Mapping[str, Mapping[int, float]]  # by session and version: when its
 
 @dataclass(frozen=True)
 class Round:
-    """One pour into all sessions."""
+    """One ingest into all sessions."""
 
     taken: Taken
     page_cpu: float = 0.0  # CPU seconds of the dashboard, a second
@@ -45,7 +45,7 @@ class Round:
 
 
 def rows(plan: Plan) -> Iterator[Row]:
-    """Compare ingest while pages are open with ingest while none is."""
+    """Compare ingest with open pages and without."""
     sample = random_sample(_D, _K, 64 * _ROWS)
     distinct = [*sample.points.reshape(-1, _ROWS, _D)]
     with settled_server() as server, shoal.connect(server.target) as client, LocalDashboard(server.target) as dashboard:
@@ -60,20 +60,20 @@ def rows(plan: Plan) -> Iterator[Row]:
 
 
 class _Pour:
-    """The same batches into each of some sessions, all at once and as fast as they go."""
+    """The same batches into each of several sessions, all at once and as fast as possible."""
 
     def __init__(self, server: LocalServer, sessions: list[shoal.Session], batches: list[Float32Array]) -> None:
         self._server, self._sessions, self._batches = server, sessions, batches
         self._names = [session.name for session in sessions]
 
     def alone(self) -> Round:
-        """Pour while nobody looks."""
+        """Ingest without viewers."""
         while any(session.describe().watchers for session in self._sessions):
             time.sleep(_PAUSE)  # the dashboard gives pages a few seconds to come back
         return Round(self._measure({}))
 
     def shown(self, dashboard: LocalDashboard) -> Round:
-        """Pour while viewers look at the pages of a dashboard."""
+        """Ingest while viewers have pages of a dashboard open."""
         received: dict[str, dict[int, float]] = {}
         page_clock = cpu_clock_of(dashboard.pid)
         with Process("viewing", dashboard.url, str(_VIEWERS), *self._names) as viewers:
@@ -91,7 +91,7 @@ class _Pour:
 
 
 def lags(sightings: Iterable[Sighting], received: Received) -> list[float]:
-    """Return how many ms after its producer each viewer first saw a version; versions of no producer are left out.
+    """Return the ms from a producer's result of a version to each viewer's first update with it.
 
     Below 0: before its producer.
     """
@@ -104,7 +104,7 @@ def lags(sightings: Iterable[Sighting], received: Received) -> list[float]:
 
 
 def longest_still(sightings: Iterable[Sighting], received: Received) -> float:
-    """Return the most ms between two updates of versions that producers were told; 0: no viewer had two."""
+    """Return the longest pause in ms between two updates of a viewer; 0 if no viewer had two."""
     times: dict[int, list[float]] = {}
     for each in sightings:
         if each.version in received.get(each.session, {}):
@@ -149,7 +149,7 @@ def _costs(shown: list[Round], alone: list[Round]) -> Iterator[Row]:
 
 
 def _latenesses(rounds: list[Round]) -> Iterator[Row]:
-    """Compare how late viewers are with what they may be: the median's quartiles are over the rounds."""
+    """Compare the viewers' delay with its limit; the quartiles of the median are over the rounds."""
     every = np.array([lag for each in rounds for lag in each.lags])
     figures = {
         "p50": [float(np.median(each.lags)) for each in rounds],

@@ -1,4 +1,4 @@
-"""So many viewers of live session pages, in a process of their own: sockets that get what a browser's page gets.
+"""Viewers of live session pages, in their own process: sockets that receive the same data as a browser's page.
 
     python -m benchmarks.viewing URL COUNT SESSION...
 
@@ -79,7 +79,7 @@ class Viewer:
 
 
 def query_of(page: str) -> dict[str, str]:
-    """Return what the socket of a page is to be opened with.
+    """Return the query with which the socket of a page is opened.
 
     Raises
     ------
@@ -94,13 +94,13 @@ def query_of(page: str) -> dict[str, str]:
 
 
 def version_in(message: dict[str, Any]) -> int | None:
-    """Return the version whose centroids an update of a page shows, if it shows any."""
+    """Return the version of the centroids in an update of a page, if it has any."""
     found = _VERSION.search(str(message))
     return int(found[1]) if found else None
 
 
 async def main(url: str, count: int, names: list[str]) -> None:
-    """Look until standard input ends."""
+    """Watch until standard input ends."""
     viewers = [Viewer(number, names[number % len(names)]) for number in range(count)]
     async with aiohttp.ClientSession() as http:
         looking = asyncio.create_task(_look(viewers, http, url))

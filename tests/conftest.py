@@ -1,4 +1,4 @@
-"""What every suite may use: one real server, and libraries that compute on one thread as they do in production."""
+"""Shared by all tests: one real server, and libraries that compute on one thread as in production."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COMPILE = "from shoal_server.engines.numba import NumbaEngine; NumbaEngine().war
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return what `-n auto` means."""
+    """Return the number of workers of `-n auto`."""
     return min(available_cores(), MAX_WORKERS)
 
 
@@ -39,6 +39,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[LocalServer]:
-    """A server that all tests of a worker share: they may not change what others see of it."""
+    """A server that all tests of a worker share; they may not change what others see of it."""
     with LocalServer() as running:
         yield running

@@ -75,7 +75,7 @@ def update(model: NaiveModel, points: NDArray[Any], weight: Array | None, before
 
 
 def far_from_borders(points: NDArray[Any], model: NaiveModel, share: float) -> NDArray[np.bool_]:
-    """Say which points have a nearest centroid beyond doubt: nearer than the next by `share` of the squares involved.
+    """Return which points have a nearest centroid beyond doubt, by a margin of `share` of the squares involved.
 
     On the border between two clusters rounding decides, and two right programs may decide differently.
     """

@@ -1,4 +1,4 @@
-"""The engine of compiled kernels, which takes seconds to load: once a process, whatever tests are run in it."""
+"""The engine of compiled kernels, which takes seconds to load; once for each process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shoal_server.engines.numba import NumbaEngine
 
 @cache
 def warm_engine() -> NumbaEngine:
-    """Return an engine that is ready, always the same one, as all sessions of a server share theirs."""
+    """Return a ready engine, always the same one, like all sessions of a server share one."""
     engine = NumbaEngine()
     engine.warm_up()
     return engine

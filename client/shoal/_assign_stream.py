@@ -1,4 +1,4 @@
-"""AssignStream without its I/O: one answer a request, in order, and any request may be sent again."""
+"""AssignStream without its I/O: one answer for each request, in order; any request may be sent again."""
 
 from __future__ import annotations
 

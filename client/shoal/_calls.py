@@ -25,7 +25,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Call(Generic[Answer]):
-    """A unary call that can be made."""
+    """A unary call and its request."""
 
     method: str
     request: Message | bytes
@@ -37,14 +37,14 @@ class Call(Generic[Answer]):
 
 @dataclass(frozen=True)
 class Page:
-    """Some of the sessions, and what gets the next ones; empty: these are the last."""
+    """A page of sessions, and the token of the next page; empty: this is the last page."""
 
     sessions: tuple[SessionDescription, ...]
     next_page_token: str
 
 
 def create_session(name: str, config: sessions_pb2.SessionConfig) -> Call[SessionDescription]:
-    """Make a session; the request has an id of its own, so that a repetition makes no second one."""
+    """Create a session; the request has an id, so that repeating it creates no second session."""
     request = sessions_pb2.CreateSessionRequest(name=checked_name(name), config=config, request_id=uuid.uuid4().hex)
     return Call("CreateSession", request, repeatable=True, decode=decode_description, session=name)
 
@@ -75,7 +75,7 @@ def delete_session(name: str, etag: str | None) -> Call[None]:
 def push(
     name: str, batch: ArrayLike | Batch, *, return_labels: bool, producer: str | None, sequence: int | None
 ) -> Call[PushResult]:
-    """Apply one batch; only a producer and a sequence tell it from the same batch pushed twice."""
+    """Apply one batch; only with a producer and a sequence is a repeated push recognised."""
     if (producer is None) != (sequence is None):
         raise invalid("PRODUCER_INVALID", "producer", "producer and sequence go together: give both or neither")
     check_producer(producer)
@@ -99,14 +99,14 @@ def get_centroids(name: str) -> Call[Snapshot]:
 
 
 def get_recent_points(name: str, max_points: int | None) -> Call[RecentPoints]:
-    """Read a sample of what was applied lately."""
+    """Read a sample of recently applied points."""
     most = 0 if max_points is None else integer("max_points", max_points, INT32)
     request = clustering_pb2.GetRecentPointsRequest(session=name, max_points=most)
     return Call("GetRecentPoints", request, repeatable=True, decode=decode_recent_points, session=name)
 
 
 def check_producer(producer: str | None) -> None:
-    """Raise InvalidArgumentError for a producer without a name, which the wire takes for none."""
+    """Raise InvalidArgumentError for a producer with an empty name, which the protocol reads as no producer."""
     if producer == "":
         raise invalid("PRODUCER_INVALID", "producer", "producer is empty; give it a name, or leave it out")
 

@@ -1,4 +1,4 @@
-"""What the sync and the asyncio client share: channel options and the methods of the services."""
+"""Shared by the sync and the asyncio client: channel options and the methods of the services."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def methods_of(channel: Any) -> dict[str, Any]:
 
 
 def checked_target(target: str) -> str:
-    """Return where to connect, if it can be that.
+    """Return the target if it is valid.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def closed_error(target: str) -> ClientClosedError:
 
 
 def _is_local(target: str) -> bool:
-    """Return whether a target is this machine's own, by its name or address."""
+    """Return whether a target is on this machine, by its name or address."""
     address = _SCHEME.sub("", target).rpartition("/")[2]
     host = address.rpartition(":")[0].strip("[]").lower().rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):

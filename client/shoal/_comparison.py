@@ -14,7 +14,7 @@ from shoal.wire.comparison import ComparisonResult
 
 
 class Comparison:
-    """An iterator of the steps of a comparison. Use as a context manager, or `close` it, to give it up early.
+    """An iterator of the steps of a comparison. Use as a context manager, or `close` it, to end it early.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ class Violation:
 
 
 class ShoalError(Exception):
-    """The root of what this library raises.
+    """The base class of all exceptions of this library.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class InvalidArgumentError(ShoalError, ValueError):
 
 
 class SessionNotFoundError(ShoalError):
-    """There is no session of this name, or no longer."""
+    """There is no session of this name, or it was deleted."""
 
 
 class SessionExistsError(ShoalError):
@@ -84,7 +84,7 @@ class SessionExistsError(ShoalError):
 
 
 class SessionReplacedError(ShoalError):
-    """While a stream was broken, its session ended and another one got its name."""
+    """While a stream was disconnected, its session ended and another one got its name."""
 
 
 class SessionWarmingError(ShoalError):
@@ -100,11 +100,11 @@ class ProducerFencedError(ShoalError):
 
 
 class UnauthenticatedError(ShoalError):
-    """The server doesn't know who calls: there is no token, or it isn't valid."""
+    """The server can't identify the caller: the token is missing or invalid."""
 
 
 class PermissionDeniedError(ShoalError):
-    """The caller is known and isn't allowed to do this."""
+    """The caller isn't allowed to do this."""
 
 
 class LimitExceededError(ShoalError):
@@ -120,7 +120,7 @@ class UnavailableError(ShoalError):
 
 
 class DeadlineExceededError(ShoalError, TimeoutError):
-    """The answer didn't come in time. Whether the call took effect is not known."""
+    """The answer didn't come in time. The call may or may not have taken effect."""
 
 
 class UnsupportedError(ShoalError):
@@ -132,7 +132,7 @@ class ClientClosedError(ShoalError):
 
 
 class ServerStartError(ShoalError):
-    """What `shoal.testing` starts didn't start, a server or a dashboard; the message has the end of its log."""
+    """A server or dashboard of `shoal.testing` didn't start; the message has the end of its log."""
 
 
 class InternalError(ShoalError):

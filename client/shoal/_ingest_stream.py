@@ -43,7 +43,7 @@ def ingest_pipeline(
     check_producer(producer)
     check_stream(batches, max_in_flight)
     if first_sequence < 1:
-        raise invalid("SEQUENCE_MISSING", "first_sequence", f"first_sequence is {first_sequence}; they count from 1")
+        raise invalid("SEQUENCE_MISSING", "first_sequence", f"first_sequence is {first_sequence}; use 1 or more")
     if on_error not in {"raise", "return"}:
         raise invalid("ON_ERROR_UNKNOWN", "on_error", f"on_error {on_error!r} is not known; use raise or return")
     codec = IngestCodec(

@@ -1,4 +1,4 @@
-"""A pipelined call without its I/O: what has been taken from the source and has no answer yet, and what may be sent.
+"""A pipelined call without its I/O: the items that have no answer yet, and those that may be sent.
 
 The runners (`_stream_runner`: threads; `aio._stream_runner`: tasks) call `take` for each item of the source while there
 is room, send what `next_request` returns, pass each response to `receive`, and call `reconnect_delay` when the
@@ -69,7 +69,7 @@ class StreamCodec(Protocol[Result]):
         """Return one request that carries the items."""
 
     def deliveries(self, response: Any) -> list[tuple[int | None, Delivery[Result]]]:
-        """Return the results in a response, each with the number of its item; None: that of the next item."""
+        """Return the results in a response, each with the number of its item; None means the next item."""
 
 
 class Pipeline(Generic[Result]):
@@ -119,7 +119,7 @@ class Pipeline(Generic[Result]):
 
     @property
     def done(self) -> bool:
-        """Whether everything is answered."""
+        """Whether all items are answered."""
         return self._ended and self._codec.ready and not self._pending
 
     def encode_item(self, thing: Any) -> Item:
@@ -196,7 +196,7 @@ class Pipeline(Generic[Result]):
 
 
 def check_stream(batches: object, max_in_flight: int) -> None:
-    """Raise InvalidArgumentError for a single array in place of many, or for a max_in_flight below 1."""
+    """Raise InvalidArgumentError for a single array instead of many, or for a max_in_flight below 1."""
     if isinstance(batches, np.ndarray) and batches.ndim <= _AXES_OF_ONE_BATCH:
         raise invalid(
             "SHAPE_INVALID",

@@ -46,11 +46,11 @@ class ManagedProcess:
 
     @property
     def is_started(self) -> bool:
-        """Whether it has been started and not been ended; it may have ended by itself."""
+        """Whether it was started and not stopped; it may have ended by itself."""
         return self._process is not None
 
     def start(self, settings: Mapping[str, object]) -> str:
-        """Start it with these flags, and return the line by which it says that it is ready.
+        """Start it with these flags, and return the line that it prints when it is ready.
 
         Raises
         ------
@@ -123,7 +123,7 @@ def _flag(name: str, value: object) -> str:
 
 
 def _read_line(descriptor: int, deadline: float) -> str:
-    """Return what is written before a newline; empty if the writer ends before one, or time is up."""
+    """Return the text before a newline; empty if the writer ends or the time is up before one."""
     line = b""
     while not line.endswith(b"\n"):
         readable, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))

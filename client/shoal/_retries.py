@@ -1,4 +1,4 @@
-"""When to retry: only after UnavailableError, and only what is safe to repeat.
+"""When to retry: only after UnavailableError, and only calls that are safe to repeat.
 
 No clock and no sleeping here: the caller passes the time, and waits.
 """
@@ -25,7 +25,7 @@ Uniform = Callable[[float, float], float]
 
 
 class ResumableStream(Protocol):
-    """A stream that can go on over another connection."""
+    """A stream that can continue over another connection."""
 
     @property
     def session(self) -> str:
@@ -64,11 +64,11 @@ class CallRetries:
         self._unreachable = _UnreachableTimer()
 
     def remaining(self, now: float) -> float:
-        """Return the seconds that an attempt has."""
+        """Return the timeout of an attempt in seconds."""
         return max(0.0, self._deadline - now)
 
     def delay_after(self, failure: ShoalError, now: float) -> float:
-        """Return the seconds to wait before the next attempt, or raise the failure if there is to be none."""
+        """Return the seconds to wait before the next attempt, or raise the failure if there will be none."""
         delay = self._backoff.next(failure)
         if not self._repeatable or not isinstance(failure, UnavailableError) or now + delay >= self._deadline:
             raise failure
@@ -110,7 +110,7 @@ class StreamRetries:
         self._backoff = _Backoff(self._uniform)
 
     def delay_after(self, failure: ShoalError, now: float, *, owed: bool = False) -> float:
-        """Return the seconds to wait before the next attempt, or raise the failure if there is to be none.
+        """Return the seconds to wait before the next attempt, or raise the failure if there will be none.
 
         Parameters
         ----------
@@ -145,7 +145,7 @@ class _UnreachableTimer:
         self._since = _NEVER
 
     def seconds_unreachable(self, failure: ShoalError, now: float, delay: float) -> float:
-        """Return for how many seconds no server will have listened after the delay; 0 if one does."""
+        """Return for how many seconds no server will have listened after the delay; 0 if one listens."""
         if failure.reason != UNREACHABLE:
             self._since = _NEVER
             return 0.0

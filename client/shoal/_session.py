@@ -63,7 +63,7 @@ class Session:
         idle_ttl: float | Unset | None = UNSET,
         etag: str | None = None,
     ) -> SessionDescription:
-        """Change the configuration; the change takes its place in the order of batches.
+        """Change the configuration, from the next batch on; earlier batches use the old one.
 
         Parameters
         ----------
@@ -151,7 +151,7 @@ class Session:
         max_in_flight: int = 1024,
         on_error: Literal["raise", "return"] = "raise",
     ) -> Generator[PushResult, None, None]:
-        """Push many batches, pipelined, and yield what became of each, in order.
+        """Push many batches, pipelined, and yield their results in order.
 
         Nothing happens before the first result is asked for. A broken connection is resumed, and no batch is lost or
         counted twice by that. After a minute without any progress UnavailableError says so; if the stream has never
@@ -260,7 +260,7 @@ class Session:
         return self._connection.call(_calls.get_centroids(self._name))
 
     def recent_points(self, max_points: int | None = None) -> RecentPoints:
-        """Return a few of the points that were applied lately, to show them; also while the session is warming.
+        """Return a sample of recently applied points, for drawing; also while the session is warming.
 
         The server keeps a sample, spread evenly over what came: 1,024 rows at most, fewer where they are wide, and few
         of one large batch.

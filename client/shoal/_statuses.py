@@ -73,7 +73,7 @@ class FailedCall(Protocol):
         """Return the message."""
 
     def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]] | None:
-        """Return what the server sent at the end."""
+        """Return the trailing metadata of the server."""
 
 
 def error_of_status(status: errors_pb2.Status, session: str = "") -> ShoalError:
@@ -102,7 +102,7 @@ def error_of_status(status: errors_pb2.Status, session: str = "") -> ShoalError:
 
 
 def error_of_call(failed: FailedCall, target: str, session: str = "") -> ShoalError:
-    """Return the exception for a call that failed, whether Shoal, gRPC or something between ended it."""
+    """Return the exception for a failed call, whether Shoal, gRPC or a proxy ended it."""
     status = _sent_status(failed)
     if status is not None:
         return error_of_status(status, session)

@@ -33,7 +33,7 @@ class Batch:
     sample_weight: ArrayLike | None = None
     """Shape (n,), not negative; None: every point counts 1."""
     event_time: datetime | None = None
-    """When the points happened, with a time zone. A session whose half-life is in seconds needs it."""
+    """When the events happened, with a time zone. Required if the session's half-life is in seconds."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class HalfLife:
     value: float
     """Above 0."""
     unit: HalfLifeUnit = "batches"
-    """Seconds are those between the event times of the batches."""
+    """Seconds are measured between the event times of batches."""
 
 
 @dataclass(frozen=True)
@@ -59,34 +59,34 @@ class PushResult:
     """The outcome of one batch."""
 
     sequence: int
-    """Of the batch that this answers; 0 for a push without one."""
+    """The sequence of the batch; 0 for a push without one."""
     version: int
     """The version that the batch made; 0 while the session is warming."""
     accepted: int
-    """Rows that count."""
+    """The number of rows that count."""
     dropped: int
-    """Rows left out, as ``on_invalid="drop"`` wants it."""
+    """The number of rows left out under ``on_invalid="drop"``."""
     inertia: float
     """The sum of weight times squared distance to the centroid assigned; 0 while the session is warming."""
     labels: NDArray[np.int32] | None = None
-    """Shape (n,), those that the update used, -1 for a dropped row; None unless asked for, while warming, and where
-    they are `forgotten`."""
+    """Shape (n,), as used by the update, -1 for a dropped row; None unless requested, while the session is warming,
+    and if `forgotten`."""
     durable: bool = False
     """Whether the batch survives a crash of the server's machine."""
     duplicate: bool = False
-    """The batch had been sent by an earlier call, and is not counted again."""
+    """The batch was sent by an earlier call and isn't counted again."""
     forgotten: bool = False
-    """The batch had been sent before, and the server no longer has the whole answer. The labels go first; where
-    ``version`` is 0 too, nothing is known but that the batch was taken then, and ``accepted`` says nothing."""
+    """The batch was sent before, and the server no longer has its whole result. It drops labels first. If ``version``
+    is 0 too, all other fields are unknown, also ``accepted``: it is only known that the batch was accepted."""
     warming: Warming | None = None
     """Present while the session is warming."""
     error: ShoalError | None = None
-    """Why the batch was refused, nothing of it applied; only from ``ingest(on_error="return")``."""
+    """Why the batch was refused (as a whole); only from ``ingest(on_error="return")``."""
     late: float = 0.0
-    """Seconds by which the batch's event time was behind the newest event time applied before it; 0: it was not."""
+    """Seconds by which the batch's event time was behind the newest one applied before it; 0 if it wasn't behind."""
     weight: float = 0.0
-    """What the accepted rows counted in sum: their sample weights, and less where the half-life is in seconds and the
-    batch was late. `accepted` without either; 0 where it was refused, or so late that nothing of it is left."""
+    """How much the accepted rows counted in total: the sum of their sample weights, or less if the half-life is in
+    seconds and the batch was late. Equal to `accepted` without either; 0 if it was refused, or too late to count."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,25 +94,25 @@ class Assignment:
     """The nearest centroid of each point."""
 
     version: int
-    """Of the centroids that were used."""
+    """The version of the centroids that were used."""
     labels: NDArray[np.int32]
     """Shape (n,)."""
     distances: NDArray[np.floating[Any]] | None = None
-    """Shape (n,), squared; None unless asked for."""
+    """Shape (n,), squared; None unless requested."""
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Everything that can be read of one version."""
+    """All that can be read of one version."""
 
     version: int
     """How many updates have been applied."""
     centroids: NDArray[np.float64]
     """Shape (k, d)."""
     weights: NDArray[np.float64]
-    """Shape (k,): how many points, after forgetting, each centroid stands for."""
+    """Shape (k,): the number of points that each centroid stands for, after forgetting."""
     inertia: float
-    """Of the batch that made the version, before it moved the centroids."""
+    """The inertia of the batch that made the version, before it moved the centroids."""
     movement: NDArray[np.float64]
     """Shape (k,): how far the update moved each centroid (Euclidean)."""
     points_accepted: int
@@ -120,24 +120,24 @@ class Snapshot:
     session_uid: str
     """Identifies the session, even after another one takes its name."""
     batch_points: int
-    """Rows accepted in the batch that made the version: ``inertia / batch_points`` is the inertia per point. 0 in
+    """Rows accepted in the batch that made the version, so ``inertia / batch_points`` is the inertia per point; 0 in
     version 0."""
 
 
 @dataclass(frozen=True, eq=False)
 class RecentPoints:
-    """A sample of the points that a session applied lately."""
+    """A sample of the points that a session applied recently."""
 
     points: NDArray[Any]
-    """Shape (m, d), oldest first, in the type in which they were pushed; of several types in one that holds them all.
-    Without rows that were refused or dropped, or of which a value was imputed."""
+    """Shape (m, d), oldest first, in the type in which they were pushed (if several, in one that holds them all).
+    Rows that were refused or dropped, or had a value imputed, are left out."""
     version: int
-    """The newest version when they were read; 0 while the session is warming."""
+    """The newest version at the time of reading; 0 while the session is warming."""
 
 
 @dataclass(frozen=True, eq=False)
 class CentroidUpdate(Snapshot):
-    """A newer version, as a watch saw it: always whole, even where only the rows that moved were sent."""
+    """A newer version, from a watch: always whole, even if only the rows that moved were sent."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,22 +146,22 @@ class SessionConfig:
 
     n_clusters: int
     n_features: int | None
-    """None: as many as the first batch has."""
+    """None: set by the first batch."""
     engine: Engine
     metric: Metric
     on_invalid: OnInvalid
     init: InitMethod | NDArray[Any] | None
-    """The method, or the centroids (k, d) that were given; None: `Client.list_sessions` leaves those out."""
+    """The method, or the given centroids (k, d); None in `Client.list_sessions`, which leaves these out."""
     init_size: int
-    """How many points the first centroids are computed from."""
+    """The number of points from which the initial centroids are computed."""
     random_state: int | None
     dtype: Precision | None
-    """None: it follows the first points."""
+    """None: set by the first points."""
     half_life: HalfLife | None
     """None: nothing is forgotten."""
     durability: Durability
     idle_ttl: float | None
-    """Seconds without use after which the session is deleted; None: it stays."""
+    """Seconds without use after which the session is deleted; None: never."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +187,7 @@ class SessionDescription:
     create_time: datetime
     """UTC."""
     update_time: datetime
-    """Of the configuration; UTC."""
+    """When the configuration was last changed; UTC."""
     inertia_per_point: float
-    """Of the newest version: the inertia of the batch that made it, divided by the rows accepted in it; 0 before the
-    first."""
+    """The inertia of the batch that made the newest version, divided by the rows accepted in it; 0 before the first
+    version."""

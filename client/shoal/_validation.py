@@ -1,4 +1,4 @@
-"""Validates the caller's arguments: returns arrays that can be sent, or raises an error that says what would be right.
+"""Validates the caller's arguments: returns arrays to send, or raises an error that says what would be right.
 
 The server checks what the numbers mean: columns, NaN, limits.
 """

@@ -1,4 +1,4 @@
-"""A watch without its I/O: where to go on after a broken connection, and whole centroids from the rows that moved."""
+"""A watch without its I/O: where to resume after a broken connection, and whole centroids from the rows that moved."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Watch:
         return self._request.session
 
     def identify(self, session_uid: str) -> None:
-        """Set the uid of the session, so that a later session of the same name is not taken for it."""
+        """Set the uid of the session, so that the watch doesn't continue with a later session of the same name."""
         self._request.session_uid = session_uid
 
     def connect(self) -> clustering_pb2.WatchCentroidsRequest:
@@ -74,7 +74,7 @@ class Watch:
         base = self._newest
         if base is None or base.version != message.base_version:
             raise InternalError(
-                f"the server sent what moved since version {message.base_version}, and this watch has "
+                f"the server sent a delta since version {message.base_version}, and this watch has "
                 f"{base.version if base else 'none'}",
                 reason="DELTA_UNEXPECTED",
                 session=self.session,

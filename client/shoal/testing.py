@@ -26,7 +26,7 @@ _ANY_PORT = 0
 
 
 def load_engines(target: str) -> None:
-    """Wait until a server has loaded scikit-learn and SciPy, as it does while it serves: before something is measured.
+    """Wait until a server has loaded scikit-learn and SciPy, which it does while it serves. Call it before measuring.
 
     Parameters
     ----------

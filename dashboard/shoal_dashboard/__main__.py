@@ -42,23 +42,23 @@ def _host_names(names: list[str]) -> frozenset[str]:
 
 def dashboard(
     server: Annotated[
-        str, typer.Option(envvar="SHOAL_SERVER", metavar="HOST:PORT", help="The Shoal server that the page shows.")
+        str, typer.Option(envvar="SHOAL_SERVER", metavar="HOST:PORT", help="Shoal server that the page shows.")
     ] = DEFAULT_SERVER,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free one.")] = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 listens on all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
             envvar="SHOAL_DASHBOARD_ALLOWED_HOSTS",
             metavar="NAME",
-            help="A name that the page may be opened under, besides localhost and IP addresses; may be repeated.",
+            help="Host name under which the page may be opened, besides localhost and IP addresses; may be repeated.",
         ),
     ] = None,
     ready_fd: Annotated[
         int | None,
         typer.Option(
             callback=_open_descriptor,
-            help="A file descriptor that gets a line with the page's URL and is closed once the page is served.",
+            help="File descriptor that receives a line with the page's URL, then is closed, when the page is served.",
         ),
     ] = None,
     until_eof: Annotated[

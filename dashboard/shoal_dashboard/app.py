@@ -73,7 +73,7 @@ def serve(server: str, place: ListenOptions) -> None:
 
 
 def _run(place: ListenOptions) -> None:
-    """Run NiceGUI on a socket of our own: it listens before anybody is told that it does."""
+    """Run NiceGUI on a socket that listens before its URL is printed."""
     listening = listen(place.host, place.port)
     url = url_of(listening)
 

@@ -29,7 +29,7 @@ def line_chart(title: str, values: Sequence[float], as_text: Callable[[float], s
 
 
 def bar_chart(title: str, values: Sequence[float]) -> str:
-    """Return a bar a cluster, numbered; of very many clusters the first ones."""
+    """Return a numbered bar for each cluster; of very many clusters, for the first ones."""
     if len(values) > _MAX_BARS:
         title, values = f"{title} of the first {_MAX_BARS} of {len(values):,}", values[:_MAX_BARS]
     top = max(values, default=0.0) or 1.0

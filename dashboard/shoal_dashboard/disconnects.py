@@ -1,4 +1,4 @@
-"""Visitors who leave before they are answered: nothing is wrong then, and nobody is left to tell."""
+"""Ignores the errors of requests whose visitors have left."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 def ignore_disconnects(app: ASGIApp) -> ASGIApp:
-    """Return the app without its complaints of visitors who have left.
+    """Return the app without the errors that it raises when a visitor has left.
 
-    Starlette's BaseHTTPMiddleware, of which NiceGUI has several, raises "No response returned" then
+    Starlette's BaseHTTPMiddleware, used by NiceGUI, raises "No response returned" then
     (github.com/Kludex/starlette/issues/2516).
     """
 

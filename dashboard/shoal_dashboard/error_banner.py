@@ -1,4 +1,4 @@
-"""What went wrong, on the page, in the server's own words."""
+"""Errors on the page, with the server's own messages."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from shoal_dashboard.parsing import ParseError
 
 
 def lost_text(error: shoal.ShoalError) -> str:
-    """Return what a page says when what it shows is away."""
+    """Return the message for a page whose session or server is away."""
     if isinstance(error, shoal.SessionNotFoundError):
-        return f"There is no session {error.session}. This page shows it when there is one."
+        return f"There is no session {error.session}. This page will show it as soon as it exists."
     if isinstance(error, shoal.UnavailableError):
-        return f"The server can't be reached. This page goes on by itself when it is back. ({error})"
-    return f"This page goes on by itself after: {error}"
+        return f"The server can't be reached. This page will continue when the server is back. ({error})"
+    return f"This page will continue after this error: {error}"
 
 
 class ErrorBanner:
-    """Two lines that are there only while something is wrong: of what was asked for, and of the connection."""
+    """Two lines that appear while something is wrong: with the visitor's request, and with the connection."""
 
     def __init__(self) -> None:
         self._asked = _line()
         self._lost = _line()
 
     @contextmanager
-    def told(self) -> Iterator[None]:
-        """Show what the context raises, and nothing if all is well."""
+    def catch_errors(self) -> Iterator[None]:
+        """Show the error that the context raises, or clear the line."""
         self.say("")
         try:
             yield
@@ -37,11 +37,11 @@ class ErrorBanner:
             self.say(str(error))
 
     def say(self, trouble: str) -> None:
-        """Show what is wrong with what was asked for."""
+        """Show what is wrong with the visitor's request; empty: nothing."""
         _show(self._asked, trouble)
 
     def say_lost(self, trouble: str) -> None:
-        """Show that what the page is about is away (`lost_text`); empty: it is there."""
+        """Show that the session or server is away (`lost_text`); empty: it is there."""
         _show(self._lost, trouble)
 
 

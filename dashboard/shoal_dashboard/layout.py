@@ -1,4 +1,4 @@
-"""What every page has: its head, the way between pages, and the main part."""
+"""The parts of every page: header, navigation and main part."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _PAGES = {"/": "Compare", "/sessions": "Sessions"}
 
 
 async def has_connected() -> bool:
-    """Wait for the visitor's browser to open the page's websocket; give the page up if it doesn't."""
+    """Wait for the visitor's browser to open the page's websocket, and delete the page if it doesn't."""
     client = ui.context.client
     try:
-        # Not the timeout of `connected`: a request that calls itself a prefetch would wait for ever.
+        # Not the timeout of `connected`: a request that calls itself a prefetch would wait forever.
         async with asyncio.timeout(CONNECT_TIMEOUT):
             await client.connected()
     except TimeoutError:

@@ -1,4 +1,4 @@
-"""What a comparison on the page is made of, and the link that makes the same one again."""
+"""The parameters of a comparison on the page, and the link that repeats it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ MAX_LINKED = 8000  # characters of a link that everything on the way takes
 
 @dataclass(frozen=True)
 class Parameters:
-    """A comparison that can be asked for."""
+    """The parameters of a comparison."""
 
-    example: str | None = "six-points"  # None: points of one's own
+    example: str | None = "six-points"  # None: the visitor's own points
     points: str = ""  # as they were typed
     n_clusters: int = 2
     init: str = "given"  # one of WAYS
@@ -57,7 +57,7 @@ class Parameters:
 
     @cached_property
     def own_points(self) -> NDArray[np.float64]:
-        """The points of one's own (n, d), read once; none yet: (0, 2).
+        """The visitor's own points (n, d), parsed once; (0, 2) if there are none yet.
 
         Raises
         ------
@@ -67,7 +67,7 @@ class Parameters:
         return parse_points(self.points) if self.points.strip() else np.empty((0, 2))
 
     def missing_points(self) -> str:
-        """Say how many points of one's own are missing, in two columns; empty: there are enough, or they are others.
+        """Return a message with the number of own points that are missing; empty if none are, or if d is not 2.
 
         Raises
         ------
@@ -83,11 +83,11 @@ class Parameters:
         return f"Click into the plot, or type rows: {more}, and k = {self.n_clusters} clusters can be found"
 
     def of_run(self, random_state: int | None) -> Parameters:
-        """Return what makes a run again that had this random_state, whoever has chosen it."""
+        """Return the parameters that repeat a run, with the random_state that it had."""
         return replace(self, random_state=random_state)
 
     def query(self) -> str:
-        """Return the part of a link behind the question mark; empty: there are too many points for one."""
+        """Return the query of the link; empty if there are too many points for a link."""
         said = {
             "k": self.n_clusters,
             "engines": ",".join(self.engines),
@@ -105,7 +105,7 @@ class Parameters:
 
     @staticmethod
     def of(query: Mapping[str, str]) -> Parameters:
-        """Return what a link says; what it doesn't say is as in the six-point example.
+        """Return the parameters in a link; those that it leaves out are as in the six-point example.
 
         Raises
         ------

@@ -24,13 +24,13 @@ _AROUND = " \t\r\"'[]()"
 
 
 class ParseError(ValueError):
-    """A text that isn't points; the message says where and what would be right."""
+    """The text can't be parsed; the message says where it is wrong, and what would be right."""
 
 
 def parse_points(text: str, what: str = "points") -> NDArray[np.float64]:
     """Return points (n, d): a row a line; numbers between commas, semicolons, tabs or spaces, with brackets or without.
 
-    In a single line semicolons part rows. A first line without a number is taken for names and left out.
+    In a single line, semicolons separate rows. A first line without a number is a line of names and is left out.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def format_points(points: NDArray[np.float64], between: str = "\n") -> str:
 
 
 def parse_half_life(text: str) -> shoal.HalfLife | None:
-    """Return what a text such as ``1000 points`` says; empty: None.
+    """Return the half-life that a text such as ``1000 points`` names; None if it is empty.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def half_life_text(half_life: shoal.HalfLife | None) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    """Return a row a line, without what only surrounds it."""
+    """Return a row a line, without brackets and other surroundings."""
     text = _BETWEEN_BRACKETS.sub("\n", text.removeprefix("\ufeff").strip())
     rows = text.split("\n") if "\n" in text else text.split(";")
     return [row.strip(_AROUND) for row in rows]
@@ -95,7 +95,7 @@ def _parse_row(line: str, number: int, what: str) -> list[float]:
     cells = _cells(line)
     for place, cell in enumerate(cells, 1):
         if not cell:
-            raise ParseError(f"row {number} of the {what}: there is nothing at place {place}")
+            raise ParseError(f"row {number} of the {what}: place {place} is empty")
         if not _is_number(cell):
             raise ParseError(f"row {number} of the {what}: {cell[:40]!r} at place {place} is not a finite number")
     return [float(cell) for cell in cells]

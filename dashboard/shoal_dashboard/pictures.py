@@ -1,4 +1,4 @@
-"""What is drawn of a live session: once for all who look."""
+"""The drawings of a live session, made once for all viewers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOTHING = Scene(np.empty((0, 2)), None, np.empty((0, 2)), np.empty(0, np.int32)
 
 
 class Pictures:
-    """The newest drawings, each as HTML or SVG; empty before there is anything to draw."""
+    """The newest drawings, each as HTML or SVG; empty until there is something to draw."""
 
     def __init__(self) -> None:
         self.title = "Centroids over recent points"
@@ -53,7 +53,7 @@ class Pictures:
         self.inertia = line_chart("inertia per point", inertia_per_point)
 
     def plane_for(self, update: shoal.CentroidUpdate) -> Projection:
-        """Return the plane on which to draw: the one before, if it serves."""
+        """Return the plane on which to draw: the previous one, if it still fits."""
         return plane_for(update.centroids, self._plane)
 
     def draw_recent(
@@ -61,7 +61,7 @@ class Pictures:
     ) -> None:
         """Draw recent points (m, d) with the centroids above them on a plane, and the palette if they are colours.
 
-        `of_length_one`: as the cosine metric sees them.
+        `of_length_one`: scale the points to length 1, as the cosine metric does.
         """
         self._plane = plane
         rows = points.astype(np.float64)
@@ -80,7 +80,7 @@ class Pictures:
 
 
 def _scale_for(places: NDArray[np.float64], before: Scale | None) -> Scale:
-    """Return the scale before while it serves: nothing should jump that has not moved."""
+    """Return the previous scale if it still fits, so that points which haven't moved stay in place."""
     low, high = places.min(axis=0), places.max(axis=0)
     return before if before is not None and before.serves(low, high) else scale_around(low, high, _HEIGHT)
 
@@ -100,7 +100,7 @@ def _title(points: int, centroids: int, axes: tuple[str, str]) -> str:
 
 
 def _are_colours(points: NDArray[Any]) -> bool:
-    """Say whether points look like colours: three columns of whole numbers up to 255."""
+    """Return whether points look like colours: three columns of whole numbers up to 255."""
     if points.shape[1] != _COLUMNS_OF_A_COLOUR or not len(points):
         return False
     return bool((points == points.round()).all() and points.min() >= 0 and 1 < points.max() <= _MAX_LEVEL)

@@ -1,4 +1,4 @@
-"""Where points and centroids of any width are drawn: the plane, the same from frame to frame as long as it serves."""
+"""The plane on which points and centroids are drawn; it stays the same as long as it fits."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _SERVES = 0.8  # of the variance that the best plane would show
 def plane_for(centroids: NDArray[np.float64], before: Projection | None) -> Projection:
     """Return the plane for centroids (k, d): their columns if there are two, otherwise their principal axes.
 
-    The one before is kept as long as it shows nearly as much as a new one would; a new one points the same way.
+    The previous plane is kept while it shows nearly as much variance as the best one. A new plane points the same way.
     """
     if centroids.shape[1] <= 2:  # noqa: PLR2004  (the columns themselves)
         return before or column_projection(centroids.shape[1])
     spread = centroids - centroids.mean(axis=0)
-    # No plane shows more than there is: as a rule the best one needn't be looked for.
+    # No plane shows more than the whole variance, so the best one rarely needs to be computed.
     if before is not None and _shown(spread, before) >= _SERVES * _squares(spread):
         return before
     best = principal_projection(centroids)

@@ -1,7 +1,7 @@
 """What the dashboard accepts over HTTP: hosts, origins, body sizes and visitors; and the headers of its responses.
 
-Whoever can reach the page can delete sessions, so a page of another site must not reach it through a visitor's browser:
-neither by a name that it rebinds to this machine (the Host is checked) nor from its own pages (the Origin is).
+Anyone who reaches the page can delete sessions, so pages of other sites must not reach it through a visitor's browser:
+the Host check stops names that were rebound to this machine, and the Origin check stops requests from other pages.
 """
 
 from __future__ import annotations
@@ -105,13 +105,13 @@ class _BodyCount:
 
 
 class _BodyTooLargeError(Exception):
-    """A request body is longer than the dashboard takes."""
+    """A request body is longer than the dashboard accepts."""
 
 
 def _refusal(
     scope: Scope, allowed: AllowedHosts, bodies: _BodyCount, waiting_pages: Callable[[], int]
 ) -> ASGIApp | None:
-    """Return the response to a request that is not let through, or None."""
+    """Return the response that refuses a request, or None if it is allowed."""
     headers = Headers(scope=scope)
     return _refuse_foreign(headers, allowed) or (
         None if scope["type"] == "websocket" else _refuse_excess(scope, headers, bodies, waiting_pages)

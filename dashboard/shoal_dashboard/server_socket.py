@@ -1,4 +1,4 @@
-"""Where the page can be reached: the socket, its URL, and who is told that it is there."""
+"""The socket on which the page is served, its URL, and the line that announces it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ListenError(Exception):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens: who connects from now on waits until the page is ready, and isn't refused.
+    """Return a listening socket. Connections made from now on wait until the page is ready.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def tell_ready(descriptor: int, url: str) -> None:
 def _told(error: OSError, address: str) -> str:
     match error.errno:
         case errno.EADDRINUSE:
-            return f"{address} is in use: name another port with --port, or 0 for a free one"
+            return f"{address} is in use: choose another port with --port, or 0 for a free one"
         case errno.EADDRNOTAVAIL | socket.EAI_NONAME:
             return f"can't listen on {address}: this machine has no such address"
         case code:

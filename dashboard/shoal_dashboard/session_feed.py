@@ -1,4 +1,4 @@
-"""One session as it changes: one watch for all who look, however many they are."""
+"""The newest state of one session, from one watch that all its viewers share."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from shoal_dashboard.parsing import half_life_text
 from shoal_dashboard.pictures import Pictures
 from shoal_dashboard.shared import Shared
 
-_MIN_INTERVAL = 0.1  # seconds between two updates: no eye needs more
-_PAUSE = 1.0  # seconds between two looks at what changes slowly, and two attempts when the server is away
-_LOOKS_A_SAMPLE = 2  # of the recent points: to ask for them, draw and send them costs more than the rest of a look
+_MIN_INTERVAL = 0.1  # seconds between two updates: people see no more
+_PAUSE = 1.0  # seconds between two refreshes, and between two attempts when the server is away
+_LOOKS_A_SAMPLE = 2  # refreshes for each sample of recent points, which costs more than the rest of a refresh
 _MAX_POINTS = 400  # that are shown
 _NONE = -1  # before version 0
 _MAX_SAMPLES = 240
@@ -27,7 +27,7 @@ _MAX_EVENTS = 100
 
 @dataclass(frozen=True)
 class Sample:
-    """How the session was doing at a time."""
+    """The figures of the session at one time."""
 
     when: float  # seconds on a clock of its own
     rows_per_second: float
@@ -36,7 +36,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened, for the list."""
+    """An entry in the list of events."""
 
     when: datetime  # UTC
     text: str
@@ -71,11 +71,11 @@ class SessionFeed:
 
     @property
     def error(self) -> str:
-        """What is wrong, in a sentence; empty: nothing."""
+        """The current error in a sentence; empty if there is none."""
         return next(iter(self._errors.values()), "")
 
     async def refresh(self) -> None:
-        """Look at what changes slowly, or isn't read ten times a second: description, figures, recent points."""
+        """Refresh what needs no ten updates a second: description, figures, recent points."""
         description = await self._session.describe()
         self._note_changes(description)
         self._add_sample(description)
@@ -91,7 +91,7 @@ class SessionFeed:
             tasks.create_task(self._again_and_again("looking", self._look))
 
     async def _again_and_again(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Do it anew whenever the server or the session was away; say so meanwhile."""
+        """Repeat the work whenever the server or the session was away, and show an error meanwhile."""
         while True:
             try:
                 await work()
@@ -126,7 +126,7 @@ class SessionFeed:
             self._say("it is there again")
 
     async def _sample(self) -> None:
-        """Draw recent points, if there may be others than those that are drawn."""
+        """Draw recent points, if they may have changed since they were drawn."""
         update, description = self.update, self.description
         if update is None or update.version <= self._sampled_version or self.looks < self._next_sample:
             return
@@ -139,7 +139,7 @@ class SessionFeed:
         self._next_sample = self.looks + _LOOKS_A_SAMPLE
 
     def _begin_anew(self) -> None:
-        """Forget what is known of another session that had the name."""
+        """Forget the state of an earlier session of the same name."""
         self.update, self.pictures, self._sampled_version = None, Pictures(), _NONE
         self.samples.clear()
 
@@ -175,14 +175,14 @@ class SessionFeed:
 
 
 class SessionFeeds:
-    """The sessions that somebody looks at, by name."""
+    """The sessions that have viewers, by name."""
 
     def __init__(self, client: shoal.aio.Client) -> None:
         self._client = client
         self._feeds: dict[str, SessionFeed] = {}
 
     def enter(self, name: str) -> tuple[SessionFeed, Callable[[], None]]:
-        """Begin to look at a session; what is returned beside it ends that, and may be called again without effect."""
+        """Add a viewer of a session; return its feed, and a function that removes the viewer (once)."""
         feed = self._feeds.setdefault(name, SessionFeed(self._client, name))
         leave = feed.shared.enter()
 

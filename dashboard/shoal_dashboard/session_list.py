@@ -1,4 +1,4 @@
-"""All sessions of the server, asked for once a second for all who look."""
+"""All sessions of the server, refreshed once a second for all viewers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SessionList:
         self.revision = 0  # counts what has been said
 
     async def refresh(self) -> None:
-        """Ask the server."""
+        """Fetch the list from the server."""
         try:
             sessions = [session async for session in self._client.list_sessions()]
         except shoal.ShoalError as error:

@@ -1,4 +1,4 @@
-"""What is asked of the server once for all who look: a task that runs as long as somebody does."""
+"""A task that several viewers share; it runs as long as there are viewers."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Shared:
 
     @property
     def is_used(self) -> bool:
-        """Whether anybody looks."""
+        """Whether there are viewers."""
         return self._viewers > 0
 
     def enter(self) -> Callable[[], None]:
-        """Begin to look; what is returned ends it, and may be called again without effect."""
+        """Add a viewer; return a function that removes the viewer (calling it again has no effect)."""
         self._viewers += 1
         if self._task is None or self._task.done():  # done: by a bug, which is in the log
             self._task = background_tasks.create(self._work(), name=self._name)

@@ -35,62 +35,62 @@ class Settings(BaseSettings):
         extra="forbid",
     )
 
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.", min_length=1)
-    port: int = Field(50051, description="Port to listen on; 0 for a free one.", ge=0, le=65535)
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 listens on all.", min_length=1)
+    port: int = Field(50051, description="Port to listen on; 0 takes a free one.", ge=0, le=65535)
     compute_threads: Count = Field(
         default_factory=available_cores, description="Threads that compute. Default: one a core, within the CPU quota."
     )
     memory_limit: Bytes | None = Field(
         None,
-        description="Bytes of memory that the process takes at most; what would need more waits or is refused. "
-        "Default: three quarters of what the machine or the container has.",
+        description="Maximum memory of the process in bytes; requests that need more wait or are refused. "
+        "Default: three quarters of the memory of the machine or container.",
     )
-    max_concurrent_calls: Count = Field(8192, description="Calls that go on at once at most, streams included.")
+    max_concurrent_calls: Count = Field(8192, description="Maximum calls open at once, streams included.")
     max_streams_per_connection: Count = Field(
-        4096, description="Calls that one connection has at once at most; a client lets further ones wait."
+        4096, description="Maximum calls open at once on one connection; the client queues further ones."
     )
-    max_message_bytes: Bytes = Field(64 * MIB, description="Bytes of a message at most; gRPC refuses larger ones.")
-    max_batch_bytes: Bytes = Field(32 * MIB, description="Bytes of points and weights that a batch has at most.")
+    max_message_bytes: Bytes = Field(64 * MIB, description="Maximum message size in bytes; gRPC refuses larger ones.")
+    max_batch_bytes: Bytes = Field(32 * MIB, description="Maximum bytes of points and weights in a batch.")
     queue_bytes: Bytes = Field(
-        64 * MIB, description="Bytes that wait in a session's queue at most, before its producers are held back."
+        64 * MIB, description="Maximum size of a session's queue in bytes; a full queue slows its producers down."
     )
-    max_sessions: Count = Field(10_000, description="Sessions at most.")
-    max_centroid_values: Count = Field(2**24, description="n_clusters times n_features of a session at most.")
-    max_init_values: Count = Field(2**26, description="init_size times n_features of a session at most.")
+    max_sessions: Count = Field(10_000, description="Maximum number of sessions.")
+    max_centroid_values: Count = Field(2**24, description="Maximum n_clusters times n_features of a session.")
+    max_init_values: Count = Field(2**26, description="Maximum init_size times n_features of a session.")
     max_batch_work: Count = Field(
         2**38,
-        description="Rows times n_features times n_clusters of a batch at most, a thirty-second of it for engine "
-        "sklearn; and multiplications that choosing the initial centroids of a session takes at most.",
+        description="Maximum rows times n_features times n_clusters of a batch (a thirty-second of it for engine "
+        "sklearn), and maximum multiplications to choose the initial centroids of a session.",
     )
-    max_producers: Count = Field(10_000, description="Producers with a name that a session remembers at most.")
+    max_producers: Count = Field(10_000, description="Maximum number of producer names that a session remembers.")
     replay_bytes: Bytes = Field(
-        4 * MIB, description="Bytes of answers that a session keeps for batches which are sent again much later."
+        4 * MIB, description="Maximum bytes of results that a session keeps for batches that are sent again much later."
     )
-    max_comparisons: Count = Field(4, description="Comparisons that run at once at most; more are refused.")
+    max_comparisons: Count = Field(4, description="Maximum comparisons at once; more are refused.")
     max_comparison_distances: Count = Field(
         2**25,
-        description="Points times n_clusters of a comparison at most; each takes 8 bytes while SciPy assigns.",
+        description="Maximum points times n_clusters of a comparison; each takes 8 bytes while SciPy assigns.",
     )
     max_comparison_work: Count = Field(
         2**36,
-        description="Multiplications of a comparison at most: points times n_clusters times columns times max_iter.",
+        description="Maximum points times n_clusters times columns times max_iter of a comparison.",
     )
     idle_ttl: Seconds | None = Field(
-        None, description="Seconds without use after which a session is deleted that has no idle_ttl. Default: never."
+        None, description="Seconds without use until a session without its own idle_ttl is deleted. Default: never."
     )
     max_event_time_ahead: FiniteFloat = Field(
-        300.0, description="Seconds that a batch's event time may be ahead of the server's clock when it comes.", ge=0
+        300.0, description="Maximum seconds by which a batch's event time may be ahead of the server's clock.", ge=0
     )
-    progress_interval: Seconds = Field(15.0, description="Seconds of silence at most on a watch that doesn't say.")
+    progress_interval: Seconds = Field(15.0, description="Longest silence in seconds on a watch that sets no interval.")
     shutdown_grace: FiniteFloat = Field(
         6.0,
-        description="Seconds in which a shutdown applies and answers what has been taken; the rest is refused.",
+        description="Seconds that a shutdown may take to apply and answer accepted batches; the rest are refused.",
         ge=0,
     )
-    log_format: LogFormat = Field("json", description="Logs for machines or for people.")
-    log_level: LogLevel = Field("info", description="The least level that is logged.")
+    log_format: LogFormat = Field("json", description="Logs for programs (json) or for people (console).")
+    log_level: LogLevel = Field("info", description="Lowest level that is logged.")
     ready_fd: int | None = Field(
-        None, description="A file descriptor that gets a line with HOST:PORT and is closed once the server serves."
+        None, description="File descriptor that receives a line with HOST:PORT, then is closed, when the server serves."
     )
     until_eof: bool = Field(False, description="Stop when standard input ends, as it does when the parent dies.")
 

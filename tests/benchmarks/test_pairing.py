@@ -25,13 +25,13 @@ class FakeClock:
         self.seconds += seconds
 
 
-def test_a_spread_is_median_and_quartiles() -> None:
+def test_a_spread_has_the_median_and_the_quartiles() -> None:
     found = spread([5.0, 1.0, 4.0, 2.0, 3.0])
 
     assert (found.low, found.median, found.high, found.count) == (2.0, 3.0, 4.0, 5)
 
 
-def test_there_is_no_spread_of_nothing() -> None:
+def test_a_spread_of_no_figures_is_an_error() -> None:
     with pytest.raises(ValueError, match="nothing"):
         spread([])
 
@@ -44,7 +44,7 @@ def test_ratios_are_taken_round_by_round() -> None:
     assert (found.low, found.median, found.high) == (0.5, 0.5, 0.5)
 
 
-def test_ratios_need_the_same_rounds_of_both() -> None:
+def test_ratios_need_the_same_rounds_of_both_contestants() -> None:
     with pytest.raises(ValueError, match="shorter"):
         ratios([1.0, 2.0], [1.0])
 
@@ -61,7 +61,7 @@ def test_two_contestants_alternate() -> None:
     assert [in_turn(["A", "B"], number) for number in range(4)] == [["A", "B"], ["B", "A"], ["B", "A"], ["A", "B"]]
 
 
-def test_what_is_measured_while_warming_up_does_not_count() -> None:
+def test_warm_up_rounds_do_not_count() -> None:
     numbers: Iterator[int] = iter(range(100))
 
     taken = take_turns({"A": lambda: next(numbers)}, _plan(rounds=3), "test", warm_ups=2)
@@ -69,13 +69,13 @@ def test_what_is_measured_while_warming_up_does_not_count() -> None:
     assert taken == {"A": [2, 3, 4]}
 
 
-def test_all_contestants_have_a_figure_of_every_round() -> None:
+def test_all_contestants_have_a_figure_for_every_round() -> None:
     taken = take_turns({"A": lambda: 1, "B": lambda: 2}, _plan(rounds=4), "test")
 
     assert taken == {"A": [1] * 4, "B": [2] * 4}
 
 
-def test_a_short_call_is_repeated_and_its_own_seconds_come_out() -> None:
+def test_a_short_call_is_repeated_and_its_time_is_for_one_call() -> None:
     clock, calls = FakeClock(), Counter[str]()
 
     def work() -> None:
@@ -90,14 +90,14 @@ def test_a_short_call_is_repeated_and_its_own_seconds_come_out() -> None:
     assert calls["work"] - before == pytest.approx(16, abs=1)
 
 
-def test_what_only_the_first_call_takes_does_not_count() -> None:
+def test_the_first_call_does_not_count() -> None:
     clock = FakeClock()
     costs = iter([100.0])
 
     assert timed(lambda: clock.work(next(costs, 1.0)), clock)() == 1.0
 
 
-def test_with_no_least_time_each_call_is_a_measurement() -> None:
+def test_each_call_is_a_measurement_without_a_minimum_time() -> None:
     clock = FakeClock()
     costs = iter([9.0, 9.0, 1e-6, 2e-6, 3e-6])
     measure = timed(lambda: clock.work(next(costs)), clock, least=0.0)

@@ -1,4 +1,4 @@
-"""What the benchmarks keep, and what they show of it."""
+"""The results files of the benchmarks, and their tables and plots."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def test_the_median_of_the_ratios_meets_a_target_or_misses_it(target: Target, ra
     assert target.met(Spread(ratio, 0.0, 9.0, 3)) == met
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+def test_written_results_can_be_read_again(tmp_path: Path) -> None:
     suite = _suite(_row(2.5, Target(2.0)), _row(0.9, None))
 
     assert results.read(results.write(suite, MACHINE, tmp_path)) == suite
 
 
-def test_a_file_has_the_machine_beside_the_figures(tmp_path: Path) -> None:
+def test_a_results_file_describes_the_machine(tmp_path: Path) -> None:
     path = results.write(_suite(_row(1.0, None)), MACHINE, tmp_path)
 
     assert json.loads(path.read_text())["machine"] == MACHINE
 
 
-def test_a_file_of_another_schema_is_refused(tmp_path: Path) -> None:
+def test_a_results_file_of_another_schema_is_refused(tmp_path: Path) -> None:
     path = results.write(_suite(), MACHINE, tmp_path)
     path.write_text(path.read_text().replace(f'"schema": {results.SCHEMA}', '"schema": 0'))
 
@@ -50,7 +50,7 @@ def test_a_file_of_another_schema_is_refused(tmp_path: Path) -> None:
         results.read(path)
 
 
-def test_the_description_of_this_machine_has_what_a_reader_needs_and_no_name_of_it() -> None:
+def test_the_description_of_the_machine_has_its_hardware_and_no_host_name() -> None:
     machine = results.describe_machine()
 
     assert machine["cores"] >= 1
@@ -66,7 +66,7 @@ def test_the_table_says_which_targets_are_met() -> None:
     assert "1 of 2 targets met" in shown
 
 
-def test_the_table_says_what_was_left_out() -> None:
+def test_the_table_says_which_suites_were_left_out() -> None:
     suite = Suite("streaming", [], 1.0, quick=False, notes=["Spark is left out: no Java"])
 
     assert "note: Spark is left out: no Java" in _shown(suite)
@@ -87,7 +87,7 @@ def test_doubled_ranges_are_drawn_as_lines(tmp_path: Path) -> None:
     assert [path.name for path in plots.draw(_suite(*rows), tmp_path)] == ["kernel-doubled.svg"]
 
 
-def test_the_summary_has_the_headlines_only(tmp_path: Path) -> None:
+def test_the_summary_has_only_the_headlines(tmp_path: Path) -> None:
     shown = _row(2.0, None)
     suite = _suite(shown, Row(**{**vars(shown), "case": "not shown", "headline": False}))
 
@@ -97,7 +97,7 @@ def test_the_summary_has_the_headlines_only(tmp_path: Path) -> None:
     assert not any("not shown" in text for text in _texts(drawn))
 
 
-def test_without_headlines_there_is_no_summary(tmp_path: Path) -> None:
+def test_no_summary_is_drawn_without_headlines(tmp_path: Path) -> None:
     assert plots.draw_summary([Suite("empty", [], 1.0, quick=False)], tmp_path / "summary.svg") is None
 
 

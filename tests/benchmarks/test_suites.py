@@ -1,4 +1,4 @@
-"""What the suites are made of: their points, the kernel's adapter, the bare server. Nothing is timed."""
+"""The parts of the suites: points, the kernel's adapter, the bare server. Nothing is timed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_embeddings_are_distinct_sentences_of_length_one() -> None:
     assert len(np.unique(found, axis=0)) > 0.999 * len(found)
 
 
-def test_a_real_sample_takes_no_point_twice_and_fills_every_cluster() -> None:
+def test_a_sample_of_real_points_has_no_point_twice_and_fills_every_cluster() -> None:
     sample = datasets.real_sample("digits", 16)
 
     assert sample.points.shape == (1797, 64)
@@ -53,7 +53,7 @@ def test_a_real_sample_takes_no_point_twice_and_fills_every_cluster() -> None:
     assert len(np.unique(_nearest(sample))) == 16
 
 
-def test_the_kernel_on_its_own_gives_the_nearest_centroids() -> None:
+def test_the_benchmarked_kernel_gives_the_nearest_centroids() -> None:
     sample = datasets.random_sample(16, 8, 500)
 
     labels = Assigning(sample.points, sample.centroids, ready_engine()).contribute()
@@ -61,7 +61,7 @@ def test_the_kernel_on_its_own_gives_the_nearest_centroids() -> None:
     np.testing.assert_array_equal(labels, _nearest(sample))
 
 
-def test_the_kernels_model_moves_the_same_whether_batches_come_alone_or_together() -> None:
+def test_the_benchmarked_model_moves_the_same_with_batches_alone_or_together() -> None:
     sample = datasets.random_sample(4, 8, 600)
     batches = [*sample.points.reshape(6, 100, 4)]
     alone, together = (Kernel(sample.centroids, ready_engine(), threads(1)) for _ in range(2))
@@ -75,7 +75,7 @@ def test_the_kernels_model_moves_the_same_whether_batches_come_alone_or_together
     assert not np.array_equal(alone.centroids, sample.centroids)
 
 
-def test_the_bare_server_acknowledges_every_row_however_the_batches_are_put_together() -> None:
+def test_the_bare_server_acknowledges_every_row_for_any_grouping_of_batches() -> None:
     batches = [np.ones((rows, 3), np.float32) for rows in (1, 2, 3, 4, 5)]
 
     with Process("bare_server") as process, Bare(process.said) as bare:
@@ -89,7 +89,7 @@ def test_a_process_that_fails_before_it_is_ready_says_so() -> None:
         Process("no_such_module")
 
 
-def test_rates_and_cpu_follow_from_what_was_moved() -> None:
+def test_rates_and_cpu_are_computed_from_the_bytes_moved() -> None:
     clock = iter([1.0, 3.0])
     batches = [np.ones((10, 4), np.float32)] * 5
 
@@ -106,7 +106,7 @@ def _nearest(sample: datasets.Sample) -> np.ndarray:
     return labels
 
 
-def test_after_the_suites_of_one_thread_the_libraries_have_theirs_again() -> None:
+def test_libraries_get_their_threads_back_after_the_suites_of_one_thread() -> None:
     with threadpool_limits(2):
         with peers.OneThread():
             within = _thread_counts()

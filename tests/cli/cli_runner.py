@@ -71,7 +71,7 @@ def run_on_terminal(
 
 
 def without_escapes(drawn: str) -> str:
-    """Return what a terminal was sent without colours and movements of the cursor."""
+    """Return the output of a terminal without colours and cursor movements."""
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", drawn)
 
 

@@ -1,4 +1,4 @@
-"""Results of a demo that never ran, for tests of what is made of them."""
+"""Results of a demo that never ran, for tests of its report."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class Page:
-    """What is in an HTML file."""
+    """The contents of an HTML file."""
 
     pictures: dict[str, str] = field(default_factory=dict)  # what each shows, and its address
     addresses: list[str] = field(default_factory=list)  # everything that a browser would fetch

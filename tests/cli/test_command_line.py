@@ -1,4 +1,4 @@
-"""What all commands share: options, exit codes, colours, and advice instead of tracebacks."""
+"""All commands: shared options, exit codes, colours, and advice instead of tracebacks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_server_may_be_named_in_the_environment(server: LocalServer) -> None
     assert run_here("sessions", "list", env={"SHOAL_SERVER": server.target}).exit_code == 0
 
 
-def test_a_server_that_is_not_there_is_unreachable() -> None:
+def test_an_unreachable_server_exits_with_3() -> None:
     outcome = run_apart("--server", "localhost:1", "--timeout", 1, "sessions", "list")
 
     assert outcome.exit_code == UNREACHABLE
@@ -68,7 +68,7 @@ def test_invalid_command_line_is_reported_on_standard_error(arguments: list[str]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ("sessions create a -k 0", "'-k': it must be 1 or more"),
         ("sessions create a -k x", "'-k': it must be a whole number"),
@@ -76,11 +76,11 @@ def test_invalid_command_line_is_reported_on_standard_error(arguments: list[str]
         ("--output xml sessions list", "'--output': 'xml' is not one of"),
     ],
 )
-def test_invalid_option_value_is_reported_in_plain_words(arguments: str, told: str) -> None:
+def test_invalid_option_value_is_reported_in_plain_words(arguments: str, message: str) -> None:
     outcome = run_here(*arguments.split(), env={"COLUMNS": "200"})
 
     assert outcome.exit_code == USAGE
-    assert told in outcome.stderr
+    assert message in outcome.stderr
     assert "Value error" not in outcome.stderr
 
 
@@ -111,7 +111,7 @@ def test_the_version_is_printed() -> None:
     assert run_here("--version").stdout.startswith("shoal ")
 
 
-def test_no_color_is_honoured_even_where_colour_is_forced(command: InProcess, client: shoal.Client, name: str) -> None:
+def test_no_color_is_honoured_even_if_colour_is_forced(command: InProcess, client: shoal.Client, name: str) -> None:
     coloured = command("sessions", "show", name, env={"FORCE_COLOR": "1", "SHOAL_SERVER": client.target})
     plain = command("sessions", "show", name, env={"FORCE_COLOR": "1", "NO_COLOR": "1", "SHOAL_SERVER": client.target})
 

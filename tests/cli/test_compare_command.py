@@ -41,7 +41,7 @@ def _without_trailing_spaces(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.split("\n"))
 
 
-def test_the_table_and_the_tracker_are_printed_figure_for_figure(command: InProcess, given: Path) -> None:
+def test_compare_prints_the_table_and_the_tracker_with_their_exact_figures(command: InProcess, given: Path) -> None:
     outcome = command("compare", "--init", given)
 
     printed = _without_trailing_spaces(outcome.stdout)
@@ -49,28 +49,29 @@ def test_the_table_and_the_tracker_are_printed_figure_for_figure(command: InProc
     assert f"VARIABLES\n{TRACKER}\n" in printed
 
 
-def test_results_agreement_and_notes_are_printed(command: InProcess, given: Path) -> None:
+def test_compare_prints_results_agreement_and_notes(command: InProcess, given: Path) -> None:
     printed = command("compare", "--init", given, "--engines", "scipy, sklearn,numba").stdout
 
     assert "scikit-learn  KMeans.fit" in printed
     assert "SciPy and Shoal" in printed
     assert (
-        "The same for all: 6 points, 2 initial centroids, 100 iterations at most, the end when nothing moves" in printed
+        "The same for all: 6 points, 2 initial centroids, at most 100 iterations, and a stop when no centroid moves"
+        in printed
     )
-    assert "scikit-learn itself says inertia_ 16: the sum of the squared distances" in printed
+    assert "scikit-learn returns inertia_ 16: the sum of the squared distances" in printed
 
 
-def test_a_file_is_compared(command: InProcess, tmp_path: Path) -> None:
+def test_compare_reads_points_from_a_file(command: InProcess, tmp_path: Path) -> None:
     path = tmp_path / "points.npy"
     np.save(path, np.random.default_rng(0).normal(size=(9000, 3)))
 
     printed = command("compare", path, "-k", 3, "--random-state", 1, "--max-iter", 2, "--engines", "scipy").stdout
 
-    assert "The same for all: 9,000 points, 3 initial centroids, 2 iterations at most" in printed
+    assert "The same for all: 9,000 points, 3 initial centroids, at most 2 iterations" in printed
     assert "stopped: 2 iterations are as many as it may make" in printed
 
 
-def test_json_has_a_line_a_step(command: InProcess, given: Path) -> None:
+def test_compare_prints_a_json_line_for_each_step(command: InProcess, given: Path) -> None:
     lines = command("compare", "--init", given, "--output", "json").stdout.splitlines()
 
     start, *steps, result = (json.loads(line) for line in lines)
@@ -91,7 +92,7 @@ def test_json_has_a_line_a_step(command: InProcess, given: Path) -> None:
         (("--max-iter", 0), 2, "--max-iter"),
     ],
 )
-def test_invalid_arguments_are_reported(
+def test_invalid_arguments_of_compare_are_reported(
     command: InProcess, arguments: tuple[object, ...], exit_code: int, says: str
 ) -> None:
     outcome = command("compare", *arguments)
@@ -109,7 +110,7 @@ def test_file_and_example_together_are_refused(command: InProcess, given: Path) 
 
 
 @pytest.mark.parametrize("columns", [60, 80, 100])
-def test_nothing_is_cut_off_on_a_narrow_terminal(server: LocalServer, columns: int) -> None:
+def test_compare_cuts_nothing_off_on_a_narrow_terminal(server: LocalServer, columns: int) -> None:
     drawn = run_on_terminal(
         "compare", "--example", "blobs", "-k", 3, "--random-state", 0, "--engines", "scipy,sklearn,numba",
         "--max-iter", 2, columns=columns, env={"SHOAL_SERVER": server.target},

@@ -96,7 +96,7 @@ def _without_times(printed: str) -> list[str]:
     return [line for line in printed.splitlines() if "vq and kmeans" not in line and "KMeans.fit" not in line]
 
 
-def test_json_is_written_as_without_a_report(command: InProcess, tmp_path: Path) -> None:
+def test_compare_prints_the_same_json_with_a_report(command: InProcess, tmp_path: Path) -> None:
     outcome = command("compare", "--random-state", 0, "--output", "json", "--report", tmp_path / "out.html")
 
     first, *_, last = (json.loads(line) for line in outcome.stdout.splitlines())
@@ -104,7 +104,7 @@ def test_json_is_written_as_without_a_report(command: InProcess, tmp_path: Path)
     assert (tmp_path / "out.html").exists()
 
 
-def test_every_view_has_its_heading_and_headings_are_in_order(six: str) -> None:
+def test_every_view_of_the_report_has_its_heading_in_order(six: str) -> None:
     levels = [int(level) for level in re.findall(r"<h([1-6])", six)]
 
     assert re.findall(r"<h2>(.*?)</h2>", six) == HEADINGS
@@ -112,7 +112,7 @@ def test_every_view_has_its_heading_and_headings_are_in_order(six: str) -> None:
     assert all(deeper <= level + 1 for level, deeper in zip(levels, levels[1:], strict=False))  # noqa: RUF007
 
 
-def test_the_table_is_that_of_the_run_figure_for_figure(report: Path) -> None:
+def test_the_table_of_the_report_has_the_exact_figures_of_the_run(report: Path) -> None:
     rows = page(report).rows
 
     assert rows[0][:4] == ["step", "action", "SciPy centroids", "SciPy labels"]
@@ -133,13 +133,13 @@ def test_every_view_of_the_report_shows_the_run(six: str) -> None:
     assert "The same for all: 6 points, 2 initial centroids" in text
 
 
-def test_nothing_is_fetched_from_anywhere(six: str, report: Path) -> None:
+def test_the_compare_report_fetches_nothing(six: str, report: Path) -> None:
     assert all(address.startswith("#s") for address in page(report).addresses)
     assert not any(word in six for word in ("http:", "https:", "url(", "@import", " src="))
     assert "default-src 'none'" in six
 
 
-def test_the_page_is_well_formed_and_its_tables_and_drawings_can_be_heard(six: str) -> None:
+def test_the_report_is_well_formed_and_its_tables_and_drawings_have_labels(six: str) -> None:
     tags = _Tags(six)
 
     assert tags.open == []
@@ -153,13 +153,13 @@ def test_the_page_is_well_formed_and_its_tables_and_drawings_can_be_heard(six: s
     assert "SciPy, as it ended: cluster 0, blue circle: 3 points; cluster 1, orange square: 3 points." in six
 
 
-def test_ids_are_unique(six: str) -> None:
+def test_ids_in_the_report_are_unique(six: str) -> None:
     ids = [attributes["id"] for _, attributes in _Tags(six).seen if "id" in attributes]
 
     assert len(ids) == len(set(ids))
 
 
-def test_without_a_script_the_panels_show_how_each_engine_ended(six: str) -> None:
+def test_the_panels_show_the_last_step_of_each_engine_without_javascript(six: str) -> None:
     panels = re.findall(
         r'<g class="regions">(.*?)</g><g class="points">(.*?)</g>.*?<g class="trails">(.*?)</g>'
         r'<g class="centroids">(.*?)</g>',
@@ -235,7 +235,7 @@ def test_report_does_not_replace_another_file(command: InProcess, given: Path) -
     outcome = command("compare", "--report", given)
 
     assert (outcome.exit_code, outcome.stdout) == (2, "")
-    assert "there is a file that is no report of shoal compare; name another" in outcome.stderr
+    assert "this file is not a report of shoal compare; choose another path" in outcome.stderr
     assert given.read_text() == "5.5,3\n1,2\n"
 
 

@@ -34,11 +34,11 @@ def test_a_weight_column_is_taken_out_of_the_points() -> None:
     assert np.array_equal(weights(piped(NAMED, weight_column="weight")), [10, 20, 30])
 
 
-def test_names_that_are_numbers_are_names_when_asked_for() -> None:
+def test_a_first_line_of_numbers_is_a_line_of_names_when_requested() -> None:
     assert np.array_equal(points(piped(b"2019,2020\n1,2\n", header=True, columns=("2020",))), [[2]])
 
 
-def test_a_first_point_with_a_missing_value_is_not_lost_as_names() -> None:
+def test_a_first_point_with_a_missing_value_is_not_taken_for_names() -> None:
     rows = points(piped(b"1,,NA\n4,5,6\n"))
 
     assert np.array_equal(rows, np.array([[1, np.nan, np.nan], [4, 5, 6]]), equal_nan=True)
@@ -56,11 +56,11 @@ def test_empty_and_null_and_nan_fields_are_nan() -> None:
     assert np.array_equal(rows, [[np.nan, np.nan], [np.nan, np.nan], [1, np.inf]], equal_nan=True)
 
 
-def test_text_in_a_column_that_is_not_read_does_no_harm() -> None:
+def test_text_in_a_column_that_is_not_read_is_ignored() -> None:
     assert np.array_equal(points(piped(b"city,x\nberlin,1\nparis,2\n", columns=("x",))), [[1], [2]])
 
 
-def test_two_columns_of_one_name_are_both_points() -> None:
+def test_two_columns_of_the_same_name_are_both_read() -> None:
     assert np.array_equal(points(piped(b"x,x\n1,2\n")), [[1, 2]])
 
 
@@ -82,7 +82,7 @@ def test_ambiguous_column_name_is_refused() -> None:
     ],
     ids=["byte order mark", "carriage returns", "empty lines", "quotes and spaces", "no last newline"],
 )
-def test_what_other_programs_write_is_read(content: bytes) -> None:
+def test_csv_files_of_other_programs_are_read(content: bytes) -> None:
     assert np.array_equal(points(piped(content, columns=("x", "y"))), [[1, 2]])
 
 
@@ -94,7 +94,7 @@ def test_a_file_without_rows_is_refused_when_it_is_opened(tmp_path: Path, conten
     assert "no rows" in str(refusal(lambda: opened(path)))
 
 
-def test_the_batches_are_as_long_as_asked_for_however_long_the_file_is() -> None:
+def test_csv_batches_have_the_requested_rows_for_any_length_of_the_file() -> None:
     lines = b"".join(b"%d,%d\n" % (row, -row) for row in range(100_000))
 
     batches = [np.asarray(batch.points) for batch in read(piped(lines, batch_rows=30_000))]
@@ -116,7 +116,7 @@ def test_csv_line_of_another_length_is_reported() -> None:
     assert "row 2: Expected 2 columns, got 1: 3; each row needs 2 values" in str(error)
 
 
-def test_a_row_is_counted_from_the_beginning_of_the_file_however_far_it_is() -> None:
+def test_an_error_counts_its_row_from_the_beginning_of_the_file() -> None:
     error = refusal(lambda: read(piped(b"x,y\n" + b"1,2\n" * 700_000 + b"3,oops\n")))
 
     assert "row 700,001" in str(error)
@@ -132,21 +132,21 @@ def test_a_word_in_the_first_line_of_numbers_gets_advice() -> None:
 def test_csv_that_is_not_text_is_refused() -> None:
     error = refusal(lambda: piped(b"\x89PNG\r\n\x1a\n\x00\x00"))
 
-    assert "isn't text; parquet and images are read only from files" in str(error)
+    assert "isn't text; parquet and images need their file extension" in str(error)
 
 
 @pytest.mark.parametrize(
     ("content", "separator"),
     [(b"x;y\n1;2\n", "';'"), (b"1,5;2,5\n", "';'"), (b"1\t2\n3\t4\n", "tabs"), (b"1 2\n3 4\n", "spaces")],
 )
-def test_another_separator_than_a_comma_is_named(content: bytes, separator: str) -> None:
+def test_an_unsupported_separator_is_named_in_the_error(content: bytes, separator: str) -> None:
     error = refusal(lambda: read(piped(content)))
 
     assert f"seem to be separated by {separator}: write commas" in str(error)
     assert error.exit_code == FAILED
 
 
-def test_numbers_are_read_in_the_precision_asked_for_and_weights_in_full() -> None:
+def test_numbers_are_read_in_the_requested_precision_and_weights_in_float64() -> None:
     batches = read(piped(b"x,w\n0.1,0.1\n1e300,0.2\n", dtype="float32", weight_column="w"))
 
     (rows,) = [np.asarray(batch.points) for batch in batches]
@@ -187,7 +187,7 @@ def test_invalid_time_is_reported_with_its_column() -> None:
     assert "column 'when': it holds string; a time is" in str(error)
 
 
-def test_a_pipe_that_is_slow_gives_its_rows_as_they_come() -> None:
+def test_rows_of_a_slow_pipe_are_read_as_they_come() -> None:
     receiving, sending = os.pipe()
     with os.fdopen(receiving, "rb") as stream, os.fdopen(sending, "wb") as source:
         source.write(b"1,2\n3,4\n")

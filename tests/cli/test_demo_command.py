@@ -62,7 +62,7 @@ def test_the_engines_agree_and_come_near_the_offline_fit(document: Any) -> None:
         assert fit["ratio_to_offline"] < 1.5
 
 
-def test_the_report_has_all_engines_and_the_offline_fit(document: Any, folder: Path) -> None:
+def test_the_demo_report_has_all_engines_and_the_offline_fit(document: Any, folder: Path) -> None:
     report = page(Path(document["report"]))
 
     assert [row[0] for row in report.rows[1:]] == [*ENGINES, "offline KMeans"]
@@ -70,7 +70,7 @@ def test_the_report_has_all_engines_and_the_offline_fit(document: Any, folder: P
         assert image.size == (80, 54)
 
 
-def test_a_running_server_is_used_and_left_without_a_trace(
+def test_the_demo_uses_a_running_server_and_deletes_its_sessions(
     server: LocalServer, client: shoal.Client, tmp_path: Path
 ) -> None:
     outcome = run_here("demo", "--server", server.target, "--step", 16, "--output-dir", tmp_path)
@@ -99,7 +99,7 @@ def test_a_missing_package_gets_advice(package: str, tmp_path: Path, monkeypatch
     assert not (tmp_path / "report").exists()
 
 
-def test_with_a_running_server_the_packages_of_one_are_not_needed(
+def test_the_demo_needs_no_server_packages_with_a_running_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "numba", None)

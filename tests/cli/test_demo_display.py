@@ -27,7 +27,7 @@ def run(display: Display) -> None:
         pass
 
 
-def test_without_a_terminal_each_engine_gets_a_line_when_it_is_through() -> None:
+def test_each_engine_gets_a_line_when_it_has_finished_without_a_terminal() -> None:
     console = Console(file=io.StringIO(), width=200)
 
     run(display_on(console, ENGINES))

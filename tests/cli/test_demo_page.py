@@ -75,7 +75,7 @@ def test_the_page_is_there_during_the_race_and_all_stays_until_ctrl_c(taken_port
     assert (demo.returncode, rest) == (0, "")
 
 
-def test_on_a_terminal_it_stays_until_enter(server: LocalServer, tmp_path: Path) -> None:
+def test_the_demo_stays_on_a_terminal_until_enter(server: LocalServer, tmp_path: Path) -> None:
     lines = run_on_terminal(
         *("demo", "--server", server.target, *QUICKLY, "--output-dir", tmp_path),
         columns=120,
@@ -89,7 +89,7 @@ def test_on_a_terminal_it_stays_until_enter(server: LocalServer, tmp_path: Path)
     assert not [name for name in names(server.target) if name.startswith("demo-")]
 
 
-def test_on_a_terminal_it_ends_by_itself_if_told_so(server: LocalServer, tmp_path: Path) -> None:
+def test_the_demo_ends_by_itself_on_a_terminal_with_no_stay(server: LocalServer, tmp_path: Path) -> None:
     lines = run_on_terminal(
         *("demo", "--server", server.target, "--no-stay", *QUICKLY, "--output-dir", tmp_path), columns=120, env={}
     )
@@ -98,7 +98,7 @@ def test_on_a_terminal_it_ends_by_itself_if_told_so(server: LocalServer, tmp_pat
     assert not any(line.startswith(STAYS) for line in lines)
 
 
-def test_a_session_that_was_deleted_on_the_page_is_not_missed(server: LocalServer, tmp_path: Path) -> None:
+def test_the_demo_ends_well_when_a_session_was_deleted_on_its_page(server: LocalServer, tmp_path: Path) -> None:
     with running("demo", "--server", server.target, "--stay", *QUICKLY, "--output-dir", tmp_path) as demo:
         assert demo.stderr is not None
         said(iter(demo.stderr), STAYS)

@@ -1,4 +1,4 @@
-"""The demo's report: what is in it, and that its sentences follow the figures."""
+"""The demo's report: its contents, and that its sentences follow the figures."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def test_the_plots_are_embedded_in_light_and_in_dark(report: Page) -> None:
     assert len(set(plots)) == 4
 
 
-def test_nothing_is_fetched_from_anywhere(folder: Path, report: Page) -> None:
+def test_the_demo_report_fetches_nothing(folder: Path, report: Page) -> None:
     text = (folder / "report.html").read_text("utf-8")
 
     assert all(address.startswith("data:image/png;base64,") for address in report.addresses)
     assert not any(word in text for word in ("http:", "https:", "url(", "@import", "<script"))
 
 
-def test_the_table_sets_each_engine_beside_the_offline_fit(report: Page, results: DemoResults) -> None:
+def test_the_table_compares_each_engine_with_the_offline_fit(report: Page, results: DemoResults) -> None:
     heading, *rows = report.rows
 
     assert heading[1:4] == ["inertia", "inertia per point", "ratio to offline"]
@@ -73,14 +73,14 @@ def test_provenance_is_escaped(folder: Path, report: Page) -> None:
     assert "<a machine>" not in (folder / "report.html").read_text("utf-8")
 
 
-def test_the_colours_follow_what_the_reader_prefers(folder: Path) -> None:
+def test_the_report_follows_the_preferred_colour_scheme(folder: Path) -> None:
     text = (folder / "report.html").read_text("utf-8")
 
     assert "@media (prefers-color-scheme: dark)" in text
     assert '<source media="(prefers-color-scheme: dark)"' in text
 
 
-def test_the_same_pictures_lie_beside_the_report(folder: Path) -> None:
+def test_the_pictures_are_also_files_beside_the_report(folder: Path) -> None:
     names = {path.name for path in folder.iterdir()}
 
     fits = {f"{name}{kind}.png" for name in ("original", "offline", *ENGINES) for kind in ("", "-palette")}
@@ -96,7 +96,7 @@ def test_a_quantised_picture_has_the_colour_of_its_centroid_in_every_pixel(folde
     assert np.array_equal(pixels, np.round(run.centroids)[run.labels])
 
 
-def test_a_palette_is_as_wide_as_its_colours_are_frequent(folder: Path, results: DemoResults) -> None:
+def test_colours_of_a_palette_are_as_wide_as_they_are_frequent(folder: Path, results: DemoResults) -> None:
     with Image.open(folder / "numba-palette.png") as image:
         row = np.asarray(image.convert("RGB"))[0]
 
@@ -110,7 +110,7 @@ def test_the_disagreement_is_the_largest_between_any_two_engines(results: DemoRe
     assert [row.largest_disagreement for row in compare(results)[:3]] == pytest.approx([1e-5, 2e-5, 2e-5])
 
 
-def test_distance_travelled_adds_up_the_movements_between_versions(results: DemoResults) -> None:
+def test_distance_travelled_is_the_sum_of_movements_between_versions(results: DemoResults) -> None:
     versions, distances = distance_travelled(results.runs[0].watched)
 
     assert versions == [1, 2, 3, 4, 5, 6]
@@ -118,7 +118,7 @@ def test_distance_travelled_adds_up_the_movements_between_versions(results: Demo
     assert distances[-1] == pytest.approx((9 - 9 / 6) * np.sqrt(3))
 
 
-def test_engines_that_agree_are_said_to_agree(results: DemoResults) -> None:
+def test_findings_say_that_engines_agree(results: DemoResults) -> None:
     same = demo_results({"numba": centroids(), "scipy": centroids()})
 
     assert "0.00002 of the 255 levels" in dict(findings(results))["Do the engines agree?"]
@@ -127,14 +127,14 @@ def test_engines_that_agree_are_said_to_agree(results: DemoResults) -> None:
     assert "the pictures are the same" in dict(findings(same))["Do the engines agree?"]
 
 
-def test_engines_that_differ_are_called_a_bug() -> None:
+def test_findings_call_a_difference_between_engines_a_bug() -> None:
     results = demo_results({"numba": centroids(), "scipy": centroids()[::-1]})
 
     assert differing_labels(results.runs) > 0
     assert "a bug worth reporting" in dict(findings(results))["Do the engines agree?"]
 
 
-def test_a_fit_that_is_worse_than_offline_is_called_worse(results: DemoResults) -> None:
+def test_findings_say_by_how_much_a_fit_is_worse_than_offline(results: DemoResults) -> None:
     text = dict(findings(results))["Is it as good as the offline fit?"]
 
     ratio = max(run.inertia for run in results.runs) / results.offline.inertia
@@ -142,7 +142,7 @@ def test_a_fit_that_is_worse_than_offline_is_called_worse(results: DemoResults) 
     assert "All 4 colours are in use" in text
 
 
-def test_a_fit_that_is_no_worse_than_offline_is_called_luck(results: DemoResults) -> None:
+def test_findings_call_a_fit_better_than_offline_luck(results: DemoResults) -> None:
     one_run = demo_results({"numba": centroids()})
     worse = replace(results.offline, inertia=one_run.runs[0].inertia / 0.98)
     lucky = replace(one_run, offline=worse)
@@ -153,20 +153,20 @@ def test_a_fit_that_is_no_worse_than_offline_is_called_luck(results: DemoResults
     )
 
 
-def test_colours_that_no_pixel_has_are_counted() -> None:
+def test_findings_count_colours_that_no_pixel_has() -> None:
     results = demo_results({"numba": np.vstack([centroids()[:3], [[-900, -900, -900]]])})
 
     assert "3 of 4 colours are in use" in dict(findings(results))["Is it as good as the offline fit?"]
 
 
-def test_versions_that_a_watcher_missed_are_counted() -> None:
+def test_findings_count_versions_that_a_watcher_missed() -> None:
     results = demo_results({"numba": centroids()}, watched=4)
 
     assert "numba 4 of 6. " in dict(findings(results))["What did the watchers see?"]
     assert "no more than the true ones" in dict(findings(results))["What did the watchers see?"]
 
 
-def test_a_watcher_that_missed_nothing_is_said_to_be_exact(results: DemoResults) -> None:
+def test_findings_call_distances_exact_when_watchers_missed_nothing(results: DemoResults) -> None:
     assert "the distances above are exact" in dict(findings(results))["What did the watchers see?"]
 
 

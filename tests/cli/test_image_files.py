@@ -1,4 +1,4 @@
-"""Images: which channels they have, and in which order the pixels come."""
+"""Images: their channels, and the order of their pixels."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def test_every_pixel_is_a_point_in_scan_order(tmp_path: Path) -> None:
     assert np.array_equal(pixels, [RED, GREEN, BLUE, GREY])
 
 
-def test_channels_are_columns(tmp_path: Path) -> None:
+def test_image_channels_are_columns(tmp_path: Path) -> None:
     picture().save(tmp_path / "four.png")
 
     assert np.array_equal(points(opened(tmp_path / "four.png", columns=("B", "R")))[0], [0, 255])
 
 
-def test_a_palette_gives_its_colours_and_not_its_indices(tmp_path: Path) -> None:
+def test_a_palette_image_is_read_as_colours_and_not_as_indices(tmp_path: Path) -> None:
     picture().quantize(4).save(tmp_path / "four.png")
 
     assert np.array_equal(points(opened(tmp_path / "four.png")), [RED, GREEN, BLUE, GREY])
 
 
-def test_a_palette_with_transparency_has_an_alpha_channel(tmp_path: Path) -> None:
+def test_a_palette_image_with_transparency_has_an_alpha_channel(tmp_path: Path) -> None:
     picture().quantize(4).save(tmp_path / "four.gif", transparency=0)
 
     assert points(opened(tmp_path / "four.gif")).shape == (4, 4)
@@ -61,7 +61,7 @@ def test_a_jpeg_is_read(tmp_path: Path) -> None:
     assert points(opened(tmp_path / "four.JPG")).shape == (4, 3)
 
 
-def test_a_file_that_is_no_image_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "four.png").write_bytes(b"hello")
 
     error = refusal(lambda: opened(tmp_path / "four.png"))
@@ -70,7 +70,7 @@ def test_a_file_that_is_no_image_is_refused(tmp_path: Path) -> None:
     assert error.exit_code == FAILED
 
 
-def test_an_image_that_breaks_off_is_refused(tmp_path: Path) -> None:
+def test_a_truncated_image_is_refused(tmp_path: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(tmp_path / "noise.png")
     whole = (tmp_path / "noise.png").read_bytes()
     (tmp_path / "noise.png").write_bytes(whole[: len(whole) // 2])

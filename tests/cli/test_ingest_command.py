@@ -1,4 +1,4 @@
-"""`shoal ingest`: what comes of files, good and bad."""
+"""`shoal ingest` with valid and invalid files."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def summary(outcome: Outcome) -> dict[str, Any]:
 
 
 def test_every_point_of_a_file_counts(command: InProcess, session: shoal.Session, points: Path) -> None:
-    told = summary(command("--output", "json", "ingest", session.name, points, "--batch-rows", 300))
+    printed = summary(command("--output", "json", "ingest", session.name, points, "--batch-rows", 300))
 
-    assert (told["batches"], told["points_accepted"], told["version"]) == (4, 1000, 4)
-    assert told["inertia_per_point"] > 0
+    assert (printed["batches"], printed["points_accepted"], printed["version"]) == (4, 1000, 4)
+    assert printed["inertia_per_point"] > 0
     assert session.describe().points_accepted == 1000
 
 
-def test_the_centroids_are_those_of_the_same_batches_pushed_by_the_client(
+def test_ingest_makes_the_same_centroids_as_the_same_batches_pushed_by_the_client(
     command: InProcess, client: shoal.Client, session: shoal.Session, points: Path
 ) -> None:
     twin = client.create_session(f"{session.name}-twin", 4, random_state=0)
@@ -56,15 +56,17 @@ def test_the_centroids_are_those_of_the_same_batches_pushed_by_the_client(
     twin.delete()
 
 
-def test_files_of_several_kinds_follow_one_another(command: InProcess, session: shoal.Session, tmp_path: Path) -> None:
+def test_files_of_several_formats_are_ingested_in_order(
+    command: InProcess, session: shoal.Session, tmp_path: Path
+) -> None:
     files = [tmp_path / "points.csv", tmp_path / "points.npy", tmp_path / "black.png"]
     np.savetxt(files[0], POINTS[:10], delimiter=",")
     np.save(files[1], POINTS)
     Image.new("RGB", (5, 4)).save(files[2])
 
-    told = summary(command("ingest", session.name, *files, "--output", "json"))
+    printed = summary(command("ingest", session.name, *files, "--output", "json"))
 
-    assert told["points_accepted"] == 10 + 1000 + 20
+    assert printed["points_accepted"] == 10 + 1000 + 20
 
 
 def test_a_summary_is_a_table_unless_json_is_asked_for(
@@ -93,10 +95,10 @@ def test_ingest_into_a_warming_session_prints_its_progress(
 ) -> None:
     np.save(tmp_path / "few.npy", POINTS[:5])
 
-    told = summary(command("--output", "json", "ingest", session.name, tmp_path / "few.npy"))
+    printed = summary(command("--output", "json", "ingest", session.name, tmp_path / "few.npy"))
 
-    assert told["warming"] == {"seen": 5, "needed": 12}
-    assert told["inertia_per_point"] is None
+    assert printed["warming"] == {"seen": 5, "needed": 12}
+    assert printed["inertia_per_point"] is None
 
 
 def test_weights_come_from_a_column(command: InProcess, client: shoal.Client, name: str, tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ def test_a_half_life_in_seconds_takes_the_time_from_a_column(
     assert session.centroids().weights.tolist() == [1.5]
 
 
-def test_batches_that_came_too_late_to_count_half_are_told(
+def test_batches_so_late_that_they_count_less_than_half_are_reported(
     command: InProcess, client: shoal.Client, name: str, tmp_path: Path
 ) -> None:
     minutes = (30, 29, 0, 10, 31)
@@ -136,7 +138,7 @@ def test_batches_that_came_too_late_to_count_half_are_told(
     assert "2 of 5 batches came so late that they counted less than half: push the oldest points first" in done.stderr
 
 
-def test_the_same_command_again_with_a_producer_counts_nothing_twice(
+def test_a_repeated_ingest_with_a_producer_counts_nothing_twice(
     command: InProcess, session: shoal.Session, points: Path
 ) -> None:
     command("ingest", session.name, points, "--producer", "importer")
@@ -148,9 +150,7 @@ def test_the_same_command_again_with_a_producer_counts_nothing_twice(
     assert session.describe().points_accepted == 1000
 
 
-def test_a_batch_that_the_server_refuses_ends_the_command(
-    command: InProcess, session: shoal.Session, tmp_path: Path
-) -> None:
+def test_a_refused_batch_ends_the_command(command: InProcess, session: shoal.Session, tmp_path: Path) -> None:
     (tmp_path / "points.csv").write_text("1,2\n3,nan\n")
 
     outcome = command("ingest", session.name, tmp_path / "points.csv")
@@ -160,9 +160,7 @@ def test_a_batch_that_the_server_refuses_ends_the_command(
     assert "points.csv row 2 (counted from 1): points[1, 1] is nan" in outcome.stderr
 
 
-def test_batches_that_the_server_refuses_can_be_skipped(
-    command: InProcess, session: shoal.Session, tmp_path: Path
-) -> None:
+def test_refused_batches_can_be_skipped(command: InProcess, session: shoal.Session, tmp_path: Path) -> None:
     rows = POINTS.copy()
     rows[150] = np.nan
     np.save(tmp_path / "points.npy", rows)
@@ -186,17 +184,19 @@ def test_batches_in_flight_behind_a_refused_one_are_applied_and_counted(
         "ingest", session.name, points, tmp_path / "late.npy", points, "--batch-rows", 100, "--output", "json"
     )
 
-    told = json.loads(outcome.stdout)
-    behind = told["batches"] - 12
+    printed = json.loads(outcome.stdout)
+    behind = printed["batches"] - 12
     assert outcome.exit_code == FAILED
     assert "late.npy row 150 (counted from 0): points[50, 2] is inf" in outcome.stderr
     if behind > 1:
         assert f"; the {behind} batches after it that were on their way have been applied" in outcome.stderr
-    assert (told["batches_refused"], told["batches_unanswered"]) == (1, 0)
-    assert told["points_accepted"] == session.describe().points_accepted == 100 * (told["batches"] - 1)
+    assert (printed["batches_refused"], printed["batches_unanswered"]) == (1, 0)
+    assert printed["points_accepted"] == session.describe().points_accepted == 100 * (printed["batches"] - 1)
 
 
-def test_a_refused_batch_ends_the_command_although_more_may_come(server: LocalServer, session: shoal.Session) -> None:
+def test_a_refused_batch_ends_the_command_while_standard_input_stays_open(
+    server: LocalServer, session: shoal.Session
+) -> None:
     with running("--server", server.target, "ingest", session.name, "-", "--batch-rows", 1) as command:
         assert command.stdin is not None
         assert command.stderr is not None
@@ -217,7 +217,7 @@ def test_refused_batch_is_reported_by_its_rows(command: InProcess, session: shoa
     assert outcome.stderr.endswith("; of the batch after it that was on the way, 0 applied and 1 refused as well\n")
 
 
-def test_a_csv_goes_into_a_session_of_float32_in_that_precision(
+def test_dtype_float32_ingests_a_csv_into_a_session_of_float32(
     command: InProcess, session: shoal.Session, tmp_path: Path
 ) -> None:
     session.push(POINTS)
@@ -232,7 +232,7 @@ def test_a_csv_goes_into_a_session_of_float32_in_that_precision(
 
 
 @pytest.mark.parametrize("width", [600, 1200])  # over what the server takes in a batch, and in a message
-def test_a_batch_that_is_too_large_names_the_option(
+def test_the_error_for_a_batch_that_is_too_large_names_the_option(
     command: InProcess, session: shoal.Session, tmp_path: Path, width: int
 ) -> None:
     np.save(tmp_path / "wide.npy", np.ones((8192, width)))
@@ -243,7 +243,7 @@ def test_a_batch_that_is_too_large_names_the_option(
     assert "fewer --batch-rows make smaller batches" in outcome.stderr
 
 
-def test_a_file_that_turns_bad_keeps_what_came_before(
+def test_batches_before_an_invalid_part_of_a_file_are_kept(
     command: InProcess, session: shoal.Session, tmp_path: Path
 ) -> None:
     (tmp_path / "points.csv").write_text("1,2\n" * 300_000 + "3,oops\n")
@@ -252,8 +252,8 @@ def test_a_file_that_turns_bad_keeps_what_came_before(
 
     assert outcome.exit_code == FAILED
     assert "row 300,001" in outcome.stderr
-    told = dict(line.split() for line in outcome.stdout.splitlines())
-    assert int(told["points_accepted"].replace(",", "")) == session.describe().points_accepted > 0
+    printed = dict(line.split() for line in outcome.stdout.splitlines())
+    assert int(printed["points_accepted"].replace(",", "")) == session.describe().points_accepted > 0
 
 
 def test_missing_file_is_reported_before_the_server_is_called(command: InProcess, points: Path) -> None:
@@ -266,7 +266,7 @@ def test_ingest_into_an_unknown_session_fails(command: InProcess, name: str, poi
     assert command("ingest", name, points).exit_code == FAILED
 
 
-def test_a_server_that_is_not_there_is_unreachable(command: InProcess, points: Path) -> None:
+def test_ingest_into_an_unreachable_server_exits_with_3(command: InProcess, points: Path) -> None:
     outcome = command("--server", "localhost:1", "--timeout", 1, "ingest", "pixels", points)
 
     assert outcome.exit_code == UNREACHABLE
@@ -274,7 +274,7 @@ def test_a_server_that_is_not_there_is_unreachable(command: InProcess, points: P
 
 
 @pytest.mark.parametrize("kind", ["csv", "npy"])
-def test_standard_input_is_a_file_called_minus(
+def test_a_file_called_minus_is_standard_input(
     server: LocalServer, session: shoal.Session, points: Path, kind: str
 ) -> None:
     content = points.read_bytes() if kind == "npy" else b"x,y,z\n" + b"1,2,3\n" * 1000
@@ -284,7 +284,7 @@ def test_standard_input_is_a_file_called_minus(
     assert summary(outcome)["points_accepted"] == 1000
 
 
-def test_standard_input_that_breaks_off_fails_and_says_where(
+def test_truncated_standard_input_fails_and_is_reported_with_its_row(
     server: LocalServer, session: shoal.Session, points: Path
 ) -> None:
     outcome = run_apart("--server", server.target, "ingest", session.name, "-", stdin=points.read_bytes()[:-12])

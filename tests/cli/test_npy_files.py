@@ -28,7 +28,7 @@ def as_npy(rows: NDArray[Any]) -> bytes:
     return stream.getvalue()
 
 
-def test_the_rows_come_in_batches_and_keep_their_dtype(tmp_path: Path) -> None:
+def test_npy_rows_come_in_batches_and_keep_their_dtype(tmp_path: Path) -> None:
     file = opened(saved(ROWS, tmp_path / "points.npy"), batch_rows=4)
 
     batches = [np.asarray(batch.points) for batch in read(file)]
@@ -48,7 +48,7 @@ def test_standard_input_gives_the_same_batches_as_the_file(tmp_path: Path) -> No
         assert np.array_equal(np.asarray(one.points), np.asarray(other.points))
 
 
-def test_columns_and_a_weight_are_picked_by_number(tmp_path: Path) -> None:
+def test_npy_columns_and_a_weight_are_picked_by_number(tmp_path: Path) -> None:
     path = saved(ROWS, tmp_path / "points.npy")
 
     picked = points(opened(path, columns=("2", "0"), weight_column="1"))
@@ -67,19 +67,19 @@ def test_a_batch_has_the_time_of_its_newest_row_in_seconds_since_1970(tmp_path: 
     assert batch.event_time == datetime(1970, 1, 2, tzinfo=UTC)
 
 
-def test_the_weight_is_no_coordinate_unless_it_is_named(tmp_path: Path) -> None:
+def test_a_weight_column_is_a_coordinate_only_if_it_is_named(tmp_path: Path) -> None:
     path = saved(ROWS, tmp_path / "points.npy")
 
     assert points(opened(path, weight_column="1")).shape == (10, 2)
 
 
-def test_a_column_major_file_is_read_in_rows(tmp_path: Path) -> None:
+def test_a_column_major_npy_file_is_read_in_rows(tmp_path: Path) -> None:
     path = saved(np.asfortranarray(ROWS), tmp_path / "points.npy")
 
     assert np.array_equal(points(opened(path)), ROWS)
 
 
-def test_a_column_major_stream_is_refused_with_advice() -> None:
+def test_a_column_major_npy_stream_is_refused_with_advice() -> None:
     error = refusal(lambda: piped(as_npy(np.asfortranarray(ROWS))))
 
     assert "row-major" in str(error)
@@ -109,7 +109,7 @@ def test_an_array_of_other_than_numbers_is_refused(tmp_path: Path, dtype: str) -
     assert error.exit_code == FAILED
 
 
-def test_true_and_false_are_1_and_0(tmp_path: Path) -> None:
+def test_npy_booleans_are_1_and_0(tmp_path: Path) -> None:
     rows = np.array([[True, False], [False, True]])
 
     from_file, from_pipe = points(opened(saved(rows, tmp_path / "points.npy"))), points(piped(as_npy(rows)))
@@ -123,7 +123,7 @@ def test_true_and_false_are_1_and_0(tmp_path: Path) -> None:
     ("shape", "expected"),
     [((9000, 3), [8192, 808]), ((300, 4096), [64, 64, 64, 64, 44]), ((3, 400_000), [1, 1, 1])],
 )
-def test_batches_are_of_about_a_mebibyte_unless_their_rows_are_said(
+def test_npy_batches_are_about_a_mebibyte_unless_batch_rows_is_given(
     tmp_path: Path, shape: tuple[int, int], expected: list[int]
 ) -> None:
     path = saved(np.zeros(shape, np.float32), tmp_path / "points.npy")
@@ -147,7 +147,7 @@ def test_an_array_of_no_rows_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"hello, world", b"PK\x03\x04 a zip", as_npy(ROWS)[:60], as_npy(ROWS)[:-1]])
-def test_a_file_that_is_no_whole_npy_is_refused_when_it_is_opened(tmp_path: Path, content: bytes) -> None:
+def test_a_truncated_or_invalid_npy_file_is_refused_when_it_is_opened(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "points.npy"
     path.write_bytes(content)
 
@@ -157,7 +157,7 @@ def test_a_file_that_is_no_whole_npy_is_refused_when_it_is_opened(tmp_path: Path
     assert error.exit_code == FAILED
 
 
-def test_a_stream_that_breaks_off_says_after_how_many_rows() -> None:
+def test_a_truncated_npy_stream_is_reported_with_its_number_of_rows() -> None:
     file = piped(as_npy(ROWS)[: -5 * 12 + 1])
 
     error = refusal(lambda: read(file))
@@ -165,5 +165,5 @@ def test_a_stream_that_breaks_off_says_after_how_many_rows() -> None:
     assert str(error) == "standard input ended after 5 of 10 rows"
 
 
-def test_a_stream_whose_header_breaks_off_is_refused() -> None:
+def test_an_npy_stream_with_a_truncated_header_is_refused() -> None:
     assert "not npy" in str(refusal(lambda: piped(as_npy(ROWS)[:60])))

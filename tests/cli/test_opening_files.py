@@ -1,4 +1,4 @@
-"""Which reader a name gets, and what is said of names that get none."""
+"""The reader for a file name, and the errors for names without one."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ def test_folder_as_a_file_exits_with_2(tmp_path: Path) -> None:
     assert error.exit_code == USAGE
 
 
-def test_unknown_file_extension_exits_with_2_and_lists_the_known_ones(
-    tmp_path: Path,
-) -> None:
+def test_unknown_file_extension_exits_with_2_and_lists_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "points.xlsx").write_bytes(b"PK")
 
     error = refusal(lambda: opened(tmp_path / "points.xlsx"))

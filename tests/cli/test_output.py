@@ -1,4 +1,4 @@
-"""What values style like on standard output."""
+"""The text of values on standard output."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_nan_and_infinity_become_null_in_json() -> None:
     assert json.loads(as_json(document)) == {"a": None, "b": [1.5, None], "c": {"d": [None]}, "e": "é"}
 
 
-def test_a_table_is_not_cut_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_is_not_cut_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     show_records([{"name": "x" * 300, "[red]other": 1}], "table")
 
     heading, row = capsys.readouterr().out.splitlines()

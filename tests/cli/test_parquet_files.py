@@ -1,4 +1,4 @@
-"""parquet: numbers, lists, nulls, and what is neither."""
+"""parquet: numbers, lists, nulls, and unsupported columns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "points.parquet"
 
 
-def test_numeric_columns_are_the_coordinates(path: Path) -> None:
+def test_numeric_parquet_columns_are_the_coordinates(path: Path) -> None:
     saved(path, x=pa.array([1, 2], pa.float32()), y=pa.array([3, 4], pa.float32()))
 
     rows = points(opened(path))
@@ -34,7 +34,7 @@ def test_numeric_columns_are_the_coordinates(path: Path) -> None:
     assert np.array_equal(rows, [[1, 3], [2, 4]])
 
 
-def test_a_column_of_lists_is_an_embedding(path: Path) -> None:
+def test_a_parquet_column_of_lists_is_an_embedding(path: Path) -> None:
     saved(path, name=["a", "b"], embedding=pa.array([[1, 2, 3], [4, 5, 6]], pa.list_(pa.float32())))
 
     rows = points(opened(path, columns=("embedding",)))
@@ -49,13 +49,13 @@ def test_lists_of_a_fixed_length_and_numbers_stand_side_by_side(path: Path) -> N
     assert np.array_equal(points(opened(path)), [[0.5, 1, 2], [1.5, 3, 4]])
 
 
-def test_nulls_are_nan_in_numbers_and_in_lists(path: Path) -> None:
+def test_parquet_nulls_are_nan_in_numbers_and_in_lists(path: Path) -> None:
     saved(path, x=pa.array([1, None], pa.int8()), pair=pa.array([[1, None], [3, 4]], pa.list_(pa.float32())))
 
     assert np.array_equal(points(opened(path)), np.array([[1, 1, np.nan], [np.nan, 3, 4]]), equal_nan=True)
 
 
-def test_booleans_are_0_and_1(path: Path) -> None:
+def test_parquet_booleans_are_0_and_1(path: Path) -> None:
     saved(path, yes=[True, False, None])
 
     assert np.array_equal(points(opened(path)), np.array([[1], [0], [np.nan]]), equal_nan=True)
@@ -80,7 +80,7 @@ def test_a_batch_has_the_time_of_its_newest_row(path: Path, unit: str, zone: str
     assert batch.event_time == datetime(1970, 1, 2, tzinfo=UTC)
 
 
-def test_the_batches_are_as_long_as_asked_for_however_the_row_groups_are_cut(path: Path) -> None:
+def test_parquet_batches_have_the_requested_rows_for_any_row_groups(path: Path) -> None:
     saved(path, row_group_size=7, x=np.arange(50.0))
 
     batches = [np.asarray(batch.points) for batch in read(opened(path, batch_rows=20))]
@@ -89,7 +89,7 @@ def test_the_batches_are_as_long_as_asked_for_however_the_row_groups_are_cut(pat
     assert np.array_equal(np.concatenate(batches)[:, 0], np.arange(50))
 
 
-def test_the_number_of_rows_is_known_before_they_are_read(path: Path) -> None:
+def test_the_number_of_parquet_rows_is_known_before_they_are_read(path: Path) -> None:
     assert opened(saved(path, x=np.arange(50.0))).rows == 50
 
 
@@ -112,7 +112,7 @@ def test_a_column_that_holds_no_numbers_is_refused(path: Path, column: Any, kind
     assert error.exit_code == FAILED
 
 
-def test_a_weight_that_is_no_number_is_refused(path: Path) -> None:
+def test_a_parquet_weight_that_is_not_a_number_is_refused(path: Path) -> None:
     saved(path, x=[1.0], weight=["heavy"])
 
     assert refusal(lambda: opened(path, weight_column="weight")).exit_code == FAILED
@@ -141,7 +141,7 @@ def test_parquet_file_without_rows_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"hello, world", b"PAR1 and nothing more"])
-def test_a_file_that_is_no_parquet_is_refused(path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_parquet_is_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
     error = refusal(lambda: opened(path))

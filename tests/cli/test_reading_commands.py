@@ -1,4 +1,4 @@
-"""`shoal assign`, `centroids` and `watch`: what comes out of a session."""
+"""`shoal assign`, `centroids` and `watch`."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def test_assign_prints_the_label_of_each_point_in_the_order_of_the_file(
 def test_assign_prints_distances_when_asked_for(command: InProcess, session: shoal.Session, points: Path) -> None:
     outcome = command("assign", session.name, points, "--distances")
 
-    told = np.array([line.split(",") for line in outcome.stdout.splitlines()], dtype=np.float64)
+    printed = np.array([line.split(",") for line in outcome.stdout.splitlines()], dtype=np.float64)
     expected = session.assign(POINTS, return_distances=True)
-    assert np.array_equal(told[:, 0], expected.labels)
-    assert np.array_equal(told[:, 1], np.asarray(expected.distances))
+    assert np.array_equal(printed[:, 0], expected.labels)
+    assert np.array_equal(printed[:, 1], np.asarray(expected.distances))
 
 
 def test_assign_prints_a_json_document_for_each_point(command: InProcess, session: shoal.Session, points: Path) -> None:
@@ -195,7 +195,7 @@ def test_ingest_ends_on_ctrl_c_while_standard_input_is_silent_and_prints_its_sum
         command.send_signal(signal.SIGINT)
 
         assert command.wait(60) == 130
-        told = dict(line.split() for line in command.stdout)
+        printed = dict(line.split() for line in command.stdout)
         # The answer may have been on its way still.
-        assert int(told["points_accepted"]) + int(told["batches_unanswered"]) == 1
-        assert ("may have been applied" in command.stderr.read()) == (told["batches_unanswered"] == "1")
+        assert int(printed["points_accepted"]) + int(printed["batches_unanswered"]) == 1
+        assert ("may have been applied" in command.stderr.read()) == (printed["batches_unanswered"] == "1")

@@ -56,7 +56,7 @@ def test_centroids_from_a_file_make_the_session_ready(
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04"])
-def test_a_file_that_holds_no_centroids_is_refused(
+def test_sessions_create_refuses_a_file_without_centroids(
     command: InProcess, name: str, tmp_path: Path, content: bytes
 ) -> None:
     (tmp_path / "init.npy").write_bytes(content)
@@ -96,7 +96,7 @@ def test_invalid_options_exit_with_2(command: InProcess, name: str, options: tup
         ("3600seconds", shoal.HalfLife(3600, "seconds")),
     ],
 )
-def test_a_half_life_is_a_number_and_a_unit(
+def test_sessions_create_reads_a_half_life_as_a_number_and_a_unit(
     command: InProcess, client: shoal.Client, name: str, text: str, half_life: shoal.HalfLife
 ) -> None:
     command("sessions", "create", name, "-k", 3, "--half-life", text)
@@ -135,13 +135,13 @@ def test_exist_ok_reports_nothing_when_the_existing_session_matches(
     assert (second.exit_code, second.stderr) == (0, "")
 
 
-def test_a_random_state_is_written_so_that_it_can_be_copied(command: InProcess, name: str) -> None:
+def test_a_random_state_is_printed_without_separators(command: InProcess, name: str) -> None:
     lines = command("sessions", "create", name, "-k", 5, "--random-state", 1234567).stdout.splitlines()
 
     assert ["config.random_state", "1234567"] in [line.split() for line in lines]
 
 
-def test_a_list_has_every_session_as_a_row_and_as_json(command: InProcess, name: str) -> None:
+def test_sessions_list_prints_every_session_as_a_row_or_as_json(command: InProcess, name: str) -> None:
     command("sessions", "create", name, "-k", 3)
 
     table = command("sessions", "list")
@@ -184,7 +184,7 @@ def test_sessions_update_without_or_with_contradicting_changes_exits_with_2(
     assert command("sessions", "update", name, *options).exit_code == USAGE
 
 
-def test_a_stale_etag_fails(command: InProcess, client: shoal.Client, name: str) -> None:
+def test_sessions_update_with_a_stale_etag_fails(command: InProcess, client: shoal.Client, name: str) -> None:
     etag = client.create_session(name, 3).describe().etag
     command("sessions", "update", name, "--engine", "scipy")
 
@@ -192,7 +192,7 @@ def test_a_stale_etag_fails(command: InProcess, client: shoal.Client, name: str)
     assert command("sessions", "delete", name, "--etag", etag).exit_code == FAILED
 
 
-def test_a_deleted_session_is_gone(command: InProcess, name: str) -> None:
+def test_sessions_delete_deletes_the_session(command: InProcess, name: str) -> None:
     command("sessions", "create", name, "-k", 3)
 
     outcome = command("sessions", "delete", name)

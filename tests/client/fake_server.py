@@ -16,7 +16,7 @@ Script = Callable[[Any, grpc.ServicerContext], Any]
 
 
 class FakeServer(grpc.GenericRpcHandler):
-    """Each call of a method is played by its next script; the last one stays."""
+    """Each call of a method runs its next script; the last one repeats."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
@@ -98,7 +98,7 @@ def described(uid: str = "uid-1") -> Script:
 
 
 class Ingesting:
-    """Plays Ingest: opens as it is told, answers so many batches, and then ends as it is told."""
+    """Scripts Ingest: how it opens, how many batches it answers, and how it ends."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts connections: at once, or at a certain byte of what the server says."""
+"""A TCP proxy that cuts connections: at once, or at a certain byte from the server."""
 
 from __future__ import annotations
 

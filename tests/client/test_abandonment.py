@@ -40,7 +40,9 @@ def session(client: shoal.Client, name: str) -> shoal.Session:
     return client.create_session(name, 2, init=CENTROIDS)
 
 
-def test_a_stream_never_begun_costs_nothing(driver: Driver, session: shoal.Session, opening: Open) -> None:
+def test_a_stream_that_was_never_iterated_leaves_nothing_behind(
+    driver: Driver, session: shoal.Session, opening: Open
+) -> None:
     for _ in range(100):
         opening(session)
 

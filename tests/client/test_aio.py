@@ -1,4 +1,4 @@
-"""What only asyncio has: cancellation, async sources, the event loop."""
+"""Features of the asyncio client: cancellation, async sources, the event loop."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_a_cancelled_task_ends_its_streams(session: shoal.aio.Session) -> 
     await end_of_other_tasks(before)
 
 
-async def test_a_timeout_around_a_quiet_watch_is_a_timeout(session: shoal.aio.Session) -> None:
+async def test_a_timeout_around_a_quiet_watch_raises_timeout_error(session: shoal.aio.Session) -> None:
     before = asyncio.all_tasks()
 
     async def watch_for_ever() -> None:
@@ -128,7 +128,7 @@ async def test_many_calls_at_once_share_a_client(session: shoal.aio.Session) -> 
     assert sorted(result.version for result in results) == list(range(1, 51))
 
 
-def test_a_client_may_be_made_before_there_is_a_loop(server: LocalServer, name: str) -> None:
+def test_an_aio_client_can_be_created_before_the_event_loop(server: LocalServer, name: str) -> None:
     client = shoal.aio.connect(server.target)
 
     async def use() -> int:

@@ -1,4 +1,4 @@
-"""What can't be points is told before anything is sent: no server here."""
+"""Invalid arguments are refused before anything is sent; there is no server here."""
 
 from __future__ import annotations
 

@@ -48,18 +48,18 @@ def test_comparison_start_has_the_values_that_the_server_chose(client: shoal.Cli
     comparison.close()
 
 
-@pytest.mark.parametrize(("init", "told"), [(GIVEN, "given"), ("random", "random"), ("k-means++", "k-means++")])
+@pytest.mark.parametrize(("init", "expected"), [(GIVEN, "given"), ("random", "random"), ("k-means++", "k-means++")])
 def test_comparison_start_says_whether_the_initial_centroids_were_given(
-    client: shoal.Client, init: Any, told: str
+    client: shoal.Client, init: Any, expected: str
 ) -> None:
     with closing(client.compare(X, n_clusters=2, init=init)) as comparison:
         next(comparison)
 
     assert comparison.start is not None
-    assert comparison.start.init == told
+    assert comparison.start.init == expected
 
 
-def test_the_random_state_that_the_server_drew_makes_the_same_comparison(client: shoal.Client) -> None:
+def test_the_drawn_random_state_repeats_the_comparison(client: shoal.Client) -> None:
     first = client.compare(example="blobs", n_clusters=5)
     steps = list(first)
     assert first.start is not None
@@ -145,7 +145,7 @@ def _list(labels: NDArray[np.int32] | None) -> list[int] | None:
 
 
 def _patiently(client: shoal.Client) -> list[shoal.ComparisonStep]:
-    """Compare, again as long as the server is busy with the one that was given up: until it has heard of that."""
+    """Compare, and retry while the server is still busy with the cancelled comparison."""
     while True:
         try:
             return list(client.compare(X, n_clusters=2))

@@ -55,7 +55,7 @@ def status(code: grpc.StatusCode, reason: str, *fields: str) -> errors_pb2.Statu
         (grpc.StatusCode.UNKNOWN, "SOMETHING_NEW", shoal.InternalError),
     ],
 )
-def test_a_status_becomes_its_exception(code: grpc.StatusCode, reason: str, expected: type[shoal.ShoalError]) -> None:
+def test_each_status_raises_its_exception(code: grpc.StatusCode, reason: str, expected: type[shoal.ShoalError]) -> None:
     sent = status(code, reason, "points", "config.n_clusters")
     details = ("grpc-status-details-bin", sent.SerializeToString())
 
@@ -87,7 +87,7 @@ def test_a_status_becomes_its_exception(code: grpc.StatusCode, reason: str, expe
         (grpc.StatusCode.INTERNAL, shoal.InternalError, "larger than max"),
     ],
 )
-def test_a_failure_of_grpc_itself_names_the_target(
+def test_an_error_of_grpc_itself_names_the_target(
     code: grpc.StatusCode, expected: type[shoal.ShoalError], words: str
 ) -> None:
     error = error_of_call(Failed(code, "message larger than max"), "host:1", "pixels")

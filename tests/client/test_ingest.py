@@ -50,7 +50,7 @@ def test_pipelined_batches_make_the_same_centroids_as_single_pushes(client: shoa
     np.testing.assert_array_equal(one.centroids().centroids, many.centroids().centroids)
 
 
-def test_weights_and_labels_travel_with_a_batch(session: shoal.Session) -> None:
+def test_ingest_sends_weights_and_returns_labels(session: shoal.Session) -> None:
     weighted = shoal.Batch(POINTS, sample_weight=[3, 1, 1])
 
     (result,) = session.ingest([weighted], return_labels=True)
@@ -99,7 +99,7 @@ def test_ingest_reads_the_source_only_as_far_as_max_in_flight(session: shoal.Ses
             assert len(given) <= done + 2 * 4  # those in flight, and as many whose results came in one message
 
 
-def test_a_window_of_one_sends_a_batch_after_the_result_of_the_one_before(session: shoal.Session) -> None:
+def test_max_in_flight_1_sends_a_batch_after_the_previous_result(session: shoal.Session) -> None:
     given = []
 
     def watched() -> Iterator[Any]:

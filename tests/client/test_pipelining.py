@@ -49,7 +49,7 @@ def result(*sequences: int) -> wire.IngestResponse:
     return wire.IngestResponse(None, [wire.BatchResult(each, None) for each in results])
 
 
-def test_no_batch_goes_out_before_the_opening_is_answered() -> None:
+def test_no_batch_is_sent_before_the_opening_is_answered() -> None:
     pipeline = new_pipeline()
     take(pipeline, 1)
     pipeline.connect()
@@ -135,7 +135,7 @@ def test_every_request_acknowledges_the_received_results() -> None:
     assert [request.acknowledged for request in (first, second, opening)] == [0, 2, 2]
 
 
-def test_a_quiet_stream_that_was_resumed_is_resumed_again_however_late() -> None:
+def test_a_quiet_stream_that_was_resumed_is_resumed_again_after_any_time() -> None:
     pipeline = opened_pipeline()
 
     for now in (0.0, 100.0, 105.0, 2000.0):
@@ -160,7 +160,7 @@ def test_pipeline_is_done_when_the_source_has_ended_and_everything_is_answered()
 
 
 @pytest.mark.parametrize("sequence", [0, 2, 7])
-def test_an_answer_to_another_batch_is_a_bug(sequence: int) -> None:
+def test_a_result_of_another_batch_is_a_bug(sequence: int) -> None:
     pipeline = opened_pipeline()
     take(pipeline, 1, 1)
     pipeline.next_request()
@@ -169,7 +169,7 @@ def test_an_answer_to_another_batch_is_a_bug(sequence: int) -> None:
         pipeline.receive(result(sequence))
 
 
-def test_an_answer_before_its_batch_is_a_bug() -> None:
+def test_a_result_before_its_batch_is_a_bug() -> None:
     pipeline = opened_pipeline()
     take(pipeline, 1)
 
@@ -177,7 +177,7 @@ def test_an_answer_before_its_batch_is_a_bug() -> None:
         pipeline.receive(result(1))
 
 
-def test_stream_fails_when_the_server_breaks_down_on_the_same_batch_again_and_again() -> None:
+def test_stream_fails_when_the_server_repeatedly_fails_on_the_same_batch() -> None:
     pipeline = opened_pipeline()
     take(pipeline, 1)
     attempts = 0

@@ -1,4 +1,4 @@
-"""http_proxy: gRPC honours it for every address, and a server of this machine is never behind one."""
+"""http_proxy: clients ignore it for servers on this machine, for which gRPC would use it too."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_client_reaches_a_server_of_this_machine_without_the_proxy(server: Loc
 
 
 @pytest.mark.usefixtures("behind_proxy")
-def test_the_health_check_asks_no_proxy(server: LocalServer) -> None:
+def test_the_health_check_uses_no_proxy(server: LocalServer) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "shoal_server.rpc.healthcheck", server.target], env=os.environ, check=False, timeout=60
     )
@@ -66,5 +66,5 @@ def test_a_target_of_this_machine_is_reached_directly(target: str) -> None:
     "target",
     ["shoal.example:50051", "10.0.0.1:50051", "[2001:db8::1]:50051", "dns:///shoal.example:50051", "unix:/run/s"],
 )
-def test_a_target_elsewhere_may_be_behind_a_proxy(target: str) -> None:
+def test_a_target_on_another_machine_may_be_reached_through_a_proxy(target: str) -> None:
     assert DIRECT not in channel_options(target)

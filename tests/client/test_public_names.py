@@ -1,4 +1,4 @@
-"""What a public signature names can be imported from `shoal`."""
+"""All types in public signatures can be imported from `shoal`."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_the_types_in_public_signatures_are_exported(module: str) -> None:
     assert not hidden
 
 
-def test_the_walk_meets_functions_methods_properties_and_fields() -> None:
+def test_the_test_of_signatures_reaches_functions_methods_properties_and_fields() -> None:
     met = {(where, name) for where, thing in annotated_objects(shoal) for name, _ in names_of_shoal(thing)}
 
     assert {

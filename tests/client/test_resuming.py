@@ -112,7 +112,9 @@ def test_batches_of_an_earlier_call_are_duplicates_even_if_the_connection_is_cut
     assert session.describe().version == 100
 
 
-def test_an_assign_stream_goes_on_after_a_cut(far: shoal.Client, client: shoal.Client, proxy: Proxy, name: str) -> None:
+def test_an_assign_stream_continues_after_its_connection_is_cut(
+    far: shoal.Client, client: shoal.Client, proxy: Proxy, name: str
+) -> None:
     client.create_session(name, 2, init=CENTROIDS)
     proxy.cut_after(500, 1500)
     arrays = [np.full((n % 7 + 1, 2), 10.0 * (n % 2)) for n in range(300)]
@@ -124,7 +126,7 @@ def test_an_assign_stream_goes_on_after_a_cut(far: shoal.Client, client: shoal.C
 
 
 @pytest.mark.parametrize("delta", [False, True])
-def test_a_watch_goes_on_after_the_last_version_seen(
+def test_a_watch_continues_after_the_last_version_seen(
     far: shoal.Client, client: shoal.Client, proxy: Proxy, name: str, delta: bool
 ) -> None:
     session = client.create_session(name, 2, init=CENTROIDS)
@@ -197,7 +199,7 @@ def test_stream_raises_when_the_server_restarts_without_the_session(name: str) -
         driver.close()
 
 
-def test_a_stream_is_opened_again_as_the_same_producer_and_sends_what_has_no_answer(
+def test_a_resumed_stream_has_the_same_producer_and_sends_the_unanswered_batches(
     fake: FakeServer, faked: shoal.Session
 ) -> None:
     first = Ingesting(batches=3, then=unavailable)
@@ -218,7 +220,7 @@ def test_a_stream_is_opened_again_as_the_same_producer_and_sends_what_has_no_ans
     assert not any(result.duplicate for result in results)  # 4 and 5 were, but by our own doing
 
 
-def test_a_stream_that_ends_without_a_word_is_resumed(fake: FakeServer, faked: shoal.Session) -> None:
+def test_a_stream_that_ends_without_an_error_is_resumed(fake: FakeServer, faked: shoal.Session) -> None:
     fake.plays("Ingest", Ingesting(batches=1), Ingesting(batches=2), Ingesting(batches=None))
 
     assert [result.sequence for result in faked.ingest(batches(6))] == [1, 2, 3, 4, 5, 6]
@@ -242,7 +244,7 @@ def test_stream_that_is_never_opened_fails_after_the_call_timeout(driver: Driver
     assert 1 < fake.count("Ingest") < 6
 
 
-def test_a_server_that_is_starting_is_waited_for(fake: FakeServer, faked: shoal.Session) -> None:
+def test_a_stream_waits_for_a_starting_server(fake: FakeServer, faked: shoal.Session) -> None:
     fake.plays("GetSession", *[starting] * 5, described())
     fake.plays("Ingest", *[starting] * 5, Ingesting(batches=None))
 
@@ -262,7 +264,7 @@ def test_ingest_raises_when_another_session_has_taken_the_name(fake: FakeServer,
     assert caught.value.reason == "SESSION_REPLACED"
 
 
-def test_answers_out_of_order_are_a_bug(fake: FakeServer, faked: shoal.Session) -> None:
+def test_results_out_of_order_are_a_bug(fake: FakeServer, faked: shoal.Session) -> None:
     opened = clustering_pb2.IngestResponse(opened=clustering_pb2.IngestOpened(session_uid="uid-1", epoch=1))
     wrong = clustering_pb2.IngestResponse(results=[clustering_pb2.BatchResult(sequence=2)])
     fake.plays("Ingest", streams(opened, wrong))
@@ -302,7 +304,7 @@ def test_push_without_a_sequence_is_not_repeated(fake: FakeServer, faked: shoal.
     assert [method for method, _ in fake.calls] == ["Push", "UpdateSession", "DeleteSession"]
 
 
-def test_a_server_that_does_not_answer_is_given_up_at_the_deadline(driver: Driver, fake: FakeServer) -> None:
+def test_a_call_to_a_server_that_does_not_answer_fails_at_the_deadline(driver: Driver, fake: FakeServer) -> None:
     gone = threading.Event()
 
     def never(_request: object, context: grpc.ServicerContext) -> None:

@@ -6,7 +6,7 @@ import pytest
 import shoal
 
 
-def test_a_session_is_described_as_it_was_asked_for(client: shoal.Client, name: str) -> None:
+def test_a_session_is_described_with_its_requested_configuration(client: shoal.Client, name: str) -> None:
     session = client.create_session(
         name,
         4,

@@ -72,7 +72,7 @@ def test_watch_after_a_future_version_is_refused(session: shoal.Session) -> None
         next(session.watch(after_version=5))
 
 
-def test_after_version_brings_only_what_is_newer(session: shoal.Session) -> None:
+def test_watch_with_after_version_yields_only_newer_versions(session: shoal.Session) -> None:
     for _ in range(3):
         session.push(POINTS)
     updates = session.watch(after_version=3)
@@ -82,7 +82,9 @@ def test_after_version_brings_only_what_is_newer(session: shoal.Session) -> None
     assert next(updates).version == 4
 
 
-def test_versions_only_grow_and_the_newest_is_never_missed(session: shoal.Session, threads: ThreadPoolExecutor) -> None:
+def test_watched_versions_only_grow_and_the_newest_is_never_missed(
+    session: shoal.Session, threads: ThreadPoolExecutor
+) -> None:
     def watch_until(version: int) -> list[int]:
         versions = []
         for update in session.watch():

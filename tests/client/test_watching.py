@@ -60,7 +60,7 @@ def test_a_delta_from_a_version_not_seen_is_a_bug() -> None:
         state.receive(update(4, [[30]], rows=[2], base_version=1))
 
 
-def test_the_next_connection_goes_on_after_the_last_version_with_whole_centroids() -> None:
+def test_a_resumed_watch_continues_after_the_last_version_with_whole_centroids() -> None:
     state = watch(after_version=2)
     state.identify("uid")
     assert state.connect().after_version == 2
@@ -74,7 +74,7 @@ def test_the_next_connection_goes_on_after_the_last_version_with_whole_centroids
         state.receive(update(8, [[30]], rows=[2], base_version=7))  # the server can't know what this client still has
 
 
-def test_a_watch_that_was_resumed_in_silence_is_resumed_again_however_late() -> None:
+def test_a_quiet_watch_that_was_resumed_is_resumed_again_after_any_time() -> None:
     state = watch(after_version=2)
 
     for now in (0.0, 300.0, 2000.0):

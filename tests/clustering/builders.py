@@ -38,13 +38,13 @@ def pushed(config: ModelConfig, batches: list[NDArray[Any]], engine: Engine) -> 
 
 
 def snapshot(model: Model) -> Snapshot:
-    """Return the newest version, which there has to be."""
+    """Return the newest version, which must exist."""
     assert model.snapshot is not None
     return model.snapshot
 
 
 def on_bug(_: Exception) -> Refusal:
-    """Return what is said of a bug."""
+    """Return the message for a bug."""
     return internal()
 
 

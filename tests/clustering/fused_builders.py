@@ -1,4 +1,4 @@
-"""Courses of all kinds of batches."""
+"""Batches of all kinds to apply together."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _batch(kind: str, index: int, dtype: Any, random: np.random.Generator) -> Ba
 
 
 @st.composite
-def courses(draw: st.DrawFn) -> FusedBatches:
+def fused_batch_sets(draw: st.DrawFn) -> FusedBatches:
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     dtype = draw(st.sampled_from([np.float32, np.float64]))
     kinds = draw(st.lists(st.sampled_from(KINDS), min_size=1, max_size=12))

@@ -84,7 +84,7 @@ def test_an_engine_agrees_with_the_oracle(name: EngineName, case: Case, engines:
 
 @examples(30)
 @given(case=cases())
-def test_the_engines_assign_alike(case: Case, engines: dict[EngineName, Engine]) -> None:
+def test_all_engines_assign_the_same_labels(case: Case, engines: dict[EngineName, Engine]) -> None:
     kind = case.kind
     oracle = naive.start(np.asarray(case.config.init), cosine=case.config.metric == "cosine")
     clear = _clear(case.batches[0], oracle, BORDER[kind])

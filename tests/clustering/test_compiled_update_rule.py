@@ -23,7 +23,7 @@ from tests.effort import examples
     offset=st.sampled_from([0.0, 1e6]),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_centroids_move_to_the_same_bits(
+def test_compiled_update_rule_moves_centroids_to_the_same_bits(
     engines: dict[EngineName, Engine], k: int, d: int, dtype: Any, offset: float, seed: int
 ) -> None:
     random = np.random.default_rng(seed)
@@ -44,7 +44,7 @@ def test_centroids_move_to_the_same_bits(
     np.testing.assert_allclose(compiled.movement, np.linalg.norm(after - centroids, axis=1), rtol=1e-12, atol=1e-300)
 
 
-def test_directions_move_alike_and_keep_their_length(engines: dict[EngineName, Engine]) -> None:
+def test_compiled_update_rule_moves_directions_alike_and_keeps_their_length(engines: dict[EngineName, Engine]) -> None:
     random = np.random.default_rng(0)
     centroids = random.normal(size=(9, 7))
     centroids /= np.linalg.norm(centroids, axis=1, keepdims=True)
@@ -63,7 +63,9 @@ def test_directions_move_alike_and_keep_their_length(engines: dict[EngineName, E
 
 
 @pytest.mark.parametrize("sums", [np.inf, np.nan, 1.7e308])
-def test_what_would_not_be_finite_moves_nothing(engines: dict[EngineName, Engine], sums: float) -> None:
+def test_compiled_update_rule_moves_nothing_when_the_result_would_not_be_finite(
+    engines: dict[EngineName, Engine], sums: float
+) -> None:
     frame = Frame(np.zeros((2, 2)), np.zeros(2), np.array([1e-3, 1.0]), cosine=False)
     contribution = Contribution(np.array([1e-3, 0.0]), np.array([[sums, 0.0], [0, 0]]), 1.0, np.empty(0, np.int32))
     centroids = np.zeros((2, 2))

@@ -1,4 +1,4 @@
-"""Numbers at their extremes: half-lives, times, weights and values of every type, with every engine alike."""
+"""Numbers at their extremes: half-lives, times, weights and values of every type; all engines agree."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def seconds(value: float) -> ModelConfig:
 
 class TestForgetting:
     @pytest.mark.parametrize("late", [0, 600, 664, 665, 1000, 1021, 1022, 1023, 1040, 1060, 1074, 1075, 1e5, 1e300])
-    def test_engines_agree_on_a_batch_that_is_so_many_half_lives_late(
+    def test_engines_agree_on_a_batch_that_is_many_half_lives_late(
         self, late: float, engines: dict[EngineName, Engine]
     ) -> None:
         # A cluster that only late points reach: nothing else has a weight beside theirs.
@@ -95,7 +95,7 @@ class TestImputing:
     def engine(self, request: pytest.FixtureRequest, engines: dict[EngineName, Engine]) -> Engine:
         return engines[request.param]
 
-    def test_a_mean_beyond_float16_takes_the_place_of_a_value_in_float16(self, engine: Engine) -> None:
+    def test_impute_fills_float16_points_with_a_mean_beyond_float16(self, engine: Engine) -> None:
         model = new_model(ModelConfig(1, init=np.zeros((1, 1)), on_invalid="impute"))
         model, _ = push(model, [[100_000.0]], engine, dtype=np.float32)
 
@@ -104,7 +104,7 @@ class TestImputing:
         assert result.accepted == 2
         assert snapshot(model).centroids.item() == pytest.approx((100_000 + 100_000 + 1) / 3)
 
-    def test_a_mean_with_a_fraction_takes_the_place_of_a_value_among_integers(self, engine: Engine) -> None:
+    def test_impute_fills_a_row_with_a_fractional_mean_among_integers(self, engine: Engine) -> None:
         model = new_model(ModelConfig(1, init=np.zeros((1, 1)), dtype="float32", on_invalid="impute"))
         model, _ = push(model, [[1], [2]], engine, dtype=np.int64)
 
@@ -112,7 +112,7 @@ class TestImputing:
 
         assert snapshot(model).centroids.item() == pytest.approx(1.5)
 
-    def test_a_mean_of_float64_takes_the_place_of_a_value_in_float16_with_all_its_digits(self, engine: Engine) -> None:
+    def test_impute_fills_float16_points_with_all_digits_of_a_float64_mean(self, engine: Engine) -> None:
         model = new_model(ModelConfig(1, init=np.zeros((1, 1)), dtype="float64", on_invalid="impute"))
         model, _ = push(model, [[1.0 + 1e-9]], engine)
 
@@ -178,7 +178,7 @@ def sessions(draw: st.DrawFn) -> tuple[ModelConfig, list[Batch]]:
 class TestAnything:
     @pytest.mark.parametrize("name", NAMES)
     @given(session=sessions())
-    def test_whatever_is_legal_is_applied_or_refused_with_a_reason(
+    def test_any_legal_batch_is_applied_or_refused_with_a_reason(
         self, name: EngineName, session: tuple[ModelConfig, Sequence[Batch]], engines: dict[EngineName, Engine]
     ) -> None:
         config, pushed = session

@@ -53,7 +53,7 @@ def test_points_near_zero_keep_zero_as_their_origin() -> None:
     np.testing.assert_array_equal(origin_among(points, np.dtype(np.float32), "euclidean"), np.zeros(4))
 
 
-def test_round_numbers_stay_round(engines: Engines) -> None:
+def test_round_numbers_stay_round_after_subtracting_the_origin(engines: Engines) -> None:
     points = np.array([[1_000_001.0, 7], [1_000_003.0, 9], [1_000_001.0, 11]], np.float32)
 
     model, _ = push(new_model(ModelConfig(1, init=np.array([[1_000_000.0, 0]]))), points, engines["numba"])
@@ -61,7 +61,7 @@ def test_round_numbers_stay_round(engines: Engines) -> None:
     np.testing.assert_array_equal(snapshot(model).centroids, [[(3_000_005) / 3, 9]])
 
 
-def test_one_row_far_off_does_not_settle_the_origin_alone(engines: Engines) -> None:
+def test_a_single_outlier_does_not_set_the_origin(engines: Engines) -> None:
     init = np.array([[0.0, 0.0], [-1.0, -1.0]])
     model = new_model(ModelConfig(2, init=init, dtype="float32"))
     model, _ = push(model, [[1e9, 1e9]], engines["numba"])

@@ -1,4 +1,4 @@
-"""Batches that are applied together give what they give one by one."""
+"""Batches that are applied together give the same results as one by one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shoal_server.engines.contract import Contribution, Engine, FusedResult, Poi
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.errors import DomainError, internal
 from tests.clustering.builders import on_bug, snapshot
-from tests.clustering.fused_builders import FusedBatches, courses
+from tests.clustering.fused_builders import FusedBatches, fused_batch_sets
 from tests.effort import examples
 from tests.warm import warm_engine
 
@@ -70,9 +70,9 @@ def _nearly(actual: Any, expected: Any) -> None:
 
 
 @settings(examples(150), derandomize=True)
-@given(fused_batches=courses())
+@given(fused_batches=fused_batch_sets())
 @pytest.mark.parametrize("name", ["numba", "sklearn", "scipy"])
-def test_batches_applied_together_give_the_same_bits(
+def test_batches_applied_together_give_the_same_bits_as_one_by_one(
     name: EngineName, fused_batches: FusedBatches, engines: Engines
 ) -> None:
     close = _nearly if fused_batches.config.metric == "cosine" else np.testing.assert_array_equal
@@ -107,7 +107,9 @@ def _started(engine: Engine, on_invalid: OnInvalid = "reject") -> Model:
 @pytest.mark.parametrize("name", ["numba", "sklearn", "scipy"])
 @pytest.mark.parametrize("bad", [0, 3, 6])
 @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
-def test_a_bad_batch_is_refused_alone(name: EngineName, bad: int, value: float, engines: Engines) -> None:
+def test_an_invalid_batch_among_batches_applied_together_is_refused_alone(
+    name: EngineName, bad: int, value: float, engines: Engines
+) -> None:
     batches = _plain(7)
     batches[bad].points[2, 1] = value
 
@@ -121,7 +123,7 @@ def test_a_bad_batch_is_refused_alone(name: EngineName, bad: int, value: float, 
 
 
 @pytest.mark.parametrize("name", ["numba", "sklearn", "scipy"])
-def test_under_drop_a_bad_row_is_left_out_and_the_order_stays(name: EngineName, engines: Engines) -> None:
+def test_drop_leaves_an_invalid_row_out_and_keeps_the_order_of_batches(name: EngineName, engines: Engines) -> None:
     batches = _plain(7)
     batches[3].points[2, 1] = np.nan
 
@@ -134,7 +136,7 @@ def test_under_drop_a_bad_row_is_left_out_and_the_order_stays(name: EngineName, 
 
 @pytest.mark.parametrize("name", ["numba", "sklearn", "scipy"])
 @pytest.mark.parametrize("asked", [0, 1, 2])
-def test_what_is_halted_leaves_the_rest_without_a_result(name: EngineName, asked: int, engines: Engines) -> None:
+def test_halting_leaves_the_remaining_batches_without_a_result(name: EngineName, asked: int, engines: Engines) -> None:
     # Every other batch needs special care, so that there are many moments to ask.
     batches = [Batch(batch.points, np.ones(3) if index % 2 else None) for index, batch in enumerate(_plain(9))]
     answers = iter([False] * asked + [True] * 9)
@@ -149,7 +151,7 @@ def test_what_is_halted_leaves_the_rest_without_a_result(name: EngineName, asked
 
 
 class DelicateEngine(NumbaEngine):
-    """Counts the batches of its courses, and fails where there are too many in one or a point is faulty."""
+    """Counts the batches applied together, and fails if there are too many or a point is faulty."""
 
     def __init__(self, most_batches: int = 10**9) -> None:
         super().__init__()
@@ -192,7 +194,7 @@ class WatchedBatches(list[Batch]):
 
 
 @pytest.mark.parametrize("every", [1, 2, 3, 50])
-def test_bad_batches_cost_in_proportion_to_their_number(every: int) -> None:
+def test_the_cost_of_invalid_batches_is_linear_in_their_number(every: int) -> None:
     engine = DelicateEngine()
     batches = _plain(2000, rows=1)
     for batch in batches[::every]:
@@ -207,7 +209,7 @@ def test_bad_batches_cost_in_proportion_to_their_number(every: int) -> None:
     assert engine.batches <= 4 * len(batches)
 
 
-def test_what_fails_with_many_batches_together_is_done_with_fewer() -> None:
+def test_batches_that_fail_together_are_applied_in_smaller_groups() -> None:
     delicate, sound = DelicateEngine(most_batches=4), DelicateEngine()
 
     model, results = _apply(_started(delicate), _plain(40), delicate)
@@ -218,7 +220,7 @@ def test_what_fails_with_many_batches_together_is_done_with_fewer() -> None:
     assert delicate.batches <= 4 * 40
 
 
-def test_a_bug_that_one_batch_sets_off_is_its_answer_and_no_other() -> None:
+def test_a_bug_in_one_batch_affects_only_its_own_result() -> None:
     engine = DelicateEngine()
     batches = _plain(9)
     batches[5].points[0, 0] = FAULTY
@@ -231,13 +233,13 @@ def test_a_bug_that_one_batch_sets_off_is_its_answer_and_no_other() -> None:
     assert model.version == 9
 
 
-def test_no_batches_have_no_results(engines: Engines) -> None:
+def test_applying_no_batches_returns_no_results(engines: Engines) -> None:
     model = _started(engines["numba"])
 
     assert _apply(model, [], engines["numba"]) == (model, [])
 
 
-def test_a_batch_may_be_just_short_of_two_spans(engines: Engines) -> None:
+def test_a_batch_just_short_of_two_chunks_gives_the_same_bits(engines: Engines) -> None:
     engine = engines["numba"]
     assert is_fused(engine)
     model = _started(engine)

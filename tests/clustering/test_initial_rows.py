@@ -1,4 +1,4 @@
-"""Which points become initial centroids: the choice of scikit-learn, made in pieces."""
+"""The choice of initial centroids equals scikit-learn's, and is made in pieces."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_kmeans_plusplus_chooses_the_points_that_scikit_learn_chooses(
     np.testing.assert_array_equal(chosen, sklearns(points, weight, n_clusters))
 
 
-def test_kmeans_plusplus_chooses_the_same_points_of_many_as_scikit_learn_does() -> None:
+def test_kmeans_plusplus_chooses_the_points_that_scikit_learn_chooses_from_many() -> None:
     points, weight = drawn(3072, 16)
 
     chosen = kmeans_plusplus(points, weight, 1024, np.random.RandomState(3), run_in_order)
@@ -73,7 +73,7 @@ def test_kmeans_plusplus_stops_between_two_centroids() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 1000, MAX_SHUFFLED // 2, MAX_SHUFFLED, MAX_SHUFFLED + 1])
-def test_drawn_rows_are_all_different_and_as_many_as_asked_for(count: int) -> None:
+def test_drawn_rows_are_distinct_and_as_many_as_requested(count: int) -> None:
     rows = draw_rows(np.random.RandomState(0), MAX_SHUFFLED + 1, count)
 
     assert len(np.unique(rows)) == len(rows) == count
@@ -82,7 +82,7 @@ def test_drawn_rows_are_all_different_and_as_many_as_asked_for(count: int) -> No
 
 
 @pytest.mark.parametrize("share", [0.1, 0.4, 0.9])
-def test_rows_of_each_part_of_very_many_are_drawn_as_often(share: float) -> None:
+def test_rows_are_drawn_equally_often_from_each_part_of_very_many(share: float) -> None:
     rows = 10 * MAX_SHUFFLED
     count = int(share * rows)
 

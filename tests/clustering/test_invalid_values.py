@@ -1,4 +1,4 @@
-"""What NaN, infinity, zero rows and values too large get."""
+"""NaN, infinity, rows of zeros and values that are too large."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_reject_names_the_first_row_and_column_and_applies_nothing(engines: Engi
     assert model.version == 0
 
 
-def test_what_cannot_be_added_up_is_refused_and_makes_no_centroid_infinite(engines: Engines) -> None:
+def test_values_whose_sum_overflows_are_refused_and_make_no_centroid_infinite(engines: Engines) -> None:
     model = new_model(ModelConfig(2, init=np.array([[1e300, 0.0], [10, 10]])))  # which no session may have
 
     with np.errstate(all="ignore"), pytest.raises(DomainError, match="add up to more than") as caught:
@@ -40,7 +40,7 @@ def test_what_cannot_be_added_up_is_refused_and_makes_no_centroid_infinite(engin
     assert model.version == 0
 
 
-def test_drop_leaves_rows_out_and_says_so(engines: Engines) -> None:
+def test_drop_leaves_invalid_rows_out_and_counts_them(engines: Engines) -> None:
     model = new_model(_config(on_invalid="drop"))
 
     model, outcome = push(model, [[1, 1], [2, NAN], [9, 9], [INF, 3]], engines["numba"], sample_weight=[1, 2, 3, 4])
@@ -51,7 +51,7 @@ def test_drop_leaves_rows_out_and_says_so(engines: Engines) -> None:
     np.testing.assert_array_equal(snapshot(model).weights, [1, 3])
 
 
-def test_a_batch_with_every_row_dropped_is_a_version_too(engines: Engines) -> None:
+def test_a_batch_with_every_row_dropped_makes_a_version(engines: Engines) -> None:
     model, outcome = push(new_model(_config(on_invalid="drop")), [[NAN, 1]], engines["numba"])
 
     assert (outcome.version, outcome.accepted, outcome.dropped) == (1, 0, 1)
@@ -73,14 +73,14 @@ def test_impute_fills_in_the_mean_of_the_column_so_far(engines: Engines) -> None
     np.testing.assert_allclose(total, [1 + 3 + 2 + 2, 2 + 4 + 6 + 100])
 
 
-def test_impute_without_a_mean_says_that_it_cannot(engines: Engines) -> None:
+def test_impute_is_refused_when_the_column_has_no_mean_yet(engines: Engines) -> None:
     with pytest.raises(DomainError, match="column 1 has had no finite value") as caught:
         push(new_model(_config(on_invalid="impute")), [[1, NAN], [2, NAN]], engines["numba"])
 
     assert caught.value.refusal.reason == "IMPUTE_IMPOSSIBLE"
 
 
-def test_a_policy_can_change_between_two_batches(engines: Engines) -> None:
+def test_on_invalid_can_change_between_two_batches(engines: Engines) -> None:
     model = reconfigure(new_model(_config()), _config(on_invalid="drop"))
 
     _, outcome = push(model, [[1, NAN], [2, 2]], engines["numba"])
@@ -89,7 +89,7 @@ def test_a_policy_can_change_between_two_batches(engines: Engines) -> None:
 
 
 @pytest.mark.parametrize("policy", ["reject", "impute"])
-def test_a_row_of_zeros_has_no_direction(engines: Engines, policy: str) -> None:
+def test_a_row_of_zeros_is_refused_under_cosine(engines: Engines, policy: str) -> None:
     model = new_model(_config(metric="cosine", on_invalid=policy))
 
     with pytest.raises(DomainError, match=r"points\[1\] is all zeros") as caught:
@@ -98,13 +98,13 @@ def test_a_row_of_zeros_has_no_direction(engines: Engines, policy: str) -> None:
     assert caught.value.refusal.reason == "ZERO_ROW"
 
 
-def test_a_row_of_zeros_can_be_dropped(engines: Engines) -> None:
+def test_a_row_of_zeros_can_be_dropped_under_cosine(engines: Engines) -> None:
     _, outcome = push(new_model(_config(metric="cosine", on_invalid="drop")), [[1, 2], [0, 0]], engines["numba"])
 
     assert (outcome.accepted, outcome.dropped) == (1, 1)
 
 
-def test_a_value_too_large_for_the_precision_is_invalid(engines: Engines) -> None:
+def test_a_value_too_large_for_the_precision_is_refused(engines: Engines) -> None:
     points = np.array([[1, 2], [1e30, 3]], np.float32)
 
     with pytest.raises(DomainError, match=r"points\[1, 0\] is 1e\+30") as caught:
@@ -115,7 +115,7 @@ def test_a_value_too_large_for_the_precision_is_invalid(engines: Engines) -> Non
     assert snapshot(model).weights.sum() == 2
 
 
-def test_assigning_follows_the_policy(engines: Engines) -> None:
+def test_assigning_follows_on_invalid(engines: Engines) -> None:
     model = new_model(_config(on_invalid="drop"))
 
     answer = assign(model, np.array([[9, 9], [NAN, 1], [1, 1]]), engines["numba"], run_in_order)
@@ -130,7 +130,7 @@ def test_assigning_follows_the_policy(engines: Engines) -> None:
     ("weight", "message"),
     [([1.0], "1 values for 2 rows"), ([1.0, -0.5], r"sample_weight\[1\] is -0.5"), ([NAN, 1], r"sample_weight\[0\]")],
 )
-def test_weights_that_make_no_sense_are_refused(engines: Engines, weight: list[float], message: str) -> None:
+def test_invalid_weights_are_refused(engines: Engines, weight: list[float], message: str) -> None:
     with pytest.raises(DomainError, match=message) as caught:
         push(new_model(_config()), [[1, 2], [3, 4]], engines["numba"], sample_weight=weight)
 

@@ -1,4 +1,4 @@
-"""What must last of a model is plain values: it can leave the process and come back without a bit being different."""
+"""The lasting state of a model is plain values: it can be pickled and restored bit for bit."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_pickled_snapshot_comes_back_read_only(engines: dict[EngineName, Engin
     assert not any(array.flags.writeable for array in (carried.centroids, carried.weights, carried.movement))
 
 
-def test_states_differ_where_one_bit_does() -> None:
+def test_model_states_differ_when_one_bit_differs() -> None:
     means = np.array([1.0, 2.0])
     state = ModelState(2, latest_event=0.0)
 
@@ -99,7 +99,7 @@ def test_moved_rows_are_those_whose_centroids_differ_since_the_commit(
     assert not model.committed().moved_rows.any()  # type: ignore[union-attr]  # it has centroids
 
 
-def test_all_rows_are_to_be_written_until_the_first_commit(engines: dict[EngineName, Engine]) -> None:
+def test_all_rows_count_as_moved_until_the_first_commit(engines: dict[EngineName, Engine]) -> None:
     model = new_model(ModelConfig(K, random_state=1)).committed()
 
     model = _applied(model, _batches(), engines["numba"])

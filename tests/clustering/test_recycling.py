@@ -1,4 +1,4 @@
-"""Arrays of old versions are used again, and nobody who holds one sees it change."""
+"""Arrays of old versions are reused, but never while someone holds them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEPT = ("snapshot", "a view", "frame", "layout", "nothing")
 
 
 class Kept:
-    """What a reader holds of a version, and what it was when it came."""
+    """The arrays of a version that a reader holds, and their original values."""
 
     def __init__(self, model: Model, what: str) -> None:
         self.holder: Any = None
@@ -57,7 +57,7 @@ def _batch(kind: str, random: np.random.Generator) -> Batch:
     ),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_readers_keep_what_they_hold_and_every_version_is_as_if_nothing_were_used_again(
+def test_reused_arrays_change_no_version_that_a_reader_holds(
     engines: dict[EngineName, Engine], hops: list[tuple[list[str], str]], seed: int
 ) -> None:
     engine, random = engines["numba"], np.random.default_rng(seed)
@@ -83,7 +83,7 @@ def test_readers_keep_what_they_hold_and_every_version_is_as_if_nothing_were_use
 
 
 @pytest.mark.parametrize("rows", [1, 7_000])
-def test_versions_that_nobody_holds_are_not_copied(
+def test_versions_without_readers_are_not_copied(
     engines: dict[EngineName, Engine], monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     engine, random = engines["numba"], np.random.default_rng(0)

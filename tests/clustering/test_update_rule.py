@@ -53,7 +53,7 @@ def test_the_weights_halve_exactly_after_each_half_life(engines: Engines, name: 
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_what_came_a_half_life_ago_counts_half(engines: Engines, name: EngineName) -> None:
+def test_points_one_half_life_old_count_half(engines: Engines, name: EngineName) -> None:
     model = new_model(ModelConfig(1, init=np.zeros((1, 1)), half_life=half_life(100, "points")))
 
     model, _ = push(model, np.zeros((100, 1)), engines[name])
@@ -63,7 +63,7 @@ def test_what_came_a_half_life_ago_counts_half(engines: Engines, name: EngineNam
     assert snapshot(model).centroids[0, 0] == pytest.approx(2.0, rel=1e-12)
 
 
-def test_event_time_decides_what_is_old_and_not_the_order_of_coming(engines: Engines) -> None:
+def test_forgetting_follows_event_time_and_not_the_order_of_arrival(engines: Engines) -> None:
     events = [(0.0, 1.0), (60.0, 5.0), (90.0, -2.0), (30.0, 8.0)]
     config = ModelConfig(1, init=np.zeros((1, 1)), half_life=half_life(30, "seconds"))
 
@@ -103,7 +103,7 @@ def test_forgetting_everything_makes_an_update_one_iteration_of_lloyd(engines: E
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_of_equally_near_centroids_the_lowest_label_wins(engines: Engines, name: EngineName) -> None:
+def test_a_point_equally_near_to_two_centroids_gets_the_lowest_label(engines: Engines, name: EngineName) -> None:
     init = np.array([[5.0, 5], [1, 1], [1, 1], [1, 1]])
 
     model, outcome = push(new_model(ModelConfig(4, init=init)), [[1.0, 1.0]] * 9, engines[name])
@@ -135,7 +135,7 @@ def test_a_batch_of_weight_zero_makes_a_version_and_moves_nothing(engines: Engin
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_directions_that_cancel_out_leave_a_centroid_in_its_place(engines: Engines, name: EngineName) -> None:
+def test_a_centroid_keeps_its_place_when_the_directions_cancel_out(engines: Engines, name: EngineName) -> None:
     model = new_model(ModelConfig(1, init=np.array([[0.0, 2.0]]), metric="cosine"))
 
     model, _ = push(model, [[3.0, 0.0], [-7.0, 0.0]], engines[name])

@@ -1,4 +1,4 @@
-"""The first points: how many are needed, what becomes of them, and what they settle."""
+"""Warming: how many first points are needed, how they count, and what they determine."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_version_1_has_the_inertia_and_the_rows_of_the_batch_that_made_it(engine
     assert snapshot(model).inertia_per_point == outcome.inertia / 26
 
 
-def test_init_size_says_how_many_points_are_needed(engines: Engines) -> None:
+def test_warming_ends_after_init_size_points(engines: Engines) -> None:
     model = new_model(ModelConfig(2, init_size=50, random_state=0))
 
     model, outcome = push(model, np.random.default_rng(0).normal(size=(49, 1)), engines["numba"])
@@ -60,7 +60,7 @@ def test_init_size_says_how_many_points_are_needed(engines: Engines) -> None:
     assert outcome.warming == Warming(49, 50)
 
 
-def test_points_of_weight_zero_do_not_warm(engines: Engines) -> None:
+def test_points_of_weight_zero_do_not_count_for_warming(engines: Engines) -> None:
     model = new_model(ModelConfig(2, random_state=0))
 
     model, outcome = push(model, np.ones((5, 1)), engines["numba"], sample_weight=[0, 1, 0, 1, 0])
@@ -68,7 +68,7 @@ def test_points_of_weight_zero_do_not_warm(engines: Engines) -> None:
     assert (outcome.accepted, outcome.warming) == (5, Warming(2, 6))
 
 
-def test_points_fade_while_the_session_warms(engines: Engines) -> None:
+def test_collected_points_are_forgotten_while_a_session_warms(engines: Engines) -> None:
     model = new_model(ModelConfig(1, half_life=half_life(1), random_state=0))
 
     for value in (4.0, 2.0, 0.0):
@@ -79,7 +79,7 @@ def test_points_fade_while_the_session_warms(engines: Engines) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_fewer_different_points_than_clusters_are_no_failure(engines: Engines, name: EngineName) -> None:
+def test_a_session_with_fewer_distinct_points_than_clusters_becomes_ready(engines: Engines, name: EngineName) -> None:
     model, outcome = push(new_model(ModelConfig(4, random_state=0)), np.ones((12, 2)), engines[name])
 
     assert outcome.version == 1
@@ -87,7 +87,7 @@ def test_fewer_different_points_than_clusters_are_no_failure(engines: Engines, n
     assert snapshot(model).weights.sum() == 12
 
 
-def test_the_same_random_state_gives_the_same_centroids(engines: Engines) -> None:
+def test_the_same_random_state_gives_the_same_initial_centroids(engines: Engines) -> None:
     batch = np.random.default_rng(5).normal(size=(300, 3))
 
     first, second, other = (
@@ -99,7 +99,7 @@ def test_the_same_random_state_gives_the_same_centroids(engines: Engines) -> Non
     assert not np.array_equal(first, other)
 
 
-def test_given_centroids_are_served_before_the_first_batch(engines: Engines) -> None:
+def test_given_centroids_can_be_read_before_the_first_batch(engines: Engines) -> None:
     init = np.array([[0, 0], [10, 10]], np.uint8)
 
     model = new_model(ModelConfig(2, init=init))
@@ -110,7 +110,7 @@ def test_given_centroids_are_served_before_the_first_batch(engines: Engines) -> 
     assert assign(model, np.array([[9.0, 9.0]]), engines["numba"], run_in_order).labels.tolist() == [1]
 
 
-def test_assigning_while_warming_says_how_far_it_is(engines: Engines) -> None:
+def test_assigning_while_warming_is_refused_with_the_progress(engines: Engines) -> None:
     model, _ = push(new_model(ModelConfig(3, random_state=0)), [[1.0], [2.0]], engines["numba"])
 
     with pytest.raises(DomainError, match="2 of 9 points") as caught:
@@ -155,7 +155,7 @@ def test_a_configured_dtype_takes_points_of_every_type(engines: Engines) -> None
     np.testing.assert_array_equal(snapshot(model).centroids, [[3.0]])
 
 
-def test_rows_that_come_one_by_one_are_kept_in_few_arrays(engines: Engines) -> None:
+def test_rows_pushed_one_by_one_are_kept_in_few_arrays(engines: Engines) -> None:
     points = np.random.default_rng(2).normal(size=(1000, 2))
     model = new_model(ModelConfig(2, init_size=2000, random_state=0))
 
@@ -168,9 +168,7 @@ def test_rows_that_come_one_by_one_are_kept_in_few_arrays(engines: Engines) -> N
     np.testing.assert_array_equal(np.concatenate([each.points for each in model.state.warmup.batches]), points)
 
 
-def test_each_row_is_copied_a_few_times_while_rows_come_one_by_one(
-    engines: Engines, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_pushed_one_by_one_are_copied_only_a_few_times(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> None:
     model = new_model(ModelConfig(2, init_size=5000, random_state=0))
     model, _ = push(model, [[1.0]], engines["numba"])
     joined: list[int] = []
@@ -189,7 +187,7 @@ def test_each_row_is_copied_a_few_times_while_rows_come_one_by_one(
     assert sum(joined) < arrays_a_batch * 4000 * 12
 
 
-def test_batches_whose_rows_are_all_dropped_leave_nothing_while_a_session_warms(engines: Engines) -> None:
+def test_batches_with_every_row_dropped_keep_no_memory_while_a_session_warms(engines: Engines) -> None:
     model = new_model(ModelConfig(2, on_invalid="drop", random_state=0))
     model, _ = push(model, [[1.0]], engines["numba"])
     assert model.state.warmup is not None
@@ -204,7 +202,7 @@ def test_batches_whose_rows_are_all_dropped_leave_nothing_while_a_session_warms(
     assert model.state.warmup.batches == before
 
 
-def test_a_batch_whose_rows_are_all_dropped_ages_what_has_been_collected(engines: Engines) -> None:
+def test_a_batch_with_every_row_dropped_ages_the_collected_points(engines: Engines) -> None:
     config = ModelConfig(1, init_size=2, half_life=half_life(1), on_invalid="drop", random_state=0)
 
     model = pushed(config, [np.array([[value]]) for value in (4.0, np.nan, 0.0)], engines["numba"])
@@ -213,7 +211,7 @@ def test_a_batch_whose_rows_are_all_dropped_ages_what_has_been_collected(engines
 
 
 @pytest.mark.parametrize("sizes", [[1] * 24, [5, 1, 1, 9, 8], [23, 1]])
-def test_version_1_is_the_same_whatever_batches_the_first_points_came_in(engines: Engines, sizes: list[int]) -> None:
+def test_version_1_does_not_depend_on_how_the_first_points_were_batched(engines: Engines, sizes: list[int]) -> None:
     points = np.random.default_rng(3).normal(size=(24, 2)).astype(np.float32)
     config = ModelConfig(3, init_size=24, random_state=0)
 

@@ -22,7 +22,7 @@ ALL: tuple[CompareEngine, ...] = ("scipy", "scipy-kmeans2", "sklearn", "sklearn-
 
 @dataclass(frozen=True)
 class Finished:
-    """A comparison and what it said."""
+    """A comparison and its events."""
 
     comparison: Comparison
     steps: list[Step]
@@ -34,7 +34,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where comparisons are run."""
+    """Runs comparisons."""
 
     runners: Mapping[CompareEngine, Runner]
 

@@ -1,4 +1,4 @@
-"""What libraries do with clusters that are empty, points that are equal, and as few of either as there can be."""
+"""Empty clusters, equal points, and the smallest numbers of clusters and points."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _last(bench: Bench, points: Any, n_clusters: int, engine: CompareEngine, **m
     return bench.compare(points, n_clusters, engines=(engine,), **more).steps[-1]
 
 
-def test_kmeans_drops_an_empty_cluster_and_says_so(bench: Bench) -> None:
+def test_kmeans_drops_an_empty_cluster_with_a_note(bench: Bench) -> None:
     finished = bench.compare(POINTS, 3, init=FAR_AWAY, engines=("scipy",))
 
     update = next(step for step in finished.steps if step.action == "update")
@@ -31,14 +31,14 @@ def test_kmeans_drops_an_empty_cluster_and_says_so(bench: Bench) -> None:
     assert update.centroids.shape == (2, 2)
 
 
-def test_kmeans2_leaves_an_empty_cluster_where_it_is_and_says_so(bench: Bench) -> None:
+def test_kmeans2_leaves_an_empty_cluster_in_place_with_a_note(bench: Bench) -> None:
     last = _last(bench, POINTS, 3, "scipy-kmeans2", init=FAR_AWAY)
 
     assert last.centroids[2].tolist() == FAR_AWAY[2]
     assert last.notes == ("no point is nearest to centroid 2, so kmeans2 leaves it where it is",)
 
 
-def test_scikit_learn_moves_an_empty_cluster_to_a_point_and_says_so(bench: Bench) -> None:
+def test_scikit_learn_moves_an_empty_cluster_to_a_point_with_a_note(bench: Bench) -> None:
     last = _last(bench, POINTS, 3, "sklearn", init=FAR_AWAY)
 
     assert len(np.unique(last.labels if last.labels is not None else [])) == 3
@@ -49,7 +49,7 @@ def test_scikit_learn_moves_an_empty_cluster_to_a_point_and_says_so(bench: Bench
     )
 
 
-def test_scikit_learn_has_no_point_to_spare_where_all_lie_on_centroids_and_says_so(bench: Bench) -> None:
+def test_scikit_learn_notes_that_an_empty_cluster_moves_onto_the_largest_one(bench: Bench) -> None:
     last = _last(bench, [[3.0, 3.0]] * 5, 2, "sklearn", init=[[3.0, 3.0], [9.0, 9.0]])
 
     assert last.path is not None
@@ -59,14 +59,14 @@ def test_scikit_learn_has_no_point_to_spare_where_all_lie_on_centroids_and_says_
     ]
 
 
-def test_shoal_leaves_an_empty_cluster_where_it_is_and_says_so(bench: Bench) -> None:
+def test_shoal_leaves_an_empty_cluster_in_place_with_a_note(bench: Bench) -> None:
     last = _last(bench, POINTS, 3, "numba", init=FAR_AWAY)
 
     assert last.centroids[2].tolist() == FAR_AWAY[2]
     assert last.notes == ("no point is nearest to centroid 2, so it stays where it is",)
 
 
-def test_a_dropped_cluster_corresponds_to_none(bench: Bench) -> None:
+def test_a_dropped_cluster_is_matched_with_none(bench: Bench) -> None:
     result = bench.compare(POINTS, 3, init=FAR_AWAY, engines=("scipy", "scipy-kmeans2")).result
 
     assert sorted(result.engines[1].matching.tolist()) == [-1, 0, 1]
@@ -87,7 +87,7 @@ def test_a_dropped_cluster_corresponds_to_none(bench: Bench) -> None:
         pytest.param([[0.1 * i, 1e9] for i in range(12)], 12, id="k is n, far away"),
     ],
 )
-def test_every_engine_comes_to_an_end(bench: Bench, engine: CompareEngine, points: Any, n_clusters: int) -> None:
+def test_every_engine_ends_for_any_points(bench: Bench, engine: CompareEngine, points: Any, n_clusters: int) -> None:
     finished = bench.compare(points, n_clusters, engines=(engine,))
 
     last = finished.steps[-1]
@@ -99,14 +99,14 @@ def test_every_engine_comes_to_an_end(bench: Bench, engine: CompareEngine, point
 
 
 @pytest.mark.parametrize("engine", ALL)
-def test_with_as_many_clusters_as_points_nothing_is_left(bench: Bench, engine: CompareEngine) -> None:
+def test_inertia_is_zero_with_as_many_clusters_as_points(bench: Bench, engine: CompareEngine) -> None:
     (result,) = bench.compare([[1.0, 1.0], [2.0, 5.0], [9.0, 3.0]], 3, engines=(engine,)).result.engines
 
     assert (result.inertia, result.distortion) == (0, 0)
 
 
 @pytest.mark.parametrize("engine", ["scipy", "scipy-kmeans2", "numba", "sklearn-minibatch"])
-def test_an_engine_that_may_not_go_on_says_that_it_was_stopped(bench: Bench, engine: CompareEngine) -> None:
+def test_an_engine_that_reaches_max_iter_says_that_it_was_stopped(bench: Bench, engine: CompareEngine) -> None:
     finished = bench.compare(np.arange(40.0)[:, None] ** 1.5, 4, init=[[0.0], [1.0], [2.0], [3.0]], engines=(engine,),
                              max_iter=2)  # fmt: skip
 
@@ -116,14 +116,16 @@ def test_an_engine_that_may_not_go_on_says_that_it_was_stopped(bench: Bench, eng
 
 @pytest.fixture(params=["path", "no path"])
 def _path_or_none(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many points scikit-learn's iterations aren't made once more."""
+    """Run with and without the path of scikit-learn's fit, which is left out for many points."""
     if request.param == "no path":
         monkeypatch.setattr(sklearn, "_MAX_DISTANCES", 0)
 
 
 @pytest.mark.usefixtures("_path_or_none")
 @pytest.mark.parametrize(("max_iter", "converged"), [(1, False), (2, True), (3, True)])
-def test_all_say_the_same_of_a_run_that_ends_at_the_limit(bench: Bench, max_iter: int, *, converged: bool) -> None:
+def test_all_engines_report_the_same_convergence_at_the_last_allowed_iteration(
+    bench: Bench, max_iter: int, *, converged: bool
+) -> None:
     result = bench.compare(SIX_POINTS, 2, init=GIVEN, max_iter=max_iter).result
 
     said = {engine.engine: (engine.converged, engine.iterations) for engine in result.engines}
@@ -134,7 +136,7 @@ def test_all_say_the_same_of_a_run_that_ends_at_the_limit(bench: Bench, max_iter
 @pytest.mark.usefixtures("_path_or_none")
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("tol", [0.0, 0.3])
-def test_all_need_as_many_iterations_to_converge(bench: Bench, seed: int, tol: float) -> None:
+def test_all_engines_need_the_same_number_of_iterations_to_converge(bench: Bench, seed: int, tol: float) -> None:
     points = np.random.default_rng(seed).normal(size=(60, 2))
     engines: tuple[CompareEngine, ...] = ("scipy-kmeans2", "sklearn")
 

@@ -1,4 +1,4 @@
-"""What is computed ahead of a reader: how much, and for how long."""
+"""Events computed ahead of a reader: how many are kept, and for how long."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def _put_all(ahead: EventBuffer[int], *sizes: int) -> None:
         ahead.end()
 
 
-def test_events_come_in_order_and_then_nothing() -> None:
+def test_event_buffer_returns_events_in_order_and_then_ends() -> None:
     async def test() -> None:
         ahead: EventBuffer[int] = EventBuffer()
         putting = asyncio.create_task(_put_all(ahead, HALF, HALF, HALF, 1))
@@ -43,7 +43,7 @@ def test_events_come_in_order_and_then_nothing() -> None:
     ("sizes", "let_in"),
     [((HALF, HALF, 1), 2), ((1, MAX_UNREAD_BYTES), 1), ((3 * MAX_UNREAD_BYTES, 1), 1), ((1, 1, 1), 3)],
 )
-def test_so_much_is_let_in_and_no_more(sizes: tuple[int, ...], let_in: int) -> None:
+def test_event_buffer_holds_a_bounded_number_of_bytes(sizes: tuple[int, ...], let_in: int) -> None:
     async def test() -> None:
         ahead: EventBuffer[int] = EventBuffer()
         put = []
@@ -63,7 +63,7 @@ def test_so_much_is_let_in_and_no_more(sizes: tuple[int, ...], let_in: int) -> N
     _run(test())
 
 
-def test_who_reads_something_in_time_is_waited_for_again() -> None:
+def test_reading_an_event_in_time_restarts_the_time_limit() -> None:
     async def test() -> None:
         ahead: EventBuffer[int] = EventBuffer()
         putting = asyncio.create_task(_put_all(ahead, *5 * [MAX_UNREAD_BYTES]))
@@ -76,7 +76,7 @@ def test_who_reads_something_in_time_is_waited_for_again() -> None:
     _run(test())
 
 
-def test_what_is_not_read_in_time_is_forgotten_and_said_to_be() -> None:
+def test_events_not_read_in_time_are_dropped_with_comparison_not_read() -> None:
     async def test() -> None:
         ahead: EventBuffer[int] = EventBuffer()
 
@@ -93,7 +93,7 @@ def test_what_is_not_read_in_time_is_forgotten_and_said_to_be() -> None:
     _run(test())
 
 
-def test_what_is_computed_waits_no_longer_either() -> None:
+def test_a_finished_comparison_that_is_not_read_is_dropped_in_time_too() -> None:
     async def test() -> None:
         ahead: EventBuffer[int] = EventBuffer()
         await _put_all(ahead, 1, 1)

@@ -1,4 +1,4 @@
-"""Whatever the points are, each step is what the library does, and the last ones are what a direct call returns."""
+"""For any points, each step is consistent, and the last ones equal the result of a direct call."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_every_step_is_consistent(bench: Bench, problem: tuple[NDArray[Any], int
 
 
 @pytest.mark.parametrize("seed", seeds(200))
-def test_the_last_steps_are_what_a_direct_call_returns(bench: Bench, seed: int) -> None:
+def test_the_last_steps_equal_the_result_of_a_direct_call(bench: Bench, seed: int) -> None:
     points, init = _blobs(seed), "random" if seed % 2 else "k-means++"
 
     finished = bench.compare(points, 3, init=init, random_state=seed, engines=("scipy", "scipy-kmeans2", "sklearn"))
@@ -140,7 +140,7 @@ def test_fit_may_end_with_labels_of_centroids_that_are_not_the_nearest(bench: Be
 
 
 @pytest.mark.parametrize("seed", seeds(20))
-def test_a_mini_batch_run_is_that_of_partial_fit(bench: Bench, seed: int) -> None:
+def test_a_mini_batch_run_equals_partial_fit(bench: Bench, seed: int) -> None:
     finished = bench.compare(_blobs(seed), 3, random_state=seed, engines=("sklearn-minibatch",), max_iter=10)
 
     assert finished.result.engines[0].centroids.tobytes() == _direct_mini_batch(finished).tobytes()
@@ -155,7 +155,7 @@ def test_engines_that_lose_no_cluster_agree(bench: Bench, seed: int) -> None:
     assert all(engine.converged for engine in result.engines)
 
 
-def test_a_comparison_warns_of_nothing(bench: Bench) -> None:
+def test_a_comparison_emits_no_warnings(bench: Bench) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         finished = bench.compare([[0.0], [0.0], [0.0]], 2, engines=ALL)

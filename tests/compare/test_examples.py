@@ -35,11 +35,11 @@ print(json.dumps(counts))
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_an_example_has_the_shape_that_is_said(name: str) -> None:
+def test_an_example_has_its_documented_shape(name: str) -> None:
     assert example(name).shape == SHAPES[name]
 
 
-def test_an_example_is_judged_without_its_library_and_is_warm_before_it_is_asked_for() -> None:
+def test_an_example_is_validated_without_scikit_learn_and_its_data_loaded_in_advance() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], check=True, capture_output=True, text=True)
 
     judged, warm, made = json.loads(done.stdout)

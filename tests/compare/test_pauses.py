@@ -1,4 +1,4 @@
-"""A comparison that is no longer wanted ends before its next call of a library."""
+"""A cancelled comparison ends before its next call of a library."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_comparison_stops_at_its_next_pause(engine: CompareEngine) -> None:
         list(steps)
 
 
-def test_the_choice_of_initial_centroids_stops_at_its_next_pause() -> None:
+def test_choosing_initial_centroids_stops_at_its_next_pause() -> None:
     with pytest.raises(Halted):
         prepare(request("numba", init="k-means++"), Patience(5))
 

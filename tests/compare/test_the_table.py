@@ -26,13 +26,13 @@ def _figures(step: Step) -> tuple[str, str, Any, Any]:
     return step.engine, step.action, step.centroids.tolist(), labels
 
 
-def test_the_steps_are_those_of_the_table(bench: Bench) -> None:
+def test_the_steps_of_the_six_points_match_the_table(bench: Bench) -> None:
     finished = bench.compare(SIX_POINTS, 2, init=GIVEN, engines=("scipy", "sklearn"))
 
     assert [_figures(step) for step in finished.steps] == TABLE
 
 
-def test_both_engines_come_to_the_same(bench: Bench) -> None:
+def test_both_engines_have_the_same_results_on_the_six_points(bench: Bench) -> None:
     result = bench.compare(SIX_POINTS, 2, init=GIVEN, engines=("scipy", "sklearn")).result
 
     assert [engine.labels.tolist() for engine in result.engines] == [LABELS, LABELS]
@@ -42,7 +42,7 @@ def test_both_engines_come_to_the_same(bench: Bench) -> None:
     assert (agreement.adjusted_rand_index, agreement.points_that_differ, agreement.largest_difference) == (1, 0, 0)
 
 
-def test_the_objectives_of_a_step_are_of_its_own_centroids(bench: Bench) -> None:
+def test_inertia_and_distortion_of_a_step_belong_to_its_own_centroids(bench: Bench) -> None:
     second, fourth = bench.compare(SIX_POINTS, 2, init=GIVEN, engines=("scipy",)).steps[1:4:2]
 
     assert second.inertia == 3 * 4.5**2 + (1 + 1 + 9) + 0 + 4 + 4
@@ -51,7 +51,7 @@ def test_the_objectives_of_a_step_are_of_its_own_centroids(bench: Bench) -> None
 
 
 @pytest.mark.parametrize("engine", ALL)
-def test_every_engine_finds_the_two_groups(bench: Bench, engine: Any) -> None:
+def test_every_engine_finds_the_two_groups_of_the_six_points(bench: Bench, engine: Any) -> None:
     (result,) = bench.compare(SIX_POINTS, 2, init=GIVEN, engines=(engine,)).result.engines
 
     assert (result.labels.tolist(), result.centroids.tolist(), result.converged) == (LABELS, END, True)

@@ -24,7 +24,7 @@ IS_SEEN = """(element) => {
 
 
 class Dashboard(LocalDashboard):
-    """A dashboard of whose log the test has nothing to fear."""
+    """A dashboard whose log must have no errors."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -30,7 +30,7 @@ def dashboard(server: LocalServer) -> Iterator[Dashboard]:
 
 @pytest.fixture
 def context(browser: Browser, dashboard: Dashboard) -> Iterator[BrowserContext]:
-    """A visitor whose scripts fail no test unseen, and who is asked for nothing from elsewhere."""
+    """A visitor; errors of its scripts, and requests to other hosts, fail the test."""
     context = browser.new_context(base_url=dashboard.url, viewport={"width": 1400, "height": 900})
     context.set_default_timeout(PATIENCE)
     trouble: list[str] = []

@@ -22,7 +22,7 @@ VALUES = st.floats(allow_nan=False, allow_infinity=False)
 
 
 @given(points=npst.arrays(np.float64, SHAPES, elements=VALUES), between=st.sampled_from(["\n", ";"]))
-def test_points_are_read_as_they_were_written(points: Any, between: str) -> None:
+def test_formatted_points_are_parsed_unchanged(points: Any, between: str) -> None:
     assert parse_points(format_points(points, between)).tolist() == points.tolist()
 
 
@@ -44,7 +44,7 @@ def test_points_are_read_as_they_were_written(points: Any, between: str) -> None
         ("1,2;3,4", [[1, 2], [3, 4]]),
     ],
 )
-def test_points_are_read_as_people_write_them(text: str, points: Any) -> None:
+def test_points_are_parsed_in_common_notations(text: str, points: Any) -> None:
     assert parse_points(text).tolist() == points
 
 
@@ -56,11 +56,11 @@ def test_points_are_read_as_people_write_them(text: str, points: Any) -> None:
         ("1,2\n3,four", "row 2 of the points: 'four' at place 2 is not a finite number"),
         ("1,2\n3", "row 2 of the points has 1 number, the first one has 2"),
         ("1,nan", "'nan' at place 2 is not a finite number"),
-        ("1,,2\n3,4,5", "row 1 of the points: there is nothing at place 2"),
+        ("1,,2\n3,4,5", "row 1 of the points: place 2 is empty"),
         ("1,5;2,5\n3,5;4,5", "row 1 of the points has commas and semicolons"),
     ],
 )
-def test_what_is_no_points_is_told_by_row_and_place(text: str, says: str) -> None:
+def test_invalid_points_are_reported_by_row_and_place(text: str, says: str) -> None:
     with pytest.raises(ParseError, match=re.escape(says)):
         parse_points(text)
 
@@ -72,7 +72,7 @@ def test_what_is_no_points_is_told_by_row_and_place(text: str, says: str) -> Non
     engines=st.lists(st.sampled_from(["scipy", "sklearn", "numba"]), min_size=1, unique=True).map(tuple),
     n_clusters=st.integers(1, 9),
 )
-def test_a_link_makes_the_same_comparison_again(
+def test_a_link_repeats_its_comparison(
     example: Any, init: str, random_state: Any, engines: Any, n_clusters: int
 ) -> None:
     wanted = Parameters(
@@ -87,7 +87,7 @@ def test_a_link_makes_the_same_comparison_again(
     }
 
 
-def test_more_than_a_link_carries_has_none() -> None:
+def test_points_too_large_for_a_link_have_no_link() -> None:
     many = "\n".join(f"{place}.125, {place}.25" for place in range(800))
 
     assert Parameters(example=None, points=many, init="random").query() == ""
@@ -95,7 +95,7 @@ def test_more_than_a_link_carries_has_none() -> None:
 
 
 @pytest.mark.parametrize("text", ["1000 points", " 1.5e2batches ", "3 seconds", ""])
-def test_a_half_life_is_read_as_it_is_written(text: str) -> None:
+def test_a_formatted_half_life_is_parsed_unchanged(text: str) -> None:
     read = parse_half_life(text)
 
     assert parse_half_life(half_life_text(read)) == read
@@ -103,19 +103,19 @@ def test_a_half_life_is_read_as_it_is_written(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["points", "1e points", "1-2 points", ".. points", "1000", "5 rows"])
-def test_what_is_no_half_life_is_told(text: str) -> None:
+def test_an_invalid_half_life_is_reported(text: str) -> None:
     with pytest.raises(ParseError, match="such as 1000 points"):
         parse_half_life(text)
 
 
-def test_two_columns_are_shown_as_they_are() -> None:
+def test_points_of_two_columns_are_drawn_without_projection() -> None:
     plane = plane_for(np.array([[1.0, 2], [3, 4]]), None)
 
     assert plane.project(np.array([[5, 6]])).tolist() == [[5, 6]]
 
 
 @given(seed=st.integers(0, 1000), d=st.integers(3, 9), k=st.integers(1, 12))
-def test_a_plane_stays_while_it_serves_and_never_turns_over(seed: int, d: int, k: int) -> None:
+def test_the_plane_stays_while_it_fits_and_never_flips(seed: int, d: int, k: int) -> None:
     random = np.random.default_rng(seed)
     centroids = random.normal(size=(k, d)) * np.arange(d, 0, -1) ** 2
     before = plane_for(centroids, None)
@@ -125,7 +125,7 @@ def test_a_plane_stays_while_it_serves_and_never_turns_over(seed: int, d: int, k
     assert ((after.components * before.components).sum(axis=0) >= -1e-9).all()
 
 
-def test_own_points_that_are_too_few_are_counted() -> None:
+def test_too_few_own_points_are_reported_with_the_number_missing() -> None:
     asked = Parameters(example=None, points="1, 2", n_clusters=3)
 
     assert asked.missing_points() == "Click into the plot, or type rows: 2 more points, and k = 3 clusters can be found"
@@ -134,7 +134,7 @@ def test_own_points_that_are_too_few_are_counted() -> None:
 
 
 class _Update:
-    """What is drawn of an update."""
+    """The drawn part of an update."""
 
     def __init__(self, centroids: Any, version: int = 1) -> None:
         self.centroids, self.version = np.asarray(centroids, np.float64), version
@@ -157,7 +157,7 @@ def test_recent_points_have_the_mark_of_the_nearest_centroid() -> None:
     assert re.findall(r'class="c\d" data-c="(\d)"', pictures.points) == ["0", "1", "0"]
 
 
-def test_a_live_plot_keeps_its_scale_while_that_serves() -> None:
+def test_a_live_plot_keeps_its_scale_while_it_fits() -> None:
     random = np.random.default_rng(0)
     first = random.normal(size=(200, 2))
     ticks = [
@@ -169,7 +169,7 @@ def test_a_live_plot_keeps_its_scale_while_that_serves() -> None:
     assert ticks[2] != ticks[0]
 
 
-def test_what_has_a_direction_only_is_drawn_with_length_one() -> None:
+def test_points_are_drawn_with_length_one_under_cosine() -> None:
     centroids, points = np.array([[1.0, 0], [0, 1]]), np.array([[1000.0, 0], [0, 0.001], [5, 0]])
 
     places = re.findall(r"<use [^>]*translate\(([^)]*)\)", _pictures(centroids, points, is_cosine=True).points)
@@ -178,14 +178,14 @@ def test_what_has_a_direction_only_is_drawn_with_length_one() -> None:
     assert _pictures(centroids, points, is_cosine=True).title == _pictures(centroids, points / 7).title
 
 
-def test_of_very_many_centroids_the_heaviest_are_drawn() -> None:
+def test_only_the_heaviest_of_very_many_centroids_are_drawn() -> None:
     pictures = _pictures(np.random.default_rng(0).normal(size=(300, 2)), np.zeros((1, 2)))
 
     assert pictures.centroids.count("<use") == 256
     assert pictures.title == "The 256 heaviest centroids over 1 recent points, by column 1 and column 2"
 
 
-def test_three_columns_of_levels_are_a_palette() -> None:
+def test_points_of_three_colour_columns_have_a_palette() -> None:
     colours = [[255.0, 0.2, 16.4], [0, 0, 0]]
 
     assert "#ff0010" in _pictures(colours, [[255, 0, 16]]).palette

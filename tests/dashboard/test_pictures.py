@@ -59,7 +59,7 @@ def take(page: Page | Locator, path: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_comparison_is_pictured(browser: Browser, shown: Dashboard, folder: Path, scheme: str) -> None:
+def test_picture_of_a_comparison(browser: Browser, shown: Dashboard, folder: Path, scheme: str) -> None:
     context, page = open_page(browser, shown, scheme, (1280, 800))
     page.goto(RUN)
     expect(page.locator(".controls output")).to_contain_text("Step 1 of")
@@ -71,7 +71,7 @@ def test_a_comparison_is_pictured(browser: Browser, shown: Dashboard, folder: Pa
     context.close()
 
 
-def test_the_words_of_a_comparison_are_pictured(browser: Browser, shown: Dashboard, folder: Path) -> None:
+def test_picture_of_the_explanations_of_a_comparison(browser: Browser, shown: Dashboard, folder: Path) -> None:
     context, page = open_page(browser, shown, "light", (1400, 980))
     page.goto(RUN)
     page.locator(".below details").first.click()
@@ -83,7 +83,7 @@ def test_the_words_of_a_comparison_are_pictured(browser: Browser, shown: Dashboa
     context.close()
 
 
-def test_the_form_of_a_comparison_is_pictured(browser: Browser, shown: Dashboard, folder: Path) -> None:
+def test_picture_of_the_form_of_a_comparison(browser: Browser, shown: Dashboard, folder: Path) -> None:
     context, page = open_page(browser, shown, "light", (1280, 800))
     page.goto("/?points=0,0;0,1;9,9;9,8;20,0&k=3&random_state=3&engines=scipy,numba")
     expect(page.locator(".controls output")).to_contain_text("Step 1 of")
@@ -94,7 +94,7 @@ def test_the_form_of_a_comparison_is_pictured(browser: Browser, shown: Dashboard
     context.close()
 
 
-def test_the_sessions_are_pictured(browser: Browser, shown: Dashboard, folder: Path) -> None:
+def test_picture_of_the_sessions(browser: Browser, shown: Dashboard, folder: Path) -> None:
     context, page = open_page(browser, shown, "light", (1400, 420))
     page.goto("/sessions")
     expect(page.locator("table.sessions tr")).to_have_count(4)
@@ -104,7 +104,7 @@ def test_the_sessions_are_pictured(browser: Browser, shown: Dashboard, folder: P
 
 
 @pytest.mark.parametrize(("scheme", "size"), [("light", (1400, 900)), ("dark", (1400, 900)), ("light", (390, 844))])
-def test_a_session_is_pictured(
+def test_picture_of_a_session(
     browser: Browser, shown: Dashboard, folder: Path, scheme: str, size: tuple[int, int]
 ) -> None:
     context, page = open_page(browser, shown, scheme, size)

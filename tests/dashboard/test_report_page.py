@@ -1,4 +1,4 @@
-"""The page of `shoal compare --report` in a browser: it plays, it can be read without a script, by everyone."""
+"""The page of `shoal compare --report` in a browser: it plays, works without JavaScript, and is accessible."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def report(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture
 def opened(browser: Browser, report: Path) -> Iterator[Page]:
-    """The page, which must ask for nothing else and complain of nothing."""
+    """The page, which must fetch nothing else and log no errors."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     trouble: list[str] = []
     page.on("console", lambda message: trouble.append(message.text))
@@ -40,12 +40,12 @@ def opened(browser: Browser, report: Path) -> Iterator[Page]:
     assert trouble == []
 
 
-def test_it_opens_with_the_last_step(opened: Page) -> None:
+def test_the_report_opens_with_the_last_step(opened: Page) -> None:
     expect(opened.get_by_role("status")).to_have_text("Step 7 of 7. output: the final centroids and labels")
     expect(opened.locator(".panel .state")).to_have_text([re.compile("^step 5 · inertia 16 "), re.compile("^step 6 ")])
 
 
-def test_buttons_and_keys_lead_through_the_steps(opened: Page) -> None:
+def test_buttons_and_keys_of_the_report_change_the_step(opened: Page) -> None:
     opened.get_by_role("button", name="First step").click()
     expect(opened.get_by_role("status")).to_have_text("Step 1 of 7. SciPy: initialise")
     expect(opened.locator(".panel").nth(0).locator(".points .unassigned")).to_have_count(6)
@@ -62,7 +62,7 @@ def test_buttons_and_keys_lead_through_the_steps(opened: Page) -> None:
     expect(opened.locator("tr.lit th")).to_have_text(["7"])
 
 
-def test_the_player_draws_as_it_is_drawn_without_a_script(browser: Browser, opened: Page, report: Path) -> None:
+def test_the_player_draws_the_same_as_the_static_report(browser: Browser, opened: Page, report: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     still = context.new_page()
     still.goto(report.as_uri())
@@ -76,7 +76,7 @@ def test_the_player_draws_as_it_is_drawn_without_a_script(browser: Browser, open
 
 
 def _marks(page: Page, part: str) -> list[tuple[str, dict[str, object], str]]:
-    """What a part of the drawings consists of, whatever the order of the attributes, and however 7.0 is written."""
+    """The elements of a part of a drawing, with normalised attributes and numbers."""
     found = []
     for mark in page.locator(f".panel .{part} > *").all():
         written = ET.fromstring(re.sub(r' xmlns="[^"]*"', "", mark.evaluate("element => element.outerHTML")))  # noqa: S314  (our own)
@@ -89,7 +89,7 @@ def _numbers(value: str) -> object:
     return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", value)] or value
 
 
-def test_it_plays_to_the_end_and_stops(opened: Page) -> None:
+def test_the_report_plays_to_the_end_and_stops(opened: Page) -> None:
     opened.get_by_label("speed").select_option("fast")
 
     opened.get_by_role("button", name="Play", exact=True).click()
@@ -99,7 +99,7 @@ def test_it_plays_to_the_end_and_stops(opened: Page) -> None:
     expect(opened.get_by_role("button", name="Play", exact=True)).to_be_visible()
 
 
-def test_without_a_script_everything_can_be_read(browser: Browser, report: Path) -> None:
+def test_the_report_can_be_read_without_javascript(browser: Browser, report: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     still = context.new_page()
     still.goto(report.as_uri())
@@ -113,7 +113,7 @@ def test_without_a_script_everything_can_be_read(browser: Browser, report: Path)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_to_complain_of(browser: Browser, report: Path, scheme: str) -> None:
+def test_axe_finds_no_violation_in_the_report(browser: Browser, report: Path, scheme: str) -> None:
     page = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]  # one of its names
     page.goto(report.as_uri())
 
@@ -123,7 +123,7 @@ def test_axe_finds_nothing_to_complain_of(browser: Browser, report: Path, scheme
     page.close()
 
 
-def test_nothing_is_wider_than_a_phone(browser: Browser, report: Path) -> None:
+def test_the_report_fits_the_width_of_a_phone(browser: Browser, report: Path) -> None:
     page = browser.new_page(viewport={"width": 360, "height": 740})
     page.goto(report.as_uri())
 

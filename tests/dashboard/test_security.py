@@ -1,4 +1,4 @@
-"""What the dashboard refuses: names that aren't its own, pages of other sites, bodies and pages without bound."""
+"""Requests that the dashboard refuses: foreign names and origins, too large bodies, too many pages."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def open_websocket(address: str, **headers: str) -> HTTPResponse:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "[::1", ""])
-def test_a_page_under_a_foreign_name_is_refused(address: str, host: str) -> None:
+def test_a_page_under_a_foreign_host_name_is_refused(address: str, host: str) -> None:
     assert request(address, Host=host).status == HTTPStatus.MISDIRECTED_REQUEST
     assert open_websocket(address, Host=host).status not in {HTTPStatus.OK, HTTPStatus.SWITCHING_PROTOCOLS}
 
@@ -80,7 +80,7 @@ def test_a_websocket_from_another_sites_page_is_refused(address: str, origin: st
     assert open_websocket(address, Origin=origin).status != HTTPStatus.SWITCHING_PROTOCOLS
 
 
-def test_a_websocket_from_the_own_page_is_opened(address: str) -> None:
+def test_a_websocket_from_the_dashboards_own_page_is_opened(address: str) -> None:
     assert open_websocket(address, Origin=f"http://{address}").status == HTTPStatus.SWITCHING_PROTOCOLS
 
 
@@ -90,7 +90,7 @@ def test_a_post_from_another_sites_page_is_refused(address: str) -> None:
     assert refused.status == HTTPStatus.FORBIDDEN
 
 
-def test_a_name_that_was_allowed_is_served_behind_a_proxy() -> None:
+def test_an_allowed_host_name_is_served_behind_a_proxy() -> None:
     allowed = AllowedHosts(frozenset({"shoal.example.com"}))
 
     assert allowed.allows_host("shoal.example.com:443")
@@ -100,7 +100,7 @@ def test_a_name_that_was_allowed_is_served_behind_a_proxy() -> None:
 
 
 @pytest.mark.parametrize("length", [str(MAX_BODY_BYTES + 1), "9" * 400, "-1", "1e3"])
-def test_a_body_that_is_announced_too_long_is_refused_unread(address: str, length: str) -> None:
+def test_a_body_with_a_too_large_content_length_is_refused_unread(address: str, length: str) -> None:
     response = request(address, "/", "POST", Content_Length=length)
 
     assert response.status in {HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.BAD_REQUEST}
@@ -138,7 +138,7 @@ def test_responses_carry_security_headers(address: str) -> None:
     assert headers["X-Frame-Options"] == "DENY"
 
 
-def test_pages_whose_browser_opens_no_websocket_are_given_up() -> None:
+def test_pages_whose_browser_opens_no_websocket_are_dropped() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     with subprocess.Popen(
         [sys.executable, "-c", IMPATIENT], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

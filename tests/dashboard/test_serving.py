@@ -1,4 +1,4 @@
-"""`shoal-dashboard` as a program: who is told where the page is, and what is said when there can be none."""
+"""`shoal-dashboard` as a program: its URL, its end, and its errors."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def answer(url: str) -> int:
         connection.close()
 
 
-def test_who_is_told_the_url_is_answered_at_once() -> None:
+def test_the_dashboard_answers_as_soon_as_its_url_is_printed() -> None:
     with Dashboard(NOBODY) as dashboard:
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", dashboard.url)
         assert answer(dashboard.url) == HTTPStatus.OK
         assert f"the dashboard: {dashboard.url}" in dashboard.log_path.read_text()
 
 
-def test_the_url_of_a_page_for_all_is_one_that_a_browser_opens() -> None:
+def test_the_url_of_a_dashboard_on_all_addresses_opens_in_a_browser() -> None:
     with program("--port", "0", "--host", "0.0.0.0") as running:  # noqa: S104  (for the length of a test)
         assert running.stdout is not None
         url = running.stdout.readline().removeprefix("the dashboard: ").strip()
@@ -78,7 +78,7 @@ def test_the_url_of_a_page_for_all_is_one_that_a_browser_opens() -> None:
         running.terminate()
 
 
-def test_ctrl_c_ends_it_without_a_word() -> None:
+def test_ctrl_c_ends_the_dashboard_without_output() -> None:
     with program("--port", "0") as running:
         assert running.stdout is not None
         running.stdout.readline()
@@ -88,7 +88,7 @@ def test_ctrl_c_ends_it_without_a_word() -> None:
     assert (running.returncode, rest) == (0, "")
 
 
-def test_it_ends_with_its_standard_input() -> None:
+def test_the_dashboard_ends_with_its_standard_input() -> None:
     with program("--port", "0", "--until-eof") as running:
         assert running.stdin is not None
         running.stdin.close()
@@ -96,7 +96,7 @@ def test_it_ends_with_its_standard_input() -> None:
         assert running.wait(PATIENCE) == 0
 
 
-def test_it_ends_with_the_process_that_started_it() -> None:
+def test_the_dashboard_ends_with_the_process_that_started_it() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         dashboard = psutil.Process(int(parent.stdout.readline()))
@@ -119,7 +119,7 @@ def test_it_ends_with_the_process_that_started_it() -> None:
         ("--server nowhere", 2, "target is 'nowhere'; use HOST:PORT, such as localhost:50051"),
     ],
 )
-def test_what_can_not_be_is_told(arguments: str, exit_code: int, says: str) -> None:
+def test_invalid_arguments_of_the_dashboard_are_reported(arguments: str, exit_code: int, says: str) -> None:
     with program(*arguments.split()) as running:
         assert running.stdout is not None
         said = running.stdout.read()
@@ -129,7 +129,7 @@ def test_what_can_not_be_is_told(arguments: str, exit_code: int, says: str) -> N
     assert "Traceback" not in said
 
 
-def test_a_port_that_is_taken_is_told_in_a_line() -> None:
+def test_a_port_in_use_is_reported_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with program("--port", str(port)) as running:
@@ -137,12 +137,12 @@ def test_a_port_that_is_taken_is_told_in_a_line() -> None:
             said = running.stdout.read()
 
         assert running.returncode == 1
-        assert said == f"error: 127.0.0.1:{port} is in use: name another port with --port, or 0 for a free one\n"
+        assert said == f"error: 127.0.0.1:{port} is in use: choose another port with --port, or 0 for a free one\n"
         with pytest.raises(shoal.ServerStartError, match=f"127.0.0.1:{port} is in use"):
             LocalDashboard(NOBODY, port).start()
 
 
-def test_a_missing_nicegui_is_told_how_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_nicegui_is_reported_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
 
     with pytest.raises(shoal.ServerStartError, match=r"pip install 'shoal\[dashboard\]'"):
@@ -154,7 +154,7 @@ def test_a_dashboard_that_was_not_started_has_no_url() -> None:
         _ = LocalDashboard(NOBODY).url
 
 
-def test_a_dashboard_that_is_started_again_is_where_it_was() -> None:
+def test_a_restarted_dashboard_has_the_same_url() -> None:
     with LocalDashboard(NOBODY) as dashboard:
         url = dashboard.url
 
@@ -166,7 +166,7 @@ def test_a_dashboard_that_is_started_again_is_where_it_was() -> None:
 
 
 @pytest.mark.parametrize("kind", ["http.disconnect", "http.request"])
-async def test_a_complaint_is_told_unless_the_visitor_has_left(kind: str) -> None:
+async def test_an_error_is_raised_unless_the_visitor_has_left(kind: str) -> None:
     async def app(_: Scope, receive: Receive, __: Send) -> None:
         await receive()
         raise RuntimeError("No response returned.")

@@ -63,7 +63,7 @@ def test_a_session_is_created_and_deleted_on_the_page(page: Page, client: shoal.
     assert name not in {each.name for each in client.list_sessions()}
 
 
-def test_what_the_server_refuses_is_told_in_its_words(page: Page, session: shoal.Session) -> None:
+def test_the_page_shows_the_servers_message_for_a_refused_session(page: Page, session: shoal.Session) -> None:
     page.goto("/sessions")
 
     page.get_by_text("New session").click()
@@ -87,7 +87,7 @@ def test_a_session_fills_live_while_a_producer_pushes(page: Page, session: shoal
     expect(page.locator(".events")).to_contain_text("the session has its first centroids")
 
 
-def test_another_session_that_takes_the_name_is_shown_anew(page: Page, client: shoal.Client) -> None:
+def test_the_page_shows_another_session_that_takes_the_name(page: Page, client: shoal.Client) -> None:
     name = f"taken-{uuid.uuid4().hex[:8]}"
     client.create_session(name, 2, init=POINTS[:2]).push(POINTS)
     page.goto(f"/sessions/{name}")
@@ -104,7 +104,7 @@ def test_another_session_that_takes_the_name_is_shown_anew(page: Page, client: s
     client.session(name).delete()
 
 
-def test_labels_are_asked_for_on_the_page(page: Page, session: shoal.Session) -> None:
+def test_points_are_assigned_on_the_page(page: Page, session: shoal.Session) -> None:
     session.push(POINTS)
     page.goto(f"/sessions/{session.name}")
 
@@ -115,7 +115,7 @@ def test_labels_are_asked_for_on_the_page(page: Page, session: shoal.Session) ->
     expect(page.get_by_text(f"labels at version 1: {labels[0]} {labels[1]}")).to_be_visible()
 
 
-def test_engine_and_half_life_change_in_place(page: Page, session: shoal.Session) -> None:
+def test_engine_and_half_life_are_changed_on_the_page(page: Page, session: shoal.Session) -> None:
     session.push(POINTS)
     page.goto(f"/sessions/{session.name}")
     expect(page.get_by_text("ready · numba")).to_be_visible()
@@ -130,7 +130,7 @@ def test_engine_and_half_life_change_in_place(page: Page, session: shoal.Session
     assert (config.engine, config.half_life) == ("sklearn", shoal.HalfLife(500, "points"))
 
 
-def test_points_that_are_colours_make_a_palette(page: Page, client: shoal.Client) -> None:
+def test_a_session_of_colours_shows_a_palette(page: Page, client: shoal.Client) -> None:
     session = client.create_session(f"colours-{uuid.uuid4().hex[:8]}", 2, init=np.array([[0.0, 0, 0], [255, 0, 0]]))
     session.push(np.array([[0, 0, 0], [255, 0, 0], [255, 0, 0]], np.uint8))
 
@@ -141,7 +141,7 @@ def test_points_that_are_colours_make_a_palette(page: Page, client: shoal.Client
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_violation(page: Page, session: shoal.Session, scheme: Any) -> None:
+def test_axe_finds_no_violation_on_the_session_pages(page: Page, session: shoal.Session, scheme: Any) -> None:
     session.push(POINTS)
     page.emulate_media(color_scheme=scheme)
 
@@ -152,7 +152,7 @@ def test_axe_finds_no_violation(page: Page, session: shoal.Session, scheme: Any)
         assert found.violations_count == 0, found.generate_report()
 
 
-def test_the_page_says_that_the_server_is_away_and_goes_on_when_it_is_back(browser: Browser) -> None:
+def test_the_page_reports_an_unreachable_server_and_continues_when_it_is_back(browser: Browser) -> None:
     with LocalServer() as server:
         port = int(server.target.rpartition(":")[2])
         with Dashboard(server.target) as dashboard:

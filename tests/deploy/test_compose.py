@@ -95,7 +95,7 @@ def test_the_dashboard_shows_the_sessions_of_the_server_beside_it(target: str) -
     assert "server server:50051" in page
 
 
-def test_the_server_is_nobody_special_in_its_container(target: str) -> None:
+def test_the_server_runs_as_an_unprivileged_user_in_its_container(target: str) -> None:
     del target
     inspected = json.loads(_run("docker", "inspect", _container("server")))[0]
 

@@ -1,4 +1,4 @@
-"""What README and docs state, checked."""
+"""Facts in README and docs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_readme_commands_are_targets_of_make() -> None:
 
 
 @pytest.mark.parametrize("document", DOCS, ids=lambda path: path.name)
-def test_links_lead_somewhere(document: Path) -> None:
+def test_links_in_the_docs_exist(document: Path) -> None:
     for link in re.findall(r'(?:\]\(|src="|srcset=")([^)#"]+)', document.read_text()):
         if not link.startswith("https://"):
             assert (document.parent / link).exists(), link

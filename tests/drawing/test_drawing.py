@@ -1,4 +1,4 @@
-"""Points and centroids as SVG: where things are, and what is drawn of them."""
+"""Points and centroids as SVG."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIZES = st.floats(1e-3, 1e3)
 
 
 @given(seed=st.integers(0, 1000), k=st.integers(1, 9))
-def test_region_of_a_centroid_holds_the_points_nearest_to_it(seed: int, k: int) -> None:
+def test_the_region_of_a_centroid_holds_the_points_nearest_to_it(seed: int, k: int) -> None:
     random = np.random.default_rng(seed)
     centroids, low, high = random.normal(size=(k, 2)), np.array([-2.0, -1]), np.array([1.0, 3])
 
@@ -34,7 +34,7 @@ def test_region_of_a_centroid_holds_the_points_nearest_to_it(seed: int, k: int) 
 
 
 @given(seed=st.integers(0, 1000), k=st.integers(1, 40), spread=st.sampled_from([0.1, 1.0, 5.0]))
-def test_no_centroid_is_left_out_of_a_region_that_it_cuts(seed: int, k: int, spread: float) -> None:
+def test_regions_leave_out_no_centroid_that_cuts_them(seed: int, k: int, spread: float) -> None:
     random = np.random.default_rng(seed)
     centroids = (random.normal(size=(k, 2)) * spread).round(1)  # some equal, some out of the rectangle
     low, high = np.array([-2.0, -1]), np.array([1.0, 3])
@@ -74,7 +74,7 @@ def test_region_search_skips_distant_centroids(monkeypatch: pytest.MonkeyPatch) 
     assert len(cuts) < 30 * len(grid)  # not 399 times
 
 
-def test_the_regions_of_the_tiniest_centroids_are_told_apart() -> None:
+def test_the_smallest_centroids_have_separate_regions() -> None:
     found = regions_of(np.array([[0.0, 0], [1e-200, 0]]), np.full(2, -1e-200), np.full(2, 2e-200))
 
     assert [region[:, 0].max() for region in found] == pytest.approx([0.5e-200, 2e-200], rel=1e-9, abs=0)
@@ -87,7 +87,7 @@ def _area(polygon: Any) -> float:
     return float(abs((x * np.roll(y, -1) - y * np.roll(x, -1)).sum()) / 2)
 
 
-def test_of_equal_centroids_the_first_has_the_region() -> None:
+def test_the_first_of_equal_centroids_has_the_region() -> None:
     found = regions_of(np.zeros((3, 2)), np.array([-1.0, -1]), np.array([1.0, 1]))
 
     assert [len(region) for region in found] == [4, 0, 0]
@@ -108,7 +108,7 @@ def test_scale_maps_points_to_the_drawing_and_back(width: float, height: float, 
 
 
 @given(width=SIZES, height=SIZES)
-def test_axes_are_equal_unless_that_were_very_wide_or_high(width: float, height: float) -> None:
+def test_axes_have_equal_scales_unless_the_drawing_would_be_very_wide_or_high(width: float, height: float) -> None:
     scale = scale_around(np.zeros(2), np.array([width, height]))
 
     if 240 < scale.height < 460:
@@ -123,7 +123,7 @@ def test_identical_points_have_a_scale(value: float) -> None:
     assert scale.serves(np.full(2, value), np.full(2, value)) is False  # it fills nothing of it
 
 
-def test_a_scale_serves_what_is_inside_and_fills_half_of_it() -> None:
+def test_a_scale_fits_a_rectangle_that_is_inside_and_fills_half_of_it() -> None:
     scale = scale_around(np.zeros(2), np.full(2, 10.0))
 
     assert scale.serves(np.zeros(2), np.full(2, 9.0))
@@ -142,7 +142,7 @@ def test_the_tiniest_and_the_largest_points_have_a_drawing(size: float) -> None:
     assert ((scale.to_drawing(points) >= 0) & (scale.to_drawing(points) <= 520)).all()
 
 
-def test_ticks_are_told_apart_far_from_zero() -> None:
+def test_ticks_far_from_zero_have_different_texts() -> None:
     scale = scale_around(np.array([1e6 - 3, 0]), np.array([1e6 + 3, 1e-3]))
 
     drawn = draw(_scene(), scale, "", ("x", "y"))
@@ -152,14 +152,14 @@ def test_ticks_are_told_apart_far_from_zero() -> None:
 
 
 @given(low=st.floats(-1e9, 1e9), extent=st.floats(1e-3, 1e6))
-def test_no_two_ticks_read_the_same(low: float, extent: float) -> None:
+def test_all_ticks_of_an_axis_have_different_texts(low: float, extent: float) -> None:
     step, found = tick_step(low, low + extent), ticks(low, low + extent)
 
     assert len({number_text(tick, step) for tick in found}) == len(found)
 
 
 @pytest.mark.parametrize("third", [999.9999999999999, 1000.0, 9.999999999999999e-5, 1e-320])
-def test_the_step_of_ticks_is_never_too_long(third: float) -> None:
+def test_the_step_of_ticks_is_at_most_a_third_of_the_axis(third: float) -> None:
     assert 0 < tick_step(0.0, 3 * third) <= third
 
 
@@ -201,7 +201,7 @@ def test_points_without_clusters_are_grey_and_have_no_number() -> None:
     assert drawn.count('class="unassigned"') == 3
 
 
-def test_a_trail_fades_with_age_and_keeps_its_whole_way() -> None:
+def test_a_trail_fades_with_age_and_keeps_its_whole_length() -> None:
     way = np.column_stack([np.linspace(0, 10, 15), np.zeros(15)])
 
     drawn = draw(_scene(trails=[way, way[:1]]), SCALE, "", ("", ""))

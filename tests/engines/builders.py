@@ -1,4 +1,4 @@
-"""Frames and points for the kernels, and what their answers must be by the oracle."""
+"""Frames and points for the kernels, and checks of their results against the oracle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLUSTERS = [1, 2, 3, 4, 5, 7, 8, 9, 64]
 
 
 def row_counts(dtype: np.dtype[Any]) -> list[int]:
-    """Return numbers of rows around those at which the kernel takes another way."""
+    """Return numbers of rows around those at which the kernel takes another path."""
     group = GROUPS[dtype]
     return [1, 2, 3, 4, 5, group - 1, group, group + 1, group + 4, group + 5, 2 * group, 5 * group + 3]
 
@@ -34,7 +34,7 @@ def frame_of(centroids: Reals, *, origin: Reals | None = None, cosine: bool = Fa
 
 
 def bounded(frame: Frame, axes: int) -> Frame:
-    """Return the same frame, for the regime of bounds in a number of axes (as many as there are columns, at most)."""
+    """Return the same frame with pruning in some axes (at most the number of columns)."""
     other = frame_of(frame.centroids, origin=frame.origin, cosine=frame.cosine)
     count = min(axes, frame.centroids.shape[1] // TILE * TILE)
     if not count:
@@ -48,7 +48,7 @@ def bounded(frame: Frame, axes: int) -> Frame:
 
 
 def unaligned(points: NDArray[Any]) -> NDArray[Any]:
-    """Return the points in a read-only buffer, one byte behind where they would be aligned."""
+    """Return the points in a read-only buffer, one byte after an aligned address."""
     message = b"\x01" + points.tobytes() + b"\xff" * 64
     return np.frombuffer(message, points.dtype, points.size, offset=1).reshape(points.shape)
 
@@ -56,7 +56,7 @@ def unaligned(points: NDArray[Any]) -> NDArray[Any]:
 def both_ways(
     engine: NumbaEngine, points: NDArray[Any], weight: naive.Array | None, frame: Frame
 ) -> tuple[Contribution, Assignment]:
-    """Return what the engine says of the points, in the regime of the frame even where that doesn't pay."""
+    """Return the engine's results for the points, with the pruning of the frame even if that doesn't pay."""
     pruning = frame.cache.get(PruningPolicy)
     axes = pruning.axes
     contribution = engine.contribute(points, weight, frame, run_in_order)
@@ -68,7 +68,7 @@ def both_ways(
 def check(
     contribution: Contribution, assignment: Assignment, inside: Reals, weight: naive.Array | None, frame: Frame
 ) -> None:
-    """Hold answers for points (n, d) to the oracle: `inside` is exactly what they are in the frame's coordinates."""
+    """Check results for points (n, d) against the oracle; `inside` are the points in the frame's coordinates."""
     wide, centroids = inside.astype(np.float64), frame.centroids.astype(np.float64)
     check_labels(assignment.labels, wide, centroids)
     np.testing.assert_array_equal(contribution.labels, assignment.labels)
@@ -83,7 +83,7 @@ def check(
 
 
 def check_labels(labels: NDArray[np.int32], inside: naive.Array, centroids: naive.Array) -> None:
-    """Hold labels to exact arithmetic, but where float64 can't tell two distances apart; of equal centroids the first.
+    """Check labels against exact arithmetic, except where float64 can't distinguish two distances.
 
     The sum of d squares, each of a difference, errs by (d + 3) roundings at most.
     """
@@ -105,7 +105,7 @@ def check_distances(distances: Reals | None, squares: naive.Array, frame: Frame)
 
 
 def check_sums(contribution: Contribution, inside: naive.Array, weight: naive.Array, frame: Frame) -> None:
-    """Hold counts and sums to those of the labels."""
+    """Check counts and sums against those of the labels."""
     counts, sums = naive.added(inside, weight, contribution.labels, len(frame.centroids))
     _, most = naive.added(np.abs(inside), weight, contribution.labels, len(frame.centroids))
     np.testing.assert_allclose(contribution.counts, counts, rtol=1e-13)

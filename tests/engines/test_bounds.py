@@ -1,4 +1,4 @@
-"""The regime of bounds changes no bit; and who gets it."""
+"""Pruning by bounds changes no bit; and when it is used."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def _cases(name: str, n: int) -> tuple[NDArray[Any], NDArray[Any]]:
 @pytest.mark.parametrize("weighted", [False, True])
 @AXES
 @DATA_TYPES
-def test_bounds_change_no_bit(engine: NumbaEngine, name: str, weighted: bool, axes: int, dtype: Any) -> None:
+def test_bounds_change_no_bit_of_labels_or_sums(
+    engine: NumbaEngine, name: str, weighted: bool, axes: int, dtype: Any
+) -> None:
     rows, centroids = _cases(name, 333)
     points: NDArray[Any] = rows.astype(dtype)
     weight = np.random.default_rng(0).exponential(size=333) if weighted else None
@@ -80,7 +82,7 @@ def test_bounds_change_no_bit(engine: NumbaEngine, name: str, weighted: bool, ax
 
 
 @DATA_TYPES
-def test_bounds_of_more_axes_than_are_added_up_without_a_break_change_no_bit(engine: NumbaEngine, dtype: Any) -> None:
+def test_bounds_of_very_many_axes_change_no_bit(engine: NumbaEngine, dtype: Any) -> None:
     points, plain = _decaying(333, 1, 160).astype(dtype), frame_of(_decaying(K, 2, 160).astype(dtype))
 
     contribution, _ = both_ways(engine, points, None, plain)
@@ -109,7 +111,9 @@ def test_bounds_change_no_bit_under_cosine(engine: NumbaEngine, axes: int, dtype
 @pytest.mark.parametrize("cosine", [False, True])
 @AXES
 @DATA_TYPES
-def test_bounds_change_no_bit_in_a_course(engine: NumbaEngine, cosine: bool, axes: int, dtype: Any) -> None:
+def test_bounds_change_no_bit_of_batches_applied_together(
+    engine: NumbaEngine, cosine: bool, axes: int, dtype: Any
+) -> None:
     centroids = to_sphere(_decaying(K, 2))
     batches = [_decaying(n, n).astype(dtype) for n in (1, 4, 5, 64, 150, 33)]
     plain = frame_of(centroids.astype(dtype), cosine=cosine)
@@ -126,23 +130,21 @@ def test_bounds_change_no_bit_in_a_course(engine: NumbaEngine, cosine: bool, axe
     np.testing.assert_array_equal(by_bounds.moved.frame.centroids, alone.moved.frame.centroids)
 
 
-def test_axes_are_found_where_the_spectrum_decays() -> None:
+def test_best_axes_finds_axes_when_the_spectrum_decays() -> None:
     axes = best_axes(_decaying(512, 2, 128), _decaying(256, 1, 128))
 
     assert 4 <= len(axes) < 128
     np.testing.assert_allclose(axes @ axes.T, np.eye(len(axes)), atol=1e-12)
 
 
-def test_no_axes_are_found_where_all_directions_are_alike() -> None:
+def test_best_axes_finds_none_when_all_directions_are_alike() -> None:
     random = np.random.default_rng(0)
 
     assert best_axes(random.normal(size=(512, 128)), random.normal(size=(256, 128))) is NO_AXES
 
 
 @DATA_TYPES
-def test_a_model_comes_into_the_regime_by_its_work_and_leaves_it_when_it_stops_paying(
-    engine: NumbaEngine, dtype: Any
-) -> None:
+def test_pruning_begins_after_enough_work_and_ends_when_it_stops_paying(engine: NumbaEngine, dtype: Any) -> None:
     frame = frame_of(_decaying(512, 2, 96).astype(dtype))
     points = _decaying(2000, 1, 96).astype(dtype)
     pruning = frame.cache.get(PruningPolicy)
@@ -157,7 +159,7 @@ def test_a_model_comes_into_the_regime_by_its_work_and_leaves_it_when_it_stops_p
     assert frame.prepared(engine._lay_out).axes is NO_AXES
 
 
-def test_the_choice_is_made_anew_ever_more_seldom() -> None:
+def test_pruning_policy_samples_ever_less_often() -> None:
     pruning = PruningPolicy()
     random = np.random.default_rng(0)
     frame, sample = frame_of(random.normal(size=(64, 32))), random.normal(size=(256, 32))
@@ -175,11 +177,11 @@ def test_the_choice_is_made_anew_ever_more_seldom() -> None:
 
 
 @pytest.mark.parametrize(("k", "d"), [(31, 64), (512, 23), (512, 1025), (1, 64)])
-def test_small_and_very_wide_models_are_never_looked_at(k: int, d: int) -> None:
+def test_pruning_policy_never_samples_small_and_very_wide_models(k: int, d: int) -> None:
     assert not PruningPolicy(work=1e30).is_due(k, d)
 
 
-def test_the_choice_depends_on_the_work_alone(engine: NumbaEngine) -> None:
+def test_pruning_policy_counts_the_same_work_for_any_batch_sizes(engine: NumbaEngine) -> None:
     points = _decaying(3000, 1, 96).astype(np.float32)
     noted = []
 
@@ -194,7 +196,7 @@ def test_the_choice_depends_on_the_work_alone(engine: NumbaEngine) -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 4, 5, 63])
-def test_a_few_rows_leave_the_regime_as_it_is(engine: NumbaEngine, rows: int) -> None:
+def test_a_few_rows_do_not_change_the_pruning_axes(engine: NumbaEngine, rows: int) -> None:
     frame = frame_of(_decaying(512, 2, 96).astype(np.float32))
     points = _decaying(2000, 1, 96).astype(np.float32)
     _work_until_a_look(engine, points, frame)
@@ -209,7 +211,7 @@ def test_a_few_rows_leave_the_regime_as_it_is(engine: NumbaEngine, rows: int) ->
 
 
 @pytest.mark.parametrize("rows", [1, 7, 200])
-def test_a_look_takes_no_more_than_a_sample_of_many_small_batches(
+def test_pruning_policy_samples_a_bounded_number_of_rows_from_many_small_batches(
     engine: NumbaEngine, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_at: list[int] = []
@@ -226,7 +228,7 @@ def test_a_look_takes_no_more_than_a_sample_of_many_small_batches(
     assert SAMPLE_ROWS // 2 <= looked_at[0] <= SAMPLE_ROWS
 
 
-def test_new_axes_take_effect_even_if_there_are_as_many(engine: NumbaEngine) -> None:
+def test_new_axes_take_effect_even_if_their_number_is_the_same(engine: NumbaEngine) -> None:
     frame = bounded(frame_of(_decaying(K, 2).astype(np.float32)), 12)
     points = _decaying(100, 1).astype(np.float32)
     engine.assign(points, frame, run_in_order, return_distances=False)
@@ -238,7 +240,7 @@ def test_new_axes_take_effect_even_if_there_are_as_many(engine: NumbaEngine) -> 
     assert frame.prepared(engine._lay_out).axes is turned
 
 
-def test_no_axes_are_found_where_the_centroids_products_are_not_finite() -> None:
+def test_best_axes_finds_none_when_products_of_the_centroids_are_not_finite() -> None:
     centroids = _decaying(512, 2, 128)
     centroids[3, 5] = 1e200
 

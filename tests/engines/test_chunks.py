@@ -19,7 +19,7 @@ from tests.engines.builders import frame_of
 
 
 @given(st.integers(0, 3_000_000))
-def test_spans_cover_every_row_once_and_are_few(rows: int) -> None:
+def test_chunks_cover_every_row_once_and_are_few(rows: int) -> None:
     cut = chunks(rows, 8, 8, with_sums=True)
 
     assert [chunk.start for chunk in cut] == [0, *(chunk.stop for chunk in cut[:-1])][: len(cut)]
@@ -28,7 +28,7 @@ def test_spans_cover_every_row_once_and_are_few(rows: int) -> None:
 
 
 @given(st.integers(1, 100_000))
-def test_blocks_cover_a_span_in_order(rows: int) -> None:
+def test_blocks_cover_a_chunk_in_order(rows: int) -> None:
     blocks = [block for chunk in chunks(rows, 8, 8, with_sums=True) for block in chunk.blocks()]
 
     assert all(block.stop - block.start <= BLOCK_ROWS for block in blocks)
@@ -36,7 +36,7 @@ def test_blocks_cover_a_span_in_order(rows: int) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_the_number_of_threads_changes_no_bit(engine: NumbaEngine, threads: int) -> None:
+def test_the_number_of_threads_changes_no_bit_of_a_contribution(engine: NumbaEngine, threads: int) -> None:
     random = np.random.default_rng(0)
     points = random.normal(size=(60_000, 5)).astype(np.float32)
     frame = Frame(random.normal(size=(9, 5)).astype(np.float32), np.zeros(5, np.float32), np.zeros(9), cosine=False)
@@ -59,7 +59,7 @@ def test_the_number_of_threads_changes_no_bit(engine: NumbaEngine, threads: int)
     st.booleans(),
     st.sampled_from([12, 24, 64]),
 )
-def test_all_spans_but_the_last_are_whole_groups_with_work_enough_and_about_as_long(
+def test_chunks_are_whole_groups_of_equal_length_with_enough_work_except_the_last(
     rows: int, k: int, d: int, with_sums: bool, group_rows: int
 ) -> None:
     cut = chunks(rows, k, d, with_sums=with_sums, group_rows=group_rows)
@@ -76,7 +76,7 @@ def test_all_spans_but_the_last_are_whole_groups_with_work_enough_and_about_as_l
         assert rows >= 2 * min_chunk_rows(k, d)
 
 
-def test_wide_points_and_many_centroids_are_cut_finer() -> None:
+def test_chunks_are_shorter_for_wide_points_and_many_centroids() -> None:
     few, wide, many = (len(chunks(4_000, k, d, with_sums=False)) for k, d in ((8, 8), (8, 4096), (8192, 8)))
 
     assert few == 1
@@ -87,7 +87,7 @@ def test_wide_points_and_many_centroids_are_cut_finer() -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("rows", "k", "d"), [(1_300, 256, 384), (700, 1_000, 784), (2_500, 64, 1_100)])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_nor_does_it_where_rows_are_wide_and_centroids_many(
+def test_the_number_of_threads_changes_no_bit_when_one_sum_is_shared(
     engine: NumbaEngine, dtype: Any, rows: int, k: int, d: int, weighted: bool
 ) -> None:
     random = np.random.default_rng(0)
@@ -115,7 +115,7 @@ def test_nor_does_it_where_rows_are_wide_and_centroids_many(
 
 
 @given(st.permutations(range(7)))
-def test_what_becomes_ready_in_any_order_is_called_in_order(readied: list[int]) -> None:
+def test_ordered_reducer_calls_in_order_when_chunks_become_ready_in_any_order(readied: list[int]) -> None:
     called: list[int] = []
     in_order = OrderedReducer(called.append)
 
@@ -125,7 +125,7 @@ def test_what_becomes_ready_in_any_order_is_called_in_order(readied: list[int]) 
         assert called == list(range(next(number for number in range(8) if number not in ahead)))
 
 
-def test_after_a_call_that_failed_there_are_no_more() -> None:
+def test_ordered_reducer_makes_no_more_calls_after_one_failed() -> None:
     def fail(index: int) -> None:
         raise ArithmeticError(index)
 
@@ -137,7 +137,7 @@ def test_after_a_call_that_failed_there_are_no_more() -> None:
 
 
 @pytest.mark.parametrize("place", [0, 2_000, 3_999])
-def test_an_unusable_row_anywhere_is_noticed_where_rows_are_added_up_apart(engine: NumbaEngine, place: int) -> None:
+def test_an_unusable_row_is_noticed_at_any_place_when_one_sum_is_shared(engine: NumbaEngine, place: int) -> None:
     random = np.random.default_rng(0)
     points = random.normal(size=(4_000, 384)).astype(np.float32)
     points[place, 5] = np.nan
@@ -150,7 +150,7 @@ def test_an_unusable_row_anywhere_is_noticed_where_rows_are_added_up_apart(engin
     pool.close()
 
 
-def test_what_becomes_ready_during_a_call_is_left_to_who_calls() -> None:
+def test_ordered_reducer_leaves_chunks_that_become_ready_during_a_call_to_its_caller() -> None:
     called: list[int] = []
     pool = ThreadPoolExecutor(1)
 

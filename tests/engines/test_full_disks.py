@@ -1,4 +1,4 @@
-"""Kernels on disks that take no more, or that nobody may write: the start goes on, and says so."""
+"""Kernels on full or read-only disks: the server starts, and logs it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class FullDisk:
-    """Compiles like `Compiler`, in a folder whose disk takes no more, or which Numba can't use at all."""
+    """Compiles like `Compiler`, in a folder on a full disk, or one that Numba can't use."""
 
     def __init__(self, error: Exception, folders: int) -> None:
         self.error, self.folders = error, folders  # how many folders are on the full disk
@@ -52,7 +52,7 @@ FULL = [
 
 
 @pytest.mark.parametrize("error", FULL, ids=str)
-def test_a_disk_that_takes_no_more_does_not_end_the_start(error: Exception, base: Path) -> None:
+def test_a_full_disk_does_not_end_the_start(error: Exception, base: Path) -> None:
     compiler = FullDisk(error, folders=1)
 
     with capture_logs() as logged:
@@ -65,14 +65,14 @@ def test_a_disk_that_takes_no_more_does_not_end_the_start(error: Exception, base
 
 
 @pytest.mark.parametrize("error", FULL, ids=str)
-def test_kernels_are_compiled_without_a_folder_where_nothing_can_be_written(error: Exception) -> None:
+def test_kernels_are_compiled_without_a_cache_folder_on_a_read_only_disk(error: Exception) -> None:
     with capture_logs() as logged:
         assert not cache.compile_cached(FullDisk(error, folders=2))
 
     assert logged[-1]["event"] == "nothing can be written: the kernels are compiled by one process"
 
 
-def test_kernels_are_compiled_without_a_folder_where_there_is_none_for_temporary_files(
+def test_kernels_are_compiled_without_a_cache_folder_when_there_is_no_temporary_folder(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(base / "not there"))
@@ -113,7 +113,7 @@ KERNEL = """
 
 
 def _compiled_apart(base: Path, *arguments: str) -> str:
-    """Return what is printed by a process in which Numba itself compiles and writes."""
+    """Return the output of a process in which Numba itself compiles and writes."""
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(KERNEL), str(base / "source"), *arguments],
         env={**os.environ, "TMPDIR": str(base / "temporary")},
@@ -125,11 +125,11 @@ def _compiled_apart(base: Path, *arguments: str) -> str:
     return run.stdout.splitlines()[-1]
 
 
-def test_numba_itself_compiles_where_no_file_may_grow(base: Path) -> None:
+def test_numba_compiles_when_no_file_may_grow(base: Path) -> None:
     assert _compiled_apart(base, "small files") == "42.0 False"
 
 
-def test_numba_itself_compiles_where_the_disk_of_the_cache_is_full(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numba_compiles_when_the_disk_of_the_cache_is_full(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = base / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", disk], check=False).returncode:

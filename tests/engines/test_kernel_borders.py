@@ -1,4 +1,4 @@
-"""The compiled kernel against the oracle, at every border at which it takes another way."""
+"""The compiled kernel against the oracle, around every size at which it takes another path."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ def test_the_kernel_agrees_with_the_oracle(engine: NumbaEngine, dtype: Any, axes
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("more", [-1, 0, 1])
 @pytest.mark.parametrize("cuts", [1, 2])
-def test_so_it_does_where_a_batch_is_cut(engine: NumbaEngine, dtype: Any, more: int, cuts: int) -> None:
+def test_the_kernel_agrees_with_the_oracle_when_a_batch_is_cut_into_chunks(
+    engine: NumbaEngine, dtype: Any, more: int, cuts: int
+) -> None:
     random = np.random.default_rng(more + 1)
     k, d = 64, 384
     frame = frame_of(random.normal(size=(k, d)).astype(dtype))
@@ -85,7 +87,7 @@ def test_so_it_does_where_a_batch_is_cut(engine: NumbaEngine, dtype: Any, more: 
 @pytest.mark.parametrize("d", [1, 3, 16, 129])
 @pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float16, np.int32, np.float32, np.float64])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_points_of_other_types_count_as_what_they_are_in_the_frame(
+def test_points_of_other_types_are_computed_in_the_precision_of_the_frame(
     engine: NumbaEngine, d: int, kind: Any, dtype: Any
 ) -> None:
     random = np.random.default_rng(d)
@@ -102,7 +104,7 @@ def test_points_of_other_types_count_as_what_they_are_in_the_frame(
 @pytest.mark.parametrize("d", [1, 2, 8, 17, 128])
 @pytest.mark.parametrize("axes", [0, 4])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_points_around_a_million_are_told_apart(engine: NumbaEngine, d: int, axes: int, dtype: Any) -> None:
+def test_points_around_a_million_get_exact_labels(engine: NumbaEngine, d: int, axes: int, dtype: Any) -> None:
     random = np.random.default_rng(d)
     points = (1e6 + np.round(16 * random.normal(size=(150, d))) / 16).astype(dtype)
     origin = np.full(d, 1e6, dtype)

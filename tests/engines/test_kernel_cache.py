@@ -1,4 +1,4 @@
-"""Compiled code on disk: what is damaged or foreign is never run, and never fatal."""
+"""Compiled code on disk: damaged or foreign code is never run, and never fatal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WAITING = "waiting for another process, which compiles the kernels or loads them
 
 
 class Compiler:
-    """Stands in for Numba: it compiles into the folder what isn't there, and says whether it had to."""
+    """Replaces Numba: compiles missing files into the folder, and returns whether it had to."""
 
     def __init__(self, failures: int = 0) -> None:
         self.failures = failures
@@ -60,20 +60,20 @@ def _loads() -> bool:
     return not cache.compile_cached(Compiler())
 
 
-def test_what_was_compiled_is_loaded_at_the_next_start() -> None:
+def test_compiled_kernels_are_loaded_at_the_next_start() -> None:
     _folder()
 
     assert _loads()
 
 
-def test_the_folder_is_private(base: Path) -> None:
+def test_the_cache_folder_is_private(base: Path) -> None:
     folder = _folder()
 
     assert folder.parent == base / "shoal"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_numba_caches_elsewhere_afterwards() -> None:
+def test_numba_uses_its_own_cache_folder_after_the_kernels_are_compiled() -> None:
     before = numba.config.CACHE_DIR
 
     folder = _folder()
@@ -115,7 +115,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
-def test_a_damaged_folder_is_emptied_before_anything_is_loaded(damage: Callable[[Path], object]) -> None:
+def test_a_damaged_cache_folder_is_emptied_before_anything_is_loaded(damage: Callable[[Path], object]) -> None:
     damage(_folder())
     compiler = Compiler()
 
@@ -126,7 +126,7 @@ def test_a_damaged_folder_is_emptied_before_anything_is_loaded(damage: Callable[
     assert _loads()
 
 
-def test_what_fails_to_load_is_made_anew() -> None:
+def test_cached_kernels_that_fail_to_load_are_compiled_again() -> None:
     _folder()
     compiler = Compiler(failures=1)
 
@@ -136,7 +136,7 @@ def test_what_fails_to_load_is_made_anew() -> None:
     assert _loads()
 
 
-def test_who_comes_while_another_compiles_waits_and_compiles_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_during_another_ones_compilation_waits_and_compiles_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     compiling, asked = threading.Event(), threading.Event()
     lock = fcntl.flock
 
@@ -162,7 +162,7 @@ def test_who_comes_while_another_compiles_waits_and_compiles_nothing(monkeypatch
     assert _loads()
 
 
-def test_who_need_not_wait_does_not_say_so() -> None:
+def test_a_start_that_does_not_wait_logs_nothing() -> None:
     with capture_logs() as logged:
         _folder()
         assert _loads()
@@ -172,7 +172,7 @@ def test_who_need_not_wait_does_not_say_so() -> None:
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
 @pytest.mark.parametrize("working", [0, 1], ids=["none", "one"])
-def test_where_nothing_can_be_locked_the_cache_is_not_used(
+def test_the_cache_is_not_used_on_a_file_system_without_locks(
     code: int, working: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = _base_folder()
@@ -200,7 +200,7 @@ def _base_folder() -> Path:
     return cache._base() / "shoal" / f"kernels-{cache._fingerprint()}"
 
 
-def test_those_who_load_do_so_together() -> None:
+def test_several_starts_load_the_cache_at_the_same_time() -> None:
     _folder()
     both = threading.Barrier(2, timeout=60)
 
@@ -212,20 +212,20 @@ def test_those_who_load_do_so_together() -> None:
         assert all(loading.result() for loading in [threads.submit(cache.compile_cached, load) for _ in range(2)])
 
 
-def test_what_fails_twice_is_an_error() -> None:
+def test_a_compilation_that_fails_twice_raises() -> None:
     with pytest.raises(EOFError):
         cache.compile_cached(Compiler(failures=2))
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707, 0o720, 0o702, 0o777])
-def test_a_folder_that_others_can_write_is_not_used(mode: int) -> None:
+def test_a_cache_folder_that_others_can_write_is_not_used(mode: int) -> None:
     folder = _folder()
     folder.chmod(mode)
 
     _assert_elsewhere(folder)
 
 
-def test_a_link_is_not_followed(tmp_path: Path) -> None:
+def test_a_symbolic_link_in_place_of_the_cache_folder_is_not_followed(tmp_path: Path) -> None:
     folder = _folder()
     folder.rename(tmp_path / "elsewhere")
     folder.symlink_to(tmp_path / "elsewhere")
@@ -234,7 +234,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "elsewhere").iterdir()} >= CODE.keys()
 
 
-def test_another_users_folder_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_users_cache_folder_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = _folder()
     other = os.geteuid() + 1
     monkeypatch.setattr(os, "geteuid", lambda: other)
@@ -243,7 +243,9 @@ def test_another_users_folder_is_not_used(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("level", ["folder", "shoal", "base"])
-def test_a_file_in_place_of_a_folder_is_not_fatal(level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_in_place_of_the_cache_folder_does_not_end_the_start(
+    level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "base"))
     place = tmp_path / "base"
     if level != "base":
@@ -266,7 +268,7 @@ def _assert_elsewhere(folder: Path) -> None:
     assert not compiler.folder.exists()
 
 
-def test_other_source_code_gets_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_source_code_gets_another_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = tmp_path / "sources"
     sources.mkdir()
     monkeypatch.setattr(cache, "__file__", str(sources / "cache.py"))
@@ -282,7 +284,7 @@ def test_other_source_code_gets_another_folder(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("module", ["numba", "llvmlite", "np"])
-def test_so_does_another_version_of_what_compiles(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_compiler_version_gets_another_cache_folder(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = cache._fingerprint()
 
     monkeypatch.setattr(getattr(cache, module), "__version__", "0.0")

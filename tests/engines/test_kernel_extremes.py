@@ -21,7 +21,7 @@ SHAPES = pytest.mark.parametrize(("k", "d"), [(5, 1), (9, 4), (64, 5), (7, 17), 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @WAYS
 @SHAPES
-def test_of_equally_near_centroids_the_lowest_wins(
+def test_a_point_equally_near_to_several_centroids_gets_the_lowest_label(
     engine: NumbaEngine, n: int, dtype: Any, axes: int, k: int, d: int
 ) -> None:
     random = np.random.default_rng(n)
@@ -44,7 +44,7 @@ def test_of_equally_near_centroids_the_lowest_wins(
 @pytest.mark.parametrize("n", [1, 4, 5, 150])
 @WAYS
 @SHAPES
-def test_float32_points_too_small_to_be_squared_are_told_apart(
+def test_float32_points_whose_squares_underflow_get_exact_labels(
     engine: NumbaEngine, size: float, n: int, axes: int, k: int, d: int
 ) -> None:
     random = np.random.default_rng(n)
@@ -60,7 +60,7 @@ def test_float32_points_too_small_to_be_squared_are_told_apart(
 @pytest.mark.parametrize("n", [4, 150])
 @WAYS
 @SHAPES
-def test_so_are_those_on_a_border_whose_squares_have_few_digits_left(
+def test_float32_points_on_a_border_whose_squares_have_few_digits_get_exact_labels(
     engine: NumbaEngine, size: float, n: int, axes: int, k: int, d: int
 ) -> None:
     random = np.random.default_rng(n)
@@ -76,7 +76,7 @@ def test_so_are_those_on_a_border_whose_squares_have_few_digits_left(
 
 @WAYS
 @SHAPES
-def test_float64_points_too_small_to_be_squared_all_go_to_the_first(
+def test_float64_points_whose_squares_underflow_get_the_first_label(
     engine: NumbaEngine, axes: int, k: int, d: int
 ) -> None:
     random = np.random.default_rng(d)
@@ -94,7 +94,7 @@ def test_float64_points_too_small_to_be_squared_all_go_to_the_first(
 @pytest.mark.parametrize(("dtype", "size"), [(DTYPES[0], 1e17), (DTYPES[1], 1e30), (DTYPES[1], 1e99)], ids=str)
 @WAYS
 @SHAPES
-def test_points_as_large_as_may_be_are_told_apart(
+def test_points_of_the_largest_valid_size_get_exact_labels(
     engine: NumbaEngine, n: int, dtype: Any, size: float, axes: int, k: int, d: int
 ) -> None:
     random = np.random.default_rng(n)
@@ -121,7 +121,7 @@ def test_points_as_large_as_may_be_are_told_apart(
 @pytest.mark.parametrize("n", [1, 5, 200])
 @WAYS
 @SHAPES
-def test_under_cosine_the_length_of_a_row_does_not_matter(
+def test_cosine_labels_do_not_depend_on_the_length_of_a_row(
     engine: NumbaEngine, dtype: Any, lowest: float, highest: float, n: int, axes: int, k: int, d: int
 ) -> None:
     random = np.random.default_rng(n)
@@ -150,7 +150,7 @@ def test_under_cosine_the_length_of_a_row_does_not_matter(
 
 @WAYS
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_one_row_between_a_thousand_centroids_is_told_apart(engine: NumbaEngine, axes: int, dtype: Any) -> None:
+def test_one_row_between_a_thousand_centroids_gets_its_exact_label(engine: NumbaEngine, axes: int, dtype: Any) -> None:
     random = np.random.default_rng(0)
     centroids = random.normal(size=(1001, 33)).astype(dtype)
     points = (centroids[::5][: GROUPS[dtype] + 1] + centroids[1::5][: GROUPS[dtype] + 1]) / 2

@@ -1,4 +1,4 @@
-"""What takes a process of its own: a cold start, and memory that may not be touched."""
+"""Tests in their own process: a cold start, and memory that may not be read."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ NARROW = """
 
 
 def _run(code: str, **environment: str) -> str:
-    """Run code in a process of its own, and return what it prints last."""
+    """Run code in its own process, and return its last line."""
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
         env={**os.environ, **environment},
@@ -104,14 +104,14 @@ def test_a_process_compiles_nothing_that_another_has_compiled(engine: NumbaEngin
 
 
 @pytest.mark.torture
-def test_two_processes_compile_together_and_a_later_one_nothing(tmp_path: Path) -> None:
+def test_a_first_start_compiles_in_two_processes_and_a_later_one_compiles_nothing(tmp_path: Path) -> None:
     loaded_then_compiled = [json.loads(_run(STARTING, NUMBA_CACHE_DIR=str(tmp_path))) for _ in range(2)]
 
     helped = 5 if available_cores() > 1 else 0
     assert loaded_then_compiled == [[helped, 10 - helped], [10, 0]]
 
 
-def test_the_process_that_helps_ends_with_the_one_that_it_helps(tmp_path: Path) -> None:
+def test_the_compiling_helper_process_ends_with_its_parent(tmp_path: Path) -> None:
     orphan = subprocess.run(
         [sys.executable, "-c", parallel_compile._CODE, str(tmp_path), "float64"], stdin=subprocess.DEVNULL, check=False
     )
@@ -120,7 +120,7 @@ def test_the_process_that_helps_ends_with_the_one_that_it_helps(tmp_path: Path) 
     assert not [*tmp_path.rglob("*.nbc")]
 
 
-def test_no_value_around_the_rows_is_read() -> None:
+def test_kernels_read_no_memory_around_the_rows() -> None:
     assert _run(READING) == "survived"
 
 

@@ -54,7 +54,7 @@ def _parallel(direction: NDArray[np.float64], rows: int, random: np.random.Gener
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize(("d", "axes"), [(24, 4), (49, 32), (192, 12), (384, 96), (1024, 160)])
 @pytest.mark.parametrize("scale", [1.0, 1e-12, 1e12])
-def test_no_bound_is_too_low(dtype: Any, d: int, axes: int, scale: float) -> None:
+def test_no_bound_is_below_the_score_that_it_bounds(dtype: Any, d: int, axes: int, scale: float) -> None:
     random = np.random.default_rng([d, axes])
     direction = scale * random.normal(size=d)
     centroids = _parallel(direction, 37, random).astype(dtype)

@@ -55,7 +55,7 @@ def _frozen(array: Any) -> Any:
     return array
 
 
-def test_the_recorder_sees_a_compilation() -> None:
+def test_the_recorder_of_the_tests_sees_a_compilation() -> None:
     with _compilations() as seen:
         numba.njit(lambda value: value + 1)(1)
 
@@ -64,7 +64,7 @@ def test_the_recorder_sees_a_compilation() -> None:
 
 @DATA_TYPES
 @WAYS
-def test_no_call_compiles(engine: NumbaEngine, dtype: Any, cosine: bool, axes: int) -> None:
+def test_no_call_of_contribute_or_assign_compiles(engine: NumbaEngine, dtype: Any, cosine: bool, axes: int) -> None:
     random = np.random.default_rng(0)
     with _compilations() as seen:
         for kind in (np.float16, np.float32, np.float64, np.uint8, np.int16, np.int64):
@@ -80,7 +80,7 @@ def test_no_call_compiles(engine: NumbaEngine, dtype: Any, cosine: bool, axes: i
 
 @DATA_TYPES
 @WAYS
-def test_no_course_compiles(engine: NumbaEngine, dtype: Any, cosine: bool, axes: int) -> None:
+def test_no_call_of_apply_batches_compiles(engine: NumbaEngine, dtype: Any, cosine: bool, axes: int) -> None:
     frame = _frame(dtype, axes, cosine=cosine)
     batches = [unaligned(np.ones((n, D), dtype)) for n in (1, 5, 500)]
     with _compilations() as seen:
@@ -91,7 +91,7 @@ def test_no_course_compiles(engine: NumbaEngine, dtype: Any, cosine: bool, axes:
 
 
 def _most_memory(call: Callable[[], object]) -> int:
-    """Return the bytes that a call allocates at most, what NumPy and Python have."""
+    """Return the peak of bytes that a call allocates in NumPy and Python."""
     tracemalloc.start()
     call()
     tracemalloc.reset_peak()
@@ -106,7 +106,7 @@ def _most_memory(call: Callable[[], object]) -> int:
 @DATA_TYPES
 @WAYS
 @pytest.mark.parametrize("weighted", [False, True])
-def test_native_points_take_no_memory_but_for_their_labels(
+def test_points_in_the_session_precision_take_memory_only_for_their_labels(
     engine: NumbaEngine, dtype: Any, cosine: bool, axes: int, weighted: bool
 ) -> None:
     few, many = np.ones((40_000, D), dtype), np.ones((240_000, D), dtype)
@@ -128,7 +128,7 @@ def test_native_points_take_no_memory_but_for_their_labels(
 
 
 @DATA_TYPES
-def test_other_points_take_memory_for_a_block_at_a_time(engine: NumbaEngine, dtype: Any) -> None:
+def test_points_of_other_types_take_memory_for_one_block_at_a_time(engine: NumbaEngine, dtype: Any) -> None:
     frame = _frame(dtype, 0, cosine=False)
 
     def contributing(rows: int) -> int:

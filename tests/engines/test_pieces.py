@@ -61,7 +61,7 @@ def test_pieces_of_a_chunk_give_the_same_bits_as_the_chunk(
     check_same_bits(cut, whole)
 
 
-def test_vq_is_called_for_a_few_rows_at_a_time_with_the_same_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calling_vq_for_a_few_rows_at_a_time_gives_the_same_sums(monkeypatch: pytest.MonkeyPatch) -> None:
     points, frame = problem((300, 24), np.float32, cosine=False)
     counting = Counting()
     whole = ScipyEngine().contribute(points, None, frame, run_in_order)
@@ -74,7 +74,7 @@ def test_vq_is_called_for_a_few_rows_at_a_time_with_the_same_sums(monkeypatch: p
 
 
 @pytest.mark.parametrize("k", [100_000, 2**20])
-def test_what_vq_holds_stays_small_however_many_centroids_there_are(k: int) -> None:
+def test_memory_of_vq_stays_small_for_any_number_of_centroids(k: int) -> None:
     points, frame = np.ones((40, 5), np.float32), frame_of(np.zeros((k, 5), np.float32))
     counting = Counting()
 
@@ -98,7 +98,7 @@ def run_small(engine: Engine, points: Any, frame: Frame, counting: Counting) -> 
     engine.assign(points, frame, counting, return_distances=True)
 
 
-def test_a_piece_is_whole_groups_and_at_least_one() -> None:
+def test_a_piece_is_at_least_one_whole_group() -> None:
     assert piece_rows(8, 8, 24) % 24 == 0
     assert piece_rows(8, 8) * row_work(8, 8) <= PIECE_WORK
     assert piece_rows(2**24, 1, 24) == 24

@@ -1,4 +1,4 @@
-"""What scikit-learn keeps in float32 doesn't show."""
+"""Weights that scikit-learn keeps in float32 don't affect results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can't be computed with is noticed wherever it stands, and what stands behind the last row isn't."""
+"""Unusable values are noticed at every place; memory behind the last row is ignored."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_bad_value_is_noticed_at_every_place(engine: NumbaEngine, dtype: Any, 
 
 @DATA_TYPES
 @pytest.mark.parametrize("d", [1, 9, 64])
-def test_it_is_noticed_in_every_row_and_column_of_a_group(engine: NumbaEngine, dtype: Any, d: int) -> None:
+def test_a_bad_value_is_noticed_in_every_row_and_column_of_a_group(engine: NumbaEngine, dtype: Any, d: int) -> None:
     frame = _frame(d, dtype)
     n = GROUPS[dtype] + 6
     for place in range(0, n * d, 1 if d < 10 else 5):
@@ -60,7 +60,7 @@ def test_it_is_noticed_in_every_row_and_column_of_a_group(engine: NumbaEngine, d
 
 @DATA_TYPES
 @pytest.mark.parametrize("row", [0, 40_000, 79_999])
-def test_it_is_noticed_in_every_span(engine: NumbaEngine, dtype: Any, row: int) -> None:
+def test_a_bad_value_is_noticed_in_every_chunk(engine: NumbaEngine, dtype: Any, row: int) -> None:
     points = np.ones((80_000, 8), dtype)
     points[row, 7] = np.inf
 
@@ -70,7 +70,9 @@ def test_it_is_noticed_in_every_span(engine: NumbaEngine, dtype: Any, row: int) 
 @DATA_TYPES
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("row", [0, 2047, 2048, 2999])
-def test_it_is_noticed_in_points_of_every_floating_type(engine: NumbaEngine, dtype: Any, kind: Any, row: int) -> None:
+def test_a_bad_value_is_noticed_in_points_of_every_floating_type(
+    engine: NumbaEngine, dtype: Any, kind: Any, row: int
+) -> None:
     for value in (np.nan, np.inf, -np.inf):
         points = np.ones((3000, 3), kind)
         points[row, 1] = value
@@ -81,9 +83,7 @@ def test_it_is_noticed_in_points_of_every_floating_type(engine: NumbaEngine, dty
 @pytest.mark.parametrize("d", [1, 7, 40])
 @pytest.mark.parametrize("n", [1, 4, 5, 100])
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
-def test_under_cosine_a_row_of_zeros_is_unusable_too(
-    engine: NumbaEngine, dtype: Any, d: int, n: int, value: float
-) -> None:
+def test_a_row_of_zeros_is_unusable_under_cosine(engine: NumbaEngine, dtype: Any, d: int, n: int, value: float) -> None:
     for row in {0, n // 2, n - 1}:
         points = np.ones((n, d), dtype)
         points[row] = value
@@ -109,7 +109,7 @@ def test_the_largest_value_is_usable(engine: NumbaEngine, dtype: Any, d: int) ->
 @AXES
 @COLUMNS
 @pytest.mark.parametrize("cosine", [False, True])
-def test_what_is_around_the_rows_changes_nothing(
+def test_memory_around_the_rows_changes_no_result(
     engine: NumbaEngine, dtype: Any, axes: int, d: int, cosine: bool
 ) -> None:
     random = np.random.default_rng(d)
@@ -135,7 +135,9 @@ def test_what_is_around_the_rows_changes_nothing(
 @AXES
 @pytest.mark.parametrize("bad", [0, 2, 4])
 @pytest.mark.parametrize("rows", [1, 5, 40])
-def test_a_course_stops_at_the_first_bad_batch(engine: NumbaEngine, dtype: Any, axes: int, bad: int, rows: int) -> None:
+def test_batches_applied_together_stop_at_the_first_bad_batch(
+    engine: NumbaEngine, dtype: Any, axes: int, bad: int, rows: int
+) -> None:
     random = np.random.default_rng(bad)
     for value in _bad_values(dtype, 9):
         frame = _frame(9, dtype, axes)

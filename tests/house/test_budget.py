@@ -1,4 +1,4 @@
-"""The memory budget of the process: what it refuses, who waits, and what comes back."""
+"""The memory budget of the process: refusals, waiting, and releases."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_reservation_above_what_is_left_is_refused_with_the_numbers_and_the_se
     assert budget.used == 600
 
 
-def test_what_never_fits_is_refused_without_advice_to_try_again(budget: MemoryBudget) -> None:
+def test_a_reservation_above_the_total_is_refused_without_advice_to_try_again(budget: MemoryBudget) -> None:
     with pytest.raises(DomainError) as caught:
         budget.reserve(TOTAL + 1, "a message")
 
@@ -45,7 +45,7 @@ def test_what_never_fits_is_refused_without_advice_to_try_again(budget: MemoryBu
     assert "try again" not in caught.value.refusal.message
 
 
-def test_a_released_reservation_gives_its_bytes_back_once(budget: MemoryBudget) -> None:
+def test_releasing_a_reservation_twice_returns_its_bytes_once(budget: MemoryBudget) -> None:
     reservation = budget.reserve(600, "a message")
 
     reservation.release()
@@ -54,7 +54,7 @@ def test_a_released_reservation_gives_its_bytes_back_once(budget: MemoryBudget) 
     assert budget.used == 0
 
 
-def test_what_stays_leaves_room_for_what_passes_by(budget: MemoryBudget) -> None:
+def test_lasting_reservations_leave_a_share_of_the_budget_free(budget: MemoryBudget) -> None:
     session = budget.open()
 
     with pytest.raises(DomainError):
@@ -65,7 +65,7 @@ def test_what_stays_leaves_room_for_what_passes_by(budget: MemoryBudget) -> None
     assert budget.reserve(TOTAL - STAYING, "a message").bytes == TOTAL - STAYING
 
 
-def test_a_reservation_that_has_as_much_as_it_needs_is_left_as_it_is(budget: MemoryBudget) -> None:
+def test_growing_a_reservation_to_less_than_it_has_changes_nothing(budget: MemoryBudget) -> None:
     session = budget.open()
     session.grow_to(500, "a session")
 
@@ -74,7 +74,7 @@ def test_a_reservation_that_has_as_much_as_it_needs_is_left_as_it_is(budget: Mem
     assert budget.used == 500
 
 
-def test_what_can_be_done_without_goes_before_anything_is_refused(budget: MemoryBudget) -> None:
+def test_reclaimers_are_called_before_a_reservation_is_refused(budget: MemoryBudget) -> None:
     kept = [budget.reserve(300, "answers") for _ in range(3)]
     for reservation in kept:
         budget.add_reclaimer(reservation.release)
@@ -84,7 +84,7 @@ def test_what_can_be_done_without_goes_before_anything_is_refused(budget: Memory
     assert budget.used == 300 + 500  # no more than had to go
 
 
-async def test_those_who_wait_are_served_in_the_order_of_their_coming(budget: MemoryBudget) -> None:
+async def test_waiting_reservations_are_served_in_order_of_arrival(budget: MemoryBudget) -> None:
     first = budget.reserve(TOTAL, "a message")
     large = asyncio.create_task(budget.reserve_when_free(900, "a message", PATIENCE))
     small = asyncio.create_task(budget.reserve_when_free(200, "a message", PATIENCE))
@@ -100,7 +100,7 @@ async def test_those_who_wait_are_served_in_the_order_of_their_coming(budget: Me
     assert budget.used == 0
 
 
-async def test_a_message_larger_than_the_budget_is_taken_when_nothing_else_is_there(budget: MemoryBudget) -> None:
+async def test_an_empty_budget_accepts_a_message_larger_than_itself(budget: MemoryBudget) -> None:
     other = budget.reserve(1, "a message")
     waiting = asyncio.create_task(budget.reserve_when_free(TOTAL + 1, "a message", PATIENCE))
     await asyncio.sleep(0)
@@ -111,7 +111,7 @@ async def test_a_message_larger_than_the_budget_is_taken_when_nothing_else_is_th
     assert (await waiting).bytes == TOTAL + 1
 
 
-async def test_who_waits_longer_than_their_patience_is_refused_and_those_behind_go_on(budget: MemoryBudget) -> None:
+async def test_a_reservation_that_waits_too_long_is_refused_and_later_ones_continue(budget: MemoryBudget) -> None:
     budget.reserve(800, "a message")
     impatient = asyncio.create_task(budget.reserve_when_free(300, "a message", 0.0))
     behind = asyncio.create_task(budget.reserve_when_free(200, "a message", PATIENCE))
@@ -124,7 +124,7 @@ async def test_who_waits_longer_than_their_patience_is_refused_and_those_behind_
     assert budget.used == TOTAL
 
 
-async def test_a_wait_that_is_cancelled_keeps_nothing_even_if_it_has_just_been_served(budget: MemoryBudget) -> None:
+async def test_a_cancelled_wait_keeps_no_bytes_even_if_it_was_just_served(budget: MemoryBudget) -> None:
     first = budget.reserve(TOTAL, "a message")
     waiting = asyncio.create_task(budget.reserve_when_free(900, "a message", PATIENCE))
     await asyncio.sleep(0)
@@ -137,7 +137,7 @@ async def test_a_wait_that_is_cancelled_keeps_nothing_even_if_it_has_just_been_s
     assert budget.used == 0
 
 
-def test_computing_counts_once_for_all_sessions_as_much_as_the_largest_needs(budget: MemoryBudget) -> None:
+def test_the_workspace_of_all_sessions_counts_as_the_largest_one(budget: MemoryBudget) -> None:
     budget.grow_workspace(0, 300, "one")
     budget.grow_workspace(0, 500, "another")
     assert budget.used == 500
@@ -150,7 +150,7 @@ def test_computing_counts_once_for_all_sessions_as_much_as_the_largest_needs(bud
 
 
 @given(st.lists(st.tuples(st.sampled_from(["grow", "set", "drop", "workspace"]), st.integers(0, 1200))))
-def test_whatever_is_reserved_counts_until_it_is_released(steps: list[tuple[str, int]]) -> None:
+def test_reserved_bytes_count_until_they_are_released(steps: list[tuple[str, int]]) -> None:
     budget = MemoryBudget(TOTAL)
     kept: list[Reservation] = []
     workspaces: list[int] = []
@@ -180,7 +180,7 @@ def test_whatever_is_reserved_counts_until_it_is_released(steps: list[tuple[str,
 
 
 @pytest.mark.parametrize("max_message_bytes", [1024, 64 * MIB, 1024 * MIB])
-def test_the_least_memory_limit_leaves_room_for_a_message(max_message_bytes: int) -> None:
+def test_the_minimum_memory_limit_leaves_room_for_a_message(max_message_bytes: int) -> None:
     plan = MemoryPlan.of(MemoryPlan.minimum(max_message_bytes), max_message_bytes)
 
     assert plan.receiving >= max_message_bytes
@@ -188,7 +188,7 @@ def test_the_least_memory_limit_leaves_room_for_a_message(max_message_bytes: int
     assert plan.total + plan.receiving < plan.limit
 
 
-def test_a_memory_limit_below_the_least_is_refused_with_the_least() -> None:
+def test_a_memory_limit_below_the_minimum_is_refused_with_the_minimum() -> None:
     least = MemoryPlan.minimum(1024 * 1024)
     sizes: dict[str, Any] = {"max_message_bytes": 1024 * 1024, "max_batch_bytes": 1024 * 1024}
 

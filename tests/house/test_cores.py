@@ -1,4 +1,4 @@
-"""How many cores there are for computing: what the scheduler allows, and what the cgroup pays for."""
+"""The cores available for computing: as the scheduler and the cgroup's quota allow."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ CASES: dict[str, tuple[dict[str, str], int]] = {
 
 
 @pytest.mark.parametrize(("files", "cores"), CASES.values(), ids=CASES.keys())
-def test_the_cores_are_those_that_the_quota_of_the_cgroup_pays_for(
-    files: dict[str, str], cores: int, tmp_path: Path
-) -> None:
+def test_available_cores_follow_the_cpu_quota_of_the_cgroup(files: dict[str, str], cores: int, tmp_path: Path) -> None:
     assert available_cores(_root(tmp_path, files)) == cores
 
 
-def test_the_scheduler_may_allow_fewer_cores_than_the_quota(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_available_cores_are_at_most_those_the_scheduler_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = _root(tmp_path, {"proc/self/cgroup": V2, "sys/fs/cgroup/cpu.max": "400000 100000\n"})
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
 

@@ -1,4 +1,4 @@
-"""The rules of the house that tools can check."""
+"""Rules of the code base that tools can check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What takes a second to load is loaded while the server serves, and computes on one thread whenever it was loaded."""
+"""Heavy libraries are loaded while the server serves, and compute on one thread."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ print(json.dumps([sorted(early), pools, [pool["num_threads"] for pool in threadp
 """
 
 
-def test_heavy_libraries_come_after_the_start_and_compute_on_one_thread() -> None:
+def test_heavy_libraries_are_loaded_after_the_start_and_compute_on_one_thread() -> None:
     untold = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
 
     done = subprocess.run([sys.executable, "-c", SCRIPT], env=untold, check=True, capture_output=True, text=True)
@@ -92,7 +92,7 @@ def _import_both(load: Callable[[str], object]) -> list[object]:
 
 
 @pytest.mark.usefixtures("tangled")
-def test_threads_that_want_libraries_at_once_all_get_them() -> None:
+def test_threads_that_import_libraries_at_once_all_get_them() -> None:
     package, part = _import_both(library)
 
     assert isinstance(package, ModuleType)
@@ -100,11 +100,11 @@ def test_threads_that_want_libraries_at_once_all_get_them() -> None:
 
 
 @pytest.mark.usefixtures("tangled")
-def test_python_alone_gives_one_of_them_half_a_module() -> None:
+def test_plain_imports_from_threads_can_return_a_half_loaded_module() -> None:
     assert any(isinstance(got, ImportError) for got in _import_both(import_module))
 
 
-def test_there_is_one_way_to_the_libraries_that_come_later() -> None:
+def test_heavy_libraries_are_imported_only_through_the_libraries_module() -> None:
     folder = Path(shoal_server.__file__).parent
     imports = [
         (path.name, name)
@@ -124,7 +124,7 @@ def _imported(node: ast.AST) -> list[str]:
 
 
 @pytest.mark.parametrize("engine", ["numba", "scipy", "sklearn"])
-def test_an_engine_that_is_still_being_loaded_can_be_used_at_once(engine: Engine) -> None:
+def test_an_engine_whose_library_is_still_loading_can_be_used(engine: Engine) -> None:
     with LocalServer() as server, shoal.connect(server.target) as client:
         session = client.create_session("early", n_clusters=2, engine=engine)
 
@@ -133,7 +133,7 @@ def test_an_engine_that_is_still_being_loaded_can_be_used_at_once(engine: Engine
     assert result.version == 1
 
 
-def test_a_library_that_cannot_be_loaded_costs_those_who_need_it_and_nobody_else(
+def test_a_library_that_can_not_be_loaded_fails_only_the_calls_that_need_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "sklearn.py").write_text("raise ImportError('broken')")

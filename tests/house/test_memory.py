@@ -29,16 +29,16 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-def _run(**surroundings: str) -> tuple[str, int]:
+def _run(**variables: str) -> tuple[str, int]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], env=kept | surroundings, check=True, capture_output=True, text=True
+        [sys.executable, "-c", SCRIPT], env=kept | variables, check=True, capture_output=True, text=True
     )
     said, faults = done.stdout.split()
     return said, int(faults)
 
 
-def test_messages_that_come_and_go_cost_no_faults_where_the_c_library_can_be_told() -> None:
+def test_repeated_large_allocations_cause_no_page_faults_with_glibc() -> None:
     said, faults = _run()
 
     assert said == str(platform.libc_ver()[0] == "glibc")
@@ -46,7 +46,7 @@ def test_messages_that_come_and_go_cost_no_faults_where_the_c_library_can_be_tol
         assert faults < PAGES / 100
 
 
-def test_what_the_environment_says_of_the_allocator_is_left_alone() -> None:
+def test_allocator_settings_of_the_environment_are_left_alone() -> None:
     said, faults = _run(MALLOC_TRIM_THRESHOLD_="131072")
 
     assert said == "False"
@@ -65,7 +65,7 @@ def test_what_the_environment_says_of_the_allocator_is_left_alone() -> None:
         ("3:cpu:/", {"memory/memory.limit_in_bytes": "4000"}, []),
     ],
 )
-def test_the_limits_of_control_groups_are_read(
+def test_memory_limits_of_cgroups_are_read(
     tmp_path: Path, membership: str, files: dict[str, str], limits: list[int]
 ) -> None:
     _write(tmp_path / "proc/self/cgroup", membership)
@@ -75,7 +75,7 @@ def test_the_limits_of_control_groups_are_read(
     assert list(cgroup_limits(tmp_path)) == limits
 
 
-def test_a_system_without_control_groups_has_no_limits(tmp_path: Path) -> None:
+def test_a_system_without_cgroups_has_no_memory_limits(tmp_path: Path) -> None:
     assert list(cgroup_limits(tmp_path)) == []
 
 

@@ -1,4 +1,4 @@
-"""What a message quotes of a request: little of it, and no more than that is looked at."""
+"""Messages quote only a small part of a request, and read no more of it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class Counted:
 
 
 @pytest.mark.parametrize("said", ["x", "", "fish\n", [1, 2], None, 7, b"x"])
-def test_what_is_short_is_quoted_whole(said: Any) -> None:
+def test_short_values_are_quoted_whole(said: Any) -> None:
     assert quoted(said) == repr(said)
 
 
 @pytest.mark.parametrize("said", ["x" * 10**6, b"\xff" * 10**6, [1] * 10**6, "\0" * MAX_QUOTE_LENGTH])
-def test_what_is_long_is_cut(said: Any) -> None:
+def test_long_values_are_cut_when_quoted(said: Any) -> None:
     text = quoted(said)
 
     assert len(text) <= MAX_QUOTE_LENGTH + 1
     assert text.endswith("…")
 
 
-def test_no_more_of_a_list_is_looked_at_than_is_quoted() -> None:
+def test_quoting_a_list_reads_only_the_items_that_it_quotes() -> None:
     quoted([Counted()] * 10**5)
 
     assert Counted.shown <= MAX_QUOTE_LENGTH

@@ -1,4 +1,4 @@
-"""Messages that no client should send, and every client may: valid ones of every method, with something changed.
+"""Messages that a hostile client can send: valid ones of every method, with a change.
 
 A message is taken apart into its fields, as far as they are messages, and put together again as bytes, so that what is
 changed may be what no generated class would write: wire types, lengths and numbers included.
@@ -58,7 +58,7 @@ Fields = tuple[Field, ...]
 
 
 def valid(method: str, session: str) -> Any:
-    """Return a request of a method that is as it should be, with most fields there."""
+    """Return a valid request of a method, with most fields set."""
     points = batch(POINTS, sample_weight=[1.0, 1.0, 0.5], sequence=1, event_time=1e9, return_labels=True)
     producer = clustering_pb2.Producer(id="p", epoch=1)
     init = sessions_pb2.Init(centroids=tensor(POINTS[:2]))
@@ -112,7 +112,7 @@ def valid(method: str, session: str) -> Any:
 
 
 def take_apart(contents: bytes, kind: Descriptor) -> Fields:
-    """Return the fields of a message that a generated class has written."""
+    """Return the fields of a message written by a generated class."""
     fields, at = [], 0
     while at < len(contents):
         tag, at = _read_varint(contents, at)
@@ -141,7 +141,7 @@ def put_together(fields: Fields) -> bytes:
 
 
 def places(fields: Fields, before: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
-    """Yield where each field stands: its place in the message, in the message in that, and so on."""
+    """Yield the path of each field: its index in the message, in the nested message, and so on."""
     for place, field in enumerate(fields):
         yield (*before, place)
         if isinstance(field.value, tuple):
@@ -158,7 +158,7 @@ def at(fields: Fields, place: tuple[int, ...]) -> Field:
 
 
 def put(fields: Fields, place: tuple[int, ...], instead: Fields) -> Fields:
-    """Return a message with other fields in the place of one."""
+    """Return a message with one field replaced by others."""
     first, *rest = place
     if not rest:
         return fields[:first] + instead + fields[first + 1 :]
@@ -168,7 +168,7 @@ def put(fields: Fields, place: tuple[int, ...], instead: Fields) -> Fields:
 
 
 def extremes(field: Field) -> list[Fields]:
-    """Return what may stand in the place of a field: what its type and length can be at the most or the least."""
+    """Return the replacements of a field: every extreme of its type and length."""
     number, kind = field.number, field.kind
     found: list[Fields] = [(), (field,) * 2, (field,) * 300]
     found += [(_varint_field(number, value),) for value in INT64_EXTREMES]
@@ -187,7 +187,7 @@ def extremes(field: Field) -> list[Fields]:
 
 
 def nested(depth: int) -> bytes:
-    """Return fields of a later release, one in the other."""
+    """Return nested fields of a later release."""
     contents = b"\x08\x01"
     for _ in range(depth):
         contents = b"\xfa\x3f" + varint(len(contents)) + contents

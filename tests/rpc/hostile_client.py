@@ -1,4 +1,4 @@
-"""Sends hostile messages as they are, and says what became of them."""
+"""Sends hostile messages, and reports the result of each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WATCH = 0.2
 
 
 class HostileClient:
-    """A client with a session of its own to aim at, which is made anew when a message has ended it."""
+    """A client with its own session as a target, which it creates again when a message has ended it."""
 
     def __init__(self, target: str, session: str) -> None:
         self.session = session
@@ -33,7 +33,7 @@ class HostileClient:
         self._wire.__exit__(kind, error, traceback)
 
     def send(self, message: Hostile) -> grpc.StatusCode:
-        """Return what the call ended with, or what the first answer that says so was refused with."""
+        """Return the status of the call, or of the first refused answer."""
         if self._gone:
             self._make_session()
         try:
@@ -85,14 +85,14 @@ class HostileClient:
             yield channel.unary_unary(path)(message.contents, **options)
 
     def _stream_of(self, message: Hostile) -> Iterator[bytes]:
-        """Yield a message as the first of a stream, and one that is as it should be behind it."""
+        """Yield a message as the first of a stream, and a valid one after it."""
         yield message.contents
         if message.method == "AssignStream":
             yield valid("AssignStream", self.session).SerializeToString()
 
 
 def _refused_in(method: str, answers: list[bytes]) -> grpc.StatusCode | None:
-    """Return the worst of what single batches or requests of a stream were refused with."""
+    """Return the worst status of the refused batches or requests of a stream."""
     statuses: list[Any] = []
     if method == "Ingest":
         results = [result for each in answers for result in clustering_pb2.IngestResponse.FromString(each).results]

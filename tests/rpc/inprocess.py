@@ -1,4 +1,4 @@
-"""A server in this process, made of the parts that app.py puts together, on a real socket and a thread of its own.
+"""A server in this process, built by app.py, on a real socket and its own thread.
 
 For what a server of its own process can't be brought to do: engines that wait or fail on cue, time that jumps.
 """

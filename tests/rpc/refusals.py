@@ -1,4 +1,4 @@
-"""What a refusal must say, and the one way to look at it. Read with google's own messages, as any client may."""
+"""Checks of refusals, read with google's own messages, as any client may."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 @dataclass(frozen=True)
 class Refusal:
-    """What a status must have: code, stable reason, pieces of the message, the wrong field or the session concerned."""
+    """The expected status: code, stable reason, parts of the message, the invalid field or the session."""
 
     reason: str
     says: tuple[str, ...]
@@ -38,7 +38,7 @@ class Refusal:
         for piece in self.says:
             assert piece in status.message
         self._check_details(status)
-        check_tells_nothing_of_the_inside(status)
+        check_hides_internals(status)
 
     def _check_details(self, status: Any) -> None:
         if self.field:
@@ -59,13 +59,13 @@ class Refusal:
 
 
 def no_session(name: str) -> Refusal:
-    """Return what is said of a session that isn't there."""
+    """Return the refusal for an unknown session."""
     says = ("there is no session", "create it first", "list the sessions")
     return Refusal("SESSION_NOT_FOUND", says, code=grpc.StatusCode.NOT_FOUND, session=name[:128])
 
 
 def detail(status: Any, kind: Any) -> Any:
-    """Return the detail of a kind, of which there must be one."""
+    """Return the only detail of a kind."""
     message = kind()
     (packed,) = [each for each in status.details if each.Is(message.DESCRIPTOR)]
     assert packed.Unpack(message)
@@ -80,7 +80,7 @@ def refused_call(call: Callable[[], Any]) -> Any:
 
 
 def status_of(error: Any) -> Any:
-    """Return the rich status of a failed call; what gRPC says of it and what Shoal says must be the same."""
+    """Return the rich status of a failed call; it must agree with gRPC's code and message."""
     trailing = dict(error.trailing_metadata() or ())
     assert DETAILS_KEY in trailing, error
     status = status_pb2.Status.FromString(trailing[DETAILS_KEY])
@@ -94,7 +94,7 @@ def as_google(status: errors_pb2.Status) -> Any:
     return status_pb2.Status.FromString(status.SerializeToString())
 
 
-def check_tells_nothing_of_the_inside(status: Any) -> None:
+def check_hides_internals(status: Any) -> None:
     """Fail if a status has a trace or a path in it, or is too long to travel."""
     assert status.ByteSize() < MAX_STATUS_LENGTH
     for leak in (b"Traceback", b".py", b"File ", b"shoal_server", b"numpy", b"object at 0x"):

@@ -39,7 +39,7 @@ def wire(engine: GatedEngine) -> Iterator[Wire]:
 
 
 class Counted:
-    """Requests, and how many of them gRPC has drawn: it draws the next one when it has got rid of the last."""
+    """Requests, and the number that gRPC has taken: it takes the next one when it has sent the last."""
 
     def __init__(self, requests: list[clustering_pb2.IngestRequest]) -> None:
         self._requests = requests
@@ -51,7 +51,7 @@ class Counted:
             yield request
 
 
-def test_a_full_queue_stops_the_reading_and_loses_nothing(wire: Wire, engine: GatedEngine, name: str) -> None:
+def test_a_full_queue_stops_reading_the_stream_and_loses_nothing(wire: Wire, engine: GatedEngine, name: str) -> None:
     wire.create(name, config(1, init=np.zeros((1, 1))))
     batches = [batch(np.full((MIB, 1), number, np.uint8), sequence=number) for number in range(1, BATCHES + 1)]
     requests = Counted([opening(name, "tester"), *(clustering_pb2.IngestRequest(batches=[each]) for each in batches)])
@@ -92,7 +92,7 @@ def test_a_batch_larger_than_the_queue_gets_in_when_the_queue_is_empty(
     assert [result.version for result in results] == [1, 2]
 
 
-def test_a_full_queue_of_one_session_holds_up_no_other(wire: Wire, engine: GatedEngine, name: str) -> None:
+def test_a_full_queue_of_one_session_delays_no_other_session(wire: Wire, engine: GatedEngine, name: str) -> None:
     for each in (name, f"{name}-other"):
         wire.create(each, config(1, init=np.zeros((1, 1))))
     wire.update(f"{name}-other", config(engine=3), ["engine"])  # scipy: not held up by the gate
@@ -106,7 +106,7 @@ def test_a_full_queue_of_one_session_holds_up_no_other(wire: Wire, engine: Gated
     assert sorted(push.result().version for push in pushes) == [1, 2]
 
 
-def test_a_producer_that_does_not_read_its_answers_is_not_read_either(
+def test_the_stream_of_a_producer_that_does_not_read_its_results_is_not_read(
     wire: Wire, engine: GatedEngine, name: str
 ) -> None:
     wire.create(name, config(2, init=[[0], [9]]))
@@ -128,7 +128,7 @@ def test_a_producer_that_does_not_read_its_answers_is_not_read_either(
     assert all(array(result.labels).shape == (4096,) for result in results)
 
 
-def test_a_message_of_very_many_batches_is_taken_a_part_at_a_time(wire: Wire, engine: GatedEngine, name: str) -> None:
+def test_a_message_of_very_many_batches_is_queued_in_parts(wire: Wire, engine: GatedEngine, name: str) -> None:
     wire.create(name, config(1, init=np.zeros((1, 1))))
     total = 3 * MAX_UNANSWERED
     message = clustering_pb2.IngestRequest(batches=[batch(np.zeros((1, 1), np.uint8))] * total)
@@ -146,7 +146,7 @@ def test_a_message_of_very_many_batches_is_taken_a_part_at_a_time(wire: Wire, en
     assert [result.version for result in results] == [*range(1, total + 1)]
 
 
-def test_between_the_parts_of_a_message_others_have_their_turn(
+def test_other_producers_push_between_the_parts_of_a_large_message(
     wire: Wire, engine: GatedEngine, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wire.create(name, config(1, init=np.zeros((1, 1))))
@@ -168,9 +168,7 @@ def test_between_the_parts_of_a_message_others_have_their_turn(
     assert happened == ["part", "turn"] * 3
 
 
-def test_answers_that_are_ready_share_a_message_but_not_without_bounds(
-    wire: Wire, engine: GatedEngine, name: str
-) -> None:
+def test_results_that_are_ready_share_messages_of_bounded_size(wire: Wire, engine: GatedEngine, name: str) -> None:
     wire.create(name, config(1, init=np.zeros((1, 1))))
     message = batch(np.zeros((64 * 1024, 1), np.uint8), return_labels=True)  # labels of 256 KiB
 

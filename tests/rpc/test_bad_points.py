@@ -1,4 +1,4 @@
-"""What is wrong with points is told alike on every way, changes nothing, and ends nothing."""
+"""Invalid points are refused in the same way by every method; they change nothing and end no stream."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TYPES = ["float16", "float32", "float64", "int8", "int16", "int32", "int64", "ui
 
 @pytest.mark.parametrize("case", BAD_POINTS, ids=str)
 @pytest.mark.parametrize("open_way", [*UPDATING, *ASSIGNING])
-def test_bad_points_are_refused_and_the_next_ones_are_taken(
+def test_invalid_points_are_refused_and_the_next_ones_accepted(
     wire: Wire, name: str, open_way: type[Way], case: BadPoints
 ) -> None:
     wire.create(name, case.config)
@@ -28,7 +28,7 @@ def test_bad_points_are_refused_and_the_next_ones_are_taken(
 
 @pytest.mark.parametrize("case", BAD_BATCHES, ids=str)
 @pytest.mark.parametrize("open_way", UPDATING)
-def test_a_bad_batch_is_refused_and_the_next_one_is_taken(
+def test_an_invalid_batch_is_refused_and_the_next_one_accepted(
     wire: Wire, name: str, open_way: type[Way], case: BadBatch
 ) -> None:
     wire.create(name, case.config)
@@ -38,7 +38,7 @@ def test_a_bad_batch_is_refused_and_the_next_one_is_taken(
         check_refusal(way, case.batch, case.refusal, case.good)
 
 
-def test_bad_batches_among_good_ones_in_a_message_cost_only_themselves(wire: Wire, name: str) -> None:
+def test_invalid_batches_among_valid_ones_in_a_message_are_refused_alone(wire: Wire, name: str) -> None:
     wire.create(name, euclidean())
     wire.push(name, batch(GOOD))
     bad = [case for case in BAD_BATCHES if case.config == euclidean()]
@@ -88,7 +88,9 @@ def test_points_of_any_type_can_be_assigned(wire: Wire, name: str, open_way: typ
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "int8", "int16", "uint8", "uint16"])
 @pytest.mark.parametrize("open_way", UPDATING)
-def test_types_that_lose_nothing_can_be_mixed(wire: Wire, name: str, open_way: type[Way], dtype: str) -> None:
+def test_points_of_types_that_convert_without_loss_can_be_mixed(
+    wire: Wire, name: str, open_way: type[Way], dtype: str
+) -> None:
     wire.create(name, euclidean())
     wire.push(name, batch(GOOD))
 
@@ -98,7 +100,7 @@ def test_types_that_lose_nothing_can_be_mixed(wire: Wire, name: str, open_way: t
     assert (result.version, result.accepted, result.dropped) == (2, 2, 0)
 
 
-def test_a_stream_without_batches_ends_well(wire: Wire, name: str) -> None:
+def test_an_ingest_stream_without_batches_ends_with_ok(wire: Wire, name: str) -> None:
     wire.create(name, euclidean())
 
     with Ingest(wire, name) as way:

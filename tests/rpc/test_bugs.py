@@ -1,4 +1,4 @@
-"""A bug in the server is told as one, and nothing of the inside with it."""
+"""A bug in the server is reported as INTERNAL, without details of the inside."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def wire() -> Iterator[Wire]:
 
 
 @pytest.mark.parametrize("open_way", [*UPDATING, *ASSIGNING])
-def test_a_bug_in_an_engine_changes_nothing_and_is_told_in_the_log_only(
+def test_a_bug_in_an_engine_changes_nothing_and_is_described_only_in_the_log(
     wire: Wire, name: str, open_way: type[Way]
 ) -> None:
     before = wire.create(name, config(init=GOOD))
@@ -40,7 +40,7 @@ def test_a_bug_in_an_engine_changes_nothing_and_is_told_in_the_log_only(
     assert BrokenEngine.STORY in str(logged["exc_info"])
 
 
-def test_an_ingest_stream_goes_on_after_a_bug(wire: Wire, name: str) -> None:
+def test_an_ingest_stream_continues_after_a_bug(wire: Wire, name: str) -> None:
     wire.create(name, config(init=GOOD))
 
     with Stream(wire.clustering.Ingest) as stream:

@@ -1,4 +1,4 @@
-"""The layers around a call: what a method knows of its caller, and what a caller learns who isn't let in."""
+"""The layers around a call: the context of a method, and the errors of refused callers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NOBODY = "nobody"
 
 
 class Service:
-    """Answers with what it knows of the call."""
+    """Returns the context of the call."""
 
     def __init__(self) -> None:
         self.calls: list[CallContext] = []
@@ -76,7 +76,7 @@ async def serving(service: Service) -> AsyncIterator[sessions_pb2_grpc.SessionSe
         await server.stop(None)
 
 
-async def test_a_method_knows_the_trace_and_the_principal_of_its_call() -> None:
+async def test_a_method_gets_the_trace_and_the_principal_of_its_call() -> None:
     service = Service()
     metadata = (("traceparent", f"00-{TRACE_ID}-00f067aa0ba902b7-01"), ("user", "ada"))
 
@@ -88,7 +88,7 @@ async def test_a_method_knows_the_trace_and_the_principal_of_its_call() -> None:
 
 
 @pytest.mark.parametrize("traceparent", ["", "nonsense", f"00-{TRACE_ID}", "00-" + "z" * 32 + "-00f067aa0ba902b7-01"])
-async def test_a_call_without_a_usable_trace_id_gets_one_of_its_own(traceparent: str) -> None:
+async def test_a_call_without_a_valid_trace_id_gets_a_new_one(traceparent: str) -> None:
     service = Service()
 
     async with serving(service) as stub:
@@ -112,7 +112,7 @@ async def test_a_caller_without_a_token_is_unauthenticated_and_reaches_no_method
     assert service.calls == []
 
 
-async def test_a_bug_is_logged_with_its_trace_and_tells_the_caller_nothing() -> None:
+async def test_a_bug_is_logged_with_its_trace_and_hidden_from_the_caller() -> None:
     with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
         async with serving(Service()) as stub:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -128,7 +128,7 @@ async def test_a_bug_is_logged_with_its_trace_and_tells_the_caller_nothing() -> 
     assert [(entry["event"], entry["trace_id"]) for entry in logs] == [("called", TRACE_ID), ("bug", TRACE_ID)]
 
 
-async def test_the_layers_wrap_a_method_once() -> None:
+async def test_call_layers_wrap_a_method_once() -> None:
     layer = ErrorLayer()
     wrapped: list[str] = []
     wrap = layer.wrap

@@ -1,4 +1,4 @@
-"""How many calls may go on at once, and which messages may be on their way in."""
+"""Limits of concurrent calls, and of messages being received."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def check_healthy(client: Wire) -> None:
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_a_call_too_many_is_refused_until_another_ends_and_health_checks_are_answered(
+def test_a_call_above_the_limit_is_refused_until_another_ends_but_health_checks_are_answered(
     client: Wire, server: InProcessServer, name: str
 ) -> None:
     client.create(name, config(init=GOOD))
@@ -77,7 +77,7 @@ def test_a_call_too_many_is_refused_until_another_ends_and_health_checks_are_ans
     client.delete(name)
 
 
-def test_messages_that_do_not_come_keep_others_out_only_for_a_time(
+def test_messages_that_never_arrive_block_others_only_for_a_time(
     client: Wire, server: InProcessServer, name: str
 ) -> None:
     stalled = _stall(client, server)
@@ -94,7 +94,7 @@ def test_messages_that_do_not_come_keep_others_out_only_for_a_time(
         call.cancel()
 
 
-def test_a_message_that_does_not_come_loses_its_place_to_one_that_waits(
+def test_a_message_that_never_arrives_loses_its_memory_to_a_waiting_one(
     client: Wire, server: InProcessServer, name: str
 ) -> None:
     stalled = _stall(client, server)
@@ -113,7 +113,7 @@ def test_a_message_that_does_not_come_loses_its_place_to_one_that_waits(
         call.cancel()
 
 
-def test_a_call_that_is_cancelled_while_it_waits_for_its_place_takes_none(
+def test_a_call_cancelled_while_it_waits_for_memory_reserves_none(
     client: Wire, server: InProcessServer, name: str
 ) -> None:
     slots = server.rpc._receiver.slots
@@ -130,7 +130,7 @@ def test_a_call_that_is_cancelled_while_it_waits_for_its_place_takes_none(
     until(lambda: not slots._waiting)
 
 
-def test_a_call_that_had_to_wait_is_answered_as_any_other(client: Wire, server: InProcessServer, name: str) -> None:
+def test_a_call_that_waited_for_memory_is_answered(client: Wire, server: InProcessServer, name: str) -> None:
     receiver = server.rpc._receiver
     push: Any = client.channel.stream_unary(PUSH)
     stalled = [push.future(_blocked([])) for _ in range(receiver.direct_places)]
@@ -151,7 +151,7 @@ def test_a_call_that_had_to_wait_is_answered_as_any_other(client: Wire, server: 
     client.delete(name)
 
 
-def test_a_stream_is_told_when_memory_is_short_while_its_next_message_is_on_its_way(
+def test_a_stream_ends_with_memory_limit_reached_when_memory_is_short_for_its_next_message(
     client: Wire, server: InProcessServer, name: str
 ) -> None:
     client.create(name, config(init=GOOD))
@@ -170,7 +170,7 @@ def test_a_stream_is_told_when_memory_is_short_while_its_next_message_is_on_its_
 
 
 def _stall(client: Wire, server: InProcessServer) -> list[Any]:
-    """Call with messages that don't come, until no more is read; return the calls, those that gRPC reads first."""
+    """Make calls whose messages never arrive, until the server reads no more; return those that gRPC reads first."""
     receiver = server.rpc._receiver
     push: Any = client.channel.stream_unary(PUSH)
     stalled: list[Any] = []

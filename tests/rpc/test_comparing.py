@@ -1,4 +1,4 @@
-"""CompareService: what it refuses, and what it leaves to sessions."""
+"""CompareService: its refusals, and the threads that it leaves to sessions."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def with_init(centroids: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_what_can_not_be_compared_is_refused(few: Wire, asked: compare_pb2.CompareRequest, refusal: Refusal) -> None:
+def test_an_invalid_comparison_is_refused(few: Wire, asked: compare_pb2.CompareRequest, refusal: Refusal) -> None:
     status = refused_call(lambda: list(compare(few, asked)))
 
     refusal.check(status)
@@ -143,7 +143,7 @@ def test_a_comparison_leaves_the_only_compute_thread_to_the_sessions(few: Wire, 
             assert few.push(name, batch(SIX_POINTS)).version == version
 
 
-def test_a_comparison_of_many_points_gives_its_first_step_and_sessions_go_on_beside_it(wire: Wire, name: str) -> None:
+def test_sessions_are_served_while_a_large_comparison_runs(wire: Wire, name: str) -> None:
     wire.create(name, config(init=SIX_POINTS[:2]))
     points = np.random.default_rng(0).normal(size=(100_000, 2))
     pushed = Event()

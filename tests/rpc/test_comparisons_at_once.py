@@ -29,7 +29,7 @@ SOME, MANY = (4000, 8), (20_000, 10)
 
 @pytest.fixture
 def engine() -> GatedEngine:
-    """Takes the place of numba: what compares with it computes until the gate is opened."""
+    """Replaces numba: comparisons with it compute until the gate is opened."""
     return GatedEngine()
 
 
@@ -44,7 +44,7 @@ def server(engine: GatedEngine) -> Iterator[InProcessServer]:
 
 @pytest.fixture
 def begin(server: InProcessServer) -> Iterator[Callable[..., Any]]:
-    """Begins comparisons, each on a connection that takes 64 KiB ahead of who reads, and gives them up in the end."""
+    """Begins comparisons, each on a connection that buffers 64 KiB, and cancels them at the end."""
     narrow = [*CHANNEL_OPTIONS, ("grpc.http2.bdp_probe", 0)]
     with ExitStack() as stack:
 
@@ -98,7 +98,7 @@ def test_one_comparison_too_many_is_refused_until_another_has_ended(
     assert list(begin(6, 2))[-1].HasField("result")
 
 
-def test_what_is_computed_takes_no_turn_however_slowly_it_is_read(begin: Callable[..., Any]) -> None:
+def test_a_computed_comparison_occupies_no_place_while_it_is_read_slowly(begin: Callable[..., Any]) -> None:
     unread = [begin(*SOME) for _ in range(AT_ONCE)]
     assert all(next(call).HasField("start") for call in unread)
 
@@ -107,7 +107,7 @@ def test_what_is_computed_takes_no_turn_however_slowly_it_is_read(begin: Callabl
     assert all(list(call)[-1].HasField("result") for call in unread)
 
 
-def test_what_is_not_read_at_all_gives_its_turn_back(begin: Callable[..., Any], server: InProcessServer) -> None:
+def test_a_comparison_that_is_never_read_frees_its_place(begin: Callable[..., Any], server: InProcessServer) -> None:
     unread = [begin(*MANY) for _ in range(AT_ONCE)]
     assert all(next(call).HasField("start") for call in unread)
 
@@ -118,7 +118,9 @@ def test_what_is_not_read_at_all_gives_its_turn_back(begin: Callable[..., Any], 
         NOT_READ.check(refused_call(lambda call=call: list(call)))  # type: ignore[misc]
 
 
-def test_what_is_computed_is_not_kept_for_ever(begin: Callable[..., Any], server: InProcessServer) -> None:
+def test_a_computed_comparison_that_is_not_read_is_discarded(
+    begin: Callable[..., Any], server: InProcessServer
+) -> None:
     call = begin(*SOME)
     assert next(call).HasField("start")
 
@@ -128,7 +130,7 @@ def test_what_is_computed_is_not_kept_for_ever(begin: Callable[..., Any], server
     NOT_READ.check(refused_call(lambda: list(call)))
 
 
-def test_a_comparison_that_is_given_up_gives_its_place_up_at_once_while_its_step_is_computed(
+def test_a_cancelled_comparison_frees_its_place_while_its_step_is_still_computed(
     begin: Callable[..., Any], engine: GatedEngine, server: InProcessServer
 ) -> None:
     for _ in range(AT_ONCE):
@@ -142,7 +144,7 @@ def test_a_comparison_that_is_given_up_gives_its_place_up_at_once_while_its_step
     assert len(engine.batches) == AT_ONCE  # and none makes another step
 
 
-def test_another_comparison_is_computed_while_the_step_of_one_that_was_given_up_lasts(
+def test_another_comparison_runs_while_a_cancelled_one_finishes_its_step(
     begin: Callable[..., Any], engine: GatedEngine, server: InProcessServer
 ) -> None:
     _give_up(begin(6, 2, NUMBA), engine, server)

@@ -1,4 +1,4 @@
-"""What a session can't be asked to be, and names: each refusal leaves no session behind."""
+"""Invalid configurations and names of sessions: no refusal leaves a session behind."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ BAD_CONFIGS = [
 
 
 @pytest.mark.parametrize("case", BAD_CONFIGS, ids=str)
-def test_a_bad_configuration_is_refused_and_makes_no_session(wire: Wire, name: str, case: BadConfig) -> None:
+def test_an_invalid_configuration_is_refused_and_makes_no_session(wire: Wire, name: str, case: BadConfig) -> None:
     status = refused_call(lambda: wire.create(name, case.config))
 
     case.refusal.check(status)
@@ -173,7 +173,7 @@ def test_a_bad_configuration_is_refused_and_makes_no_session(wire: Wire, name: s
     ["", "a" * 129, "a/b", ".a", "-a", "_a", "a b", "a\n", "a\0", "ä", FISH, FISH * 50_000],
     ids=lambda bad: ascii(bad[:10]),
 )
-def test_a_bad_name_is_refused_with_the_rule_for_names(wire: Wire, bad: str) -> None:
+def test_an_invalid_session_name_is_refused_with_the_rule_for_names(wire: Wire, bad: str) -> None:
     status = refused_call(lambda: wire.create(bad, config()))
 
     says = ("1 to 128 characters, letters, digits, '.', '_' or '-'", "begins with a letter or digit")
@@ -189,7 +189,7 @@ def test_a_request_id_that_is_too_long_is_refused(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("good", ["a", "7", "A0._-", "a" * 128])
-def test_a_good_name_is_taken(wire: Wire, good: str) -> None:
+def test_a_valid_session_name_is_accepted(wire: Wire, good: str) -> None:
     assert wire.create(good, config()).name == good
     wire.delete(good)
 
@@ -205,7 +205,7 @@ def test_a_second_session_of_a_name_is_refused(wire: Wire, name: str, ids: tuple
     assert wire.describe(name) == first
 
 
-def test_the_same_request_again_gives_the_same_session(wire: Wire, name: str) -> None:
+def test_a_repeated_create_request_returns_the_same_session(wire: Wire, name: str) -> None:
     first = wire.create(name, config(2), "once")
 
     again = wire.create(name, config(2), "once")
@@ -213,7 +213,7 @@ def test_the_same_request_again_gives_the_same_session(wire: Wire, name: str) ->
     assert again == first
 
 
-def test_a_request_whose_session_is_gone_makes_a_new_one(wire: Wire, name: str) -> None:
+def test_a_repeated_create_request_makes_a_new_session_when_the_first_was_deleted(wire: Wire, name: str) -> None:
     first = wire.create(name, config(2), "once")
     wire.delete(name)
 

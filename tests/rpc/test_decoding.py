@@ -1,4 +1,4 @@
-"""How batches get from the bytes of a message into a session."""
+"""The decoding of batches from the bytes of a message."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def decoded(message: clustering_pb2.Batch, before: bytes = b"") -> wire.Batch:
     return wire.decode_ingest_request(contents).batches[-1]
 
 
-def test_points_are_a_view_of_the_bytes_that_came() -> None:
+def test_decoded_points_are_a_view_of_the_messages_bytes() -> None:
     contents = clustering_pb2.IngestRequest(batches=[batch(POINTS), batch(POINTS + 1)]).SerializeToString()
 
     for received in wire.decode_ingest_request(contents).batches:
@@ -29,7 +29,7 @@ def test_points_are_a_view_of_the_bytes_that_came() -> None:
         assert np.shares_memory(decoded_batch.points, np.frombuffer(contents, np.uint8))
 
 
-def test_the_same_batch_has_the_same_fingerprint_whatever_goes_with_it() -> None:
+def test_the_fingerprint_of_a_batch_ignores_its_sequence_and_other_batches() -> None:
     first = batch(POINTS, sample_weight=WEIGHT, event_time=5.0, sequence=3)
     again = batch(POINTS, sample_weight=WEIGHT, event_time=5.0, sequence=3_000, return_labels=True)
     other = clustering_pb2.IngestRequest(batches=[batch(POINTS)], acknowledged=2).SerializeToString()
@@ -39,7 +39,7 @@ def test_the_same_batch_has_the_same_fingerprint_whatever_goes_with_it() -> None
     assert len(prints) == 1
 
 
-def test_the_fingerprint_does_not_depend_on_how_the_message_was_put_together() -> None:
+def test_the_fingerprint_of_a_batch_does_not_depend_on_the_layout_of_the_message() -> None:
     message = batch(POINTS, sample_weight=WEIGHT)
     parts = [
         clustering_pb2.Batch(sequence=3),
@@ -63,11 +63,11 @@ def test_the_fingerprint_does_not_depend_on_how_the_message_was_put_together() -
     ],
     ids=["values", "dtype", "shape", "weights", "other weights", "event time"],
 )
-def test_another_batch_has_another_fingerprint(other: clustering_pb2.Batch) -> None:
+def test_different_batches_have_different_fingerprints(other: clustering_pb2.Batch) -> None:
     assert _fingerprint(decoded(other)) != _fingerprint(decoded(batch(POINTS)))
 
 
-def test_a_batch_in_a_message_much_larger_than_it_is_copied_out_of_it() -> None:
+def test_a_small_batch_in_a_large_message_is_copied_out_of_it() -> None:
     message = batch(POINTS)
     unknown = bytes(1 << 20)
     field = 100

@@ -1,4 +1,4 @@
-"""A server that is about to stop: nothing new comes in, what has been taken is answered, streams are told."""
+"""A draining server: it accepts nothing new, answers the accepted batches, and ends the streams."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def wire(server: InProcessServer) -> Iterator[Wire]:
         yield wire
 
 
-def test_what_has_been_taken_is_applied_and_answered_before_the_server_stops(
+def test_accepted_batches_are_applied_and_answered_before_the_server_stops(
     server: InProcessServer, wire: Wire, engine: GatedEngine, name: str
 ) -> None:
     wire.create(name, config(init=GOOD))
@@ -75,7 +75,7 @@ def test_what_has_been_taken_is_applied_and_answered_before_the_server_stops(
     stopping.result(PATIENCE)
 
 
-def test_what_is_not_begun_when_the_grace_is_over_is_refused_and_the_batch_that_is_being_computed_answered(
+def test_the_end_of_the_grace_period_refuses_waiting_batches_and_answers_the_running_one(
     server: InProcessServer, wire: Wire, engine: GatedEngine, name: str
 ) -> None:
     wire.create(name, config(init=GOOD))
@@ -103,7 +103,7 @@ def test_what_is_not_begun_when_the_grace_is_over_is_refused_and_the_batch_that_
     assert [entry["batches"] for entry in logs if entry["event"] == "batches not applied"] == [20]
 
 
-def test_batches_that_wait_for_room_are_not_taken_any_more(
+def test_a_draining_server_refuses_batches_that_wait_for_room(
     server: InProcessServer, wire: Wire, engine: GatedEngine, name: str
 ) -> None:
     wire.create(name, config(1, init=np.zeros((1, 1))))
@@ -126,7 +126,7 @@ def test_batches_that_wait_for_room_are_not_taken_any_more(
     assert len(engine.batches) == 1
 
 
-def test_a_client_that_reads_late_still_gets_every_answer(
+def test_a_client_that_reads_late_gets_every_result_of_a_draining_server(
     server: InProcessServer, wire: Wire, engine: GatedEngine, name: str
 ) -> None:
     wire.create(name, config(1, init=np.zeros((1, 1))))
@@ -149,7 +149,7 @@ def test_a_client_that_reads_late_still_gets_every_answer(
     assert len(versions) < 100 * 100
 
 
-def test_a_client_that_never_reads_holds_the_server_up_no_longer_than_its_grace(
+def test_a_client_that_never_reads_delays_a_stop_by_the_grace_period_at_most(
     server: InProcessServer, wire: Wire, engine: GatedEngine, name: str
 ) -> None:
     wire.create(name, config(1, init=np.zeros((1, 1))))
@@ -168,7 +168,7 @@ def test_a_client_that_never_reads_holds_the_server_up_no_longer_than_its_grace(
 
 
 @pytest.mark.parametrize("method", CALLS)
-def test_a_call_that_comes_while_the_server_stops_is_refused(
+def test_a_call_to_a_draining_server_is_refused(
     server: InProcessServer, wire: Wire, engine: GatedEngine, method: str, name: str
 ) -> None:
     wire.create(name, config(init=GOOD))
@@ -193,7 +193,7 @@ def until_refused(wire: Wire, name: str) -> None:
 
 
 def read_to_the_end(stream: Stream) -> tuple[list[int], object]:
-    """Return the versions of the answers that come, and the status at the end."""
+    """Return the versions of the results, and the final status."""
     versions: list[int] = []
     try:
         while True:

@@ -29,7 +29,7 @@ def session(wire: Wire, name: str) -> str:
     return name
 
 
-def test_what_is_a_half_life_older_than_a_batch_counts_half(wire: Wire, session: str) -> None:
+def test_points_one_half_life_older_than_a_batch_count_half(wire: Wire, session: str) -> None:
     wire.push(session, batch(np.full((4, 1), 3.0), event_time=EPOCH))
 
     wire.push(session, batch(np.full((1, 1), 9.0), event_time=EPOCH + 10))
@@ -37,14 +37,14 @@ def test_what_is_a_half_life_older_than_a_batch_counts_half(wire: Wire, session:
     assert state(wire, session) == pytest.approx((5.0, 3.0), rel=1e-12)
 
 
-def test_batches_of_the_same_moment_forget_nothing(wire: Wire, session: str) -> None:
+def test_batches_with_the_same_event_time_forget_nothing(wire: Wire, session: str) -> None:
     for value in (1.0, 2.0, 6.0):
         wire.push(session, batch(np.full((1, 1), value), event_time=EPOCH))
 
     assert state(wire, session) == pytest.approx((3.0, 3.0), rel=1e-12)
 
 
-def test_fractions_of_a_second_count(wire: Wire, session: str) -> None:
+def test_event_times_count_fractions_of_a_second(wire: Wire, session: str) -> None:
     wire.push(session, batch(np.ones((1, 1)), event_time=EPOCH))
 
     wire.push(session, batch(np.ones((1, 1)), event_time=EPOCH + 0.25))
@@ -63,7 +63,7 @@ def test_a_late_batch_counts_as_if_it_had_come_in_time(wire: Wire, name: str) ->
     assert state(wire, f"{name}-late") == pytest.approx((6.0, 2.0), rel=1e-12)
 
 
-def test_times_long_ago_are_only_times(wire: Wire, session: str) -> None:
+def test_event_times_long_ago_work_like_recent_ones(wire: Wire, session: str) -> None:
     for moment in (-62_135_596_800.0, -1.5, 0.0, EPOCH):
         wire.push(session, batch(np.full((1, 1), moment), event_time=moment))
 
@@ -71,7 +71,7 @@ def test_times_long_ago_are_only_times(wire: Wire, session: str) -> None:
 
 
 @pytest.mark.parametrize("ahead", [400.0, 365 * 86_400.0, 253_402_300_799.0 - EPOCH])
-def test_a_batch_from_the_future_is_refused_and_those_after_it_count_in_full(
+def test_a_batch_from_the_future_is_refused_and_later_batches_count_in_full(
     wire: Wire, session: str, ahead: float
 ) -> None:
     now = time.time()
@@ -86,11 +86,11 @@ def test_a_batch_from_the_future_is_refused_and_those_after_it_count_in_full(
     assert state(wire, session) == (3.0, 1.0)
 
 
-def test_a_batch_a_little_ahead_of_the_servers_clock_is_taken(wire: Wire, session: str) -> None:
+def test_a_batch_slightly_ahead_of_the_servers_clock_is_accepted(wire: Wire, session: str) -> None:
     assert wire.push(session, batch(np.ones((1, 1)), event_time=time.time() + 200)).version == 1
 
 
-def test_a_batch_from_the_future_is_refused_without_a_half_life_too(wire: Wire, name: str) -> None:
+def test_a_batch_from_the_future_is_refused_even_without_a_half_life(wire: Wire, name: str) -> None:
     # One may be asked for later, and the newest event time is kept.
     wire.create(name, config(1, init=np.zeros((1, 1))))
 
@@ -99,7 +99,7 @@ def test_a_batch_from_the_future_is_refused_without_a_half_life_too(wire: Wire, 
     Refusal("EVENT_TIME_AHEAD", ("at most 300 are allowed",), field="event_time").check(refusal)
 
 
-def test_a_batch_from_the_future_uses_its_sequence_up_and_the_stream_goes_on(wire: Wire, session: str) -> None:
+def test_a_batch_from_the_future_uses_its_sequence_and_the_stream_continues(wire: Wire, session: str) -> None:
     with Stream(wire.clustering.Ingest) as stream:
         stream.send(opening(session, "p"))
         stream.receive()
@@ -120,14 +120,14 @@ def test_a_batch_from_the_future_uses_its_sequence_up_and_the_stream_goes_on(wir
     assert results[1].sequence == 2
 
 
-def test_the_bound_is_a_setting(name: str) -> None:
+def test_max_event_time_ahead_sets_how_far_ahead_a_batch_may_be(name: str) -> None:
     with InProcessServer(max_event_time_ahead=1e12) as server, Wire(server.target) as wire:
         wire.create(name, config(1, init=np.zeros((1, 1)), half_life=HALF_LIFE))
 
         assert wire.push(name, batch(np.ones((1, 1)), event_time=253_402_300_799.0)).version == 1
 
 
-def test_a_late_batch_is_told_how_late_it_was_and_what_it_counted(wire: Wire, session: str) -> None:
+def test_the_result_of_a_late_batch_has_its_lateness_and_weight(wire: Wire, session: str) -> None:
     rows = np.ones((4, 1))
     results = [wire.push(session, batch(rows, event_time=EPOCH + at)) for at in (100, 90, 100, 110)]
 
@@ -136,7 +136,7 @@ def test_a_late_batch_is_told_how_late_it_was_and_what_it_counted(wire: Wire, se
     assert results[1].weight == pytest.approx(2.0)
 
 
-def test_a_batch_with_weights_is_told_what_it_counted(wire: Wire, session: str) -> None:
+def test_the_result_of_a_weighted_batch_has_its_total_weight(wire: Wire, session: str) -> None:
     rows, weight = np.ones((3, 1)), np.array([1.0, 2.0, 5.0])
 
     first = wire.push(session, batch(rows, sample_weight=weight, event_time=EPOCH))
@@ -147,7 +147,7 @@ def test_a_batch_with_weights_is_told_what_it_counted(wire: Wire, session: str) 
     assert late.late == 20.0
 
 
-def test_a_batch_that_is_late_counts_in_full_where_nothing_is_forgotten_in_seconds(wire: Wire, name: str) -> None:
+def test_a_late_batch_counts_in_full_without_a_half_life_in_seconds(wire: Wire, name: str) -> None:
     wire.create(name, config(1, init=np.zeros((1, 1))))
     rows = np.ones((4, 1))
     times = (EPOCH, EPOCH - 30, None, EPOCH - 5)
@@ -158,7 +158,7 @@ def test_a_batch_that_is_late_counts_in_full_where_nothing_is_forgotten_in_secon
     assert not any(result.HasField("weight") for result in results)
 
 
-def test_batches_of_a_message_are_told_how_late_each_was(wire: Wire, name: str) -> None:
+def test_each_result_of_a_message_has_the_lateness_of_its_batch(wire: Wire, name: str) -> None:
     wire.create(name, config(1, init=np.zeros((1, 1))))
     rows = np.ones((4, 1))
     with Stream(wire.clustering.Ingest) as stream:
@@ -172,7 +172,7 @@ def test_batches_of_a_message_are_told_how_late_each_was(wire: Wire, name: str) 
     assert [result.late for result in results] == [0, 0, 30, 0, 0, 7]
 
 
-def test_a_batch_that_is_sent_again_is_told_again_what_it_counted(wire: Wire, session: str) -> None:
+def test_the_result_of_a_repeated_batch_has_its_original_weight(wire: Wire, session: str) -> None:
     producer = clustering_pb2.Producer(id="p")
     rows = np.ones((4, 1))
     wire.push(session, batch(rows, sequence=1, event_time=EPOCH), producer)
@@ -186,7 +186,7 @@ def test_a_batch_that_is_sent_again_is_told_again_what_it_counted(wire: Wire, se
     assert first.weight == pytest.approx(2.0)
 
 
-def test_a_batch_so_late_that_nothing_is_left_counts_0(wire: Wire, session: str) -> None:
+def test_a_batch_that_is_too_late_counts_0(wire: Wire, session: str) -> None:
     wire.push(session, batch(np.ones((4, 1)), event_time=EPOCH))
 
     result = wire.push(session, batch(np.full((4, 1), 9.0), event_time=0.0))

@@ -1,4 +1,4 @@
-"""Numbers at the ends of their types: what can't be kept or sent back is refused where it comes in."""
+"""Numbers at the limits of their types: values that can't be kept or sent back are refused on arrival."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def small_wire(small_server: LocalServer) -> Iterator[Wire]:
 
 
 @pytest.mark.parametrize("idle_ttl", BAD_DURATIONS.values(), ids=BAD_DURATIONS)
-def test_a_session_with_an_idle_ttl_that_no_message_holds_is_not_made(
+def test_a_session_with_an_idle_ttl_too_large_for_a_message_is_refused(
     wire: Wire, name: str, idle_ttl: Duration
 ) -> None:
     status = refused_call(lambda: wire.create(name, config(idle_ttl=idle_ttl)))
@@ -50,7 +50,7 @@ def test_a_session_with_an_idle_ttl_that_no_message_holds_is_not_made(
     wire.sessions.ListSessions(sessions_pb2.ListSessionsRequest())
 
 
-def test_the_longest_idle_ttl_comes_back_as_it_was(wire: Wire, name: str) -> None:
+def test_the_longest_idle_ttl_is_returned_unchanged(wire: Wire, name: str) -> None:
     longest = Duration(seconds=MAX_SECONDS)
 
     wire.create(name, config(idle_ttl=longest))
@@ -69,7 +69,7 @@ def test_a_session_keeps_its_idle_ttl_when_the_new_one_is_invalid(wire: Wire, na
 
 
 @pytest.mark.parametrize("field", ["min_interval", "progress_interval"])
-def test_a_watch_with_a_duration_that_no_message_holds_is_refused(wire: Wire, name: str, field: str) -> None:
+def test_a_watch_with_a_duration_too_large_for_a_message_is_refused(wire: Wire, name: str, field: str) -> None:
     wire.create(name, config(init=GOOD))
 
     status = refused_call(lambda: list(wire.watch(name, **{field: Duration(seconds=MAX_INT64)})))
@@ -78,7 +78,7 @@ def test_a_watch_with_a_duration_that_no_message_holds_is_refused(wire: Wire, na
 
 
 @pytest.mark.parametrize("epoch", [MAX_CHOSEN_EPOCH + 1, MAX_INT64])
-def test_an_epoch_that_could_not_be_followed_by_another_does_not_take_a_name(wire: Wire, name: str, epoch: int) -> None:
+def test_the_largest_epoch_is_refused_and_takes_no_producer_name(wire: Wire, name: str, epoch: int) -> None:
     wire.create(name, config(init=GOOD))
     producer = clustering_pb2.Producer(id="tester", epoch=epoch)
     invalid = Refusal("PRODUCER_INVALID", (str(epoch), "use the one that the server gave"), "producer.epoch")
@@ -92,9 +92,7 @@ def test_an_epoch_that_could_not_be_followed_by_another_does_not_take_a_name(wir
         assert way.accepted(batch(GOOD)).version == 1
 
 
-def test_the_newest_epoch_that_a_producer_may_choose_is_followed_by_those_that_the_server_gives(
-    wire: Wire, name: str
-) -> None:
+def test_the_server_gives_larger_epochs_after_the_largest_that_a_producer_may_choose(wire: Wire, name: str) -> None:
     wire.create(name, config(init=GOOD))
     chosen = clustering_pb2.Producer(id="tester", epoch=MAX_CHOSEN_EPOCH)
     wire.push(name, batch(GOOD, sequence=1), chosen)
@@ -119,7 +117,7 @@ def test_the_newest_epoch_that_a_producer_may_choose_is_followed_by_those_that_t
     ids=str,
 )
 @pytest.mark.parametrize("open_way", UPDATING)
-def test_an_event_time_that_no_timestamp_holds_is_refused(
+def test_an_event_time_outside_the_range_of_a_timestamp_is_refused(
     wire: Wire, name: str, open_way: type[Way], moment: Timestamp
 ) -> None:
     wire.create(name, config(init=GOOD))
@@ -133,7 +131,7 @@ def test_an_event_time_that_no_timestamp_holds_is_refused(
     Refusal("EVENT_TIME_INVALID", ("event_time has seconds", "years 1 to 9999"), "event_time").check(status)
 
 
-def test_given_centroids_count_in_the_size_of_the_model(small_wire: Wire, name: str) -> None:
+def test_given_centroids_count_against_max_centroid_values(small_wire: Wire, name: str) -> None:
     columns = SMALL["max_centroid_values"] // 2 + 1
     wide = config(2, init=np.zeros((2, columns), np.uint8))
 
@@ -144,9 +142,7 @@ def test_given_centroids_count_in_the_size_of_the_model(small_wire: Wire, name: 
 
 
 @pytest.mark.parametrize("open_way", UPDATING)
-def test_weights_count_in_the_size_of_a_batch_as_they_are_computed_with(
-    small_wire: Wire, name: str, open_way: type[Way]
-) -> None:
+def test_weights_count_against_max_batch_bytes_as_float64(small_wire: Wire, name: str, open_way: type[Way]) -> None:
     small_wire.create(name, config(init=[[0.0], [1.0]]))
     rows = SMALL["max_batch_bytes"] // 9 + 1
     bad = batch(np.ones((rows, 1), np.uint8), sample_weight=np.ones(rows, np.uint8))
@@ -158,7 +154,7 @@ def test_weights_count_in_the_size_of_a_batch_as_they_are_computed_with(
     small_wire.delete(name)
 
 
-def test_a_mask_of_very_many_paths_is_refused(wire: Wire, name: str) -> None:
+def test_an_update_mask_of_very_many_paths_is_refused(wire: Wire, name: str) -> None:
     wire.create(name, config())
 
     status = refused_call(lambda: wire.update(name, config(), ["engine"] * 10_000))

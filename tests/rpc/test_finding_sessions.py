@@ -29,13 +29,13 @@ CALLS: dict[str, Callable[[Wire, str], Any]] = {
 
 @pytest.mark.parametrize("missing", ["", "nobody", "no/body", "\N{FISH}" * 50_000], ids=lambda each: ascii(each[:10]))
 @pytest.mark.parametrize("method", CALLS)
-def test_a_session_that_is_not_there_is_told_so_by_every_method(wire: Wire, method: str, missing: str) -> None:
+def test_every_method_refuses_an_unknown_session(wire: Wire, method: str, missing: str) -> None:
     status = refused_call(lambda: CALLS[method](wire, missing))
 
     no_session(missing).check(status)
 
 
-def test_an_assign_stream_goes_on_after_a_session_that_is_not_there(wire: Wire, name: str) -> None:
+def test_an_assign_stream_continues_after_an_unknown_session(wire: Wire, name: str) -> None:
     wire.create(name, config(init=GOOD))
 
     with Stream(wire.clustering.AssignStream) as stream:
@@ -48,7 +48,7 @@ def test_an_assign_stream_goes_on_after_a_session_that_is_not_there(wire: Wire, 
         no_session(missing).check(as_google(answer.error))
 
 
-def test_a_deleted_session_is_not_there_any_more(wire: Wire, name: str) -> None:
+def test_a_deleted_session_is_not_found(wire: Wire, name: str) -> None:
     wire.create(name, config())
     wire.delete(name)
 
@@ -56,7 +56,7 @@ def test_a_deleted_session_is_not_there_any_more(wire: Wire, name: str) -> None:
         no_session(name).check(refused_call(lambda call=call: call(wire, name)))  # type: ignore[misc]
 
 
-def test_the_batch_that_meets_a_deleted_session_ends_its_stream(wire: Wire, name: str) -> None:
+def test_an_ingest_stream_ends_when_a_batch_meets_a_deleted_session(wire: Wire, name: str) -> None:
     wire.create(name, config(init=GOOD))
 
     with Stream(wire.clustering.Ingest) as stream:
@@ -71,7 +71,7 @@ def test_the_batch_that_meets_a_deleted_session_ends_its_stream(wire: Wire, name
     assert wire.describe(name).version == 0
 
 
-def test_a_session_without_centroids_says_how_many_points_it_needs(wire: Wire, name: str) -> None:
+def test_reading_a_session_without_centroids_is_refused_with_the_points_needed(wire: Wire, name: str) -> None:
     wire.create(name, config(2, init_size=5))
     wire.push(name, batch(GOOD))
     refusal = Refusal(

@@ -45,7 +45,7 @@ def values(field: FieldDescriptor) -> st.SearchStrategy[Any]:
 @pytest.mark.parametrize("name", PAIRS)
 @settings(derandomize=True)
 @given(drawn=st.data())
-def test_the_bytes_are_those_of_the_namesake(name: str, drawn: st.DataObject) -> None:
+def test_error_messages_have_the_same_bytes_as_googles(name: str, drawn: st.DataObject) -> None:
     kinds: tuple[Any, Any] = PAIRS[name]
     ours, theirs = kinds
     content = drawn.draw(messages(ours.DESCRIPTOR))
@@ -58,13 +58,13 @@ def test_the_bytes_are_those_of_the_namesake(name: str, drawn: st.DataObject) ->
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_each_field_is_one_of_the_namesake(name: str) -> None:
+def test_error_messages_have_the_same_fields_as_googles(name: str) -> None:
     ours, theirs = PAIRS[name]
 
     assert fields(ours.DESCRIPTOR) == [field for field in fields(theirs.DESCRIPTOR) if field[0] != "localized_message"]
 
 
-def test_details_carry_the_names_that_google_gave_them() -> None:
+def test_error_details_carry_googles_type_names() -> None:
     packed = AnyMessage()
     packed.Pack(error_details_pb2.ErrorInfo(reason="SESSION_NOT_FOUND", domain="shoal"))
     status = errors_pb2.Status(code=5, message="there is no session", details=[packed])

@@ -1,4 +1,4 @@
-"""The heaviest batches that a server takes: others are served beside them, and a stop and a deletion take effect."""
+"""The heaviest legal batches: others are served meanwhile, and a stop or a deletion takes effect."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_sigterm_ends_the_server_in_time_while_scikit_learn_fits_for_a_compariso
 
 
 @pytest.mark.parametrize("engine", ["numba", "scipy"])
-def test_deleting_a_session_gives_its_heaviest_batch_up(engine: str, wire: Wire, name: str) -> None:
+def test_deleting_a_session_stops_its_heaviest_batch(engine: str, wire: Wire, name: str) -> None:
     number, rows = ENGINES[engine]
     wire.create(name, config(K, init=CENTROIDS, engine=number))
     with ThreadPoolExecutor(1) as pool:
@@ -153,7 +153,7 @@ def test_small_batches_of_others_are_applied_while_the_heaviest_are_computed(
             wire.sessions.DeleteSession(sessions_pb2.DeleteSessionRequest(name=each), timeout=PATIENCE)
 
 
-def test_a_batch_of_more_work_than_that_is_refused(wire: Wire, name: str) -> None:
+def test_a_batch_of_more_than_max_batch_work_is_refused(wire: Wire, name: str) -> None:
     wire.create(name, config(K, init=CENTROIDS))
 
     TOO_LARGE.check(refused_call(lambda: push(wire, name, heavy(ROWS + 1))))
@@ -161,7 +161,7 @@ def test_a_batch_of_more_work_than_that_is_refused(wire: Wire, name: str) -> Non
     TOO_LARGE.check(refused_call(lambda: wire.clustering.Assign(request, timeout=PATIENCE)))
 
 
-def test_a_session_that_chooses_very_many_centroids_itself_is_refused_and_a_heavy_choice_can_be_deleted(
+def test_initial_centroids_of_too_much_work_are_refused_and_a_heavy_choice_can_be_deleted(
     wire: Wire, name: str
 ) -> None:
     hopeless = Refusal("WORK_TOO_LARGE", ("200,000", "multiplications"), "config.init_size", TOO_LARGE.code)

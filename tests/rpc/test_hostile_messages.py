@@ -1,4 +1,4 @@
-"""Whatever a client sends: it is answered with what is wrong, the server lives, and nobody else is harmed."""
+"""Hostile messages: each is answered with what is wrong, the server lives, and other clients aren't affected."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WITNESS = [[0.0, 0.0], [10.0, 10.0]]
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[LocalServer]:
-    """A server that nobody else uses: its memory is looked at."""
+    """A server for one test, because its memory is measured."""
     with LocalServer() as server:
         load_engines(server.target)
         yield server
@@ -47,7 +47,7 @@ def hostile(target: LocalServer) -> Iterator[HostileClient]:
 
 @pytest.fixture(scope="module")
 def memory(target: LocalServer, hostile: HostileClient) -> int:
-    """Return the most that the server holds after the first messages, small and large ones.
+    """Return the maximum memory of the server after the first messages, small and large ones.
 
     What the C library keeps of them is used again for those to come, and so is what the server keeps.
     """
@@ -77,7 +77,7 @@ def test_every_field_of_every_method_at_every_extreme_is_answered(
 @pytest.mark.parametrize(
     "method", [pytest.param(each, marks=() if each in HEAVY_ONES else pytest.mark.torture) for each in METHODS]
 )
-def test_a_message_as_large_as_it_may_be_is_refused(
+def test_a_hostile_message_of_the_maximum_size_is_refused(
     target: LocalServer, hostile: HostileClient, wire: Wire, memory: int, method: str
 ) -> None:
     with unharmed(target, hostile, wire, memory):
@@ -102,7 +102,7 @@ def test_very_many_messages_changed_at_random_are_answered(
         check_answered(hostile, islice(fuzz(seed, SESSION), 2_000))
 
 
-def test_a_message_of_too_many_batches_says_how_many_there_may_be(wire: Wire, name: str) -> None:
+def test_a_message_of_too_many_batches_is_refused_with_the_limit(wire: Wire, name: str) -> None:
     wire.create(name, config(init=WITNESS))
     opening = clustering_pb2.IngestRequest(open=clustering_pb2.IngestOpen(session=name)).SerializeToString()
     call = ingest(wire)
@@ -139,7 +139,7 @@ def ingest(wire: Wire) -> grpc.StreamStreamMultiCallable[bytes, bytes]:
 
 
 def check_answered(client: HostileClient, messages: Iterable[Hostile]) -> None:
-    """Fail unless every message is answered with what is wrong with it, or with what it asks for."""
+    """Fail unless every message is answered with a valid response or a refusal."""
     wrong = [(code, message) for message in messages if (code := client.send(message)) not in CODES]
 
     assert not wrong, [f"{code.name}: {each.method}, {each.what}: {each.contents[:200]!r}" for code, each in wrong[:10]]
@@ -147,7 +147,7 @@ def check_answered(client: HostileClient, messages: Iterable[Hostile]) -> None:
 
 @contextmanager
 def unharmed(target: LocalServer, hostile: HostileClient, wire: Wire, memory: int) -> Iterator[None]:
-    """Fail unless the server lives, holds what it held at first, and has another session as it was."""
+    """Fail unless the server lives, holds no more memory than at first, and another session is unchanged."""
     clean_up(hostile)
     wire.create("witness", config(init=WITNESS))
     before = wire.centroids("witness")

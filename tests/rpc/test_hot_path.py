@@ -1,4 +1,4 @@
-"""What small batches may cost the server: counted, so that nothing grows back unseen. Times are for the benchmarks."""
+"""The cost of small batches in the server: counted, not timed, so that no growth goes unnoticed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.warm import warm_engine
 MESSAGES, BATCHES = 50, 64
 POINTS = np.random.default_rng(0).normal(size=(32, 16)).astype(np.float32)
 CENTROIDS = np.random.default_rng(1).normal(size=(64, 16))
-# Futures and tasks that a message takes, whatever is in it: gRPC reads and writes, the hop, those who wait for them.
+# Futures and tasks that a message takes, whatever is in it: gRPC reads and writes, the dispatch, and waiting callers.
 A_MESSAGE = 12
 MIN_OBJECT = 16  # bytes: what is kept of each batch would take more
 # Answers that a session keeps spare. They are full after the first round, so that nothing more is kept in the next.
@@ -41,7 +41,7 @@ REPLAY_BYTES = 64 * 1024
 
 
 class Counting:
-    """Counts what the server's loop is asked for."""
+    """Counts the calls to the server's event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.counts: Counter[str] = Counter()
@@ -78,7 +78,7 @@ def session(server: InProcessServer, client: Wire, name: str) -> Session:
 
 
 def messages(first: int, count: int, batches: int) -> list[clustering_pb2.IngestRequest]:
-    """Return messages of small batches, numbered from `first` on; each acknowledges what came before it."""
+    """Return messages of small batches, numbered from `first` on; each acknowledges the ones before it."""
     numbers = range(first, first + count * batches, batches)
     return [
         clustering_pb2.IngestRequest(
@@ -101,7 +101,7 @@ def pour(stream: Stream, requests: list[clustering_pb2.IngestRequest], batches: 
     return answers
 
 
-def test_a_message_costs_one_hop_and_one_answer_however_many_batches_it_has(
+def test_a_message_costs_one_dispatch_and_one_response_for_any_number_of_batches(
     server: InProcessServer, client: Wire, name: str
 ) -> None:
     requests = messages(1, MESSAGES, BATCHES)
@@ -118,7 +118,9 @@ def test_a_message_costs_one_hop_and_one_answer_however_many_batches_it_has(
     assert counting.counts["create_future"] + counting.counts["create_task"] <= MESSAGES * A_MESSAGE
 
 
-def test_what_piles_up_shares_hops_and_answers(server: InProcessServer, client: Wire, name: str) -> None:
+def test_messages_that_wait_together_share_dispatches_and_responses(
+    server: InProcessServer, client: Wire, name: str
+) -> None:
     few = MAX_UNANSWERED // MESSAGES  # so that all messages are taken without an answer
     requests = messages(1, MESSAGES, few)
     size = POINTS.nbytes * few * MESSAGES
@@ -134,7 +136,7 @@ def test_what_piles_up_shares_hops_and_answers(server: InProcessServer, client: 
         answers = stream.rest()
 
     assert [result.version for answer in answers for result in answer.results] == [*range(1, MESSAGES * few + 1)]
-    # One hop for what comes first, and the others when they are full.
+    # One dispatch for the first message, and full dispatches for the others.
     work = dispatch_work(len(CENTROIDS), size, POINTS.itemsize, few * MESSAGES)
     assert counting.counts["run_in_executor"] <= 2 + work // MAX_DISPATCH_WORK
     assert len(answers) <= counting.counts["run_in_executor"]
@@ -159,7 +161,7 @@ def test_batches_of_a_message_are_applied_in_one_call_of_the_engine(
     assert calls == [BATCHES - 1, *[BATCHES] * (MESSAGES - 1)]  # the first batch of all settles what the next rely on
 
 
-def test_nothing_piles_up_in_the_server_as_batches_go_through_it(client: Wire, name: str) -> None:
+def test_server_memory_does_not_grow_with_the_number_of_batches(client: Wire, name: str) -> None:
     rounds = [messages(1 + number * MESSAGES * BATCHES, MESSAGES, BATCHES) for number in range(3)]
     tracemalloc.start()
     try:
@@ -185,7 +187,7 @@ def test_the_memory_that_a_batch_takes_does_not_grow_with_its_rows(server: InPro
     assert grown < many - few  # bytes
 
 
-def test_nothing_is_allocated_that_grows_with_the_rows_of_a_large_batch(
+def test_applying_a_large_batch_allocates_nothing_that_grows_with_its_rows(
     server: InProcessServer, session: Session
 ) -> None:
     rows = 65536
@@ -206,7 +208,7 @@ def busy_threads(server: InProcessServer) -> Iterator[None]:
         done.set()
 
 
-def test_a_version_that_nobody_holds_any_more_lends_its_arrays_to_a_newer_one(
+def test_the_arrays_of_a_version_without_readers_are_reused_by_a_newer_one(
     server: InProcessServer, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wide = np.random.default_rng(0).normal(size=(64, 256))
@@ -238,7 +240,7 @@ async def occupy(compute: ComputePool, done: threading.Event) -> None:
 
 
 def peak_of(server: InProcessServer, session: Session, rows: int) -> int:
-    """Return the bytes that there were at most on the way of a batch from its message to its answer."""
+    """Return the peak of bytes on the way of a batch from its message to its result."""
     points = np.resize(POINTS, (rows, POINTS.shape[1]))
     contents = clustering_pb2.IngestRequest(batches=[batch(points)]).SerializeToString()
     for _ in range(2):
@@ -252,7 +254,7 @@ def peak_of(server: InProcessServer, session: Session, rows: int) -> int:
 
 
 async def way_of(session: Session, contents: bytes) -> bytes:
-    """Take a message of one batch the whole way, but for the socket."""
+    """Process a message of one batch completely, except for the socket."""
     (message,) = wire.decode_ingest_request(contents).batches
     (receipt,) = await session.submit([decode_batch(message, len(contents), is_sequenced=False)], None)
     assert isinstance(receipt, Receipt)

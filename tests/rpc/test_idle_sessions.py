@@ -1,4 +1,4 @@
-"""Sessions that nobody uses end. The server's clock jumps: no test waits."""
+"""Unused sessions expire. The server's clock jumps: no test waits."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def wire(server: InProcessServer) -> Iterator[Wire]:
         yield wire
 
 
-def glance(wire: Wire, name: str) -> None:
+def watch_one_update(wire: Wire, name: str) -> None:
     """Watch for one update."""
     watch = wire.watch(name)
     next(watch)
@@ -53,7 +53,7 @@ USES: dict[str, Callable[[Wire, str], object]] = {
     "Assign": lambda wire, name: wire.assign(name, tensor(GOOD)),
     "GetCentroids": lambda wire, name: wire.centroids(name),
     "GetRecentPoints": lambda wire, name: wire.recent_points(name),
-    "WatchCentroids": glance,
+    "WatchCentroids": watch_one_update,
     "UpdateSession": lambda wire, name: wire.update(name, config(engine=3), ["engine"]),
 }
 
@@ -62,7 +62,7 @@ def idle(seconds: float | None = TTL) -> Any:
     return config(init=GOOD, idle_ttl=None if seconds is None else duration(seconds))
 
 
-def test_a_session_stays_as_long_as_a_watch_is_open(server: InProcessServer, wire: Wire, name: str) -> None:
+def test_a_session_does_not_expire_while_a_watch_is_open(server: InProcessServer, wire: Wire, name: str) -> None:
     wire.create(name, idle())
     watch = wire.watch(name)
     assert next(watch).update.snapshot.version == 0
@@ -79,7 +79,9 @@ def test_a_session_stays_as_long_as_a_watch_is_open(server: InProcessServer, wir
     until_gone(wire, name)
 
 
-def test_a_session_stays_as_long_as_an_ingest_stream_is_open(server: InProcessServer, wire: Wire, name: str) -> None:
+def test_a_session_does_not_expire_while_an_ingest_stream_is_open(
+    server: InProcessServer, wire: Wire, name: str
+) -> None:
     wire.create(name, idle())
     with Stream(wire.clustering.Ingest) as stream:
         stream.send(opening(name))
@@ -97,7 +99,7 @@ def test_a_session_stays_as_long_as_an_ingest_stream_is_open(server: InProcessSe
 
 
 @pytest.mark.parametrize("use", USES)
-def test_every_use_puts_the_end_off(server: InProcessServer, wire: Wire, name: str, use: str) -> None:
+def test_every_use_postpones_the_expiry_of_a_session(server: InProcessServer, wire: Wire, name: str, use: str) -> None:
     wire.create(name, idle())
 
     for _ in range(3):
@@ -110,7 +112,9 @@ def test_every_use_puts_the_end_off(server: InProcessServer, wire: Wire, name: s
     until_gone(wire, name)
 
 
-def test_to_describe_or_list_a_session_is_no_use_of_it(server: InProcessServer, wire: Wire, name: str) -> None:
+def test_describing_or_listing_a_session_does_not_postpone_its_expiry(
+    server: InProcessServer, wire: Wire, name: str
+) -> None:
     wire.create(name, idle())
     server.pass_time(TTL - 10)
     wire.describe(name)
@@ -120,7 +124,7 @@ def test_to_describe_or_list_a_session_is_no_use_of_it(server: InProcessServer, 
     until_gone(wire, name)
 
 
-def test_a_session_without_a_time_to_live_stays(server: InProcessServer, wire: Wire, name: str) -> None:
+def test_a_session_without_an_idle_ttl_does_not_expire(server: InProcessServer, wire: Wire, name: str) -> None:
     wire.create(name, idle(None))
     wire.create(f"{name}-idle", idle())
 
@@ -130,7 +134,7 @@ def test_a_session_without_a_time_to_live_stays(server: InProcessServer, wire: W
     assert wire.describe(name).name == name
 
 
-def test_a_time_to_live_can_be_given_and_taken_later(server: InProcessServer, wire: Wire, name: str) -> None:
+def test_idle_ttl_can_be_set_and_removed_later(server: InProcessServer, wire: Wire, name: str) -> None:
     wire.create(name, idle(None))
     wire.create(f"{name}-stays", idle())
 
@@ -142,7 +146,7 @@ def test_a_time_to_live_can_be_given_and_taken_later(server: InProcessServer, wi
     assert wire.describe(f"{name}-stays").name == f"{name}-stays"
 
 
-def test_sessions_that_are_used_or_deleted_while_others_end_do_not_stop_the_ending(
+def test_sessions_expire_while_others_are_used_or_deleted(
     server: InProcessServer, wire: Wire, engine: GatedEngine, name: str
 ) -> None:
     for suffix in ("a", "b", "c", "d"):
@@ -165,7 +169,7 @@ def test_sessions_that_are_used_or_deleted_while_others_end_do_not_stop_the_endi
     until_gone(wire, f"{name}-c")
 
 
-def test_the_server_may_have_a_time_to_live_for_sessions_that_say_nothing(name: str) -> None:
+def test_the_servers_idle_ttl_applies_to_sessions_without_their_own(name: str) -> None:
     with InProcessServer(idle_ttl=TTL) as server, Wire(server.target) as wire:
         assert wire.create(name, idle(None)).config.idle_ttl == duration(TTL)
         wire.create(f"{name}-longer", idle(10 * TTL))
@@ -176,7 +180,7 @@ def test_the_server_may_have_a_time_to_live_for_sessions_that_say_nothing(name: 
         assert wire.describe(f"{name}-longer").config.idle_ttl == duration(10 * TTL)
 
 
-def test_an_ingest_stream_of_a_deleted_session_is_told_at_the_next_batch(wire: Wire, name: str) -> None:
+def test_an_ingest_stream_of_a_deleted_session_fails_at_the_next_batch(wire: Wire, name: str) -> None:
     wire.create(name, idle())
     with Stream(wire.clustering.Ingest) as stream:
         stream.send(opening(name))

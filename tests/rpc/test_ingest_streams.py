@@ -1,4 +1,4 @@
-"""The order of an Ingest stream's messages, and producers: sequences, epochs, answers that are given again."""
+"""The order of an Ingest stream's messages, and producers: sequences, epochs, repeated results."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_stream_that_is_opened_twice_ends_after_the_answers_to_what_came_befor
     assert wire.describe(session).version == 1
 
 
-def test_the_opening_may_carry_batches(wire: Wire, session: str) -> None:
+def test_the_opening_message_may_carry_batches(wire: Wire, session: str) -> None:
     first = opening(session, "tester")
     first.batches.append(numbered(1))
 
@@ -80,7 +80,7 @@ def test_the_opening_may_carry_batches(wire: Wire, session: str) -> None:
     ],
     ids=["long", "very long", "epoch"],
 )
-def test_a_bad_producer_is_refused_by_either_method(
+def test_an_invalid_producer_is_refused_by_push_and_ingest(
     wire: Wire, session: str, producer: clustering_pb2.Producer, refusal: Refusal
 ) -> None:
     request = clustering_pb2.IngestRequest(open=clustering_pb2.IngestOpen(session=session, producer=producer))
@@ -114,7 +114,7 @@ BAD_SEQUENCES = [
 @pytest.mark.parametrize(
     ("bad", "refusal"), BAD_SEQUENCES, ids=[f"{each.reason} {bad.sequence}" for bad, each in BAD_SEQUENCES]
 )
-def test_a_bad_sequence_is_refused_by_either_method_and_the_next_one_is_taken(
+def test_push_and_ingest_refuse_an_invalid_sequence_and_accept_the_next_one(
     wire: Wire, session: str, bad: clustering_pb2.Batch, refusal: Refusal
 ) -> None:
     with Stream(wire.clustering.Ingest) as stream:
@@ -135,7 +135,7 @@ def test_a_bad_sequence_is_refused_by_either_method_and_the_next_one_is_taken(
         assert stream.results(1)[0].version == 3
 
 
-def test_a_batch_that_was_seen_before_is_answered_again_and_not_applied_again(wire: Wire, session: str) -> None:
+def test_a_repeated_batch_is_answered_again_and_not_applied_again(wire: Wire, session: str) -> None:
     producer = clustering_pb2.Producer(id="tester")
     asking = batch(GOOD, sequence=1, return_labels=True)
 
@@ -153,7 +153,7 @@ def test_a_batch_that_was_seen_before_is_answered_again_and_not_applied_again(wi
     assert wire.describe(session).points_accepted == 2 * len(GOOD)
 
 
-def test_batches_of_a_producer_without_a_name_are_never_taken_for_duplicates(wire: Wire, session: str) -> None:
+def test_batches_of_an_unnamed_producer_are_never_duplicates(wire: Wire, session: str) -> None:
     results = [wire.push(session, numbered(1)) for _ in range(3)]
 
     assert [(result.version, result.sequence, result.duplicate) for result in results] == [
@@ -163,7 +163,7 @@ def test_batches_of_a_producer_without_a_name_are_never_taken_for_duplicates(wir
     ]
 
 
-def test_a_newer_epoch_shuts_out_the_older_one(wire: Wire, session: str) -> None:
+def test_a_newer_epoch_fences_the_older_one(wire: Wire, session: str) -> None:
     says = ("epoch 1", "epoch 2 is in force", "another instance", "begin a new stream", "without an epoch")
     fenced = Refusal("PRODUCER_FENCED", says, code=grpc.StatusCode.ABORTED)
     with Stream(wire.clustering.Ingest) as older, Stream(wire.clustering.Ingest) as newer:

@@ -44,7 +44,7 @@ def test_drop_leaves_out_the_rows_that_are_not_finite_and_counts_them(
 
 
 @pytest.mark.parametrize("open_way", UPDATING)
-def test_a_batch_of_which_all_rows_are_dropped_makes_a_version_that_moves_nothing(
+def test_a_batch_with_every_row_dropped_makes_a_version_that_moves_nothing(
     wire: Wire, name: str, open_way: type[Way]
 ) -> None:
     wire.create(name, config(init=CENTROIDS, on_invalid=DROP))
@@ -62,7 +62,7 @@ def test_a_batch_of_which_all_rows_are_dropped_makes_a_version_that_moves_nothin
     assert (good.version, good.accepted) == (2, 2)
 
 
-def test_dropped_rows_do_not_count_in_the_warming(wire: Wire, name: str) -> None:
+def test_dropped_rows_do_not_count_for_warming(wire: Wire, name: str) -> None:
     wire.create(name, config(2, init_size=3, on_invalid=DROP))
 
     first = wire.push(name, batch([[NAN, 1], [INF, 2]]))
@@ -111,7 +111,7 @@ def test_impute_fills_in_the_mean_of_the_column_so_far(wire: Wire, name: str, op
 
 
 @pytest.mark.parametrize("open_way", ASSIGNING)
-def test_assigned_points_are_filled_in_and_change_no_mean(wire: Wire, name: str, open_way: type[Way]) -> None:
+def test_impute_fills_in_assigned_points_and_changes_no_mean(wire: Wire, name: str, open_way: type[Way]) -> None:
     wire.create(name, config(init=[[0, 0], [100, 100]], on_invalid=IMPUTE))
     wire.push(name, batch([[90, 90], [94, 98]]))
 
@@ -122,7 +122,7 @@ def test_assigned_points_are_filled_in_and_change_no_mean(wire: Wire, name: str,
 
 
 @pytest.mark.parametrize("open_way", UPDATING)
-def test_a_column_that_never_had_a_value_cannot_be_filled_in(wire: Wire, name: str, open_way: type[Way]) -> None:
+def test_impute_is_refused_for_a_column_that_never_had_a_value(wire: Wire, name: str, open_way: type[Way]) -> None:
     before = wire.create(name, config(2, n_features=2, on_invalid=IMPUTE))
     says = ("points[0, 1] is invalid", "column 1 has had no finite value", "push some rows")
 
@@ -146,7 +146,7 @@ def test_a_row_of_zeros_is_dropped_under_cosine(wire: Wire, name: str, open_way:
 
 
 @pytest.mark.parametrize("open_way", [*UPDATING, *ASSIGNING])
-def test_a_row_of_zeros_cannot_be_filled_in_under_cosine(wire: Wire, name: str, open_way: type[Way]) -> None:
+def test_impute_is_refused_for_a_row_of_zeros_under_cosine(wire: Wire, name: str, open_way: type[Way]) -> None:
     wire.create(name, config(init=[[1, 0], [0, 1]], metric=COSINE, on_invalid=IMPUTE))
     wire.push(name, batch(GOOD))
     refusal = Refusal("ZERO_ROW", ("points[1] is all zeros", "cosine", "'drop'"), "points")
@@ -156,7 +156,7 @@ def test_a_row_of_zeros_cannot_be_filled_in_under_cosine(wire: Wire, name: str, 
 
 
 @pytest.mark.parametrize("dtype", ["int64", "uint64"])
-def test_integers_can_be_too_large_for_the_precision_too(wire: Wire, name: str, dtype: str) -> None:
+def test_integers_too_large_for_the_precision_are_refused(wire: Wire, name: str, dtype: str) -> None:
     wire.create(name, config(init=CENTROIDS, dtype=tensor_pb2.DTYPE_FLOAT32))
     bad = batch(np.array([[1, 2], [3, np.iinfo(dtype).max]], dtype))
 
@@ -165,7 +165,7 @@ def test_integers_can_be_too_large_for_the_precision_too(wire: Wire, name: str, 
         check_refusal(way, bad, Refusal("VALUE_TOO_LARGE", ("points[1, 1] is", "beyond 3.26e+18")), batch(GOOD))
 
 
-def test_a_change_of_the_policy_holds_for_the_next_batch(wire: Wire, name: str) -> None:
+def test_a_change_of_on_invalid_applies_from_the_next_batch(wire: Wire, name: str) -> None:
     wire.create(name, config(init=CENTROIDS, on_invalid=DROP))
     assert wire.push(name, batch(HOLES)).dropped == 3
 

@@ -1,4 +1,4 @@
-"""Sessions whose given centroids are large, and long lists, keep nobody else waiting."""
+"""Sessions with large given centroids, and long lists, don't delay other calls."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def wire(server: InProcessServer) -> Iterator[Wire]:
 
 @pytest.fixture
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """What has been given to a compute thread."""
+    """The calls given to a compute thread."""
     begun: list[object] = []
     begin = ComputePool.begin
 
@@ -62,7 +62,7 @@ def test_large_given_centroids_are_checked_and_encoded_on_a_thread(
     assert [after_creation, len(begun)] == on_threads
 
 
-def test_a_large_session_is_changed_and_shown_whole(wire: Wire) -> None:
+def test_a_large_session_can_be_updated_and_described(wire: Wire) -> None:
     wire.create("given", config(2, init=LARGE))
 
     changed = wire.update("given", config(idle_ttl=duration(100)), ["idle_ttl"])
@@ -71,7 +71,7 @@ def test_a_large_session_is_changed_and_shown_whole(wire: Wire) -> None:
     assert changed.config.idle_ttl == duration(100)
 
 
-def test_large_given_centroids_that_are_wrong_are_refused_and_make_no_session(wire: Wire) -> None:
+def test_invalid_large_given_centroids_are_refused_and_make_no_session(wire: Wire) -> None:
     wrong = LARGE.copy()
     wrong[1, 7] = np.nan
 
@@ -81,7 +81,7 @@ def test_large_given_centroids_that_are_wrong_are_refused_and_make_no_session(wi
     assert not wire.sessions.ListSessions(sessions_pb2.ListSessionsRequest()).sessions
 
 
-def test_of_two_large_sessions_that_are_made_at_once_with_one_name_one_is_refused(
+def test_one_of_two_large_sessions_created_at_once_with_one_name_is_refused(
     server: InProcessServer, wire: Wire
 ) -> None:
     request = sessions_pb2.CreateSessionRequest(name="given", config=config(2, init=LARGE))
@@ -110,7 +110,7 @@ def test_a_list_does_not_copy_given_centroids(wire: Wire, monkeypatch: pytest.Mo
     assert not copied
 
 
-def test_others_are_served_while_a_long_list_is_made(server: InProcessServer, wire: Wire) -> None:
+def test_other_calls_are_served_while_a_long_list_is_encoded(server: InProcessServer, wire: Wire) -> None:
     count = 10 * rpc_sessions.LISTED_AT_ONCE
     for number in range(count):
         wire.create(f"listed-{number}", config(2))

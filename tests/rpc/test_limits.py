@@ -1,4 +1,4 @@
-"""What is too much, on a server that allows little: each limit is told, and what stays within it goes on."""
+"""Limits, on a server that allows little: each refusal names its limit, and valid requests continue."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def wire(small_server: LocalServer) -> Iterator[Wire]:
             wire.delete(session.name)
 
 
-def test_a_session_too_many_is_refused_until_one_is_deleted(wire: Wire) -> None:
+def test_a_session_above_max_sessions_is_refused_until_one_is_deleted(wire: Wire) -> None:
     first = wire.create("s-0", config(), "first")
     for number in range(1, SMALL["max_sessions"]):
         wire.create(f"s-{number}", config())
@@ -47,7 +47,7 @@ def test_a_session_too_many_is_refused_until_one_is_deleted(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("open_way", [*UPDATING, *ASSIGNING])
-def test_a_batch_that_is_too_large_is_refused_by_itself(wire: Wire, name: str, open_way: type[Way]) -> None:
+def test_a_batch_that_is_too_large_is_refused_alone(wire: Wire, name: str, open_way: type[Way]) -> None:
     wire.create(name, config(init=GOOD))
     wire.push(name, batch(GOOD))
     bad = batch(np.ones((MAX_BATCH // 8 + 1, 2), np.float32))
@@ -58,7 +58,7 @@ def test_a_batch_that_is_too_large_is_refused_by_itself(wire: Wire, name: str, o
 
 
 @pytest.mark.parametrize("open_way", UPDATING)
-def test_weights_count_in_the_size_of_a_batch(wire: Wire, name: str, open_way: type[Way]) -> None:
+def test_weights_count_against_max_batch_bytes(wire: Wire, name: str, open_way: type[Way]) -> None:
     wire.create(name, config(init=GOOD))
     rows = MAX_BATCH // 16
     bad = batch(np.ones((rows + 1, 2), np.float32), sample_weight=np.ones(rows + 1))
@@ -69,14 +69,14 @@ def test_weights_count_in_the_size_of_a_batch(wire: Wire, name: str, open_way: t
         check_refusal(way, bad, Refusal("BATCH_TOO_LARGE", says, "points", EXHAUSTED), largest)
 
 
-def test_the_opening_of_a_stream_says_how_large_a_batch_may_be(wire: Wire, name: str) -> None:
+def test_the_opening_of_a_stream_returns_max_batch_bytes(wire: Wire, name: str) -> None:
     wire.create(name, config(init=GOOD))
 
     with NamedIngest(wire, name) as way:
         assert way.opened.max_batch_bytes == MAX_BATCH
 
 
-def test_a_message_that_is_too_large_costs_its_call_and_not_the_session(wire: Wire, name: str) -> None:
+def test_a_message_that_is_too_large_fails_its_call_but_not_the_session(wire: Wire, name: str) -> None:
     wire.create(name, config(init=GOOD))
     wire.push(name, batch(GOOD))
     huge = batch(np.ones((MAX_MESSAGE // 8, 2), np.float32), sequence=2)
@@ -90,12 +90,12 @@ def test_a_message_that_is_too_large_costs_its_call_and_not_the_session(wire: Wi
     ):
         with pytest.raises(grpc.RpcError) as caught:
             call()
-        check_told_by_grpc(caught.value)
+        check_refused_by_grpc(caught.value)
 
     assert wire.push(name, batch(GOOD)).version == 2
 
 
-def test_a_message_that_is_too_large_ends_a_stream_whose_producer_can_go_on(wire: Wire, name: str) -> None:
+def test_a_producer_can_continue_after_a_message_that_is_too_large_ended_its_stream(wire: Wire, name: str) -> None:
     wire.create(name, config(init=GOOD))
     huge = batch(np.ones((MAX_MESSAGE // 8, 2), np.float32), sequence=2)
 
@@ -107,7 +107,7 @@ def test_a_message_that_is_too_large_ends_a_stream_whose_producer_can_go_on(wire
         with pytest.raises(grpc.RpcError) as caught:
             stream.receive()
     with NamedIngest(wire, name) as way:
-        check_told_by_grpc(caught.value)
+        check_refused_by_grpc(caught.value)
         assert way.opened.last_sequence == 1
         assert way.accepted(batch(GOOD)).version == 2
 
@@ -139,7 +139,7 @@ def test_a_first_batch_that_makes_the_model_too_large_is_refused(
         assert (result.accepted, result.warming.seen) == (3, 3)
 
 
-def test_an_answer_may_be_larger_than_a_request(wire: Wire, name: str) -> None:
+def test_a_response_may_be_larger_than_max_message_bytes(wire: Wire, name: str) -> None:
     wire.create(name, config(init=[[0], [9]]))
     pixels = batch(np.arange(MAX_BATCH, dtype=np.uint8)[:, None] % 10, return_labels=True)
     expected = array(pixels.points)[:, 0] > 4
@@ -160,7 +160,7 @@ def test_an_answer_may_be_larger_than_a_request(wire: Wire, name: str) -> None:
         np.testing.assert_array_equal(array(result.labels), expected)
 
 
-def test_very_many_batches_of_one_message_are_answered_in_messages_of_bounded_size(wire: Wire, name: str) -> None:
+def test_results_of_very_many_batches_come_in_messages_of_bounded_size(wire: Wire, name: str) -> None:
     wire.create(name, config(init=GOOD))
     good, bad = np.ones((1, 2), np.uint8), np.ones((1, 3), np.uint8)
     numbers = range(1, 3 * MAX_UNANSWERED + 1)
@@ -179,7 +179,7 @@ def test_very_many_batches_of_one_message_are_answered_in_messages_of_bounded_si
     assert max(len(answer.results) for answer in answers) <= MAX_UNANSWERED
 
 
-def test_answers_that_are_no_longer_kept_say_so(wire: Wire, name: str) -> None:
+def test_results_that_are_no_longer_kept_are_marked_forgotten(wire: Wire, name: str) -> None:
     wire.create(name, config(init=GOOD))
     many = [batch(GOOD, sequence=number, return_labels=True) for number in range(1, 41)]
 
@@ -202,7 +202,7 @@ def test_answers_that_are_no_longer_kept_say_so(wire: Wire, name: str) -> None:
     assert wire.describe(name).version == len(many)
 
 
-def test_what_has_not_been_acknowledged_is_answered_again_whole(wire: Wire, name: str) -> None:
+def test_unacknowledged_batches_are_answered_again_with_their_whole_results(wire: Wire, name: str) -> None:
     wire.create(name, config(init=GOOD))
     rows = np.tile(np.array(GOOD, np.float32), (500, 1))  # whose labels take nearly all that is kept without need
     many = [batch(rows, sequence=number, return_labels=True) for number in range(1, 31)]
@@ -219,7 +219,7 @@ def test_what_has_not_been_acknowledged_is_answered_again_whole(wire: Wire, name
     assert answers[1] == [as_duplicate(result) for result in answers[0]]
 
 
-def test_a_name_too_many_is_refused_and_those_that_pushed_are_remembered(wire: Wire, name: str) -> None:
+def test_a_producer_name_above_the_limit_is_refused_and_earlier_ones_are_remembered(wire: Wire, name: str) -> None:
     wire.create(name, config(init=GOOD))
     for number in range(SMALL["max_producers"]):
         wire.push(name, batch(GOOD, sequence=1), clustering_pb2.Producer(id=f"p-{number}"))
@@ -233,7 +233,7 @@ def test_a_name_too_many_is_refused_and_those_that_pushed_are_remembered(wire: W
     assert wire.describe(name).version == SMALL["max_producers"]
 
 
-def test_calls_of_a_client_that_gives_no_name_make_no_name_forgotten(
+def test_calls_of_unnamed_producers_do_not_displace_named_ones(
     small_server: LocalServer, wire: Wire, name: str
 ) -> None:
     wire.create(name, config(init=GOOD))
@@ -255,7 +255,7 @@ def without_labels(result: clustering_pb2.BatchResult) -> clustering_pb2.BatchRe
     return again
 
 
-def check_told_by_grpc(error: grpc.RpcError) -> None:
-    """Fail unless gRPC has refused a message and said how large it may be."""
+def check_refused_by_grpc(error: grpc.RpcError) -> None:
+    """Fail unless gRPC refused a message and named the maximum size."""
     assert error.code() is EXHAUSTED
     assert f"vs. {MAX_MESSAGE}" in str(error.details())

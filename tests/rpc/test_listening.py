@@ -1,4 +1,4 @@
-"""Where the server can't listen it says why, and what would be right: four reasons are told apart."""
+"""If the server can't listen, it names one of four reasons, and what would be right."""
 
 from __future__ import annotations
 

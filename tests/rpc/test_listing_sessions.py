@@ -25,7 +25,7 @@ def wire(small_server: LocalServer) -> Iterator[Wire]:
             wire.delete(session.name)
 
 
-def test_pages_follow_the_order_of_names_and_end(wire: Wire) -> None:
+def test_list_pages_follow_the_order_of_names_and_end(wire: Wire) -> None:
     pages: list[list[str]] = []
     token = ""
     while not pages or token:
@@ -37,13 +37,13 @@ def test_pages_follow_the_order_of_names_and_end(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 5, 1000])
-def test_a_page_that_has_the_last_session_is_the_last(wire: Wire, size: int) -> None:
+def test_the_page_with_the_last_session_has_no_next_page(wire: Wire, size: int) -> None:
     page = listed(wire, size, "")
 
     assert (len(page.sessions), page.next_page_token) == (5, "")
 
 
-def test_a_page_goes_on_where_a_deleted_session_was(wire: Wire) -> None:
+def test_a_list_continues_after_the_session_at_its_page_token_was_deleted(wire: Wire) -> None:
     token = listed(wire, 2, "").next_page_token
     wire.delete("listed-1")
 
@@ -52,7 +52,7 @@ def test_a_page_goes_on_where_a_deleted_session_was(wire: Wire) -> None:
     assert [session.name for session in page.sessions] == ["listed-2", "listed-3"]
 
 
-def test_a_session_is_listed_as_it_describes_itself(wire: Wire) -> None:
+def test_a_listed_session_equals_its_description(wire: Wire) -> None:
     assert list(listed(wire, 0, "").sessions) == [wire.describe(name) for name in NAMES]
 
 
@@ -67,7 +67,7 @@ def test_a_list_leaves_out_given_centroids_which_would_not_fit_a_message(wire: W
 
 
 @pytest.mark.parametrize("size", [-1, 1001, 2**31 - 1])
-def test_a_bad_page_size_is_refused_with_the_range(wire: Wire, size: int) -> None:
+def test_an_invalid_page_size_is_refused_with_the_valid_range(wire: Wire, size: int) -> None:
     status = refused_call(lambda: listed(wire, size, ""))
 
     Refusal("PAGE_SIZE_INVALID", (f"page_size is {size}", "use 1 to 1000, or 0"), "page_size").check(status)

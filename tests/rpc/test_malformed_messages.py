@@ -1,4 +1,4 @@
-"""Bytes that are no messages, methods that there aren't, messages of another time."""
+"""Malformed messages, unknown methods, and messages of other releases."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MALFORMED = Refusal("MESSAGE_MALFORMED", ("not what shoal.v1 says", "use its stu
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
-def test_bytes_that_are_no_message_are_refused(wire: Wire, method: MethodDescriptor) -> None:
+def test_malformed_bytes_are_refused(wire: Wire, method: MethodDescriptor) -> None:
     status = refused_call(lambda: call_with(wire, method, b"\xff\xff\xff"))
 
     MALFORMED.check(status)
@@ -39,7 +39,7 @@ def test_a_name_that_is_not_unicode_is_refused(wire: Wire) -> None:
     MALFORMED.check(status)
 
 
-def test_fields_of_a_later_release_are_passed_over(wire: Wire, name: str) -> None:
+def test_unknown_fields_of_a_later_release_are_ignored(wire: Wire, name: str) -> None:
     wire.create(name, config(init=GOOD))
     request = clustering_pb2.PushRequest(session=name, batch=batch(GOOD)).SerializeToString()
     later = b"\xfa\x3f\x03new"  # field 1023
@@ -51,7 +51,7 @@ def test_fields_of_a_later_release_are_passed_over(wire: Wire, name: str) -> Non
     assert clustering_pb2.BatchResult.FromString(answer).version == 1
 
 
-def test_a_method_that_there_is_not_is_unimplemented(wire: Wire) -> None:
+def test_an_unknown_method_is_unimplemented(wire: Wire) -> None:
     channel: Any = wire.channel
 
     with pytest.raises(grpc.RpcError) as caught:

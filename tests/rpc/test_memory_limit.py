@@ -1,4 +1,4 @@
-"""The memory limit of the process: what would exceed it is refused or waits, and all that was taken comes back."""
+"""The memory limit of the process: requests beyond it are refused or wait, and all memory is released."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def until_nothing_is_used(server: InProcessServer) -> None:
         pass
 
 
-def test_a_session_that_never_fits_is_refused_and_nothing_of_it_stays(client: Wire, name: str) -> None:
+def test_a_session_that_never_fits_into_memory_is_refused_and_keeps_nothing(client: Wire, name: str) -> None:
     status = refused_call(
         lambda: client.create(
             name,
@@ -77,7 +77,7 @@ def test_a_session_that_never_fits_is_refused_and_nothing_of_it_stays(client: Wi
     assert not client.sessions.ListSessions(sessions_pb2.ListSessionsRequest()).sessions
 
 
-def test_sessions_are_made_until_memory_is_short_and_again_once_one_is_deleted(client: Wire) -> None:
+def test_sessions_are_refused_when_memory_is_short_until_one_is_deleted(client: Wire) -> None:
     large = config(1024, n_features=64)
     numbers = itertools.count()
 
@@ -93,7 +93,7 @@ def test_sessions_are_made_until_memory_is_short_and_again_once_one_is_deleted(c
         client.delete(f"s{number}")
 
 
-def test_columns_that_come_with_the_first_points_are_asked_for_then(client: Wire, name: str) -> None:
+def test_memory_for_columns_is_reserved_with_the_first_points(client: Wire, name: str) -> None:
     client.create(name, config(2**16))
 
     status = refused_call(lambda: client.push(name, batch(np.ones((1, 200), np.float32))))
@@ -103,7 +103,7 @@ def test_columns_that_come_with_the_first_points_are_asked_for_then(client: Wire
     client.delete(name)
 
 
-def test_an_engine_that_computes_with_more_than_there_is_is_refused(client: Wire, name: str) -> None:
+def test_a_change_to_an_engine_that_needs_too_much_memory_is_refused(client: Wire, name: str) -> None:
     client.create(name, config(2**14, n_features=1))
 
     status = refused_call(
@@ -116,7 +116,9 @@ def test_an_engine_that_computes_with_more_than_there_is_is_refused(client: Wire
 
 
 @pytest.mark.parametrize("seed", range(SCENARIOS))
-def test_all_memory_comes_back_after_any_mixture_of_calls(client: Wire, server: InProcessServer, seed: int) -> None:
+def test_all_reserved_memory_is_released_after_any_mixture_of_calls(
+    client: Wire, server: InProcessServer, seed: int
+) -> None:
     random = np.random.default_rng(seed)
     done: Counter[str] = Counter()
     for step in range(STEPS):
@@ -136,7 +138,7 @@ def test_all_memory_comes_back_after_any_mixture_of_calls(client: Wire, server: 
     assert len(done) > 5  # what happened is worth something
 
 
-def test_sessions_that_expire_give_their_memory_back(client: Wire, server: InProcessServer, name: str) -> None:
+def test_expired_sessions_release_their_memory(client: Wire, server: InProcessServer, name: str) -> None:
     client.create(name, config(init=GOOD, idle_ttl=duration(60)))
     client.push(name, batch(GOOD))
     assert server._parts.budget.used
@@ -146,7 +148,7 @@ def test_sessions_that_expire_give_their_memory_back(client: Wire, server: InPro
     until_nothing_is_used(server)
 
 
-def test_parallel_large_pushes_are_each_served_or_refused_and_the_limit_is_kept() -> None:
+def test_parallel_large_pushes_are_served_or_refused_within_the_memory_limit() -> None:
     points = np.random.default_rng(0).normal(size=(23 * 1024, 256)).astype(np.float32)
     contents = clustering_pb2.PushRequest(session="pushed", batch=batch(points)).SerializeToString()
     with LocalServer(memory_limit=LIMIT, **LARGE_SIZES) as server, shoal.connect(server.target) as client:

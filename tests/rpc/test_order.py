@@ -1,4 +1,4 @@
-"""What waits in a session's queue, and in which order it comes to pass. The engine waits for a gate of the test's."""
+"""The order in which a session's queue is applied. The engine waits for the test's gate."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def updating(wire: Wire, name: str, asked: sessions_pb2.SessionConfig, path: str
     return wire.sessions.UpdateSession.future(request, timeout=PATIENCE)
 
 
-def test_an_update_takes_its_place_among_the_batches(wire: Wire, engine: GatedEngine, name: str, busy: Any) -> None:
+def test_an_update_is_applied_in_order_with_the_batches(wire: Wire, engine: GatedEngine, name: str, busy: Any) -> None:
     before = clustering_pb2.PushRequest(session=name, batch=batch([[1, 1]]))
     after = clustering_pb2.PushRequest(session=name, batch=batch([[2, 2]]))
 
@@ -89,7 +89,7 @@ def test_an_etag_is_stale_as_soon_as_a_change_is_on_its_way(
     assert wire.update(name, config(), ["on_invalid"], first.result().etag).config.engine == sessions_pb2.ENGINE_SCIPY
 
 
-def test_deleting_refuses_what_waits_and_answers_what_is_being_computed(
+def test_deleting_a_session_refuses_waiting_batches_and_answers_the_one_being_computed(
     wire: Wire, engine: GatedEngine, name: str, busy: Any
 ) -> None:
     watch = wire.watch(name)
@@ -112,9 +112,7 @@ def test_deleting_refuses_what_waits_and_answers_what_is_being_computed(
     assert last_event(watch) == DELETED_AT_1
 
 
-def test_a_deletion_that_nobody_waits_for_ends_the_watches_all_the_same(
-    wire: Wire, engine: GatedEngine, name: str, busy: Any
-) -> None:
+def test_a_cancelled_deletion_still_ends_the_watches(wire: Wire, engine: GatedEngine, name: str, busy: Any) -> None:
     watch = wire.watch(name)
     assert next(watch).update.snapshot.version == 0
     deletion = wire.sessions.DeleteSession.future(sessions_pb2.DeleteSessionRequest(name=name), timeout=PATIENCE)
@@ -128,9 +126,7 @@ def test_a_deletion_that_nobody_waits_for_ends_the_watches_all_the_same(
     assert last_event(watch) == DELETED_AT_1
 
 
-def test_a_push_that_nobody_waits_for_is_applied_all_the_same(
-    wire: Wire, engine: GatedEngine, name: str, busy: Any
-) -> None:
+def test_a_cancelled_push_is_still_applied(wire: Wire, engine: GatedEngine, name: str, busy: Any) -> None:
     waiting = wire.clustering.Push.future(clustering_pb2.PushRequest(session=name, batch=BUSY), timeout=PATIENCE)
     until_queued(wire, name, 1)
 
@@ -141,7 +137,7 @@ def test_a_push_that_nobody_waits_for_is_applied_all_the_same(
     assert wire.push(name, batch(GOOD)).version == 3
 
 
-def test_the_same_batch_sent_again_while_it_waits_is_answered_with_it(
+def test_a_batch_sent_again_while_it_waits_gets_the_same_result(
     wire: Wire, engine: GatedEngine, name: str, busy: Any
 ) -> None:
     request = clustering_pb2.PushRequest(

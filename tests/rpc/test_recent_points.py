@@ -1,4 +1,4 @@
-"""A sample of the points that came lately, on the wire."""
+"""The sample of recent points, over gRPC."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.rpc.wire import Wire, array, batch, config
 
 
 @pytest.mark.parametrize("dtype", tensor_pb2.Dtype.keys()[1:])
-def test_points_come_back_in_the_type_in_which_they_were_pushed(wire: Wire, name: str, dtype: str) -> None:
+def test_recent_points_have_the_type_in_which_they_were_pushed(wire: Wire, name: str, dtype: str) -> None:
     wire.create(name, config(init=GOOD, dtype=tensor_pb2.DTYPE_FLOAT64))
     pushed = np.array([[1, 2], [3, 4], [5, 6]], dtype.removeprefix("DTYPE_").lower())
     wire.push(name, batch(pushed))
@@ -24,7 +24,7 @@ def test_points_come_back_in_the_type_in_which_they_were_pushed(wire: Wire, name
 
 
 @pytest.mark.parametrize("max_points", [-1, -(2**31)])
-def test_a_negative_number_of_points_is_refused(wire: Wire, name: str, max_points: int) -> None:
+def test_a_negative_max_points_is_refused(wire: Wire, name: str, max_points: int) -> None:
     wire.create(name, config(init=GOOD))
 
     status = refused_call(lambda: wire.recent_points(name, max_points))
@@ -32,7 +32,7 @@ def test_a_negative_number_of_points_is_refused(wire: Wire, name: str, max_point
     Refusal("MAX_POINTS_NEGATIVE", (f"max_points is {max_points}", "1 up", "or 0"), "max_points").check(status)
 
 
-def test_a_session_that_has_seen_nothing_has_no_points(wire: Wire, name: str) -> None:
+def test_a_new_session_has_no_recent_points(wire: Wire, name: str) -> None:
     wire.create(name, config(n_features=3))
 
     recent = wire.recent_points(name)
@@ -40,7 +40,7 @@ def test_a_session_that_has_seen_nothing_has_no_points(wire: Wire, name: str) ->
     assert (array(recent.points).shape, recent.version) == ((0, 3), 0)
 
 
-def test_a_batch_that_is_refused_leaves_nothing(wire: Wire, name: str) -> None:
+def test_a_refused_batch_leaves_no_recent_points(wire: Wire, name: str) -> None:
     wire.create(name, config(init=GOOD))
     wire.push(name, batch(GOOD))
 
@@ -50,7 +50,7 @@ def test_a_batch_that_is_refused_leaves_nothing(wire: Wire, name: str) -> None:
 
 
 @pytest.mark.parametrize("on_invalid", [sessions_pb2.ON_INVALID_DROP, sessions_pb2.ON_INVALID_IMPUTE])
-def test_rows_that_were_not_valid_as_they_came_are_left_out(
+def test_invalid_rows_are_left_out_of_recent_points(
     wire: Wire, name: str, on_invalid: sessions_pb2.OnInvalid.ValueType
 ) -> None:
     wire.create(name, config(init=GOOD, on_invalid=on_invalid))

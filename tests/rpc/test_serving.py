@@ -1,4 +1,4 @@
-"""Health, and what the server tells of itself."""
+"""Health and reflection."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def health_of(wire: Wire, service: str) -> Any:
 
 
 @pytest.mark.parametrize("method", CALLS)
-def test_a_call_that_comes_too_early_is_told_to_try_again(starting: InProcessServer, method: str) -> None:
+def test_a_call_before_the_server_serves_is_unavailable(starting: InProcessServer, method: str) -> None:
     with Wire(starting.target) as wire:
         status = refused_call(lambda: CALLS[method](wire, "any"))
 
@@ -58,7 +58,7 @@ def test_health_follows_the_life_of_the_server(starting: InProcessServer, servic
         stopping.result(PATIENCE)
 
 
-def test_a_call_is_taken_once_the_server_serves(starting: InProcessServer, name: str) -> None:
+def test_a_call_is_answered_once_the_server_serves(starting: InProcessServer, name: str) -> None:
     with Wire(starting.target) as wire:
         starting.run(starting.rpc.serve())
 
@@ -70,7 +70,7 @@ def test_a_real_server_serves(wire: Wire, service: str) -> None:
     assert health_of(wire, service) == SERVING
 
 
-def test_a_service_that_there_is_not_has_no_health(wire: Wire) -> None:
+def test_an_unknown_service_has_no_health(wire: Wire) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         health_of(wire, "shoal.v1.NoService")
 

@@ -1,4 +1,4 @@
-"""The gate by itself: what it raises belongs to nobody else."""
+"""The serving state: each caller gets its own exception."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from shoal_server.rpc.serving_state import ServingState
 
 
 class Request:
-    """What a call holds while it is refused."""
+    """An object that a call holds while it is refused."""
 
 
 def refused(serving_state: ServingState) -> weakref.ref[Request]:
-    """Make a call that has to be refused, and return what was its request."""
+    """Make a call that must be refused, and return its request."""
     request = Request()
     with pytest.raises(DomainError):
         serving_state.check()
@@ -25,7 +25,7 @@ def refused(serving_state: ServingState) -> weakref.ref[Request]:
 
 
 @pytest.mark.parametrize("reason", ["SERVER_STARTING", "SERVER_DRAINING"])
-def test_a_refusal_holds_nothing_of_the_calls_that_were_refused(reason: str) -> None:
+def test_a_refusal_keeps_no_reference_to_the_refused_calls(reason: str) -> None:
     serving_state = ServingState()
     if reason == "SERVER_DRAINING":
         serving_state.drain()
@@ -40,7 +40,7 @@ def test_a_refusal_holds_nothing_of_the_calls_that_were_refused(reason: str) -> 
     assert len(caught.traceback) == 2  # this frame, and the gate's
 
 
-async def test_each_stream_that_is_interrupted_gets_an_error_of_its_own() -> None:
+async def test_each_interrupted_stream_gets_its_own_error() -> None:
     serving_state = ServingState()
     serving_state.open()
     streams = [asyncio.create_task(wait_for_ever(serving_state)) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""What all watchers and readers of a session are sent is encoded once."""
+"""Responses to all watchers and readers of a session are encoded once."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[int, int | None]]:
 
 @pytest.fixture
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """What has been given to a compute thread."""
+    """The calls given to a compute thread."""
     begun: list[object] = []
     begin = ComputePool.begin
 
@@ -77,7 +77,9 @@ def test_each_frame_is_encoded_once_for_all_watchers(
     assert encoded == {(version, base[version]): 1 for version in range(VERSIONS + 1)}
 
 
-def test_without_watchers_nothing_is_encoded(server: InProcessServer, encoded: Counter[tuple[int, int | None]]) -> None:
+def test_no_frame_is_encoded_without_watchers(
+    server: InProcessServer, encoded: Counter[tuple[int, int | None]]
+) -> None:
     with Wire(server.target) as wire:
         wire.create("unwatched", config(3, init=CENTROIDS))
         wire.push("unwatched", batch([[1.0]]))
@@ -117,7 +119,7 @@ def test_frames_for_watchers_that_come_from_many_versions_are_not_kept(
 
 
 @pytest.mark.parametrize("width", [1, WIDE])
-def test_a_frame_that_could_not_be_encoded_is_encoded_for_the_next_who_asks(
+def test_a_frame_that_failed_to_encode_is_encoded_for_the_next_watcher(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     def fail(*_: object) -> bytes:
@@ -138,7 +140,7 @@ def test_a_frame_that_could_not_be_encoded_is_encoded_for_the_next_who_asks(
 
 
 @pytest.mark.parametrize(("width", "hops"), [(1, 0), (WIDE, 1)])
-def test_readers_of_a_version_share_its_encoding_which_keeps_nobody_waiting(
+def test_readers_of_a_version_share_its_encoding_without_blocking_others(
     begun: list[object], server: InProcessServer, monkeypatch: pytest.MonkeyPatch, width: int, hops: int
 ) -> None:
     encoded: list[int] = []

@@ -37,7 +37,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("arguments", "says"), WRONG, ids=[arguments for arguments, _ in WRONG])
-def test_a_wrong_flag_is_named_with_its_value_and_what_would_be_right(
+def test_an_invalid_flag_is_reported_with_its_value_and_a_valid_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: str, says: str
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["shoal-server", *arguments.split()])
@@ -61,7 +61,7 @@ def test_a_wrong_flag_is_named_with_its_value_and_what_would_be_right(
         ("SHOAL_IDLE_TTL", "x" * 5000, "…: it must be a valid number"),
     ],
 )
-def test_a_wrong_variable_of_the_environment_is_named_with_its_value_and_what_would_be_right(
+def test_an_invalid_environment_variable_is_reported_with_its_value_and_a_valid_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str, says: str
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["shoal-server"])
@@ -89,7 +89,7 @@ KUBERNETES = {  # what it sets in every pod for a service named shoal
 }
 
 
-def test_the_variables_of_a_kubernetes_service_named_shoal_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variables_of_a_kubernetes_service_named_shoal_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     no_flags: dict[str, Any] = {}
     expected = Settings(**no_flags)
 
@@ -99,7 +99,7 @@ def test_the_variables_of_a_kubernetes_service_named_shoal_are_no_settings(monke
     assert Settings(**no_flags) == expected
 
 
-def test_a_flag_sets_the_port_beside_the_variables_of_a_kubernetes_service() -> None:
+def test_a_flag_sets_the_port_despite_the_variables_of_a_kubernetes_service() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "shoal_server", "--port", "0"],
         env={**os.environ, **KUBERNETES},
@@ -121,7 +121,7 @@ def test_a_flag_sets_the_port_beside_the_variables_of_a_kubernetes_service() -> 
 
 
 @pytest.mark.parametrize("arguments", ["--colour red", "stray", "--port"])
-def test_an_unknown_flag_is_a_matter_of_usage(
+def test_an_unknown_flag_exits_with_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: str
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["shoal-server", *arguments.split()])
@@ -133,9 +133,7 @@ def test_an_unknown_flag_is_a_matter_of_usage(
     assert "shoal-server: error: " in capsys.readouterr().err
 
 
-def test_a_second_server_on_a_port_says_that_it_is_in_use_and_leaves_the_first_alone(
-    server: LocalServer, wire: Wire, name: str
-) -> None:
+def test_a_second_server_on_a_port_fails_and_leaves_the_first_alone(server: LocalServer, wire: Wire, name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "shoal_server", "--port", str(server.port)],
         stdin=subprocess.DEVNULL,
@@ -165,7 +163,7 @@ def test_until_eof_with_a_file_as_standard_input_is_refused() -> None:
     assert done.stderr == "error: until_eof needs a pipe or a terminal as standard input, not a file\n"
 
 
-def test_a_bug_keeps_its_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_main_raises_a_bug_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(_: Settings) -> None:
         raise RuntimeError("the server has a bug")
 
@@ -176,7 +174,7 @@ def test_a_bug_keeps_its_trace(monkeypatch: pytest.MonkeyPatch) -> None:
         main()
 
 
-def test_a_signal_while_the_kernels_are_compiled_ends_the_server_without_them(tmp_path: Path) -> None:
+def test_a_signal_while_the_kernels_are_compiled_ends_the_server_at_once(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "shoal_server", "--port", "0"],
         env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},

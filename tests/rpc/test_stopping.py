@@ -1,4 +1,4 @@
-"""SIGTERM, and the end of standard input, with streams open: what was accepted is answered, and the end comes soon."""
+"""SIGTERM and the end of standard input, with open streams: accepted batches are answered, and the server ends soon."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ ENOUGH = 5  # answers that each reader has seen before the signal comes
 
 
 def batches(session: str, producer: str, points: Any = POINTS) -> Iterator[clustering_pb2.IngestRequest]:
-    """Give batches as long as somebody takes them."""
+    """Yield batches for as long as they are taken."""
     yield opening(session, producer)
     for sequence in itertools.count(1):
         yield clustering_pb2.IngestRequest(batches=[batch(points, sequence=sequence, return_labels=True)])
 
 
 def points(session: str) -> Iterator[clustering_pb2.AssignRequest]:
-    """Give points as long as somebody takes them."""
+    """Yield points for as long as they are taken."""
     while True:
         yield clustering_pb2.AssignRequest(session=session, points=tensor(POINTS))
 
@@ -69,7 +69,7 @@ class Reader:
         raise AssertionError("the stream ended well, before its client did")
 
 
-def test_sigterm_with_fifty_streams_open_answers_what_was_accepted_and_ends_soon() -> None:
+def test_sigterm_with_fifty_open_streams_answers_accepted_batches_and_ends_soon() -> None:
     with ExitStack() as stack:
         server = stack.enter_context(LocalServer(shutdown_grace=GRACE))
         wires = [stack.enter_context(Wire(server.target)) for _ in range(5)]
@@ -117,7 +117,7 @@ def test_the_end_of_standard_input_stops_the_server(name: str) -> None:
         assert "Traceback" not in server.log_path.read_text()
 
 
-def test_a_backlog_of_heavy_batches_holds_the_server_up_no_longer_than_its_grace(name: str) -> None:
+def test_a_backlog_of_heavy_batches_delays_a_stop_by_the_grace_period_at_most(name: str) -> None:
     init = np.random.default_rng(0).integers(0, 256, (HEAVY_CLUSTERS, 4)).astype(np.float32)
     with LocalServer(shutdown_grace=GRACE, queue_bytes=64 * HEAVY.nbytes) as server, Wire(server.target) as wire:
         wire.create(name, config(HEAVY_CLUSTERS, init=init))
@@ -138,7 +138,7 @@ def test_a_backlog_of_heavy_batches_holds_the_server_up_no_longer_than_its_grace
 
 
 def unread_streams(wire: Wire) -> list[Any]:
-    """Open streams of every kind, and read nothing of them."""
+    """Open streams of every kind without reading them."""
     return [
         wire.clustering.Ingest(batches(UNREAD, "", PIXELS), timeout=PATIENCE),
         wire.clustering.Ingest(batches(UNREAD, "", PIXELS), timeout=PATIENCE),

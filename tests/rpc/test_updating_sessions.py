@@ -1,4 +1,4 @@
-"""Updates that are refused change nothing; those that are taken take their place in the order of batches."""
+"""Refused updates change nothing; accepted ones are applied in order with the batches."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ BAD_UPDATES: list[tuple[sessions_pb2.SessionConfig, list[str], Refusal]] = [
     BAD_UPDATES,
     ids=[f"{refusal.reason}-{'-'.join(paths)[:30]}" for _, paths, refusal in BAD_UPDATES],
 )
-def test_a_bad_update_is_refused_and_changes_nothing(
+def test_an_invalid_update_is_refused_and_changes_nothing(
     wire: Wire, name: str, asked: sessions_pb2.SessionConfig, paths: list[str], refusal: Refusal
 ) -> None:
     before = wire.create(name, config(init=GOOD))
@@ -124,7 +124,7 @@ def test_only_the_fields_that_the_mask_names_change(wire: Wire, name: str) -> No
     assert after.update_time.ToNanoseconds() > before.update_time.ToNanoseconds()
 
 
-def test_a_field_that_is_named_and_absent_goes_back_to_its_default(wire: Wire, name: str) -> None:
+def test_a_field_in_the_mask_without_a_value_is_reset_to_its_default(wire: Wire, name: str) -> None:
     wire.create(
         name,
         config(
@@ -160,7 +160,7 @@ def test_an_engine_can_be_changed_between_any_two_batches(wire: Wire, name: str)
     assert wire.describe(f"{name}-three").config.engine == sessions_pb2.ENGINE_SCIPY
 
 
-def test_a_change_of_the_half_life_holds_for_the_batches_after_it_and_no_other(wire: Wire, name: str) -> None:
+def test_a_change_of_the_half_life_applies_only_to_later_batches(wire: Wire, name: str) -> None:
     batches = [np.full((1, 1), float(value)) for value in (8, 4, 2, 1)]
     wire.create(name, config(1, init=np.zeros((1, 1))))
     nearly_lloyd = config(half_life=half_life(1e-3))

@@ -1,4 +1,4 @@
-"""What a watch can't ask for."""
+"""Invalid parameters of a watch."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ BAD_OPTIONS: list[tuple[dict[str, Any], Refusal]] = [
     BAD_OPTIONS,
     ids=[f"{key} {value!s}" for each, _ in BAD_OPTIONS for key, value in each.items()],
 )
-def test_a_bad_watch_is_refused_and_leaves_no_watcher(
+def test_an_invalid_watch_is_refused_and_leaves_no_watcher(
     wire: Wire, name: str, options: dict[str, Any], refusal: Refusal
 ) -> None:
     wire.create(name, config(init=GOOD))
@@ -67,7 +67,7 @@ def test_a_bad_watch_is_refused_and_leaves_no_watcher(
     assert wire.push(name, batch(GOOD)).version == 2
 
 
-def test_a_session_of_the_same_name_but_another_uid_is_not_what_was_watched(wire: Wire, name: str) -> None:
+def test_a_watch_is_refused_when_the_session_has_another_uid(wire: Wire, name: str) -> None:
     before = wire.create(name, config(init=GOOD))
     wire.delete(name)
     wire.create(name, config(init=GOOD))

@@ -1,4 +1,4 @@
-"""What a watch is sent."""
+"""The responses of a watch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SELDOM = duration(3600)
 Event = clustering_pb2.WatchCentroidsResponse
 
 
-def test_a_watcher_of_a_warming_session_is_told_how_far_it_is_and_then_gets_version_1(wire: Wire, name: str) -> None:
+def test_a_watcher_of_a_warming_session_gets_its_progress_and_then_version_1(wire: Wire, name: str) -> None:
     wire.create(name, config(2, init_size=6))
     watch = wire.watch(name, progress_interval=OFTEN)
 
@@ -56,7 +56,7 @@ def test_a_quiet_watch_says_which_version_is_the_newest(wire: Wire, name: str) -
     watch.cancel()
 
 
-def test_within_min_interval_no_second_version_is_sent(wire: Wire, name: str) -> None:
+def test_no_second_version_is_sent_within_min_interval(wire: Wire, name: str) -> None:
     wire.create(name, config(3, init=CENTROIDS))
     watch = wire.watch(name, min_interval=SELDOM, progress_interval=OFTEN)
     assert next(watch).update.snapshot.version == 0
@@ -85,7 +85,7 @@ def test_versions_that_moved_less_than_min_shift_are_not_sent(wire: Wire, name: 
     watch.cancel()
 
 
-def test_after_version_gives_nothing_old_and_the_newest_at_once(wire: Wire, name: str) -> None:
+def test_after_version_skips_old_versions_and_sends_the_newest_at_once(wire: Wire, name: str) -> None:
     wire.create(name, config(3, init=CENTROIDS))
     for value in range(10):
         wire.push(name, batch([[float(value)]]))
@@ -98,7 +98,7 @@ def test_after_version_gives_nothing_old_and_the_newest_at_once(wire: Wire, name
     watch.cancel()
 
 
-def test_a_delta_has_the_rows_that_moved_and_they_make_the_whole(wire: Wire, name: str) -> None:
+def test_deltas_have_the_rows_that_moved_and_add_up_to_whole_centroids(wire: Wire, name: str) -> None:
     wire.create(name, config(3, init=CENTROIDS))
     watch = wire.watch(name, delta=True)
     whole = array(next(watch).update.snapshot.centroids).copy()
@@ -130,7 +130,7 @@ def test_a_delta_of_a_version_in_which_nothing_moved_has_no_rows(wire: Wire, nam
 
 
 @pytest.mark.parametrize("warm", [True, False])
-def test_the_last_message_says_that_the_session_was_deleted(wire: Wire, name: str, warm: bool) -> None:
+def test_the_last_message_of_a_watch_says_that_the_session_was_deleted(wire: Wire, name: str, warm: bool) -> None:
     wire.create(name, config(3, init=CENTROIDS) if warm else config(3))
     wire.push(name, batch([[1.0]]))
     watches = [wire.watch(name, progress_interval=OFTEN) for _ in range(3)]

@@ -94,7 +94,7 @@ READERS = [snapshots, snapshots, assignments, assignments, streamed_assignments,
 
 
 @pytest.mark.parametrize("engine", [sessions_pb2.ENGINE_NUMBA, sessions_pb2.ENGINE_SCIPY], ids=["numba", "scipy"])
-def test_every_answer_during_a_heavy_ingest_is_of_one_version(server: LocalServer, name: str, engine: Any) -> None:
+def test_every_read_during_a_heavy_ingest_is_of_one_whole_version(server: LocalServer, name: str, engine: Any) -> None:
     with Wire(server.target) as wire:
         first = np.repeat(CORNERS[:, None], D, axis=1)
         wire.create(name, config(K, init=first, half_life=FORGET_ALL, engine=engine))

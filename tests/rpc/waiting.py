@@ -1,4 +1,4 @@
-"""Waits for what the server does, by asking it: no test sleeps."""
+"""Waits for states of the server by asking it: no test sleeps."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def until_version(wire: Wire, name: str, version: int) -> None:
 
 
 def until_gone(wire: Wire, name: str) -> None:
-    """Ask until there is no such session; a list is no use of it, and no call that fails."""
+    """Ask until the session is gone; listing it is not a use, and doesn't fail."""
     while any(session.name == name for session in _listed(wire)):
         pass
 

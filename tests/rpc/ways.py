@@ -1,4 +1,4 @@
-"""The ways in which points reach the server: one call each, or a stream. A refusal comes back alike on all of them."""
+"""The methods that send points: calls and streams. All report a refusal in the same way."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Way:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End whatever is open."""
+        """End the open stream, if any."""
 
     def accepted(self, message: clustering_pb2.Batch) -> Any:
         """Return the answer to a batch that must be accepted."""
@@ -40,7 +40,7 @@ class Way:
         return answer
 
     def refused(self, message: clustering_pb2.Batch) -> Any:
-        """Return the status of a batch that must be refused, by itself and nothing else."""
+        """Return the status of a batch that must be refused alone."""
         try:
             answer = self._send(message)
         except grpc.RpcError as error:

@@ -1,4 +1,4 @@
-"""Messages of shoal.v1 put together by hand, as any gRPC client would, and the stubs to send them with."""
+"""Messages of shoal.v1 as any gRPC client would make them, and stubs to send them."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Wire:
 def tensor(
     array: Any, *, dtype: int | None = None, shape: Iterable[int] | None = None, contents: bytes | None = None
 ) -> tensor_pb2.Tensor:
-    """Return an array as a message, float32 unless it is a typed one; what is named says otherwise than the array."""
+    """Return an array as a message, float32 unless it has a type; keywords replace its fields."""
     typed = array if isinstance(array, np.ndarray) else np.asarray(array, np.float32)
     number: Any = _NUMBERS[typed.dtype] if dtype is None else dtype
     return tensor_pb2.Tensor(
@@ -99,7 +99,7 @@ def tensor(
 
 
 def array(message: tensor_pb2.Tensor) -> NDArray[Any]:
-    """Return what a message holds."""
+    """Return the array in a message."""
     return np.frombuffer(message.data, _NUMPY[message.dtype]).reshape(tuple(message.shape))
 
 

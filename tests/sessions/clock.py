@@ -19,7 +19,7 @@ TICK = 2**-20  # seconds
 
 
 class JumpingLoop(asyncio.SelectorEventLoop):
-    """Its time begins at 0. What has been given to a thread holds the clock as long as it isn't done."""
+    """Its time begins at 0. Work on a thread stops the clock until it is done."""
 
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
@@ -36,7 +36,7 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         self._jumping.holders += threads
 
     def run_in_executor(self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
-        """Run a function on a thread, which holds the clock."""
+        """Run a function on a thread, which stops the clock."""
         call = super().run_in_executor(executor, func, *args)
         self.hold(1)
         call.add_done_callback(lambda _: self.hold(-1))
@@ -44,7 +44,7 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 
 
 def timers(loop: JumpingLoop) -> int:
-    """Return how many timers are to ring."""
+    """Return the number of pending timers."""
     return sum(not timer.cancelled() for timer in loop._scheduled)  # type: ignore[attr-defined]
 
 
@@ -56,14 +56,14 @@ def jumping_loop() -> JumpingLoop:
 
 
 async def until(moment: float) -> None:
-    """Let pass whatever happens before a moment."""
+    """Advance the clock to a time."""
     rung = asyncio.Event()
     asyncio.get_running_loop().call_at(moment, rung.set)
     await rung.wait()
 
 
 async def until_quiet() -> None:
-    """Let everything go as far as it can."""
+    """Run everything that can run without the clock."""
     await until(jumping_loop().time() + TICK)
 
 

@@ -10,7 +10,7 @@ from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.session import Session
 from tests.sessions.clock import JumpingLoop
 from tests.sessions.engines import StagedEngine
-from tests.sessions.session_builders import started, surroundings
+from tests.sessions.session_builders import session_deps, started
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -40,7 +40,7 @@ def compute(engine: StagedEngine) -> Iterator[ComputePool]:
 
 @pytest.fixture
 def deps(compute: ComputePool, engine: StagedEngine) -> SessionDeps:
-    return surroundings(compute, engine)
+    return session_deps(compute, engine)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""An engine that waits at a gate and fails on cue, and tells the loop of what comes."""
+"""An engine that waits at a gate, fails on demand, and reports its updates to the event loop."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class StagedEngine:
         self.open_gate()
 
     def close_gate(self) -> None:
-        """Let the updates to come wait. For a moment when none is on its way."""
+        """Make later updates wait. Call it while none is running."""
         self._serving_state.clear()
 
     def open_gate(self) -> None:
-        """Let all updates pass."""
+        """Let all updates run."""
         self._loop.hold(self._waiting)
         self._waiting = 0
         self._serving_state.set()
 
     async def arrival(self) -> float:
-        """Wait for the next update that comes to the gate, and return the first value of its points."""
+        """Wait for the next update at the gate, and return the first value of its points."""
         return await self._arrivals.get()
 
     def contribute(

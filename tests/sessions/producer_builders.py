@@ -18,7 +18,7 @@ Answers = Completion[list[BatchResult]]
 
 
 class Stamp(NamedTuple):
-    """What tells one batch from every other one."""
+    """The identity of a batch."""
 
     producer: Producer
     sequence: int
@@ -34,25 +34,25 @@ def stamp(
 
 
 def unanswered() -> Answers:
-    """Return what will be an answer."""
+    """Return a completion without results yet."""
     return Completion()
 
 
 def outcome(version: int, *, entries_of_labels: int = 0) -> BatchResult:
-    """Return the outcome of a batch that made a version, with labels that take the bytes of so many answers."""
+    """Return the result of a batch that made a version, with labels of the size of some results."""
     labels = np.zeros(entries_of_labels * ENTRY_BYTES // 4, np.int32) if entries_of_labels else None
     return BatchResult(version, accepted=1, dropped=0, inertia=0.5, labels=labels, warming=None)
 
 
 def answered(version: int, *, entries_of_labels: int = 0) -> Answers:
-    """Return the answer of a batch that made a version."""
+    """Return the completion of a batch that made a version."""
     answer = unanswered()
     answer.set_result([outcome(version, entries_of_labels=entries_of_labels)])
     return answer
 
 
 def take(ledger: ProducerLedger, batch: Stamp, answer: Answers | None = None) -> Answers:
-    """Take a batch that has to be a new one, and return what is recorded as its answer."""
+    """Record a batch that must be new, and return its completion."""
     assert ledger.seen(*batch) is None
     recorded = answer or answered(batch.sequence)
     ledger.record(batch.producer, batch.sequence, [batch.fingerprint], recorded)
@@ -60,7 +60,7 @@ def take(ledger: ProducerLedger, batch: Stamp, answer: Answers | None = None) ->
 
 
 def again(ledger: ProducerLedger, batch: Stamp) -> Answers:
-    """Return the answer that a batch gets which was seen before."""
+    """Return the completion of a repeated batch."""
     receipt = ledger.seen(*batch)
     assert receipt is not None
     assert receipt.duplicate
@@ -68,17 +68,17 @@ def again(ledger: ProducerLedger, batch: Stamp) -> Answers:
 
 
 def kept(ledger: ProducerLedger, batch: Stamp) -> bool:
-    """Say whether the answer of a batch that was seen before is there still."""
+    """Return whether the result of a repeated batch is still kept."""
     receipt = ledger.seen(*batch)
     assert receipt is not None
     return not receipt.forgotten
 
 
 def kept_of(ledger: ProducerLedger, sequences: Iterable[int]) -> list[int]:
-    """Return the sequences of producer p whose answers are there still."""
+    """Return the sequences of producer p whose results are still kept."""
     return [sequence for sequence in sequences if kept(ledger, stamp(sequence))]
 
 
 async def after_absence() -> None:
-    """Let pass what the ledger waits for those who are absent."""
+    """Let the time pass after which the ledger times idle producers out."""
     await until(jumping_loop().time() + 2 * IDLE_TIMEOUT)

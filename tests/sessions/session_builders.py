@@ -44,8 +44,8 @@ LIMITS = Limits(
 )
 
 
-def surroundings(compute: ComputePool, engine: StagedEngine, **limits: Any) -> SessionDeps:
-    """Return surroundings of one engine, where each look at the clock takes a second."""
+def session_deps(compute: ComputePool, engine: StagedEngine, **limits: Any) -> SessionDeps:
+    """Return dependencies with one engine, and a clock that advances a second at each reading."""
     random_states = itertools.count(FIRST_RANDOM_STATE)
     seconds = itertools.count()
     return SessionDeps(
@@ -71,7 +71,7 @@ def warming(n_clusters: int = 1, **config: Any) -> ModelConfig:
 
 
 def kept_for(idle_ttl: float | None, model: ModelConfig | None = None) -> SessionConfig:
-    """Return the configuration of a session that lives so many seconds without use."""
+    """Return the configuration of a session with an idle_ttl in seconds."""
     return SessionConfig(model or given_centroids(), idle_ttl=idle_ttl)
 
 
@@ -92,7 +92,7 @@ def model_changes(**fields: Any) -> Changes:
 
 @asynccontextmanager
 async def started(deps: SessionDeps, config: SessionConfig | None = None) -> AsyncIterator[Session]:
-    """Run a session, of one centroid at 0 unless it is said what, and stop it."""
+    """Run a session, by default of one centroid at 0, and stop it."""
     config = config or SessionConfig(given_centroids())
     session = Session("pixels", config, "", deps, new_model(config.model), on_change=lambda: None)
     yield session
@@ -100,11 +100,11 @@ async def started(deps: SessionDeps, config: SessionConfig | None = None) -> Asy
 
 
 async def submit(session: Session, *values: float, stamp: Stamp | None = None, size: int = 1) -> Receipt:
-    """Hand points of one feature to a session."""
-    return await hand_over(session, points(*values), stamp, size)
+    """Submit points of one feature to a session."""
+    return await submit_batch(session, points(*values), stamp, size)
 
 
-async def hand_over(session: Session, batch: Batch, stamp: Stamp | None = None, size: int = 1) -> Receipt:
+async def submit_batch(session: Session, batch: Batch, stamp: Stamp | None = None, size: int = 1) -> Receipt:
     """Hand one batch to a session."""
     batch = batch._replace(size=0 if batch.refusal else size)
     if stamp:
@@ -116,14 +116,14 @@ async def hand_over(session: Session, batch: Batch, stamp: Stamp | None = None, 
 
 
 def outcome_of(receipt: Receipt) -> BatchResult:
-    """Return what became of one batch, which has to be there."""
+    """Return the result of one batch, which must exist."""
     (result,) = receipt.results()
     assert result.refusal is None
     return result
 
 
 async def push(session: Session, *values: float, stamp: Stamp | None = None) -> BatchResult:
-    """Hand points of one feature to a session and wait until they are applied."""
+    """Push points of one feature into a session and wait until they are applied."""
     return await (await submit(session, *values, stamp=stamp)).result()
 
 

@@ -1,4 +1,4 @@
-"""The commit log: it sees what is applied, before anybody is told, and what it can't keep is not published."""
+"""The commit log gets applied batches before they are published; batches that it can't keep aren't published."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_a_commit_has_the_model_and_the_positions_of_the_batches_that_were
     assert {commit.session_uid for commit in log.commits} == {logged.uid}
 
 
-async def test_nothing_is_published_before_its_commit(logged: Session, log: RecordingLog) -> None:
+async def test_no_version_is_published_before_its_commit(logged: Session, log: RecordingLog) -> None:
     log.may_go_on.clear()
     receipt = await submit(logged, 1.0)
     await until_quiet()
@@ -71,7 +71,9 @@ async def test_nothing_is_published_before_its_commit(logged: Session, log: Reco
     assert logged.version == 1
 
 
-async def test_what_could_not_be_committed_is_refused_and_changes_nothing(logged: Session, log: RecordingLog) -> None:
+async def test_batches_that_can_not_be_committed_are_refused_and_change_nothing(
+    logged: Session, log: RecordingLog
+) -> None:
     log.is_full = True
     assert (await refusal_of(push(logged, 1.0))).reason == "INTERNAL"
     assert logged.version == 0

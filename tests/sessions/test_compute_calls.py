@@ -12,7 +12,7 @@ from shoal_server.sessions.compute import ComputePool
 from tests.sessions.engines import PATIENCE
 
 
-async def test_a_call_runs_on_a_thread_of_the_pool_and_returns_what_it_gives() -> None:
+async def test_a_compute_call_runs_on_a_thread_of_the_pool_and_returns_its_result() -> None:
     def greet(greeting: str, *, mark: str) -> str:
         return f"{greeting} {threading.current_thread().name}{mark}"
 
@@ -20,7 +20,7 @@ async def test_a_call_runs_on_a_thread_of_the_pool_and_returns_what_it_gives() -
         assert await pool.call(greet, "hello", mark="!") == "hello compute_0!"
 
 
-async def test_a_call_raises_what_the_function_raises() -> None:
+async def test_a_compute_call_raises_the_exception_of_its_function() -> None:
     def fail() -> None:
         raise ZeroDivisionError
 
@@ -28,7 +28,7 @@ async def test_a_call_raises_what_the_function_raises() -> None:
         await pool.call(fail)
 
 
-async def test_a_call_that_is_given_up_still_runs_to_its_end() -> None:
+async def test_a_cancelled_compute_call_still_runs_to_its_end() -> None:
     begun, free, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:

@@ -18,7 +18,7 @@ A_WHILE = 0.3  # seconds that a helper still works while another one has failed
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 500])
 @pytest.mark.parametrize("threads", [1, 2, 5])
-async def test_every_task_runs_once(threads: int, count: int) -> None:
+async def test_every_compute_task_runs_once(threads: int, count: int) -> None:
     ran: list[int] = []
 
     with closing(ComputePool(threads)) as pool:
@@ -36,7 +36,7 @@ async def test_tasks_run_at_the_same_time_on_as_many_threads_as_there_are() -> N
     assert not together.broken
 
 
-async def test_a_pool_of_one_thread_does_all_tasks_on_it_in_order() -> None:
+async def test_a_pool_of_one_thread_runs_all_tasks_in_order() -> None:
     ran: list[tuple[int, str]] = []
 
     with closing(ComputePool(1)) as pool:
@@ -46,7 +46,7 @@ async def test_a_pool_of_one_thread_does_all_tasks_on_it_in_order() -> None:
 
 
 @pytest.mark.parametrize("fails", ["caller", "helper"])
-async def test_the_failure_of_a_task_is_raised_whichever_thread_met_it(fails: str) -> None:
+async def test_the_failure_of_a_task_is_raised_from_any_thread(fails: str) -> None:
     together = threading.Barrier(2)
 
     def run() -> None:
@@ -63,7 +63,7 @@ async def test_the_failure_of_a_task_is_raised_whichever_thread_met_it(fails: st
         await pool.call(run)
 
 
-async def test_a_failure_leaves_the_pool_as_it_was() -> None:
+async def test_a_compute_pool_works_after_a_task_failed() -> None:
     ran: list[int] = []
 
     def fail(_: int) -> None:
@@ -78,7 +78,7 @@ async def test_a_failure_leaves_the_pool_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("threads", [2, 3])
-async def test_batches_that_ask_for_helpers_on_every_thread_do_not_lock_the_pool_up(threads: int) -> None:
+async def test_batches_that_need_helpers_on_every_thread_do_not_deadlock_the_pool(threads: int) -> None:
     all_busy = threading.Barrier(threads)
     ran: list[tuple[int, int]] = []
 
@@ -92,7 +92,7 @@ async def test_batches_that_ask_for_helpers_on_every_thread_do_not_lock_the_pool
     assert sorted(ran) == [(batch, index) for batch in range(threads) for index in range(20)]
 
 
-async def test_a_batch_that_gets_no_helper_does_its_tasks_itself_and_waits_for_nobody() -> None:
+async def test_a_batch_without_helpers_runs_its_tasks_itself() -> None:
     busy, free = threading.Event(), threading.Event()
     ran: list[int] = []
 
@@ -112,7 +112,7 @@ async def test_a_batch_that_gets_no_helper_does_its_tasks_itself_and_waits_for_n
     assert ran == alone == [0, 1, 2, 3, 4]
 
 
-def test_helpers_that_never_began_are_cancelled() -> None:
+def test_helpers_that_have_not_begun_are_cancelled_when_the_tasks_are_done() -> None:
     helpers: list[Future[None]] = [Future(), Future()]
     pool = ComputePool(3)
     pool._executor = _Scripted(helpers)  # type: ignore[assignment]
@@ -122,7 +122,7 @@ def test_helpers_that_never_began_are_cancelled() -> None:
     assert [helper.cancelled() for helper in helpers] == [True, True]
 
 
-def test_a_failure_is_raised_when_no_task_is_running_any_more() -> None:
+def test_a_failure_is_raised_after_all_running_tasks_have_ended() -> None:
     failed: Future[None] = Future()
     failed.set_exception(ZeroDivisionError())
     running: Future[None] = Future()
@@ -146,7 +146,7 @@ def test_a_failure_is_raised_when_no_task_is_running_any_more() -> None:
     assert not raised_early.is_set()
 
 
-def test_when_a_task_fails_no_further_one_begins() -> None:
+def test_no_further_task_begins_after_one_failed() -> None:
     indices = iter(range(5))
 
     def fail(_: int) -> None:

@@ -1,4 +1,4 @@
-"""The end of sessions that nobody uses. Time is the loop's, which jumps."""
+"""The expiry of unused sessions. The time is the event loop's, which jumps."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class _CountedEvent(asyncio.Event):
 
 
 def alive(sessions: Sessions) -> list[str]:
-    """Return the names of the sessions there are."""
+    """Return the names of all sessions."""
     return [session.name for session in sessions.list(100, "")[0]]
 
 
-async def test_an_idle_session_ends_when_its_time_is_over(sessions: Sessions) -> None:
+async def test_an_idle_session_expires_after_its_idle_ttl(sessions: Sessions) -> None:
     session = sessions.create("pixels", kept_for(100))
 
     await until(99.9)
@@ -53,7 +53,7 @@ async def test_an_idle_session_ends_when_its_time_is_over(sessions: Sessions) ->
     assert session.ended == "expired"
 
 
-async def test_each_session_has_its_own_time(sessions: Sessions) -> None:
+async def test_each_session_expires_after_its_own_idle_ttl(sessions: Sessions) -> None:
     for name, idle_ttl in (("long", 300), ("short", 100), ("ever", None)):
         sessions.create(name, kept_for(idle_ttl))
 
@@ -65,7 +65,7 @@ async def test_each_session_has_its_own_time(sessions: Sessions) -> None:
     assert there == [["ever", "long"], ["ever", "long"], ["ever"], ["ever"]]
 
 
-async def test_a_session_that_is_made_later_may_end_earlier(sessions: Sessions) -> None:
+async def test_a_session_created_later_may_expire_earlier(sessions: Sessions) -> None:
     sessions.create("long", kept_for(300))
     await until(50)
 
@@ -75,7 +75,7 @@ async def test_a_session_that_is_made_later_may_end_earlier(sessions: Sessions) 
     assert alive(sessions) == ["long"]
 
 
-async def test_sessions_whose_time_is_over_together_end_together(sessions: Sessions) -> None:
+async def test_sessions_with_the_same_end_expire_together(sessions: Sessions) -> None:
     for name in ("a", "b", "c"):
         sessions.create(name, kept_for(100))
 
@@ -84,7 +84,7 @@ async def test_sessions_whose_time_is_over_together_end_together(sessions: Sessi
     assert alive(sessions) == []
 
 
-async def test_a_use_puts_the_end_off(sessions: Sessions) -> None:
+async def test_a_use_postpones_the_expiry(sessions: Sessions) -> None:
     session = sessions.create("pixels", kept_for(100))
 
     for moment in (90, 180, 270):
@@ -97,7 +97,7 @@ async def test_a_use_puts_the_end_off(sessions: Sessions) -> None:
     assert (before, alive(sessions)) == (["pixels"], [])
 
 
-async def test_a_push_and_an_opening_are_uses(sessions: Sessions) -> None:
+async def test_pushing_and_opening_a_stream_postpone_the_expiry(sessions: Sessions) -> None:
     session = sessions.create("pixels", kept_for(100))
 
     await until(90)
@@ -134,7 +134,7 @@ async def test_a_session_does_not_expire_as_long_as_one_of_its_streams_is_open(s
     assert alive(sessions) == ["pixels"]
 
 
-async def test_sessions_that_are_made_do_not_wake_the_task_that_ends_others(sessions: Sessions) -> None:
+async def test_creating_sessions_does_not_wake_the_expiry_task(sessions: Sessions) -> None:
     sessions.create("first", kept_for(100))
     await until(1)
     sessions._ends_earlier = woken = _CountedEvent()
@@ -148,7 +148,7 @@ async def test_sessions_that_are_made_do_not_wake_the_task_that_ends_others(sess
     assert (not_woken, woken.count) == (0, 1)
 
 
-async def test_a_time_that_is_given_later_counts_from_the_last_use(sessions: Sessions) -> None:
+async def test_an_idle_ttl_set_later_counts_from_the_last_use(sessions: Sessions) -> None:
     session = sessions.create("pixels", kept_for(None))
     await until(1000)
     await session.change(Changes(model={}, session={"idle_ttl": 100.0}), "")
@@ -160,7 +160,7 @@ async def test_a_time_that_is_given_later_counts_from_the_last_use(sessions: Ses
     assert (before, alive(sessions)) == (["pixels"], [])
 
 
-async def test_a_time_counts_though_whoever_gave_it_did_not_wait(sessions: Sessions, engine: StagedEngine) -> None:
+async def test_an_idle_ttl_set_by_a_cancelled_change_takes_effect(sessions: Sessions, engine: StagedEngine) -> None:
     session = sessions.create("pixels", kept_for(None))
     engine.close_gate()
     await submit(session, 1.0)
@@ -176,7 +176,7 @@ async def test_a_time_counts_though_whoever_gave_it_did_not_wait(sessions: Sessi
     assert session.ended == "expired"
 
 
-async def test_a_time_that_is_taken_away_ends_nothing(sessions: Sessions) -> None:
+async def test_a_session_whose_idle_ttl_was_removed_does_not_expire(sessions: Sessions) -> None:
     session = sessions.create("pixels", kept_for(100))
     await session.change(Changes(model={}, session={"idle_ttl": None}), "")
 
@@ -185,7 +185,7 @@ async def test_a_time_that_is_taken_away_ends_nothing(sessions: Sessions) -> Non
     assert alive(sessions) == ["pixels"]
 
 
-async def test_a_deleted_session_leaves_its_name_to_one_with_a_time_of_its_own(sessions: Sessions) -> None:
+async def test_a_session_that_reuses_a_deleted_ones_name_has_its_own_idle_ttl(sessions: Sessions) -> None:
     sessions.create("pixels", kept_for(100))
     await until(50)
     await sessions.delete("pixels")
@@ -196,7 +196,7 @@ async def test_a_deleted_session_leaves_its_name_to_one_with_a_time_of_its_own(s
     assert alive(sessions) == ["pixels"]
 
 
-async def test_a_batch_that_is_applied_late_puts_the_end_off(sessions: Sessions, engine: StagedEngine) -> None:
+async def test_a_batch_that_is_applied_late_postpones_the_expiry(sessions: Sessions, engine: StagedEngine) -> None:
     session = sessions.create("pixels", kept_for(100))
     engine.close_gate()
     batch = await submit(session, 1.0)
@@ -210,7 +210,7 @@ async def test_a_batch_that_is_applied_late_puts_the_end_off(sessions: Sessions,
     assert alive(sessions) == ["pixels"]
 
 
-async def test_sessions_that_are_used_or_made_anew_while_others_end_stay(
+async def test_sessions_that_are_used_or_created_while_others_expire_stay(
     sessions: Sessions, engine: StagedEngine
 ) -> None:
     busy, used, _ = (sessions.create(name, kept_for(100)) for name in ("busy", "used", "anew"))

@@ -1,4 +1,4 @@
-"""The order in which sessions end that nobody uses: what a look at it costs, and what it keeps."""
+"""The queue of expiring sessions: its order, its cost, and what it keeps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Used:
         return self.end
 
 
-def test_sessions_come_out_in_the_order_of_their_ends() -> None:
+def test_sessions_leave_the_expiry_queue_in_the_order_of_their_ends() -> None:
     queue: ExpiryQueue[Used] = ExpiryQueue()
     for end in (3.0, 1.0, math.inf, 2.0):
         queue.schedule(Used(f"to {end}", end))
@@ -34,7 +34,7 @@ def test_sessions_come_out_in_the_order_of_their_ends() -> None:
     assert queue.next_due() == 3.0
 
 
-def test_a_session_that_was_used_is_looked_at_again_at_its_new_end() -> None:
+def test_a_used_session_is_checked_again_at_its_new_end() -> None:
     queue: ExpiryQueue[Used] = ExpiryQueue()
     session = Used("used", 1.0)
     queue.schedule(session)
@@ -46,7 +46,7 @@ def test_a_session_that_was_used_is_looked_at_again_at_its_new_end() -> None:
     assert queue.next_due() is None
 
 
-def test_a_session_without_an_end_is_out_until_it_is_told_to_have_one() -> None:
+def test_a_session_without_an_end_is_not_in_the_expiry_queue() -> None:
     queue: ExpiryQueue[Used] = ExpiryQueue()
     session = Used("watched", 1.0)
     queue.schedule(session)
@@ -59,7 +59,7 @@ def test_a_session_without_an_end_is_out_until_it_is_told_to_have_one() -> None:
     assert queue.next_due() == 9.0
 
 
-def test_an_end_that_comes_nearer_counts_and_the_one_before_does_not() -> None:
+def test_an_earlier_end_replaces_the_previous_one() -> None:
     queue: ExpiryQueue[Used] = ExpiryQueue()
     session = Used("changed", 9.0)
     queue.schedule(session)
@@ -70,7 +70,7 @@ def test_an_end_that_comes_nearer_counts_and_the_one_before_does_not() -> None:
     assert queue.pop_expired(10.0) is None
 
 
-def test_a_session_that_is_added_costs_no_look_at_the_others() -> None:
+def test_adding_a_session_to_the_expiry_queue_checks_no_others() -> None:
     queue: ExpiryQueue[Used] = ExpiryQueue()
     others = [Used(str(number), 10.0 + number) for number in range(1000)]
     for other in others:
@@ -83,7 +83,7 @@ def test_a_session_that_is_added_costs_no_look_at_the_others() -> None:
     assert sum(len(other.looks) for other in others) == before
 
 
-def test_sessions_that_are_forgotten_leave_nothing_however_many_there_were() -> None:
+def test_forgotten_sessions_leave_nothing_in_the_expiry_queue() -> None:
     queue: ExpiryQueue[Used] = ExpiryQueue()
     for number in range(1000):
         session = Used(str(number), 1e9)

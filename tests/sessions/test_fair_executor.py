@@ -1,4 +1,4 @@
-"""Threads that are shared fairly: who has used little goes first, and long work lets others in between."""
+"""Fairly shared threads: the owner that has used least goes first, and long work lets others in between."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_an_owner_that_has_used_less_goes_before_calls_that_came_first(
     assert ran == ["light", "heavy", "heavy", "heavy"]
 
 
-def test_a_new_owner_does_not_save_up_what_it_has_not_used(executor: FairExecutor, clock: list[float]) -> None:
+def test_a_new_owner_gets_no_credit_for_time_it_did_not_use(executor: FairExecutor, clock: list[float]) -> None:
     ran: list[str] = []
 
     def use(name: str) -> None:
@@ -126,12 +126,12 @@ def test_long_work_lets_an_owner_that_has_used_less_go_first_at_its_checkpoint(
     assert ran == ["heavy begins", "small", "heavy goes on"]
 
 
-def test_a_checkpoint_costs_nothing_where_nobody_waits(executor: FairExecutor) -> None:
+def test_a_checkpoint_returns_at_once_when_no_call_waits(executor: FairExecutor) -> None:
     executor.submit_for("a", executor.checkpoint).result(PATIENCE)
     executor.checkpoint()  # and on a thread that isn't one of its
 
 
-def test_who_waits_for_another_call_lets_that_run(executor: FairExecutor) -> None:
+def test_a_call_that_waits_for_another_call_lets_it_run(executor: FairExecutor) -> None:
     def work() -> str:
         inner = executor.submit(lambda: "inner")
         with executor.released():
@@ -147,7 +147,7 @@ def test_owners_that_are_not_ahead_are_forgotten(executor: FairExecutor) -> None
     assert len(executor._used) <= MAX_OWNERS + 1
 
 
-def test_calls_that_have_not_begun_are_dropped_at_the_end() -> None:
+def test_closing_the_executor_drops_calls_that_have_not_begun() -> None:
     executor = FairExecutor(1, "compute")
     free = blocked(executor, "a")
     never = executor.submit_for("b", lambda: None)

@@ -1,4 +1,4 @@
-"""What is reserved for a session's model covers what it takes, and not several times as much."""
+"""The memory reserved for a session's model covers its use, but not several times over."""
 
 from __future__ import annotations
 

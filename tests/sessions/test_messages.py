@@ -29,17 +29,17 @@ def _message(*values: float, first: int = 1, fingerprints: int = 0) -> list[Batc
 
 
 async def _answers(session: Session, message: list[Batch], producer: Producer | None = P) -> list[object]:
-    """Return what becomes of each batch: its version, or the reason of its refusal."""
-    told: list[object] = []
+    """Return the version of each batch, or the reason of its refusal."""
+    answers: list[object] = []
     for part in await session.submit(message, producer):
         if isinstance(part, Refusal):
-            told.append(part.reason)
+            answers.append(part.reason)
             continue
         await part.completion.wait()
-        told.extend(
+        answers.extend(
             result.refusal.reason if result.refusal else (result.version, result.duplicate) for result in part.results()
         )
-    return told
+    return answers
 
 
 async def test_each_batch_of_a_message_makes_a_version(session: Session) -> None:
@@ -50,33 +50,33 @@ async def test_each_batch_of_a_message_makes_a_version(session: Session) -> None
     assert [result.version for result in receipt.results()] == [1, 2, 3]
 
 
-async def test_a_message_without_a_name_counts_each_time(session: Session) -> None:
+async def test_a_repeated_message_of_an_unnamed_producer_counts_each_time(session: Session) -> None:
     for versions in ([1, 2], [3, 4]):
         assert await _answers(session, _message(1, 2), None) == [(version, False) for version in versions]
 
 
-async def test_a_message_that_comes_again_is_answered_again(session: Session) -> None:
+async def test_a_repeated_message_is_answered_again(session: Session) -> None:
     await _answers(session, _message(1, 2, 3))
 
     assert await _answers(session, _message(1, 2, 3)) == [(1, True), (2, True), (3, True)]
     assert session.version == 3
 
 
-async def test_the_new_ones_of_a_message_that_came_in_part_before_are_taken(session: Session) -> None:
+async def test_only_the_new_batches_of_a_partly_repeated_message_are_applied(session: Session) -> None:
     await _answers(session, _message(1, 2))
 
     assert await _answers(session, _message(2, 3, 4, first=2)) == [(2, True), (3, False), (4, False)]
     assert await _answers(session, _message(5, first=5)) == [(5, False)]
 
 
-async def test_a_batch_in_the_middle_with_other_points_is_refused_alone(session: Session) -> None:
+async def test_a_reused_sequence_within_a_message_is_refused_alone(session: Session) -> None:
     await _answers(session, _message(1, 2, 3))
     again = [*_message(1), *_message(2, first=2, fingerprints=50), *_message(3, 4, first=3)]
 
     assert await _answers(session, again) == [(1, True), "SEQUENCE_REUSED", (3, True), (4, False)]
 
 
-async def test_what_comes_behind_a_gap_is_refused_and_uses_no_sequence_up(session: Session) -> None:
+async def test_batches_after_a_gap_are_refused_and_use_no_sequence(session: Session) -> None:
     message = [*_message(1), *_message(3, first=3)]
 
     assert await _answers(session, message) == [(1, False), "SEQUENCE_GAP"]
@@ -84,33 +84,33 @@ async def test_what_comes_behind_a_gap_is_refused_and_uses_no_sequence_up(sessio
     assert session.describe().queued_bytes == 0
 
 
-async def test_errors_of_the_ledger_name_the_session(session: Session) -> None:
+async def test_refusals_of_a_producer_name_the_session(session: Session) -> None:
     (refusal,) = await session.submit(_message(1, first=7), P)
 
     assert isinstance(refusal, Refusal)
     assert refusal.session == "pixels"
 
 
-async def test_a_batch_that_could_not_be_read_keeps_its_place_between_others(session: Session) -> None:
+async def test_an_unreadable_batch_keeps_its_place_in_a_message(session: Session) -> None:
     message = [*_message(1), _numbered(unreadable(), 2, 102), *_message(3, first=3)]
 
     assert await _answers(session, message) == [(1, False), "SHAPE_INVALID", (2, False)]
     assert await _answers(session, message) == [(1, True), "SHAPE_INVALID", (2, True)]
 
 
-async def test_a_message_of_nothing_readable_waits_for_no_room(session: Session, engine: StagedEngine) -> None:
+async def test_a_message_of_unreadable_batches_waits_for_no_room(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
     full = await session.submit([points(1.0)._replace(size=10**9)], None)
     await engine.arrival()
 
-    told = await _answers(session, [_numbered(unreadable(), 1, 1)])
+    answers = await _answers(session, [_numbered(unreadable(), 1, 1)])
     engine.open_gate()
 
-    assert told == ["SHAPE_INVALID"]
+    assert answers == ["SHAPE_INVALID"]
     assert len(full) == 1
 
 
-async def test_batches_that_fail_in_the_middle_of_a_message_fail_alone(session: Session) -> None:
+async def test_batches_that_fail_within_a_message_fail_alone(session: Session) -> None:
     message = [*_message(1), _numbered(points(np.nan), 2, 102), *_message(3, first=3)]
 
     assert await _answers(session, message) == [(1, False), "NOT_FINITE", (2, False)]
@@ -135,7 +135,7 @@ async def test_a_change_keeps_its_place_between_messages(session: Session, engin
     assert await dropped == [(2, False)]
 
 
-async def test_a_message_takes_room_for_each_of_its_batches(session: Session, engine: StagedEngine) -> None:
+async def test_a_message_takes_queue_bytes_for_each_of_its_batches(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
     await session.submit(_message(1), P)
     await engine.arrival()
@@ -160,7 +160,9 @@ async def test_a_session_that_ends_refuses_the_rest_of_a_message(session: Sessio
     assert await waiting == [(1, False), "SESSION_NOT_FOUND", "SESSION_NOT_FOUND"]
 
 
-async def test_a_bug_outside_of_the_engines_is_an_answer_too(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bug_outside_the_engines_gives_its_batch_the_reason_internal(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 

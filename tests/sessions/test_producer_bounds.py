@@ -1,4 +1,4 @@
-"""How much the ledger keeps of the answers that no producer is expected to need."""
+"""The bound of results kept for producers that are idle or acknowledge nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ THREE_ANSWERS = 3 * ENTRY_BYTES
 P = Producer("p")
 
 
-async def test_of_a_producer_that_stays_away_the_newest_answers_that_fit_are_kept() -> None:
+async def test_the_newest_results_of_an_idle_producer_are_kept_as_far_as_they_fit() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=THREE_ANSWERS)
     ledger.open(P)
     for sequence in range(1, 6):
@@ -38,7 +38,7 @@ async def test_of_a_producer_that_stays_away_the_newest_answers_that_fit_are_kep
     assert kept_of(ledger, range(1, 6)) == [3, 4, 5]
 
 
-async def test_labels_are_forgotten_before_any_answer() -> None:
+async def test_labels_are_forgotten_before_any_result() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=THREE_ANSWERS)
     ledger.open(P)
     take(ledger, stamp(1))
@@ -52,7 +52,7 @@ async def test_labels_are_forgotten_before_any_answer() -> None:
     assert [again(ledger, stamp(sequence)).result() for sequence in (1, 2, 3)] == [[outcome(n)] for n in (1, 2, 3)]
 
 
-async def test_the_labels_that_fit_are_kept() -> None:
+async def test_labels_of_an_idle_producer_are_kept_as_far_as_they_fit() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=THREE_ANSWERS)
     ledger.open(P)
     take(ledger, stamp(1), answered(1, entries_of_labels=1))
@@ -65,7 +65,7 @@ async def test_the_labels_that_fit_are_kept() -> None:
     assert again(ledger, stamp(2)) is newer
 
 
-async def test_an_answer_larger_than_the_bound_is_kept_without_its_labels() -> None:
+async def test_a_result_larger_than_replay_bytes_is_kept_without_its_labels() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=THREE_ANSWERS)
     ledger.open(P)
     take(ledger, stamp(1), answered(1, entries_of_labels=3))
@@ -76,7 +76,7 @@ async def test_an_answer_larger_than_the_bound_is_kept_without_its_labels() -> N
     assert again(ledger, stamp(1)).result() == [outcome(1)]
 
 
-async def test_the_bound_is_for_all_producers_together() -> None:
+async def test_replay_bytes_is_the_bound_of_all_producers_together() -> None:
     ledger = ProducerLedger(max_producers=9, replay_bytes=THREE_ANSWERS)
 
     for producer in "abcde":
@@ -86,7 +86,9 @@ async def test_the_bound_is_for_all_producers_together() -> None:
     assert [kept(ledger, stamp(1, producer=producer)) for producer in "abcde"] == [False, False, True, True, True]
 
 
-async def test_who_acknowledges_nothing_is_held_no_more_than_so_much(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unacknowledged_results_are_bounded_for_a_producer_that_acknowledges_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(replay_cache, "PINNED_BYTES", THREE_ANSWERS)
     ledger = ProducerLedger(max_producers=1, replay_bytes=ENTRY_BYTES)
     ledger.open(P)
@@ -98,7 +100,7 @@ async def test_who_acknowledges_nothing_is_held_no_more_than_so_much(monkeypatch
     assert kept_of(ledger, range(1, 10)) == [6, 7, 8, 9]
 
 
-async def test_answers_that_are_still_to_come_are_kept_beyond_the_bound() -> None:
+async def test_pending_results_are_kept_beyond_replay_bytes() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=ENTRY_BYTES)
 
     coming = [take(ledger, stamp(sequence), unanswered()) for sequence in range(1, 6)]
@@ -107,7 +109,7 @@ async def test_answers_that_are_still_to_come_are_kept_beyond_the_bound() -> Non
     assert [again(ledger, stamp(sequence)) for sequence in range(1, 6)] == coming
 
 
-async def test_answers_that_have_come_are_forgotten_though_no_more_batches_come() -> None:
+async def test_finished_results_are_forgotten_even_without_further_batches() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=ENTRY_BYTES)
     coming = [take(ledger, stamp(sequence), unanswered()) for sequence in range(1, 6)]
 

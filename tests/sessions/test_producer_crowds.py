@@ -1,4 +1,4 @@
-"""Which producers the ledger remembers: names for ever, and ephemeral ones for as long as they may come back."""
+"""The producers that the ledger remembers: named ones forever, ephemeral ones until they time out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.sessions.clock import jumping_loop, until, until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.producer_builders import kept, stamp, take, unanswered
 from tests.sessions.refusing import refusal, refusal_of
-from tests.sessions.session_builders import push, started, surroundings
+from tests.sessions.session_builders import push, session_deps, started
 
 PLENTY = 1_000_000
 
@@ -24,18 +24,18 @@ def ledger() -> ProducerLedger:
     return ProducerLedger(max_producers=2, replay_bytes=PLENTY)
 
 
-def fleeting(number: int, epoch: int = 0) -> Producer:
+def ephemeral_producer(number: int, epoch: int = 0) -> Producer:
     return Producer(f"e-{number}", epoch, ephemeral=True)
 
 
 def pass_by(ledger: ProducerLedger, number: int) -> None:
     """Open a stream of an ephemeral producer, take a batch, and end it."""
-    ledger.open(fleeting(number))
+    ledger.open(ephemeral_producer(number))
     take(ledger, stamp(1, producer=f"e-{number}", ephemeral=True))
-    ledger.leave(fleeting(number))
+    ledger.leave(ephemeral_producer(number))
 
 
-async def test_ephemeral_producers_take_no_place_of_one_with_a_name(ledger: ProducerLedger) -> None:
+async def test_ephemeral_producers_do_not_count_against_max_producers(ledger: ProducerLedger) -> None:
     take(ledger, stamp(1, producer="nightly"))
 
     for number in range(10):
@@ -45,7 +45,7 @@ async def test_ephemeral_producers_take_no_place_of_one_with_a_name(ledger: Prod
     assert ledger.open(Producer("nightly")) == Position(epoch=1, last_sequence=1)
 
 
-async def test_one_name_more_than_are_remembered_is_refused_and_told_what_to_do(ledger: ProducerLedger) -> None:
+async def test_a_producer_name_above_the_limit_is_refused_with_advice(ledger: ProducerLedger) -> None:
     ledger.open(Producer("a"))
     take(ledger, stamp(1, producer="b"))
 
@@ -60,7 +60,7 @@ async def test_one_name_more_than_are_remembered_is_refused_and_told_what_to_do(
     assert ledger.seen(*stamp(2, producer="b")) is None
 
 
-async def test_a_name_is_remembered_however_long_it_stays_away(ledger: ProducerLedger) -> None:
+async def test_a_producer_name_is_remembered_after_any_absence(ledger: ProducerLedger) -> None:
     ledger.open(Producer("a"))
     take(ledger, stamp(1, producer="a"))
     ledger.leave(Producer("a"))
@@ -70,51 +70,51 @@ async def test_a_name_is_remembered_however_long_it_stays_away(ledger: ProducerL
     assert ledger.open(Producer("a")).last_sequence == 1
 
 
-async def test_an_ephemeral_producer_that_comes_back_in_time_goes_on(ledger: ProducerLedger) -> None:
+async def test_an_ephemeral_producer_that_returns_in_time_continues(ledger: ProducerLedger) -> None:
     pass_by(ledger, 1)
 
     await until(IDLE_TIMEOUT - 1)
 
-    assert ledger.open(fleeting(1, epoch=1)) == Position(epoch=1, last_sequence=1)
+    assert ledger.open(ephemeral_producer(1, epoch=1)) == Position(epoch=1, last_sequence=1)
 
 
-async def test_an_ephemeral_producer_is_forgotten_some_time_after_its_stream(ledger: ProducerLedger) -> None:
+async def test_an_ephemeral_producer_is_forgotten_some_time_after_its_stream_ends(ledger: ProducerLedger) -> None:
     pass_by(ledger, 1)
 
     await until(2 * IDLE_TIMEOUT)
 
-    assert ledger.open(fleeting(1)) == Position(epoch=1, last_sequence=0)
+    assert ledger.open(ephemeral_producer(1)) == Position(epoch=1, last_sequence=0)
 
 
 async def test_an_ephemeral_producer_with_a_stream_is_not_forgotten(ledger: ProducerLedger) -> None:
-    ledger.open(fleeting(0))
+    ledger.open(ephemeral_producer(0))
     take(ledger, stamp(1, producer="e-0", ephemeral=True))
 
     for number in range(1, 10):
         pass_by(ledger, number)
     await until(3 * IDLE_TIMEOUT)
 
-    assert ledger.open(fleeting(0)).last_sequence == 1
+    assert ledger.open(ephemeral_producer(0)).last_sequence == 1
 
 
-async def test_of_too_many_ephemeral_producers_the_one_gone_longest_is_forgotten_first(ledger: ProducerLedger) -> None:
+async def test_the_ephemeral_producer_idle_longest_is_forgotten_when_there_are_too_many(ledger: ProducerLedger) -> None:
     for number in (1, 2, 3):
         pass_by(ledger, number)
 
-    assert [ledger.open(fleeting(number)).last_sequence for number in (2, 3)] == [1, 1]
-    assert ledger.open(fleeting(1)).last_sequence == 0
+    assert [ledger.open(ephemeral_producer(number)).last_sequence for number in (2, 3)] == [1, 1]
+    assert ledger.open(ephemeral_producer(1)).last_sequence == 0
 
 
-async def test_an_ephemeral_producer_that_pushed_again_is_not_the_one_gone_longest(ledger: ProducerLedger) -> None:
+async def test_a_push_makes_an_ephemeral_producer_the_last_to_be_forgotten(ledger: ProducerLedger) -> None:
     for number, sequence in ((1, 1), (2, 1), (1, 2)):
         take(ledger, stamp(sequence, producer=f"e-{number}", ephemeral=True))
 
     pass_by(ledger, 3)
 
-    assert ledger.open(fleeting(1)).last_sequence == 2
+    assert ledger.open(ephemeral_producer(1)).last_sequence == 2
 
 
-async def test_a_name_and_an_ephemeral_producer_of_the_same_id_are_two(ledger: ProducerLedger) -> None:
+async def test_a_named_and_an_ephemeral_producer_of_the_same_id_are_two_producers(ledger: ProducerLedger) -> None:
     take(ledger, stamp(1, producer="x"))
     take(ledger, stamp(1, producer="x", ephemeral=True, fingerprint=77))
 
@@ -124,7 +124,7 @@ async def test_a_name_and_an_ephemeral_producer_of_the_same_id_are_two(ledger: P
     assert ledger.seen(*stamp(1, producer="x", ephemeral=True)) is None
 
 
-async def test_the_answers_of_a_forgotten_producer_leave_room_for_as_many_others() -> None:
+async def test_results_of_a_forgotten_producer_make_room_for_others() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=3 * ENTRY_BYTES)
     for number in range(10):
         pass_by(ledger, number)
@@ -139,11 +139,11 @@ async def test_the_answers_of_a_forgotten_producer_leave_room_for_as_many_others
     assert [kept(ledger, stamp(sequence, producer="p")) for sequence in (1, 2, 3, 4)] == [True] * 4
 
 
-async def test_an_answer_that_comes_after_its_producer_was_forgotten_is_not_kept() -> None:
+async def test_a_result_is_not_kept_when_its_producer_was_forgotten() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=ENTRY_BYTES)
     coming = unanswered()
     take(ledger, stamp(1, producer="e", ephemeral=True), coming)
-    ledger.open(fleeting(1))
+    ledger.open(ephemeral_producer(1))
     take(ledger, stamp(1, producer="p"))
 
     coming.set_exception(ValueError("late"))
@@ -156,10 +156,10 @@ async def test_an_answer_that_comes_after_its_producer_was_forgotten_is_not_kept
     assert ledger.seen(*stamp(1, producer="e", ephemeral=True)) is None
 
 
-async def test_a_batch_of_one_name_too_many_is_refused_and_gives_its_room_back(
+async def test_a_batch_of_a_producer_above_the_limit_is_refused_and_releases_its_queue_bytes(
     deps: SessionDeps, engine: StagedEngine
 ) -> None:
-    async with started(surroundings(deps.compute, engine, max_producers=1)) as session:
+    async with started(session_deps(deps.compute, engine, max_producers=1)) as session:
         await push(session, 1.0, stamp=stamp(1, producer="a"))
 
         error = await refusal_of(push(session, 1.0, stamp=stamp(1, producer="b")))
@@ -169,11 +169,11 @@ async def test_a_batch_of_one_name_too_many_is_refused_and_gives_its_room_back(
         assert (await push(session, 1.0, stamp=stamp(2, producer="a"))).version == 2
 
 
-async def test_a_stream_that_ends_lets_its_ephemeral_producer_go(session: Session) -> None:
-    session.open_producer(fleeting(1))
+async def test_the_end_of_a_stream_makes_its_ephemeral_producer_idle(session: Session) -> None:
+    session.open_producer(ephemeral_producer(1))
     await push(session, 1.0, stamp=stamp(1, producer="e-1", ephemeral=True))
 
-    session.leave_producer(fleeting(1))
+    session.leave_producer(ephemeral_producer(1))
     await until(jumping_loop().time() + 2 * IDLE_TIMEOUT)
 
-    assert session.open_producer(fleeting(1)).last_sequence == 0
+    assert session.open_producer(ephemeral_producer(1)).last_sequence == 0

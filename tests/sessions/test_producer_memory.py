@@ -1,4 +1,4 @@
-"""What the ledger keeps of the answers to producers, and what it forgets."""
+"""The producers' results that the ledger keeps, and those that it forgets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ THREE_ANSWERS = 3 * ENTRY_BYTES
 P = Producer("p")
 
 
-async def test_what_a_stream_has_not_acknowledged_is_kept_whatever_it_takes() -> None:
+async def test_unacknowledged_results_of_a_stream_are_kept_at_any_size() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=0)
     ledger.open(P)
 
@@ -38,7 +38,7 @@ async def test_what_a_stream_has_not_acknowledged_is_kept_whatever_it_takes() ->
     assert [again(ledger, stamp(sequence)) for sequence in range(1, 6)] == given
 
 
-async def test_what_a_stream_has_acknowledged_may_be_forgotten() -> None:
+async def test_acknowledged_results_of_a_stream_may_be_forgotten() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=ENTRY_BYTES)
     ledger.open(P)
     for sequence in range(1, 6):
@@ -50,7 +50,7 @@ async def test_what_a_stream_has_acknowledged_may_be_forgotten() -> None:
     assert kept_of(ledger, range(1, 6)) == [3, 4, 5]
 
 
-async def test_an_answer_acknowledged_before_it_came_may_be_forgotten_when_it_comes() -> None:
+async def test_a_result_acknowledged_before_it_exists_may_be_forgotten_when_it_comes() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=0)
     ledger.open(P)
     coming = take(ledger, stamp(1), unanswered())
@@ -64,7 +64,7 @@ async def test_an_answer_acknowledged_before_it_came_may_be_forgotten_when_it_co
 
 
 @pytest.mark.parametrize("sequence", [-1, 0, 2, 2**62])
-async def test_what_nobody_has_sent_can_not_be_acknowledged(sequence: int) -> None:
+async def test_acknowledging_a_sequence_that_was_never_sent_has_no_effect(sequence: int) -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=0)
     ledger.open(P)
     take(ledger, stamp(1))
@@ -77,7 +77,7 @@ async def test_what_nobody_has_sent_can_not_be_acknowledged(sequence: int) -> No
     assert kept(ledger, stamp(2))
 
 
-async def test_a_producer_whose_stream_broke_is_expected_back_and_loses_nothing_meanwhile() -> None:
+async def test_a_producer_whose_stream_broke_loses_no_results_until_it_is_idle_too_long() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=0)
     ledger.open(P)
     for sequence in (1, 2):
@@ -91,7 +91,7 @@ async def test_a_producer_whose_stream_broke_is_expected_back_and_loses_nothing_
     assert kept_of(ledger, (1, 2)) == [1, 2]
 
 
-async def test_a_stream_that_was_taken_over_ends_without_harm_to_the_newer_one() -> None:
+async def test_the_end_of_a_replaced_stream_does_not_affect_the_newer_one() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=0)
     ledger.open(P)
     ledger.open(P)
@@ -103,7 +103,7 @@ async def test_a_stream_that_was_taken_over_ends_without_harm_to_the_newer_one()
     assert kept(ledger, stamp(1))
 
 
-async def test_who_makes_a_call_for_each_batch_acknowledges_those_before() -> None:
+async def test_a_producer_that_pushes_by_calls_acknowledges_earlier_batches() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=0)
 
     for sequence in (1, 2, 3):
@@ -116,7 +116,7 @@ async def test_who_makes_a_call_for_each_batch_acknowledges_those_before() -> No
     assert kept_of(ledger, (1, 2, 3)) == []
 
 
-async def test_a_forgotten_answer_is_one_of_version_0_with_no_rows_and_says_so() -> None:
+async def test_a_forgotten_result_has_version_0_no_rows_and_the_forgotten_flag() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=0)
     take(ledger, stamp(1))
     await after_absence()
@@ -128,7 +128,7 @@ async def test_a_forgotten_answer_is_one_of_version_0_with_no_rows_and_says_so()
     assert await forgotten.result() == BatchResult(sequence=1, duplicate=True, forgotten=True)
 
 
-async def test_the_fingerprint_is_forgotten_with_the_answer() -> None:
+async def test_the_fingerprint_is_forgotten_with_the_result() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=0)
     take(ledger, stamp(1, fingerprint=11))
     await after_absence()
@@ -136,7 +136,7 @@ async def test_the_fingerprint_is_forgotten_with_the_answer() -> None:
     assert not kept(ledger, stamp(1, fingerprint=12))
 
 
-async def test_batches_whose_answers_are_forgotten_still_count_once() -> None:
+async def test_batches_whose_results_are_forgotten_still_count_once() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=0)
 
     for sequence in (1, 2, 3):
@@ -148,7 +148,7 @@ async def test_batches_whose_answers_are_forgotten_still_count_once() -> None:
     assert refusal(lambda: ledger.seen(*stamp(5))).reason == "SEQUENCE_GAP"
 
 
-async def test_a_refusal_is_an_answer_like_any_other() -> None:
+async def test_a_refusal_is_kept_like_any_other_result() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=ENTRY_BYTES)
     refused = unanswered()
     refused.set_result([BatchResult(refusal=Refusal(Reason.SHAPE_INVALID, "no good", "points"))])
@@ -160,7 +160,7 @@ async def test_a_refusal_is_an_answer_like_any_other() -> None:
     assert answer.refusal.message == "no good"
 
 
-async def test_a_ledger_that_was_closed_waits_for_nobody() -> None:
+async def test_a_closed_ledger_does_not_time_producers_out() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=0)
     take(ledger, stamp(1))
     ledger.open(P)

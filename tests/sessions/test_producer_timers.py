@@ -1,4 +1,4 @@
-"""The one timer of a ledger, which gives up those who stay away."""
+"""The timer of a ledger, which times idle producers out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.sessions.producer_builders import kept, stamp, take
 from tests.sessions.session_builders import push
 
 
-async def test_each_who_stays_away_is_given_up_in_its_time() -> None:
+async def test_each_idle_producer_times_out_on_its_own() -> None:
     ledger = ProducerLedger(max_producers=9, replay_bytes=0)
     take(ledger, stamp(1, producer="a"))
     await until(IDLE_TIMEOUT / 2)
@@ -22,7 +22,7 @@ async def test_each_who_stays_away_is_given_up_in_its_time() -> None:
     assert timers(jumping_loop()) == 0
 
 
-async def test_nothing_is_left_of_ephemeral_producers_that_are_gone() -> None:
+async def test_timed_out_ephemeral_producers_leave_nothing() -> None:
     ledger = ProducerLedger(max_producers=9, replay_bytes=1_000_000)
     for number in range(50):
         take(ledger, stamp(1, producer=f"e-{number}", ephemeral=True))
@@ -32,7 +32,7 @@ async def test_nothing_is_left_of_ephemeral_producers_that_are_gone() -> None:
     assert len(ledger._ephemeral.states) == len(ledger._ephemeral.idle) == len(ledger._answers._known) == 0
 
 
-async def test_a_ledger_that_was_closed_sets_no_timer() -> None:
+async def test_a_closed_ledger_sets_no_timer() -> None:
     ledger = ProducerLedger(max_producers=9, replay_bytes=0)
     ledger.open(Producer("a"))
 
@@ -42,7 +42,7 @@ async def test_a_ledger_that_was_closed_sets_no_timer() -> None:
     assert timers(jumping_loop()) == 0
 
 
-async def test_a_session_that_has_ended_leaves_no_timer(session: Session) -> None:
+async def test_an_ended_session_leaves_no_timer(session: Session) -> None:
     session.open_producer(Producer("a"))
     await push(session, 1.0, stamp=stamp(1, producer="b"))
 

@@ -32,7 +32,7 @@ def test_epoch_0_takes_the_next_epoch(ledger: ProducerLedger) -> None:
     assert epochs == [1, 2, 7, 8]
 
 
-async def test_a_producer_that_comes_back_learns_how_far_it_had_come(ledger: ProducerLedger) -> None:
+async def test_a_returning_producer_gets_its_last_sequence(ledger: ProducerLedger) -> None:
     for sequence in (1, 2, 3):
         take(ledger, stamp(sequence))
 
@@ -45,7 +45,7 @@ def test_the_epoch_in_force_may_be_opened_again(ledger: ProducerLedger) -> None:
     assert ledger.open(Producer("p", 4)) == Position(epoch=4, last_sequence=0)
 
 
-async def test_an_older_epoch_is_shut_out(ledger: ProducerLedger) -> None:
+async def test_an_older_epoch_is_fenced(ledger: ProducerLedger) -> None:
     ledger.open(Producer("p", 4))
     take(ledger, stamp(1, epoch=4))
 
@@ -58,7 +58,7 @@ async def test_an_older_epoch_is_shut_out(ledger: ProducerLedger) -> None:
         assert "epoch 3, and epoch 4 is in force" in error.message
 
 
-async def test_a_batch_of_a_newer_epoch_shuts_out_the_older_ones(ledger: ProducerLedger) -> None:
+async def test_a_batch_of_a_newer_epoch_fences_older_epochs(ledger: ProducerLedger) -> None:
     take(ledger, stamp(1, epoch=1))
 
     take(ledger, stamp(2, epoch=2))
@@ -67,7 +67,7 @@ async def test_a_batch_of_a_newer_epoch_shuts_out_the_older_ones(ledger: Produce
     assert ledger.open(Producer("p")) == Position(epoch=3, last_sequence=2)
 
 
-def test_a_refused_opening_changes_nothing(ledger: ProducerLedger) -> None:
+def test_a_refused_opening_changes_no_producer(ledger: ProducerLedger) -> None:
     ledger.open(Producer("p", 4))
 
     refusal(lambda: ledger.open(Producer("p", 3)))
@@ -81,7 +81,7 @@ def test_a_batch_without_epoch_belongs_to_the_epoch_in_force(ledger: ProducerLed
     assert ledger.seen(*stamp(1, epoch=0)) is None
 
 
-async def test_a_batch_without_epoch_leaves_the_older_ones_shut_out(ledger: ProducerLedger) -> None:
+async def test_a_batch_without_epoch_keeps_older_epochs_fenced(ledger: ProducerLedger) -> None:
     ledger.open(Producer("p", 4))
 
     take(ledger, stamp(1, epoch=0))
@@ -89,7 +89,7 @@ async def test_a_batch_without_epoch_leaves_the_older_ones_shut_out(ledger: Prod
     assert refusal(lambda: ledger.seen(*stamp(2, epoch=3))).reason == "PRODUCER_FENCED"
 
 
-async def test_the_sequence_goes_on_from_epoch_to_epoch(ledger: ProducerLedger) -> None:
+async def test_the_sequence_continues_from_epoch_to_epoch(ledger: ProducerLedger) -> None:
     take(ledger, stamp(1, epoch=1))
     ledger.open(Producer("p"))
 
@@ -98,7 +98,7 @@ async def test_the_sequence_goes_on_from_epoch_to_epoch(ledger: ProducerLedger) 
 
 
 @pytest.mark.parametrize("sequence", [2, 3, 2**63 - 1])
-def test_a_gap_is_refused_and_says_what_would_be_next(ledger: ProducerLedger, sequence: int) -> None:
+def test_a_gap_is_refused_with_the_next_sequence(ledger: ProducerLedger, sequence: int) -> None:
     error = refusal(lambda: ledger.seen(*stamp(sequence)))
 
     assert (error.kind, error.reason, error.field) == (Kind.INVALID_ARGUMENT, "SEQUENCE_GAP", "sequence")
@@ -116,7 +116,7 @@ async def test_a_missing_sequence_is_refused(ledger: ProducerLedger, sequence: i
     assert (error.kind, error.reason, error.field) == (Kind.INVALID_ARGUMENT, "SEQUENCE_MISSING", "sequence")
 
 
-async def test_a_sequence_stands_for_one_batch_for_ever(ledger: ProducerLedger) -> None:
+async def test_a_sequence_reused_for_another_batch_is_refused(ledger: ProducerLedger) -> None:
     take(ledger, stamp(1, fingerprint=11))
 
     error = refusal(lambda: ledger.seen(*stamp(1, fingerprint=12)))
@@ -125,7 +125,7 @@ async def test_a_sequence_stands_for_one_batch_for_ever(ledger: ProducerLedger) 
     assert ledger.seen(*stamp(1, fingerprint=11)) is not None
 
 
-async def test_a_batch_that_was_seen_before_gets_the_same_answer(ledger: ProducerLedger) -> None:
+async def test_a_repeated_batch_gets_the_same_result(ledger: ProducerLedger) -> None:
     answers = [take(ledger, stamp(sequence)) for sequence in (1, 2, 3)]
 
     repeated = [again(ledger, stamp(sequence)) for sequence in (3, 1, 2)]
@@ -133,17 +133,17 @@ async def test_a_batch_that_was_seen_before_gets_the_same_answer(ledger: Produce
     assert repeated == [answers[2], answers[0], answers[1]]
 
 
-async def test_a_batch_that_is_being_applied_is_answered_with_it(ledger: ProducerLedger) -> None:
+async def test_a_batch_repeated_while_it_is_applied_gets_the_same_result(ledger: ProducerLedger) -> None:
     coming = take(ledger, stamp(1), unanswered())
 
     assert again(ledger, stamp(1)) is coming
 
 
-async def test_asking_takes_nothing(ledger: ProducerLedger) -> None:
+async def test_looking_up_a_batch_does_not_use_its_sequence(ledger: ProducerLedger) -> None:
     assert [ledger.seen(*stamp(1)) for _ in range(3)] == [None] * 3
 
 
-async def test_producers_do_not_mix(ledger: ProducerLedger) -> None:
+async def test_producers_have_separate_sequences(ledger: ProducerLedger) -> None:
     first = take(ledger, stamp(1, producer="a"))
     second = take(ledger, stamp(1, producer="b"))
 
@@ -152,7 +152,7 @@ async def test_producers_do_not_mix(ledger: ProducerLedger) -> None:
 
 
 @given(st.lists(st.integers(-1, 12), max_size=60))
-async def test_however_batches_are_sent_again_each_is_taken_once_and_in_order(sequences: list[int]) -> None:
+async def test_batches_repeated_in_any_way_are_accepted_once_and_in_order(sequences: list[int]) -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=PLENTY)
     taken = 0
 

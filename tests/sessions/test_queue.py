@@ -1,4 +1,4 @@
-"""The queue of a session: in order, bounded in bytes, fair to those who wait."""
+"""The queue of a session: in order, bounded in bytes, fair to waiting producers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def filled(queue: ByteQueue[str], items: str, size: int = 1) -> ByteQueue[str]:
     return queue
 
 
-async def test_items_are_taken_in_the_order_of_their_coming() -> None:
+async def test_queue_items_are_taken_in_order_of_arrival() -> None:
     queue = filled(ByteQueue[str](PLENTY, MemoryBudget(PLENTY).open()), "abc")
 
     items, _, _ = await queue.take(PLENTY)
@@ -54,7 +54,7 @@ async def test_an_item_of_more_work_than_a_take_comes_alone() -> None:
     assert await queue.take(25) == (["b"], 1, 1)
 
 
-async def test_items_without_work_come_along_with_a_full_take() -> None:
+async def test_items_without_work_join_a_full_take() -> None:
     queue = filled(ByteQueue[str](PLENTY, MemoryBudget(PLENTY).open()), "a", size=25)
     filled(queue, "bc", size=0)
     filled(queue, "d", size=1)
@@ -73,7 +73,7 @@ async def test_a_take_of_an_empty_queue_waits_for_an_item() -> None:
     assert await take == (["a"], 1, 1)
 
 
-async def test_bytes_count_from_reserve_until_release() -> None:
+async def test_queue_bytes_count_from_reserve_until_release() -> None:
     queue = ByteQueue[str](PLENTY, MemoryBudget(PLENTY).open())
 
     await queue.reserve(40)
@@ -86,7 +86,7 @@ async def test_bytes_count_from_reserve_until_release() -> None:
     assert (reserved, taken, queue.bytes) == (40, 40, 0)
 
 
-async def test_the_length_counts_the_items_that_wait() -> None:
+async def test_the_length_of_the_queue_counts_waiting_items() -> None:
     queue = filled(ByteQueue[str](PLENTY, MemoryBudget(PLENTY).open()), "abc", size=10)
 
     await queue.take(10)
@@ -94,7 +94,7 @@ async def test_the_length_counts_the_items_that_wait() -> None:
     assert len(queue) == 2
 
 
-async def test_there_is_room_up_to_the_last_byte() -> None:
+async def test_the_queue_has_room_up_to_its_last_byte() -> None:
     queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     await queue.reserve(60)
 
@@ -104,7 +104,7 @@ async def test_there_is_room_up_to_the_last_byte() -> None:
 
 
 @pytest.mark.parametrize("released", [1, 59])
-async def test_who_reserves_waits_until_there_is_room_enough(released: int) -> None:
+async def test_reserve_waits_until_there_is_enough_room(released: int) -> None:
     queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     await queue.reserve(100)
     waiting = asyncio.create_task(queue.reserve(60))
@@ -132,7 +132,7 @@ async def test_an_item_larger_than_the_queue_gets_in_when_the_queue_is_empty() -
     assert queue.bytes == 500
 
 
-async def test_nothing_joins_an_item_larger_than_the_queue() -> None:
+async def test_an_item_larger_than_the_queue_stays_alone_in_it() -> None:
     queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     await queue.reserve(500)
     small = asyncio.create_task(queue.reserve(1))
@@ -162,7 +162,7 @@ async def test_a_small_item_does_not_overtake_a_large_one_that_waits() -> None:
 
 
 @pytest.mark.parametrize("cancelled", [0, 1, 2])
-async def test_a_cancelled_wait_takes_nothing_and_lets_the_others_pass(cancelled: int) -> None:
+async def test_a_cancelled_wait_for_room_reserves_nothing_and_lets_others_pass(cancelled: int) -> None:
     queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     await queue.reserve(100)
     waiting = [asyncio.create_task(queue.reserve(50)) for _ in range(3)]
@@ -178,7 +178,7 @@ async def test_a_cancelled_wait_takes_nothing_and_lets_the_others_pass(cancelled
     assert [task.cancelled() for task in waiting] == [index == cancelled for index in range(3)]
 
 
-async def test_a_wait_that_is_cancelled_when_its_room_has_come_takes_nothing() -> None:
+async def test_a_wait_cancelled_just_as_it_gets_room_reserves_nothing() -> None:
     queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     await queue.reserve(100)
     waiting = [asyncio.create_task(queue.reserve(100)) for _ in range(2)]

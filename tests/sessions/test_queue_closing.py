@@ -1,4 +1,4 @@
-"""The end of a queue, and taking all that waits."""
+"""Closing a queue, and taking all its items."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.sessions.clock import until_quiet
 from tests.sessions.session_builders import PLENTY
 
 
-async def test_a_closed_queue_gives_what_it_has_and_then_nothing() -> None:
+async def test_a_closed_queue_returns_its_items_and_then_none() -> None:
     queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     queue.put("a", 1, work=1)
 
@@ -24,7 +24,7 @@ async def test_a_closed_queue_gives_what_it_has_and_then_nothing() -> None:
     assert await queue.take(100) == ([], 0, 0)
 
 
-async def test_closing_ends_the_wait_for_an_item() -> None:
+async def test_closing_the_queue_ends_the_wait_for_an_item() -> None:
     queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     take = asyncio.ensure_future(queue.take(100))
     await until_quiet()
@@ -34,7 +34,7 @@ async def test_closing_ends_the_wait_for_an_item() -> None:
     assert await take == ([], 0, 0)
 
 
-async def test_taking_all_leaves_nothing_and_gives_its_bytes_back() -> None:
+async def test_take_all_empties_the_queue_and_releases_its_bytes() -> None:
     queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     for item in "abc":
         await queue.reserve(20)
@@ -48,7 +48,7 @@ async def test_taking_all_leaves_nothing_and_gives_its_bytes_back() -> None:
     assert queue.bytes == 20  # of what has been taken before and is not released
 
 
-async def test_taking_all_lets_in_who_waits_for_room() -> None:
+async def test_take_all_admits_items_that_wait_for_room() -> None:
     queue = ByteQueue[str](100, MemoryBudget(PLENTY).open())
     await queue.reserve(100)
     queue.put("a", 100, work=100)
@@ -61,12 +61,12 @@ async def test_taking_all_lets_in_who_waits_for_room() -> None:
     assert queue.bytes == 100
 
 
-async def test_taking_all_of_an_empty_queue_gives_nothing() -> None:
+async def test_take_all_of_an_empty_queue_returns_nothing() -> None:
     assert ByteQueue[str](100, MemoryBudget(PLENTY).open()).take_all() == []
 
 
-@given(sizes=st.lists(st.integers(0, 150), max_size=30), hop=st.integers(0, 200))
-async def test_whatever_the_sizes_nothing_is_lost_and_the_bound_holds(sizes: list[int], hop: int) -> None:
+@given(sizes=st.lists(st.integers(0, 150), max_size=30), max_bytes=st.integers(0, 200))
+async def test_the_queue_loses_nothing_and_keeps_its_bound_for_any_sizes(sizes: list[int], max_bytes: int) -> None:
     queue = ByteQueue[int](100, MemoryBudget(PLENTY).open())
     taken: list[int] = []
     most = 0
@@ -78,12 +78,12 @@ async def test_whatever_the_sizes_nothing_is_lost_and_the_bound_holds(sizes: lis
         queue.close()
 
     putting = asyncio.create_task(put_all())
-    while (take := await queue.take(hop))[0]:
+    while (take := await queue.take(max_bytes))[0]:
         items, held, _ = take
         taken += items
         most = max(most, queue.bytes)
         assert held == sum(items)
-        assert len(items) == 1 or held <= hop
+        assert len(items) == 1 or held <= max_bytes
         queue.release(held)
     await putting
 

@@ -1,4 +1,4 @@
-"""The sample of recent points: how much is kept, of what, and what it holds in memory."""
+"""The sample of recent points: its size, its rows, and its memory."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def applied(rows: int) -> BatchResult:
     return BatchResult(1, rows, 0, 0.0, None, None)
 
 
-def hop(recent: RecentPoints, *messages: Sequence[NDArray[Any]]) -> None:
-    """Let all batches of some messages be applied in one hop."""
+def apply_all(recent: RecentPoints, *messages: Sequence[NDArray[Any]]) -> None:
+    """Apply all batches of some messages in one dispatch."""
     jobs = [BatchJob([Batch(each) for each in message], Completion()) for message in messages]
     results = [[applied(len(each)) for each in message] for message in messages]
     recent.note(jobs, results, MODEL)
@@ -62,10 +62,10 @@ def values(recent: RecentPoints, most: int = 0) -> list[float]:
     return kept
 
 
-def test_there_are_at_most_so_many_rows_and_the_oldest_go_first() -> None:
+def test_recent_points_have_a_maximum_number_of_rows_and_drop_the_oldest() -> None:
     recent = RecentPoints()
     for first in range(0, 50 * 30, 30):
-        hop(recent, [numbered(first, 30)])
+        apply_all(recent, [numbered(first, 30)])
 
     kept = values(recent)
 
@@ -76,32 +76,32 @@ def test_there_are_at_most_so_many_rows_and_the_oldest_go_first() -> None:
 
 
 @pytest.mark.parametrize("columns", [40, 100, 1000, 20_000, MAX_BYTES // 8 - 1])
-def test_wide_rows_are_fewer(columns: int) -> None:
+def test_recent_points_have_fewer_rows_when_these_are_wide(columns: int) -> None:
     recent = RecentPoints()
 
     for number in range(70):
-        hop(recent, [numbered(number, 40, columns)])
+        apply_all(recent, [numbered(number, 40, columns)])
 
     kept = recent.newest(0, columns)
     assert MAX_BYTES // 2 < kept.nbytes <= MAX_BYTES
     assert len(kept) <= MAX_ROWS
-    assert len(kept) == 1 or len(np.unique(kept)) > 2  # of more than the last hop
+    assert len(kept) == 1 or len(np.unique(kept)) > 2  # of more than the last dispatch
 
 
-def test_one_row_is_kept_however_wide() -> None:
+def test_recent_points_keep_one_row_of_any_width() -> None:
     recent = RecentPoints()
 
     for number in range(3):
-        hop(recent, [numbered(number, 2, MAX_BYTES)])
+        apply_all(recent, [numbered(number, 2, MAX_BYTES)])
 
     assert recent.newest(0, MAX_BYTES).shape == (1, MAX_BYTES)
     assert values(recent) == [2]
 
 
-def test_a_large_batch_gives_few_rows_spread_evenly_over_it() -> None:
+def test_a_large_batch_gives_few_evenly_spaced_rows() -> None:
     recent = RecentPoints()
 
-    hop(recent, [numbered(0, 100_000)])
+    apply_all(recent, [numbered(0, 100_000)])
 
     kept = values(recent)
     assert A_HOP // 2 < len(kept) <= A_HOP
@@ -110,11 +110,13 @@ def test_a_large_batch_gives_few_rows_spread_evenly_over_it() -> None:
 
 
 @pytest.mark.parametrize("messages", [1, 3, 200])
-def test_many_batches_give_no_more_than_one_and_only_few_are_looked_at(messages: int) -> None:
+def test_many_batches_give_no_more_rows_than_one_and_few_are_read(messages: int) -> None:
     recent = RecentPoints()
     per_message = 600 // messages
 
-    hop(recent, *([numbered(1000 * (m * per_message + b), 32) for b in range(per_message)] for m in range(messages)))
+    apply_all(
+        recent, *([numbered(1000 * (m * per_message + b), 32) for b in range(per_message)] for m in range(messages))
+    )
 
     kept = values(recent)
     assert len(kept) == A_HOP
@@ -122,28 +124,28 @@ def test_many_batches_give_no_more_than_one_and_only_few_are_looked_at(messages:
     assert kept == sorted(kept)
 
 
-def test_the_same_hops_give_the_same_sample() -> None:
+def test_the_same_dispatches_give_the_same_sample() -> None:
     samples = []
     for _ in range(2):
         recent = RecentPoints()
         for number in range(40):
-            hop(recent, [np.random.default_rng(number).normal(size=(1 + 37 * number, 3))] * (1 + number % 7))
+            apply_all(recent, [np.random.default_rng(number).normal(size=(1 + 37 * number, 3))] * (1 + number % 7))
         samples.append(recent.newest(0, 3))
 
     np.testing.assert_array_equal(samples[0], samples[1])
 
 
-def test_batches_of_several_types_are_given_in_one_that_holds_them() -> None:
+def test_a_sample_of_several_types_has_a_type_that_holds_them_all() -> None:
     recent = RecentPoints()
 
-    hop(recent, [numbered(250, 3, dtype=np.uint8), numbered(0, 2, dtype=np.float32)])
+    apply_all(recent, [numbered(250, 3, dtype=np.uint8), numbered(0, 2, dtype=np.float32)])
 
     kept = recent.newest(0, 1)
     assert kept.dtype == np.float32
     assert kept[:, 0].tolist() == [250, 251, 252, 0, 1]
 
 
-def test_batches_that_were_refused_or_could_not_be_read_are_passed_over() -> None:
+def test_refused_and_unreadable_batches_give_no_recent_points() -> None:
     recent = RecentPoints()
     refused = BatchResult(refusal=Refusal(Reason.SHAPE_INVALID, "no points", "points"))
     first = BatchJob([unreadable(), Batch(numbered(1, 1)), Batch(numbered(2, 1))], Completion())
@@ -158,29 +160,29 @@ def test_batches_that_were_refused_or_could_not_be_read_are_passed_over() -> Non
     assert values(recent) == [2, 4]
 
 
-def test_what_is_kept_is_a_copy_and_does_not_hold_the_message() -> None:
+def test_recent_points_are_a_copy_that_does_not_hold_the_message() -> None:
     recent = RecentPoints()
     for count in (1, A_HOP, 1000):
         message = numbered(0, count)
         gone = weakref.ref(message)
 
-        hop(recent, [message])
+        apply_all(recent, [message])
         del message
         gc.collect()
 
         assert gone() is None
 
 
-def test_who_reads_gets_arrays_of_their_own() -> None:
+def test_each_reader_of_recent_points_gets_its_own_arrays() -> None:
     recent = RecentPoints()
-    hop(recent, [numbered(0, 3)])
+    apply_all(recent, [numbered(0, 3)])
 
     recent.newest(0, 1)[:] = 7
 
     assert values(recent) == [0, 1, 2]
 
 
-async def test_a_session_keeps_what_it_applied_also_while_it_is_warming(deps: SessionDeps) -> None:
+async def test_a_warming_session_keeps_recent_points(deps: SessionDeps) -> None:
     async with started(deps, kept_for(None, warming(n_clusters=2))) as session:
         await push(session, 1.0, 2.0)
         early = session.recent_points(0)
@@ -191,13 +193,13 @@ async def test_a_session_keeps_what_it_applied_also_while_it_is_warming(deps: Se
     assert (late[0], late[1][:, 0].tolist()) == (1, [1, 2, 3, 4, 5, 6])
 
 
-async def test_a_new_session_has_no_points(session: Session) -> None:
+async def test_a_new_session_has_no_recent_points(session: Session) -> None:
     version, kept = session.recent_points(10)
 
     assert (version, kept.shape) == (0, (0, 1))
 
 
-async def test_what_waits_is_not_there_yet(session: Session, engine: StagedEngine) -> None:
+async def test_waiting_batches_are_not_in_recent_points(session: Session, engine: StagedEngine) -> None:
     await push(session, 4.0)
     await engine.arrival()
     engine.close_gate()
@@ -213,7 +215,7 @@ async def test_what_waits_is_not_there_yet(session: Session, engine: StagedEngin
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, FAULTY])
-async def test_a_batch_that_is_refused_leaves_no_points(session: Session, bad: float) -> None:
+async def test_a_refused_batch_leaves_no_recent_points(session: Session, bad: float) -> None:
     await push(session, 4.0)
     receipt = await submit(session, 5.0, bad)
 
@@ -223,7 +225,7 @@ async def test_a_batch_that_is_refused_leaves_no_points(session: Session, bad: f
 
 
 @pytest.mark.parametrize("on_invalid", ["drop", "impute"])
-async def test_rows_that_are_not_finite_are_left_out(deps: SessionDeps, on_invalid: Any) -> None:
+async def test_rows_that_are_not_finite_are_left_out_of_recent_points(deps: SessionDeps, on_invalid: Any) -> None:
     config = SessionConfig(given_centroids(0.0, on_invalid=on_invalid))
     async with started(deps, config) as session:
         await push(session, 1.0, np.nan, 2.0, np.inf, 1e300)
@@ -232,7 +234,7 @@ async def test_rows_that_are_not_finite_are_left_out(deps: SessionDeps, on_inval
         assert session.recent_points(0)[1].tolist() == [[1], [2]]
 
 
-async def test_what_was_filled_in_before_a_change_of_the_same_hop_is_left_out(
+async def test_rows_imputed_before_a_change_of_the_same_dispatch_are_left_out_of_recent_points(
     session: Session, engine: StagedEngine
 ) -> None:
     await session.change(model_changes(on_invalid="impute"), etag="")
@@ -251,7 +253,7 @@ async def test_what_was_filled_in_before_a_change_of_the_same_hop_is_left_out(
     assert session.recent_points(0)[1].tolist() == [[1], [2]]
 
 
-async def test_under_cosine_rows_without_a_direction_are_left_out(deps: SessionDeps) -> None:
+async def test_rows_of_zeros_are_left_out_of_recent_points_under_cosine(deps: SessionDeps) -> None:
     model = ModelConfig(1, engine="scipy", init=np.eye(1, 2), metric="cosine", on_invalid="drop")
     async with started(deps, SessionConfig(model)) as session:
         batch = Batch(np.array([[1.0, 2.0], [0.0, 0.0], [3.0, 4.0]]))
@@ -265,7 +267,7 @@ async def test_under_cosine_rows_without_a_direction_are_left_out(deps: SessionD
 async def test_a_session_does_not_hold_the_points_it_has_applied(deps: SessionDeps) -> None:
     async with started(deps, SessionConfig(given_centroids())) as session:
         gone = await gone_when_forgotten(session)
-        await asyncio.sleep(0)  # the writer waits for the next hop
+        await asyncio.sleep(0)  # the writer waits for the next dispatch
         gc.collect()
 
         assert gone() is None
@@ -273,7 +275,7 @@ async def test_a_session_does_not_hold_the_points_it_has_applied(deps: SessionDe
 
 
 async def gone_when_forgotten(session: Session) -> Any:
-    """Push a batch, and return what tells whether anybody holds its points."""
+    """Push a batch, and return a weak reference to its points."""
     batch = points(1.0, 2.0, 3.0)
     gone = weakref.ref(batch.points)
     (receipt,) = await session.submit([batch], None)

@@ -45,26 +45,26 @@ async def test_a_session_is_found_by_its_name(sessions: Sessions) -> None:
     assert created.describe().name == "pixels"
 
 
-async def test_a_session_that_is_not_there_is_not_found(sessions: Sessions) -> None:
+async def test_an_unknown_session_is_not_found(sessions: Sessions) -> None:
     error = refusal(lambda: sessions.get("pixels"))
 
     assert (error.kind, error.reason, error.session) == (Kind.NOT_FOUND, "SESSION_NOT_FOUND", "pixels")
 
 
 @pytest.mark.parametrize("name", ["a", "9", "A.b_c-d", "x" * 128])
-async def test_names_that_are_good(sessions: Sessions, name: str) -> None:
+async def test_valid_session_names_are_accepted(sessions: Sessions, name: str) -> None:
     assert sessions.create(name, PLAIN).name == name
 
 
 @pytest.mark.parametrize("name", ["", ".a", "-a", "_a", "a b", "a/b", "ä", "a\n", "x" * 129, "x" * 10_000])
-async def test_names_that_are_not(sessions: Sessions, name: str) -> None:
+async def test_invalid_session_names_are_refused(sessions: Sessions, name: str) -> None:
     error = refusal(lambda: sessions.create(name, PLAIN))
 
     assert (error.kind, error.reason, error.field) == (Kind.INVALID_ARGUMENT, "NAME_INVALID", "name")
     assert len(error.message) < 500
 
 
-async def test_a_name_is_given_once(sessions: Sessions) -> None:
+async def test_a_second_session_of_a_name_is_refused(sessions: Sessions) -> None:
     first = sessions.create("pixels", PLAIN, request_id="one")
 
     errors = [refusal(partial(sessions.create, "pixels", PLAIN, request_id)) for request_id in ("two", "")]
@@ -73,13 +73,13 @@ async def test_a_name_is_given_once(sessions: Sessions) -> None:
     assert sessions.get("pixels") is first
 
 
-async def test_a_request_without_id_is_never_the_same(sessions: Sessions) -> None:
+async def test_create_requests_without_an_id_are_never_repetitions(sessions: Sessions) -> None:
     sessions.create("pixels", PLAIN)
 
     assert refusal(lambda: sessions.create("pixels", PLAIN)).reason == "SESSION_EXISTS"
 
 
-async def test_a_request_that_is_sent_again_gets_the_session_it_made(sessions: Sessions) -> None:
+async def test_a_repeated_create_request_returns_the_session_it_made(sessions: Sessions) -> None:
     first = sessions.create("pixels", PLAIN, request_id="one")
     await push(first, 1.0)
 
@@ -89,14 +89,14 @@ async def test_a_request_that_is_sent_again_gets_the_session_it_made(sessions: S
     assert again.version == 1
 
 
-async def test_the_id_of_a_request_is_no_longer_than_needed(sessions: Sessions) -> None:
+async def test_a_request_id_that_is_too_long_is_refused(sessions: Sessions) -> None:
     error = refusal(partial(sessions.create, "pixels", PLAIN, "x" * 129))
 
     assert (error.kind, error.reason, error.field) == (Kind.INVALID_ARGUMENT, "REQUEST_ID_INVALID", "request_id")
     assert sessions.create("pixels", PLAIN, "x" * 128).request_id == "x" * 128
 
 
-async def test_no_more_sessions_than_the_limit(sessions: Sessions) -> None:
+async def test_a_session_above_max_sessions_is_refused(sessions: Sessions) -> None:
     made = [sessions.create(f"s{number}", PLAIN, request_id="one") for number in range(LIMITS.max_sessions)]
 
     error = refusal(lambda: sessions.create("another", PLAIN))
@@ -124,7 +124,7 @@ async def test_a_configuration_that_is_not_allowed_makes_no_session(
     assert sessions.list(10, "") == ([], "")
 
 
-async def test_a_random_state_that_is_drawn_is_shown(sessions: Sessions) -> None:
+async def test_the_configuration_shows_a_drawn_random_state(sessions: Sessions) -> None:
     configs = [
         sessions.create(name, SessionConfig(model)).describe().config.model
         for name, model in (("first", NOTHING_DRAWN), ("second", NOTHING_DRAWN), ("given", warming()))
@@ -158,14 +158,14 @@ async def test_deleting_with_a_stale_etag_is_refused(sessions: Sessions) -> None
     assert await sessions.delete("pixels", changed.etag) == 0
 
 
-async def test_deleting_what_is_not_there_is_refused(sessions: Sessions) -> None:
+async def test_deleting_an_unknown_session_is_refused(sessions: Sessions) -> None:
     sessions.create("pixels", PLAIN)
     await sessions.delete("pixels")
 
     assert (await refusal_of(sessions.delete("pixels"))).reason == "SESSION_NOT_FOUND"
 
 
-async def test_a_session_that_is_being_deleted_is_gone_at_once(sessions: Sessions, engine: StagedEngine) -> None:
+async def test_a_session_that_is_being_deleted_is_not_found_any_more(sessions: Sessions, engine: StagedEngine) -> None:
     engine.close_gate()
     await submit(sessions.create("pixels", PLAIN), 1.0)
     await engine.arrival()

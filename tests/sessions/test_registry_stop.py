@@ -1,4 +1,4 @@
-"""What becomes of the sessions when the server stops."""
+"""All sessions when the server stops."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLAIN = SessionConfig(given_centroids())
 NOTHING_DRAWN = replace(warming(), random_state=None)
 
 
-async def test_stopping_finishes_what_every_session_has_taken(deps: SessionDeps, engine: StagedEngine) -> None:
+async def test_stopping_applies_the_accepted_batches_of_every_session(deps: SessionDeps, engine: StagedEngine) -> None:
     async with Sessions(deps) as sessions:
         receipt = [await submit(sessions.create(name, PLAIN), 1.0) for name in ("a", "b", "c")]
 
@@ -32,7 +32,7 @@ async def test_stopping_finishes_what_every_session_has_taken(deps: SessionDeps,
     assert await engine.arrival() == 1.0
 
 
-async def test_at_the_deadline_all_sessions_refuse_what_they_have_not_begun(
+async def test_all_sessions_refuse_batches_that_have_not_begun_at_the_deadline(
     deps: SessionDeps, engine: StagedEngine
 ) -> None:
     async with Sessions(deps) as sessions:
@@ -58,7 +58,7 @@ async def test_at_the_deadline_all_sessions_refuse_what_they_have_not_begun(
     assert logs == [{"event": "batches not applied", "batches": 6, "log_level": "warning"}]
 
 
-async def test_leaving_without_a_stop_waits_for_what_is_being_computed_only(
+async def test_leaving_the_registry_without_a_stop_waits_only_for_the_running_batch(
     deps: SessionDeps, engine: StagedEngine
 ) -> None:
     async with Sessions(deps) as sessions:
@@ -72,7 +72,9 @@ async def test_leaving_without_a_stop_waits_for_what_is_being_computed_only(
     assert (await refusal_of(waiting.result())).reason == "SERVER_DRAINING"
 
 
-async def test_leaving_waits_for_sessions_that_are_being_deleted(deps: SessionDeps, engine: StagedEngine) -> None:
+async def test_leaving_the_registry_waits_for_sessions_that_are_being_deleted(
+    deps: SessionDeps, engine: StagedEngine
+) -> None:
     async with Sessions(deps) as sessions:
         session = sessions.create("pixels", PLAIN)
         engine.close_gate()
@@ -87,7 +89,7 @@ async def test_leaving_waits_for_sessions_that_are_being_deleted(deps: SessionDe
     assert outcome_of(batch).version == 1
 
 
-async def test_leaving_ends_the_watch_over_idle_sessions(deps: SessionDeps) -> None:
+async def test_leaving_the_registry_ends_the_expiry_task(deps: SessionDeps) -> None:
     async with Sessions(deps) as sessions:
         session = sessions.create("pixels", kept_for(100))
 
@@ -97,7 +99,7 @@ async def test_leaving_ends_the_watch_over_idle_sessions(deps: SessionDeps) -> N
     assert sessions.get("pixels") is session
 
 
-async def test_what_was_not_applied_is_logged_once(deps: SessionDeps, engine: StagedEngine) -> None:
+async def test_batches_not_applied_are_logged_once(deps: SessionDeps, engine: StagedEngine) -> None:
     with structlog.testing.capture_logs() as logs:
         async with Sessions(deps) as sessions:
             session = sessions.create("pixels", PLAIN)

@@ -1,4 +1,4 @@
-"""Bugs on the way from a result to those who wait for it: each batch is answered all the same, and the writer lives."""
+"""Bugs between a result and its waiting callers: each batch is still answered, and the writer lives."""
 
 from __future__ import annotations
 
@@ -24,35 +24,33 @@ def _fail(*_: object, **__: object) -> None:
 
 
 async def _answers(session: Session, *values: float, first: int = 1) -> list[object]:
-    """Return what becomes of each batch of a message: its version, or the reason of its refusal."""
+    """Return the version of each batch of a message, or the reason of its refusal."""
     message = [
         points(value)._replace(size=1, sequence=sequence, fingerprint=sequence)
         for sequence, value in enumerate(values, first)
     ]
-    told: list[object] = []
+    answers: list[object] = []
     for part in await session.submit(message, P):
         assert not isinstance(part, Refusal)
         await part.completion.wait()
-        told += [result.refusal.reason if result.refusal else result.version for result in part.results()]
-    return told
+        answers += [result.refusal.reason if result.refusal else result.version for result in part.results()]
+    return answers
 
 
-async def test_batches_whose_answers_cannot_be_made_are_told_of_a_bug(
+async def test_batches_whose_results_can_not_be_made_get_the_reason_internal(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as broken, structlog.testing.capture_logs() as logs:
         broken.setattr(Responder, "_answers", _fail)
-        told = await _answers(session, 1, 2)
+        answers = await _answers(session, 1, 2)
 
-    assert told == ["INTERNAL", "INTERNAL"]
+    assert answers == ["INTERNAL", "INTERNAL"]
     assert [entry["event"] for entry in logs] == ["bug"]
     assert await _answers(session, 1, 2) == ["INTERNAL", "INTERNAL"]  # they are kept like any other
     assert await _answers(session, 3, first=3) == [3]
 
 
-async def test_who_fails_on_being_told_takes_the_answer_from_nobody(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_failure_to_cache_a_result_does_not_lose_it(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as broken, structlog.testing.capture_logs() as logs:
         broken.setattr(ReplayCache, "_shelve", _fail)
         told = await _answers(session, 1, 2)
@@ -62,18 +60,18 @@ async def test_who_fails_on_being_told_takes_the_answer_from_nobody(
     assert await _answers(session, 3, first=3) == [3]
 
 
-async def test_a_log_that_cannot_be_written_keeps_no_answer_back(
+async def test_a_log_that_can_not_be_written_does_not_lose_a_result(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as broken:
         broken.setattr(responder.log, "error", _fail)
-        told = await _answers(session, 1, FAULTY, 3)
+        answers = await _answers(session, 1, FAULTY, 3)
 
-    assert told == [1, "INTERNAL", 2]
+    assert answers == [1, "INTERNAL", 2]
     assert await _answers(session, 4, first=4) == [3]
 
 
-async def test_a_session_ends_though_those_whom_it_refuses_fail_on_being_told(
+async def test_a_session_ends_even_if_caching_its_refusals_fails(
     session: Session, engine: StagedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ReplayCache, "_shelve", _fail)
@@ -93,10 +91,10 @@ async def test_a_session_ends_though_those_whom_it_refuses_fail_on_being_told(
     assert session.ended == "deleted"
 
 
-async def test_a_session_lives_on_when_what_it_tells_of_a_change_fails(session: Session) -> None:
+async def test_a_session_works_after_its_change_callback_failed(session: Session) -> None:
     session._on_change = _fail
-    told = await asyncio.gather(session.change(model_changes(on_invalid="drop"), ""), return_exceptions=True)
+    answers = await asyncio.gather(session.change(model_changes(on_invalid="drop"), ""), return_exceptions=True)
 
-    assert isinstance(told[0], DomainError)
-    assert told[0].refusal.reason == "INTERNAL"
+    assert isinstance(answers[0], DomainError)
+    assert answers[0].refusal.reason == "INTERNAL"
     assert (await push(session, 1.0)).version == 1

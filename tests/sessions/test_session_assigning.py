@@ -13,13 +13,13 @@ from tests.sessions.engines import StagedEngine
 from tests.sessions.session_builders import (
     points,
     push,
+    session_deps,
     started,
     submit,
-    surroundings,
 )
 
 
-async def test_an_assignment_is_to_the_version_it_names(session: Session, engine: StagedEngine) -> None:
+async def test_an_assignment_uses_the_version_that_it_names(session: Session, engine: StagedEngine) -> None:
     await push(session, 4.0)
     await engine.arrival()
     engine.close_gate()
@@ -35,15 +35,15 @@ async def test_an_assignment_is_to_the_version_it_names(session: Session, engine
     assert (newer, np.array(moved.distances).tolist()) == (2, [4.0])
 
 
-async def test_an_assignment_that_waits_for_a_thread_is_to_the_version_it_began_with(engine: StagedEngine) -> None:
+async def test_an_assignment_that_waits_for_a_thread_uses_the_version_it_began_with(engine: StagedEngine) -> None:
     first_guest, second_guest = StagedEngine(), StagedEngine()
     for guest in (first_guest, second_guest):
         guest.close_gate()
     with closing(ComputePool(1)) as compute:
         async with (
-            started(surroundings(compute, engine)) as session,
-            started(surroundings(compute, first_guest)) as first,
-            started(surroundings(compute, second_guest)) as second,
+            started(session_deps(compute, engine)) as session,
+            started(session_deps(compute, first_guest)) as first,
+            started(session_deps(compute, second_guest)) as second,
         ):
             await push(session, 4.0)
             await submit(first, 1.0)  # has the thread; after it come an update, the second guest and the assignment

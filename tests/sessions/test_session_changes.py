@@ -1,4 +1,4 @@
-"""Changes of a running session's configuration, and the etags that keep two of them apart."""
+"""Changes of a running session's configuration, and their etags."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.sessions.session_builders import model_changes, push, submit
 DROP = model_changes(on_invalid="drop")
 
 
-async def test_only_the_named_fields_change(session: Session) -> None:
+async def test_a_change_affects_only_the_named_fields(session: Session) -> None:
     before = session.describe()
 
     after = await session.change(Changes(model={"on_invalid": "drop"}, session={"idle_ttl": 60.0}), etag="")
@@ -31,7 +31,7 @@ async def test_only_the_named_fields_change(session: Session) -> None:
     assert (after.uid, after.create_time) == (before.uid, before.create_time)
 
 
-async def test_a_change_moves_the_etag_and_the_time_of_the_update(session: Session) -> None:
+async def test_a_change_sets_a_new_etag_and_update_time(session: Session) -> None:
     before = session.describe()
 
     after = await session.change(DROP, etag="")
@@ -41,7 +41,7 @@ async def test_a_change_moves_the_etag_and_the_time_of_the_update(session: Sessi
     assert session.describe() == after
 
 
-async def test_a_change_leaves_what_was_learnt(session: Session) -> None:
+async def test_a_change_of_configuration_keeps_the_centroids(session: Session) -> None:
     await push(session, 4.0)
     snapshot = session.snapshot
 
@@ -50,7 +50,7 @@ async def test_a_change_leaves_what_was_learnt(session: Session) -> None:
     assert session.snapshot is snapshot
 
 
-async def test_batches_leave_the_etag_as_it_is(session: Session) -> None:
+async def test_batches_do_not_change_the_etag(session: Session) -> None:
     etag = session.etag
 
     await push(session, 1.0)
@@ -115,7 +115,7 @@ async def test_an_etag_of_another_session_is_refused(session: Session) -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
-async def test_a_half_life_that_makes_no_sense_is_refused_and_the_etag_stays(session: Session, value: float) -> None:
+async def test_an_invalid_half_life_is_refused_and_the_etag_stays(session: Session, value: float) -> None:
     etag = session.etag
 
     error = await refusal_of(session.change(model_changes(half_life=HalfLife(value, "batches")), etag))
@@ -124,7 +124,7 @@ async def test_a_half_life_that_makes_no_sense_is_refused_and_the_etag_stays(ses
     assert (await session.change(DROP, etag)).config.model.on_invalid == "drop"
 
 
-async def test_a_change_that_fails_is_answered_and_the_session_lives_on(session: Session) -> None:
+async def test_a_change_that_fails_raises_and_the_session_continues(session: Session) -> None:
     nonsense: dict[str, Any] = {"number_of_wheels": 4}
 
     error = await refusal_of(session.change(Changes(model=nonsense, session={}), ""))
@@ -134,7 +134,7 @@ async def test_a_change_that_fails_is_answered_and_the_session_lives_on(session:
     session.check_etag(session.etag)
 
 
-async def test_a_change_that_nobody_waits_for_is_made_all_the_same(session: Session, engine: StagedEngine) -> None:
+async def test_a_cancelled_change_is_still_made(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
     batch = await submit(session, 1.0)
     await engine.arrival()

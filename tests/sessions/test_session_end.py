@@ -18,22 +18,22 @@ from tests.sessions.engines import StagedEngine
 from tests.sessions.producer_builders import stamp
 from tests.sessions.refusing import refusal_of
 from tests.sessions.session_builders import (
-    hand_over,
     model_changes,
     outcome_of,
     points,
     push,
+    session_deps,
     started,
     submit,
-    surroundings,
+    submit_batch,
     unreadable,
 )
-from tests.sessions.watched import told
+from tests.sessions.watched import short_text
 
 DROP = model_changes(on_invalid="drop")
 
 
-async def test_the_end_refuses_what_waits_and_answers_what_is_being_applied(
+async def test_ending_a_session_refuses_waiting_batches_and_answers_the_one_being_applied(
     session: Session, engine: StagedEngine
 ) -> None:
     engine.close_gate()
@@ -56,15 +56,15 @@ async def test_the_end_refuses_what_waits_and_answers_what_is_being_applied(
     assert session.describe().queued_bytes == 0
 
 
-async def test_a_session_that_has_ended_takes_nothing_more(session: Session) -> None:
+async def test_an_ended_session_accepts_nothing_more(session: Session) -> None:
     await push(session, 1.0, stamp=stamp(1))
 
     await session.end("deleted")
     refused = [
-        await refusal_of(hand_over(session, points(1.0), None)),
-        await refusal_of(hand_over(session, points(1.0), stamp(1))),
+        await refusal_of(submit_batch(session, points(1.0), None)),
+        await refusal_of(submit_batch(session, points(1.0), stamp(1))),
         await refusal_of(session.change(DROP, "")),
-        await refusal_of(hand_over(session, unreadable(), stamp(2))),
+        await refusal_of(submit_batch(session, unreadable(), stamp(2))),
     ]
 
     assert {error.reason for error in refused} == {"SESSION_NOT_FOUND"}
@@ -72,8 +72,8 @@ async def test_a_session_that_has_ended_takes_nothing_more(session: Session) -> 
     assert session.describe().queued_bytes == 0
 
 
-async def test_those_who_wait_for_room_are_refused_at_the_end(deps: SessionDeps, engine: StagedEngine) -> None:
-    narrow = surroundings(deps.compute, engine, queue_bytes=2 * MIN_BATCH_BYTES)
+async def test_ending_a_session_refuses_producers_that_wait_for_room(deps: SessionDeps, engine: StagedEngine) -> None:
+    narrow = session_deps(deps.compute, engine, queue_bytes=2 * MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
         applied = await submit(session, 1.0)
@@ -92,7 +92,7 @@ async def test_those_who_wait_for_room_are_refused_at_the_end(deps: SessionDeps,
 
 
 @pytest.mark.parametrize("reason", ["deleted", "expired"])
-async def test_watchers_get_the_last_version_and_then_the_end(
+async def test_watchers_of_an_ending_session_get_the_last_version_and_then_the_end(
     session: Session, engine: StagedEngine, reason: EndReason
 ) -> None:
     engine.close_gate()
@@ -105,14 +105,14 @@ async def test_watchers_get_the_last_version_and_then_the_end(
         ending = asyncio.create_task(session.end(reason))
         await until_quiet()
         engine.open_gate()
-        rest = [told(event) async for event in events]
+        rest = [short_text(event) async for event in events]
 
     await ending
-    assert told(first) == "0"
+    assert short_text(first) == "0"
     assert rest == ["1 after 0", f"{reason} at 1"]
 
 
-async def test_a_session_has_not_ended_before_what_is_being_applied(session: Session, engine: StagedEngine) -> None:
+async def test_a_session_ends_only_after_the_batch_being_applied(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
     await submit(session, 1.0)
     await engine.arrival()
@@ -126,7 +126,7 @@ async def test_a_session_has_not_ended_before_what_is_being_applied(session: Ses
     assert (meanwhile, session.ended) == (None, "deleted")
 
 
-async def test_an_end_that_nobody_waits_for_comes_all_the_same(session: Session, engine: StagedEngine) -> None:
+async def test_a_cancelled_end_still_ends_the_session(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
     applied = await submit(session, 1.0)
     await engine.arrival()
@@ -136,13 +136,15 @@ async def test_an_end_that_nobody_waits_for_comes_all_the_same(session: Session,
     with session.watch(WatchOptions(after_version=0)) as watch:
         ending.cancel()
         engine.open_gate()
-        events = [told(event) async for event in watch.events()]
+        events = [short_text(event) async for event in watch.events()]
 
     assert (await applied.result()).version == 1
     assert events == ["1", "deleted at 1"]
 
 
-async def test_a_hop_ends_after_the_batch_that_is_being_computed(session: Session, engine: StagedEngine) -> None:
+async def test_ending_a_session_stops_a_dispatch_after_its_current_batch(
+    session: Session, engine: StagedEngine
+) -> None:
     engine.close_gate()
     receipt = [await submit(session, value) for value in (1.0, 2.0, 3.0)]
     change = asyncio.create_task(session.change(DROP, ""))
@@ -157,7 +159,7 @@ async def test_a_hop_ends_after_the_batch_that_is_being_computed(session: Sessio
     assert session.describe().queued_bytes == 0
 
 
-async def test_what_waits_for_a_thread_is_not_begun_after_the_end(
+async def test_a_dispatch_that_waits_for_a_thread_does_not_begin_after_the_end(
     session: Session, deps: SessionDeps, engine: StagedEngine
 ) -> None:
     async with started(deps) as first, started(deps) as second:
@@ -176,7 +178,7 @@ async def test_what_waits_for_a_thread_is_not_begun_after_the_end(
     assert session.version == 0
 
 
-def test_the_error_for_a_session_that_is_not_there_quotes_no_more_than_a_name() -> None:
+def test_the_error_for_an_unknown_session_quotes_at_most_the_length_of_a_name() -> None:
     error = session_gone("x" * 10_000)
 
     assert error.session == "x" * 128

@@ -1,4 +1,4 @@
-"""What a session has of the memory budget, and when it gives it back."""
+"""The memory that a session reserves and releases."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def budget(deps: SessionDeps) -> MemoryBudget:
     return deps.budget
 
 
-async def test_a_session_gives_all_of_its_memory_back_when_it_ends(deps: SessionDeps, budget: MemoryBudget) -> None:
+async def test_a_session_releases_all_its_memory_when_it_ends(deps: SessionDeps, budget: MemoryBudget) -> None:
     async with Sessions(deps) as sessions:
         session = sessions.create("pixels", SessionConfig(warming(2)))
         await push(session, 1.0, 2.0, stamp=stamp(1))
@@ -36,7 +36,7 @@ async def test_a_session_gives_all_of_its_memory_back_when_it_ends(deps: Session
     assert budget.used == 0
 
 
-async def test_batches_count_from_before_there_is_room_for_them_until_they_are_applied(
+async def test_batches_reserve_memory_from_before_they_are_queued_until_they_are_applied(
     deps: SessionDeps, engine: StagedEngine
 ) -> None:
     async with started(replace(deps, limits=replace(deps.limits, queue_bytes=LARGE))) as session:
@@ -54,7 +54,7 @@ async def test_batches_count_from_before_there_is_room_for_them_until_they_are_a
         assert deps.budget.used - before < LARGE
 
 
-async def test_answers_that_nobody_needs_any_more_go_when_memory_is_short(
+async def test_results_that_are_no_longer_needed_are_dropped_when_memory_is_short(
     deps: SessionDeps, budget: MemoryBudget
 ) -> None:
     async with started(deps) as session:
@@ -71,7 +71,7 @@ async def test_answers_that_nobody_needs_any_more_go_when_memory_is_short(
         assert not (await submit(session, 1.0, stamp=stamp(19))).forgotten  # it may still be asked for
 
 
-async def test_a_session_for_which_there_is_no_memory_is_refused_and_not_made(deps: SessionDeps) -> None:
+async def test_a_session_without_enough_memory_is_refused(deps: SessionDeps) -> None:
     deps = replace(deps, budget=MemoryBudget(1000))
     async with Sessions(deps) as sessions:
         with pytest.raises(DomainError) as caught:
@@ -83,9 +83,7 @@ async def test_a_session_for_which_there_is_no_memory_is_refused_and_not_made(de
     assert deps.budget.used == 0
 
 
-async def test_points_that_would_wait_for_centroids_without_memory_are_refused_and_use_no_sequence_up(
-    deps: SessionDeps,
-) -> None:
+async def test_warming_points_without_enough_memory_are_refused_and_use_no_sequence(deps: SessionDeps) -> None:
     small = MemoryBudget(1_000_000)
     async with started(replace(deps, budget=small), SessionConfig(warming(10))) as session:
         taken = small.reserve(int(small.total * (1 - PASSING_SHARE)) - small.used, "others")

@@ -14,13 +14,13 @@ from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal_of
 from tests.sessions.session_builders import (
     centroid,
-    hand_over,
     model_changes,
     points,
     push,
+    session_deps,
     started,
     submit,
-    surroundings,
+    submit_batch,
 )
 
 A_DISPATCH = MAX_DISPATCH_WORK // 16  # bytes of float64 against one centroid that are work for about one dispatch
@@ -34,7 +34,7 @@ async def test_a_batch_makes_the_next_version(session: Session) -> None:
     assert session.describe().points_accepted == 3
 
 
-async def test_batches_are_applied_in_the_order_in_which_they_were_taken(
+async def test_batches_are_applied_in_the_order_in_which_they_were_accepted(
     session: Session, engine: StagedEngine
 ) -> None:
     receipt = [await submit(session, float(value)) for value in range(50)]
@@ -45,7 +45,7 @@ async def test_batches_are_applied_in_the_order_in_which_they_were_taken(
     assert [await engine.arrival() for _ in range(50)] == list(range(50))
 
 
-async def test_what_waits_while_the_writer_computes_is_applied_together_in_its_order(
+async def test_batches_that_wait_for_the_writer_are_applied_together_in_order(
     session: Session, engine: StagedEngine
 ) -> None:
     engine.close_gate()
@@ -59,7 +59,7 @@ async def test_what_waits_while_the_writer_computes_is_applied_together_in_its_o
     assert [await engine.arrival() for _ in range(2)] == [2.0, 3.0]
 
 
-async def test_a_change_takes_its_place_among_the_batches(session: Session, engine: StagedEngine) -> None:
+async def test_a_change_is_applied_in_order_with_the_batches(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
     first = await submit(session, 1.0)
     before = await submit(session, 1.0, np.nan)
@@ -97,7 +97,7 @@ async def test_a_batch_of_more_work_than_a_dispatch_is_applied(session: Session)
 
 
 async def test_a_queue_of_several_dispatches_is_applied_in_order(deps: SessionDeps, engine: StagedEngine) -> None:
-    roomy = surroundings(deps.compute, engine, queue_bytes=100 * A_DISPATCH)
+    roomy = session_deps(deps.compute, engine, queue_bytes=100 * A_DISPATCH)
     async with started(roomy) as session:
         receipt = [await submit(session, float(value), size=A_DISPATCH // 3) for value in range(20)]
 
@@ -110,7 +110,7 @@ async def test_a_queue_of_several_dispatches_is_applied_in_order(deps: SessionDe
 async def test_a_full_queue_makes_its_producers_wait_and_keeps_their_order(
     deps: SessionDeps, engine: StagedEngine
 ) -> None:
-    narrow = surroundings(deps.compute, engine, queue_bytes=2 * MIN_BATCH_BYTES)
+    narrow = session_deps(deps.compute, engine, queue_bytes=2 * MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
         await submit(session, 1.0)
@@ -127,7 +127,7 @@ async def test_a_full_queue_makes_its_producers_wait_and_keeps_their_order(
     assert session.describe().queued_bytes == 0
 
 
-async def test_bytes_count_until_a_batch_is_applied(session: Session, engine: StagedEngine) -> None:
+async def test_queue_bytes_count_until_a_batch_is_applied(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
     first = await submit(session, 1.0, size=5000)
     await engine.arrival()
@@ -143,12 +143,12 @@ async def test_bytes_count_until_a_batch_is_applied(session: Session, engine: St
     assert session.describe().queued_bytes == 0
 
 
-async def test_who_gives_up_waiting_for_room_has_pushed_nothing(deps: SessionDeps, engine: StagedEngine) -> None:
-    narrow = surroundings(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
+async def test_a_push_cancelled_while_it_waits_for_room_is_not_applied(deps: SessionDeps, engine: StagedEngine) -> None:
+    narrow = session_deps(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
         first = await submit(session, 1.0)
-        waiting = asyncio.create_task(hand_over(session, points(2.0), None))
+        waiting = asyncio.create_task(submit_batch(session, points(2.0), None))
         await engine.arrival()
 
         waiting.cancel()
@@ -161,7 +161,7 @@ async def test_who_gives_up_waiting_for_room_has_pushed_nothing(deps: SessionDep
     assert session.describe().points_accepted == 2
 
 
-async def test_who_gives_up_waiting_for_an_answer_has_pushed_all_the_same(
+async def test_a_push_cancelled_while_it_waits_for_its_result_is_still_applied(
     session: Session, engine: StagedEngine
 ) -> None:
     engine.close_gate()

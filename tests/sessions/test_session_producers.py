@@ -1,4 +1,4 @@
-"""Producers with a name: what they send twice counts once."""
+"""Named producers: a batch that they send twice counts once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.producer_builders import stamp
 from tests.sessions.refusing import refusal_of
-from tests.sessions.session_builders import hand_over, points, push, started, submit, surroundings
+from tests.sessions.session_builders import points, push, session_deps, started, submit, submit_batch
 
 
-async def test_a_batch_that_is_sent_again_gets_the_same_answer_and_counts_once(session: Session) -> None:
+async def test_a_repeated_batch_gets_the_same_result_and_counts_once(session: Session) -> None:
     first = await submit(session, 4.0, stamp=stamp(1))
     outcome = await first.result()
 
@@ -27,7 +27,7 @@ async def test_a_batch_that_is_sent_again_gets_the_same_answer_and_counts_once(s
     assert session.describe().queued_bytes == 0
 
 
-async def test_a_batch_that_is_sent_again_while_it_waits_counts_once(session: Session, engine: StagedEngine) -> None:
+async def test_a_batch_repeated_while_it_waits_counts_once(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
     receipt = [await submit(session, 4.0, stamp=stamp(1)) for _ in range(3)]
     await engine.arrival()
@@ -40,15 +40,15 @@ async def test_a_batch_that_is_sent_again_while_it_waits_counts_once(session: Se
     assert session.version == 1
 
 
-async def test_two_that_send_the_same_batch_at_once_count_once(session: Session) -> None:
+async def test_the_same_batch_sent_twice_at_once_counts_once(session: Session) -> None:
     receipt = await asyncio.gather(*(submit(session, 4.0, stamp=stamp(1)) for _ in range(2)))
 
     assert [each.duplicate for each in receipt] == [False, True]
     assert [(await each.result()).version for each in receipt] == [1, 1]
 
 
-async def test_two_that_wait_for_room_with_the_same_batch_count_once(deps: SessionDeps, engine: StagedEngine) -> None:
-    narrow = surroundings(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
+async def test_the_same_batch_waiting_twice_for_room_counts_once(deps: SessionDeps, engine: StagedEngine) -> None:
+    narrow = session_deps(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
         await submit(session, 1.0)
@@ -65,8 +65,10 @@ async def test_two_that_wait_for_room_with_the_same_batch_count_once(deps: Sessi
     assert session.describe().points_accepted == 2
 
 
-async def test_who_gives_up_waiting_for_room_keeps_its_sequence(deps: SessionDeps, engine: StagedEngine) -> None:
-    narrow = surroundings(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
+async def test_a_push_cancelled_while_it_waits_for_room_uses_no_sequence(
+    deps: SessionDeps, engine: StagedEngine
+) -> None:
+    narrow = session_deps(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
         await submit(session, 1.0)
@@ -81,14 +83,14 @@ async def test_who_gives_up_waiting_for_room_keeps_its_sequence(deps: SessionDep
     assert outcome.version == 2
 
 
-async def test_who_takes_over_shuts_out_a_batch_that_waits_for_room(deps: SessionDeps, engine: StagedEngine) -> None:
-    narrow = surroundings(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
+async def test_a_newer_epoch_fences_a_batch_that_waits_for_room(deps: SessionDeps, engine: StagedEngine) -> None:
+    narrow = session_deps(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
         session.open_producer(Producer("p"))
         await submit(session, 1.0, stamp=stamp(1, epoch=1))
         await engine.arrival()
-        waiting = asyncio.create_task(hand_over(session, points(2.0), stamp(2, epoch=1)))
+        waiting = asyncio.create_task(submit_batch(session, points(2.0), stamp(2, epoch=1)))
         await until_quiet()
 
         position = session.open_producer(Producer("p"))
@@ -101,7 +103,7 @@ async def test_who_takes_over_shuts_out_a_batch_that_waits_for_room(deps: Sessio
     assert successor.version == 2
 
 
-async def test_producers_without_a_name_need_no_sequence(session: Session) -> None:
+async def test_unnamed_producers_need_no_sequence(session: Session) -> None:
     receipt = [await submit(session, 4.0) for _ in range(3)]
 
     assert [each.duplicate for each in receipt] == [False] * 3

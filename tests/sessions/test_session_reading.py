@@ -1,4 +1,4 @@
-"""Readers: each sees one version whole, whatever the writer does in the meantime."""
+"""Readers: each sees one whole version, whatever the writer does meanwhile."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_readers_of_one_version_share_it(session: Session) -> None:
 
 
 @pytest.mark.parametrize("pushes", [0, 1])
-async def test_no_reader_can_change_a_version(session: Session, pushes: int) -> None:
+async def test_readers_can_not_change_a_version(session: Session, pushes: int) -> None:
     for _ in range(pushes):
         await push(session, 4.0)
     snapshot = session.read_snapshot()
@@ -59,7 +59,7 @@ async def test_no_reader_can_change_a_version(session: Session, pushes: int) -> 
             array[:] = 7
 
 
-async def test_the_centroids_that_were_given_stay_the_callers(deps: SessionDeps) -> None:
+async def test_a_session_does_not_change_the_callers_given_centroids(deps: SessionDeps) -> None:
     init = np.array([[0.0], [9.0]])
     async with started(deps, SessionConfig(ModelConfig(2, engine="scipy", init=init))) as session:
         init[:] = 5
@@ -67,7 +67,7 @@ async def test_the_centroids_that_were_given_stay_the_callers(deps: SessionDeps)
         assert session.read_snapshot().centroids.tolist() == [[0.0], [9.0]]
 
 
-async def test_a_reader_sees_the_version_before_while_the_next_is_computed(
+async def test_a_reader_gets_the_previous_version_while_the_next_is_computed(
     session: Session, engine: StagedEngine
 ) -> None:
     await push(session, 4.0)
@@ -84,7 +84,7 @@ async def test_a_reader_sees_the_version_before_while_the_next_is_computed(
     assert session.read_snapshot().version == 2
 
 
-async def test_a_session_that_is_warming_has_nothing_to_read(deps: SessionDeps) -> None:
+async def test_reading_a_warming_session_is_refused(deps: SessionDeps) -> None:
     async with started(deps, kept_for(None, warming(n_clusters=2))) as session:
         await push(session, 1.0, 2.0)
 

@@ -18,7 +18,7 @@ from shoal_server.sessions.work import MIN_BATCH_BYTES
 from tests.sessions.engines import FAULTY, StagedEngine
 from tests.sessions.producer_builders import stamp
 from tests.sessions.refusing import refusal_of
-from tests.sessions.session_builders import hand_over, kept_for, points, push, started, submit, unreadable, warming
+from tests.sessions.session_builders import kept_for, points, push, started, submit, submit_batch, unreadable, warming
 
 TOO_WIDE = Batch(np.zeros((1, 101)))
 
@@ -34,7 +34,7 @@ async def test_a_refused_batch_changes_nothing(session: Session) -> None:
     assert session.describe() == before
 
 
-async def test_a_refused_batch_uses_its_sequence_up(session: Session) -> None:
+async def test_a_refused_batch_uses_its_sequence(session: Session) -> None:
     await refusal_of(push(session, np.nan, stamp=stamp(1)))
 
     outcome = await push(session, 1.0, stamp=stamp(2))
@@ -42,7 +42,7 @@ async def test_a_refused_batch_uses_its_sequence_up(session: Session) -> None:
     assert outcome.version == 1
 
 
-async def test_a_refused_batch_that_is_sent_again_is_refused_again(session: Session) -> None:
+async def test_a_repeated_refused_batch_is_refused_again(session: Session) -> None:
     await refusal_of(push(session, np.nan, stamp=stamp(1)))
 
     again = await submit(session, np.nan, stamp=stamp(1))
@@ -51,7 +51,7 @@ async def test_a_refused_batch_that_is_sent_again_is_refused_again(session: Sess
     assert (await refusal_of(again.result())).reason == "NOT_FINITE"
 
 
-async def test_an_engine_that_fails_gives_that_batch_an_error_and_the_session_lives_on(session: Session) -> None:
+async def test_an_engine_failure_fails_only_its_batch_and_the_session_continues(session: Session) -> None:
     with structlog.testing.capture_logs() as logs:
         error = await refusal_of(push(session, FAULTY, stamp=stamp(1)))
 
@@ -63,9 +63,9 @@ async def test_an_engine_that_fails_gives_that_batch_an_error_and_the_session_li
     assert (await push(session, 1.0, stamp=stamp(2))).version == 1
 
 
-async def test_the_answer_to_a_batch_that_failed_holds_none_of_its_points(session: Session) -> None:
+async def test_the_result_of_a_failed_batch_holds_none_of_its_points(session: Session) -> None:
     batch = points(FAULTY)
-    receipt = await hand_over(session, batch, stamp(1))
+    receipt = await submit_batch(session, batch, stamp(1))
     held = weakref.ref(batch.points)
     del batch
 
@@ -77,7 +77,7 @@ async def test_the_answer_to_a_batch_that_failed_holds_none_of_its_points(sessio
     assert (await refusal_of(push(session, FAULTY, stamp=stamp(1)))).reason == "INTERNAL"  # the answer is kept
 
 
-async def test_each_who_asks_for_a_refusal_gets_one_of_its_own(session: Session) -> None:
+async def test_each_waiting_caller_gets_its_own_exception_of_a_refusal(session: Session) -> None:
     receipt = await submit(session, np.nan)
 
     errors = await asyncio.gather(receipt.result(), receipt.result(), return_exceptions=True)
@@ -88,7 +88,7 @@ async def test_each_who_asks_for_a_refusal_gets_one_of_its_own(session: Session)
     ] * 2
 
 
-async def test_a_failure_in_the_middle_of_a_hop_is_of_one_batch_only(session: Session, engine: StagedEngine) -> None:
+async def test_a_failure_within_a_dispatch_affects_only_its_batch(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
     receipt = [await submit(session, value) for value in (1.0, 2.0, FAULTY, np.nan, 5.0)]
     await engine.arrival()
@@ -103,7 +103,7 @@ async def test_a_failure_in_the_middle_of_a_hop_is_of_one_batch_only(session: Se
     assert [answer.version for answer in answers if not isinstance(answer, BaseException)] == [1, 2, 3]
 
 
-async def test_an_assignment_that_fails_harms_nobody(session: Session) -> None:
+async def test_a_failed_assignment_leaves_the_session_working(session: Session) -> None:
     with pytest.raises(ZeroDivisionError):
         await session.assign(np.array([[FAULTY]]))
 
@@ -118,7 +118,7 @@ async def test_a_refused_assignment_names_the_session(session: Session) -> None:
 
 async def test_points_too_wide_for_a_new_session_are_refused_at_once(deps: SessionDeps) -> None:
     async with started(deps, kept_for(None, warming())) as session:
-        wide = await hand_over(session, TOO_WIDE, stamp(1))
+        wide = await submit_batch(session, TOO_WIDE, stamp(1))
         at_once = wide.completion.done()
         error = await refusal_of(wide.result())
         await push(session, 1.0, stamp=stamp(2))
@@ -129,16 +129,16 @@ async def test_points_too_wide_for_a_new_session_are_refused_at_once(deps: Sessi
     assert session.describe().queued_bytes == 0
 
 
-async def test_wide_points_for_settled_columns_are_told_how_many_columns_there_are(session: Session) -> None:
-    wide = await hand_over(session, TOO_WIDE, None)
+async def test_points_with_too_many_columns_are_refused_with_the_sessions_number_of_columns(session: Session) -> None:
+    wide = await submit_batch(session, TOO_WIDE, None)
 
     assert (await refusal_of(wide.result())).reason == "N_FEATURES_MISMATCH"
 
 
-async def test_a_batch_that_could_not_be_read_is_refused_in_its_place(session: Session) -> None:
+async def test_an_unreadable_batch_is_refused_in_order(session: Session) -> None:
 
-    first = await hand_over(session, unreadable(), stamp(1))
-    again = await hand_over(session, unreadable(), stamp(1))
+    first = await submit_batch(session, unreadable(), stamp(1))
+    again = await submit_batch(session, unreadable(), stamp(1))
     second = await push(session, 1.0, stamp=stamp(2))
 
     assert (first.duplicate, again.duplicate) == (False, True)
@@ -148,26 +148,26 @@ async def test_a_batch_that_could_not_be_read_is_refused_in_its_place(session: S
     assert second.version == 1
 
 
-async def test_a_batch_that_could_not_be_read_must_have_its_place_too(session: Session) -> None:
+async def test_an_unreadable_batch_needs_the_next_sequence(session: Session) -> None:
 
-    assert (await refusal_of(hand_over(session, unreadable(), stamp(2)))).reason == "SEQUENCE_GAP"
-    assert not (await hand_over(session, unreadable(), None)).duplicate
+    assert (await refusal_of(submit_batch(session, unreadable(), stamp(2)))).reason == "SEQUENCE_GAP"
+    assert not (await submit_batch(session, unreadable(), None)).duplicate
 
 
-async def test_a_gap_gives_its_room_back(session: Session) -> None:
-    error = await refusal_of(hand_over(session, points(1.0), stamp(2), 5000))
+async def test_a_batch_refused_for_a_gap_releases_its_queue_bytes(session: Session) -> None:
+    error = await refusal_of(submit_batch(session, points(1.0), stamp(2), 5000))
 
     assert error.reason == "SEQUENCE_GAP"
     assert session.describe().queued_bytes == 0
 
 
-async def test_a_refusal_that_nobody_waits_for_disturbs_nobody(session: Session) -> None:
+async def test_a_refusal_of_a_cancelled_push_affects_no_other_batch(session: Session) -> None:
     await submit(session, np.nan)
 
     assert (await push(session, 1.0)).version == 1
 
 
-async def test_refused_batches_that_wait_behind_a_good_one_take_room_in_the_queue(
+async def test_refused_batches_that_wait_behind_a_valid_one_take_room_in_the_queue(
     session: Session, engine: StagedEngine
 ) -> None:
     engine.close_gate()

@@ -1,4 +1,4 @@
-"""The end of a session with the server: what has been taken is finished, as far as there is time."""
+"""Stopping a session with the server: accepted batches are applied, as far as there is time."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from tests.sessions.clock import until, until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal_of
 from tests.sessions.session_builders import (
-    hand_over,
     model_changes,
     outcome_of,
     points,
     push,
+    session_deps,
     started,
     submit,
-    surroundings,
+    submit_batch,
 )
-from tests.sessions.watched import told
+from tests.sessions.watched import short_text
 
 DROP = model_changes(on_invalid="drop")
 
 
-async def test_stopping_finishes_what_waits(session: Session, engine: StagedEngine) -> None:
+async def test_stopping_a_session_applies_waiting_batches(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
     receipt = [await submit(session, value) for value in (1.0, 2.0)]
     change = asyncio.create_task(session.change(DROP, ""))
@@ -37,7 +37,7 @@ async def test_stopping_finishes_what_waits(session: Session, engine: StagedEngi
     stopping = asyncio.create_task(session.stop(math.inf))
     await until_quiet()
     early = stopping.done()
-    refused = await refusal_of(hand_over(session, points(3.0), None))
+    refused = await refusal_of(submit_batch(session, points(3.0), None))
     engine.open_gate()
     not_applied = await stopping
 
@@ -49,7 +49,9 @@ async def test_stopping_finishes_what_waits(session: Session, engine: StagedEngi
     assert refused.retry_after
 
 
-async def test_stopping_refuses_at_the_deadline_what_is_not_begun(session: Session, engine: StagedEngine) -> None:
+async def test_stopping_refuses_batches_that_have_not_begun_at_the_deadline(
+    session: Session, engine: StagedEngine
+) -> None:
     engine.close_gate()
     begun = await submit(session, 1.0)
     await engine.arrival()
@@ -73,10 +75,8 @@ async def test_stopping_refuses_at_the_deadline_what_is_not_begun(session: Sessi
     assert session.describe().queued_bytes == 0
 
 
-async def test_those_who_wait_for_room_are_refused_when_the_server_stops(
-    deps: SessionDeps, engine: StagedEngine
-) -> None:
-    narrow = surroundings(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
+async def test_stopping_refuses_producers_that_wait_for_room(deps: SessionDeps, engine: StagedEngine) -> None:
+    narrow = session_deps(deps.compute, engine, queue_bytes=MIN_BATCH_BYTES)
     async with started(narrow) as session:
         engine.close_gate()
         await submit(session, 1.0)
@@ -92,18 +92,18 @@ async def test_those_who_wait_for_room_are_refused_when_the_server_stops(
         assert await stopping == 0
 
 
-async def test_a_stopped_session_has_not_ended_for_its_watchers(session: Session) -> None:
+async def test_stopping_a_session_does_not_send_its_watchers_an_end(session: Session) -> None:
     with session.watch(WatchOptions(progress_interval=10)) as watch:
         events = watch.events()
         await anext(events)
 
         await session.stop(math.inf)
 
-        assert told(await anext(events)) == "still 0"
+        assert short_text(await anext(events)) == "still 0"
     assert session.ended is None
 
 
-async def test_stopping_twice_is_stopping_once(session: Session) -> None:
+async def test_stopping_a_session_twice_has_no_further_effect(session: Session) -> None:
     await session.stop(math.inf)
     await session.stop(math.inf)
 

@@ -1,4 +1,4 @@
-"""Watches of a session that is at work."""
+"""Watches of a running session."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.sessions.session_builders import (
     started,
     warming,
 )
-from tests.sessions.watched import told
+from tests.sessions.watched import short_text
 
 
 async def test_a_watch_of_a_warming_session_begins_with_version_1(deps: SessionDeps) -> None:
@@ -36,26 +36,26 @@ async def test_a_watch_of_a_warming_session_begins_with_version_1(deps: SessionD
     assert session.warming is None
 
 
-async def test_a_watch_that_waits_is_told_at_once(session: Session) -> None:
+async def test_a_waiting_watch_gets_a_new_version_at_once(session: Session) -> None:
     with session.watch(WatchOptions(after_version=0)) as watch:
         waiting = asyncio.ensure_future(anext(watch.events()))
         await until_quiet()
 
         await push(session, 1.0)
 
-        assert told(await waiting) == "1"
+        assert short_text(await waiting) == "1"
         assert jumping_loop().time() < 1
 
 
-async def test_every_watch_is_told_of_the_newest_version(session: Session) -> None:
+async def test_every_watch_gets_the_newest_version(session: Session) -> None:
     with session.watch(WatchOptions()) as quick, session.watch(WatchOptions()) as slow:
         quick_events, slow_events = quick.events(), slow.events()
-        seen = [told(await anext(quick_events)), told(await anext(slow_events))]
+        seen = [short_text(await anext(quick_events)), short_text(await anext(slow_events))]
         for value in (1.0, 2.0, 3.0):
             await push(session, value)
-            seen.append(told(await anext(quick_events)))
+            seen.append(short_text(await anext(quick_events)))
 
-        seen.append(told(await anext(slow_events)))
+        seen.append(short_text(await anext(slow_events)))
 
     assert seen == ["0", "0", "1 after 0", "2 after 1", "3 after 2", "3 after 0"]
 

@@ -22,13 +22,13 @@ from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal_of
 from tests.sessions.session_builders import (
     LIMITS,
-    hand_over,
     model_changes,
     points,
     push,
+    session_deps,
     started,
     submit,
-    surroundings,
+    submit_batch,
     warming,
 )
 
@@ -69,10 +69,10 @@ async def endless() -> EndlessEngine:
     return EndlessEngine()
 
 
-async def test_a_batch_is_given_up_between_two_pieces_when_its_session_is_deleted(
+async def test_a_batch_stops_after_its_current_piece_when_its_session_is_deleted(
     compute: ComputePool, endless: EndlessEngine
 ) -> None:
-    async with started(surroundings(compute, endless)) as session:
+    async with started(session_deps(compute, endless)) as session:
         batch = await submit(session, 1.0)
         await endless.arrival()
 
@@ -84,10 +84,10 @@ async def test_a_batch_is_given_up_between_two_pieces_when_its_session_is_delete
     assert session.describe().points_accepted == 0
 
 
-async def test_a_batch_is_given_up_between_two_pieces_when_the_time_for_a_stop_is_over(
+async def test_a_batch_stops_after_its_current_piece_when_the_grace_period_is_over(
     compute: ComputePool, endless: EndlessEngine
 ) -> None:
-    async with started(surroundings(compute, endless)) as session:
+    async with started(session_deps(compute, endless)) as session:
         batches = [await submit(session, value) for value in (1.0, 2.0)]
         await endless.arrival()
 
@@ -97,9 +97,9 @@ async def test_a_batch_is_given_up_between_two_pieces_when_the_time_for_a_stop_i
     assert {(await refusal_of(batch.result())).reason for batch in batches} == {"SERVER_DRAINING"}
 
 
-async def test_another_session_is_served_while_one_computes_without_end(endless: EndlessEngine) -> None:
+async def test_another_session_is_served_during_an_endless_computation(endless: EndlessEngine) -> None:
     with closing(ComputePool(1)) as pool:
-        async with started(surroundings(pool, endless)) as heavy, started(surroundings(pool, StagedEngine())) as small:
+        async with started(session_deps(pool, endless)) as heavy, started(session_deps(pool, StagedEngine())) as small:
             await submit(heavy, 1.0)
             await endless.arrival()
 
@@ -119,21 +119,21 @@ async def test_an_assignment_of_too_much_work_is_refused(session: Session) -> No
 async def test_a_batch_of_too_much_work_is_refused_and_the_next_is_applied(session: Session) -> None:
     large = Batch(np.ones((MAX_WORK + 1, 1), np.uint8))
 
-    refused = await refusal_of((await hand_over(session, large, size=MAX_WORK + 1)).result())
+    refused = await refusal_of((await submit_batch(session, large, size=MAX_WORK + 1)).result())
 
     assert (refused.reason, refused.field) == ("WORK_TOO_LARGE", "points")
     assert (await push(session, 1.0)).version == 1
 
 
-async def test_a_batch_of_all_the_work_that_is_allowed_is_applied(session: Session) -> None:
+async def test_a_batch_of_exactly_max_batch_work_is_applied(session: Session) -> None:
     largest = Batch(np.ones((MAX_WORK, 1), np.uint8))
 
-    result = await (await hand_over(session, largest, size=MAX_WORK)).result()
+    result = await (await submit_batch(session, largest, size=MAX_WORK)).result()
 
     assert result.accepted == MAX_WORK
 
 
-async def test_engine_sklearn_takes_a_thirty_second_since_its_calls_can_not_be_stopped(deps: SessionDeps) -> None:
+async def test_engine_sklearn_accepts_a_thirty_second_of_max_batch_work(deps: SessionDeps) -> None:
     config = SessionConfig(ModelConfig(1, engine="sklearn", init=np.zeros((1, 1))))
     async with started(deps, config) as session:
         error = await refusal_of(session.assign(np.ones((MAX_WORK // 32 + 1, 1), np.uint8)))
@@ -142,19 +142,17 @@ async def test_engine_sklearn_takes_a_thirty_second_since_its_calls_can_not_be_s
     assert f"{MAX_WORK // 32:,} at once" in error.message
 
 
-async def test_initial_centroids_that_take_too_much_work_to_choose_are_refused(
-    deps: SessionDeps,
-) -> None:
-    small = surroundings(deps.compute, StagedEngine(), max_batch_work=10_000)
+async def test_initial_centroids_that_take_too_much_work_to_choose_are_refused(deps: SessionDeps) -> None:
+    small = session_deps(deps.compute, StagedEngine(), max_batch_work=10_000)
     async with started(small, SessionConfig(warming(n_clusters=20, init_size=50))) as session:
-        wide = await refusal_of((await hand_over(session, Batch(np.ones((1, 3))))).result())
-        narrow = await (await hand_over(session, points(1.0))).result()
+        wide = await refusal_of((await submit_batch(session, Batch(np.ones((1, 3))))).result())
+        narrow = await (await submit_batch(session, points(1.0))).result()
 
     assert (wide.reason, wide.field) == ("WORK_TOO_LARGE", "config.init_size")
     assert narrow.accepted == 1
 
 
-async def test_changes_that_wait_are_bounded(session: Session, engine: StagedEngine) -> None:
+async def test_a_change_is_refused_when_too_many_changes_wait(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
     await submit(session, 1.0)
     await engine.arrival()

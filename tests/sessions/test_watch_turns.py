@@ -24,7 +24,7 @@ Write = tuple[str, int]  # session and version
 
 
 class Followed:
-    """A session that many watch, and what they write."""
+    """A session with many watches, and their output."""
 
     def __init__(self, name: str, scheduler: WatchScheduler, writes: list[Write]) -> None:
         self._name = name
@@ -41,7 +41,7 @@ class Followed:
         self._queue.announce(newest)
 
     def watch(self, count: int) -> None:
-        """Begin to watch so many times."""
+        """Open some watches."""
         for _ in range(count):
             watch = Watch(self._session, WatchOptions(), self._queue, SHARED)
             self.tasks.append(asyncio.create_task(self._follow(watch)))
@@ -56,7 +56,7 @@ class Followed:
 
 
 class Crowd:
-    """Several sessions, and what all their watches write, in its order."""
+    """Several sessions, and the output of all their watches, in order."""
 
     def __init__(self) -> None:
         self.writes: list[Write] = []
@@ -64,7 +64,7 @@ class Crowd:
         self._sessions: list[Followed] = []
 
     def session(self, name: str, newest: Snapshot, watches: int) -> Followed:
-        """Begin a session with watches, none of which has been told of anything."""
+        """Start a session with watches that have received nothing yet."""
         session = Followed(name, self._scheduler, self.writes)
         self._sessions.append(session)
         session.publish(newest)
@@ -93,7 +93,7 @@ def wide(version: int) -> Snapshot:
 
 
 async def writes_a_turn(writes: list[Write], turns: int) -> list[int]:
-    """Return how much was written in each of the next turns of the loop."""
+    """Return the number of writes in each of the next iterations of the event loop."""
     counts = []
     for _ in range(turns):
         before = len(writes)
@@ -103,7 +103,7 @@ async def writes_a_turn(writes: list[Write], turns: int) -> list[int]:
 
 
 @pytest.mark.parametrize(("make", "most"), [(snapshot, MOST_AT_ONCE), (wide, 1)])
-async def test_few_watches_write_in_a_turn_of_the_loop_however_many_there_are(
+async def test_a_bounded_number_of_watches_write_in_one_iteration_of_the_event_loop(
     crowd: Crowd, make: Callable[[int], Snapshot], most: int
 ) -> None:
     session = crowd.session("watched", make(1), MANY)
@@ -117,7 +117,7 @@ async def test_few_watches_write_in_a_turn_of_the_loop_however_many_there_are(
     assert crowd.writes == [("watched", 1)] * MANY + [("watched", 2)] * MANY
 
 
-async def test_watches_of_wide_sessions_share_a_turn_of_the_loop_with_those_of_others(crowd: Crowd) -> None:
+async def test_watches_of_wide_sessions_share_an_iteration_of_the_event_loop_with_others(crowd: Crowd) -> None:
     for number in range(20):
         crowd.session(f"wide-{number}", wide(1), 1)
 
@@ -139,7 +139,7 @@ async def test_a_session_with_one_watch_does_not_wait_for_the_many_of_another(cr
     assert len(crowd.writes) == MANY + 1
 
 
-async def test_watches_that_wait_for_their_turn_get_the_version_that_is_the_newest_then(crowd: Crowd) -> None:
+async def test_watches_that_wait_for_their_turn_get_the_newest_version_at_that_time(crowd: Crowd) -> None:
     session = crowd.session("watched", wide(1), MANY)
     await until_quiet()
     crowd.writes.clear()
@@ -155,7 +155,7 @@ async def test_watches_that_wait_for_their_turn_get_the_version_that_is_the_newe
     assert crowd.writes.count(("watched", 3)) == MANY
 
 
-async def test_a_version_that_takes_long_to_encode_holds_no_other_session_up(crowd: Crowd) -> None:
+async def test_a_version_that_takes_long_to_encode_delays_no_other_session(crowd: Crowd) -> None:
     slow = crowd.session("slow", wide(1), MANY)
     slow.encoded.clear()
     crowd.session("quick", snapshot(1), MANY)
@@ -197,7 +197,7 @@ async def test_a_watch_that_does_not_read_takes_no_turn_from_others() -> None:
         assert event.snapshot.version == version
 
 
-async def test_to_wake_watches_twice_before_their_turn_costs_nothing(crowd: Crowd) -> None:
+async def test_waking_watches_twice_before_their_turn_sends_once(crowd: Crowd) -> None:
     session = crowd.session("watched", snapshot(1), MANY)
     await until_quiet()
     crowd.writes.clear()
@@ -210,7 +210,7 @@ async def test_to_wake_watches_twice_before_their_turn_costs_nothing(crowd: Crow
 
 
 @pytest.mark.parametrize(("make", "on_threads"), [(snapshot, 0), (wide, 1)])
-async def test_how_far_centroids_moved_is_computed_once_for_all_watches_and_on_a_thread_if_they_are_many(
+async def test_the_shift_of_a_version_is_computed_once_for_all_watches_and_on_a_thread_if_wide(
     monkeypatch: pytest.MonkeyPatch, compute: ComputePool, make: Callable[[int], Snapshot], on_threads: int
 ) -> None:
     computed: list[int] = []

@@ -1,4 +1,4 @@
-"""A bug in a session's writer ends that session visibly: nobody who waits for it is left waiting."""
+"""A bug in a session's writer ends that session visibly, and no caller is left waiting."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ def broken(session: Session, monkeypatch: pytest.MonkeyPatch) -> Session:
     return session
 
 
-async def test_batches_that_wait_and_come_are_refused_when_the_writer_fails(
-    broken: Session, engine: StagedEngine
-) -> None:
+async def test_waiting_and_new_batches_are_refused_when_the_writer_fails(broken: Session, engine: StagedEngine) -> None:
     engine.close_gate()
     waiting = [await submit(broken, float(value)) for value in range(3)]
     engine.open_gate()
@@ -52,7 +50,7 @@ async def test_a_watch_ends_when_the_writer_fails(broken: Session) -> None:
     assert rest[-1] == End("failed", 1)
 
 
-async def test_a_session_whose_writer_failed_keeps_no_other_from_stopping(
+async def test_a_session_whose_writer_failed_does_not_keep_others_from_stopping(
     deps: SessionDeps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Sessions(deps) as sessions:

@@ -1,4 +1,4 @@
-"""A session as a watch sees it, played from a script, and what the watcher gets at which second."""
+"""A scripted session for a watch, and the responses of the watch with their times."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHARED = SharedResults(ComputePool(1).begin)  # the pool starts no thread until 
 
 @dataclass
 class PlayedSession:
-    """What a watch needs of a session."""
+    """The part of a session that a watch needs."""
 
     snapshot: Snapshot | None = None
     warming: Warming | None = None
@@ -63,7 +63,7 @@ class Stage:
 
     async def timeline(self) -> list[tuple[float, str]]:
         """Watch to the end."""
-        return [(jumping_loop().time(), told(event)) async for event in self.watch.events()]
+        return [(jumping_loop().time(), short_text(event)) async for event in self.watch.events()]
 
     def events(self) -> AsyncIterator[Event]:
         """Watch event by event."""
@@ -77,8 +77,8 @@ def snapshot(version: int, *centroids: float) -> Snapshot:
     return read_only_snapshot(version, values, nothing, 0.0, nothing, version, 1)
 
 
-def told(event: Event) -> str:
-    """Say in short what a watcher was told."""
+def short_text(event: Event) -> str:
+    """Return a short form of a response to a watcher."""
     match event:
         case Update(newest, base):
             return f"{newest.version}" + (f" after {base.version}" if base else "")

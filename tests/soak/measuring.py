@@ -29,7 +29,7 @@ class Measured:
         return int(self.process.memory_info().rss)
 
     def forget_peak(self) -> None:
-        """Let the peak begin at what is in use now."""
+        """Reset the peak to the memory in use now."""
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
     def peak(self) -> int:

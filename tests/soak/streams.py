@@ -1,4 +1,4 @@
-"""A stream of batches, the ways to send it, and everything that the server answers."""
+"""A stream of batches, the ways to send it, and all answers of the server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.rpc.wire import Wire, batch
 
 @dataclass(frozen=True)
 class StreamResults:
-    """What each batch was answered, and the centroids at the end: equal when every bit is."""
+    """The result of each batch, and the final centroids; equal if every bit is."""
 
     results: tuple[bytes, ...]
     newest: bytes

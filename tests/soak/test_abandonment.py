@@ -36,13 +36,13 @@ STUCK = 30.0  # seconds after which a task is one that stays
 
 @pytest.fixture
 def inside(caplog: pytest.LogCaptureFixture) -> Iterator[InProcessServer]:
-    """Run a server in this very process, where its tasks can be counted."""
+    """Run a server in this process, where its tasks can be counted."""
     with InProcessServer(warm_engine()) as server:
         yield server
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-async def test_no_task_thread_or_object_is_left(inside: InProcessServer) -> None:
+async def test_abandoned_calls_leave_no_task_thread_or_object(inside: InProcessServer) -> None:
     await create_session(inside.target)
     await abandon_streams(inside.target, rounds=5)
     await _tasks_left(inside)
@@ -55,7 +55,7 @@ async def test_no_task_thread_or_object_is_left(inside: InProcessServer) -> None
     assert _objects() - objects < 500
 
 
-async def test_no_watcher_or_queued_batch_is_left(inside: InProcessServer) -> None:
+async def test_abandoned_calls_leave_no_watcher_or_queued_batch(inside: InProcessServer) -> None:
     await create_session(inside.target)
 
     await abandon_streams(inside.target, rounds=choose(8, 20))
@@ -66,7 +66,7 @@ async def test_no_watcher_or_queued_batch_is_left(inside: InProcessServer) -> No
     assert session.version > 0
 
 
-async def test_what_waits_for_room_ends_with_its_stream(inside: InProcessServer) -> None:
+async def test_batches_that_wait_for_room_end_with_their_stream(inside: InProcessServer) -> None:
     await create_session(inside.target)
 
     await abandon_floods(inside.target, streams=8)
@@ -74,7 +74,7 @@ async def test_what_waits_for_room_ends_with_its_stream(inside: InProcessServer)
     assert await _tasks_left(inside) == OWN
 
 
-async def test_no_memory_file_or_complaint_is_left(measured: Measured) -> None:
+async def test_abandoned_calls_leave_no_memory_open_file_or_log_entry(measured: Measured) -> None:
     await create_session(measured.server.target)
     settled = await _lowest_memory(measured)
     files, threads = measured.process.num_fds(), measured.process.num_threads()

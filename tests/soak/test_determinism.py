@@ -93,7 +93,7 @@ def run(wire: Wire, name: str, case: Case, send: Callable[..., StreamResults]) -
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("case", CASES)
-def test_every_answer_and_centroid_is_the_same_bit_for_bit(
+def test_the_same_batches_give_the_same_results_and_centroids_bit_for_bit(
     case: str, server: str, way: str, wires: dict[str, Wire], expected: dict[str, StreamResults]
 ) -> None:
     answers = run(wires[server], f"{case} {way}", CASES[case], WAYS[way])
@@ -116,7 +116,7 @@ def test_sessions_that_compete_for_the_threads_get_the_same_bits(
     assert [run.result() == expected["numba in float32"] for run in runs] == [True] * 6
 
 
-def test_all_batches_count_in_what_is_compared(expected: dict[str, StreamResults]) -> None:
+def test_all_batches_count_in_the_compared_centroids(expected: dict[str, StreamResults]) -> None:
     answers = expected["numba in float32"]
 
     assert len(set(answers.results)) == MANY

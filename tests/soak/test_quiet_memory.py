@@ -34,7 +34,7 @@ def wire(measured: Measured) -> Iterator[Wire]:
         yield wire
 
 
-def test_a_session_keeps_no_batch(measured: Measured, wire: Wire) -> None:
+def test_a_session_keeps_no_batch_after_applying_it(measured: Measured, wire: Wire) -> None:
     before = measured.memory()
 
     for number in range(MANY):
@@ -44,7 +44,7 @@ def test_a_session_keeps_no_batch(measured: Measured, wire: Wire) -> None:
     assert measured.memory() - before < MANY * 2 * MIB
 
 
-def test_batches_that_are_applied_together_make_one_version_at_a_time(measured: Measured, wire: Wire) -> None:
+def test_batches_that_are_applied_together_make_one_version_each(measured: Measured, wire: Wire) -> None:
     wire.create("together", config(len(CENTROIDS), init=CENTROIDS))
     message = opening("together")
     message.batches.extend([batch(np.ones((1, 64), np.uint8))] * 2 * MANY)
@@ -59,7 +59,7 @@ def test_batches_that_are_applied_together_make_one_version_at_a_time(measured: 
     assert measured.peak() - before < MANY * 2 * MIB
 
 
-def test_the_answer_to_a_refused_batch_keeps_nothing_of_it(measured: Measured, wire: Wire) -> None:
+def test_the_result_of_a_refused_batch_keeps_none_of_its_points(measured: Measured, wire: Wire) -> None:
     wire.create("refusing", config(init=ORIGIN))
     invalid = np.full((256, 4096), np.nan, np.float32)
     before = measured.memory()
@@ -102,7 +102,7 @@ def test_a_quiet_assign_stream_keeps_no_points(measured: Measured, wire: Wire) -
         assert measured.memory() - before < MANY * 2 * MIB
 
 
-def test_a_quiet_watch_keeps_only_what_the_session_keeps(measured: Measured, wire: Wire) -> None:
+def test_a_quiet_watch_keeps_no_version_but_the_sessions_newest(measured: Measured, wire: Wire) -> None:
     wire.create("watched", config(len(CENTROIDS), init=CENTROIDS))
     watches = []
     before = measured.memory()

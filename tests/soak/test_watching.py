@@ -39,9 +39,7 @@ def name(wire: Wire, request: pytest.FixtureRequest) -> str:
     return wire.create(request.node.name, config(len(CENTROIDS), init=CENTROIDS)).name
 
 
-def test_watchers_that_hang_take_no_memory_and_keep_nothing_from_the_others(
-    measured: Measured, wire: Wire, name: str
-) -> None:
+def test_hanging_watchers_take_no_memory_and_delay_no_others(measured: Measured, wire: Wire, name: str) -> None:
     target = measured.server.target
     with ExitStack() as stack, ThreadPoolExecutor(READERS) as threads:
         hang_up(stack, target, name)
@@ -63,9 +61,9 @@ def test_watchers_that_hang_take_no_memory_and_keep_nothing_from_the_others(
     assert {versions[-1] for versions in seen} == {WARM_UP + BATCHES}
 
 
-def test_watchers_that_come_and_go_see_nothing_twice_and_the_newest(measured: Measured, wire: Wire, name: str) -> None:
+def test_watchers_that_reconnect_see_no_version_twice_and_the_newest(measured: Measured, wire: Wire, name: str) -> None:
     with ThreadPoolExecutor(READERS) as threads:
-        visitors = [threads.submit(come_and_go, measured.server.target, name, visit, BATCHES) for visit in range(1, 9)]
+        visitors = [threads.submit(reconnect, measured.server.target, name, visit, BATCHES) for visit in range(1, 9)]
 
         ingest(wire, name, BATCHES)
 
@@ -75,9 +73,7 @@ def test_watchers_that_come_and_go_see_nothing_twice_and_the_newest(measured: Me
     assert {versions[-1] for versions in seen} == {BATCHES}
 
 
-def test_deltas_put_together_are_the_whole_however_many_versions_they_skip(
-    measured: Measured, wire: Wire, name: str
-) -> None:
+def test_deltas_add_up_to_whole_centroids_when_versions_are_skipped(measured: Measured, wire: Wire, name: str) -> None:
     with shoal.connect(measured.server.target) as client, ThreadPoolExecutor(6) as threads:
         session = client.session(name)
         readers = [threads.submit(collect, session, BATCHES, delta=bool(number % 2)) for number in range(6)]
@@ -127,7 +123,7 @@ def follow(target: str, name: str) -> list[int]:
     return versions
 
 
-def come_and_go(target: str, name: str, visit: int, last: int) -> list[int]:
+def reconnect(target: str, name: str, visit: int, last: int) -> list[int]:
     """Watch `visit` versions at a time, each time over another connection."""
     versions: list[int] = []
     while not versions or versions[-1] < last:
@@ -153,5 +149,5 @@ def collect(session: shoal.Session, last: int, *, delta: bool) -> dict[int, byte
 
 
 def strictly_grow(versions: list[int]) -> bool:
-    """Say whether no version comes twice or too late."""
+    """Return whether no version comes twice or too late."""
     return all(earlier < later for earlier, later in pairwise(versions))

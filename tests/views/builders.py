@@ -24,7 +24,7 @@ FAR_AWAY = [[0.0, 0.0], [1.0, 0.0], [900.0, 900.0]]
 
 
 def comparing(bench: Bench) -> Compare:
-    """Return what runs a comparison; without arguments the six points."""
+    """Return a function that runs a comparison, by default of the six points."""
 
     def compare(points: ArrayLike = SIX_POINTS, n_clusters: int = 2, *, init: Any = GIVEN, **more: Any) -> Run:
         return as_run(bench.compare(points, n_clusters, init=init, **more), init)

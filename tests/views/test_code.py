@@ -1,4 +1,4 @@
-"""The execution sample is run, and prints what the run came to."""
+"""The program of a run prints the results of the run."""
 
 from __future__ import annotations
 

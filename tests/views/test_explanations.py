@@ -1,4 +1,4 @@
-"""Key moments: when they are told, and that what they claim is what the libraries do."""
+"""Key moments: when they appear, and that the libraries do what they claim."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_the_labels_of_kmeans2_are_those_before_its_last_update() -> None:
     assert vq(points, centroids)[0].tolist() != labels.tolist()
 
 
-def test_fit_returns_the_model_which_has_all_of_it_and_predicts() -> None:
+def test_fit_returns_a_model_with_all_results_that_can_predict() -> None:
     model = KMeans(2, init=START, n_init=1)
 
     assert model.fit(X) is model
@@ -71,7 +71,7 @@ def test_fit_returns_the_model_which_has_all_of_it_and_predicts() -> None:
     assert model.predict([[9.0, 9.0]]).tolist() == [0]
 
 
-def test_another_start_may_end_elsewhere() -> None:
+def test_kmeans_from_another_start_may_end_in_other_clusters() -> None:
     points = blobs(0)
 
     inertias = {round(KMeans(5, init="random", n_init=1, random_state=seed).fit(points).inertia_) for seed in range(9)}
@@ -90,7 +90,7 @@ def test_the_libraries_draw_different_numbers_from_one_seed() -> None:
     assert any(not np.allclose(*ends(seed)) for seed in range(5))
 
 
-def test_by_their_own_rules_one_library_makes_an_iteration_more() -> None:
+def test_libraries_with_their_own_stopping_rules_make_different_numbers_of_iterations() -> None:
     points, start = blobs(0), blobs(0)[:4]
 
     lengths = [KMeans(4, init=start, n_init=1, tol=tol).fit(points).n_iter_ for tol in (0, 1e-1)]
@@ -143,7 +143,7 @@ def test_distortion_is_a_mean_of_distances_and_inertia_a_sum_of_squares() -> Non
     assert KMeans(2, init=START, n_init=1).fit(X).inertia_ == (distances**2).sum()
 
 
-def test_inertia_never_rises_and_the_mean_distance_may(compare: Compare) -> None:
+def test_inertia_never_rises_but_the_mean_distance_may(compare: Compare) -> None:
     rises = 0
     for seed in range(40):
         run = compare(blobs(seed) ** 3, 3, init="random", engines=("scipy-kmeans2",), random_state=seed)
@@ -155,7 +155,7 @@ def test_inertia_never_rises_and_the_mean_distance_may(compare: Compare) -> None
     assert rises > 0
 
 
-def test_with_a_given_start_nothing_is_drawn() -> None:
+def test_libraries_draw_nothing_when_the_start_is_given() -> None:
     points, start = blobs(2), blobs(2)[:3]
 
     models = [KMeans(3, init=start, n_init=1, random_state=seed) for seed in (0, 1)]
@@ -166,7 +166,7 @@ def test_with_a_given_start_nothing_is_drawn() -> None:
     assert [len(fits), len(codebooks), len(others)] == [1, 1, 1]
 
 
-def test_random_state_repeats_what_was_drawn() -> None:
+def test_random_state_repeats_the_same_draws() -> None:
     points = blobs(2)
 
     fits = {KMeans(3, n_init=1, random_state=7).fit(points).cluster_centers_.tobytes() for _ in range(3)}
@@ -175,7 +175,7 @@ def test_random_state_repeats_what_was_drawn() -> None:
     assert [len(fits), len(codebooks)] == [1, 1]
 
 
-def test_partial_fit_may_draw_a_new_place_for_a_centroid_with_few_points() -> None:
+def test_partial_fit_may_move_a_centroid_with_few_points_at_random() -> None:
     def end(seed: int) -> bytes:
         model = MiniBatchKMeans(3, init=EMPTY_START, n_init=1, random_state=seed)
         return bytes(model.partial_fit(EMPTY_X).cluster_centers_.tobytes())
@@ -183,7 +183,7 @@ def test_partial_fit_may_draw_a_new_place_for_a_centroid_with_few_points() -> No
     assert len({end(seed) for seed in range(8)}) > 1
 
 
-def test_a_centroid_of_partial_fit_is_the_mean_of_all_it_was_given() -> None:
+def test_a_centroid_of_partial_fit_is_the_mean_of_all_points_it_was_given() -> None:
     model = MiniBatchKMeans(1, init=np.array([[0.0]]), n_init=1)
 
     model.partial_fit(np.array([[1.0], [3.0]])).partial_fit(np.array([[8.0]]))
@@ -202,7 +202,7 @@ def test_kmeans_drops_an_empty_cluster_kmeans2_leaves_it_and_scikit_learn_moves_
     assert sorted(set(moved.labels_.tolist())) == [0, 1, 2]
 
 
-def test_kmeans2_can_be_told_to_raise() -> None:
+def test_kmeans2_raises_on_an_empty_cluster_with_missing_raise() -> None:
     with pytest.raises(Exception, match="empty"):
         kmeans2(EMPTY_X, EMPTY_START, minit="matrix", missing="raise")
 
@@ -224,14 +224,14 @@ def test_the_distortion_of_kmeans_may_belong_to_another_codebook() -> None:
     assert abs(distortion - vq(points, centroids)[1].mean()) > 1e-3
 
 
-def test_where_nothing_moves_any_more_the_distortion_is_that_of_the_codebook() -> None:
+def test_the_distortion_of_kmeans_belongs_to_its_codebook_when_nothing_moved() -> None:
     for seed in range(20):
         points = blobs(seed)
         centroids, distortion = kmeans(points, points[:3], thresh=0)
         assert distortion == pytest.approx(vq(points, centroids)[1].mean(), rel=1e-12)
 
 
-def test_predict_gives_the_nearest_where_fit_does_not() -> None:
+def test_predict_returns_the_nearest_labels_when_fit_does_not() -> None:
     points, start = (np.array(values) for values in UNSETTLED)
 
     with warnings.catch_warnings():
@@ -243,7 +243,7 @@ def test_predict_gives_the_nearest_where_fit_does_not() -> None:
     assert model.predict(points).tolist() == nearest.tolist()
 
 
-# When they are told
+# When they appear
 
 
 def test_key_moments_answer_the_three_beginner_questions(six: Run) -> None:
@@ -262,13 +262,13 @@ def test_key_moments_leave_out_libraries_that_are_not_in_the_run(compare: Compar
     assert "What is the engine called Shoal?" in questions
 
 
-def test_key_moments_leave_out_what_did_not_happen(six: Run) -> None:
+def test_key_moments_leave_out_events_that_did_not_happen(six: Run) -> None:
     assert "no point is nearest" not in _questions(six)
     assert "finished" not in _questions(six)
     assert "disagree" not in _questions(six)
 
 
-def test_an_empty_cluster_is_explained_where_there_is_one(compare: Compare) -> None:
+def test_key_moments_explain_an_empty_cluster(compare: Compare) -> None:
     run = compare(FEW, 3, init=FAR_AWAY, engines=("scipy", "sklearn"))
 
     assert "kmeans drops the centroid" in _told(run, "no point is nearest to")
@@ -277,16 +277,16 @@ def test_an_empty_cluster_is_explained_where_there_is_one(compare: Compare) -> N
     assert f"disagree on {agreement.points_that_differ} point" in _questions(run)
 
 
-def test_labels_that_are_not_the_nearest_are_explained(compare: Compare) -> None:
+def test_key_moments_explain_labels_that_are_not_the_nearest(compare: Compare) -> None:
     run = compare(UNSETTLED[0], 3, init=UNSETTLED[1], engines=("sklearn",))
 
     assert "predict on the same points" in _told(run, "not name the nearest")
 
 
-def test_an_engine_that_was_stopped_is_named(compare: Compare) -> None:
+def test_key_moments_name_an_engine_stopped_by_max_iter(compare: Compare) -> None:
     run = compare(blobs(0), 4, init="random", engines=("scipy", "sklearn"), max_iter=1)
 
-    assert "SciPy and scikit-learn made all the iterations that are allowed, 1, and" in _told(run, "finished")
+    assert "SciPy and scikit-learn reached max_iter = 1, and" in _told(run, "finished")
 
 
 def test_key_moments_have_the_figures_of_the_run(six: Run, compare: Compare) -> None:

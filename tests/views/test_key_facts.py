@@ -1,4 +1,4 @@
-"""The snapshot and the transcript: figures of the run in sentences."""
+"""Key facts and the transcript: figures of the run in sentences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shoal_presentation.views import Run, key_facts_of, key_moments, transcript_
 from tests.effort import examples
 from tests.views.builders import FAR_AWAY, FEW, Compare, blobs, compare_arguments
 
-# ruff: noqa: E501  (as it is told)
+# ruff: noqa: E501  (whole sentences)
 TRANSCRIPT = """\
 Step 1. SciPy begins with 2 centroids, given: [[5.5 3] [1 2]].
 Step 2. SciPy assigns each point to its nearest centroid: [1 1 1 0 0 0]. The inertia is 79.75, the mean distance 3.10465.
@@ -29,10 +29,10 @@ SciPy and scikit-learn have the same clusters; matched centroids are equal.
 def test_key_facts_of_the_six_points_match(six: Run) -> None:
     assert key_facts_of(six) == (
         "6 points in 2 columns, k = 2, initial centroids given.",
-        "k-means does two things in turn: it assigns points to their nearest centroids, and moves these to the means.",
+        "k-means repeats two steps: it assigns points to their nearest centroids, and moves these to the means.",
         "SciPy made 2 iterations; after step 3 its centroids no longer changed.",
         "SciPy’s clusters have 3 and 3 points.",
-        "Inertia 16 by every engine: none fits better than another.",
+        "Inertia 16 with every engine: all fit equally well.",
         "All engines put the points into the same clusters, with centroids that are equal.",
     )
 
@@ -45,7 +45,7 @@ def test_key_facts_and_transcript_mention_the_notes(compare: Compare) -> None:
     run = compare(FEW, 3, init=FAR_AWAY, engines=("scipy", "sklearn"))
 
     assert "Of note: no point is nearest to centroid 2, so kmeans drops it: 2 are left." in transcript_of(run)[2]
-    assert any("2 things that one might not expect" in line for line in key_facts_of(run))
+    assert any("2 things that may surprise you" in line for line in key_facts_of(run))
 
 
 def test_key_facts_name_engines_that_disagree(compare: Compare) -> None:
@@ -56,7 +56,7 @@ def test_key_facts_name_engines_that_disagree(compare: Compare) -> None:
     assert f"SciPy and scikit-learn disagree on {differ} of 4 points." in key_facts_of(run)
     best = min(result.inertia for result in run.result.engines)
     assert any(
-        line.startswith(f"Inertia from {best:.6g} (scikit-learn), which is the best") for line in key_facts_of(run)
+        line.startswith(f"Inertia from {best:.6g} (scikit-learn, the best fit) to ") for line in key_facts_of(run)
     )
     assert transcript_of(run)[-1].startswith(f"SciPy and scikit-learn differ on {differ} point")
 
@@ -64,39 +64,39 @@ def test_key_facts_name_engines_that_disagree(compare: Compare) -> None:
 def test_key_facts_of_one_engine_compare_nothing(compare: Compare) -> None:
     lines = key_facts_of(compare(engines=("sklearn",)))
 
-    assert "One engine alone: with a second one there would be something to compare." in lines
+    assert "Only one engine ran. Add a second one to compare them." in lines
     assert "scikit-learn made 2 iterations; after step 1 its centroids no longer changed." in lines
 
 
-def test_an_engine_that_was_stopped_is_not_said_to_have_converged(compare: Compare) -> None:
+def test_key_facts_and_transcript_do_not_say_that_a_stopped_engine_converged(compare: Compare) -> None:
     run = compare(blobs(0), 4, init="random", engines=("scipy", "numba"), max_iter=2)
 
-    assert "SciPy made 2 iterations, and was stopped: its centroids might still move." in key_facts_of(run)
+    assert "SciPy made 2 iterations and was stopped: its centroids might still move." in key_facts_of(run)
     assert not any("no longer changed" in line for line in key_facts_of(run))
-    assert "Stopped by max_iter = 2, and perhaps not settled: SciPy and Shoal." in key_facts_of(run)
-    told = " ".join(transcript_of(run))
-    assert "has made all 2 iterations that it may" in told
-    assert "converged" not in told
+    assert "Stopped by max_iter = 2, perhaps before converging: SciPy and Shoal." in key_facts_of(run)
+    texts = " ".join(transcript_of(run))
+    assert "has made all 2 iterations that it may" in texts
+    assert "converged" not in texts
 
 
-def test_an_engine_that_ends_within_tol_is_said_to_have_moved_no_more(compare: Compare) -> None:
+def test_key_facts_say_how_little_an_engine_moved_when_it_stops_within_tol(compare: Compare) -> None:
     run = compare(blobs(0), 4, init="random", engines=("scipy",), tol=5.0)
 
     assert any("; the last moved its centroids by no more than 5." in line for line in key_facts_of(run))
 
 
-def test_centroids_that_are_apart_by_rounding_are_said_to_be_equal_but_for_it(compare: Compare) -> None:
+def test_centroids_that_differ_by_rounding_are_called_equal_but_for_rounding(compare: Compare) -> None:
     run = compare(blobs(0), 3, init="k-means++", engines=("scipy", "sklearn"))
     (agreement,) = run.result.agreements
 
-    told = {}
+    texts = {}
     for distance in (0.0, 1.79018e-15, 1e-9):
         result = replace(run.result, agreements=(replace(agreement, largest_difference=distance),))
         apart = replace(run, result=result)
-        told[distance] = (key_facts_of(apart)[5], transcript_of(apart)[-1], key_moments(apart)[2].explanation)
+        texts[distance] = (key_facts_of(apart)[5], transcript_of(apart)[-1], key_moments(apart)[2].explanation)
 
     for distance, words in ((0.0, "equal"), (1.79018e-15, "equal but for rounding"), (1e-9, "at most 1e-09 apart")):
-        snapshot, transcript, moment = told[distance]
+        snapshot, transcript, moment = texts[distance]
         assert snapshot.endswith(f"with centroids that are {words}.")
         assert transcript.endswith(f"; matched centroids are {words}.")
         assert distance == 0 or moment.endswith(f" In this run matched centroids are {words}.")
@@ -106,7 +106,7 @@ def test_centroids_that_are_apart_by_rounding_are_said_to_be_equal_but_for_it(co
 def test_key_facts_list_the_cluster_sizes(compare: Compare, k: int) -> None:
     lines = key_facts_of(compare(blobs(0), k, init="k-means++", engines=("scipy",)))
 
-    expected = "SciPy has one cluster, with all the points." if k == 1 else f"SciPy’s {k} clusters have from "
+    expected = "SciPy has one cluster, with all points." if k == 1 else f"SciPy’s {k} clusters have from "
     assert any(line.startswith(expected) for line in lines)
 
 
@@ -119,6 +119,6 @@ def test_every_run_has_five_to_eight_key_facts_and_a_text_for_each_step(
 
     assert 5 <= len(key_facts_of(run)) <= 8
     pairs = len(run.engines) * (len(run.engines) - 1) // 2
-    told = transcript_of(run)
-    assert len(told) == len(run.steps) + len(run.engines) + pairs
-    assert all(text.endswith((".", ".)")) and "None" not in text for text in (*told, *key_facts_of(run)))
+    texts = transcript_of(run)
+    assert len(texts) == len(run.steps) + len(run.engines) + pairs
+    assert all(text.endswith((".", ".)")) and "None" not in text for text in (*texts, *key_facts_of(run)))

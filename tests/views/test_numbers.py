@@ -1,4 +1,4 @@
-"""Numbers as text: as many digits as tell apart what is apart, and no more."""
+"""Numbers as text: enough digits to distinguish different values, and no more."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_number_text_has_six_digits_and_every_digit_before_the_point(value: floa
 
 
 @given(offset=st.sampled_from([0.0, 1e3, 1e6, -1e7]), seed=st.integers(0, 1000), scale=st.sampled_from([1e-3, 1, 1e3]))
-def test_different_centroids_have_different_texts_wherever_they_are(offset: float, seed: int, scale: float) -> None:
+def test_different_centroids_have_different_texts_at_any_offset(offset: float, seed: int, scale: float) -> None:
     points = offset + scale * np.random.default_rng(seed).normal(size=(50, 2))
     steps = steps_of(points)
     centroids = points[:2]
@@ -50,7 +50,7 @@ def test_centroid_texts_show_small_differences_at_a_large_offset() -> None:
     assert centroids_text(centroids, steps_of(centroids)) == "[[1000000.25 2] [1000001.5 3]]"
 
 
-def test_a_column_that_is_equal_but_for_rounding_has_no_more_digits() -> None:
+def test_centroid_texts_add_no_digits_for_a_column_equal_but_for_rounding() -> None:
     points = np.full((3, 1), 1 / 3)
 
     assert centroids_text(points + 1e-16, steps_of(points)) == "[[0.333333] [0.333333] [0.333333]]"

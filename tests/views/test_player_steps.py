@@ -1,4 +1,4 @@
-"""What the player is given, and when a run is too long for it."""
+"""The steps of the player, and when a run is too large for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_regions_of_unmoved_centroids_are_computed_once(six: Run) -> None:
     assert moved[0] != start
 
 
-def test_only_a_fit_has_trails_that_the_player_cannot_know(six: Run) -> None:
+def test_only_steps_of_a_fit_carry_trails(six: Run) -> None:
     plot = plot_of(six)
 
     steps = player_steps(six, plot, scale_around(*plot.bounds))
@@ -36,7 +36,7 @@ def test_only_a_fit_has_trails_that_the_player_cannot_know(six: Run) -> None:
 
 
 @pytest.mark.parametrize(("columns", "plays"), [(2, False), (3, True)], ids=["regions", "no regions"])
-def test_a_run_whose_regions_would_make_the_page_too_large_is_not_played(
+def test_a_run_has_no_player_steps_when_its_regions_would_make_the_page_too_large(
     compare: Compare, columns: int, *, plays: bool
 ) -> None:
     points = np.random.default_rng(0).normal(size=(60, columns))

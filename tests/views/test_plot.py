@@ -1,4 +1,4 @@
-"""What a plot needs."""
+"""The data of a plot."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_a_single_column_lies_on_a_line(compare: Compare) -> None:
     assert plot.axes[1].name == ""
 
 
-def test_points_have_no_colour_before_they_are_assigned_and_keep_it_through_an_update(six: Run) -> None:
+def test_points_have_no_colour_before_an_assignment_and_keep_it_through_an_update(six: Run) -> None:
     states = plot_of(six).states
 
     assert states[1].point_colours is None
     assert [_list(states[number].point_colours) for number in (2, 3, 4, 5, 6)] == [[1, 1, 1, 0, 0, 0]] * 5
 
 
-def test_a_trail_is_where_the_centroid_has_been_up_to_the_step(six: Run) -> None:
+def test_a_trail_has_the_places_of_the_centroid_up_to_the_step(six: Run) -> None:
     states = plot_of(six).states
 
     assert [trail.places.tolist() for trail in states[2].trails] == [[[5.5, 3]], [[1, 2]]]
@@ -59,7 +59,7 @@ def test_the_trail_of_a_fit_has_every_iteration(compare: Compare) -> None:
 
 
 @pytest.mark.parametrize("d", [3, 7, 90])
-def test_many_columns_become_the_two_with_the_most_variance(compare: Compare, d: int) -> None:
+def test_many_columns_are_projected_to_the_two_components_with_the_most_variance(compare: Compare, d: int) -> None:
     run = compare(blobs(0, d=d), 3, init="k-means++", engines=("scipy", "sklearn"))
 
     plot = plot_of(run)
@@ -82,7 +82,7 @@ def test_projection_never_increases_a_distance(compare: Compare) -> None:
     assert (after <= before + 1e-9).all()
 
 
-def test_of_many_points_evenly_spaced_ones_are_shown(compare: Compare) -> None:
+def test_a_plot_of_many_points_shows_evenly_spaced_rows(compare: Compare) -> None:
     run = compare(blobs(0, n=5001), 3, init="k-means++", engines=("scipy",), max_iter=2)
 
     plot = plot_of(run)

@@ -1,4 +1,4 @@
-"""The quiz: whatever the run is, one option of each question is right."""
+"""The quiz: one option of each question is right, for any run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _right(question: Question) -> str:
     return question.options[question.answer]
 
 
-def test_the_answers_of_the_six_points_are_those_of_the_table(six: Run) -> None:
+def test_quiz_answers_of_the_six_points_match_the_table(six: Run) -> None:
     labels, settling, random_state = quiz_of(six)
 
     assert "Step 2: which labels does SciPy give the points?" in labels.text
@@ -28,13 +28,13 @@ def test_the_answers_of_the_six_points_are_those_of_the_table(six: Run) -> None:
     assert _right(random_state) == "nothing: the centroids and the labels stay the same"
 
 
-def test_with_a_drawn_start_chance_touches_every_engine(compare: Compare) -> None:
+def test_random_state_question_names_every_engine_when_the_start_is_drawn(compare: Compare) -> None:
     run = compare(blobs(0), 3, init="k-means++", engines=("scipy", "sklearn"))
 
     assert _right(quiz_of(run)[2]) == "the centroids and the labels of every engine"
 
 
-def test_with_a_drawn_start_the_end_does_change(compare: Compare) -> None:
+def test_results_depend_on_random_state_when_the_start_is_drawn(compare: Compare) -> None:
     ends = {
         tuple(run.result.engines[place].labels.tolist())
         for seed in range(10)
@@ -48,7 +48,9 @@ def test_with_a_drawn_start_the_end_does_change(compare: Compare) -> None:
 @pytest.mark.parametrize(
     ("points", "k"), [([[1.0], [2.0], [9.0]], 1), ([[4.0, 4.0]] * 5, 3)], ids=["one cluster", "equal points"]
 )
-def test_where_every_start_leads_to_one_end_chance_changes_nothing(compare: Compare, points: Any, k: int) -> None:
+def test_random_state_question_answers_nothing_when_every_start_leads_to_one_result(
+    compare: Compare, points: Any, k: int
+) -> None:
     runs = [compare(points, k, init="random", random_state=seed) for seed in range(5)]
 
     assert {_right(quiz_of(run)[2]) for run in runs} == {"nothing: the centroids and the labels stay the same"}
@@ -57,7 +59,7 @@ def test_where_every_start_leads_to_one_end_chance_changes_nothing(compare: Comp
 
 
 @pytest.mark.parametrize("points", [blobs(1), FEW], ids=["blobs", "an empty cluster"])
-def test_from_a_given_start_only_mini_batches_may_be_touched_by_chance(compare: Compare, points: Any) -> None:
+def test_random_state_question_names_only_mini_batches_when_the_start_is_given(compare: Compare, points: Any) -> None:
     runs = [compare(points, 3, init=FAR_AWAY, random_state=seed) for seed in range(8)]
 
     assert "MiniBatch" in _right(quiz_of(runs[0])[2])
@@ -66,7 +68,7 @@ def test_from_a_given_start_only_mini_batches_may_be_touched_by_chance(compare: 
         assert len(ends) == 1 or engine == "sklearn-minibatch"
 
 
-def test_the_right_option_is_not_always_the_same_letter(compare: Compare) -> None:
+def test_quiz_does_not_always_put_the_right_option_at_the_same_letter(compare: Compare) -> None:
     runs = [compare(blobs(seed), 3, init="k-means++", engines=("scipy",)) for seed in range(25)]
 
     for place in range(3):
@@ -102,8 +104,8 @@ def test_options_are_distinct_and_exactly_one_is_right(compare: Compare, argumen
         assert 0 <= question.answer < 4
     first = next(step for step in run.steps if step.labels is not None)
     assert first.labels is not None
-    told = labels_text(first.labels[:12])
-    assert [option == told for option in labels.options].index(True) == labels.answer
+    right = labels_text(first.labels[:12])
+    assert [option == right for option in labels.options].index(True) == labels.answer
     assert _right(settling) == f"step {convergence_step(run, run.engines[0]).number}"
     drawn = arguments["init"] in ("k-means++", "random") if isinstance(arguments["init"], str) else False
     assert drawn or "every engine" not in _right(random_state)
@@ -117,13 +119,13 @@ def test_convergence_step_is_the_first_with_the_final_centroids(compare: Compare
 
 
 @pytest.mark.parametrize("engine", ["scipy", "sklearn", "numba"])
-def test_an_engine_that_was_stopped_is_asked_for_its_end_alone(compare: Compare, engine: str) -> None:
+def test_quiz_asks_for_the_final_centroids_of_an_engine_stopped_by_max_iter(compare: Compare, engine: str) -> None:
     run = compare(blobs(0), 4, init="random", engines=(engine,), max_iter=2)
 
     question = quiz_of(run)[1]
 
-    assert "centroids are those of its end?" in question.text
-    assert "2 iterations are all that it may make, and another might still move them." in question.explanation
+    assert "has its final centroids?" in question.text
+    assert "2 iterations are all that it may make; another one might still move them." in question.explanation
     assert _right(question) == f"step {_settled(run)}"
 
 
@@ -150,7 +152,7 @@ def test_engine_that_would_still_move_has_not_converged(compare: Compare, seed: 
 
 @examples(150)
 @given(arguments=compare_arguments(), engine=st.sampled_from(["scipy", "scipy-kmeans2", "numba"]))
-def test_centroids_that_no_longer_change_are_not_moved_by_another_iteration(
+def test_another_iteration_does_not_move_centroids_that_no_longer_change(
     compare: Compare, arguments: dict[str, Any], engine: str
 ) -> None:
     run = compare(**{**arguments, "engines": (engine,)})
@@ -165,7 +167,7 @@ def test_centroids_that_no_longer_change_are_not_moved_by_another_iteration(
         assert once_more.steps[-1].centroids == pytest.approx(end.centroids, rel=1e-9, abs=1e-12)
 
 
-def test_a_dropped_centroid_is_a_change(compare: Compare) -> None:
+def test_dropping_a_centroid_counts_as_a_change_of_the_centroids(compare: Compare) -> None:
     run = compare([[0.0, 0.0], [2.0, 0.0]], 2, init=[[1.0, 0.0], [90.0, 0.0]], engines=("scipy",))
 
     assert [step.action for step in run.steps[:3]] == ["initialise", "assign", "update"]

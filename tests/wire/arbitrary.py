@@ -1,4 +1,4 @@
-"""Messages of shoal.v1 as Hypothesis thinks them up, and bytes that are nearly such."""
+"""Arbitrary messages of shoal.v1 for Hypothesis, and bytes that are nearly valid."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def messages(kind: type[Message]) -> st.SearchStrategy[Message]:
 def encodings(kind: Any) -> st.SearchStrategy[bytes]:
     """Return a strategy for bytes that are messages of a kind, or nearly: seldom written as serializers write them."""
     right = messages(kind).map(lambda message: message.SerializeToString()) | _assembled(kind)
-    return right | spoilt(right)
+    return right | corrupted(right)
 
 
-def spoilt(encoded: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
+def corrupted(encoded: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
     """Return a strategy for the bytes with one changed, put in, or some left out."""
     return st.builds(_spoilt, encoded, st.integers(0, 40) | st.integers(0), st.integers(0, 255), st.integers(0, 3))
 

@@ -1,4 +1,4 @@
-"""The codec and the generated classes: whatever the bytes, both read the same in them, or nothing."""
+"""The codec and the generated classes read the same from any bytes, or both refuse them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shoal import wire
 from shoal.v1 import clustering_pb2, tensor_pb2
 from shoal.wire.fields import field as before
 from shoal.wire.parsing import MAX_AXES
-from tests.wire.arbitrary import UNHURRIED, encodings, messages, spoilt
+from tests.wire.arbitrary import UNHURRIED, corrupted, encodings, messages
 
 
 @dataclass
@@ -84,7 +84,7 @@ OF_EACH_KIND = pytest.mark.parametrize("kind", KINDS, ids=str)
 @OF_EACH_KIND
 @UNHURRIED
 @given(data=st.data())
-def test_both_read_the_same_in_a_message(kind: Kind, data: st.DataObject) -> None:
+def test_codec_and_generated_classes_read_the_same_from_a_message(kind: Kind, data: st.DataObject) -> None:
     contents = data.draw(messages(kind.generated)).SerializeToString()
 
     assert plain(kind.decode(contents)) == plain(kind.read(kind.generated.FromString(contents)))
@@ -93,7 +93,7 @@ def test_both_read_the_same_in_a_message(kind: Kind, data: st.DataObject) -> Non
 @OF_EACH_KIND
 @UNHURRIED
 @given(data=st.data())
-def test_both_take_and_refuse_the_same_bytes(kind: Kind, data: st.DataObject) -> None:
+def test_codec_and_generated_classes_accept_and_refuse_the_same_bytes(kind: Kind, data: st.DataObject) -> None:
     contents = data.draw(encodings(kind.generated) | st.binary(max_size=40))
 
     check(kind, contents)
@@ -144,7 +144,7 @@ CRAFTED = {
 
 @OF_EACH_KIND
 @pytest.mark.parametrize("contents", CRAFTED.values(), ids=CRAFTED)
-def test_both_read_the_same_in_bytes_made_by_hand(kind: Kind, contents: bytes) -> None:
+def test_codec_and_generated_classes_read_the_same_from_handmade_bytes(kind: Kind, contents: bytes) -> None:
     check(kind, contents)
 
 
@@ -162,10 +162,10 @@ BY_THE_SERVER = {
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if str(kind) in BY_THE_SERVER], ids=str)
 @UNHURRIED
 @given(data=st.data())
-def test_both_take_and_refuse_the_same_responses_of_the_server(kind: Kind, data: st.DataObject) -> None:
+def test_codec_and_generated_classes_accept_and_refuse_the_same_responses(kind: Kind, data: st.DataObject) -> None:
     encoded = BY_THE_SERVER[str(kind)]
 
-    check(kind, data.draw(encoded | spoilt(encoded)))
+    check(kind, data.draw(encoded | corrupted(encoded)))
 
 
 def check(kind: Kind, contents: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What a request may cost, whatever its bytes are: its parts are counted before anything is built of them."""
+"""The cost of decoding is bounded for any bytes: parts are counted before anything is built."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shoal.wire.fields import field
 from shoal.wire.parsing import MAX_AXES, MAX_FIELDS
 
 MIB = 1024 * 1024
-MESSAGE = 64 * MIB  # bytes: the largest that the server takes, unless it is told otherwise
+MESSAGE = 64 * MIB  # bytes: the largest that the server takes, by default
 MAX_CPU = 1.0  # seconds: it takes a twentieth of it, and took from three seconds up to hours
 MAX_MEMORY = 16 * MIB
 
@@ -52,7 +52,7 @@ INGEST: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("contents", INGEST.values(), ids=INGEST)
-def test_a_message_costs_little_before_it_is_refused(contents: Callable[[], bytes]) -> None:
+def test_refusing_a_message_with_arrays_costs_little(contents: Callable[[], bytes]) -> None:
     message = contents()
 
     check_costs_little(lambda: wire.decode_ingest_request(message))
@@ -69,7 +69,7 @@ WHOLE: dict[str, tuple[Any, Callable[[], bytes]]] = {
 
 
 @pytest.mark.parametrize(("kind", "contents"), WHOLE.values(), ids=WHOLE)
-def test_a_message_without_arrays_costs_little_before_it_is_refused(kind: Any, contents: Callable[[], bytes]) -> None:
+def test_refusing_a_message_without_arrays_costs_little(kind: Any, contents: Callable[[], bytes]) -> None:
     message = contents()
 
     check_costs_little(lambda: wire.parser(kind)(message))
@@ -91,7 +91,7 @@ def check_costs_little(decode: Callable[[], object]) -> None:
         tracemalloc.stop()
 
 
-def test_as_many_batches_as_a_message_may_have_are_decoded_at_once() -> None:
+def test_a_message_with_the_maximum_number_of_batches_is_decoded_quickly() -> None:
     alike = inside(2, inside(1, tensor_bytes(1))) * wire.MAX_BATCHES
     different = b"".join(inside(2, inside(1, tensor_bytes(1 + number % 100))) for number in range(wire.MAX_BATCHES))
 
@@ -102,7 +102,7 @@ def test_as_many_batches_as_a_message_may_have_are_decoded_at_once() -> None:
         assert len(request.batches) == wire.MAX_BATCHES
 
 
-def test_a_batch_more_than_a_message_may_have_is_refused() -> None:
+def test_a_message_with_one_batch_too_many_is_refused() -> None:
     one = inside(2, inside(1, tensor_bytes(1)))
 
     with pytest.raises(wire.MessageTooLargeError, match="more than 4,096 batches") as caught:
@@ -111,7 +111,7 @@ def test_a_batch_more_than_a_message_may_have_is_refused() -> None:
     assert caught.value.reason == "TOO_MANY_BATCHES"
 
 
-def test_the_contents_of_an_array_are_not_copied_however_the_message_is_laid_out() -> None:
+def test_the_contents_of_an_array_are_not_copied_for_any_layout_of_the_message() -> None:
     contents = bytes(MESSAGE // 2)
     backwards = inside(3, contents) + inside(2, b"\x01\x05") + b"\x08\x02"
     push = inside(2, inside(1, backwards))
@@ -131,19 +131,19 @@ def test_the_contents_of_an_array_are_not_copied_however_the_message_is_laid_out
         assert tensor == (2, (1, 5), contents)
 
 
-def test_the_last_contents_of_an_array_count_also_where_they_are_short() -> None:
+def test_the_last_contents_of_an_array_win_even_if_they_are_short() -> None:
     twice = inside(3, bytes(MIB)) + inside(3, b"1234") + inside(2, b"\x01\x01") + b"\x08\x02"
 
     assert wire.decode_assign_request(inside(2, twice)).points == (2, (1, 1), b"1234")
 
 
-def test_one_axis_too_many_is_kept_and_no_more() -> None:
+def test_decoding_keeps_one_axis_too_many_and_no_more() -> None:
     tensor = tensor_pb2.Tensor(dtype=tensor_pb2.DTYPE_FLOAT32, shape=[1] * 1000, data=b"1234").SerializeToString()
 
     assert wire.decode_assign_request(inside(2, tensor)).points.shape == (1,) * (MAX_AXES + 1)
 
 
-def test_a_message_of_as_many_fields_as_are_taken_is_parsed() -> None:
+def test_a_message_with_the_maximum_number_of_fields_is_parsed() -> None:
     paths = [""] * (MAX_FIELDS - 1)
     request = sessions_pb2.UpdateSessionRequest()
     request.update_mask.paths.extend(paths)

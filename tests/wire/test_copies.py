@@ -1,4 +1,4 @@
-"""How often an array is copied on its way into a message and out of one: once, and not at all."""
+"""Encoding copies an array once; decoding copies nothing."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def check_views(contents: bytes, *tensors: wire.Tensor | None) -> None:
 
 
 def peak_of(work: Callable[[], Any]) -> int:
-    """Return the most bytes that there were at once beyond those before."""
+    """Return the peak of additional bytes."""
     tracemalloc.start()
     try:
         work()

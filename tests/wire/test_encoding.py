@@ -1,4 +1,4 @@
-"""What the codec encodes is what the generated classes read."""
+"""The generated classes read what the codec encodes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ RESULTS = st.builds(
 
 @UNHURRIED
 @given(ARRAYS)
-def test_an_array_of_any_layout_comes_out_of_a_message_as_it_was(array: Any) -> None:
+def test_an_array_of_any_layout_is_decoded_unchanged(array: Any) -> None:
     message = tensor_pb2.Tensor.FromString(wire.tensor_message(array).SerializeToString())
 
     assert np.array_equal(wire.array_of(message), array, equal_nan=array.dtype.kind == "f")
@@ -52,7 +52,7 @@ def test_an_array_of_any_layout_comes_out_of_a_message_as_it_was(array: Any) -> 
 
 @UNHURRIED
 @given(st.lists(st.tuples(BATCHES, SEQUENCES), max_size=4))
-def test_requests_put_one_after_the_other_are_one_request(parts: list[tuple[wire.Batch, int]]) -> None:
+def test_concatenated_requests_are_one_request(parts: list[tuple[wire.Batch, int]]) -> None:
     contents = b"".join(wire.encode_ingest_request(batch, acknowledged) for batch, acknowledged in parts)
 
     acknowledged = [each for _, each in parts if each]
@@ -64,7 +64,7 @@ def test_requests_put_one_after_the_other_are_one_request(parts: list[tuple[wire
 
 @UNHURRIED
 @given(st.text(max_size=5), BATCHES, st.none() | st.builds(clustering_pb2.Producer, id=st.text(max_size=5)))
-def test_a_push_is_read_as_it_was_meant(
+def test_a_push_request_is_decoded_as_encoded(
     session: str, batch: wire.Batch, producer: clustering_pb2.Producer | None
 ) -> None:
     contents = wire.encode_push_request(session, batch, producer)
@@ -75,7 +75,7 @@ def test_a_push_is_read_as_it_was_meant(
 
 @UNHURRIED
 @given(st.text(max_size=5), ARRAYS, st.booleans())
-def test_a_request_to_assign_is_read_as_it_was_meant(session: str, points: Any, return_distances: bool) -> None:
+def test_an_assign_request_is_decoded_as_encoded(session: str, points: Any, return_distances: bool) -> None:
     contents = wire.encode_assign_request(session, wire.tensor_of(points), return_distances=return_distances)
 
     expected = clustering_pb2.AssignRequest(
@@ -86,7 +86,7 @@ def test_a_request_to_assign_is_read_as_it_was_meant(session: str, points: Any, 
 
 @UNHURRIED
 @given(st.none() | st.just(clustering_pb2.IngestOpened(session_uid="u")), st.lists(RESULTS, max_size=4))
-def test_answers_are_read_as_they_were_meant(
+def test_an_ingest_response_is_decoded_as_encoded(
     opened: clustering_pb2.IngestOpened | None, results: list[wire.BatchResult]
 ) -> None:
     contents = wire.encode_ingest_response(wire.IngestResponse(opened, results))
@@ -97,14 +97,14 @@ def test_answers_are_read_as_they_were_meant(
 
 @UNHURRIED
 @given(RESULTS)
-def test_an_answer_to_a_push_is_read_as_it_was_meant(result: wire.BatchResult) -> None:
+def test_a_push_response_is_decoded_as_encoded(result: wire.BatchResult) -> None:
     contents = wire.encode_batch_result(result)
 
     assert clustering_pb2.BatchResult.FromString(contents) == as_result(result)
 
 
 @pytest.mark.parametrize("distances", [None, np.array([0.5, 2.0], np.float32)], ids=["labels only", "both"])
-def test_an_assignment_is_read_as_it_was_meant(distances: Any) -> None:
+def test_an_assign_response_is_decoded_as_encoded(distances: Any) -> None:
     labels = np.array([3, 0], np.int32)
     message = clustering_pb2.AssignResponse(version=7)
 

@@ -44,7 +44,7 @@ def assign(
 
 
 def _write_all(answers: Iterable[shoal.Assignment], source: BatchSource, form: Format) -> set[int]:
-    """Write the labels as they come; return the versions that they are of."""
+    """Write the labels as they come; return their versions."""
     versions: set[int] = set()
     try:
         for answer in answers:

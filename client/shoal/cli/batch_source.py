@@ -1,4 +1,4 @@
-"""The batches of files on their way to the server: which rows each has, so that its answer can be told by them."""
+"""The batches of files on their way to the server, with their rows, so that errors can name the rows."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _TOO_LARGE = {"BATCH_TOO_LARGE", "RESOURCE_EXHAUSTED"}  # Shoal's word, and gRPC
 
 @dataclass(frozen=True)
 class FileRows:
-    """Where a batch stands in its file."""
+    """The position of a batch in its file."""
 
     file: PointFile
     start: int  # rows of the file before it
     n_rows: int
 
     def explain(self, error: shoal.ShoalError) -> str:
-        """Return what was wrong with the batch by the rows of the file, and the option that helps."""
+        """Return an error message with the rows of the file, and the option that helps."""
         return f"{self._rows(str(error))} (counted from {self.file.first_row}): {error}{self._advice(error)}"
 
     def _rows(self, message: str) -> str:
@@ -44,12 +44,12 @@ class FileRows:
 
 
 def advice(error: shoal.ShoalError) -> str:
-    """Return what to add to the message of an error that an option can help against, wherever it came from."""
+    """Return advice to add to the message of an error that an option can prevent."""
     return "; fewer --batch-rows make smaller batches" if error.reason in _TOO_LARGE else ""
 
 
 class BatchSource:
-    """The batches of one file after the other. The client takes them on a thread of its own, ahead of the answers."""
+    """The batches of all files in order. The client takes them on its own thread, ahead of the answers."""
 
     def __init__(self, files: Sequence[PointFile]) -> None:
         self._files = files
@@ -59,13 +59,13 @@ class BatchSource:
 
     @property
     def rows(self) -> int | None:
-        """How many rows the files have together, None where one of them doesn't say."""
+        """The total number of rows, or None if a file doesn't say."""
         rows = [file.rows for file in self._files if file.rows is not None]
         return sum(rows) if len(rows) == len(self._files) else None
 
     @property
     def unanswered(self) -> int:
-        """How many batches have been given out and have no answer."""
+        """The number of batches taken that have no answer yet."""
         return len(self._unanswered)
 
     def batches(self) -> Iterator[shoal.Batch]:
@@ -80,16 +80,16 @@ class BatchSource:
                 start += rows.n_rows
 
     def stop(self) -> None:
-        """Stop handing out batches; from here on `unanswered` only falls."""
+        """Yield no more batches; from now on `unanswered` only falls."""
         with self._lock:
             self._stopped = True
 
     def answered(self) -> FileRows:
-        """Return where the batch stands that the next answer is of."""
+        """Return the position of the batch that is answered next."""
         return self._unanswered.popleft()
 
     def explain(self, error: shoal.ShoalError) -> CommandError | shoal.ShoalError:
-        """Return the error of a stream that ended: told by rows where the batch that is next for an answer is wrong."""
+        """Return the error of a stream that ended; it names the rows if the batch that is answered next is wrong."""
         if isinstance(error, shoal.InvalidArgumentError) and self._unanswered:
             return CommandError(self._unanswered[0].explain(error))
         return CommandError(f"{error}{advice(error)}") if advice(error) else error

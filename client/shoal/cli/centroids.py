@@ -1,4 +1,4 @@
-"""`shoal centroids`: where the centroids are now."""
+"""`shoal centroids`: the newest centroids."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def compare(
     n_clusters: Annotated[int, typer.Option("--n-clusters", "-k", min=1, help="Number of centroids.")] = 2,
     example: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Use points that the server has in place of a file: six-points or blobs."),
+        typer.Option(metavar="NAME", help="Use example points of the server instead of a file: six-points or blobs."),
     ] = None,
     init: Annotated[
         str, typer.Option(metavar="WAY", help="k-means++, random, or a file with the initial centroids.")
@@ -133,7 +133,7 @@ def _print(run: Run) -> None:
 
 
 def _steps(run: Run) -> list[dict[str, Any]]:
-    """Return the execution table; on a terminal too narrow for it a row has the cells of its own engine alone."""
+    """Return the execution table; on a narrow terminal, each row has only the cells of its own engine."""
     wide = [_step(row) for row in rows_of(run)]
     if fits_terminal(wide):
         return wide
@@ -151,7 +151,7 @@ def _steps(run: Run) -> list[dict[str, Any]]:
 
 
 def _variables(run: Run) -> list[dict[str, Any]]:
-    """Return the variable tracker, a column a column; on a terminal too narrow for it a row for each new value."""
+    """Return the variable tracker; on a narrow terminal, with a row for each new value."""
     tracker = track(run)
     names = ["variable", *(column.name for column in tracker.columns)]
     wide = [dict(zip(names, (name, *values), strict=True)) for name, values in tracker.variables]

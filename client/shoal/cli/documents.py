@@ -25,7 +25,7 @@ def plain(value: Any) -> Any:
 
 
 def session_row(session: SessionDescription) -> dict[str, Any]:
-    """Return what a list says of a session."""
+    """Return the fields of a session in a list."""
     return {
         "name": session.name,
         "state": session.state,

@@ -1,4 +1,4 @@
-"""How a command fails: a message on standard error and an exit code. No traceback for what a user can put right.
+"""How a command fails: a message on standard error and an exit code. No traceback for errors that a user can fix.
 
 ====  =================================================================================================================
 code  meaning
@@ -45,7 +45,7 @@ def usage_error(message: str) -> CommandError:
 
 
 def exit_code(error: Exception) -> int:
-    """Return what the process ends with after `error`."""
+    """Return the exit code for an error."""
     if isinstance(error, CommandError):
         return error.exit_code
     if isinstance(error, shoal.ShoalError) and error.reason == "TARGET_INVALID":

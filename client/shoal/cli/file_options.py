@@ -1,4 +1,4 @@
-"""The options that say how files are read, shared by `ingest` and `assign`, and the files opened as they say."""
+"""The options for reading files, shared by `ingest` and `assign`, and the opening of these files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def column_names(text: str | None) -> tuple[str, ...] | None:
 
 @contextmanager
 def opened(names: Sequence[str], options: ReadOptions) -> Iterator[list[PointFile]]:
-    """Open all files before the first is read, so that a wrong name is told at once; close them at the end."""
+    """Open all files before reading the first, so that a wrong name is reported at once; close them at the end."""
     with ExitStack() as stack:
         files = []
         for name in names:

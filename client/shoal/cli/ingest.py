@@ -1,4 +1,4 @@
-"""`shoal ingest`: pours files into a session."""
+"""`shoal ingest`: pushes files into a session."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def ingest(
     ] = None,
     header: file_options.Header = None,
     dtype: Annotated[
-        Precision, typer.Option(help="The type to read csv numbers as. Other files have types of their own.")
+        Precision, typer.Option(help="The type to read csv numbers as. Other files keep their own types.")
     ] = "float64",
     producer: Annotated[
         str | None,
         typer.Option(
-            help="Name of the producer. Run the same command again with it after a crash, and nothing counts twice."
+            help="Name of the producer. If you repeat the command with it after a crash, nothing counts twice."
         ),
     ] = None,
     on_error: Annotated[Literal["raise", "skip"], typer.Option(help="Whether to stop at a refused batch.")] = "raise",
@@ -78,14 +78,14 @@ class _IngestRun:
 
     @property
     def failure(self) -> str:
-        """Why the source was stopped, and what became of the batches behind; empty if it wasn't."""
+        """Why the source was stopped, and the result of the batches behind; empty if it wasn't."""
         behind = self.summary.batches - self._summary_at_refusal.batches
         refused = self.summary.refused - self._summary_at_refusal.refused
         return f"{self._refusal}{_batches_behind(behind, refused)}" if self._refusal else ""
 
     @property
     def warning(self) -> str:
-        """What there is to say of batches that came too late to count; empty if there are none."""
+        """A warning about batches that came too late to count; empty if there are none."""
         faded = 0 if self._weighted else self.summary.faded  # what weights would have counted in time isn't known
         if not faded:
             return ""
@@ -95,7 +95,7 @@ class _IngestRun:
         )
 
     def consume(self, results: Iterable[shoal.PushResult], bar: IngestProgress) -> None:
-        """Count the answers; once the source is stopped, until what it has given out is answered."""
+        """Count the answers; if the source is stopped, until all batches already taken are answered."""
         try:
             for result in results:
                 self._count(result)
@@ -133,7 +133,7 @@ def _batches_behind(behind: int, refused: int) -> str:
 
 @contextmanager
 def _summarised(run: _IngestRun, session: str, shared: Invocation) -> Iterator[None]:
-    """Print the summary at the end, however it ends, unless it fails before the first answer."""
+    """Print the summary at the end, also after a failure, unless that comes before the first answer."""
     start = time.monotonic()
     interrupted = False
     try:

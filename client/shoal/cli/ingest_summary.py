@@ -31,7 +31,7 @@ class IngestSummary:
         return self.inertia / self.measured if self.measured else None
 
     def with_result(self, result: shoal.PushResult) -> IngestSummary:
-        """Return the tally with one more answer."""
+        """Return the summary with one more answer."""
         return IngestSummary(
             self.batches + 1,
             self.refused + (result.error is not None),
@@ -47,7 +47,7 @@ class IngestSummary:
         )
 
     def record(self, session: str, unanswered: int, seconds: float) -> dict[str, Any]:
-        """Return what is printed at the end, good or bad; `warming` only for a session that has no centroids yet.
+        """Return the fields to print at the end; `warming` only for a session that has no centroids yet.
 
         Parameters
         ----------

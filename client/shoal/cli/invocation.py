@@ -1,4 +1,4 @@
-"""What the shared options say, wherever they stand, and the connection that follows from it."""
+"""The shared options, wherever they stand on the command line, and the connection that they name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Invocation:
 
     @property
     def target(self) -> str:
-        """The server to speak to."""
+        """The address of the server."""
         return self.server or DEFAULT_SERVER
 
     def connect(self) -> shoal.Client:

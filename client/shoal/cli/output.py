@@ -26,7 +26,7 @@ _UNWRAPPED = 10_000  # columns; a pipe has no edge to wrap at
 
 
 def show_record(thing: Mapping[str, Any], form: Format) -> None:
-    """Write one thing: its fields below one another, those of inner things as ``outer.inner``, or a JSON document."""
+    """Write one record: its fields below one another, nested ones as ``outer.inner``, or a JSON document."""
     if form == "json":
         write_lines([as_json(thing, indent=2)])
     else:
@@ -35,7 +35,7 @@ def show_record(thing: Mapping[str, Any], form: Format) -> None:
 
 
 def show_records(things: Sequence[Mapping[str, Any]], form: Format, *, wraps: bool = False) -> None:
-    """Write things of one kind: a row each, whose texts may wrap if wanted, or one JSON array."""
+    """Write records of one kind: a row for each, whose texts may wrap, or one JSON array."""
     if form == "json":
         write_lines([as_json(things, indent=2)])
     elif things:
@@ -64,7 +64,7 @@ def as_json(document: Any, indent: int | None = None) -> str:
 
 
 def as_text(value: Any) -> str:
-    """Return how a table shows a value."""
+    """Return the text of a value in a table."""
     if value is None:
         return "–"
     if isinstance(value, float):
@@ -103,7 +103,7 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[Any]], *, header: bool 
 
 @contextmanager
 def _writing() -> Iterator[None]:
-    """Turn what is wrong with standard output into a message; a reader that has enough ends the command as it does."""
+    """Turn errors of standard output into a message; end quietly if the reader closes the pipe."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The progress of `ingest` and `compare` on standard error; nothing where that is no terminal."""
+"""The progress of `ingest` and `compare` on standard error, if that is a terminal."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class IngestProgress:
         self._task = task
 
     def advance(self, rows: int, inertia_per_point: float | None, version: int) -> None:
-        """Count `rows` more, and show how well the points fit by now."""
+        """Count `rows` more, and show the current inertia per point."""
         self._progress.update(self._task, advance=rows, fit=_fit_text(version, inertia_per_point))
 
 
 @contextmanager
 def ingest_progress(rows: int | None) -> Iterator[IngestProgress]:
-    """Draw a bar as long as the context lasts; `rows` says how many there will be, None if that isn't known."""
+    """Draw a bar until the context ends; `rows` is the total number of rows, None if unknown."""
     console = Console(stderr=True)
     with Progress(
         SpinnerColumn(),
@@ -49,7 +49,7 @@ def ingest_progress(rows: int | None) -> Iterator[IngestProgress]:
 
 @contextmanager
 def activity() -> Iterator[Callable[[str], None]]:
-    """Show what a command is doing as long as the context lasts; what is called with it replaces the text before."""
+    """Show what a command is doing until the context ends; call the yielded function to replace the text."""
     console = Console(stderr=True)
     with Progress(
         SpinnerColumn(),

@@ -1,4 +1,4 @@
-"""Where the report of `shoal compare` goes."""
+"""Writes the report of `shoal compare`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_place(path: Path) -> None:
     if path.is_dir():
         raise usage_error(f"{path}: it is a folder; name a file in it, such as {path / 'report.html'}")
     if path.is_file() and not _is_report(path):
-        raise usage_error(f"{path}: there is a file that is no report of shoal compare; name another")
+        raise usage_error(f"{path}: this file is not a report of shoal compare; choose another path")
 
 
 def write_report(run: Run, source: str, path: Path) -> None:

@@ -22,7 +22,7 @@ app = typer.Typer(help="Create, list, show, update and delete sessions.", no_arg
 
 
 class Resettable(StrEnum):
-    """The fields that have a default to go back to; typer takes lists of enumerations, not of literals."""
+    """The fields that can be reset to a default; typer takes lists of enumerations, not of literals."""
 
     ENGINE = "engine"
     HALF_LIFE = "half-life"
@@ -63,13 +63,13 @@ def create(
     ] = "k-means++",
     init_size: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of points to compute the initial centroids from. By default three times k."),
+        typer.Option(min=1, help="Number of points for the initial centroids. By default three times k."),
     ] = None,
     random_state: Annotated[
         int | None, typer.Option(min=0, help="Seed that makes the initialisation repeatable.")
     ] = None,
     dtype: Annotated[
-        Precision | None, typer.Option(help="Precision of the computation. By default that of the points.")
+        Precision | None, typer.Option(help="Precision of the computation. By default the precision of the points.")
     ] = None,
     half_life: HalfLifeText = None,
     idle_ttl: IdleTtl = None,
@@ -111,7 +111,7 @@ def list_(ctx: typer.Context) -> None:
 
 @app.command()
 def show(ctx: typer.Context, name: Name) -> None:
-    """Show everything about a session but its centroids."""
+    """Show everything about a session except its centroids."""
     with invocation(ctx).connect() as client:
         _show(client.session(name).describe(), invocation(ctx))
 
@@ -129,7 +129,7 @@ def update(
     ] = None,
     etag: Annotated[str | None, typer.Option(help="Fail unless the session still has this etag.")] = None,
 ) -> None:
-    """Change a session; the change takes its place in the order of batches."""
+    """Change a session, from the next batch on."""
     wanted = {"engine": engine, "half_life": _half_life(half_life), "on_invalid": on_invalid, "idle_ttl": idle_ttl}
     changes: dict[str, Any] = {field: value for field, value in wanted.items() if value is not None}
     resets = {field.replace("-", "_") for field in reset or ()}
@@ -159,7 +159,7 @@ def _show(session: shoal.SessionDescription, shared: Invocation) -> None:
 
 
 def _tell_differences(session: shoal.SessionDescription, asked: dict[str, Any]) -> None:
-    """Report how an existing session differs from the options; what was left to the server can't differ."""
+    """Report how an existing session differs from the options; options left to the server can't differ."""
     there = {field: getattr(session.config, field) for field in asked}
     differences = [
         f"{field} is {_brief(there[field])}, not {_brief(wanted)}"
@@ -194,7 +194,7 @@ def _half_life(text: str | None) -> shoal.HalfLife | None:
     match = _HALF_LIFE.fullmatch(text.strip())
     if match is None or not float(match["value"]) > 0:
         raise usage_error(
-            f"--half-life {text}: say a number above 0 and a unit, such as 20batches, 1e6points or 3600seconds"
+            f"--half-life {text}: give a number above 0 and a unit, such as 20batches, 1e6points or 3600seconds"
         )
     unit: Any = (match["unit"] or "batches").lower()
     return shoal.HalfLife(float(match["value"]), unit)

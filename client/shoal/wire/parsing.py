@@ -108,7 +108,7 @@ class Parser:
             length, at = _varint(contents, at, _MAX_LENGTH)
             after = at + length
             if after > end:
-                raise DecodeError("a field ends after what it is in")
+                raise DecodeError("a field ends after the message that holds it")
             plan = plans.get(field, _UNKNOWN)
             if plan is None or not length:
                 self._count(length // _BYTES_A_FIELD)
@@ -122,7 +122,7 @@ class Parser:
                     pieces.append(_length_delimited(field, b"".join(self._walk(at, after, plan))))
             place = after
         if place > end:
-            raise DecodeError("a field ends after what it is in")
+            raise DecodeError("a field ends after the message that holds it")
         pieces.append(contents[kept:end])
         return pieces
 

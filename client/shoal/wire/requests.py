@@ -1,4 +1,4 @@
-"""Requests that carry points: put together by the client, taken apart by the server."""
+"""Requests that carry points: encoded by the client, decoded by the server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shoal.wire.parsing import M, MessageTooLargeError, Parsed, Parser
 from shoal.wire.tensors import Contents, Tensor
 
 MAX_BATCHES = 4096
-"""Batches of one message at most."""
+"""Maximum number of batches in a message."""
 
 # Bytes besides the arrays that a request, or a batch of one, has at most as serializers write it.
 _MAX_REST = 4096
@@ -197,7 +197,7 @@ def _cut_assign_request(contents: bytes) -> AssignRequest:
 
 
 def _after_session(contents: bytes, session: int, expected: int) -> int:
-    """Return the place of the field that comes after a session's name, if there is one; raise Unusual for another."""
+    """Return the position of the field after a session's name, if there is one; raise Unusual for any other field."""
     place = span(contents, 0)[1] if contents[0] == session else 0
     if contents[place] != expected:
         raise Unusual
@@ -227,14 +227,14 @@ def _cut_batch(cutter: Cutter, start: int, end: int) -> Batch:
 
 
 def _parse_rest(kind: type[M], rest: bytes, most: int) -> M:
-    """Return what a message says besides its arrays; raise Unusual where that is more than it should be."""
+    """Return the rest of a message without its arrays; raise Unusual if it is larger than expected."""
     if len(rest) > most:
         raise Unusual
     return kind.FromString(rest)
 
 
 def _count_batches(contents: bytes, place: int) -> int:
-    """Return how many batches follow one another from a place on, or one more than a message may have."""
+    """Return the number of consecutive batches from a position on, or one more than a message may have."""
     batches = 0
     while place < len(contents) and contents[place] == _BATCHES and batches <= MAX_BATCHES:
         _, place = span(contents, place)

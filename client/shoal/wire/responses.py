@@ -1,4 +1,4 @@
-"""Responses that carry labels and distances: put together by the server, taken apart by the client.
+"""Responses that carry labels and distances: encoded by the server, decoded by the client.
 
 Their arrays go first, where they are found without a look at anything else.
 """

@@ -1,4 +1,4 @@
-"""shoal.v1.Tensor with the array where it is: its fields but for the contents, which are a view."""
+"""shoal.v1.Tensor without a copy of the array: its contents are a view."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DTYPES: dict[int, np.dtype[Any]] = {
     tensor_pb2.DTYPE_UINT32: np.dtype("<u4"),
     tensor_pb2.DTYPE_UINT64: np.dtype("<u8"),
 }
-"""What the numbers of shoal.v1.Dtype stand for."""
+"""The type of each number in shoal.v1.Dtype."""
 
 NUMBERS = {dtype: number for number, dtype in DTYPES.items()}
 """The number of each type in shoal.v1.Dtype; byte order counts, so use `tensor_of`."""
@@ -41,7 +41,7 @@ class Tensor(NamedTuple):
 
 
 def tensor_message(array: NDArray[Any]) -> tensor_pb2.Tensor:
-    """Return an array as a part of a message that has no place in this room: it is copied into it."""
+    """Return an array as a message of the generated class, which copies it."""
     tensor = tensor_of(array)
     return tensor_pb2.Tensor(dtype=tensor.dtype, shape=tensor.shape, data=bytes(tensor.data))  # type: ignore[arg-type]  # an int
 
@@ -52,7 +52,7 @@ def tensor_in(message: tensor_pb2.Tensor) -> Tensor:
 
 
 def tensor_of(array: NDArray[Any]) -> Tensor:
-    """Return an array of any memory layout and byte order as it travels; copied only if it lies otherwise in memory.
+    """Return an array of any memory layout and byte order as a tensor; it is copied only if its layout differs.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The table that sets each engine beside the offline fit, for the terminal, for JSON and for the report."""
+"""The table that compares each engine with the offline fit, for the terminal, JSON and the report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shoal_presentation.demo.results import DemoResults, EngineRun, disagreement
 
 @dataclass(frozen=True)
 class FitSummary:
-    """How one fit came out; the names are those of the JSON."""
+    """The results of one fit; the names are those of the JSON."""
 
     fit: str
     inertia: float
@@ -47,7 +47,7 @@ _TOO_MANY_ZEROS = 1e-6
 
 
 def few_digits(value: float) -> str:
-    """Return a small number with one significant digit: 0.0003, and 5e-14 where nobody would count the zeros."""
+    """Return a small number with one significant digit: 0.0003, or 5e-14 if there would be many zeros."""
     if 0 < value < _TOO_MANY_ZEROS:
         return f"{value:.0e}"
     return np.format_float_positional(value, precision=1, fractional=False, trim="-")

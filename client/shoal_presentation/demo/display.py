@@ -1,4 +1,4 @@
-"""How the demo shows that it is alive: a bar an engine on a terminal, a line an engine elsewhere."""
+"""The progress of the demo: a bar for each engine on a terminal, a line for each engine elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.text import Text
 
 @dataclass(frozen=True)
 class EngineProgress:
-    """How far an engine is in a pass."""
+    """The progress of an engine in a pass."""
 
     engine: str
     rows: int
@@ -24,25 +24,25 @@ class EngineProgress:
 
     @property
     def text(self) -> str:
-        """What stands beside the bar."""
+        """The text beside the bar."""
         speed = self.rows / self.seconds if self.seconds else 0.0
         return f"{speed:>9,.0f} rows/s  version {self.version:>3,}  inertia per point {self.inertia_per_point:>7,.1f}"
 
 
 class Display(Protocol):
-    """What the demo tells as it goes; `advance` and `finish` are called from several threads."""
+    """Shows the progress of the demo; `advance` and `finish` are called from several threads."""
 
     def begin(self, title: str, rows: int) -> None:
         """Begin a pass over `rows` points."""
 
     def advance(self, progress: EngineProgress) -> None:
-        """Show how far an engine is."""
+        """Show the progress of an engine."""
 
     def finish(self, progress: EngineProgress) -> None:
-        """Show that an engine is through with the pass."""
+        """Show that an engine has finished the pass."""
 
     def end(self) -> None:
-        """End the pass: all engines are through."""
+        """End the pass, after all engines have finished it."""
 
     def busy(self, message: str) -> AbstractContextManager[object]:
         """Show that something takes a while."""
@@ -77,7 +77,7 @@ class Bars:
         self._progress.update(self._tasks[progress.engine], completed=progress.rows, text=progress.text)
 
     def finish(self, progress: EngineProgress) -> None:
-        """Draw the last of an engine."""
+        """Draw an engine's finished bar."""
         self.advance(progress)
 
     def end(self) -> None:
@@ -103,7 +103,7 @@ class Bars:
 
 
 class Lines:
-    """A line for each engine and pass, where there is no terminal."""
+    """A line for each engine and pass, without a terminal."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -116,7 +116,7 @@ class Lines:
         """Print nothing: a line for each batch would be too many."""
 
     def finish(self, progress: EngineProgress) -> None:
-        """Print how an engine ended the pass."""
+        """Print an engine's figures of the pass."""
         self.tell(f"  {progress.engine:<8} {progress.text}")
 
     def end(self) -> None:

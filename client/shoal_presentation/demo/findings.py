@@ -1,4 +1,4 @@
-"""What the figures say, in sentences that change with them."""
+"""The findings of the demo, in sentences that depend on its figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def findings(results: DemoResults) -> list[tuple[str, str]]:
     return [
         ("Do the engines agree?", _agreement(results)),
         ("Is it as good as the offline fit?", _fit(results)),
-        ("What did the order of the pixels do?", _order(results)),
+        ("Does the order of the pixels matter?", _order(results)),
         ("What is lost?", _loss(results)),
         ("Is it fast?", _speed(results)),
         ("What did the watchers see?", _watching(results)),
@@ -29,12 +29,12 @@ def _agreement(results: DemoResults) -> str:
     verdict = "That is more than rounding explains, and a bug worth reporting."
     if largest <= _ROUNDING:
         verdict = "That is rounding: " + (
-            "a pixel half way between two colours may fall to either." if labels else "the pictures are the same."
+            "a pixel halfway between two colours may get either." if labels else "the pictures are the same."
         )
     return (
         f"After {results.runs[0].version:,} updates no coordinate of a centroid differs between two engines by more "
         f"than {few_digits(largest)} of the 255 levels of colour, and {labels:,} of "
-        f"{len(results.photograph.pixels):,} pixels have a label that not all engines give. {verdict}"
+        f"{len(results.photograph.pixels):,} pixels have different labels. {verdict}"
     )
 
 
@@ -46,9 +46,9 @@ def _fit(results: DemoResults) -> str:
         else f"It ends {-above:.1%} below the offline fit’s inertia, which is luck: k-means finds a local optimum."
     )
     return (
-        f"The offline fit held all {len(results.photograph.pixels):,} pixels in memory and went over them "
-        f"{results.offline.n_iter} times, from one k-means++ start. The stream showed each pixel twice, "
-        f"{results.photograph.batch_rows:,} at a time, and began with nothing but the first rows of sky. {verdict} "
+        f"The offline fit had all {len(results.photograph.pixels):,} pixels in memory and read them "
+        f"{results.offline.n_iter} times, from one k-means++ start. The stream sent each pixel twice, "
+        f"{results.photograph.batch_rows:,} at a time, and started from the first rows of sky. {verdict} "
         f"{_colours_used(results.runs)}"
     )
 
@@ -65,11 +65,11 @@ def _order(results: DemoResults) -> str:
     first, last = (results.runs[0].passes[index].inertia / results.offline.inertia for index in (0, -1))
     batches = "one batch" if results.half_life == 1 else f"{results.half_life:g} batches"
     return (
-        "The scan runs from the sky down to the trees, so the stream drifts: the curve jumps where the picture turns "
-        f"to something new, and the centroids follow, because in these sessions what is {batches} old counts half. "
-        "That has a price: at the bottom of the picture they have forgotten its top, and the inertia over all of it is "
-        f"{first:.2f} × that of the offline fit. Shuffled, each batch is a fair sample, and it comes to {last:.2f} ×. "
-        "The half-life was picked for this picture; without one the sessions would stay with the sky."
+        "Yes. The scan runs from the sky down to the trees, so the stream drifts. The curve jumps where the picture "
+        f"changes, and the centroids follow, because points count half after {batches}. The price: at the bottom of "
+        "the picture the sessions have forgotten its top, and the inertia of the whole picture is "
+        f"{first:.2f} × that of the offline fit. With shuffled pixels each batch is a fair sample, and it is "
+        f"{last:.2f} ×. The half-life was chosen for this picture; without one the centroids would stay in the sky."
     )
 
 
@@ -77,20 +77,20 @@ def _loss(results: DemoResults) -> str:
     run = results.runs[0]
     channel = math.sqrt(run.inertia / results.photograph.pixels.size)
     return (
-        f"{len(run.centroids)} colours stand for {results.photograph.n_colours:,}: a channel of a pixel is off by "
-        f"{channel:.0f} of 255 levels (root mean square). Soft gradients, as in the sky, break into patches, and what "
-        "is striking but small, such as the red of the pavilion, pales or goes brown. Inertia counts pixels, so the "
-        "large areas win; the offline fit has the same taste."
+        f"{len(run.centroids)} colours stand for {results.photograph.n_colours:,}, so a channel of a pixel is off by "
+        f"{channel:.0f} of 255 levels (root mean square). Soft gradients, as in the sky, break into patches. Small "
+        "striking areas, such as the red of the pavilion, turn pale or brown. Inertia counts pixels, so large areas "
+        "win, in the offline fit too."
     )
 
 
 def _speed(results: DemoResults) -> str:
     fastest = max(results.runs, key=lambda run: run.rows_per_second)
     return (
-        f"{fastest.engine} took {fastest.rows_per_second:,.0f} rows a second off the wire, each batch waiting for the "
-        "answer to the one before, so that there was something to watch; more in flight are faster. The seconds in the "
-        "table are no race: three sessions, their server, this client and its watchers shared the machine, while the "
-        "offline fit had it to itself, and no wire. What the stream gives instead is clusters while the data arrives."
+        f"{fastest.engine} received {fastest.rows_per_second:,.0f} rows a second over gRPC. Each batch waited for the "
+        "result of the previous one, so that you could watch; with more batches in flight it is faster. Don’t compare "
+        "the seconds in the table: three sessions, their server, this client and its watchers shared the machine, but "
+        "the offline fit had it to itself and used no network. In return, the stream gives clusters while data arrives."
     )
 
 
@@ -98,11 +98,11 @@ def _watching(results: DemoResults) -> str:
     seen = ", ".join(f"{run.engine} {len(run.watched):,} of {run.version:,}" for run in results.runs)
     missed = any(len(run.watched) < run.version for run in results.runs)
     consequence = (
-        "the distances above are those of the path as it was seen, and no more than the true ones"
+        "so the distances above are of the versions seen, and no more than the true ones"
         if missed
-        else "here none did, and the distances above are exact"
+        else "here none did, so the distances above are exact"
     )
     return (
-        f"Versions that reached each session’s watcher: {seen}. A watcher slower than the updates would skip versions, "
+        f"Versions that reached each session’s watcher: {seen}. A watcher slower than the updates skips versions, but "
         f"never the newest; {consequence}."
     )

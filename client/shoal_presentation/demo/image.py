@@ -44,7 +44,7 @@ class Photograph:
 
 
 def load_photograph(step: int) -> Photograph:
-    """Return the photograph with every `step`-th pixel of every `step`-th row, to be cut into as many batches."""
+    """Return the photograph with every `step`-th pixel of every `step`-th row, for the same number of batches."""
     picture: NDArray[np.uint8] = load_sample_image(NAME)
     return Photograph(np.ascontiguousarray(picture[::step, ::step]), max(_BATCH_ROWS // step**2, _MIN_ROWS))
 

@@ -1,4 +1,4 @@
-"""One picture of the whole demo: the photograph, what each engine made of it, and the curve."""
+"""One picture of the whole demo: the photograph, each engine's result, and the inertia per point."""
 
 from __future__ import annotations
 

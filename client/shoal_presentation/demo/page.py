@@ -1,4 +1,4 @@
-"""The dashboard beside the demo: it comes and goes with it, and on a terminal it stays as long as somebody looks."""
+"""The demo's dashboard. On a terminal it stays until the user presses a key; otherwise it ends with the demo."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PORT = 8080  # a free one where it is taken
 
 @contextmanager
 def page_of(target: str, display: Display) -> Iterator[str | None]:
-    """Serve the page of a server, say where, and yield its URL; None where there can be no page, which is told."""
+    """Serve the dashboard of a server, print and yield its URL; without one, print why and yield None."""
     with ExitStack() as stack:
         try:
             with display.busy("starting the page"):

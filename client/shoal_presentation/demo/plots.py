@@ -1,4 +1,4 @@
-"""The two curves of the report: how well the points fit, and how far the centroids have come."""
+"""The two plots of the report: inertia per point, and the distance that the centroids have travelled."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def draw_inertia(axes: Axes, results: DemoResults, style: Style) -> None:
 
 
 def draw_distance(axes: Axes, results: DemoResults, style: Style) -> None:
-    """Draw how far a centroid has come on average, from the watched that the watchers were sent."""
+    """Draw how far a centroid has come on average, from the versions that its watcher was sent."""
     for run in results.runs:
         versions, distances = distance_travelled(run.watched)
         axes.plot(versions, distances, **_line(run), marker=".", markersize=3 + ENGINE_WIDTHS[run.engine])

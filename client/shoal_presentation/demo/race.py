@@ -1,4 +1,4 @@
-"""Streams the photograph into three sessions at once, one an engine, while a watcher follows each."""
+"""Streams the photograph into three sessions at once, one for each engine, and watches each session."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Racer:
 
 @contextmanager
 def race(client: shoal.Client, photograph: Photograph, display: Display) -> Iterator[tuple[EngineRun, ...]]:
-    """Stream the pixels in scan order and then shuffled; the sessions are there as long as the context.
+    """Stream the pixels in scan order and then shuffled; the sessions exist until the context ends.
 
     Parameters
     ----------

@@ -77,10 +77,10 @@ def _tiles(results: DemoResults, summaries: list[FitSummary]) -> str:
     fastest = max(engines, key=lambda summary: summary.rows_per_second)
     worst = max(summary.ratio_to_offline for summary in engines)
     tiles = [
-        (f"{sum(run.rows for run in results.runs):,}", "pixels pushed, all sessions together"),
-        (f"{fastest.rows_per_second:,.0f}", f"rows per second, {fastest.fit}, beside the two others"),
+        (f"{sum(run.rows for run in results.runs):,}", "pixels pushed into all sessions"),
+        (f"{fastest.rows_per_second:,.0f}", f"rows per second, {fastest.fit}, while the others streamed too"),
         (f"{worst:.3f} ×", "the inertia of an offline fit"),
-        (few_digits(disagreement(results.runs)), "of 255 levels: the most that engines differ in a centroid"),
+        (few_digits(disagreement(results.runs)), "of 255 levels: the largest difference of a centroid between engines"),
         (f"{results.seconds:.0f} s", "from the server’s start to the last fit"),
     ]
     return "".join(f'<div class="tile"><b>{value}</b><span>{escape(label)}</span></div>' for value, label in tiles)

@@ -1,4 +1,4 @@
-"""What the demo measures. Plain values: the pictures and the report are made of nothing else."""
+"""The results of the demo, as plain values; pictures and report are made from them alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Update:
-    """What the answer to one batch said."""
+    """The result of one batch."""
 
     version: int
     rows: int
@@ -25,7 +25,7 @@ class Update:
 
 @dataclass(frozen=True)
 class Pass:
-    """One engine's way through all pixels."""
+    """One engine's pass over all pixels."""
 
     updates: tuple[Update, ...]
     seconds: float
@@ -34,7 +34,7 @@ class Pass:
 
 @dataclass(frozen=True)
 class WatchedVersion:
-    """What a watcher was sent."""
+    """A version that a watcher was sent."""
 
     version: int
     centroids: Array  # (k, 3)
@@ -42,7 +42,7 @@ class WatchedVersion:
 
 @dataclass(frozen=True)
 class EngineRun:
-    """All about one engine."""
+    """The results of one engine."""
 
     engine: str
     passes: tuple[Pass, ...]
@@ -52,38 +52,38 @@ class EngineRun:
 
     @property
     def updates(self) -> list[Update]:
-        """Of all passes, in order."""
+        """The updates of all passes, in order."""
         return [update for one in self.passes for update in one.updates]
 
     @property
     def inertia(self) -> float:
-        """Of the whole picture at the end."""
+        """The inertia of the whole picture at the end."""
         return self.passes[-1].inertia
 
     @property
     def seconds(self) -> float:
-        """Of streaming, all passes together."""
+        """Seconds of streaming, over all passes."""
         return sum(one.seconds for one in self.passes)
 
     @property
     def rows(self) -> int:
-        """How many points were streamed."""
+        """The number of points streamed."""
         return sum(update.rows for update in self.updates)
 
     @property
     def rows_per_second(self) -> float:
-        """Of streaming, while the other engines were streaming too."""
+        """The rate of streaming, while the other engines streamed too."""
         return self.rows / self.seconds
 
     @property
     def version(self) -> int:
-        """The last one."""
+        """The last version."""
         return self.updates[-1].version
 
 
 @dataclass(frozen=True)
 class OfflineRun:
-    """The fit that had all pixels at once."""
+    """The fit to all pixels at once."""
 
     centroids: Array  # (k, 3)
     labels: NDArray[np.int32]
@@ -94,7 +94,7 @@ class OfflineRun:
 
 @dataclass(frozen=True)
 class DemoResults:
-    """Everything that the report is made of."""
+    """All data of the report."""
 
     photograph: Photograph
     runs: tuple[EngineRun, ...]
@@ -104,9 +104,10 @@ class DemoResults:
 
 
 def distance_travelled(watched: tuple[WatchedVersion, ...]) -> tuple[list[int], list[float]]:
-    """Return versions and how far the centroids have come since the first frame: the sum over the watched of the mean
-    Euclidean distance of a centroid to where it was in the frame before, in levels of colour (0 to 255).
-    """  # noqa: D205  (one sentence)
+    """Return the versions, and the distance that the centroids have travelled from the first version to each.
+
+    It is the sum, over versions, of a centroid's mean distance from its previous place, in levels of colour (0 to 255).
+    """
     steps = [np.linalg.norm(new.centroids - old.centroids, axis=1).mean() for old, new in pairwise(watched)]
     return [frame.version for frame in watched], [0.0, *np.cumsum(steps).tolist()][: len(watched)]
 
@@ -117,6 +118,6 @@ def disagreement(runs: Sequence[EngineRun]) -> float:
 
 
 def differing_labels(runs: Sequence[EngineRun]) -> int:
-    """Return for how many pixels not all engines give the same label."""
+    """Return the number of pixels whose labels differ between engines."""
     labels = np.stack([run.labels for run in runs])
     return int(np.count_nonzero((labels != labels[0]).any(axis=0)))

@@ -31,7 +31,7 @@ __all__ = [
 
 
 def stylesheet() -> str:
-    """Return the styles of a drawing; the page gives the variables --surface, --text, --muted and --grid."""
+    """Return the styles of a drawing; the page defines the variables --surface, --text, --muted and --grid."""
     return files(__package__).joinpath("drawing.css").read_text("utf-8") + _mark_stylesheet()
 
 

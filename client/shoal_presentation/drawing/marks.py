@@ -1,4 +1,4 @@
-"""Colours and shapes of clusters. Either is enough to tell the first eight apart; beyond that both together are."""
+"""Colours and shapes of clusters. Either one distinguishes the first eight clusters; more need both."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ def mark_of(cluster: int) -> tuple[int, int]:
 
 
 def mark_name(cluster: int) -> str:
-    """Return what a cluster's mark looks like, in words."""
+    """Return a description of a cluster's mark."""
     colour, shape = mark_of(cluster)
     return f"{_NAMES[colour]} {list(_SHAPES)[shape]}"
 
 
 def counts() -> dict[str, int]:
-    """Return how many colours and shapes there are, from which a script finds the mark of a cluster."""
+    """Return the numbers of colours and shapes, from which a script computes the mark of a cluster."""
     return {"colours": len(COLOURS), "shapes": len(_SHAPES)}
 
 
 def use(cluster: int, x: float, y: float, size: float = 1.0) -> str:
-    """Return a mark as SVG; below 0: that of a point without a cluster."""
+    """Return a mark as SVG; a cluster below 0 is a point without a cluster."""
     colour, shape = mark_of(cluster) if cluster >= 0 else (0, 0)
     kind = f'class="c{colour}" data-c="{cluster}"' if cluster >= 0 else 'class="unassigned"'
     scale = "" if size == 1 else f" scale({size:g})"

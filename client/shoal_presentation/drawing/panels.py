@@ -12,7 +12,7 @@ from shoal_presentation.views import PanelState, Plot
 
 
 def panel_scene(plot: Plot, state: PanelState | None, *, has_trails: bool = True) -> Scene:
-    """Return what an engine's panel shows.
+    """Return the scene of an engine's panel.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def panel_scene(plot: Plot, state: PanelState | None, *, has_trails: bool = True
 
 
 class PanelStateEncoder:
-    """What `panel.js` needs to show the steps of a run, in the drawing's coordinates.
+    """The data with which `panel.js` shows the steps of a run, in the drawing's coordinates.
 
     Where centroids are at the same places again, in whatever engine, their regions are those found before: of two
     steps one moves none.

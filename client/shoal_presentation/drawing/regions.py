@@ -1,4 +1,4 @@
-"""The region of each centroid: what of a rectangle is nearer to it than to any other."""
+"""The region of each centroid: the part of a rectangle that is nearer to it than to any other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Corner = tuple[float, float]
 
 
 def regions_of(centroids: Points, low: Points, high: Points) -> list[Points]:
-    """Return a polygon (c, 2) a centroid (k, 2), within the rectangle from low to high (2,); with no corners: nothing.
+    """Return a polygon (c, 2) for each centroid (k, 2), within the rectangle from low to high (2,); c = 0: no region.
 
     The polygon is cut by the line half way to each other centroid (Sutherland and Hodgman, 1974), from the nearest on,
     until what is left is nearer than half the way to all that follow; of equal centroids the first has the region.
@@ -49,7 +49,7 @@ def _region(index: int, centroids: list[Corner], order: list[int], polygon: list
 
 
 def _cut(polygon: list[Corner], own: Corner, other: Corner) -> list[Corner]:
-    """Return what of a polygon is nearer to its own centroid than to another: itself where all of it is."""
+    """Return the part of a polygon that is nearer to its own centroid than to another one."""
     across, up = other[0] - own[0], other[1] - own[1]
     apart = hypot(across, up)
     across, up = across / apart, up / apart  # or the products of tiny numbers vanish

@@ -1,4 +1,4 @@
-"""From the plot's coordinates to those of the drawing, and back."""
+"""Conversion between the plot's coordinates and the drawing's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Scale:
-    """Where a place of the plot is in the drawing."""
+    """Converts positions of the plot to positions in the drawing, and back."""
 
     height: int
     low: Points  # (2,), of the area within the axes
@@ -45,7 +45,7 @@ class Scale:
         return np.column_stack([across, down])
 
     def to_plot(self, across: float, down: float) -> tuple[float, float]:
-        """Return the place of the plot that is at a place of the drawing."""
+        """Return the position in the plot of a position in the drawing."""
         inside = np.array([across - _MARGIN[0], self.height - _MARGIN[1] - down])
         x, y = (self.low + inside / self.factor).tolist()
         return x, y
@@ -55,12 +55,12 @@ class Scale:
         return bool((low >= self.low).all() and (high <= self.high).all())
 
     def serves(self, low: Points, high: Points) -> bool:
-        """Return whether the scale still suits the rectangle from low to high (2,): it fits, and fills half."""
+        """Return whether the rectangle from low to high (2,) fits into the scale and fills at least half of it."""
         return self.holds(low, high) and bool((high - low >= 0.5 * (self.high - self.low)).all())
 
 
 def scale_around(low: Points, high: Points, height: int | None = None) -> Scale:
-    """Return the scale for all that lies between low and high (2,), with some room.
+    """Return the scale for everything between low and high (2,), with a margin.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 def tick_step(low: float, high: float) -> float:
-    """Return how far the round numbers between low and high are apart."""
+    """Return the distance between the round numbers from low to high."""
     third = (high - low) / 3
     power = 10.0 ** math.floor(math.log10(third))
     # Half of it where the logarithm has been rounded up to a whole one.

@@ -21,7 +21,7 @@ _ANY = 2**53
 _POINT_SIZES = ((60, 1.7), (600, 1.0), (_ANY, 0.6))
 _CENTROID_SIZES = ((20, 3.0), (100, 2.0), (_ANY, 1.4))
 _MAX_NUMBERED = 20  # centroids, up to which each has its number beside it
-_MAX_REGIONS = 64  # as many as have marks of their own; beyond that the shades of neighbours tell little
+_MAX_REGIONS = 64  # the number of distinct marks; beyond it neighbouring shades look alike
 _FADING = 8  # of a trail's newest lines are drawn one by one, each fainter than the next
 _FAINTEST = 0.25
 
@@ -38,7 +38,7 @@ class Scene:
     centroids: Points  # (m, 2)
     colours: Colours  # (m,): of the centroids
     trails: Sequence[Points] = ()  # where each centroid has been, (t, 2), the oldest first; none, or m of them
-    has_regions: bool = False  # whether what is nearest to each centroid is shaded
+    has_regions: bool = False  # whether the region of each centroid is shaded
 
 
 def draw(scene: Scene, scale: Scale, title: str, axes: tuple[str, str]) -> str:
@@ -66,13 +66,13 @@ def draw(scene: Scene, scale: Scale, title: str, axes: tuple[str, str]) -> str:
 
 
 def look() -> dict[str, Any]:
-    """Return what `panel.js` needs to know to draw as it is drawn here."""
+    """Return the settings with which `panel.js` draws like this module."""
     numbers = {"sizes": _CENTROID_SIZES, "mostNumbered": _MAX_NUMBERED, "fading": _FADING, "faintest": _FAINTEST}
     return numbers | counts()
 
 
 def draw_centroids(scene: Scene, scale: Scale, title: str) -> str:
-    """Return the centroids of a scene alone, to be laid over a drawing of the same scale."""
+    """Return only the centroids of a scene, to lie over a drawing of the same scale."""
     drawn = "".join(_centroids(state_of(scene, scale)))
     return f'{_head(scale, title)}<g class="centroids">{drawn}</g></svg>'
 
@@ -83,7 +83,7 @@ def is_shaded(scene: Scene) -> bool:
 
 
 def state_of(scene: Scene, scale: Scale, regions: list[str] | None = None) -> dict[str, Any]:
-    """Return what a scene shows, in the drawing's coordinates, as `panel.js` reads it.
+    """Return the state of a scene, in the drawing's coordinates, as `panel.js` reads it.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def _rounded(places: Points) -> Any:
 
 
 def _way(places: list[list[float]]) -> list[list[float]]:
-    """Return the places without those where nothing moved that could be seen."""
+    """Return the places without those where no visible movement happened."""
     return [index for index, before in zip(places, [None, *places], strict=False) if index != before]
 
 

@@ -1,6 +1,6 @@
-"""A comparison as HTML: one file with every view, that needs no network and no script; and its parts, for other pages.
+"""A comparison as HTML: one file with every view, which needs no network or script; and its parts, for other pages.
 
-The parts are those that `player.js` lights and draws at the same step. A page puts them where it likes, within one
+`player.js` draws and highlights the parts at the same step. A page puts them where it likes, within one
 element, and hands that to the script's `shoalPlay`.
 """
 

@@ -1,4 +1,4 @@
-"""The page: which view goes where, and the file that it becomes."""
+"""The report: fills the views of a run into its HTML page."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def report_page(run: Run, source: str) -> str:
 
 
 def outcome_of(run: Run) -> str:
-    """Return how each engine ended, and how much each two agree, as tables in HTML."""
+    """Return the results of each engine and the agreement of each pair, as HTML tables."""
     return results(run) + agreements(run)
 
 

@@ -1,4 +1,4 @@
-"""The panels: an engine each, drawn as it ended; the player redraws them for the steps before."""
+"""The panels, one for each engine, with its last step; the player redraws them for other steps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _panel(run: Run, engine: CompareEngine, plot: Plot, scale: Scale) -> str:
 
 
 def _alternative(run: Run, engine: CompareEngine, state: PanelState) -> str:
-    """Return what the drawing shows, for those who can't see it."""
+    """Return a description of the drawing for people who can't see it."""
     (result,) = (result for result in run.result.engines if result.engine == engine)
     counts = np.bincount(result.labels, minlength=len(result.centroids)).tolist()
     clusters = [

@@ -1,4 +1,4 @@
-"""What the player plays: flow, controls, panels, table, tracker and code, all at the same step."""
+"""The parts that the player keeps at the same step: flow, controls, panels, table, tracker and code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SPEEDS = {"slow": 2.0, "normal": 1.0, "fast": 0.35}  # seconds a step
 
 @dataclass(frozen=True)
 class PlayerParts:
-    """The parts, each as HTML; the player finds them within one element, wherever they stand in it."""
+    """The parts, each as HTML; the player finds them anywhere within one element."""
 
     flow: str
     controls: str  # hidden until the player is there

@@ -1,4 +1,4 @@
-"""What the player needs: each step's places in the drawing, colours, and what it lights elsewhere on the page."""
+"""The steps for the player: positions and colours in the drawing, and the highlighted parts of the page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LABEL, _CENTROID, _REGION = 3, 16, 80  # about how many characters each takes
 
 
 def player_steps(run: Run, plot: Plot, scale: Scale) -> list[dict[str, Any]]:
-    """Return a step for each row of the table, or none where they would make the page too large.
+    """Return a step for each row of the table, or none if they would make the page too large.
 
     The last one belongs to no engine. The labels of a step without any are None: points look as they did.
     """
@@ -40,7 +40,7 @@ def player_steps(run: Run, plot: Plot, scale: Scale) -> list[dict[str, Any]]:
 
 
 def _length(step: ComparisonStep, plot: Plot) -> int:
-    """Return about how many characters the state of a step takes."""
+    """Return roughly the number of characters of a step's state."""
     state = plot.states[step.number]
     labels = 0 if step.labels is None else len(plot.rows)
     places = len(state.centroids) + (int(state.reached.sum()) if step.action == "fit" else 0)
@@ -59,7 +59,7 @@ def _state(step: ComparisonStep, state: PanelState, encoder: PanelStateEncoder) 
 
 
 def _column(tracker: Tracker, step: ComparisonStep) -> int:
-    """Return the last column of the tracker that is not after a step."""
+    """Return the last column of the tracker that isn't after a step."""
     reached = [index for index, column in enumerate(tracker.columns) if (column.step or step.number + 1) <= step.number]
     return reached[-1] if reached else 0
 

@@ -1,4 +1,4 @@
-"""The views that are tables."""
+"""The table views."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ROW = re.compile(r"\[+[^\[\]]*\]+")
 
 
 def execution(run: Run) -> str:
-    """Return the execution table: a row a step, two columns an engine."""
+    """Return the execution table: a row for each step, two columns for each engine."""
     names = [f"{engine_text(engine).library} {what}" for engine in run.engines for what in ("centroids", "labels")]
     rows = "".join(_row(run, row) for row in rows_of(run))
     return _table("Every step of every engine", map(_head, ["step", "action", *names]), rows)
@@ -27,7 +27,7 @@ def _row(run: Run, row: Row) -> str:
 
 
 def tracker(run: Run) -> str:
-    """Return the variable tracker; what has changed since the column before is marked."""
+    """Return the variable tracker; values that changed since the previous column are marked."""
     tracked = track(run)
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th>{_values(values, changes)}</tr>'
@@ -85,7 +85,7 @@ def agreements(run: Run) -> str:
 
 
 def _table(caption: str, heads: Iterable[str], rows: str) -> str:
-    """Return a table that can be scrolled sideways, with the keyboard too."""
+    """Return a table that can be scrolled sideways, also with the keyboard."""
     return (
         f'<div class="scroll" role="region" aria-label="{escape(caption)}" tabindex="0"><table>'
         f"<caption>{escape(caption)}</caption><thead><tr>{''.join(heads)}</tr></thead><tbody>{rows}</tbody></table></div>"
@@ -101,7 +101,7 @@ def _cells(texts: Iterable[str]) -> str:
 
 
 def _value(text: str) -> str:
-    """Return a cell's text: short ones, and each row of centroids, keep together."""
+    """Return a cell's text; short texts, and each row of centroids, don't wrap."""
     if len(text) <= _SHORT:
         return f"<span>{escape(text)}</span>"
     return _ROW.sub(r"<span>\g<0></span>", escape(text)) if text.startswith("[[") else escape(text)

@@ -1,4 +1,4 @@
-"""The views that are read: the flow, the program, key moments, the quiz."""
+"""The text views: the flow, the program, key moments, the quiz."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shoal_presentation.views import Question, Run, code_of, flow_of, key_moment
 
 
 def flow(run: Run) -> str:
-    """Return the stages as a list; the arrow back is said at the question."""
+    """Return the stages as a list; the question names the arrow back."""
     drawn = flow_of(run)
     back = {arrow.source: arrow.condition for arrow in drawn.arrows if arrow.target == "assign" and arrow.condition}
     yes = {arrow.target for arrow in drawn.arrows if arrow.condition == "yes"}
@@ -25,7 +25,7 @@ def _back(condition: str | None) -> str:
 
 
 def code(run: Run) -> str:
-    """Return the program, each line an element that the player can light."""
+    """Return the program, each line an element that the player can highlight."""
     lines = code_of(run).source.rstrip("\n").split("\n")
     return "\n".join(f'<span data-line="{index}">{escape(line)}</span>' for index, line in enumerate(lines, 1))
 
@@ -39,7 +39,7 @@ def key_moments_list(run: Run) -> str:
 
 
 def quiz(run: Run) -> str:
-    """Return the questions; hint and answer open without a script."""
+    """Return the questions; hints and answers open without JavaScript."""
     return "".join(_question(index, question) for index, question in enumerate(quiz_of(run), 1))
 
 

@@ -1,6 +1,6 @@
-"""The views of one comparison: what its steps say, as text and plain values. No HTML, no drawing, no server here.
+"""The views of one comparison, as text and plain values. No HTML, no drawing, no server here.
 
-Everything is made of the run's own steps, so that it is right whatever the points are.
+Everything is computed from the run's own steps, so it is right for any points.
 """
 
 from shoal_presentation.views.code import CodeSample, code_of

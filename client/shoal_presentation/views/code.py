@@ -1,4 +1,4 @@
-"""The execution sample: a program that does this very run by the libraries' own calls, and which lines a step runs."""
+"""The program: it repeats this run with the libraries' own calls, and each step names its lines."""
 
 from __future__ import annotations
 

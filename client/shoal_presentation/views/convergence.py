@@ -1,4 +1,4 @@
-"""From which step on the centroids of an engine stay where they are."""
+"""The step after which the centroids of an engine no longer move."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ROUNDING = 4 * np.finfo(np.float64).eps  # relative to the centroids, all toget
 
 
 def convergence_step(run: Run, engine: CompareEngine) -> ComparisonStep:
-    """Return the first step of an engine after which its centroids no longer change, but by rounding."""
+    """Return the first step of an engine after which its centroids no longer change by more than rounding."""
     before, *others = run.steps_of(engine)
     settled = before
     for step in others:
@@ -40,9 +40,9 @@ def differ_beyond_rounding(before: NDArray[np.float64], after: NDArray[np.float6
 
 
 def distance_text(run: Run, distance: float) -> str:
-    """Return how far centroids of two engines are apart at the most, for a sentence.
+    """Return a distance between the centroids of two engines as the end of a sentence.
 
-    Means of n points that are added up in another order are apart by up to some sqrt(n) roundings (Higham, 2002).
+    Means of n points that are summed in another order differ by up to some sqrt(n) roundings (Higham, 2002).
     """
     if distance == 0:
         return "equal"

@@ -1,4 +1,4 @@
-"""The concept flow: the stages of k-means and the arrows between them, and what a step lights."""
+"""The flow of k-means: its stages, the arrows between them, and the stages of each step."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Arrow:
-    """What leads from a stage to another."""
+    """An arrow from one stage to another."""
 
     source: StageName
     target: StageName
@@ -56,12 +56,12 @@ def flow_of(run: Run) -> Flow:
 
 
 def active_stages(step: ComparisonStep) -> tuple[StageName, ...]:
-    """Return the stages that a step lights, in the order of the flow; none for an action newer than this client."""
+    """Return the stages that a step highlights, in the order of the flow; none for an action newer than this client."""
     return _LIT.get(step.action, ())
 
 
 def origin_text(start: ComparisonStart) -> str:
-    """Return where the initial centroids have come from, for a sentence."""
+    """Return the origin of the initial centroids as a part of a sentence."""
     if start.init == "given":
         return "given"
     return f"drawn from the points ({_draw(start)}), once for all engines"

@@ -1,4 +1,4 @@
-"""The concept snapshot: what the run has shown, in five to eight lines."""
+"""The key facts of a run, in five to eight lines."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from shoal_presentation.views.flow import origin_text
 from shoal_presentation.views.numbers import count_text, listed, number_text
 from shoal_presentation.views.run import Run, engine_text
 
-_SIZES = 8  # clusters whose sizes are told one by one
-_SAME = 1e-9  # relative: what rounding explains
+_SIZES = 8  # clusters whose sizes are listed one by one
+_SAME = 1e-9  # relative: explained by rounding
 
 
 def key_facts_of(run: Run) -> tuple[str, ...]:
-    """Return the lines."""
+    """Return the key facts, one a line."""
     return tuple(_lines(run))
 
 
@@ -27,17 +27,17 @@ def _lines(run: Run) -> Iterator[str]:
         f"{count_text(len(start.points), 'point')} in {count_text(start.points.shape[1], 'column')}, "
         f"k = {len(start.initial_centroids)}, initial centroids {origin_text(start)}."
     )
-    yield "k-means does two things in turn: it assigns points to their nearest centroids, and moves these to the means."
+    yield "k-means repeats two steps: it assigns points to their nearest centroids, and moves these to the means."
     yield _convergence(run, first)
     yield _sizes(first)
     yield _inertia(run)
     yield _agreement(run)
     stopped = [engine_text(result.engine).library for result in run.result.engines if not result.converged]
     if stopped:
-        yield f"Stopped by max_iter = {start.max_iter:,}, and perhaps not settled: {listed(stopped)}."
+        yield f"Stopped by max_iter = {start.max_iter:,}, perhaps before converging: {listed(stopped)}."
     noted = sum(len(step.notes) for step in run.steps)
     if noted:
-        yield f"The libraries did {count_text(noted, 'thing')} that one might not expect: see the notes."
+        yield f"The libraries did {count_text(noted, 'thing')} that may surprise you: see the notes."
 
 
 def _convergence(run: Run, first: ComparedEngine) -> str:
@@ -49,14 +49,14 @@ def _convergence(run: Run, first: ComparedEngine) -> str:
         return (
             f"{library} made {iterations}; the last moved its centroids by no more than {number_text(run.start.tol)}."
         )
-    return f"{library} made {iterations}, and was stopped: its centroids might still move."
+    return f"{library} made {iterations} and was stopped: its centroids might still move."
 
 
 def _sizes(first: ComparedEngine) -> str:
     sizes = np.bincount(first.labels, minlength=len(first.centroids)).tolist()
     library = engine_text(first.engine).library
     if len(sizes) == 1:
-        return f"{library} has one cluster, with all the points."
+        return f"{library} has one cluster, with all points."
     if len(sizes) > _SIZES:
         return f"{library}’s {len(sizes):,} clusters have from {min(sizes):,} to {max(sizes):,} points."
     return f"{library}’s clusters have {listed([f'{size:,}' for size in sizes])} points."
@@ -68,9 +68,9 @@ def _inertia(run: Run) -> str:
     if len(results) == 1:
         return f"Inertia {number_text(best.inertia)}, mean distance {number_text(best.distortion)}."
     if worst.inertia - best.inertia <= _SAME * worst.inertia:
-        return f"Inertia {number_text(best.inertia)} by every engine: none fits better than another."
+        return f"Inertia {number_text(best.inertia)} with every engine: all fit equally well."
     return (
-        f"Inertia from {number_text(best.inertia)} ({engine_text(best.engine).library}), which is the best, to "
+        f"Inertia from {number_text(best.inertia)} ({engine_text(best.engine).library}, the best fit) to "
         f"{number_text(worst.inertia)} ({engine_text(worst.engine).library})."
     )
 
@@ -78,7 +78,7 @@ def _inertia(run: Run) -> str:
 def _agreement(run: Run) -> str:
     agreements = run.result.agreements
     if not agreements:
-        return "One engine alone: with a second one there would be something to compare."
+        return "Only one engine ran. Add a second one to compare them."
     worst = max(agreements, key=lambda agreement: agreement.points_that_differ)
     if worst.points_that_differ:
         return (

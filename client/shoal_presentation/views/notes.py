@@ -1,4 +1,4 @@
-"""Notes beside the tables: what makes the comparison fair, and what the libraries did that may surprise."""
+"""Notes beside the tables: why the comparison is fair, and what the libraries did that may surprise you."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ def notes_of(run: Run) -> tuple[str, ...]:
 
 def _fairness(run: Run) -> str:
     start = run.start
-    rule = "nothing moves" if start.tol == 0 else f"no more than {number_text(start.tol)} moves, all centroids together"
+    rule = "no centroid moves" if start.tol == 0 else f"all centroids together move by at most {number_text(start.tol)}"
     return (
         f"The same for all: {len(start.points):,} points, {len(start.initial_centroids)} initial centroids, "
-        f"{start.max_iter} iterations at most, the end when {rule}; inertia and mean distance are computed in one way."
+        f"at most {start.max_iter} iterations, and a stop when {rule}. Inertia and mean distance are computed in the "
+        "same way."
     )
 
 
@@ -28,7 +29,7 @@ def _of_steps(run: Run) -> list[str]:
 
 def _own_figures(run: Run) -> list[str]:
     return [
-        f"{engine_text(step.engine).library} itself says {figure.name} {number_text(figure.value)}: {figure.meaning}."
+        f"{engine_text(step.engine).library} returns {figure.name} {number_text(figure.value)}: {figure.meaning}."
         for step in run.steps
         for figure in step.own_figures
     ]

@@ -1,4 +1,4 @@
-"""Arrays in few words."""
+"""Numbers and arrays as short texts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def centroids_text(centroids: NDArray[np.float64] | None, steps: NDArray[np.floa
 
 
 def steps_of(points: NDArray[np.generic]) -> NDArray[np.float64]:
-    """Return a small part of the extent of each column of points (n, d), (d,): what is to be told apart."""
+    """Return the smallest difference to show in each column of points (n, d), as (d,): a small part of its extent."""
     extent: NDArray[np.float64] = points.max(axis=0).astype(np.float64) - points.min(axis=0).astype(np.float64)
     return extent * _PART
 
@@ -50,7 +50,7 @@ def labels_text(labels: NDArray[np.int32] | None) -> str:
 
 
 def number_text(value: float, step: float = 0.0) -> str:
-    """Return a number with as many digits as it deserves: all before the point, and 6 where they say something.
+    """Return a number with all digits before the point, and with 6 digits where they are significant.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a plot of a run needs, without drawing: places in two dimensions, colours, trails."""
+"""The data of a plot of a run, without drawing: positions in two dimensions, colours, trails."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PanelState:
 
     @property
     def trails(self) -> tuple[Trail, ...]:
-        """Of each centroid that is left, (m,)."""
+        """The trail of each remaining centroid, (m,)."""
         colours, reached = self.colours.tolist(), self.reached.tolist()
         return tuple(
             Trail(colour, self.whole_trails[colour][:so_far]) for colour, so_far in zip(colours, reached, strict=True)
@@ -54,12 +54,12 @@ class Plot:
 
     @property
     def preserves_distances(self) -> bool:
-        """Whether what is near in the plot is near: its axes are the columns themselves."""
+        """Whether the axes are the columns themselves, so that distances in the plot are real distances."""
         return all(axis.share is None for axis in self.axes)
 
     @property
     def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The least and the greatest of both coordinates, (2,) each, of all points, centroids and trails."""
+        """The minimum and maximum of both coordinates, (2,) each, over all points, centroids and trails."""
         last = {state.engine: state for state in self.states.values()}  # its trails are the whole ones
         trails = [trail.places for state in last.values() for trail in state.trails]
         # A centroid that was dropped has none at the end, but was in a state.
@@ -68,7 +68,7 @@ class Plot:
 
 
 def plot_of(run: Run) -> Plot:
-    """Return what a plot needs; of more than MAX_POINTS points evenly spaced rows are shown."""
+    """Return the plot of a run; with more than MAX_POINTS points, of evenly spaced rows."""
     n = len(run.start.points)
     rows = np.linspace(0, n - 1, min(n, MAX_POINTS)).round().astype(np.intp)
     projection = projection_of(run)
@@ -97,7 +97,7 @@ def _panel_states(
 def _trails(
     run: Run, steps: Sequence[ComparisonStep], projection: Projection
 ) -> tuple[dict[int, NDArray[np.float64]], list[NDArray[np.int32]]]:
-    """Return the whole trail of each cluster, (t, 2), and how much there is at each step of those left, (m,)."""
+    """Return the whole trail of each cluster, (t, 2), and its length for the remaining centroids at each step, (m,)."""
     trails: dict[int, list[list[float]]] = {}
     lengths = []
     for step in steps:
@@ -111,7 +111,7 @@ def _trails(
 
 
 def _positions(step: ComparisonStep, initial: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Return where a step has led the centroids, (m, d) each, the last where they are."""
+    """Return the positions of the centroids during a step, (m, d) each; the last are those after the step."""
     if step.action != "fit":
         return [step.centroids]
     inside = [] if step.path is None else list(step.path[:-1])
@@ -137,7 +137,7 @@ def _colours_of(run: Run, engine: CompareEngine) -> NDArray[np.int32]:
 
 
 def _matched(run: Run, engine: CompareEngine) -> dict[int, int]:
-    """Return of this engine's clusters those of the first engine that they correspond to, by initial centroids."""
+    """Return the cluster of the first engine for each of this engine's clusters, by initial centroids."""
     (result,) = (result for result in run.result.engines if result.engine == engine)
     own, first = run.steps_of(engine)[-1].clusters, run.steps_of(run.engines[0])[-1].clusters
     return {int(own[row]): int(first[other]) for row, other in enumerate(result.matching) if other >= 0}

@@ -1,4 +1,4 @@
-"""Two dimensions of many: the columns themselves where there are at most two, else the principal components."""
+"""Projection to two dimensions: at most two columns as they are, more to their principal components."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _PLANE = 2  # columns
 class Axis:
     """An axis of the plot."""
 
-    name: str  # empty: there is nothing to tell
+    name: str  # empty: the axis has no meaning
     share: float | None  # of the variance that it shows, 0 to 1; None: it is a column itself
 
     @property
     def title(self) -> str:
-        """The name and, where it is no column, how much it shows."""
+        """The name; for a component also its share of the variance."""
         return self.name if self.share is None else f"{self.name} ({self.share:.0%} of the variance)"
 
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """How places of (…, d) become places of (…, 2)."""
+    """A linear map from positions (…, d) to positions (…, 2)."""
 
     axes: tuple[Axis, Axis]
     origin: NDArray[np.float64]  # (d,)
@@ -46,13 +46,13 @@ def projection_of(run: Run) -> Projection:
 
 
 def column_projection(columns: int) -> Projection:
-    """Return the projection to the first two columns, or to the one that there is."""
+    """Return the projection to the first two columns, or to the only one."""
     axes = (Axis("column 1", None), Axis("column 2" if columns >= _PLANE else "", None))
     return Projection(axes, np.zeros(columns), np.eye(columns, _PLANE))
 
 
 def principal_projection(places: NDArray[np.float64]) -> Projection:
-    """Return that to the two components with the most variance of places (s, d) (Pearson, 1901).
+    """Return the projection to the two components with the most variance of places (s, d) (Pearson, 1901).
 
     The largest weight of each is positive.
     """
@@ -76,7 +76,7 @@ def _places(run: Run) -> NDArray[np.float64]:
 
 
 def _eigen(inside: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return variances, from the largest on, and directions (d, at least 2) of centred rows (s, d)."""
+    """Return variances in descending order, and directions (d, at least 2) of centred rows (s, d)."""
     rows, columns = inside.shape
     if rows < columns:  # of wide rows the small side: images have thousands of columns
         _, singular, directions = np.linalg.svd(np.vstack([inside, np.zeros((_PLANE, columns))]), full_matrices=False)

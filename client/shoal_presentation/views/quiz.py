@@ -1,4 +1,4 @@
-"""Questions on a run, with answers that are computed from it."""
+"""Questions about a run, with answers computed from it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from shoal_presentation.views.convergence import convergence_step, has_converged
 from shoal_presentation.views.numbers import centroids_text, count_text, labels_text, listed, number_text, steps_of
 from shoal_presentation.views.run import Run, engine_text
 
-_ASKED = 12  # points whose labels are asked for
+_ASKED = 12  # points in the question about labels
 _WRONG = 3  # wrong options of a question
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question of which one option is right."""
+    """A question with one right option."""
 
     text: str
     options: tuple[str, ...]  # all different
@@ -31,12 +31,12 @@ class Question:
 
 
 def quiz_of(run: Run) -> tuple[Question, ...]:
-    """Return the questions. The order of the options is the same whenever the run is, and another for another run."""
+    """Return the questions. The order of the options depends on the run, and is the same for the same run."""
     return (_on_labels(run), _on_convergence(run), _on_random_state(run))
 
 
 def _question(run: Run, text: str, options: Sequence[str], hint: str, explanation: str) -> Question:
-    """Make a question; the first option is the right one, until they are shuffled."""
+    """Return a question with shuffled options; the first of `options` is the right one."""
     start = run.start
     marks = (text.encode(), start.initial_centroids.tobytes(), np.ascontiguousarray(start.points).tobytes())
     order = np.random.default_rng([zlib.crc32(mark) for mark in marks]).permutation(len(options)).tolist()
@@ -56,8 +56,7 @@ def _on_labels(run: Run) -> Question:
         f"Step {step.number}: which labels does {library} give {points}?",
         [labels_text(labels) for labels in (asked, *wrong)],
         f"Centroids are counted from 0. Find the nearest of {_centroids(run, step)} for each point.",
-        f"A label is the row of the centroid that the point belongs to. In step {step.number} {library} gives "
-        f"{labels_text(asked)}.",
+        f"A label is the row of the point’s centroid. In step {step.number} {library} gives {labels_text(asked)}.",
     )
 
 
@@ -67,23 +66,23 @@ def _on_convergence(run: Run) -> Question:
     steps = run.steps_of(engine)
     wrong = _wrong_steps(step.number, [each.number for each in steps])
     settled = has_converged(run, engine)
-    asked = f"{library}’s centroids no longer change" if settled else f"{library}’s centroids are those of its end"
+    asked = f"{library}’s centroids no longer change" if settled else f"{library} has its final centroids"
     why = _since(step, steps[-1]) if settled else _although(run, engine)
     return _question(
         run,
         f"Which is the first step after which {asked}?",
         [f"step {number}" for number in (step.number, *wrong)],
-        "Go up the table from the last step, for as long as the centroids stay the same.",
-        f"Step {step.number} leaves them at {_centroids(run, step)}; {why}.",
+        "Go up the table from the last step, as long as the centroids stay the same.",
+        f"After step {step.number} they are {_centroids(run, step)}; {why}.",
     )
 
 
 def _although(run: Run, engine: CompareEngine) -> str:
-    """Return why an engine ended whose centroids might still move."""
+    """Return why an engine stopped although its centroids might still move."""
     (result,) = (result for result in run.result.engines if result.engine == engine)
     if result.converged:
-        return f"the engine ends there, since they moved by no more than {number_text(run.start.tol)}"
-    return f"{count_text(result.iterations, 'iteration')} are all that it may make, and another might still move them"
+        return f"the engine stops there, because they moved by no more than {number_text(run.start.tol)}"
+    return f"{count_text(result.iterations, 'iteration')} are all that it may make; another one might still move them"
 
 
 def _centroids(run: Run, step: ComparisonStep) -> str:
@@ -93,14 +92,14 @@ def _centroids(run: Run, step: ComparisonStep) -> str:
 def _since(step: ComparisonStep, last: ComparisonStep) -> str:
     if step is last:
         return "it is the last one of this engine"
-    return f"up to step {last.number}, the last one of this engine, nothing moves them"
+    return f"nothing moves them up to step {last.number}, the last one of this engine"
 
 
 _ALL = "the centroids and the labels of every engine"
 _NOTHING = "nothing: the centroids and the labels stay the same"
-_LABELS_ALONE = "the labels alone: centroids are means, and a mean is not a matter of chance"
-_K = "k, the number of centroids that is asked for"
-_START = "the initial centroids, and what every engine makes of them"
+_LABELS_ALONE = "only the labels: centroids are means, and means aren’t random"
+_K = "k, the number of centroids"
+_START = "the initial centroids, and so the result of every engine"
 _DRAWING: CompareEngine = "sklearn-minibatch"  # the one engine that may draw after the start
 
 
@@ -108,24 +107,24 @@ def _on_random_state(run: Run) -> Question:
     right, wrong, why = _without_random_state(run)
     return _question(
         run,
-        "Without random_state the comparison is run again and again. What may come out otherwise at the end?",
+        "If you repeat the comparison without random_state, what may differ at the end?",
         [right, *wrong],
-        "Ask where chance comes in: who chooses the initial centroids, and does an engine draw anything after that?",
-        f"{why} What rounding changes doesn’t count.",
+        "Where is anything random? Who chooses the initial centroids, and does an engine draw anything after that?",
+        f"{why} Differences by rounding don’t count.",
     )
 
 
 def _without_random_state(run: Run) -> tuple[str, tuple[str, ...], str]:
     """Return what may change, what may not, and why."""
     if run.start.init == "given" and _DRAWING in run.engines:
-        right = f"what {engine_text(_DRAWING).library} comes to, if it draws a new place for a centroid with few points"
-        why = "The initial centroids were given, but partial_fit may move a centroid with few points to one it draws."
+        right = f"the result of {engine_text(_DRAWING).library}, if it draws a new place for a centroid with few points"
+        why = "The initial centroids were given, but partial_fit may move a centroid with few points to a random point."
         return right, (_START, _LABELS_ALONE, _K), why
     if run.start.init == "given":
-        why = "The initial centroids were given, and from there on no engine of this run draws at random."
+        why = "The initial centroids were given, and no engine of this run draws anything after that."
         return _NOTHING, (_ALL, _LABELS_ALONE, _K), why
     if _leads_to_one_end(run):
-        why = "Whatever start is drawn, it leads to the same: there is only one way to cluster this."
+        why = "Every start leads to the same result, because there is only one way to cluster these points."
         return _NOTHING, (_ALL, _LABELS_ALONE, _K), why
     return _ALL, (_NOTHING, _LABELS_ALONE, _K), _why_all(run)
 
@@ -133,8 +132,8 @@ def _without_random_state(run: Run) -> tuple[str, tuple[str, ...], str]:
 def _why_all(run: Run) -> str:
     libraries = listed([engine_text(engine).library for engine in run.engines])
     return (
-        "random_state decides which points are drawn as initial centroids. Others may lead to other clusters, or to "
-        f"the same ones in another order, for {libraries} alike."
+        "random_state decides which points are drawn as initial centroids. Other points may lead to other clusters, or "
+        f"to the same ones in another order. This holds for {libraries}."
     )
 
 
@@ -143,7 +142,7 @@ def _leads_to_one_end(run: Run) -> bool:
 
 
 def _wrong_labels(right: NDArray[np.int32], points: NDArray[Any], centroids: NDArray[np.float64]) -> list[NDArray[Any]]:
-    """Return labels (n,) that are not the right ones of points (n, d) and centroids (m, d)."""
+    """Return wrong labels (n,) for points (n, d) and centroids (m, d)."""
     found = {tuple(right.tolist()): right}
     for labels in _plausible_labels(right, points, centroids):
         found.setdefault(tuple(labels.tolist()), labels)
@@ -153,7 +152,7 @@ def _wrong_labels(right: NDArray[np.int32], points: NDArray[Any], centroids: NDA
 def _plausible_labels(
     right: NDArray[np.int32], points: NDArray[Any], centroids: NDArray[np.float64]
 ) -> Iterator[NDArray[Any]]:
-    """Yield what is likely to be taken for right; the last three differ from it and one another in any case."""
+    """Yield plausible wrong labels; the last three always differ from the right ones and one another."""
     m = len(centroids)
     offsets = points.astype(np.float64)[:, None, :] - centroids[None, :, :]
     yield (m - 1 - right).astype(np.int32)  # the centroids counted from the end
@@ -164,7 +163,7 @@ def _plausible_labels(
 
 
 def _wrong_steps(right: int, steps: Sequence[int]) -> list[int]:
-    """Return numbers of steps around the right one, first those that the engine has."""
+    """Return wrong numbers of steps near the right one, preferably steps of the engine."""
     later = range(steps[-1] + 1, steps[-1] + 1 + _WRONG)
     near = sorted((number for number in steps if number != right), key=lambda number: (abs(number - right), number))
     return [*near, *later][:_WRONG]

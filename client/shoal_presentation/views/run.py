@@ -1,4 +1,4 @@
-"""A comparison that has been run, and what its engines are called."""
+"""A finished comparison, and the names of its engines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shoal import CompareEngine, ComparisonResult, ComparisonStart, ComparisonSt
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """All that a comparison has said."""
+    """The start, steps and result of a comparison."""
 
     start: ComparisonStart
     steps: tuple[ComparisonStep, ...]
@@ -19,7 +19,7 @@ class Run:
 
     @property
     def engines(self) -> tuple[CompareEngine, ...]:
-        """In the order in which they ran."""
+        """The engines in the order in which they ran."""
         return self.start.engines
 
     def steps_of(self, engine: CompareEngine) -> tuple[ComparisonStep, ...]:
@@ -28,19 +28,19 @@ class Run:
 
     @staticmethod
     def of(comparison: FinishedComparison, steps: Iterable[ComparisonStep]) -> Run:
-        """Return a comparison, sync or asyncio, that has come to its end with these steps."""
-        taken = tuple(steps)  # first: reading them may be what brings the rest
+        """Return the run of a finished comparison, sync or asyncio, with these steps."""
+        taken = tuple(steps)  # first: reading the steps may fill in start and result
         if comparison.start is None or comparison.result is None:
             raise AssertionError("a comparison that ends well has a start and a result")
         return Run(comparison.start, taken, comparison.result)
 
 
 class FinishedComparison(Protocol):
-    """What a comparison of either client says beside its steps."""
+    """The start and result of a comparison, of the sync or the asyncio client."""
 
     @property
     def start(self) -> ComparisonStart | None:
-        """What is compared."""
+        """The points and parameters."""
         ...
 
     @property
@@ -51,9 +51,9 @@ class FinishedComparison(Protocol):
 
 @dataclass(frozen=True)
 class EngineText:
-    """What an engine is called."""
+    """The names of an engine."""
 
-    library: str  # of several of one library too
+    library: str  # several engines may have the same library
     calls: str  # that it makes
 
 
@@ -67,5 +67,5 @@ _ENGINE_TEXTS: dict[str, EngineText] = {
 
 
 def engine_text(engine: str) -> EngineText:
-    """Return what an engine is called; one that is newer than this client by its own name."""
+    """Return the names of an engine; an engine newer than this client keeps its own name."""
     return _ENGINE_TEXTS.get(engine, EngineText(engine, engine))

@@ -1,4 +1,4 @@
-"""The pieces of the execution sample. What stands behind ``#>`` are the actions of the steps that run a line."""
+"""The parts of the program. Behind ``#>`` are the actions of the steps that run a line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The execution table: a row a step, and one for what comes out."""
+"""The execution table: a row for each step, and one for the output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FINAL = "final centroids"
 
 @dataclass(frozen=True)
 class Cell:
-    """What an engine has at a step."""
+    """The values of an engine at a step."""
 
     centroids: str
     labels: str
@@ -25,7 +25,7 @@ NOTHING = Cell(NONE, NONE)
 
 @dataclass(frozen=True)
 class Row:
-    """A step of one engine; the last row is of all of them."""
+    """A step of one engine; the last row is for all engines."""
 
     number: int
     action: str
@@ -55,7 +55,7 @@ def _output(run: Run) -> Row:
 
 
 def action_text(step: ComparisonStep, tol: float, *, explained: bool) -> str:
-    """Return what a step does.
+    """Return a description of a step.
 
     Parameters
     ----------

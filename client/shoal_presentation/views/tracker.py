@@ -19,7 +19,7 @@ _CHANGING = {"initialise", "update", "converged", "stopped"}
 
 @dataclass(frozen=True)
 class TrackerColumn:
-    """When variables are looked at."""
+    """A moment at which the variables are shown."""
 
     name: str
     step: int | None  # the step it comes after; None: the start, or the end
@@ -27,7 +27,7 @@ class TrackerColumn:
 
 @dataclass(frozen=True)
 class Tracker:
-    """A row a variable, a column a column."""
+    """The tracker: a row for each variable, a column for each moment."""
 
     columns: tuple[TrackerColumn, ...]
     variables: tuple[tuple[str, tuple[str, ...]], ...]  # name, and its value at each column
@@ -35,7 +35,7 @@ class Tracker:
 
 
 def track(run: Run) -> Tracker:
-    """Return what each engine's centroids and labels are at each column; NONE before they exist."""
+    """Return each engine's centroids and labels in each column; NONE before they exist."""
     after = [step.number for step in run.steps if step.action in _CHANGING]
     columns = (
         TrackerColumn("start", None),
@@ -57,7 +57,7 @@ def track(run: Run) -> Tracker:
 
 
 def _last(steps: Sequence[ComparisonStep], ends: Sequence[int]) -> list[ComparisonStep | None]:
-    """Return the last step at each end; None before the first."""
+    """Return the last step up to each end; None before the first."""
     numbers = [step.number for step in steps]
     reached = [bisect_right(numbers, end) for end in ends]
     return [steps[count - 1] if count else None for count in reached]

@@ -1,4 +1,4 @@
-"""The full transcript: each step in a sentence or two, and how it ended."""
+"""The transcript: one or two sentences for each step, and for the results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOVING = {"update", "converged"}
 
 
 def transcript_of(run: Run) -> tuple[str, ...]:
-    """Return a text for each step in order, then one for each engine's end and one for each two engines."""
+    """Return a text for each step in order, then one for each engine's result and one for each pair of engines."""
     told_apart = steps_of(run.start.points)
     steps = [f"Step {step.number}. {_sentence(step, run, told_apart)}" for step in run.steps]
     ends = [_end(result, told_apart) for result in run.result.engines]

@@ -1,4 +1,4 @@
-"""The comparison: one run, read in nine ways, step by step."""
+"""The page that compares engines: one run, step by step."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def add_page(client: shoal.aio.Client) -> None:
 
 
 class ComparePage:
-    """One visitor's comparison. A new one ends the one before, and so does the visitor's leave.
+    """One visitor's comparison. It is cancelled when the visitor starts another or leaves.
 
     Parameters
     ----------
     client
         Of the server.
     drawers
-        Whoever draws a run holds it.
+        Held while a run is drawn.
     query
-        What a link says.
+        The parameters in the page's link.
     """
 
     def __init__(self, client: shoal.aio.Client, drawers: asyncio.Semaphore, query: Mapping[str, str]) -> None:
@@ -59,7 +59,7 @@ class ComparePage:
         with ui.element("div").classes("intro"):
             ui.html("K-means by several libraries, side by side", sanitize=False, tag="h1")
             ui.html(
-                "The same points, first centroids and stopping rule for each; every step is the library's own.",
+                "All get the same points, first centroids and stopping rule. Each library computes its own steps.",
                 sanitize=False,
                 tag="p",
             )
@@ -72,13 +72,13 @@ class ComparePage:
         self._explanations = Explanations()
 
     def begin(self, *, is_first: bool) -> None:
-        """Run what the link says, unless it can't be read."""
+        """Run the comparison in the link, unless the link is invalid."""
         self._visitor.on_delete(self._end)
         if self._is_sound:
             self.run(is_first=is_first)
 
     def run(self, *, is_first: bool = False, scale: Scale | None = None) -> None:
-        """Run the comparison that the form asks for, in place of the one that runs, and show it."""
+        """Cancel the running comparison, and run and show the one in the form."""
         self._end()
         self._task = background_tasks.create(self._compare_patiently(scale, is_first=is_first), name="comparison")
 
@@ -87,7 +87,7 @@ class ComparePage:
             self._task.cancel()
 
     async def _compare_patiently(self, scale: Scale | None, *, is_first: bool) -> None:
-        """Compare; where the server is away, starting or busy, as soon as it can."""
+        """Compare; retry while the server is away, starting or busy."""
         with self._visitor:
             while True:
                 try:
@@ -119,13 +119,13 @@ class ComparePage:
         self._shown = run.start.points
 
     def _add_point(self, x: float, y: float) -> None:
-        """Compare once more, with a point that was clicked into the plot."""
+        """Compare again, with the point that the visitor clicked into the plot."""
         self._form.add_point(x, y, self._shown)
-        self.run(scale=self._stage.scale)  # what one has clicked at stays where it is
+        self.run(scale=self._stage.scale)  # the clicked place must not move
 
 
 def _pause_after(error: Exception) -> float | None:
-    """Return after how many seconds the same may succeed; None: it won't."""
+    """Return after how many seconds to retry; None: a retry can't succeed."""
     if not isinstance(error, shoal.ShoalError):
         return None
     if isinstance(error, shoal.UnavailableError):

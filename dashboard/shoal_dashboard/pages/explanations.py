@@ -1,4 +1,4 @@
-"""What is read below the stage: key moments, the quiz, the snapshot, the transcript, and what can be taken home."""
+"""The sections below the panels: key moments, the quiz, results, notes, the transcript and downloads."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from shoal_presentation.views import (
 
 
 class Explanations:
-    """Tells a run in words."""
+    """Shows a run in words."""
 
     def __init__(self) -> None:
         self._root = ui.element("div").classes("below")
 
     def clear(self) -> None:
-        """Tell of nothing."""
+        """Remove the sections."""
         self._root.clear()
 
     def show(self, run: Run) -> None:
-        """Tell another run."""
+        """Show the sections of a run, in place of those shown before."""
         self._root.clear()
         with self._root:
             with _section("Key moments"):
@@ -47,19 +47,19 @@ class Explanations:
             with _section("Quiz"):
                 for number, question in enumerate(quiz_of(run), 1):
                     _Asked(number, question)
-            with _section("How the engines ended"):
+            with _section("Results"):
                 ui.html(outcome_of(run), sanitize=False)
             with _section("In short"):
                 _list(key_facts_of(run), "ul")
-            with _section("What makes it fair, and what libraries say"):
+            with _section("Notes"):
                 _list(notes_of(run), "ul")
             with _section("Transcript"), ui.element("div").classes("scroll").props(_REGION):
                 _list(transcript_of(run), "ol")
-            with _section("Take it home"):
+            with _section("Downloads"):
                 self._downloads(run)
 
     def _downloads(self, run: Run) -> None:
-        table, source = _csv(run), run.start.example or "points of one's own"
+        table, source = _csv(run), run.start.example or "your own points"
         report = ui.button("Report (HTML)").props("flat no-caps")
         report.on_click(lambda: ui.download.content(report_page(run, source), "comparison.html"))
         ui.button("Table (CSV)", on_click=lambda: ui.download.content(table, "steps.csv")).props("flat no-caps")
@@ -71,7 +71,7 @@ class Explanations:
 
 
 class _Asked:
-    """A question of the quiz."""
+    """A question of the quiz, with its options and hint."""
 
     def __init__(self, number: int, question: Question) -> None:
         self._question = question

@@ -1,4 +1,4 @@
-"""The form of a comparison: points, centroids, engines. Closed it says in a line what is compared."""
+"""The form of a comparison: points, centroids, engines. When closed, it shows a one-line summary."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _MEGABYTES = 20  # of a file
 
 
 class Form:
-    """What a visitor asks for.
+    """The fields of a comparison.
 
     Parameters
     ----------
     parameters
-        What it begins with.
+        The initial values.
     on_run
-        Called when it is sent.
+        Called when the visitor runs the comparison.
     """
 
     def __init__(self, parameters: Parameters, on_run: Callable[[], None]) -> None:
-        self._link: str | None = None  # None: what is asked for has not been run; empty: it is too long for a link
+        self._link: str | None = None  # None: these fields have not been run; empty: too long for a link
         self._on_run = on_run
         self._file: str | None = None  # a text too large for the box
         with ui.element("details").classes("card asking"):
@@ -51,7 +51,7 @@ class Form:
             given.bind_visibility_from(self._init, "value", value="given")
 
     def parameters(self) -> Parameters:
-        """Return what is asked for.
+        """Return the values of the fields.
 
         Raises
         ------
@@ -72,7 +72,7 @@ class Form:
         )
 
     def add_point(self, x: float, y: float, shown: NDArray[np.generic] | None) -> None:
-        """Add a point to those of one's own; the first one is added to the points (n, 2) that are shown."""
+        """Add a point to the visitor's own points; if there are none yet, to the points (n, 2) that are shown."""
         before = self._points.value.rstrip()
         if self._source.value != OWN or self._file is not None:
             before = "" if shown is None else format_points(shown.astype(np.float64))
@@ -80,12 +80,12 @@ class Form:
         self._take_text(f"{before}\n{format_points(np.array([[x, y]]))}".strip(), "the points")
 
     def show(self, parameters: Parameters, *, is_first: bool) -> None:
-        """Say in a line what is compared, and let the address of the page be that of the comparison."""
+        """Show the summary of the comparison, and set the page's address to its link."""
         self._summary.set_content(_summary(parameters))
         query = parameters.query()
         self._link = f"/?{query}" if query else ""
         if not query:
-            ui.notify("These points are too many for a link: reloading the page loses them", type="warning")
+            ui.notify("There are too many points for a link: reloading the page will lose them", type="warning")
         history = ui.navigate.history
         (history.replace if is_first else history.push)(self._link or "/")
 
@@ -118,15 +118,15 @@ class Form:
             self._upload = ui.upload(
                 label="or a CSV file",
                 on_upload=self._take_file,
-                on_rejected=lambda: self._tell_file(f"The file is no .csv or .txt, or larger than {_MEGABYTES} MB"),
+                on_rejected=lambda: self._show_file_note(f"Choose a .csv or .txt file of at most {_MEGABYTES} MB"),
                 auto_upload=True,
                 max_file_size=_MEGABYTES * 1_000_000,
             ).props('accept=".csv,.txt" flat bordered')
-            self._told = ui.label().props('aria-live="polite"')
+            self._file_note = ui.label().props('aria-live="polite"')
         ui.button("Begin with no points", on_click=self._clear).props("flat no-caps")
 
     def _fit_init(self) -> None:
-        """Leave given centroids where they can't be meant: for another k, or for other points."""
+        """Change from given centroids to k-means++ if the centroids don't belong to this k or these points."""
         if self._init.value != "given":
             return
         rows = len(self._centroids.value.strip().splitlines())
@@ -138,29 +138,29 @@ class Form:
             return self._file
         typed = self._points.value or ""
         if len(typed) >= _MAX_TYPED:
-            raise ParseError(f"the box takes {_MAX_TYPED:,} characters, and is full: upload the points as a file")
+            raise ParseError(f"the box is full ({_MAX_TYPED:,} characters): upload the points as a file")
         return typed
 
     async def _take_file(self, event: events.UploadEventArguments) -> None:
         try:
             text = (await event.file.read()).decode("utf-8-sig").strip()
         except UnicodeDecodeError as error:
-            self._tell_file(f"{event.file.name} is no text in UTF-8: byte {error.start} is none")
+            self._show_file_note(f"{event.file.name} is no text in UTF-8: byte {error.start} is none")
             return
         self._upload.reset()
         self._take_text(text, event.file.name)
 
     def _take_text(self, text: str, name: str) -> None:
-        """Put a text into the box, if that can take it."""
+        """Put a text into the box, or keep it beside the box if it is too large."""
         fits = len(text) < _MAX_SHOWN
         self._file = None if fits else text
         self._points.set_value(text if fits else "")
         self._points.set_enabled(fits)
         rows = text.count("\n") + 1
-        self._tell_file("" if fits else f"{rows:,} rows of {name}: too many for the box, and taken as they are")
+        self._show_file_note("" if fits else f"{rows:,} rows of {name}: too many for the box, and taken as they are")
 
-    def _tell_file(self, text: str) -> None:
-        self._told.set_text(text)
+    def _show_file_note(self, text: str) -> None:
+        self._file_note.set_text(text)
 
     def _clear(self) -> None:
         self._take_text("", "")
@@ -168,13 +168,13 @@ class Form:
 
     async def _copy_link(self) -> None:
         if self._link is None:
-            ui.notify("Run it first: the link is that of a run", type="warning")
+            ui.notify("Run the comparison first, then copy its link", type="warning")
         elif not self._link:
-            ui.notify("These points are too many for a link", type="warning")
+            ui.notify("There are too many points for a link", type="warning")
         elif await ui.run_javascript(f"shoalCopy(location.origin + {json.dumps(self._link)})"):
             ui.notify("The link is on the clipboard")
         else:
-            ui.notify("This browser doesn't let pages copy; the link is the address of the page", type="warning")
+            ui.notify("This browser doesn't let pages copy. Copy the address of the page instead", type="warning")
 
 
 def _summary(asked: Parameters) -> str:

@@ -1,4 +1,4 @@
-"""One session, live: its centroids over recent points, its weights and figures, and what can be changed in place."""
+"""The page of one live session: centroids over recent points, weights, figures, and a form to change the session."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class SessionPage:
                 self._build_figures()
 
     def begin(self, feeds: SessionFeeds) -> None:
-        """Begin to look, for as long as the visitor is there."""
+        """Show the session until the visitor leaves."""
         self._feed, leave = feeds.enter(self._session.name)
         ui.context.client.on_delete(leave)
         ui.timer(_FRAME_SECONDS, self._refresh)
@@ -63,7 +63,7 @@ class SessionPage:
 
     def _build_assigning(self) -> None:
         with ui.element("section").classes("card"):
-            ui.html("Ask for labels", sanitize=False, tag="h2")
+            ui.html("Assign points", sanitize=False, tag="h2")
             with ui.element("div").classes("form"):
                 self._asked = ui.textarea("Points: a row a line").props("rows=3 outlined").style("flex: 1 1 280px")
                 ui.button("Assign", on_click=self._assign, color=None).props("unelevated no-caps").classes("primary")
@@ -71,7 +71,7 @@ class SessionPage:
 
     def _build_figures(self) -> None:
         with ui.element("section").classes("card"):
-            ui.html("Change in place", sanitize=False, tag="h2")
+            ui.html("Change the session", sanitize=False, tag="h2")
             with ui.element("div").classes("form"):
                 self._engine = ui.select(["numba", "sklearn", "scipy"], label="Engine")
                 self._half_life = ui.input("Half-life", placeholder="such as 1000 points")
@@ -95,7 +95,7 @@ class SessionPage:
             self._centroids.set_content(feed.pictures.centroids)
 
     def _show_looks(self, feed: SessionFeed) -> None:
-        """Show what is looked at once a second."""
+        """Show what changes at most once a second."""
         self._error_banner.say_lost(feed.error)
         self._show_description(None if feed.error else feed.description)
         self._events.set_content(
@@ -145,7 +145,7 @@ class SessionPage:
 
     async def _assign(self) -> None:
         self._labels.set_text("")
-        with self._error_banner.told():
+        with self._error_banner.catch_errors():
             assignment = await self._session.assign(parse_points(self._asked.value or ""))
             labels = " ".join(map(str, assignment.labels[:_MAX_LABELS].tolist()))
             if len(assignment.labels) > _MAX_LABELS:
@@ -157,7 +157,7 @@ class SessionPage:
         if shown is None or not self._changes(shown):
             ui.notify("There is nothing to change")
             return
-        with self._error_banner.told():
+        with self._error_banner.catch_errors():
             changes: dict[str, Any] = {}  # only what the visitor has changed: another may have changed the rest
             if self._engine.value != shown.engine:
                 changes["engine"] = self._engine.value
@@ -165,4 +165,4 @@ class SessionPage:
                 changes["half_life"] = parse_half_life(self._half_life.value or "")
             self._config, changed = None, await self._session.update(**changes)
             self._fill_form(changed.config)
-            ui.notify("Changed, in its place among the batches")
+            ui.notify("Changed for the next batches")

@@ -1,4 +1,4 @@
-"""All sessions: how they do, a form for new ones, and the end of old ones."""
+"""The page of all sessions: their figures, a form to create one, and buttons to delete them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class SessionsPage:
             )
 
     def begin(self) -> None:
-        """Begin to look, for as long as the visitor is there."""
+        """Show the list until the visitor leaves."""
         ui.context.client.on_delete(self._listing.shared.enter())
         ui.timer(_REFRESH_SECONDS, self._refresh)
 
@@ -73,24 +73,24 @@ class SessionsPage:
             ui.button("Create", on_click=self._create, color=None).props("unelevated no-caps").classes("primary")
 
     async def _create(self) -> None:
-        with self._error_banner.told():
+        with self._error_banner.catch_errors():
             await self._client.create_session(
                 self._name.value or "",
                 int(self._n_clusters.value or 0),
                 engine=self._engine.value,
                 half_life=parse_half_life(self._half_life.value or ""),
             )
-            ui.notify(f"Session {self._name.value} is there")
+            ui.notify(f"Created session {self._name.value}")
         await self._listing.refresh()
 
     async def _delete(self, name: str) -> None:
         with ui.dialog() as dialog, ui.card():
-            ui.label(f"Delete session {name}? Its centroids are lost, and its watches end.")
+            ui.label(f"Delete session {name}? Its centroids will be lost, and its watches will end.")
             with ui.row():
                 ui.button("Delete", on_click=lambda: dialog.submit(True), color="negative").props("unelevated no-caps")
                 ui.button("Keep it", on_click=dialog.close).props("flat no-caps")
         if await dialog:
-            with self._error_banner.told():
+            with self._error_banner.catch_errors():
                 await self._client.session(name).delete()
             await self._listing.refresh()
 
@@ -103,7 +103,7 @@ class SessionsPage:
         if sessions is None:
             return
         self._empty.set_visibility(not sessions)
-        self._empty.set_text("There are no sessions yet. Make one above, or: shoal sessions create NAME -k 8")
+        self._empty.set_text("There are no sessions yet. Create one above, or run: shoal sessions create NAME -k 8")
         if [listed.session.uid for listed in sessions] != list(self._rows):
             self._fill(sessions)
         for listed in sessions:
@@ -111,7 +111,7 @@ class SessionsPage:
                 cell.set_content(escape(text))
 
     def _fill(self, sessions: tuple[ListedSession, ...]) -> None:
-        """Draw the table anew: a row a session."""
+        """Redraw the table, a row for each session."""
         self._rows.clear()
         self._table.clear()
         self._table.set_visibility(bool(sessions))

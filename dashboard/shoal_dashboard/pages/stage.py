@@ -1,4 +1,4 @@
-"""The stage of a comparison: what `shoal_presentation.report` makes of a run, on one screen; or points, yet too few."""
+"""The main part of the comparison page: the panels, tables and program of a run, or points that are still too few."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class StageView:
         self._on_point = on_point
         self._numbers = count(1)
         self.scale: Scale | None = None
-        """Of what is shown, if a point can be clicked in."""
+        """The scale of the plots, if the visitor can click points into them."""
         self._root = ui.html("", sanitize=False)
         ui.on("plot_click", self._on_click)
 
     def show(self, run: Run, stage: PlayerParts, *, is_first: bool) -> None:
-        """Show a run, by its parts, from its beginning; what is shown first plays by itself, once for each visitor."""
+        """Show a run from its first step. A visitor's first run plays by itself."""
         self.scale = stage.scale if run.start.points.shape[1] == _PLANE else None
         left = f"{stage.panels}{_card('', stage.controls)}{_card('The program', stage.code)}"
         right = f"{_card('Execution table', stage.table)}{_card('Variable tracker', stage.tracker)}"
@@ -48,7 +48,7 @@ class StageView:
         self._fill(content, is_first=is_first)
 
     def show_points(self, points: Points, missing: str) -> None:
-        """Show points (n, 2) that can't be compared yet, and what is missing."""
+        """Show points (n, 2) that are too few to compare, and say how many are missing."""
         corners = np.concatenate([points, [[0.0, 0.0], [10.0, 10.0]]])
         self.scale = scale_around(corners.min(axis=0), corners.max(axis=0))
         scene = Scene(points, None, np.empty((0, 2)), np.empty(0, np.int32))
@@ -63,14 +63,14 @@ class StageView:
 
     def _on_click(self, event: events.GenericEventArguments) -> None:
         if self.scale is None:
-            ui.notify("Points can be clicked in where there are two columns", type="warning")
+            ui.notify("You can add points by clicking only if the points have two columns", type="warning")
             return
         x, y = self.scale.to_plot(*event.args)
         self._on_point(*(round(value, digits) for value, digits in zip((x, y), _digits(self.scale), strict=True)))
 
 
 def _digits(scale: Scale) -> list[int]:
-    """Return how many digits behind the point a place on each axis deserves: a thousandth of what is shown."""
+    """Return the number of decimals for a place on each axis, so that it is precise to a thousandth of the axis."""
     return [3 - math.floor(math.log10(extent)) for extent in (scale.high - scale.low).tolist()]
 
 

@@ -1,4 +1,4 @@
-"""Arrow's columns as rows: what csv and parquet share."""
+"""Converts Arrow's columns to rows, for csv and parquet."""
 
 from __future__ import annotations
 

@@ -30,11 +30,11 @@ class Columns:
 
     @property
     def n_numbers(self) -> int:
-        """How many of `all` are numbers: all but the time."""
+        """The number of numeric columns in `all`: all but the time."""
         return len(self.all) - (self.time is not None)
 
     def join(self, arrays: Sequence[Array]) -> Rows:
-        """Put the columns that `all` names side by side."""
+        """Join the columns that `all` names side by side."""
         beside = iter(arrays[len(self.points) :])
         weight = None if self.weight is None else next(beside).astype("f8")
         time = None if self.time is None else next(beside)
@@ -73,7 +73,7 @@ def _find(name: str, names: Sequence[str], where: str) -> int:
     if not places:
         raise usage_error(f"{where} has no column {name!r}; it has {_listed(names)}")
     if len(places) > 1:
-        raise usage_error(f"{where} has {len(places)} columns {name!r}; rename them, so that one can be named")
+        raise usage_error(f"{where} has {len(places)} columns {name!r}; rename one of them")
     return places[0]
 
 

@@ -28,7 +28,7 @@ _BLOCK_BYTES = 1 << 20
 
 
 def read_csv(stream: BufferedReader, options: ReadOptions, where: str) -> PointFile:
-    """Read csv from a file or a stream; the first line decides what the columns are called."""
+    """Read csv from a file or a stream; the first line decides the names of the columns."""
     first = _first_line(stream, where)
     fields = [field.strip() for field in next(csv.reader([first]))]
     has_header = _looks_like_names(fields) if options.header is None else options.header
@@ -50,7 +50,7 @@ def _first_line(stream: BufferedReader, where: str) -> str:
     except UnicodeDecodeError as error:
         raise CommandError(
             f"{where}: neither csv in UTF-8 nor npy: its first line isn't text; parquet and images "
-            f"are read only from files that are named so"
+            f"need their file extension"
         ) from error
 
 
@@ -61,7 +61,7 @@ def _has_more(stream: BufferedReader) -> bool:
 
 
 def _looks_like_names(fields: Sequence[str]) -> bool:
-    """Return whether no field is a number: taking a row for names would silently lose a point."""
+    """Return whether no field is a number. A row of numbers taken for names would silently lose a point."""
     texts = [field for field in fields if field not in _NULLS]
     return bool(texts) and not any(_is_number(text) for text in texts)
 
@@ -75,7 +75,7 @@ def _is_number(text: str) -> bool:
 
 
 def _blocks(stream: BufferedReader, begin: bytes) -> Iterator[bytes]:
-    """Yield whole lines as they come: a pipe that is slow is not waited for until a block is full."""
+    """Yield whole lines as they come, without waiting until a slow pipe has filled a block."""
     if begin:
         yield begin
     rest = b""
@@ -88,7 +88,7 @@ def _blocks(stream: BufferedReader, begin: bytes) -> Iterator[bytes]:
 
 
 def _other_separator(line: str) -> str:
-    """Return what seems to stand between the fields of a line instead of commas; empty if nothing does."""
+    """Return the separator that a line seems to use instead of commas; empty if there is none."""
     if ";" in line or "\t" in line:
         return "';'" if ";" in line else "tabs"
     return "spaces" if " " in line and "," not in line else ""

@@ -1,4 +1,4 @@
-"""Finds out what kind of file it is and opens it."""
+"""Finds out the format of a file and opens it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _opener(path: Path) -> Callable[[Path, ReadOptions], PointFile]:
     if path.is_dir():
         raise usage_error(f"{path} is a folder; name the files in it")
     if opener is None:
-        raise usage_error(f"{path}: the ending says no kind of file that can be read; {', '.join(_OPENERS)} can")
+        raise usage_error(f"{path}: unknown file extension; use one of {', '.join(_OPENERS)}")
     return opener
 
 

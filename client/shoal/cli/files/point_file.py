@@ -1,4 +1,4 @@
-"""What every kind of file of points offers, and what is asked of it."""
+"""The common interface of all files of points, and the options for reading them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_ROWS = 8192
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How files are to be read."""
+    """The options for reading files."""
 
     batch_rows: int | None = None  # None: as many as `BATCH_BYTES` hold
     columns: tuple[str, ...] | None = None  # None: every column but those of weight and time
@@ -35,7 +35,7 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class PointFile:
-    """A file of points whose beginning has been read and found right.
+    """A file of points whose beginning has been read and is valid.
 
     `batches` yields (n, d) points of equally many rows each, the last one fewer, with (n,) weights and the time of the
     newest row where columns were named for them. It is read once, and closed by whoever opened it.
@@ -51,4 +51,4 @@ class PointFile:
 
 def no_rows_error(where: str) -> CommandError:
     """Return the error for a file without points."""
-    return CommandError(f"{where}: there are no rows in it; at least one point is needed")
+    return CommandError(f"{where}: the file has no rows; at least one point is needed")

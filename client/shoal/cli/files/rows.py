@@ -14,7 +14,7 @@ from shoal.cli.files.point_file import Array, ReadOptions
 
 @dataclass(frozen=True)
 class Rows:
-    """Points and what stands beside them."""
+    """Points with their weights and times."""
 
     points: Array  # (n, d)
     weight: Array | None = None  # (n,)
@@ -31,7 +31,7 @@ class Rows:
 
 
 def in_batches(pieces: Iterable[Rows], options: ReadOptions) -> Iterator[Batch]:
-    """Cut pieces of any length into batches, the last one shorter; the first piece says how wide rows are."""
+    """Cut pieces of any length into batches (the last may be shorter); the first piece sets the width of the rows."""
     waiting: list[Rows] = []
     n_rows = batch_rows = 0
     for piece in pieces:
