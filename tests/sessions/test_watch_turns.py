@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import numpy as np
 import pytest
 
-from shoal_server.clustering import movement
-from shoal_server.clustering.state import Snapshot, read_only_snapshot
+from shoal_server.clustering.state import Snapshot, largest_shift, read_only_snapshot
 from shoal_server.sessions import watching
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.watch_queue import MESSAGE_BYTES, TURN_BYTES, WatchQueue, WatchScheduler
@@ -219,7 +218,7 @@ async def test_how_far_centroids_moved_is_computed_once_for_all_watches_and_on_a
 
     def count(before: Snapshot, after: Snapshot) -> float:
         computed.append(after.version)
-        return movement.largest_shift(before, after)
+        return largest_shift(before, after)
 
     def note(function: Callable[[], float]) -> asyncio.Future[float]:
         begun.append(function)

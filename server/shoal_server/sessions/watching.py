@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from shoal_server.clustering.movement import largest_shift
-from shoal_server.clustering.state import Snapshot, Warming
+from shoal_server.clustering.state import Snapshot, Warming, largest_shift
 from shoal_server.errors import Reason, invalid
 from shoal_server.sessions.watch_queue import WatchQueue
 from shoal_server.shared_results import SharedResults
