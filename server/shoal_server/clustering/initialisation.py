@@ -1,4 +1,7 @@
-"""The initial centroids: computed from the first points, which then all count in version 1."""
+"""The warm-up: the first points are collected, and the initial centroids chosen from them.
+
+No point is lost: they all count in version 1.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,27 @@ from numpy.typing import NDArray
 
 from shoal_server.clustering.config import InitMethod, ModelConfig
 from shoal_server.clustering.coordinates import origin_among
+from shoal_server.clustering.forgetting import Decay, without_tiny
 from shoal_server.clustering.kmeans_plusplus import kmeans_plusplus
-from shoal_server.clustering.state import CoordinateSystem, Model
+from shoal_server.clustering.state import CoordinateSystem, Model, WarmupBatch, WarmupBuffer
 from shoal_server.clustering.update import advance, first_snapshot
 from shoal_server.clustering.validation import ValidRows
-from shoal_server.clustering.warming import together
-from shoal_server.engines.contract import Assignment, Engine, Float64Array, LabelArray, RunTasks
+from shoal_server.engines.contract import Assignment, Engine, Float64Array, LabelArray, PointArray, RunTasks
 
 MAX_SHUFFLED = 1 << 17  # rows, in 5 ms
+
+
+def collect(warmup: WarmupBuffer, rows: ValidRows, decay: Decay) -> WarmupBuffer:
+    """Return what has been collected with the rows of one more batch; those of weight 0 don't count."""
+    weight = np.ones(len(rows.points)) if rows.sample_weight is None else rows.sample_weight
+    counting = weight > 0
+    age = warmup.age + decay.half_lives
+    # Indexing copies: the points are a view of a message that may be much larger.
+    points = rows.points[counting]
+    if not len(points):
+        return WarmupBuffer(warmup.batches, warmup.seen, age)
+    batch = WarmupBatch(points, weight[counting], np.full(len(points), age))
+    return WarmupBuffer(_appended(warmup.batches, batch), warmup.seen + len(points), age)
 
 
 def start(model: Model, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple[Model, float, LabelArray]:
@@ -32,7 +48,7 @@ def start(model: Model, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple
     state = model.state
     if state.warmup is None or state.coordinates is None:
         raise AssertionError("a model starts once, after points have come")
-    points, weight = together(state.warmup)
+    points, weight = _together(state.warmup)
     precision = state.coordinates.precision
     coordinates = CoordinateSystem(precision, origin_among(points, precision, model.config.metric))
     nowhere = np.zeros((model.config.n_clusters, points.shape[1]))
@@ -92,6 +108,35 @@ def draw_rows(random: np.random.RandomState, rows: int, count: int) -> NDArray[n
         _, firsts = np.unique(drawn := np.append(drawn, random.randint(0, rows, count)), return_index=True)
         drawn = drawn[np.sort(firsts)]
     return drawn[:count]
+
+
+def _appended(batches: tuple[WarmupBatch, ...], batch: WarmupBatch) -> tuple[WarmupBatch, ...]:
+    """Return batches with one more, joined to the last ones as long as these have no more rows than twice its own.
+
+    So there are at most log2(n) batches of n rows however they came, and each row is copied at most so often.
+    """
+    kept = len(batches)
+    rows = len(batch.points)
+    while kept and len(batches[kept - 1].points) <= 2 * rows:
+        kept -= 1
+        rows += len(batches[kept].points)
+    return (*batches[:kept], _joined((*batches[kept:], batch)))
+
+
+def _joined(batches: tuple[WarmupBatch, ...]) -> WarmupBatch:
+    if len(batches) == 1:
+        return batches[0]
+    return WarmupBatch(
+        np.concatenate([batch.points for batch in batches]),
+        np.concatenate([batch.weights for batch in batches]),
+        np.concatenate([batch.born for batch in batches]),
+    )
+
+
+def _together(warmup: WarmupBuffer) -> tuple[PointArray, Float64Array]:
+    """Return all points, (n, d) in a type that holds every batch, and what they still weigh, (n,)."""
+    whole = _joined(warmup.batches)
+    return whole.points, without_tiny(whole.weights * 0.5 ** (warmup.age - whole.born))
 
 
 def _distances(assignment: Assignment) -> NDArray[np.floating[Any]]:
