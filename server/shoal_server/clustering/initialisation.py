@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.clustering.config import InitMethod, ModelConfig
-from shoal_server.clustering.coordinates import origin_among
 from shoal_server.clustering.forgetting import Decay, without_tiny
 from shoal_server.clustering.kmeans_plusplus import kmeans_plusplus
-from shoal_server.clustering.state import CoordinateSystem, Model, WarmupBatch, WarmupBuffer
+from shoal_server.clustering.state import CoordinateSystem, Model, WarmupBatch, WarmupBuffer, origin_among
 from shoal_server.clustering.update import advance, first_snapshot
 from shoal_server.clustering.validation import ValidRows
 from shoal_server.engines.contract import Assignment, Engine, Float64Array, LabelArray, PointArray, RunTasks

@@ -8,11 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from shoal_server.clustering.config import ModelConfig
-from shoal_server.clustering.coordinates import fit_coordinates
 from shoal_server.clustering.forgetting import Decay
 from shoal_server.clustering.forgetting import decay as decay_of
 from shoal_server.clustering.initialisation import collect, start
-from shoal_server.clustering.state import Batch, BatchResult, Model, ModelState, WarmupBuffer
+from shoal_server.clustering.state import Batch, BatchResult, Model, ModelState, WarmupBuffer, fit_coordinates
 from shoal_server.clustering.update import given_centroids, update
 from shoal_server.clustering.validation import (
     ValidRows,
