@@ -21,13 +21,13 @@ from shoal_server.sessions.port import (
     Description,
     IngestOpened,
     IngestPort,
+    Producer,
     RecentPoints,
     SessionPage,
     SessionSnapshot,
     VersionedAssignment,
     WatchPort,
 )
-from shoal_server.sessions.positions import Producer
 from shoal_server.sessions.registry import Sessions
 from shoal_server.sessions.watching import End, Progress, Update, WatchOptions
 

@@ -11,7 +11,7 @@ from shoal_server.clustering.state import Batch
 from shoal_server.errors import Refusal
 from shoal_server.sessions import session as sessions
 from shoal_server.sessions.jobs import Receipt
-from shoal_server.sessions.positions import Producer
+from shoal_server.sessions.port import Producer
 from shoal_server.sessions.session import MIN_BATCH_BYTES, Session
 from tests.sessions.engines import StagedEngine
 from tests.sessions.session_builders import model_changes, points, unreadable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shoal_server.sessions.positions import Producer
+from shoal_server.sessions.port import Producer
 from shoal_server.sessions.producers import IDLE_TIMEOUT, ProducerLedger
 from shoal_server.sessions.session import Session
 from tests.sessions.clock import jumping_loop, timers, until

@@ -9,7 +9,7 @@ import structlog
 
 from shoal_server.errors import DomainError, Refusal
 from shoal_server.sessions import responder
-from shoal_server.sessions.positions import Producer
+from shoal_server.sessions.port import Producer
 from shoal_server.sessions.replay_cache import ReplayCache
 from shoal_server.sessions.responder import Responder
 from shoal_server.sessions.session import Session

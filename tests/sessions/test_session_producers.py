@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from shoal_server.sessions.deps import SessionDeps
-from shoal_server.sessions.positions import Position, Producer
+from shoal_server.sessions.port import Position, Producer
 from shoal_server.sessions.session import MIN_BATCH_BYTES, Session
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine

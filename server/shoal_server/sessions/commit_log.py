@@ -11,7 +11,7 @@ from typing import Protocol
 
 from shoal_server.clustering.state import BatchResult, Model
 from shoal_server.sessions.jobs import BatchJob, Job
-from shoal_server.sessions.positions import Position, Producer
+from shoal_server.sessions.port import Position, Producer
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from shoal_server.clustering.state import Batch, BatchResult
 from shoal_server.errors import DomainError, Reason, Refusal
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.jobs import Receipt
-from shoal_server.sessions.port import IngestOpened
-from shoal_server.sessions.positions import Producer
+from shoal_server.sessions.port import IngestOpened, Producer
 from shoal_server.sessions.session import Session
 
 # Results that may wait for a producer that doesn't read them; when so many wait, its batches aren't taken either.

@@ -10,8 +10,14 @@ from shoal_server.engines.contract import PointArray
 from shoal_server.errors import DomainError, Refusal
 from shoal_server.sessions.config import Changes, SessionConfig
 from shoal_server.sessions.ingest import IngestStream, open_ingest
-from shoal_server.sessions.port import Description, RecentPoints, SessionPage, SessionSnapshot, VersionedAssignment
-from shoal_server.sessions.positions import Producer
+from shoal_server.sessions.port import (
+    Description,
+    Producer,
+    RecentPoints,
+    SessionPage,
+    SessionSnapshot,
+    VersionedAssignment,
+)
 from shoal_server.sessions.refusals import session_gone
 from shoal_server.sessions.registry import Sessions
 from shoal_server.sessions.watching import Watch, WatchOptions

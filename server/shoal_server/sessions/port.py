@@ -14,7 +14,6 @@ from typing import Protocol
 from shoal_server.clustering.state import Batch, BatchResult, Snapshot, Warming
 from shoal_server.engines.contract import Assignment, PointArray
 from shoal_server.sessions.config import Changes, SessionConfig
-from shoal_server.sessions.positions import Producer
 from shoal_server.sessions.watching import End, Progress, Update, WatchOptions
 
 
@@ -45,6 +44,23 @@ class SessionPage:
 
     sessions: Sequence[Description]
     next_after: str  # the name after which the next page begins; empty: there is none
+
+
+@dataclass(frozen=True)
+class Producer:
+    """Who pushes; `epoch` 0 stands for the one in force. Under an ephemeral id nobody comes back after the call."""
+
+    id: str
+    epoch: int = 0
+    ephemeral: bool = False
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a producer has come."""
+
+    epoch: int
+    last_sequence: int
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from shoal_server.clustering.state import BatchResult
 from shoal_server.errors import Reason, invalid, refused
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.jobs import Receipt
-from shoal_server.sessions.positions import Position, Producer
+from shoal_server.sessions.port import Position, Producer
 from shoal_server.sessions.replay_cache import ReplayCache
 
 # The newest epoch that a producer may give itself. The server has as many to give, and is asked for the next one where

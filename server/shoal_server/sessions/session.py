@@ -20,8 +20,7 @@ from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.config import Changes, SessionConfig, changed
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.jobs import BatchJob, ChangeJob, Computing, Job, Receipt, apply_jobs
-from shoal_server.sessions.port import Description
-from shoal_server.sessions.positions import Position, Producer
+from shoal_server.sessions.port import Description, Position, Producer
 from shoal_server.sessions.producers import ProducerLedger
 from shoal_server.sessions.queue import ByteQueue
 from shoal_server.sessions.recent import RecentPoints
