@@ -15,10 +15,9 @@ from shoal_server.clustering.model import assign, still_warming
 from shoal_server.clustering.state import Batch, BatchResult, Model, Snapshot, Warming
 from shoal_server.engines.contract import Assignment, Halted, PointArray, Task
 from shoal_server.errors import DomainError, Reason, Refusal, quoted, refused
-from shoal_server.sessions.commit_log import Commit, positions_after
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.config import Changes, SessionConfig, changed
-from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.deps import Commit, SessionDeps, positions_after
 from shoal_server.sessions.jobs import BatchJob, ChangeJob, Computing, Job, Receipt, apply_jobs
 from shoal_server.sessions.port import Description, Position, Producer
 from shoal_server.sessions.producers import ProducerLedger
