@@ -11,8 +11,15 @@ import pytest
 from shoal_server.clustering.state import Snapshot, largest_shift, read_only_snapshot
 from shoal_server.sessions import watching
 from shoal_server.sessions.compute import ComputePool
-from shoal_server.sessions.watch_queue import MESSAGE_BYTES, TURN_BYTES, WatchQueue, WatchScheduler
-from shoal_server.sessions.watching import Update, Watch, WatchOptions
+from shoal_server.sessions.watching import (
+    MESSAGE_BYTES,
+    TURN_BYTES,
+    Update,
+    Watch,
+    WatchOptions,
+    WatchQueue,
+    WatchScheduler,
+)
 from shoal_server.shared_results import SharedResults
 from tests.sessions.clock import until_quiet
 from tests.sessions.watched import SHARED, PlayedSession, Stage, snapshot

@@ -26,8 +26,7 @@ from shoal_server.sessions.recent import RecentPoints
 from shoal_server.sessions.refusals import future_refused, session_gone, shutting_down, too_many_changes
 from shoal_server.sessions.responder import Responder
 from shoal_server.sessions.session_memory import SessionMemory
-from shoal_server.sessions.watch_queue import WatchQueue
-from shoal_server.sessions.watching import EndReason, Watch, WatchOptions
+from shoal_server.sessions.watching import EndReason, Watch, WatchOptions, WatchQueue
 from shoal_server.sessions.work import (
     MAX_DISPATCH_WORK,
     QUICK_WORK,
