@@ -20,7 +20,7 @@ from shoal_server.rpc.call_layers import (
     ErrorLayer,
     TraceLayer,
 )
-from shoal_server.rpc.handlers import service_handlers
+from shoal_server.rpc.server import service_handlers
 from shoal_server.rpc.serving_state import ServingState
 from shoal_server.rpc.statuses import DETAILS_KEY
 

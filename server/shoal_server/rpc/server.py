@@ -1,4 +1,4 @@
-"""The gRPC server: its services, limits and health."""
+"""The gRPC server: its services with their handlers, its limits and health."""
 
 from __future__ import annotations
 
@@ -6,21 +6,33 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import grpc
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from shoal import wire
 from shoal.v1 import clustering_pb2, compare_pb2, sessions_pb2
 from shoal_server.budget import MemoryBudget, MemoryPlan
 from shoal_server.compare.service import Comparisons
 from shoal_server.errors import StartError
-from shoal_server.rpc.call_layers import ANONYMOUS, AdmissionLayer, AuthenticationLayer, ErrorLayer, TraceLayer
+from shoal_server.rpc.call_layers import (
+    ANONYMOUS,
+    AdmissionLayer,
+    AuthenticationLayer,
+    ErrorLayer,
+    TraceLayer,
+    server_stream_behavior,
+    stream_behavior,
+    unary_behavior,
+)
 from shoal_server.rpc.clustering import ClusteringService
 from shoal_server.rpc.compare import CompareService
-from shoal_server.rpc.handlers import service_handlers
 from shoal_server.rpc.receiving import ReceiveLayer, Receiver
 from shoal_server.rpc.serving_state import ServingState
 from shoal_server.rpc.sessions import SessionService
@@ -166,6 +178,52 @@ class RpcServer:
 def address_of(host: str, port: int) -> str:
     """Return HOST:PORT, with brackets where the host is an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class Codec(NamedTuple):
+    """How the messages of a method are read and written; None: what the method gives are a message's bytes."""
+
+    deserialize: Callable[[bytes], Any]
+    serialize: Callable[[Any], bytes] | None
+
+
+# These carry points or labels without a copy.
+CODECS: Mapping[str, Codec] = {
+    "Push": Codec(wire.decode_push_request, wire.encode_batch_result),
+    "Ingest": Codec(wire.decode_ingest_request, wire.encode_ingest_response),
+    "Assign": Codec(wire.decode_assign_request, wire.encode_assign_response),
+    "AssignStream": Codec(wire.decode_assign_request, wire.encode_assign_response),
+}
+# These get their arrays beside the message.
+WITH_ARRAYS = {"CreateSession", "Compare"}
+# Once for all watchers and readers; a session with given centroids on a thread.
+ENCODED = {"GetCentroids", "WatchCentroids", "CreateSession", "GetSession", "UpdateSession"}
+
+
+def service_handlers(descriptor: ServiceDescriptor, service: object) -> grpc.GenericRpcHandler:
+    """Return the handlers of a service, for the methods of its descriptor."""
+    return grpc.method_handlers_generic_handler(
+        descriptor.full_name,
+        {method.name: _handler(method, getattr(service, method.name)) for method in descriptor.methods},
+    )
+
+
+def _handler(method: MethodDescriptor, behavior: Any) -> grpc.RpcMethodHandler[Any, Any]:
+    deserialize, serialize = CODECS.get(method.name) or _generated(method)
+    if method.client_streaming:
+        return grpc.stream_stream_rpc_method_handler(stream_behavior(behavior, deserialize), None, serialize)
+    if method.server_streaming:
+        return grpc.unary_stream_rpc_method_handler(server_stream_behavior(behavior, deserialize), None, serialize)
+    return grpc.unary_unary_rpc_method_handler(unary_behavior(behavior, deserialize), None, serialize)
+
+
+def _generated(method: MethodDescriptor) -> Codec:
+    parse: Callable[[bytes], wire.Parsed[Any]] = wire.parser(GetMessageClass(method.input_type))
+    response: Any = GetMessageClass(method.output_type)
+    return Codec(
+        parse if method.name in WITH_ARRAYS else lambda contents: parse(contents).message,
+        None if method.name in ENCODED else response.SerializeToString,
+    )
 
 
 async def _why_not(host: str, port: int) -> str:
