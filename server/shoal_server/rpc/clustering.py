@@ -14,12 +14,11 @@ from shoal_server.clustering.state import BatchResult
 from shoal_server.engines.contract import Assignment
 from shoal_server.errors import Reason, invalid
 from shoal_server.rpc.batches import decode_batch, decode_producer, encode_result, in_own_memory
-from shoal_server.rpc.call_layers import CallContext
+from shoal_server.rpc.call_layers import CallContext, error_status
 from shoal_server.rpc.receiving import PATIENCE, message_is_queued
 from shoal_server.rpc.serving_state import ServingState
-from shoal_server.rpc.statuses import error_status
 from shoal_server.rpc.tensor import decode_points
-from shoal_server.rpc.watching import FrameEncoder, decode_options
+from shoal_server.rpc.watch_messages import FrameEncoder, decode_options
 from shoal_server.sessions.config import Limits
 from shoal_server.sessions.port import IngestPort, SessionPort
 from shoal_server.shared_results import SharedResults

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from shoal_server.errors import DomainError, Reason, Refusal
 
@@ -14,7 +15,7 @@ class ServingState:
 
     def __init__(self) -> None:
         self._refusal: Refusal | None = _starting()
-        self._waiting: set[asyncio.Task[object]] = set()
+        self._waiting: set[asyncio.Task[Any]] = set()
         self._inside = 0
         self._empty = asyncio.Event()
         self._empty.set()
@@ -60,7 +61,7 @@ class ServingState:
         Works as asyncio.timeout does: the task is cancelled, and the cancellation is then told as what it was.
         """
         self.check()
-        task = _this_task()
+        task = this_task()
         self._waiting.add(task)
         try:
             yield
@@ -70,6 +71,14 @@ class ServingState:
             raise DomainError(self._refusal) from None
         finally:
             self._waiting.discard(task)
+
+
+def this_task() -> asyncio.Task[Any]:
+    """Return the task that runs: each call has one of its own."""
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("a call is answered by a task")
+    return task
 
 
 def _starting() -> Refusal:
@@ -86,10 +95,3 @@ def _draining() -> Refusal:
         "the server is shutting down; what it has taken is applied and answered, try again when it is back",
         retry_after=1.0,
     )
-
-
-def _this_task() -> asyncio.Task[object]:
-    task = asyncio.current_task()
-    if task is None:
-        raise RuntimeError("only a task can be interrupted")
-    return task
