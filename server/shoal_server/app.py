@@ -6,9 +6,11 @@ The only module that knows them all.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,18 +28,16 @@ from shoal_server.engines.contract import Engine
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.scipy import ScipyEngine
 from shoal_server.engines.sklearn import SklearnEngine
-from shoal_server.environment import service_links
 from shoal_server.errors import StartError
 from shoal_server.libraries import Loadable, compute_on_one_thread, load
-from shoal_server.memory import keep_freed_memory
+from shoal_server.process import keep_freed_memory, service_links
 from shoal_server.rpc.server import CallLimits, RpcServer, Services, address_of
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.local import LocalSessions
 from shoal_server.sessions.registry import Sessions
-from shoal_server.settings import Settings
+from shoal_server.settings import LogFormat, LogLevel, Settings
 from shoal_server.shared_results import SharedResults
-from shoal_server.telemetry.logs import configure_logs
 
 STANDARD_INPUT = 0
 
@@ -52,7 +52,7 @@ async def serve(settings: Settings) -> None:
     StartError
         The server can't start with these settings.
     """
-    configure_logs(settings.log_format, settings.log_level)
+    _configure_logs(settings.log_format, settings.log_level)
     for name, value in service_links(os.environ).items():
         log.warning(
             "environment variable ignored",
@@ -86,6 +86,24 @@ async def serve(settings: Settings) -> None:
         log.info("stopping", reason=await stop)
         await parts.stop(settings.shutdown_grace)
     log.info("stopped")
+
+
+def _configure_logs(log_format: LogFormat, level: LogLevel) -> None:
+    """Log to standard error: JSON for machines, or lines for people."""
+    renderer = structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer()
+    exceptions = [structlog.processors.format_exc_info] if log_format == "json" else []
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *exceptions,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from shoal_server.cores import available_cores
 from shoal_server.engines.numba import NumbaEngine, parallel_compile
+from shoal_server.process import available_cores
 
 STARTING = """
     import json

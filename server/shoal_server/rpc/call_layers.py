@@ -29,7 +29,7 @@ from structlog.contextvars import bind_contextvars
 from shoal import wire
 from shoal.v1 import errors_pb2
 from shoal_server.errors import DomainError, Kind, Reason, Refusal, internal, invalid, refused
-from shoal_server.memory import MemoryReturn
+from shoal_server.process import MemoryReturn
 from shoal_server.rpc.serving_state import ServingState
 
 DETAILS_KEY = "grpc-status-details-bin"

@@ -20,7 +20,7 @@ import structlog
 
 from shoal_server.budget import RETRY_AFTER, MemoryBudget, MemoryPlan, Reservation
 from shoal_server.errors import DomainError, Reason, Refusal, invalid
-from shoal_server.memory import give_back_freed_memory, resident_bytes
+from shoal_server.process import give_back_freed_memory, resident_bytes
 from shoal_server.rpc.call_layers import PREFIX, Behavior, Context, Handler, abort, refusing_handler, to_status
 from shoal_server.rpc.serving_state import this_task
 

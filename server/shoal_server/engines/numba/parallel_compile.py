@@ -15,8 +15,8 @@ import numba
 import numpy as np
 import structlog
 
-from shoal_server.cores import available_cores
 from shoal_server.engines.numba.cache import caching_in, is_kept
+from shoal_server.process import available_cores
 
 _CODE = f"import sys; from {__name__} import help_out; help_out(sys.argv[1], sys.argv[2:])"
 
