@@ -22,10 +22,10 @@ from shoal_server.engines.contract import (
     PointArray,
     RunTasks,
 )
-from shoal_server.engines.numba.kernel_call import KernelCall, Pieces, Results, address_of
+from shoal_server.engines.numba.compilation import Kernels, compile_kernels
+from shoal_server.engines.numba.kernel_call import KernelCall, Pieces, Results, data_address
 from shoal_server.engines.numba.layout import Layout, lay_out
 from shoal_server.engines.numba.pruning_policy import MIN_SAMPLE_ROWS, SAMPLE_ROWS, PruningPolicy
-from shoal_server.engines.numba.signatures import Kernels, compile_kernels
 from shoal_server.engines.numba.snapshot_buffers import SnapshotBuffers, SumBuffers, Version
 
 _NO_VALUES = np.empty(0)
@@ -96,7 +96,7 @@ class NumbaEngine:
         inertias = np.empty(len(batches))
         try:
             applied, tried = self._compiled(frame).apply_batches(
-                np.array([address_of(batch) for batch in batches]),
+                np.array([data_address(batch) for batch in batches]),
                 np.array(sizes),
                 decays,
                 _NO_VALUES if sample_weights is None else _joined(sample_weights),

@@ -8,7 +8,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from shoal_server.engines.numba.compiling import generated
+from shoal_server.engines.numba.decorators import generated
 from shoal_server.engines.numba.microkernel import GROUP, TILE, Accumulators, Ranking
 from shoal_server.engines.numba.simd import I64, Lanes, widest
 from shoal_server.engines.numba.vectors import pointers, tiles_of

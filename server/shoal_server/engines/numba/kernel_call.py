@@ -10,10 +10,10 @@ import numpy as np
 
 from shoal_server.engines.chunks import BLOCK_ROWS, Chunk, chunks, min_chunk_rows, piece_rows
 from shoal_server.engines.contract import Float64Array, Frame, LabelArray, PointArray, UnusablePoints
-from shoal_server.engines.numba.compiling import Reals
+from shoal_server.engines.numba.compilation import Kernels
+from shoal_server.engines.numba.decorators import Reals
 from shoal_server.engines.numba.layout import Layout
 from shoal_server.engines.numba.pruning_policy import PruningPolicy
-from shoal_server.engines.numba.signatures import Kernels
 
 # Values of a partial sum that stays in the first cache beside the rows. A larger one costs much to zero, to reach, and
 # to add to the others.
@@ -81,7 +81,7 @@ class KernelCall:
         """Add up rows of a chunk that have labels (n,) and are usable, and return their inertia."""
         points = self.points[chunk.rows]
         return self.kernels.add_rows(
-            address_of(points), len(points), self.weight[chunk.rows], self.layout, labels[chunk.rows], counts, sums
+            data_address(points), len(points), self.weight[chunk.rows], self.layout, labels[chunk.rows], counts, sums
         )
 
     @property
@@ -111,7 +111,7 @@ class KernelCall:
 
     def _call(self, points: Reals, rows: slice, results: Results, layout: Layout) -> float:
         inertia, largest, nearly_zero, tried = self.kernels.assign_rows(
-            address_of(points),
+            data_address(points),
             len(points),
             self.weight[rows],
             layout,
@@ -133,7 +133,7 @@ def is_native(points: PointArray, frame: Frame) -> bool:
     return points.dtype == frame.dtype and points.dtype.isnative and points.flags.c_contiguous
 
 
-def address_of(points: PointArray) -> int:
+def data_address(points: PointArray) -> int:
     """Return the address of the first row, which need not be aligned.
 
     It is the first field of an array behind Python's own (`data` of PyArrayObject, which belongs to NumPy's ABI). The

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Float64Array, Frame
 from shoal_server.engines.numba.bounds import project
-from shoal_server.engines.numba.compiling import Reals, compiled
+from shoal_server.engines.numba.decorators import Reals, compiled
 from shoal_server.engines.numba.microkernel import CHUNK, TILE, group_rows
 from shoal_server.engines.numba.row_scores import PARTIAL_SUMS
 from shoal_server.engines.numba.simd import widest

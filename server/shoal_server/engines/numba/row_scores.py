@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from shoal_server.engines.numba.compiling import generated
+from shoal_server.engines.numba.decorators import generated
 from shoal_server.engines.numba.simd import I64, Lanes, widest
 from shoal_server.engines.numba.vectors import for_each_vector, masked, pointers, row_length
 
