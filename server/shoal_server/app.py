@@ -31,7 +31,7 @@ from shoal_server.engines.sklearn import SklearnEngine
 from shoal_server.errors import StartError
 from shoal_server.libraries import Loadable, compute_on_one_thread, load
 from shoal_server.process import keep_freed_memory, service_links
-from shoal_server.rpc.server import CallLimits, RpcServer, Services, address_of
+from shoal_server.rpc.server import CallLimits, RpcServer, Services, host_and_port
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.local import LocalSessions
@@ -71,7 +71,7 @@ async def serve(settings: Settings) -> None:
     }
     async with _parts(settings, engines) as parts:
         port = await parts.server.start(settings.host, settings.port)
-        address = address_of(settings.host, port)
+        address = host_and_port(settings.host, port)
         log.info("starting", address=address, compute_threads=settings.compute_threads)
         compiled = engines["numba"]
         others: list[Loadable] = [engines["sklearn"], engines["scipy"], parts.comparisons]
@@ -164,7 +164,7 @@ async def _parts(settings: Settings, engines: dict[EngineName, Engine]) -> Async
 
 
 def _load_if_possible(others: Iterable[Loadable], started: float) -> None:
-    """Load what most sessions can do without: those that can't are told so when they come."""
+    """Load what most sessions can do without: those that can't get a refusal when they come."""
     try:
         load(others)
     except Exception:  # the sessions of other engines live on
@@ -174,7 +174,7 @@ def _load_if_possible(others: Iterable[Loadable], started: float) -> None:
 
 
 async def _done_before(stop: asyncio.Future[str], loading: asyncio.Future[None]) -> bool:
-    """Wait for either, and say whether the loading is done; if it failed, raise what it raised."""
+    """Wait for either, and return whether the loading is done; if it failed, raise what it raised."""
     first: list[asyncio.Future[Any]] = [loading, stop]
     await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
     if loading.done():

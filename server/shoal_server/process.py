@@ -55,12 +55,12 @@ def resident_bytes() -> int | None:
 
 
 def keep_freed_memory() -> bool:
-    """Let the C library keep freed memory for what comes next, unless the environment says something of its own.
+    """Make the C library keep freed memory for what comes next, unless the environment says something of its own.
 
     Returns
     -------
     bool
-        Whether it does; only glibc can be told.
+        Whether it does; only glibc has the setting.
     """
     if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
         return False

@@ -29,7 +29,7 @@ async def test_nothing_is_left_of_ephemeral_producers_that_are_gone() -> None:
 
     await until(2 * IDLE_TIMEOUT)
 
-    assert len(ledger._ephemeral.states) == len(ledger._ephemeral.idle) == len(ledger._answers._known) == 0
+    assert len(ledger._ephemeral.states) == len(ledger._ephemeral.idle) == len(ledger._answers._producers) == 0
 
 
 async def test_a_ledger_that_was_closed_sets_no_timer() -> None:

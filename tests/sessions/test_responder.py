@@ -54,7 +54,7 @@ async def test_who_fails_on_being_told_takes_the_answer_from_nobody(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as broken, structlog.testing.capture_logs() as logs:
-        broken.setattr(ReplayCache, "_shelve", _fail)
+        broken.setattr(ReplayCache, "_file", _fail)
         told = await _answers(session, 1, 2)
 
     assert told == [1, 2]
@@ -76,7 +76,7 @@ async def test_a_log_that_cannot_be_written_keeps_no_answer_back(
 async def test_a_session_ends_though_those_whom_it_refuses_fail_on_being_told(
     session: Session, engine: StagedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ReplayCache, "_shelve", _fail)
+    monkeypatch.setattr(ReplayCache, "_file", _fail)
     engine.close_gate()
     first = asyncio.create_task(push(session, 1.0))
     await engine.arrival()

@@ -27,7 +27,7 @@ class ValidRows:
 
 
 def check_batch(model: Model, batch: Batch) -> None:
-    """Check what can be told without a look at the points' values.
+    """Check all but the points' values.
 
     Raises
     ------

@@ -97,7 +97,7 @@ class ErrorLayer(CallLayer):
             except grpc.aio.InternalError:
                 # gRPC couldn't write: the client has gone, and the word of it, which cancels this call, is on its way.
                 raise asyncio.CancelledError from None
-            except Exception as error:  # noqa: BLE001  (a bug must not tell its story to the caller)
+            except Exception as error:  # noqa: BLE001  (the caller learns nothing of a bug)
                 status = error_status(error)
             del request  # gRPC holds this frame until the garbage collector comes
             return await abort(status, context)
@@ -106,7 +106,7 @@ class ErrorLayer(CallLayer):
 
 
 class TraceLayer(CallLayer):
-    """Gives a call its trace id, the caller's own where it sends a W3C traceparent, and tells it to the log."""
+    """Gives a call its trace id, the caller's own where it sends a W3C traceparent, and binds it to the log."""
 
     def wrap(self, behavior: Behavior, method: str) -> Behavior:
         """Return a method that is traced."""
@@ -121,7 +121,7 @@ class TraceLayer(CallLayer):
 
 
 class AuthenticationLayer(CallLayer):
-    """Finds out who calls.
+    """Identifies the caller.
 
     Parameters
     ----------

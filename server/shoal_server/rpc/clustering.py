@@ -184,7 +184,7 @@ class _IngestCall:
                     _refuse_second_open(request)
                     await self._submit(request, stream)
                     del request
-        except Exception as error:  # noqa: BLE001  (told to the producer after the answers to what it sent before)
+        except Exception as error:  # noqa: BLE001  (raised to the producer after the results of what it sent before)
             self._ended_by = error
         stream.finish()
 

@@ -1,6 +1,6 @@
 """What calls may take before a method sees them: how many there are, and the messages that come in.
 
-gRPC reads a whole message before anybody can tell how large it is. So as many calls with one request as there is memory
+gRPC reads a whole message before its size is known. So as many calls with one request as there is memory
 for messages of the largest size are read at once, and a stream isn't read while the budget is short. gRPC reads the
 first of those calls by itself, which is fast, but can't be stopped; when all of these places are taken, the others wait
 for one of their own and are read here: each has RECEIVING_SECONDS while others wait. A refused call isn't read at all.
@@ -42,7 +42,7 @@ _received: ContextVar[Reservation] = ContextVar("received message")  # a call ha
 
 
 def message_is_queued() -> None:
-    """Say that what the call's message holds is counted elsewhere from now on."""
+    """Stop counting the call's message: what it holds is counted in a queue from now on."""
     _received.get().release()
 
 

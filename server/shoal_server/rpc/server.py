@@ -127,7 +127,7 @@ class RpcServer:
         reflection.enable_server_reflection([*NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
 
     async def start(self, host: str, port: int) -> int:
-        """Listen, and say on which port; calls are refused as long as the health is NOT_SERVING.
+        """Listen, and return the port; calls are refused as long as the health is NOT_SERVING.
 
         Raises
         ------
@@ -135,23 +135,23 @@ class RpcServer:
             The address can't be listened on.
         """
         try:
-            bound = self._server.add_insecure_port(address_of(host, port))
+            bound = self._server.add_insecure_port(host_and_port(host, port))
         except RuntimeError:
-            raise StartError(f"can't listen on {address_of(host, port)}: {await _why_not(host, port)}") from None
+            raise StartError(f"can't listen on {host_and_port(host, port)}: {await _why_not(host, port)}") from None
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
         self._receiver.start()
         return bound
 
     async def serve(self) -> None:
-        """Let calls in."""
+        """Admit calls."""
         self._serving_state.open()
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
     async def drain(self, deadline: float) -> None:
-        """Let no more calls in, and wait for the end of those that are in, until the deadline at most.
+        """Refuse new calls, and wait for the end of those in progress, until the deadline at most.
 
-        The server still listens, so that health says NOT_SERVING and calls are told why they aren't let in.
+        The server still listens, so that health says NOT_SERVING and calls get a refusal that says why.
 
         Parameters
         ----------
@@ -163,7 +163,7 @@ class RpcServer:
         await self._serving_state.wait_until_empty(deadline)
 
     async def stop(self) -> None:
-        """Let what has been answered get out, for FAREWELL seconds at most, and end the calls that are left."""
+        """Wait up to FAREWELL seconds for the last answers to be sent, and end the calls that are left."""
         now = asyncio.get_running_loop().time
         end = now() + FAREWELL
         await self._serving_state.wait_until_empty(end)
@@ -175,7 +175,7 @@ class RpcServer:
             await self._health.set(service, status)
 
 
-def address_of(host: str, port: int) -> str:
+def host_and_port(host: str, port: int) -> str:
     """Return HOST:PORT, with brackets where the host is an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -227,7 +227,7 @@ def _generated(method: MethodDescriptor) -> Codec:
 
 
 async def _why_not(host: str, port: int) -> str:
-    """Return why a host and port can't be listened on, and what would be right; gRPC tells its own log only."""
+    """Return why a host and port can't be listened on, and what would be right; gRPC only logs it."""
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -240,11 +240,11 @@ async def _why_not(host: str, port: int) -> str:
                 probe.bind(address)
                 probe.listen(1)
         except OSError as error:
-            return _told(error, port)
+            return _explained(error, port)
     return "gRPC refuses it; its own message is on standard error"
 
 
-def _told(error: OSError, port: int) -> str:
+def _explained(error: OSError, port: int) -> str:
     match error.errno:
         case errno.EADDRINUSE:
             return "the port is in use; stop what listens there, or choose another port, or 0 for a free one"

@@ -74,15 +74,15 @@ class ComputePool:
         return await asyncio.get_running_loop().run_in_executor(executor, lambda: function(*args, **kwargs))
 
     def begin(self, function: Callable[[], R], owner: Hashable = None) -> asyncio.Future[R]:
-        """Let a thread of the pool run a function for an owner, and return what will be its result."""
+        """Run a function for an owner on a thread of the pool, and return a future of its result."""
         return asyncio.get_running_loop().run_in_executor(self._executor.owned_by(owner), function)
 
     def submit_background(self, function: Callable[[], R]) -> Future[R]:
-        """Let a thread that isn't one of the sessions' run a function."""
+        """Run a function on a thread that isn't one of the sessions'."""
         return self._background.submit_for(object(), function)
 
     def checkpoint(self) -> None:
-        """Let a call of an owner that has used less go first; called between two pieces of work."""
+        """Give way to a call of an owner that has used less; called between two pieces of work."""
         self._executor.checkpoint()
         self._uncut.checkpoint()
 
@@ -116,7 +116,7 @@ class ComputePool:
             helper.result()
 
     def close(self, *, wait: bool = True) -> None:
-        """Let the threads end; with `wait`, once they have done what they have begun."""
+        """End the threads; with `wait`, once they have done what they have begun."""
         for executor in (self._executor, self._uncut):
             executor.shutdown(wait, cancel_futures=True)
         self._background.shutdown(wait=False, cancel_futures=True)
@@ -206,7 +206,7 @@ class FairExecutor(Executor):
         return _Owned(self, owner)
 
     def checkpoint(self) -> None:
-        """Let a call go first whose owner has used less; called between two pieces of work, on a thread of this."""
+        """Give way to a call whose owner has used less; called between two pieces of work, on a thread of this."""
         if not self._waiting or getattr(self._here, "owner", self) is self:
             return
         with self._lock:
@@ -220,7 +220,7 @@ class FairExecutor(Executor):
 
     @contextmanager
     def released(self) -> Iterator[None]:
-        """Let others run while this thread waits for them."""
+        """Give up this thread's permit to run while it waits for others."""
         if getattr(self._here, "owner", self) is self:
             yield
             return

@@ -25,7 +25,7 @@ FATAL = {Reason.PRODUCER_FENCED, Reason.SESSION_NOT_FOUND, Reason.SERVER_DRAININ
 
 
 class IngestStream:
-    """Takes a producer's batches while there is room for their results, and gives the results as they come.
+    """Takes a producer's batches while few results wait to be read, and gives the results as they come.
 
     One task submits and one reads the results.
     """
@@ -38,12 +38,12 @@ class IngestStream:
         self._unanswered = 0  # batches
         self._labels = session.memory.open()  # of the results that wait
         self._label_bytes: deque[int] = deque()  # of each receipt
-        self._room = asyncio.Event()
+        self._results_read = asyncio.Event()
         self._changed = asyncio.Event()
         self._finished = False
 
     async def submit(self, batches: Sequence[Batch], acknowledged: int = 0) -> None:
-        """Take batches, once there is room for them and for their results.
+        """Take batches, once the queue and the results that wait to be read are short enough.
 
         Parameters
         ----------
@@ -61,8 +61,8 @@ class IngestStream:
             self._session.acknowledge(self._producer, acknowledged)
         if not batches:
             return
-        # First a place for the results: nothing may come between batches that have been taken and their results.
-        await self._wait_for_room(len(batches))
+        # First the wait for the results: nothing may come between batches that have been taken and their results.
+        await self._wait_until_read(len(batches))
         taken = 0
         for receipt in await self._session.submit(batches, self._producer):
             if isinstance(receipt, Refusal):
@@ -100,7 +100,7 @@ class IngestStream:
                 raise DomainError(refusal)
 
     def close(self) -> None:
-        """Let go of the results that nobody has read."""
+        """Drop the results that nobody has read."""
         self._labels.release()
 
     def _expect_labels(self, batches: Sequence[Batch]) -> None:
@@ -108,12 +108,12 @@ class IngestStream:
         self._label_bytes.append(size)
         self._labels.add(size)
 
-    async def _wait_for_room(self, batches: int) -> None:
+    async def _wait_until_read(self, batches: int) -> None:
         while self._unanswered and (
             self._unanswered + batches > MAX_UNANSWERED or self._labels.bytes > MAX_UNANSWERED_LABEL_BYTES
         ):
-            self._room.clear()
-            await self._room.wait()
+            self._results_read.clear()
+            await self._results_read.wait()
 
     async def _has_pending(self) -> bool:
         while not self._pending and not self._finished:
@@ -126,7 +126,7 @@ class IngestStream:
             receipt = self._pending.popleft()
             self._unanswered -= receipt.count
             self._labels.add(-self._label_bytes.popleft())
-            self._room.set()
+            self._results_read.set()
             yield from receipt.results()
 
 

@@ -48,7 +48,7 @@ class SessionPage:
 
 @dataclass(frozen=True)
 class Producer:
-    """Who pushes; `epoch` 0 stands for the one in force. Under an ephemeral id nobody comes back after the call."""
+    """Who pushes; `epoch` 0 stands for the one in force. An ephemeral id is not used again after the call."""
 
     id: str
     epoch: int = 0
@@ -105,7 +105,7 @@ class IngestPort(Protocol):
         ...
 
     async def submit(self, batches: Sequence[Batch], acknowledged: int = 0) -> None:
-        """Take batches once there is room for them and for their results."""
+        """Take batches, once the queue and the results that wait to be read are short enough."""
         ...
 
     def finish(self) -> None:

@@ -55,7 +55,7 @@ class Sessions:
         await self.stop(asyncio.get_running_loop().time())
 
     async def stop(self, deadline: float) -> None:
-        """Let all sessions finish what they have taken until the deadline, and refuse the rest; see Session.stop."""
+        """Finish what the sessions have taken until the deadline, and refuse the rest; see Session.stop."""
         if self._reaper:
             self._reaper.cancel()
             await asyncio.wait([self._reaper])
@@ -123,7 +123,7 @@ class Sessions:
         return session.version
 
     def _checked(self, name: str, config: SessionConfig, request_id: str) -> SessionConfig:
-        """Return what the session is asked to be; raise what can be told without a look at its initial centroids."""
+        """Return the configuration with a random state; raise what is wrong with the name or the request."""
         _check_name(name)
         _check_request_id(request_id)
         return self._with_random_state(config)
@@ -178,7 +178,7 @@ class Expiring(Protocol):
 
     @property
     def uid(self) -> str:
-        """Tells it from every other session."""
+        """The session's unique id."""
         ...
 
     @property
@@ -193,8 +193,8 @@ T = TypeVar("T", bound=Expiring)
 class ExpiryQueue(Generic[T]):
     """Sessions by the time of their end.
 
-    A use only puts an end off, so it need not be told here: an entry that comes due is looked at again then. What
-    brings an end nearer has to be told with `schedule`.
+    A use only puts an end off, and needs no call here: an entry that comes due is checked again then. What brings an
+    end nearer needs a call of `schedule`.
     """
 
     def __init__(self) -> None:
@@ -206,7 +206,7 @@ class ExpiryQueue(Generic[T]):
         return len(self._heap)
 
     def schedule(self, session: T) -> bool:
-        """Take note of when a session ends, and return whether it is now the first that is due."""
+        """Note when a session ends, and return whether it is now the first that is due."""
         due = session.expires_at
         known = self._entries.get(session.uid)
         if due == math.inf or (known and known[0] <= due):

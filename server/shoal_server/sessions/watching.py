@@ -91,7 +91,7 @@ class Watched(Protocol):
 
     @property
     def uid(self) -> str:
-        """Tells it from other sessions that have had its name."""
+        """The session's unique id."""
         ...
 
 
@@ -184,7 +184,7 @@ class Watch:
                 self._timer.cancel()
 
     def _wait(self) -> None:
-        """Wait for the turn if there is something to tell, and otherwise for the time at which there may be."""
+        """Wait for the turn if there is something to send, and otherwise for the time at which there may be."""
         if self._queue.is_ready(self):
             return
         loop = asyncio.get_running_loop()
@@ -294,7 +294,7 @@ class WatchQueue:
         self._wake()
 
     def give_turn(self) -> None:
-        """Let the watch go on that has waited longest."""
+        """Give the turn to the watch that has waited longest."""
         self._is_in_rotation = False
         if not self._ready:
             return
@@ -306,7 +306,7 @@ class WatchQueue:
         self._join_rotation()
 
     def end_turn(self) -> None:
-        """Let others go on where one at a time may."""
+        """Count the turn as over; where watches go one at a time, the next gets its turn."""
         self._in_turn -= 1
         self._join_rotation()
 
@@ -362,7 +362,7 @@ class Waiting(Protocol):
     """What waits for a turn."""
 
     def give_turn(self, size: int) -> None:
-        """Let it go on; `size` is what to give back."""
+        """Go on; `size` is what to give back."""
         ...
 
 
