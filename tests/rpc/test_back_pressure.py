@@ -11,7 +11,7 @@ import pytest
 
 from shoal.v1 import clustering_pb2
 from shoal_server.rpc.clustering import MAX_BATCHES_TAKEN
-from shoal_server.sessions.ingest import MAX_UNANSWERED
+from shoal_server.sessions.local import MAX_UNANSWERED
 from shoal_server.sessions.session import MIN_BATCH_BYTES, Session
 from tests.rpc.inprocess import GatedEngine, InProcessServer, QuickEngine
 from tests.rpc.waiting import until_nothing_moves, until_queued
