@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from shoal_server.budget import MemoryPlan
 from shoal_server.process import available_cores, default_memory_limit, service_links
-from shoal_server.sessions.config import Limits
+from shoal_server.sessions.port import Limits
 
 MIB = 1024 * 1024
 

@@ -15,14 +15,15 @@ from shoal_server.__main__ import main
 from shoal_server.clustering.state import Batch, BatchResult
 from shoal_server.engines.contract import PointArray
 from shoal_server.errors import DomainError
-from shoal_server.sessions.config import Changes, SessionConfig
 from shoal_server.sessions.local import LocalSessions
 from shoal_server.sessions.port import (
+    Changes,
     Description,
     IngestOpened,
     IngestPort,
     Producer,
     RecentPoints,
+    SessionConfig,
     SessionPage,
     SessionSnapshot,
     VersionedAssignment,

@@ -19,8 +19,7 @@ from shoal_server.rpc.receiving import PATIENCE, message_is_queued
 from shoal_server.rpc.serving_state import ServingState
 from shoal_server.rpc.tensor import decode_points
 from shoal_server.rpc.watch_messages import FrameEncoder, decode_options
-from shoal_server.sessions.config import Limits
-from shoal_server.sessions.port import IngestPort, SessionPort
+from shoal_server.sessions.port import IngestPort, Limits, SessionPort
 from shoal_server.shared_results import SharedResults
 
 # Batches of a message that are taken at once, however many it has: as many as the official client puts in one.

@@ -36,8 +36,7 @@ from shoal_server.rpc.compare import CompareService
 from shoal_server.rpc.receiving import ReceiveLayer, Receiver
 from shoal_server.rpc.serving_state import ServingState
 from shoal_server.rpc.sessions import SessionService
-from shoal_server.sessions.config import Limits
-from shoal_server.sessions.port import SessionPort
+from shoal_server.sessions.port import Limits, SessionPort
 from shoal_server.shared_results import SharedResults
 
 SESSIONS = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"]

@@ -14,9 +14,8 @@ from typing import Protocol
 from shoal_server.budget import MemoryBudget
 from shoal_server.clustering.state import BatchResult, Model
 from shoal_server.sessions.compute import ComputePool
-from shoal_server.sessions.config import Limits
 from shoal_server.sessions.jobs import BatchJob, Engines, Job
-from shoal_server.sessions.port import Position, Producer
+from shoal_server.sessions.port import Limits, Position, Producer
 from shoal_server.sessions.watching import WatchScheduler
 from shoal_server.shared_results import SharedResults
 

@@ -12,13 +12,14 @@ from shoal_server.clustering.state import Batch, BatchResult
 from shoal_server.engines.contract import PointArray
 from shoal_server.errors import DomainError, Reason, Refusal
 from shoal_server.sessions.completion import Completion
-from shoal_server.sessions.config import Changes, SessionConfig
 from shoal_server.sessions.jobs import Receipt
 from shoal_server.sessions.port import (
+    Changes,
     Description,
     IngestOpened,
     Producer,
     RecentPoints,
+    SessionConfig,
     SessionPage,
     SessionSnapshot,
     VersionedAssignment,

@@ -18,8 +18,8 @@ from shoal_server.clustering.config import ModelConfig, validate
 from shoal_server.clustering.model import new_model
 from shoal_server.clustering.state import Model
 from shoal_server.errors import DomainError, Reason, invalid, quoted, refused
-from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.port import SessionConfig
 from shoal_server.sessions.refusals import session_gone
 from shoal_server.sessions.session import LAST_BATCH, Session
 from shoal_server.sessions.watching import EndReason

@@ -16,10 +16,9 @@ from shoal_server.clustering.state import Batch, BatchResult, Model, Snapshot, W
 from shoal_server.engines.contract import Assignment, Halted, PointArray, Task
 from shoal_server.errors import DomainError, Reason, Refusal, quoted, refused
 from shoal_server.sessions.completion import Completion
-from shoal_server.sessions.config import Changes, SessionConfig, changed
 from shoal_server.sessions.deps import Commit, SessionDeps, positions_after
 from shoal_server.sessions.jobs import BatchJob, ChangeJob, Computing, Job, Receipt, apply_jobs
-from shoal_server.sessions.port import Description, Position, Producer
+from shoal_server.sessions.port import Changes, Description, Position, Producer, SessionConfig, changed
 from shoal_server.sessions.producers import ProducerLedger
 from shoal_server.sessions.queue import ByteQueue
 from shoal_server.sessions.recent import RecentPoints
