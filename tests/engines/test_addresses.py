@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shoal_server.engines.numba.kernel_call import data_address
+from shoal_server.engines.numba import data_address
 from tests.engines.builders import unaligned
 
 POINTS = np.arange(60.0).reshape(20, 3)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shoal_server.engines.numba.bounds import bound, project
 from shoal_server.engines.numba.decorators import compiled
 from shoal_server.engines.numba.layout import Layout, lay_out, lay_out_rows
 from shoal_server.engines.numba.pruned_assignment import _append_lengths
+from shoal_server.engines.numba.scores import bound, project
 from shoal_server.engines.numba.vectors import pack
 from shoal_server.engines.numba.workspace import allocate_workspace, held, start_of, workspace_of
 from tests.engines.builders import frame_of

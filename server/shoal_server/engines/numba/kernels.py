@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shoal_server.engines.numba.decorators import Reals, compiled, inlined
 from shoal_server.engines.numba.layout import Layout, largest_norm
 from shoal_server.engines.numba.pruned_assignment import label_by_bounds, settle_doubts, try_few
-from shoal_server.engines.numba.row_scores import distance
+from shoal_server.engines.numba.scores import distance
 from shoal_server.engines.numba.vectors import add_up, nearest, pack
 from shoal_server.engines.numba.workspace import (
     Workspace,

@@ -16,7 +16,7 @@ from numba.core import cgutils
 
 from shoal_server.engines.numba.decorators import Reals, compiled, generated
 from shoal_server.engines.numba.layout import Layout
-from shoal_server.engines.numba.row_scores import UNROLLED
+from shoal_server.engines.numba.scores import UNROLLED
 from shoal_server.engines.numba.simd import I64
 
 LINE = 64  # bytes of a cache line
