@@ -17,7 +17,7 @@ import pytest
 from hypothesis import settings
 
 from shoal.testing import LocalServer
-from shoal_server.cores import available_cores
+from shoal_server.process import available_cores
 from tests.effort import QUICK
 
 settings.load_profile(QUICK)  # --hypothesis-profile comes later

@@ -25,7 +25,7 @@ def main() -> None:
     try:
         settings = CliApp.run(Settings, cli_args=sys.argv[1:])
     except ValidationError as error:
-        sys.stderr.writelines(f"error: {_told(each)}\n" for each in error.errors())
+        sys.stderr.writelines(f"error: {_message_of(each)}\n" for each in error.errors())
         sys.exit(_USAGE)
     try:
         has_ended = asyncio.run(serve(settings))
@@ -39,7 +39,7 @@ def main() -> None:
         signal.raise_signal(signal.SIGTERM)
 
 
-def _told(error: Mapping[str, Any]) -> str:
+def _message_of(error: Mapping[str, Any]) -> str:
     """Return a line that names the flag or variable, its value, and what would be right."""
     right = re.sub("^(Input|String) should", "it must", error["msg"]).removeprefix("Value error, ")
     if not error["loc"]:

@@ -6,9 +6,11 @@ The only module that knows them all.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,19 +28,16 @@ from shoal_server.engines.contract import Engine
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.scipy import ScipyEngine
 from shoal_server.engines.sklearn import SklearnEngine
-from shoal_server.environment import service_links
 from shoal_server.errors import StartError
 from shoal_server.libraries import Loadable, compute_on_one_thread, load
-from shoal_server.memory import keep_freed_memory
-from shoal_server.rpc.server import CallLimits, RpcServer, Services, address_of
-from shoal_server.sessions.compute import ComputePool
+from shoal_server.process import keep_freed_memory, service_links
+from shoal_server.rpc.server import CallLimits, RpcServer, Services, host_and_port
+from shoal_server.sessions.compute import ComputePool, FairExecutor
 from shoal_server.sessions.deps import SessionDeps
-from shoal_server.sessions.fair_executor import FairExecutor
 from shoal_server.sessions.local import LocalSessions
 from shoal_server.sessions.registry import Sessions
-from shoal_server.settings import Settings
+from shoal_server.settings import LogFormat, LogLevel, Settings
 from shoal_server.shared_results import SharedResults
-from shoal_server.telemetry.logs import configure_logs
 
 STANDARD_INPUT = 0
 _LAST_CALL = 0.5  # seconds for the threads to end, which are asked to
@@ -60,7 +59,7 @@ async def serve(settings: Settings) -> bool:
     StartError
         The server can't start with these settings.
     """
-    configure_logs(settings.log_format, settings.log_level)
+    _configure_logs(settings.log_format, settings.log_level)
     for name, value in service_links(os.environ).items():
         log.warning(
             "environment variable ignored",
@@ -79,7 +78,7 @@ async def serve(settings: Settings) -> bool:
     }
     async with _parts(settings, engines) as parts:
         port = await parts.server.start(settings.host, settings.port)
-        address = address_of(settings.host, port)
+        address = host_and_port(settings.host, port)
         log.info("starting", address=address, compute_threads=settings.compute_threads)
         compiled = engines["numba"]
         others: list[Loadable] = [engines["sklearn"], engines["scipy"], parts.comparisons]
@@ -97,6 +96,24 @@ async def serve(settings: Settings) -> bool:
     has_ended = parts.compute.ends_within(_LAST_CALL)
     log.info("stopped", **({} if has_ended else {"given_up": "a call of scikit-learn or SciPy"}))
     return has_ended
+
+
+def _configure_logs(log_format: LogFormat, level: LogLevel) -> None:
+    """Log to standard error: JSON for machines, or lines for people."""
+    renderer = structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer()
+    exceptions = [structlog.processors.format_exc_info] if log_format == "json" else []
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *exceptions,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -157,7 +174,7 @@ async def _parts(settings: Settings, engines: dict[EngineName, Engine]) -> Async
 
 
 def _load_if_possible(others: Iterable[Loadable], started: float) -> None:
-    """Load what most sessions can do without: those that can't are told so when they come."""
+    """Load what most sessions can do without: those that can't get a refusal when they come."""
     try:
         load(others)
     except Exception:  # the sessions of other engines live on
@@ -167,7 +184,7 @@ def _load_if_possible(others: Iterable[Loadable], started: float) -> None:
 
 
 async def _done_before(stop: asyncio.Future[str], loading: asyncio.Future[None]) -> bool:
-    """Wait for either, and say whether the loading is done; if it failed, raise what it raised."""
+    """Wait for either, and return whether the loading is done; if it failed, raise what it raised."""
     first: list[asyncio.Future[Any]] = [loading, stop]
     await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
     if loading.done():

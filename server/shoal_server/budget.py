@@ -1,4 +1,4 @@
-"""One memory budget for the process: asked before anything large is kept, told when it is let go.
+"""One memory budget for the process: asked before anything large is kept, and given back when it is dropped.
 
 It counts and refuses; what something takes is for those who keep it to say. No grpc here, and no sizes of sessions.
 """

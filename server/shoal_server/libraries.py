@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 
 def compute_on_one_thread() -> None:
-    """Let BLAS and OpenMP compute on the thread that calls them: the server's own pool makes the parallelism.
+    """Make BLAS and OpenMP compute on the thread that calls them: the server's own pool makes the parallelism.
 
     That is for the whole process, both for libraries that are loaded and for those that will be.
     """

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shoal_server.budget import MemoryPlan
-from shoal_server.cores import available_cores
-from shoal_server.environment import service_links
-from shoal_server.memory import default_memory_limit
-from shoal_server.sessions.config import Limits
-from shoal_server.telemetry.logs import LogFormat, LogLevel
+from shoal_server.process import available_cores, default_memory_limit, service_links
+from shoal_server.sessions.port import Limits
 
 MIB = 1024 * 1024
 
 Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1024)]
+LogFormat = Literal["json", "console"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 Seconds = Annotated[FiniteFloat, Field(gt=0)]
 
 

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from shoal_server.clustering.config import EngineName, ModelConfig
-from shoal_server.clustering.coordinates import origin_among
 from shoal_server.clustering.model import new_model
+from shoal_server.clustering.state import origin_among
 from shoal_server.engines.contract import Engine
 from tests.clustering.builders import push, snapshot
 

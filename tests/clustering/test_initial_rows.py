@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.cluster import kmeans_plusplus as sklearn_kmeans_plusplus
 
-from shoal_server.clustering import kmeans_plusplus as module
-from shoal_server.clustering.initialisation import MAX_SHUFFLED, draw_rows, initial_rows
-from shoal_server.clustering.kmeans_plusplus import kmeans_plusplus
+from shoal_server.clustering import initialisation as module
+from shoal_server.clustering.initialisation import MAX_SHUFFLED, draw_rows, initial_rows, kmeans_plusplus
 from shoal_server.engines.contract import Float64Array, Halted, Task, run_in_order
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from shoal_server.cores import available_cores
 from shoal_server.errors import Reason
+from shoal_server.process import available_cores
 from shoal_server.settings import MIB, Settings
 
 ROOT = Path(__file__).parents[2]

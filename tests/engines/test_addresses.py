@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shoal_server.engines.numba.kernel_call import address_of
+from shoal_server.engines.numba import data_address
 from tests.engines.builders import unaligned
 
 POINTS = np.arange(60.0).reshape(20, 3)
@@ -20,4 +20,4 @@ POINTS = np.arange(60.0).reshape(20, 3)
     ids=["whole", "a slice", "backwards", "columns", "unaligned and read-only", "Fortran's order", "no rows"],
 )
 def test_the_address_is_that_of_the_array_interface(points: NDArray[Any]) -> None:
-    assert address_of(points) == points.__array_interface__["data"][0]
+    assert data_address(points) == points.__array_interface__["data"][0]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from shoal_server.cores import available_cores
-from shoal_server.engines.numba import NumbaEngine, parallel_compile
+from shoal_server.engines.numba import NumbaEngine, compilation
+from shoal_server.process import available_cores
 
 STARTING = """
     import json
@@ -62,7 +62,7 @@ NARROW = """
     from shoal_server.engines.numba import simd
     simd.VECTOR_BYTES, simd.VECTOR_REGISTERS = 16, 32
     from shoal_server.engines.numba import NumbaEngine
-    from shoal_server.engines.numba.signatures import compile_precision
+    from shoal_server.engines.numba.compilation import compile_precision
     from tests.engines.builders import both_ways, bounded, frame_of
     engine, precision = NumbaEngine(), np.dtype(np.float64)
     engine._kernels = {precision: compile_precision(precision)}
@@ -113,7 +113,7 @@ def test_a_first_start_compiles_in_two_processes_and_a_later_one_compiles_nothin
 
 def test_the_compiling_helper_process_ends_with_its_parent(tmp_path: Path) -> None:
     orphan = subprocess.run(
-        [sys.executable, "-c", parallel_compile._CODE, str(tmp_path), "float64"], stdin=subprocess.DEVNULL, check=False
+        [sys.executable, "-c", compilation._CODE, str(tmp_path), "float64"], stdin=subprocess.DEVNULL, check=False
     )
 
     assert orphan.returncode == 1

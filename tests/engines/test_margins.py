@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shoal_server.engines.numba.addresses import held, start_of
-from shoal_server.engines.numba.bounds import bound, project
-from shoal_server.engines.numba.compiling import compiled
+from shoal_server.engines.numba.decorators import compiled
 from shoal_server.engines.numba.layout import Layout, lay_out, lay_out_rows
 from shoal_server.engines.numba.pruned_assignment import _append_lengths
+from shoal_server.engines.numba.scores import bound, project
 from shoal_server.engines.numba.vectors import pack
-from shoal_server.engines.numba.workspace import allocate_workspace, workspace_of
+from shoal_server.engines.numba.workspace import allocate_workspace, held, start_of, workspace_of
 from tests.engines.builders import frame_of
 
 DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shoal_server.cores import available_cores
+from shoal_server.process import available_cores
 
 ALL = 16
 

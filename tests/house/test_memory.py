@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from shoal_server.memory import cgroup_limits
+from shoal_server.process import cgroup_limits
 
 ROUNDS, MESSAGES, SIZE = 20, 8, 3 << 20
 PAGES = ROUNDS * MESSAGES * SIZE // 4096
 # Prints whether the memory is kept, and the page faults of messages that come and go.
 SCRIPT = f"""
 import resource
-from shoal_server.memory import keep_freed_memory
+from shoal_server.process import keep_freed_memory
 print(keep_freed_memory())
 def come_and_go():
     messages = [bytearray({SIZE}) for _ in range({MESSAGES})]

@@ -15,19 +15,20 @@ from shoal_server.__main__ import main
 from shoal_server.clustering.state import Batch, BatchResult
 from shoal_server.engines.contract import PointArray
 from shoal_server.errors import DomainError
-from shoal_server.sessions.config import Changes, SessionConfig
 from shoal_server.sessions.local import LocalSessions
 from shoal_server.sessions.port import (
+    Changes,
     Description,
     IngestOpened,
     IngestPort,
+    Producer,
     RecentPoints,
+    SessionConfig,
     SessionPage,
     SessionSnapshot,
     VersionedAssignment,
     WatchPort,
 )
-from shoal_server.sessions.positions import Producer
 from shoal_server.sessions.registry import Sessions
 from shoal_server.sessions.watching import End, Progress, Update, WatchOptions
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from shoal.v1 import clustering_pb2
-from shoal_server.rpc.ingest import MAX_BATCHES_TAKEN
-from shoal_server.sessions.ingest import MAX_UNANSWERED
+from shoal_server.rpc.clustering import MAX_BATCHES_TAKEN
+from shoal_server.sessions.local import MAX_UNANSWERED
 from shoal_server.sessions.session import Session
 from shoal_server.sessions.work import MIN_BATCH_BYTES
 from tests.rpc.inprocess import GatedEngine, InProcessServer, QuickEngine

@@ -12,6 +12,7 @@ import structlog
 from shoal.v1 import errors_pb2, sessions_pb2, sessions_pb2_grpc
 from shoal_server.errors import Reason, refused
 from shoal_server.rpc.call_layers import (
+    DETAILS_KEY,
     AdmissionLayer,
     AuthenticationLayer,
     CallContext,
@@ -20,9 +21,8 @@ from shoal_server.rpc.call_layers import (
     ErrorLayer,
     TraceLayer,
 )
-from shoal_server.rpc.handlers import service_handlers
+from shoal_server.rpc.server import service_handlers
 from shoal_server.rpc.serving_state import ServingState
-from shoal_server.rpc.statuses import DETAILS_KEY
 
 SESSIONS = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"]
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"

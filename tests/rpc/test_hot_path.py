@@ -20,8 +20,8 @@ from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.numba.snapshot_buffers import Version
 from shoal_server.rpc.batches import decode_batch, encode_result
 from shoal_server.sessions.compute import ComputePool
-from shoal_server.sessions.ingest import MAX_UNANSWERED
 from shoal_server.sessions.jobs import Receipt
+from shoal_server.sessions.local import MAX_UNANSWERED
 from shoal_server.sessions.session import Session
 from shoal_server.sessions.work import MAX_DISPATCH_WORK, dispatch_work
 from tests.rpc.inprocess import InProcessServer

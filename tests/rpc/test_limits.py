@@ -11,7 +11,7 @@ import pytest
 import shoal
 from shoal.testing import LocalServer
 from shoal.v1 import clustering_pb2, sessions_pb2
-from shoal_server.sessions.ingest import MAX_UNANSWERED
+from shoal_server.sessions.local import MAX_UNANSWERED
 from shoal_server.sessions.replay_cache import ENTRY_BYTES
 from tests.rpc.bad_points import GOOD
 from tests.rpc.conftest import SMALL

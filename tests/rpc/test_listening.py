@@ -13,7 +13,7 @@ import pytest
 from shoal_server.app import _parts
 from shoal_server.engines.scipy import ScipyEngine
 from shoal_server.errors import StartError
-from shoal_server.rpc.server import _told
+from shoal_server.rpc.server import _explained
 from shoal_server.settings import Settings
 
 NO_SETTINGS: dict[str, Any] = {}
@@ -56,10 +56,10 @@ def test_an_address_of_another_machine_is_said_not_to_be_this_ones(host: str) ->
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM])
 def test_a_port_that_the_user_may_not_have_is_said_to_need_another(code: int) -> None:
-    said = _told(OSError(code, os.strerror(code)), 80)
+    said = _explained(OSError(code, os.strerror(code)), 80)
 
     assert said == "this user may not listen on port 80; choose a port from 1024 up"
 
 
 def test_any_other_error_is_told_in_the_words_of_the_system() -> None:
-    assert _told(OSError(errno.ENETDOWN, "no matter"), 80) == os.strerror(errno.ENETDOWN)
+    assert _explained(OSError(errno.ENETDOWN, "no matter"), 80) == os.strerror(errno.ENETDOWN)

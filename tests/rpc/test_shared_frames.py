@@ -13,7 +13,7 @@ import pytest
 from shoal.v1 import clustering_pb2
 from shoal_server import shared_results
 from shoal_server.clustering.state import Snapshot
-from shoal_server.rpc import watching
+from shoal_server.rpc import watch_messages
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.session import Session
 from shoal_server.sessions.watching import Update
@@ -35,13 +35,13 @@ def server() -> Iterator[InProcessServer]:
 def encoded(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[int, int | None]]:
     """How often each frame has been encoded, by its version and the one it starts from."""
     counts: Counter[tuple[int, int | None]] = Counter()
-    encode = watching._encode_update
+    encode = watch_messages._encode_update
 
     def count(snapshot: Snapshot, base: Snapshot | None, session_uid: str) -> bytes:
         counts[snapshot.version, base.version if base else None] += 1
         return encode(snapshot, base, session_uid)
 
-    monkeypatch.setattr(watching, "_encode_update", count)
+    monkeypatch.setattr(watch_messages, "_encode_update", count)
     return counts
 
 
@@ -114,8 +114,8 @@ def test_frames_for_watchers_that_come_from_many_versions_are_not_kept(
 
     kept = [made for made in session._deps.shared.of(newest).values() if isinstance(made, bytes)]
     assert [frame.update.base_version for frame in frames] == [base.version for base in [*bases, *bases]]
-    assert len(kept) == watching.SHARED_BASES
-    assert sorted(encoded.values()) == [1] * watching.SHARED_BASES + [2] * (10 - watching.SHARED_BASES)
+    assert len(kept) == watch_messages.SHARED_BASES
+    assert sorted(encoded.values()) == [1] * watch_messages.SHARED_BASES + [2] * (10 - watch_messages.SHARED_BASES)
 
 
 @pytest.mark.parametrize("width", [1, WIDE])
@@ -130,7 +130,7 @@ def test_a_frame_that_failed_to_encode_is_encoded_for_the_next_watcher(
         session = server._parts.sessions.get("watched")
         base, newest = _pushed(wire, session, width), _pushed(wire, session, width)
         with monkeypatch.context() as broken:
-            broken.setattr(watching, "_encode_update", fail)
+            broken.setattr(watch_messages, "_encode_update", fail)
             with pytest.raises(MemoryError):
                 server.run(_delta(session, newest, base))
 
@@ -144,13 +144,13 @@ def test_readers_of_a_version_share_its_encoding_without_blocking_others(
     begun: list[object], server: InProcessServer, monkeypatch: pytest.MonkeyPatch, width: int, hops: int
 ) -> None:
     encoded: list[int] = []
-    encode = watching._encode_snapshot
+    encode = watch_messages._encode_snapshot
 
     def note(snapshot: Snapshot, session_uid: str) -> clustering_pb2.Snapshot:
         encoded.append(snapshot.version)
         return encode(snapshot, session_uid)
 
-    monkeypatch.setattr(watching, "_encode_snapshot", note)
+    monkeypatch.setattr(watch_messages, "_encode_snapshot", note)
     centroids = np.random.default_rng(0).normal(size=(2, width))
     with Wire(server.target) as wire:
         wire.create("read", config(2, init=centroids))
@@ -166,7 +166,7 @@ def test_readers_of_a_version_share_its_encoding_without_blocking_others(
 
 async def _delta(session: Session, newest: Snapshot, base: Snapshot) -> clustering_pb2.WatchCentroidsResponse:
     """Return what a watcher is sent that comes from an older version."""
-    frame = await watching.FrameEncoder(session._deps.shared).encode_event(
+    frame = await watch_messages.FrameEncoder(session._deps.shared).encode_event(
         Update(newest, base), session.uid, delta=True
     )
     return clustering_pb2.WatchCentroidsResponse.FromString(frame)

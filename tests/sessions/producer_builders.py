@@ -9,7 +9,7 @@ import numpy as np
 
 from shoal_server.clustering.state import BatchResult
 from shoal_server.sessions.completion import Completion
-from shoal_server.sessions.positions import Producer
+from shoal_server.sessions.port import Producer
 from shoal_server.sessions.producers import IDLE_TIMEOUT, ProducerLedger
 from shoal_server.sessions.replay_cache import ENTRY_BYTES
 from tests.sessions.clock import jumping_loop, until

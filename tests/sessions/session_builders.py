@@ -18,9 +18,9 @@ from shoal_server.clustering.model import new_model
 from shoal_server.clustering.state import Batch, BatchResult
 from shoal_server.errors import DomainError, Reason, Refusal
 from shoal_server.sessions.compute import ComputePool
-from shoal_server.sessions.config import Changes, Limits, SessionConfig
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.jobs import Receipt
+from shoal_server.sessions.port import Changes, Limits, SessionConfig
 from shoal_server.sessions.session import Session
 from shoal_server.shared_results import SharedResults
 from tests.sessions.engines import StagedEngine

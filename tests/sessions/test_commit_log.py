@@ -8,9 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from shoal_server.sessions.commit_log import Commit
-from shoal_server.sessions.deps import SessionDeps
-from shoal_server.sessions.positions import Position, Producer
+from shoal_server.sessions.deps import Commit, SessionDeps
+from shoal_server.sessions.port import Position, Producer
 from shoal_server.sessions.session import Session
 from tests.sessions.clock import until_quiet
 from tests.sessions.producer_builders import stamp

@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shoal_server.sessions.config import Changes
 from shoal_server.sessions.deps import SessionDeps
-from shoal_server.sessions.positions import Producer
+from shoal_server.sessions.port import Changes, Producer
 from shoal_server.sessions.registry import Sessions
 from shoal_server.sessions.watching import WatchOptions
 from tests.sessions.clock import until

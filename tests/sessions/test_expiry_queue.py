@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from shoal_server.sessions.expiry import SPARE_ENTRIES, ExpiryQueue
+from shoal_server.sessions.registry import SPARE_ENTRIES, ExpiryQueue
 
 
 @dataclass

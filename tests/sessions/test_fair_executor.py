@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from shoal_server.sessions import fair_executor
-from shoal_server.sessions.fair_executor import MAX_OWNERS, FairExecutor
+from shoal_server.sessions import compute as compute_module
+from shoal_server.sessions.compute import MAX_OWNERS, FairExecutor
 from tests.sessions.engines import PATIENCE
 
 DYING = """
 import threading
-from shoal_server.sessions.fair_executor import FairExecutor
+from shoal_server.sessions.compute import FairExecutor
 begun = threading.Event()
 def work():
     begun.set()
@@ -37,7 +37,7 @@ def executor() -> Iterator[FairExecutor]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that stands still unless a test moves it."""
     now = [0.0]
-    monkeypatch.setattr(fair_executor, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(compute_module, "perf_counter", lambda: now[0])
     return now
 
 

@@ -15,7 +15,7 @@ from shoal_server.engines.contract import Engine, PointArray, run_in_order
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.scipy import ScipyEngine
 from shoal_server.engines.sklearn import SklearnEngine
-from shoal_server.sessions.footprint import SESSION_BYTES, kept_bytes, warmup_bytes
+from shoal_server.sessions.session_memory import SESSION_BYTES, kept_bytes, warmup_bytes
 
 SHAPES = [(1024, 128), (64, 4096), (20_000, 1), (1, 65_536), (300, 17)]
 FEW = 50  # rows

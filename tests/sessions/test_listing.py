@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.port import SessionConfig
 from shoal_server.sessions.registry import Sessions
 from tests.sessions.engines import StagedEngine
 from tests.sessions.session_builders import given_centroids, session_deps

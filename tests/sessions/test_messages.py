@@ -11,7 +11,7 @@ from shoal_server.clustering.state import Batch
 from shoal_server.errors import Refusal
 from shoal_server.sessions import writer
 from shoal_server.sessions.jobs import Receipt
-from shoal_server.sessions.positions import Producer
+from shoal_server.sessions.port import Producer
 from shoal_server.sessions.session import Session
 from shoal_server.sessions.work import MIN_BATCH_BYTES
 from tests.sessions.engines import StagedEngine

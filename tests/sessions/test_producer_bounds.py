@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shoal_server.sessions import replay_cache
-from shoal_server.sessions.positions import Producer
+from shoal_server.sessions.port import Producer
 from shoal_server.sessions.producers import ProducerLedger
 from shoal_server.sessions.replay_cache import ENTRY_BYTES
 from tests.sessions.clock import until_quiet

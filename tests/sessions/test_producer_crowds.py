@@ -6,7 +6,7 @@ import pytest
 
 from shoal_server.errors import Kind
 from shoal_server.sessions.deps import SessionDeps
-from shoal_server.sessions.positions import Position, Producer
+from shoal_server.sessions.port import Position, Producer
 from shoal_server.sessions.producers import IDLE_TIMEOUT, ProducerLedger
 from shoal_server.sessions.replay_cache import ENTRY_BYTES
 from shoal_server.sessions.session import Session

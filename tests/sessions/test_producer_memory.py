@@ -6,7 +6,7 @@ import pytest
 
 from shoal_server.clustering.state import BatchResult
 from shoal_server.errors import Reason, Refusal
-from shoal_server.sessions.positions import Position, Producer
+from shoal_server.sessions.port import Position, Producer
 from shoal_server.sessions.producers import IDLE_TIMEOUT, ProducerLedger
 from shoal_server.sessions.replay_cache import ENTRY_BYTES
 from tests.sessions.clock import until, until_quiet

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shoal_server.sessions.positions import Producer
+from shoal_server.sessions.port import Producer
 from shoal_server.sessions.producers import IDLE_TIMEOUT, ProducerLedger
 from shoal_server.sessions.session import Session
 from tests.sessions.clock import jumping_loop, timers, until
@@ -29,7 +29,7 @@ async def test_timed_out_ephemeral_producers_leave_nothing() -> None:
 
     await until(2 * IDLE_TIMEOUT)
 
-    assert len(ledger._ephemeral.states) == len(ledger._ephemeral.idle) == len(ledger._answers._known) == 0
+    assert len(ledger._ephemeral.states) == len(ledger._ephemeral.idle) == len(ledger._answers._producers) == 0
 
 
 async def test_a_closed_ledger_sets_no_timer() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal_server.errors import Kind
-from shoal_server.sessions.positions import Position, Producer
+from shoal_server.sessions.port import Position, Producer
 from shoal_server.sessions.producers import ProducerLedger
 from tests.sessions.producer_builders import again, kept, stamp, take, unanswered
 from tests.sessions.refusing import refusal

@@ -17,9 +17,9 @@ from shoal_server.clustering.model import new_model
 from shoal_server.clustering.state import Batch, BatchResult
 from shoal_server.errors import Reason, Refusal
 from shoal_server.sessions.completion import Completion
-from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.jobs import BatchJob, ChangeJob, Receipt
+from shoal_server.sessions.port import SessionConfig
 from shoal_server.sessions.recent import MAX_BATCHES, MAX_BYTES, MAX_ROWS, MIN_DISPATCHES, RecentPoints
 from shoal_server.sessions.session import Session
 from tests.sessions.clock import until_quiet

@@ -11,8 +11,8 @@ import pytest
 
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.errors import Kind
-from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.port import SessionConfig
 from shoal_server.sessions.registry import Sessions
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import structlog
 
-from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.port import SessionConfig
 from shoal_server.sessions.registry import Sessions
 from tests.sessions.clock import until, until_quiet
 from tests.sessions.engines import StagedEngine

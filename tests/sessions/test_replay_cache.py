@@ -1,4 +1,4 @@
-"""The shelves of answers: what is held, what is spare, and that nothing stays when it is to go."""
+"""The replay cache: what is pinned, what can be evicted, and that nothing stays when it is to go."""
 
 from __future__ import annotations
 
@@ -14,113 +14,113 @@ from tests.sessions.producer_builders import answered, outcome, unanswered
 PLENTY = 1_000_000
 
 
-async def hold(shelves: ReplayCache, producer: str, *sequences: int) -> None:
-    """Hold answers that have come."""
+async def pin(cache: ReplayCache, producer: str, *sequences: int) -> None:
+    """Add results that have come."""
     for sequence in sequences:
-        shelves.hold(producer, sequence, [sequence], answered(sequence))
+        cache.add(producer, sequence, [sequence], answered(sequence))
     await until_quiet()
 
 
-def found(shelves: ReplayCache, producer: str, *sequences: int) -> list[int]:
-    """Return those whose answers are kept."""
-    return [sequence for sequence in sequences if shelves.find(producer, sequence)]
+def found(cache: ReplayCache, producer: str, *sequences: int) -> list[int]:
+    """Return the sequences whose results are kept."""
+    return [sequence for sequence in sequences if cache.find(producer, sequence)]
 
 
-async def test_what_was_released_once_is_not_held_again_by_a_smaller_number() -> None:
-    shelves = ReplayCache(replay_bytes=0)
+async def test_released_results_are_not_pinned_again_by_a_smaller_acknowledgement() -> None:
+    cache = ReplayCache(replay_bytes=0)
     coming = [unanswered() for _ in range(3)]
     for sequence, answer in enumerate(coming, start=1):
-        shelves.hold("p", sequence, [sequence], answer)
+        cache.add("p", sequence, [sequence], answer)
 
-    shelves.release("p", 3)
-    shelves.release("p", 1)
+    cache.release("p", 3)
+    cache.release("p", 1)
     for answer in coming:
         answer.set_result([outcome(1)])
     await until_quiet()
 
-    assert found(shelves, "p", 1, 2, 3) == []
+    assert found(cache, "p", 1, 2, 3) == []
 
 
-async def test_to_release_what_is_unknown_does_nothing() -> None:
-    shelves = ReplayCache(replay_bytes=0)
-    await hold(shelves, "p", 1)
+async def test_releasing_an_unknown_producer_does_nothing() -> None:
+    cache = ReplayCache(replay_bytes=0)
+    await pin(cache, "p", 1)
 
-    shelves.release("q", 9)
+    cache.release("q", 9)
 
-    assert found(shelves, "p", 1) == [1]
+    assert found(cache, "p", 1) == [1]
 
 
-async def test_what_is_released_makes_room_among_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_releasing_results_frees_pinned_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay_cache, "PINNED_BYTES", 3 * ENTRY_BYTES)
-    shelves = ReplayCache(replay_bytes=0)
+    cache = ReplayCache(replay_bytes=0)
     for sequence in range(1, 11):
-        await hold(shelves, "p", sequence)
-        shelves.release("p", sequence)
+        await pin(cache, "p", sequence)
+        cache.release("p", sequence)
 
-    await hold(shelves, "p", 11, 12, 13)
+    await pin(cache, "p", 11, 12, 13)
 
-    assert found(shelves, "p", *range(1, 14)) == [11, 12, 13]
+    assert found(cache, "p", *range(1, 14)) == [11, 12, 13]
 
 
-async def test_what_is_held_too_long_is_spare_and_may_be_released_all_the_same(
+async def test_results_beyond_the_pinned_bytes_can_be_evicted_and_still_be_released(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(replay_cache, "PINNED_BYTES", ENTRY_BYTES)
-    shelves = ReplayCache(replay_bytes=2 * ENTRY_BYTES)
-    await hold(shelves, "p", 1, 2, 3)
+    cache = ReplayCache(replay_bytes=2 * ENTRY_BYTES)
+    await pin(cache, "p", 1, 2, 3)
 
-    shelves.release("p", 3)
+    cache.release("p", 3)
 
-    assert found(shelves, "p", 1, 2, 3) == [2, 3]
+    assert found(cache, "p", 1, 2, 3) == [2, 3]
 
 
-async def test_answers_of_a_forgotten_producer_take_no_room() -> None:
-    shelves = ReplayCache(replay_bytes=3 * ENTRY_BYTES)
+async def test_results_of_a_forgotten_producer_take_no_bytes() -> None:
+    cache = ReplayCache(replay_bytes=3 * ENTRY_BYTES)
     for number in range(10):
-        await hold(shelves, f"e-{number}", 1, 2)
-        shelves.release(f"e-{number}", 1)
-        shelves.forget(f"e-{number}")
+        await pin(cache, f"e-{number}", 1, 2)
+        cache.release(f"e-{number}", 1)
+        cache.forget(f"e-{number}")
 
-    await hold(shelves, "p", 1, 2, 3)
-    shelves.release("p", 3)
+    await pin(cache, "p", 1, 2, 3)
+    cache.release("p", 3)
 
-    assert found(shelves, "p", 1, 2, 3) == [1, 2, 3]
-    assert found(shelves, "e-0", 1, 2) == []
-    assert list(shelves._known) == ["p"]
+    assert found(cache, "p", 1, 2, 3) == [1, 2, 3]
+    assert found(cache, "e-0", 1, 2) == []
+    assert list(cache._producers) == ["p"]
 
 
-async def test_a_late_answer_to_a_forgotten_producer_is_not_taken_for_that_of_its_successor() -> None:
-    shelves = ReplayCache(replay_bytes=0)
+async def test_a_late_result_of_a_forgotten_producer_is_not_taken_for_one_of_its_successor() -> None:
+    cache = ReplayCache(replay_bytes=0)
     old, new = unanswered(), unanswered()
-    shelves.hold("e", 1, [7], old)
-    shelves.forget("e")
-    shelves.hold("e", 1, [8], new)
-    shelves.release("e", 1)
+    cache.add("e", 1, [7], old)
+    cache.forget("e")
+    cache.add("e", 1, [8], new)
+    cache.release("e", 1)
 
     old.set_result([outcome(1)])
     await until_quiet()
 
-    answer = shelves.find("e", 1)
+    answer = cache.find("e", 1)
     assert answer is not None
     assert (answer.completion, answer.fingerprints) == (new, [8])
 
 
-async def test_a_refusal_is_kept_like_an_answer_without_labels() -> None:
-    shelves = ReplayCache(replay_bytes=ENTRY_BYTES)
+async def test_a_refusal_is_kept_like_a_result_without_labels() -> None:
+    cache = ReplayCache(replay_bytes=ENTRY_BYTES)
     refused = unanswered()
     refused.set_result([BatchResult(refusal=Refusal(Reason.SHAPE_INVALID, "no good", "points"))])
-    shelves.hold("p", 1, [1], refused)
+    cache.add("p", 1, [1], refused)
     await until_quiet()
 
-    shelves.release("p", 1)
+    cache.release("p", 1)
 
-    assert found(shelves, "p", 1) == [1]
+    assert found(cache, "p", 1) == [1]
 
 
-async def test_to_release_much_costs_what_is_kept_and_not_what_was_ever_sent() -> None:
-    shelves = ReplayCache(replay_bytes=PLENTY)
-    await hold(shelves, "p", 1, 10**12)
+async def test_releasing_costs_what_is_kept_and_not_what_was_ever_sent() -> None:
+    cache = ReplayCache(replay_bytes=PLENTY)
+    await pin(cache, "p", 1, 10**12)
 
-    shelves.release("p", 10**12)
+    cache.release("p", 10**12)
 
-    assert found(shelves, "p", 1, 10**12) == [1, 10**12]
+    assert found(cache, "p", 1, 10**12) == [1, 10**12]

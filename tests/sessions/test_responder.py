@@ -9,7 +9,7 @@ import structlog
 
 from shoal_server.errors import DomainError, Refusal
 from shoal_server.sessions import responder
-from shoal_server.sessions.positions import Producer
+from shoal_server.sessions.port import Producer
 from shoal_server.sessions.replay_cache import ReplayCache
 from shoal_server.sessions.responder import Responder
 from shoal_server.sessions.session import Session
@@ -52,7 +52,7 @@ async def test_batches_whose_results_can_not_be_made_get_the_reason_internal(
 
 async def test_a_failure_to_cache_a_result_does_not_lose_it(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as broken, structlog.testing.capture_logs() as logs:
-        broken.setattr(ReplayCache, "_shelve", _fail)
+        broken.setattr(ReplayCache, "_file", _fail)
         told = await _answers(session, 1, 2)
 
     assert told == [1, 2]
@@ -74,7 +74,7 @@ async def test_a_log_that_can_not_be_written_does_not_lose_a_result(
 async def test_a_session_ends_even_if_caching_its_refusals_fails(
     session: Session, engine: StagedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ReplayCache, "_shelve", _fail)
+    monkeypatch.setattr(ReplayCache, "_file", _fail)
     engine.close_gate()
     first = asyncio.create_task(push(session, 1.0))
     await engine.arrival()

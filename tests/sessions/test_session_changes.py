@@ -10,7 +10,7 @@ import pytest
 
 from shoal_server.clustering.config import HalfLife
 from shoal_server.errors import Kind
-from shoal_server.sessions.config import Changes
+from shoal_server.sessions.port import Changes
 from shoal_server.sessions.session import Session
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine

@@ -8,8 +8,8 @@ import pytest
 
 from shoal_server.budget import PASSING_SHARE, MemoryBudget
 from shoal_server.errors import DomainError, Reason
-from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.port import SessionConfig
 from shoal_server.sessions.registry import Sessions
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from shoal_server.sessions.deps import SessionDeps
-from shoal_server.sessions.positions import Position, Producer
+from shoal_server.sessions.port import Position, Producer
 from shoal_server.sessions.session import Session
 from shoal_server.sessions.work import MIN_BATCH_BYTES
 from tests.sessions.clock import until_quiet

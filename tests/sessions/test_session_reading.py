@@ -7,8 +7,8 @@ import pytest
 
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.state import Warming
-from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.port import SessionConfig
 from shoal_server.sessions.session import Session
 from tests.sessions.clock import until
 from tests.sessions.engines import StagedEngine

@@ -14,8 +14,8 @@ from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.state import Batch
 from shoal_server.engines.contract import Contribution, Float64Array, Frame, PointArray, RunTasks
 from shoal_server.sessions.compute import ComputePool
-from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.port import SessionConfig
 from shoal_server.sessions.session import MAX_QUEUED_CHANGES, Session
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine

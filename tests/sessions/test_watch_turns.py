@@ -8,12 +8,18 @@ from collections.abc import AsyncIterator, Callable
 import numpy as np
 import pytest
 
-from shoal_server.clustering import movement
-from shoal_server.clustering.state import Snapshot, read_only_snapshot
+from shoal_server.clustering.state import Snapshot, largest_shift, read_only_snapshot
 from shoal_server.sessions import watching
 from shoal_server.sessions.compute import ComputePool
-from shoal_server.sessions.watch_queue import MESSAGE_BYTES, TURN_BYTES, WatchQueue, WatchScheduler
-from shoal_server.sessions.watching import Update, Watch, WatchOptions
+from shoal_server.sessions.watching import (
+    MESSAGE_BYTES,
+    TURN_BYTES,
+    Update,
+    Watch,
+    WatchOptions,
+    WatchQueue,
+    WatchScheduler,
+)
 from shoal_server.shared_results import SharedResults
 from tests.sessions.clock import until_quiet
 from tests.sessions.watched import SHARED, PlayedSession, Stage, snapshot
@@ -219,7 +225,7 @@ async def test_the_shift_of_a_version_is_computed_once_for_all_watches_and_on_a_
 
     def count(before: Snapshot, after: Snapshot) -> float:
         computed.append(after.version)
-        return movement.largest_shift(before, after)
+        return largest_shift(before, after)
 
     def note(function: Callable[[], float]) -> asyncio.Future[float]:
         begun.append(function)

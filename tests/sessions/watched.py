@@ -9,8 +9,16 @@ import numpy as np
 
 from shoal_server.clustering.state import Snapshot, Warming, read_only_snapshot
 from shoal_server.sessions.compute import ComputePool
-from shoal_server.sessions.watch_queue import WatchQueue, WatchScheduler
-from shoal_server.sessions.watching import End, EndReason, Progress, Update, Watch, WatchOptions
+from shoal_server.sessions.watching import (
+    End,
+    EndReason,
+    Progress,
+    Update,
+    Watch,
+    WatchOptions,
+    WatchQueue,
+    WatchScheduler,
+)
 from shoal_server.shared_results import SharedResults
 from tests.sessions.clock import jumping_loop
 

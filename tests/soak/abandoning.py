@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 
 from shoal.v1 import clustering_pb2, clustering_pb2_grpc, sessions_pb2, sessions_pb2_grpc
-from shoal_server.sessions.ingest import MAX_UNANSWERED
+from shoal_server.sessions.local import MAX_UNANSWERED
 from tests.client.proxy import Proxy
 from tests.rpc.wire import batch, config, tensor
 

@@ -11,7 +11,7 @@ import shoal
 from shoal import wire
 from shoal.v1 import compare_pb2, sessions_pb2
 from shoal_server.clustering import config as models
-from shoal_server.sessions import config as sessions
+from shoal_server.sessions import port as sessions
 
 # The names of each enum, the generated enum, and the types of the client and of the server that list the names too.
 ENUMS: dict[str, tuple[Mapping[str, int], Any, list[Any]]] = {

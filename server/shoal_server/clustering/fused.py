@@ -95,7 +95,7 @@ def _apply_fused(model: Model, batches: Sequence[Batch], engine: Engine) -> tupl
         if not fusible.batches:
             return model, [], 0
         return *_apply_together(model, fusible, engine), len(fusible.batches)
-    except Exception:  # noqa: BLE001  (a batch that also fails by itself is told so)
+    except Exception:  # noqa: BLE001  (a batch that also fails by itself gets its own refusal)
         return model, [], len(batches)
 
 

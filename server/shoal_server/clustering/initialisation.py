@@ -1,22 +1,38 @@
-"""The initial centroids: computed from the first points, which then all count in version 1."""
+"""The warm-up: the first points are collected, and the initial centroids chosen from them.
+
+No point is lost: they all count in version 1.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_server.clustering.config import InitMethod, ModelConfig
-from shoal_server.clustering.coordinates import origin_among
-from shoal_server.clustering.kmeans_plusplus import kmeans_plusplus
-from shoal_server.clustering.state import CoordinateSystem, Model
+from shoal_server.clustering.config import InitMethod, ModelConfig, n_trials
+from shoal_server.clustering.forgetting import Decay, without_tiny
+from shoal_server.clustering.state import CoordinateSystem, Model, WarmupBatch, WarmupBuffer, origin_among
 from shoal_server.clustering.update import advance, first_snapshot
 from shoal_server.clustering.validation import ValidRows
-from shoal_server.clustering.warming import together
-from shoal_server.engines.contract import Assignment, Engine, Float64Array, LabelArray, RunTasks
+from shoal_server.engines.contract import Assignment, Engine, Float64Array, LabelArray, PointArray, RunTasks
 
 MAX_SHUFFLED = 1 << 17  # rows, in 5 ms
+BLOCK_VALUES = 1 << 20  # of points, and of distances to the candidates: 5 ms of work, and 16 MiB
+
+
+def collect(warmup: WarmupBuffer, rows: ValidRows, decay: Decay) -> WarmupBuffer:
+    """Return what has been collected with the rows of one more batch; those of weight 0 don't count."""
+    weight = np.ones(len(rows.points)) if rows.sample_weight is None else rows.sample_weight
+    counting = weight > 0
+    age = warmup.age + decay.half_lives
+    # Indexing copies: the points are a view of a message that may be much larger.
+    points = rows.points[counting]
+    if not len(points):
+        return WarmupBuffer(warmup.batches, warmup.seen, age)
+    batch = WarmupBatch(points, weight[counting], np.full(len(points), age))
+    return WarmupBuffer(_appended(warmup.batches, batch), warmup.seen + len(points), age)
 
 
 def start(model: Model, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple[Model, float, LabelArray]:
@@ -32,7 +48,7 @@ def start(model: Model, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple
     state = model.state
     if state.warmup is None or state.coordinates is None:
         raise AssertionError("a model starts once, after points have come")
-    points, weight = together(state.warmup)
+    points, weight = _together(state.warmup)
     precision = state.coordinates.precision
     coordinates = CoordinateSystem(precision, origin_among(points, precision, model.config.metric))
     nowhere = np.zeros((model.config.n_clusters, points.shape[1]))
@@ -92,6 +108,120 @@ def draw_rows(random: np.random.RandomState, rows: int, count: int) -> NDArray[n
         _, firsts = np.unique(drawn := np.append(drawn, random.randint(0, rows, count)), return_index=True)
         drawn = drawn[np.sort(firsts)]
     return drawn[:count]
+
+
+def kmeans_plusplus(
+    points: Float64Array, weight: Float64Array, n_clusters: int, random: np.random.RandomState, run: RunTasks
+) -> NDArray[np.intp]:
+    """Return which of points (n, d) of weights (n,) k-means++ chooses, (n_clusters,), in pieces between others' turns.
+
+    It draws and chooses what scikit-learn's kmeans_plusplus does: Arthur and Vassilvitskii, "k-means++: the advantages
+    of careful seeding", 2007; greedy. For very many centroids it takes minutes, and scikit-learn's own is one call that
+    can't be stopped. Up to one block of points the operations are the same; more points are added up block by block,
+    and may differ in the last digit.
+    """
+    chosen = np.empty(n_clusters, np.intp)
+    run(lambda _: _choose(points, weight, random, chosen), 1)
+    return chosen
+
+
+def _choose(
+    points: Float64Array, weight: Float64Array, random: np.random.RandomState, chosen: NDArray[np.intp]
+) -> Iterator[None]:
+    """Write what is chosen; between two pieces of the work others may go first."""
+    seeding = _Seeding(points, weight, n_trials(len(chosen)))
+    chosen[0] = random.choice(len(points), p=weight / weight.sum())
+    yield from seeding.add(chosen[:1])
+    for place in range(1, len(chosen)):
+        yield
+        candidates = seeding.find(random.uniform(size=seeding.trials) * seeding.potential)
+        yield from seeding.add(candidates)
+        chosen[place] = candidates[seeding.best]
+
+
+class _Seeding:
+    """How far each point is from the nearest of those that are chosen so far."""
+
+    def __init__(self, points: Float64Array, weight: Float64Array, trials: int) -> None:
+        n, d = points.shape
+        rows = max(1, BLOCK_VALUES // (trials + d))
+        self.trials = trials
+        self.potential = np.inf  # the weighted sum of the squared distances
+        self.best = 0  # which of the candidates was chosen last
+        self._points, self._weight = points, weight
+        self._lengths = np.einsum("nd,nd->n", points, points)
+        self._squares = np.full(n, np.inf)  # (n,)
+        self._blocks = [slice(start, min(start + rows, n)) for start in range(0, n, rows)]
+        self._totals = np.zeros(len(self._blocks))
+
+    def find(self, values: Float64Array) -> NDArray[np.intp]:
+        """Return the points at which the running sum of weighted squares reaches the values, one for each."""
+        ends = np.cumsum(self._totals)
+        last = len(self._points) - 1
+        return np.array([min(self._find(value, ends), last) for value in values], np.intp)
+
+    def add(self, candidates: NDArray[np.intp]) -> Iterator[None]:
+        """Choose the candidate that leaves the least potential."""
+        potentials = np.zeros(len(candidates))
+        for number, block in enumerate(self._blocks):
+            if number:
+                yield
+            squares = self._squares_with(candidates, block)
+            potentials += squares @ self._weight[block]
+        self.best = int(np.argmin(potentials))
+        self.potential = potentials[self.best]
+        if len(self._blocks) == 1:
+            self._squares = squares[self.best]
+            return
+        for number, block in enumerate(self._blocks):
+            yield
+            self._squares[block] = self._squares_with(candidates[self.best : self.best + 1], block)[0]
+            self._totals[number] = self._squares[block] @ self._weight[block]
+
+    def _find(self, value: float, ends: Float64Array) -> int:
+        number = min(int(np.searchsorted(ends, value)), len(ends) - 1) if len(ends) > 1 else 0
+        block = self._blocks[number]
+        before = ends[number - 1] if number else 0.0
+        running = np.cumsum(self._weight[block] * self._squares[block])
+        return block.start + min(int(np.searchsorted(running, value - before)), len(running) - 1)
+
+    def _squares_with(self, candidates: NDArray[np.intp], block: slice) -> Float64Array:
+        """Return the squared distances of a block's points (m,) if a candidate were chosen, (candidates, m)."""
+        squares: Float64Array = -2 * (self._points[candidates] @ self._points[block].T)
+        squares += self._lengths[candidates][:, None]
+        squares += self._lengths[block]
+        np.maximum(squares, 0, out=squares)
+        np.minimum(self._squares[block], squares, out=squares)
+        return squares
+
+
+def _appended(batches: tuple[WarmupBatch, ...], batch: WarmupBatch) -> tuple[WarmupBatch, ...]:
+    """Return batches with one more, joined to the last ones as long as these have no more rows than twice its own.
+
+    So there are at most log2(n) batches of n rows however they came, and each row is copied at most so often.
+    """
+    kept = len(batches)
+    rows = len(batch.points)
+    while kept and len(batches[kept - 1].points) <= 2 * rows:
+        kept -= 1
+        rows += len(batches[kept].points)
+    return (*batches[:kept], _joined((*batches[kept:], batch)))
+
+
+def _joined(batches: tuple[WarmupBatch, ...]) -> WarmupBatch:
+    if len(batches) == 1:
+        return batches[0]
+    return WarmupBatch(
+        np.concatenate([batch.points for batch in batches]),
+        np.concatenate([batch.weights for batch in batches]),
+        np.concatenate([batch.born for batch in batches]),
+    )
+
+
+def _together(warmup: WarmupBuffer) -> tuple[PointArray, Float64Array]:
+    """Return all points, (n, d) in a type that holds every batch, and what they still weigh, (n,)."""
+    whole = _joined(warmup.batches)
+    return whole.points, without_tiny(whole.weights * 0.5 ** (warmup.age - whole.born))
 
 
 def _distances(assignment: Assignment) -> NDArray[np.floating[Any]]:

@@ -8,11 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from shoal_server.clustering.config import ModelConfig
-from shoal_server.clustering.coordinates import fit_coordinates
 from shoal_server.clustering.forgetting import Decay
 from shoal_server.clustering.forgetting import decay as decay_of
-from shoal_server.clustering.initialisation import start
-from shoal_server.clustering.state import Batch, BatchResult, Model, ModelState, WarmupBuffer
+from shoal_server.clustering.initialisation import collect, start
+from shoal_server.clustering.state import Batch, BatchResult, Model, ModelState, WarmupBuffer, fit_coordinates
 from shoal_server.clustering.update import given_centroids, update
 from shoal_server.clustering.validation import (
     ValidRows,
@@ -22,7 +21,6 @@ from shoal_server.clustering.validation import (
     unchecked,
     validate_points,
 )
-from shoal_server.clustering.warming import collect
 from shoal_server.engines.contract import Assignment, Engine, LabelArray, PointArray, RunTasks, UnusablePoints
 from shoal_server.errors import DomainError, Reason, Refusal
 

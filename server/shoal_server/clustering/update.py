@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from shoal_server.clustering.config import Metric
 from shoal_server.clustering.forgetting import Decay
-from shoal_server.clustering.movement import movement
-from shoal_server.clustering.state import Model, ModelState, Snapshot, read_only_snapshot
+from shoal_server.clustering.state import Model, ModelState, Snapshot, read_only_snapshot, shifts
 from shoal_server.clustering.validation import ValidRows
 from shoal_server.engines.contract import (
     Contribution,
@@ -186,7 +185,7 @@ def _move_finitely(centroids: Float64Array, frame: Frame, contribution: Contribu
         return None
     relative = (after - frame.origin).astype(frame.dtype)
     moved = contribution.counts > 0
-    return NewCentroids(after, weights, movement(centroids, after), moved, frame.at(relative, weights))
+    return NewCentroids(after, weights, shifts(centroids, after), moved, frame.at(relative, weights))
 
 
 def _back_to_sphere(centroids: Float64Array, before: Float64Array) -> Float64Array:

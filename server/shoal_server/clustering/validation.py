@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from shoal_server.clustering.coordinates import precision_for
-from shoal_server.clustering.imputing import impute
-from shoal_server.clustering.state import Batch, ColumnMeans, Model
+from shoal_server.clustering.state import Batch, ColumnMeans, Model, precision_for
 from shoal_server.engines.contract import BoolArray, Float64Array, PointArray, max_value
 from shoal_server.errors import Reason, invalid
 
@@ -28,7 +27,7 @@ class ValidRows:
 
 
 def check_batch(model: Model, batch: Batch) -> None:
-    """Check what can be told without a look at the points' values.
+    """Check all but the points' values.
 
     Raises
     ------
@@ -75,7 +74,7 @@ def validate_points(model: Model, points: PointArray) -> ValidRows:
     usable = _usable_values(points, most)
     means = None
     if config.on_invalid == "impute":
-        points, means = impute(points, usable, model.state.column_means, precision)
+        points, means = _impute(points, usable, model.state.column_means, precision)
         usable = None
     rows: BoolArray | None = None if usable is None else np.asarray(usable.all(axis=1))
     if config.metric == "cosine":
@@ -154,6 +153,58 @@ def _usable_values(points: PointArray, most: float) -> BoolArray | None:
         return None
     values: BoolArray = np.abs(points, dtype=np.float64) <= most
     return values
+
+
+def _impute(
+    points: PointArray, usable: BoolArray | None, so_far: ColumnMeans | None, precision: np.dtype[Any]
+) -> tuple[PointArray, ColumnMeans]:
+    """Return points (n, d) with the mean so far in place of each unusable value, and the means with this batch's.
+
+    A column without a mean so far gets that of the batch's own usable values. What was filled in counts in no mean.
+    Points that are filled in get a type that holds them and the means in `precision`: float16 ends at 65,504, and
+    integers have no fractions.
+
+    Raises
+    ------
+    DomainError
+        IMPUTE_IMPOSSIBLE: some column has never had a value.
+    """
+    own = _means_of(points, usable)
+    after = own if so_far is None else _merged_means(so_far, own)
+    if usable is None:
+        return points, after
+    rows, columns = np.nonzero(~usable)
+    fill = after.means if so_far is None else np.where(so_far.rows > 0, so_far.means, own.means)
+    _refuse_unknown_means(after, rows, columns)
+    filled = points.astype(np.result_type(points.dtype, precision))
+    filled[rows, columns] = fill[columns]
+    return filled, after
+
+
+def _means_of(points: PointArray, usable: BoolArray | None) -> ColumnMeans:
+    if usable is None:
+        return ColumnMeans(np.full(points.shape[1], float(len(points))), points.mean(axis=0, dtype=np.float64))
+    rows = usable.sum(axis=0, dtype=np.float64)
+    sums = np.where(usable, points, 0).sum(axis=0, dtype=np.float64)
+    return ColumnMeans(rows, np.divide(sums, rows, where=rows > 0, out=np.zeros_like(sums)))
+
+
+def _merged_means(so_far: ColumnMeans, own: ColumnMeans) -> ColumnMeans:
+    rows = so_far.rows + own.rows
+    share = np.divide(own.rows, rows, where=rows > 0, out=np.zeros_like(rows))
+    return ColumnMeans(rows, so_far.means + share * (own.means - so_far.means))
+
+
+def _refuse_unknown_means(means: ColumnMeans, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> None:
+    unknown = means.rows[columns] == 0
+    if unknown.any():
+        first = int(unknown.argmax())
+        raise invalid(
+            Reason.IMPUTE_IMPOSSIBLE,
+            "points",
+            f"points[{rows[first]}, {columns[first]}] is invalid and column {columns[first]} has had no finite value "
+            f"that could take its place; push some rows that have one first",
+        )
 
 
 def _with_direction(points: PointArray, rows: BoolArray | None) -> BoolArray | None:

@@ -90,7 +90,7 @@ class OrderedReducer:
         self._lock = Lock()
 
     def ready(self, index: int) -> None:
-        """Say that one is ready."""
+        """Mark one as ready, and call the function for all that are next."""
         with self._lock:
             self._ready.add(index)
             if self._calling:

@@ -95,7 +95,7 @@ class Frame:
         return kept
 
     def keep(self, prepare: Callable[[Frame], T], made: T) -> None:
-        """Let `prepared` return what the engine has made on its way."""
+        """Store what `prepared` is to return: the engine has made it already."""
         self._prepared[prepare] = made
 
     def at(self, centroids: NDArray[np.floating[Any]], weights: Float64Array) -> Frame:

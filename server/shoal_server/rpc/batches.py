@@ -12,10 +12,10 @@ from shoal import wire
 from shoal.v1 import clustering_pb2
 from shoal_server.clustering.state import Batch, BatchResult
 from shoal_server.errors import DomainError, Reason, invalid
+from shoal_server.rpc.call_layers import to_status
 from shoal_server.rpc.config import encode_warming
-from shoal_server.rpc.statuses import to_status
 from shoal_server.rpc.tensor import decode_points, decode_weights
-from shoal_server.sessions.positions import Producer
+from shoal_server.sessions.port import Producer
 
 MAX_PRODUCER_ID_LENGTH = 128
 # What a google.protobuf.Timestamp may hold: the years 1 to 9999.

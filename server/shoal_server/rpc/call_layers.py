@@ -2,6 +2,9 @@
 
 Each layer is an interceptor with one concern. It wraps a method once, when that is first called, so that a layer costs
 a call one coroutine and a message of a stream nothing.
+
+A refusal becomes a google.rpc.Status. Any exception that is no DomainError is a bug: it is logged, and the caller is
+told only that there is one.
 """
 
 from __future__ import annotations
@@ -18,16 +21,18 @@ from typing import Any, Never, TypeAlias, cast
 from uuid import uuid4
 
 import grpc
-from google.protobuf.message import DecodeError
+import structlog
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError, Message
 from structlog.contextvars import bind_contextvars
 
 from shoal import wire
 from shoal.v1 import errors_pb2
-from shoal_server.errors import DomainError, Reason, invalid, refused
-from shoal_server.memory import MemoryReturn
+from shoal_server.errors import DomainError, Kind, Reason, Refusal, internal, invalid, refused
+from shoal_server.process import MemoryReturn
 from shoal_server.rpc.serving_state import ServingState
-from shoal_server.rpc.statuses import DETAILS_KEY, error_status
 
+DETAILS_KEY = "grpc-status-details-bin"
 PREFIX = "/shoal.v1."
 ANONYMOUS = "anonymous"
 LARGE = 1024 * 1024  # bytes of a message that is worth a look at the memory once it has been refused
@@ -38,6 +43,8 @@ Behavior = Callable[[Any, Context], Coroutine[Any, Any, Any]]
 
 # The trace id of a W3C traceparent: version, trace id, parent id, flags.
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +97,7 @@ class ErrorLayer(CallLayer):
             except grpc.aio.InternalError:
                 # gRPC couldn't write: the client has gone, and the word of it, which cancels this call, is on its way.
                 raise asyncio.CancelledError from None
-            except Exception as error:  # noqa: BLE001  (a bug must not tell its story to the caller)
+            except Exception as error:  # noqa: BLE001  (the caller learns nothing of a bug)
                 status = error_status(error)
             del request  # gRPC holds this frame until the garbage collector comes
             return await abort(status, context)
@@ -99,7 +106,7 @@ class ErrorLayer(CallLayer):
 
 
 class TraceLayer(CallLayer):
-    """Gives a call its trace id, the caller's own where it sends a W3C traceparent, and tells it to the log."""
+    """Gives a call its trace id, the caller's own where it sends a W3C traceparent, and binds it to the log."""
 
     def wrap(self, behavior: Behavior, method: str) -> Behavior:
         """Return a method that is traced."""
@@ -114,7 +121,7 @@ class TraceLayer(CallLayer):
 
 
 class AuthenticationLayer(CallLayer):
-    """Finds out who calls.
+    """Identifies the caller.
 
     Parameters
     ----------
@@ -237,11 +244,76 @@ def _unreadable(error: Exception) -> DomainError:
     )
 
 
+def error_status(error: Exception) -> errors_pb2.Status:
+    """Return the status of a call that raised; a bug is logged."""
+    if isinstance(error, DomainError):
+        return to_status(error.refusal)
+    log.error("bug", exc_info=error)
+    return to_status(internal())
+
+
+def to_status(refusal: Refusal) -> errors_pb2.Status:
+    """Return a refusal as a google.rpc.Status with its details."""
+    details: list[Message] = [_error_info(refusal)]
+    if refusal.field:
+        details.append(_bad_request(refusal))
+    if refusal.kind in {Kind.NOT_FOUND, Kind.ALREADY_EXISTS} and refusal.session:
+        details.append(
+            errors_pb2.ResourceInfo(resource_type="session", resource_name=refusal.session, description=refusal.message)
+        )
+    if refusal.kind is Kind.FAILED_PRECONDITION:
+        details.append(_precondition(refusal))
+    if refusal.retry_after is not None:
+        details.append(_retry_info(refusal.retry_after))
+    code: int = grpc.StatusCode[refusal.kind.value].value[0]
+    return errors_pb2.Status(code=code, message=refusal.message, details=[_pack(detail) for detail in details])
+
+
+def _error_info(refusal: Refusal) -> errors_pb2.ErrorInfo:
+    metadata = {"session": refusal.session} if refusal.session else {}
+    return errors_pb2.ErrorInfo(reason=refusal.reason, domain="shoal", metadata=metadata)
+
+
+def _bad_request(refusal: Refusal) -> errors_pb2.BadRequest:
+    violation = errors_pb2.BadRequest.FieldViolation(
+        field=refusal.field, description=refusal.message, reason=refusal.reason
+    )
+    return errors_pb2.BadRequest(field_violations=[violation])
+
+
+def _precondition(refusal: Refusal) -> errors_pb2.PreconditionFailure:
+    violation = errors_pb2.PreconditionFailure.Violation(
+        type=refusal.reason, subject=refusal.session, description=refusal.message
+    )
+    return errors_pb2.PreconditionFailure(violations=[violation])
+
+
+def _retry_info(seconds: float) -> errors_pb2.RetryInfo:
+    return errors_pb2.RetryInfo(retry_delay=wire.duration_of(seconds))
+
+
+def _pack(detail: Message) -> AnyMessage:
+    return AnyMessage(
+        type_url=f"type.googleapis.com/google.rpc.{detail.DESCRIPTOR.name}", value=detail.SerializeToString()
+    )
+
+
 async def abort(status: errors_pb2.Status, context: Context) -> Never:
     """End a call with a status."""
     code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
     await context.abort(code, status.message, ((DETAILS_KEY, status.SerializeToString()),))
     raise AssertionError  # context.abort never returns
+
+
+def refusing_handler(refusal: Refusal) -> Handler:
+    """Return a handler that refuses its calls without reading them."""
+    status = to_status(refusal)
+
+    async def refuse(_: object, context: Context) -> Any:
+        return await abort(status, context)
+
+    # As a stream: then gRPC reads nothing by itself.
+    return grpc.stream_stream_rpc_method_handler(refuse)
 
 
 def _trace_id(context: Context) -> str:

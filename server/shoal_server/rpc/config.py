@@ -15,8 +15,7 @@ from shoal_server.clustering.config import HalfLife, ModelConfig
 from shoal_server.clustering.state import Warming
 from shoal_server.errors import Reason, invalid, quoted
 from shoal_server.rpc.tensor import decode_points
-from shoal_server.sessions.config import Changes, Limits, SessionConfig
-from shoal_server.sessions.port import Description
+from shoal_server.sessions.port import Changes, Description, Limits, SessionConfig
 
 _DURABILITIES = {"memory": sessions_pb2.DURABILITY_MEMORY}  # those of wire.DURABILITIES that this server has
 CHANGEABLE = ("engine", "half_life", "on_invalid", "idle_ttl")

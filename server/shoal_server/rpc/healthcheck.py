@@ -11,7 +11,7 @@ import sys
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from shoal_server.environment import service_links
+from shoal_server.process import service_links
 
 TIMEOUT = 2.0  # seconds
 

@@ -1,6 +1,6 @@
 """What calls may take before a method sees them: how many there are, and the messages that come in.
 
-gRPC reads a whole message before anybody can tell how large it is. So as many calls with one request as there is memory
+gRPC reads a whole message before its size is known. So as many calls with one request as there is memory
 for messages of the largest size are read at once, and a stream isn't read while the budget is short. gRPC reads the
 first of those calls by itself, which is fast, but can't be stopped; when all of these places are taken, the others wait
 for one of their own and are read here: each has RECEIVING_SECONDS while others wait. A refused call isn't read at all.
@@ -20,9 +20,9 @@ import structlog
 
 from shoal_server.budget import RETRY_AFTER, MemoryBudget, MemoryPlan, Reservation
 from shoal_server.errors import DomainError, Reason, Refusal, invalid
-from shoal_server.memory import give_back_freed_memory, resident_bytes
-from shoal_server.rpc.call_layers import PREFIX, Behavior, Context, Handler, abort
-from shoal_server.rpc.statuses import to_status
+from shoal_server.process import give_back_freed_memory, resident_bytes
+from shoal_server.rpc.call_layers import PREFIX, Behavior, Context, Handler, abort, refusing_handler, to_status
+from shoal_server.rpc.serving_state import this_task
 
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 # Seconds that a call waits for memory before it is refused.
@@ -42,7 +42,7 @@ _received: ContextVar[Reservation] = ContextVar("received message")  # a call ha
 
 
 def message_is_queued() -> None:
-    """Say that what the call's message holds is counted elsewhere from now on."""
+    """Stop counting the call's message: what it holds is counted in a queue from now on."""
     _received.get().release()
 
 
@@ -66,7 +66,7 @@ class ReceiveSlots:
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[None]:
         """Hold a slot while the context is open, once there is one; MEMORY_LIMIT_REACHED if there is none for long."""
-        task, loop = _this_task(), asyncio.get_running_loop()
+        task, loop = this_task(), asyncio.get_running_loop()
         if self._free and not self._waiting:
             self._free -= 1
         else:
@@ -144,7 +144,7 @@ class Receiver:
 
     async def read(self, context: Context) -> Any:
         """Return the next message of a call, or EOF; raise the refusal of a call whose reading is stopped."""
-        task = _this_task()
+        task = this_task()
         self._reading.add(task)
         try:
             return await context.read()
@@ -210,8 +210,8 @@ class ReceiveLayer(grpc.aio.ServerInterceptor):
         if method == HEALTH_CHECK:
             return await continuation(handler_call_details)
         if self._calls >= self._max_calls:
-            return _refusing(_too_many_calls(self._max_calls))
-        task = _this_task()
+            return refusing_handler(_too_many_calls(self._max_calls))
+        task = this_task()
         self._calls += 1
         task.add_done_callback(self._end)
         handlers = self._handlers.get(method)
@@ -256,7 +256,7 @@ class ReceiveLayer(grpc.aio.ServerInterceptor):
             except DomainError as error:
                 del request  # gRPC holds this frame until the garbage collector comes
                 return await abort(to_status(error.refusal), context)
-            self._direct.discard(_this_task())
+            self._direct.discard(this_task())
             _received.set(received)
             answering = behavior(request, context)
             del request  # as above
@@ -355,16 +355,6 @@ class MeteredContext:
             writing.release()
 
 
-def _refusing(refusal: Refusal) -> Handler:
-    status = to_status(refusal)
-
-    async def refuse(_: object, context: Context) -> Any:
-        return await abort(status, context)
-
-    # As a stream: then gRPC reads nothing by itself.
-    return grpc.stream_stream_rpc_method_handler(refuse)
-
-
 def _too_many_calls(max_calls: int) -> Refusal:
     return Refusal(
         Reason.TOO_MANY_CALLS,
@@ -399,10 +389,3 @@ def _short_of_memory() -> Refusal:
         "messages, or raise SHOAL_MEMORY_LIMIT",
         retry_after=RETRY_AFTER,
     )
-
-
-def _this_task() -> asyncio.Task[Any]:
-    task = asyncio.current_task()
-    if task is None:
-        raise RuntimeError("a call is answered by a task")
-    return task

@@ -1,4 +1,4 @@
-"""The gRPC server: its services, limits and health."""
+"""The gRPC server: its services with their handlers, its limits and health."""
 
 from __future__ import annotations
 
@@ -6,26 +6,37 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import grpc
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from shoal import wire
 from shoal.v1 import clustering_pb2, compare_pb2, sessions_pb2
 from shoal_server.budget import MemoryBudget, MemoryPlan
 from shoal_server.compare.service import Comparisons
 from shoal_server.errors import StartError
-from shoal_server.rpc.call_layers import ANONYMOUS, AdmissionLayer, AuthenticationLayer, ErrorLayer, TraceLayer
+from shoal_server.rpc.call_layers import (
+    ANONYMOUS,
+    AdmissionLayer,
+    AuthenticationLayer,
+    ErrorLayer,
+    TraceLayer,
+    server_stream_behavior,
+    stream_behavior,
+    unary_behavior,
+)
 from shoal_server.rpc.clustering import ClusteringService
 from shoal_server.rpc.compare import CompareService
-from shoal_server.rpc.handlers import service_handlers
 from shoal_server.rpc.receiving import ReceiveLayer, Receiver
 from shoal_server.rpc.serving_state import ServingState
 from shoal_server.rpc.sessions import SessionService
-from shoal_server.sessions.config import Limits
-from shoal_server.sessions.port import SessionPort
+from shoal_server.sessions.port import Limits, SessionPort
 from shoal_server.shared_results import SharedResults
 
 SESSIONS = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"]
@@ -115,7 +126,7 @@ class RpcServer:
         reflection.enable_server_reflection([*NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
 
     async def start(self, host: str, port: int) -> int:
-        """Listen, and say on which port; calls are refused as long as the health is NOT_SERVING.
+        """Listen, and return the port; calls are refused as long as the health is NOT_SERVING.
 
         Raises
         ------
@@ -123,23 +134,23 @@ class RpcServer:
             The address can't be listened on.
         """
         try:
-            bound = self._server.add_insecure_port(address_of(host, port))
+            bound = self._server.add_insecure_port(host_and_port(host, port))
         except RuntimeError:
-            raise StartError(f"can't listen on {address_of(host, port)}: {await _why_not(host, port)}") from None
+            raise StartError(f"can't listen on {host_and_port(host, port)}: {await _why_not(host, port)}") from None
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.start()
         self._receiver.start()
         return bound
 
     async def serve(self) -> None:
-        """Let calls in."""
+        """Admit calls."""
         self._serving_state.open()
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
     async def drain(self, deadline: float) -> None:
-        """Let no more calls in, and wait for the end of those that are in, until the deadline at most.
+        """Refuse new calls, and wait for the end of those in progress, until the deadline at most.
 
-        The server still listens, so that health says NOT_SERVING and calls are told why they aren't let in.
+        The server still listens, so that health says NOT_SERVING and calls get a refusal that says why.
 
         Parameters
         ----------
@@ -151,7 +162,7 @@ class RpcServer:
         await self._serving_state.wait_until_empty(deadline)
 
     async def stop(self) -> None:
-        """Let what has been answered get out, for FAREWELL seconds at most, and end the calls that are left."""
+        """Wait up to FAREWELL seconds for the last answers to be sent, and end the calls that are left."""
         now = asyncio.get_running_loop().time
         end = now() + FAREWELL
         await self._serving_state.wait_until_empty(end)
@@ -163,13 +174,59 @@ class RpcServer:
             await self._health.set(service, status)
 
 
-def address_of(host: str, port: int) -> str:
+def host_and_port(host: str, port: int) -> str:
     """Return HOST:PORT, with brackets where the host is an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+class Codec(NamedTuple):
+    """How the messages of a method are read and written; None: what the method gives are a message's bytes."""
+
+    deserialize: Callable[[bytes], Any]
+    serialize: Callable[[Any], bytes] | None
+
+
+# These carry points or labels without a copy.
+CODECS: Mapping[str, Codec] = {
+    "Push": Codec(wire.decode_push_request, wire.encode_batch_result),
+    "Ingest": Codec(wire.decode_ingest_request, wire.encode_ingest_response),
+    "Assign": Codec(wire.decode_assign_request, wire.encode_assign_response),
+    "AssignStream": Codec(wire.decode_assign_request, wire.encode_assign_response),
+}
+# These get their arrays beside the message.
+WITH_ARRAYS = {"CreateSession", "Compare"}
+# Once for all watchers and readers; a session with given centroids on a thread.
+ENCODED = {"GetCentroids", "WatchCentroids", "CreateSession", "GetSession", "UpdateSession"}
+
+
+def service_handlers(descriptor: ServiceDescriptor, service: object) -> grpc.GenericRpcHandler:
+    """Return the handlers of a service, for the methods of its descriptor."""
+    return grpc.method_handlers_generic_handler(
+        descriptor.full_name,
+        {method.name: _handler(method, getattr(service, method.name)) for method in descriptor.methods},
+    )
+
+
+def _handler(method: MethodDescriptor, behavior: Any) -> grpc.RpcMethodHandler[Any, Any]:
+    deserialize, serialize = CODECS.get(method.name) or _generated(method)
+    if method.client_streaming:
+        return grpc.stream_stream_rpc_method_handler(stream_behavior(behavior, deserialize), None, serialize)
+    if method.server_streaming:
+        return grpc.unary_stream_rpc_method_handler(server_stream_behavior(behavior, deserialize), None, serialize)
+    return grpc.unary_unary_rpc_method_handler(unary_behavior(behavior, deserialize), None, serialize)
+
+
+def _generated(method: MethodDescriptor) -> Codec:
+    parse: Callable[[bytes], wire.Parsed[Any]] = wire.parser(GetMessageClass(method.input_type))
+    response: Any = GetMessageClass(method.output_type)
+    return Codec(
+        parse if method.name in WITH_ARRAYS else lambda contents: parse(contents).message,
+        None if method.name in ENCODED else response.SerializeToString,
+    )
+
+
 async def _why_not(host: str, port: int) -> str:
-    """Return why a host and port can't be listened on, and what would be right; gRPC tells its own log only."""
+    """Return why a host and port can't be listened on, and what would be right; gRPC only logs it."""
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -182,11 +239,11 @@ async def _why_not(host: str, port: int) -> str:
                 probe.bind(address)
                 probe.listen(1)
         except OSError as error:
-            return _told(error, port)
+            return _explained(error, port)
     return "gRPC refuses it; its own message is on standard error"
 
 
-def _told(error: OSError, port: int) -> str:
+def _explained(error: OSError, port: int) -> str:
     match error.errno:
         case errno.EADDRINUSE:
             return "the port is in use; stop what listens there, or choose another port, or 0 for a free one"

@@ -5,38 +5,39 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from shoal_server.errors import DomainError, Reason, Refusal
 
 
 class ServingState:
-    """Closed at first, then open, then draining: nothing new comes in, and streams are told to come to an end."""
+    """Closed at first, then open, then draining: new calls are refused, and streams are interrupted."""
 
     def __init__(self) -> None:
         self._refusal: Refusal | None = _starting()
-        self._waiting: set[asyncio.Task[object]] = set()
+        self._waiting: set[asyncio.Task[Any]] = set()
         self._inside = 0
         self._empty = asyncio.Event()
         self._empty.set()
 
     def open(self) -> None:
-        """Let calls in."""
+        """Admit calls."""
         self._refusal = None
 
     def drain(self) -> None:
-        """Let no more calls in, and interrupt what waits for input or news that won't come."""
+        """Refuse new calls, and interrupt those that wait for input or news that won't come."""
         self._refusal = _draining()
         for task in list(self._waiting):
             task.cancel()
 
     def check(self) -> None:
-        """Raise SERVER_STARTING or SERVER_DRAINING unless calls are let in."""
+        """Raise SERVER_STARTING or SERVER_DRAINING unless calls are admitted."""
         if self._refusal is not None:
             raise DomainError(self._refusal)
 
     @contextmanager
     def admit(self) -> Iterator[None]:
-        """Let a call in, and count it as long as it lasts; raises as check does."""
+        """Admit a call, and count it as long as it lasts; raises as check does."""
         self.check()
         self._inside += 1
         self._empty.clear()
@@ -48,7 +49,7 @@ class ServingState:
                 self._empty.set()
 
     async def wait_until_empty(self, deadline: float) -> None:
-        """Wait for the end of every call that has been let in, until the deadline on the loop's clock at most."""
+        """Wait for the end of every call that was admitted, until the deadline on the loop's clock at most."""
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
                 await self._empty.wait()
@@ -57,10 +58,10 @@ class ServingState:
     def interruptible(self) -> Iterator[None]:
         """Within, draining interrupts this task; it sees SERVER_DRAINING.
 
-        Works as asyncio.timeout does: the task is cancelled, and the cancellation is then told as what it was.
+        Works as asyncio.timeout does: the task is cancelled, and the cancellation becomes SERVER_DRAINING.
         """
         self.check()
-        task = _this_task()
+        task = this_task()
         self._waiting.add(task)
         try:
             yield
@@ -70,6 +71,14 @@ class ServingState:
             raise DomainError(self._refusal) from None
         finally:
             self._waiting.discard(task)
+
+
+def this_task() -> asyncio.Task[Any]:
+    """Return the task that runs: each call has one of its own."""
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("a call is answered by a task")
+    return task
 
 
 def _starting() -> Refusal:
@@ -86,10 +95,3 @@ def _draining() -> Refusal:
         "the server is shutting down; what it has taken is applied and answered, try again when it is back",
         retry_after=1.0,
     )
-
-
-def _this_task() -> asyncio.Task[object]:
-    task = asyncio.current_task()
-    if task is None:
-        raise RuntimeError("only a task can be interrupted")
-    return task

@@ -9,8 +9,7 @@ from shoal.v1 import sessions_pb2
 from shoal_server.errors import Reason, invalid
 from shoal_server.rpc.call_layers import CallContext
 from shoal_server.rpc.config import decode_changes, decode_config, encode_description
-from shoal_server.sessions.config import Limits
-from shoal_server.sessions.port import Description, SessionPort
+from shoal_server.sessions.port import Description, Limits, SessionPort
 from shoal_server.shared_results import SharedResults
 
 DEFAULT_PAGE = 100

@@ -1,4 +1,4 @@
-"""Tensors of shoal.v1 as NumPy arrays. Checks what the bytes alone can tell; what they mean is for others."""
+"""Tensors of shoal.v1 as NumPy arrays. Checks the bytes alone; what they mean is checked elsewhere."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _check_bytes(tensor: wire.Tensor, present: int, dtype: np.dtype[Any], field:
 
 
 def too_large(field: str, what: str, size: int, max_bytes: int, remedy: str = SPLIT) -> DomainError:
-    """Say that a batch is larger than the server takes."""
+    """Return the refusal of a batch that is larger than the server takes."""
     return refused(
         Reason.BATCH_TOO_LARGE,
         f"{what} has {size:,} bytes and the server takes {max_bytes:,} in a batch; {remedy}",

@@ -1,7 +1,7 @@
-"""What will become of a job: a future for very many of them.
+"""The completion of a job: a future that is cheap enough to have one for every batch.
 
 An asyncio.Future schedules a callback and copies a context for each thing that happens to it, which for small batches
-costs more than the batches. A ticket tells those who have asked at once, and makes a future only for who waits.
+costs more than the batches. A Completion calls its callbacks at once, and makes an event only for those who wait.
 """
 
 from __future__ import annotations
@@ -14,73 +14,73 @@ T = TypeVar("T")
 
 
 class Completion(Generic[T]):
-    """The result of a job, or why it has none, once it is there. For one event loop, as an asyncio.Future is."""
+    """What a job ends with: a result, or what it failed with. For one event loop, as an asyncio.Future is."""
 
-    __slots__ = ("_done", "_failure", "_result", "_tell")
+    __slots__ = ("_callbacks", "_done", "_failure", "_result")
 
     def __init__(self) -> None:
         self._done = False
         self._result: T | None = None
         self._failure: Exception | None = None
-        self._tell: list[Callable[[], object]] = []
+        self._callbacks: list[Callable[[], object]] = []
 
     def done(self) -> bool:
-        """Say whether it is there."""
+        """Return whether the job is done."""
         return self._done
 
     def result(self) -> T:
-        """Return the result, or raise what failed. It must be there."""
+        """Return the result, or raise what the job failed with. The job must be done."""
         self._refuse_unless(done=True)
         if self._failure is not None:
             raise self._failure
         return self._result  # type: ignore[return-value]  # it is there
 
     def exception(self) -> Exception | None:
-        """Return what failed, or None for a result. It must be there."""
+        """Return what the job failed with, or None if it has a result. The job must be done."""
         self._refuse_unless(done=True)
         return self._failure
 
     def set_result(self, result: T) -> None:
-        """Put the result there; raise what fails in who is told, once all have been told."""
+        """Complete the job with a result. What a callback raises is raised here once all have been called."""
         self._refuse_unless(done=False)
         self._result = result
         self._finish()
 
     def set_exception(self, failure: Exception) -> None:
-        """Say what failed; raises as set_result does."""
+        """Complete the job with what it failed with; raises as set_result does."""
         self._refuse_unless(done=False)
         self._failure = failure
         self._finish()
 
-    def add_done_callback(self, tell: Callable[[], object]) -> None:
-        """Call a function once it is there, at once if it is already."""
+    def add_done_callback(self, callback: Callable[[], object]) -> None:
+        """Call a function when the job is done, at once if it is already."""
         if self._done:
-            tell()
+            callback()
         else:
-            self._tell.append(tell)
+            self._callbacks.append(callback)
 
     async def wait(self) -> None:
-        """Wait until it is there. To give up waiting changes nothing for others."""
+        """Wait until the job is done. Cancelling a wait changes nothing for others."""
         if self._done:
             return
-        there = asyncio.Event()
-        self._tell.append(there.set)
-        await there.wait()
+        done = asyncio.Event()
+        self._callbacks.append(done.set)
+        await done.wait()
 
     def _finish(self) -> None:
         self._done = True
-        tell, self._tell = self._tell, []
-        _tell_all(iter(tell))
+        callbacks, self._callbacks = self._callbacks, []
+        _call_all(iter(callbacks))
 
     def _refuse_unless(self, *, done: bool) -> None:
         if self._done != done:
             raise asyncio.InvalidStateError("the result is there already" if self._done else "the result isn't there")
 
 
-def _tell_all(tell: Iterator[Callable[[], object]]) -> None:
+def _call_all(callbacks: Iterator[Callable[[], object]]) -> None:
     try:
-        for each in tell:
-            each()
+        for callback in callbacks:
+            callback()
     except Exception:
-        _tell_all(tell)  # the others too: they may wait for it
+        _call_all(callbacks)  # the others too: they may wait for it
         raise

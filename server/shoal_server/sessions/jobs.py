@@ -15,8 +15,7 @@ from shoal_server.clustering.state import Batch, BatchResult, Model
 from shoal_server.engines.contract import Engine, RunTasks
 from shoal_server.errors import DomainError, Refusal
 from shoal_server.sessions.completion import Completion
-from shoal_server.sessions.config import Changes
-from shoal_server.sessions.positions import Producer
+from shoal_server.sessions.port import Changes, Producer
 
 Engines = Mapping[EngineName, Engine]
 

@@ -1,21 +1,42 @@
-"""The sessions of this process, as rpc/ asks for them."""
+"""The sessions of this process and producers' streams into them, as rpc/ asks for them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import replace
 
 from shoal_server.clustering.state import Batch, BatchResult
 from shoal_server.engines.contract import PointArray
-from shoal_server.errors import DomainError, Refusal
-from shoal_server.sessions.config import Changes, SessionConfig
-from shoal_server.sessions.ingest import IngestStream, open_ingest
-from shoal_server.sessions.port import Description, RecentPoints, SessionPage, SessionSnapshot, VersionedAssignment
-from shoal_server.sessions.positions import Producer
+from shoal_server.errors import DomainError, Reason, Refusal
+from shoal_server.sessions.completion import Completion
+from shoal_server.sessions.jobs import Receipt
+from shoal_server.sessions.port import (
+    Changes,
+    Description,
+    IngestOpened,
+    Producer,
+    RecentPoints,
+    SessionConfig,
+    SessionPage,
+    SessionSnapshot,
+    VersionedAssignment,
+)
 from shoal_server.sessions.refusals import session_gone
 from shoal_server.sessions.registry import Sessions
+from shoal_server.sessions.session import Session
 from shoal_server.sessions.watching import Watch, WatchOptions
 from shoal_server.shared_results import SMALL
+
+# Results that may wait for a producer that doesn't read them; when so many wait, its batches aren't taken either.
+MAX_UNANSWERED = 1024
+# Bytes of labels in them; when there are more, no further batches are taken.
+MAX_UNANSWERED_LABEL_BYTES = 64 * 1024 * 1024
+_LABEL_BYTES = 4  # of a row
+# After these the stream can't go on: whatever came next would be refused for the same reason.
+FATAL = {Reason.PRODUCER_FENCED, Reason.SESSION_NOT_FOUND, Reason.SERVER_DRAINING}
 
 
 class LocalSessions:
@@ -82,3 +103,143 @@ class LocalSessions:
             raise DomainError(session_gone(name))
         with session.watch(options) as watch:
             yield watch
+
+
+class IngestStream:
+    """Takes a producer's batches while few results wait to be read, and gives the results as they come.
+
+    One task submits and one reads the results.
+    """
+
+    def __init__(self, session: Session, producer: Producer | None, opened: IngestOpened) -> None:
+        self.opened = opened
+        self._session = session
+        self._producer = producer
+        self._pending: deque[Receipt] = deque()
+        self._unanswered = 0  # batches
+        self._labels = session.memory.open()  # of the results that wait
+        self._label_bytes: deque[int] = deque()  # of each receipt
+        self._results_read = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._finished = False
+
+    async def submit(self, batches: Sequence[Batch], acknowledged: int = 0) -> None:
+        """Take batches, once the queue and the results that wait to be read are short enough.
+
+        Parameters
+        ----------
+        batches
+            In their order.
+        acknowledged
+            The last sequence whose result the producer has.
+
+        Raises
+        ------
+        DomainError
+            PRODUCER_FENCED, SESSION_NOT_FOUND or SERVER_DRAINING: the stream can't go on. Other refusals are results.
+        """
+        if self._producer and acknowledged:
+            self._session.acknowledge(self._producer, acknowledged)
+        if not batches:
+            return
+        # First the wait for the results: nothing may come between batches that have been taken and their results.
+        await self._wait_until_read(len(batches))
+        taken = 0
+        for receipt in await self._session.submit(batches, self._producer):
+            if isinstance(receipt, Refusal):
+                if receipt.reason in FATAL:
+                    raise DomainError(receipt)
+                receipt = _answered(BatchResult(sequence=batches[taken].sequence, refusal=receipt))  # noqa: PLW2901
+            self._pending.append(receipt)
+            self._unanswered += receipt.count
+            self._expect_labels(batches[taken : taken + receipt.count])
+            taken += receipt.count
+            self._changed.set()
+
+    def finish(self) -> None:
+        """No more batches come: the results end after those of what has been taken."""
+        self._finished = True
+        self._changed.set()
+
+    async def results(self) -> AsyncIterator[list[BatchResult]]:
+        """Yield the results as they come, all that are there at once.
+
+        Raises
+        ------
+        DomainError
+            SERVER_DRAINING: the stream ends before a batch that has been taken and not applied; it is to be resumed.
+        """
+        while await self._has_pending():
+            await self._pending[0].completion.wait()
+            results = list(self._ready())
+            drained = next((at for at, result in enumerate(results) if _is_drained(result)), len(results))
+            refusal = results[drained].refusal if drained < len(results) else None
+            if drained:
+                yield results[:drained]
+            del results  # a stream that falls quiet must not hold its last results
+            if refusal is not None:
+                raise DomainError(refusal)
+
+    def close(self) -> None:
+        """Drop the results that nobody has read."""
+        self._labels.release()
+
+    def _expect_labels(self, batches: Sequence[Batch]) -> None:
+        size = sum([len(batch.points) for batch in batches if batch.return_labels]) * _LABEL_BYTES
+        self._label_bytes.append(size)
+        self._labels.add(size)
+
+    async def _wait_until_read(self, batches: int) -> None:
+        while self._unanswered and (
+            self._unanswered + batches > MAX_UNANSWERED or self._labels.bytes > MAX_UNANSWERED_LABEL_BYTES
+        ):
+            self._results_read.clear()
+            await self._results_read.wait()
+
+    async def _has_pending(self) -> bool:
+        while not self._pending and not self._finished:
+            self._changed.clear()
+            await self._changed.wait()
+        return bool(self._pending)
+
+    def _ready(self) -> Iterator[BatchResult]:
+        while self._pending and self._pending[0].completion.done():
+            receipt = self._pending.popleft()
+            self._unanswered -= receipt.count
+            self._labels.add(-self._label_bytes.popleft())
+            self._results_read.set()
+            yield from receipt.results()
+
+
+@contextmanager
+def open_ingest(session: Session, producer: Producer | None) -> Iterator[IngestStream]:
+    """Open a producer's stream while the context is open.
+
+    Raises
+    ------
+    DomainError
+        PRODUCER_FENCED or TOO_MANY_PRODUCERS.
+    """
+    with session.stream():
+        if producer is None:
+            with closing(IngestStream(session, None, IngestOpened(session.uid))) as stream:
+                yield stream
+            return
+        position = session.open_producer(producer)
+        named = replace(producer, epoch=position.epoch)
+        try:
+            opened = IngestOpened(session.uid, position.epoch, position.last_sequence)
+            with closing(IngestStream(session, named, opened)) as stream:
+                yield stream
+        finally:
+            session.leave_producer(named)
+
+
+def _answered(result: BatchResult) -> Receipt:
+    completion: Completion[list[BatchResult]] = Completion()
+    completion.set_result([result])
+    return Receipt(completion, 0, 1)
+
+
+def _is_drained(result: BatchResult) -> bool:
+    return result.refusal is not None and result.refusal.reason is Reason.SERVER_DRAINING

@@ -7,15 +7,65 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
+from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.state import Batch, BatchResult, Snapshot, Warming
 from shoal_server.engines.contract import Assignment, PointArray
-from shoal_server.sessions.config import Changes, SessionConfig
-from shoal_server.sessions.positions import Producer
 from shoal_server.sessions.watching import End, Progress, Update, WatchOptions
+
+Durability = Literal["memory", "durable"]
+
+
+@dataclass(frozen=True)
+class SessionConfig:
+    """A model and how the service keeps it."""
+
+    model: ModelConfig
+    durability: Durability = "memory"
+    idle_ttl: float | None = None  # seconds; None: the session stays until it is deleted
+
+    @property
+    def init_bytes(self) -> int:
+        """Bytes of the initial centroids, where they are given."""
+        return 0 if isinstance(self.model.init, str) else self.model.init.nbytes
+
+
+@dataclass(frozen=True)
+class Changes:
+    """New values for a running session; only the named fields change."""
+
+    model: dict[str, Any]  # fields of ModelConfig
+    session: dict[str, Any]  # fields of SessionConfig
+
+    @property
+    def engine(self) -> EngineName | None:
+        """The new engine; None: it stays."""
+        return self.model.get("engine")
+
+
+def changed(config: SessionConfig, changes: Changes) -> SessionConfig:
+    """Return the configuration after changes."""
+    return replace(config, model=replace(config.model, **changes.model), **changes.session)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the server allows. Sizes in bytes, times in seconds."""
+
+    max_sessions: int
+    max_centroid_values: int  # n_clusters * n_features of one session
+    max_init_values: int  # init_size * n_features of one session
+    max_batch_work: int  # rows * n_features * n_clusters of one batch, and of choosing initial centroids
+    max_batch_bytes: int  # points and weights of one batch
+    queue_bytes: int  # of one session
+    max_producers: int  # remembered by one session
+    replay_bytes: int  # of answers kept by one session, for batches that are sent again
+    idle_ttl: float | None  # of a session that doesn't say
+    progress_interval: float  # of a watch that doesn't say
+    max_event_time_ahead: float  # of the server's clock, when a batch comes
 
 
 @dataclass(frozen=True)
@@ -45,6 +95,23 @@ class SessionPage:
 
     sessions: Sequence[Description]
     next_after: str  # the name after which the next page begins; empty: there is none
+
+
+@dataclass(frozen=True)
+class Producer:
+    """Who pushes; `epoch` 0 stands for the one in force. An ephemeral id is not used again after the call."""
+
+    id: str
+    epoch: int = 0
+    ephemeral: bool = False
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a producer has come."""
+
+    epoch: int
+    last_sequence: int
 
 
 @dataclass(frozen=True)
@@ -81,7 +148,7 @@ class RecentPoints:
 
 
 class IngestPort(Protocol):
-    """One producer's stream; see sessions.ingest.IngestStream."""
+    """One producer's stream; see sessions.local.IngestStream."""
 
     @property
     def opened(self) -> IngestOpened:
@@ -89,7 +156,7 @@ class IngestPort(Protocol):
         ...
 
     async def submit(self, batches: Sequence[Batch], acknowledged: int = 0) -> None:
-        """Take batches once there is room for them and for their results."""
+        """Take batches, once the queue and the results that wait to be read are short enough."""
         ...
 
     def finish(self) -> None:

@@ -1,7 +1,7 @@
-"""Who has pushed what: positions of the producers, and the answers they may ask for again.
+"""Who has pushed what: positions of the producers, and the results they may ask for again.
 
-A producer is (id, epoch, sequence). Its batches are taken once each and without gaps; a batch that was seen before is
-answered again. A newer epoch shuts out an older one, as in Kafka's idempotent producer.
+A producer is (id, epoch, sequence). Its batches are taken once each and without gaps; a batch that was seen before gets
+its result again. A newer epoch shuts out an older one, as in Kafka's idempotent producer.
 """
 
 from __future__ import annotations
@@ -15,31 +15,30 @@ from shoal_server.clustering.state import BatchResult
 from shoal_server.errors import Reason, invalid, refused
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.jobs import Receipt
-from shoal_server.sessions.positions import Position, Producer
+from shoal_server.sessions.port import Position, Producer
 from shoal_server.sessions.replay_cache import ReplayCache
 
 # The newest epoch that a producer may give itself. The server has as many to give, and is asked for the next one where
 # somebody takes over: nobody can take the last one, and so lock a name for ever.
 MAX_CHOSEN_EPOCH = 2**53
-# Seconds that a producer without a stream is expected back at least: twice as long as the official client tries to.
+# Seconds after which a producer without a stream is not expected back: twice as long as the official client tries.
 IDLE_TIMEOUT = 120.0
-
 
 _UNKNOWN = Position(0, 0)
 
 
 class ProducerLedger:
-    """The positions of a session's producers and their last answers.
+    """The positions of a session's producers and their last results.
 
     A producer with a name of its own is remembered as long as the session lives; where there are too many, no new one
-    is taken. An ephemeral one is forgotten `ABSENCE` after its stream or sooner, where there are too many of them.
+    is taken. An ephemeral one is forgotten IDLE_TIMEOUT after its stream or sooner, where there are too many of them.
 
     Parameters
     ----------
     max_producers
-        How many there may be, with names and ephemeral ones each.
+        Maximum number of named producers, and of ephemeral ones.
     replay_bytes
-        Of the answers that no producer is expected to need, at most.
+        Maximum size of the results that no producer is expected to need.
     """
 
     def __init__(self, max_producers: int, replay_bytes: int) -> None:
@@ -52,7 +51,7 @@ class ProducerLedger:
 
     @property
     def answers(self) -> ReplayCache:
-        """The answers that producers may ask for again."""
+        """The results that producers may ask for again."""
         return self._answers
 
     def open(self, producer: Producer) -> Position:
@@ -66,7 +65,7 @@ class ProducerLedger:
         position = self._position(producer)
         _check_epoch(producer, position)
         self._refuse_too_many(producer)
-        state = self._seat(producer)
+        state = self._state(producer)
         state.position = Position(producer.epoch or position.epoch + 1, position.last_sequence)
         state.streams += 1
         self._table(producer).idle.pop(producer.id, None)
@@ -74,7 +73,7 @@ class ProducerLedger:
 
     def leave(self, producer: Producer) -> None:
         """Note that what `open` began has ended."""
-        state = self._seat(producer)
+        state = self._state(producer)
         state.streams -= 1
         if not state.streams:
             self._mark_idle(producer)
@@ -84,7 +83,7 @@ class ProducerLedger:
         self._answers.release(_key(producer), min(sequence, self._position(producer).last_sequence))
 
     def is_next(self, producer: Producer, first: int, count: int) -> bool:
-        """Say whether so many sequences from the first on are new ones, and come next; raises as `seen` does."""
+        """Return whether the `count` sequences from `first` on are new and come next; raises as `seen` does."""
         position = self._position(producer)
         _check_epoch(producer, position)
         if first != position.last_sequence + 1 or not count:
@@ -120,15 +119,15 @@ class ProducerLedger:
         self, producer: Producer, first: int, fingerprints: Sequence[int], completion: Completion[list[BatchResult]]
     ) -> None:
         """Note that new batches have been taken, from a sequence on, and keep what will be their answers."""
-        state = self._seat(producer)
+        state = self._state(producer)
         state.position = Position(max(producer.epoch, state.position.epoch), first + len(fingerprints) - 1)
-        self._answers.hold(_key(producer), first, fingerprints, completion)
+        self._answers.add(_key(producer), first, fingerprints, completion)
         if not state.streams:
             self.acknowledge(producer, first - 1)  # who calls again has the answer to the call before
             self._mark_idle(producer)
 
     def close(self) -> None:
-        """Expect nobody back."""
+        """Cancel the idle timer."""
         self._closed = True
         if self._timer:
             self._timer.cancel()
@@ -140,37 +139,37 @@ class ProducerLedger:
         state = self._table(producer).states.get(producer.id)
         return state.position if state else Position(0, 0)
 
-    def _seat(self, producer: Producer) -> _ProducerState:
+    def _state(self, producer: Producer) -> _ProducerState:
         states = self._table(producer).states
         if producer.id not in states:
             if producer.ephemeral:
-                self._make_room()
+                self._limit_ephemeral()
             states[producer.id] = _ProducerState()
         return states[producer.id]
 
     def _answer_again(self, producer: Producer, sequence: int, fingerprint: int) -> Receipt:
-        block = self._answers.find(_key(producer), sequence)
-        if block is None:
+        cached = self._answers.find(_key(producer), sequence)
+        if cached is None:
             return Receipt(_forgotten(sequence), 0, 1, duplicate=True, forgotten=True)
-        place = sequence - block.first
-        if block.fingerprints[place] != fingerprint:
+        place = sequence - cached.first
+        if cached.fingerprints[place] != fingerprint:
             raise invalid(
                 Reason.SEQUENCE_REUSED,
                 "sequence",
                 f"sequence {sequence} of producer {producer.id!r} was used for other points; a sequence stands for "
                 f"one batch for ever",
             )
-        return Receipt(block.completion, place, 1, duplicate=True)
+        return Receipt(cached.completion, place, 1, duplicate=True)
 
     def _mark_idle(self, producer: Producer) -> None:
-        """Expect a producer back that has no stream."""
+        """Start the idle time of a producer that has no stream."""
         loop = asyncio.get_running_loop()
         self._table(producer).mark_idle(producer.id, loop.time())
         if self._timer is None and not self._closed:
             self._timer = loop.call_later(IDLE_TIMEOUT, self._give_up)
 
     def _give_up(self) -> None:
-        """Expect those back no longer that have been absent for long."""
+        """Give up on the producers that have been idle for IDLE_TIMEOUT."""
         loop = asyncio.get_running_loop()
         before = loop.time() - IDLE_TIMEOUT
         for name in self._named.idle_since(before):
@@ -180,8 +179,8 @@ class ProducerLedger:
         expecting = self._named.idle or self._ephemeral.idle
         self._timer = loop.call_later(IDLE_TIMEOUT, self._give_up) if expecting else None
 
-    def _make_room(self) -> None:
-        """Forget ephemeral producers until there is room for one more; those that have a stream stay."""
+    def _limit_ephemeral(self) -> None:
+        """Forget ephemeral producers until one more is allowed; those that have a stream stay."""
         states, idle = self._ephemeral.states, self._ephemeral.idle
         while len(states) >= self._max_producers and idle:
             self._forget(idle.popitem(last=False)[0])
@@ -214,9 +213,8 @@ class _ProducerTable:
     """Producers of one kind, by id."""
 
     states: dict[str, _ProducerState] = field(default_factory=dict)
-    idle: OrderedDict[str, _ProducerState] = field(
-        default_factory=OrderedDict
-    )  # without a stream, the longest unused first
+    # Without a stream, the longest unused first.
+    idle: OrderedDict[str, _ProducerState] = field(default_factory=OrderedDict)
 
     def mark_idle(self, name: str, now: float) -> None:
         state = self.states[name]
@@ -225,7 +223,7 @@ class _ProducerTable:
         self.idle.move_to_end(name)
 
     def idle_since(self, moment: float) -> list[str]:
-        """Return those that have been absent since then, and count them among the absent no longer."""
+        """Return the producers that have been idle since then, and take them off the idle ones."""
         names = [name for name, state in self.idle.items() if state.idle_since_time <= moment]
         for name in names:
             del self.idle[name]

@@ -1,7 +1,8 @@
 """A sample of the points that a session has applied lately, for those who show them. Slices and copies, no numerics.
 
-It is taken once a hop, of a few of its batches, so that it costs the same however many there are. Nothing is drawn: the
-same hops give the same sample. Every row is copied: a view would hold the whole message that the points came in.
+It is taken once a dispatch, of a few of its batches, so that it costs the same however many there are. Nothing is
+drawn: the same dispatches give the same sample. Every row is copied: a view would hold the whole message that the
+points came in.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from shoal_server.sessions.jobs import BatchJob, ChangeJob, Job
 
 MAX_ROWS = 1024
 MAX_BYTES = 256 * 1024  # of the rows; an array of them takes 100 more, and there is one for each batch looked at
-MIN_DISPATCHES = 16  # so many hops share the room at least: one hop alone doesn't push out all that came before
-MAX_BATCHES = 4  # of a hop, that are looked at
+MIN_DISPATCHES = 16  # so many share the bytes at least: one dispatch alone doesn't push out all that came before
+MAX_BATCHES = 4  # of a dispatch, that are looked at
 
 
 class RecentPoints:
@@ -37,12 +38,12 @@ class RecentPoints:
         return self._bytes
 
     def note(self, jobs: Sequence[Job], results: Sequence[Sequence[BatchResult]], model: Model) -> None:
-        """Keep a few rows of what a hop has applied, but none that it refused, dropped or filled in.
+        """Keep a few rows of what a dispatch has applied, but none that it refused, dropped or filled in.
 
         Parameters
         ----------
         jobs, results
-            Of the hop.
+            Of the dispatch.
         model
             After it.
         """
@@ -80,7 +81,7 @@ class RecentPoints:
 def _spread_over_applied(
     jobs: Sequence[Job], results: Sequence[Sequence[BatchResult]]
 ) -> list[tuple[PointArray, BatchResult]]:
-    """Return the points of up to MAX_BATCHES batches that were applied: the first of each part of the hop."""
+    """Return the points of up to MAX_BATCHES batches that were applied: the first of each part of the dispatch."""
     batches: list[Batch] = []
     outcomes: list[BatchResult] = []
     for job, result in zip(jobs, results, strict=False):
@@ -103,7 +104,7 @@ def _first_applied(
 
 
 def _some_rows(points: PointArray, n_batches: int) -> PointArray:
-    """Return copies of as many rows of points (n, d), spread evenly, as one of n batches of a hop may give."""
-    room = MAX_BYTES // (points.shape[1] * points.itemsize)
-    most = max(1, min(MAX_ROWS, room) // (MIN_DISPATCHES * n_batches))
+    """Return copies of as many rows of points (n, d), spread evenly, as one of n batches of a dispatch may give."""
+    fitting = MAX_BYTES // (points.shape[1] * points.itemsize)
+    most = max(1, min(MAX_ROWS, fitting) // (MIN_DISPATCHES * n_batches))
     return points[:: -(-len(points) // most)].copy()

@@ -1,4 +1,4 @@
-"""What is told of sessions that are no more, of servers that stop, and of batches from the future."""
+"""Refusals of what sessions are asked for: sessions that are gone, a server that stops, batches from the future."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_NAME_LENGTH = 128
 
 
 def session_gone(name: str) -> Refusal:
-    """Say that there is no such session, or no longer."""
+    """Return the refusal of a call to a session that doesn't exist, or no longer."""
     return Refusal(
         Reason.SESSION_NOT_FOUND,
         f"there is no session {quoted(name)}; create it first, or list the sessions to see their names",
@@ -21,7 +21,7 @@ def session_gone(name: str) -> Refusal:
 
 
 def shutting_down() -> Refusal:
-    """Say that the server had no time left for something."""
+    """Return the refusal of what was not applied before the server stopped."""
     return Refusal(
         Reason.SERVER_DRAINING,
         "the server is shutting down and has not applied this; send it again when the server is back",
@@ -30,7 +30,7 @@ def shutting_down() -> Refusal:
 
 
 def too_many_changes(name: str, most: int) -> Refusal:
-    """Return why a change of the configuration isn't taken while so many wait."""
+    """Return the refusal of a change of the configuration while too many wait."""
     return Refusal(
         Reason.TOO_MANY_CHANGES,
         f"{most} changes of session {name!r} wait for the batches before them: wait for one to be answered first",
@@ -40,7 +40,7 @@ def too_many_changes(name: str, most: int) -> Refusal:
 
 
 def out_of_memory() -> Refusal:
-    """Return why something is not computed for which there is no memory."""
+    """Return the refusal of a computation for which there is no memory."""
     return Refusal(
         Reason.OUT_OF_MEMORY,
         "the server has not enough memory to compute this; send smaller batches, or try again when it has less to do",
@@ -49,7 +49,7 @@ def out_of_memory() -> Refusal:
 
 
 def future_refused(message: Sequence[Batch], now: Callable[[], datetime], most: float) -> Sequence[Batch]:
-    """Return batches that have just come, those refused that say that they happened more than `most` seconds from now.
+    """Return batches that have just come, with those refused whose event time is more than `most` seconds ahead of now.
 
     Checked when batches come and not when they are applied: the same batches give the same centroids at any time.
     """

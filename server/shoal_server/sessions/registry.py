@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import heapq
+import itertools
+import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Self
+from typing import Generic, Protocol, Self, TypeVar
 
 import structlog
 
@@ -15,9 +18,8 @@ from shoal_server.clustering.config import ModelConfig, validate
 from shoal_server.clustering.model import new_model
 from shoal_server.clustering.state import Model
 from shoal_server.errors import DomainError, Reason, invalid, quoted, refused
-from shoal_server.sessions.config import SessionConfig
 from shoal_server.sessions.deps import SessionDeps
-from shoal_server.sessions.expiry import ExpiryQueue
+from shoal_server.sessions.port import SessionConfig
 from shoal_server.sessions.refusals import session_gone
 from shoal_server.sessions.session import Session
 from shoal_server.sessions.watching import EndReason
@@ -25,6 +27,8 @@ from shoal_server.sessions.writer import LAST_BATCH
 
 MAX_REQUEST_ID_LENGTH = 128
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+# So many entries of sessions that are gone may stay, besides as many as there are sessions, before they are cleared.
+SPARE_ENTRIES = 64
 
 log = structlog.get_logger()
 
@@ -52,7 +56,7 @@ class Sessions:
         await self.stop(asyncio.get_running_loop().time())
 
     async def stop(self, deadline: float) -> None:
-        """Let all sessions finish what they have taken until the deadline, and refuse the rest; see Session.stop."""
+        """Finish what the sessions have taken until the deadline, and refuse the rest; see Session.stop."""
         if self._reaper:
             self._reaper.cancel()
             await asyncio.wait([self._reaper])
@@ -120,7 +124,7 @@ class Sessions:
         return session.version
 
     def _checked(self, name: str, config: SessionConfig, request_id: str) -> SessionConfig:
-        """Return what the session is asked to be; raise what can be told without a look at its initial centroids."""
+        """Return the configuration with a random state; raise what is wrong with the name or the request."""
         _check_name(name)
         _check_request_id(request_id)
         return self._with_random_state(config)
@@ -168,6 +172,79 @@ class Sessions:
             except TimeoutError:
                 while expired := self._expiry.pop_expired(now()):
                     await self.delete(expired.name, reason="expired")
+
+
+class Expiring(Protocol):
+    """What is needed of a session."""
+
+    @property
+    def uid(self) -> str:
+        """The session's unique id."""
+        ...
+
+    @property
+    def expires_at(self) -> float:
+        """When it ends unless somebody uses it; infinity: never, as things stand."""
+        ...
+
+
+T = TypeVar("T", bound=Expiring)
+
+
+class ExpiryQueue(Generic[T]):
+    """Sessions by the time of their end.
+
+    A use only puts an end off, and needs no call here: an entry that comes due is checked again then. What brings an
+    end nearer needs a call of `schedule`.
+    """
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, T]] = []
+        self._entries: dict[str, tuple[float, int, T]] = {}  # the newest of each session, by its uid
+        self._numbers = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def schedule(self, session: T) -> bool:
+        """Note when a session ends, and return whether it is now the first that is due."""
+        due = session.expires_at
+        known = self._entries.get(session.uid)
+        if due == math.inf or (known and known[0] <= due):
+            return False
+        entry = self._entries[session.uid] = (due, next(self._numbers), session)
+        heapq.heappush(self._heap, entry)
+        self._clear_old_entries()
+        return self._heap[0] is entry
+
+    def discard(self, session: T) -> None:
+        """Forget a session."""
+        self._entries.pop(session.uid, None)
+        self._clear_old_entries()
+
+    def next_due(self) -> float | None:
+        """Return when to look again; None: no session has an end."""
+        while self._heap and not self._is_newest(self._heap[0]):
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def pop_expired(self, now: float) -> T | None:
+        """Take out a session whose end has come; None: there is none."""
+        while (due := self.next_due()) is not None and due <= now:
+            session = heapq.heappop(self._heap)[2]
+            del self._entries[session.uid]
+            if session.expires_at <= now:
+                return session
+            self.schedule(session)
+        return None
+
+    def _is_newest(self, entry: tuple[float, int, T]) -> bool:
+        return self._entries.get(entry[2].uid) is entry
+
+    def _clear_old_entries(self) -> None:
+        if len(self._heap) > 2 * len(self._entries) + SPARE_ENTRIES:
+            self._heap = list(self._entries.values())
+            heapq.heapify(self._heap)
 
 
 async def _end(session: Session, reason: EndReason) -> None:

@@ -1,7 +1,7 @@
-"""The answers that producers may ask for again, message by message.
+"""The results that producers may ask for again, message by message.
 
-Those that a producer may still need are held; the rest are spare, and as many are kept as there is room for. Labels go
-first: without them an answer is small.
+Results that a producer may still need are pinned. The rest can be evicted, and are kept as long as they fit. Labels go
+first: without them results are small.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from functools import partial
 from shoal_server.clustering.state import BatchResult
 from shoal_server.sessions.completion import Completion
 
-# An answer without labels, with its place in the dictionaries, takes about this many bytes.
+# Bytes of a result without labels, with its place in the dictionaries, about.
 ENTRY_BYTES = 512
-# What is held at most, for all producers of a session. The official client has 32 MiB of points without an answer, and
-# points of one byte have labels of four. What is above becomes spare: a producer that acknowledges nothing has no more.
+# Maximum size of what is pinned, for all producers of a session. The official client has at most 32 MiB of points
+# without a result, and points of one byte have labels of four. Beyond it the oldest results can be evicted, so that a
+# producer that acknowledges nothing gets no more.
 PINNED_BYTES = 128 * 1024 * 1024
 
 
 @dataclass(eq=False)
-class Block:
-    """What became of the batches of a message, or will have become of them: consecutive sequences of one producer."""
+class CachedResults:
+    """The results of the batches of a message, which may be still to come: consecutive sequences of one producer."""
 
     producer: Hashable
     first: int  # sequence
@@ -37,149 +38,149 @@ class Block:
 
     @property
     def label_bytes(self) -> int:
-        """What the labels take, once they are there."""
+        """Size of the labels, once they are there."""
         return sum(result.labels.nbytes for result in self.completion.result() if result.labels is not None)
 
 
 class ReplayCache:
-    """Of all producers of a session.
+    """The results of all producers of a session.
 
     Parameters
     ----------
     replay_bytes
-        What the spare ones take at most.
+        Maximum size of the results that can be evicted.
     """
 
     def __init__(self, replay_bytes: int) -> None:
         self._replay_bytes = replay_bytes
-        self._known: dict[Hashable, _Known] = {}
-        self._held = _ResultQueue()
-        self._labelled = _ResultQueue()  # spare
-        self._bare = _ResultQueue()  # spare, and without labels
+        self._producers: dict[Hashable, _ProducerResults] = {}
+        self._pinned = _ResultQueue()
+        self._evictable_with_labels = _ResultQueue()
+        self._evictable = _ResultQueue()  # without labels
 
     @property
     def bytes(self) -> int:
-        """What all answers take."""
-        return self._held.bytes + self.evictable_bytes
+        """Size of all results."""
+        return self._pinned.bytes + self.evictable_bytes
 
     @property
     def evictable_bytes(self) -> int:
-        """What the spare ones take."""
-        return self._labelled.bytes + self._bare.bytes
+        """Size of the results that can be evicted."""
+        return self._evictable_with_labels.bytes + self._evictable.bytes
 
     def evict(self) -> None:
-        """Drop the spare ones."""
-        for shelf in (self._labelled, self._bare):
-            while shelf:
-                self._drop(shelf.take_oldest())
+        """Drop all results that aren't pinned."""
+        for queue in (self._evictable_with_labels, self._evictable):
+            while queue:
+                self._drop(queue.pop_oldest())
 
-    def find(self, producer: Hashable, sequence: int) -> Block | None:
-        """Return the block with the answer to a sequence, if it is kept."""
-        known = self._known.get(producer)
-        return known.blocks.get(sequence) if known else None
+    def find(self, producer: Hashable, sequence: int) -> CachedResults | None:
+        """Return the results of the message that had a sequence, if they are kept."""
+        known = self._producers.get(producer)
+        return known.by_sequence.get(sequence) if known else None
 
-    def hold(
+    def add(
         self, producer: Hashable, first: int, fingerprints: Sequence[int], completion: Completion[list[BatchResult]]
     ) -> None:
-        """Keep the answers to the producer's next batches, which may be still to come."""
-        known = self._known.setdefault(producer, _Known(released=first - 1))
-        block = Block(producer, first, fingerprints, completion)
-        known.blocks.update(dict.fromkeys(range(first, block.last + 1), block))
-        completion.add_done_callback(partial(self._shelve, block))
+        """Keep the results of the producer's next batches, which may be still to come."""
+        known = self._producers.setdefault(producer, _ProducerResults(released=first - 1))
+        cached = CachedResults(producer, first, fingerprints, completion)
+        known.by_sequence.update(dict.fromkeys(range(first, cached.last + 1), cached))
+        completion.add_done_callback(partial(self._file, cached))
 
     def release(self, producer: Hashable, through: int) -> None:
-        """Make spare what the producer no longer needs: the blocks that end at a sequence or before."""
-        known = self._known.get(producer)
+        """Unpin what the producer no longer needs: the results of messages that end at a sequence or before."""
+        known = self._producers.get(producer)
         if known is None:
             return
-        for block in known.released_by(through):
-            if self._held.remove(block):
-                self._spare(block)
+        for cached in known.released_by(through):
+            if self._pinned.remove(cached):
+                self._make_evictable(cached)
         known.released = max(known.released, through)
         self._trim()
 
     def forget(self, producer: Hashable) -> None:
-        """Keep nothing of a producer."""
-        known = self._known.pop(producer, _Known(0))
-        for block in set(known.blocks.values()):
-            for shelf in (self._held, self._labelled, self._bare):
-                shelf.remove(block)
+        """Drop all results of a producer."""
+        known = self._producers.pop(producer, _ProducerResults(0))
+        for cached in set(known.by_sequence.values()):
+            for queue in (self._pinned, self._evictable_with_labels, self._evictable):
+                queue.remove(cached)
 
-    def _shelve(self, block: Block) -> None:
-        """Put answers that have come where they belong, unless their producer has been forgotten meanwhile."""
-        known = self._known.get(block.producer)
-        if known is None or known.blocks.get(block.first) is not block:
+    def _file(self, cached: CachedResults) -> None:
+        """Pin results that have come, or make them evictable, unless their producer has been forgotten meanwhile."""
+        known = self._producers.get(cached.producer)
+        if known is None or known.by_sequence.get(cached.first) is not cached:
             return
-        if block.last > known.released:
-            self._held.put(block)
+        if cached.last > known.released:
+            self._pinned.append(cached)
         else:
-            self._spare(block)
+            self._make_evictable(cached)
         self._trim()
 
-    def _spare(self, block: Block) -> None:
-        shelf = self._labelled if block.label_bytes else self._bare
-        shelf.put(block)
+    def _make_evictable(self, cached: CachedResults) -> None:
+        queue = self._evictable_with_labels if cached.label_bytes else self._evictable
+        queue.append(cached)
 
     def _trim(self) -> None:
-        while self._held.bytes > PINNED_BYTES:
-            self._spare(self._held.take_oldest())
-        while self._labelled.bytes + self._bare.bytes > self._replay_bytes:
-            if self._labelled:
-                self._bare.put(_without_labels(self._labelled.take_oldest()))
+        while self._pinned.bytes > PINNED_BYTES:
+            self._make_evictable(self._pinned.pop_oldest())
+        while self.evictable_bytes > self._replay_bytes:
+            if self._evictable_with_labels:
+                self._evictable.append(_without_labels(self._evictable_with_labels.pop_oldest()))
             else:
-                self._drop(self._bare.take_oldest())
+                self._drop(self._evictable.pop_oldest())
 
-    def _drop(self, block: Block) -> None:
-        blocks = self._known[block.producer].blocks
-        for sequence in range(block.first, block.last + 1):
-            del blocks[sequence]
+    def _drop(self, cached: CachedResults) -> None:
+        by_sequence = self._producers[cached.producer].by_sequence
+        for sequence in range(cached.first, cached.last + 1):
+            del by_sequence[sequence]
 
 
 @dataclass
-class _Known:
+class _ProducerResults:
     """What is kept of one producer."""
 
-    released: int  # the last sequence whose answer the producer no longer needs
-    blocks: dict[int, Block] = field(default_factory=dict)  # by each of its sequences
+    released: int  # the last sequence whose result the producer no longer needs
+    by_sequence: dict[int, CachedResults] = field(default_factory=dict)
 
-    def released_by(self, through: int) -> list[Block]:
-        """Return the blocks that end after the last sequence released, and at `through` or before."""
+    def released_by(self, through: int) -> list[CachedResults]:
+        """Return the results of messages that end after the last sequence released, and at `through` or before."""
         due = range(self.released + 1, through + 1)
-        sequences = due if len(due) < len(self.blocks) else list(self.blocks)
-        found = (self.blocks.get(sequence) for sequence in sequences)
-        blocks = dict.fromkeys(block for block in found if block is not None)
-        return [block for block in blocks if self.released < block.last <= through]
+        sequences = due if len(due) < len(self.by_sequence) else list(self.by_sequence)
+        found = (self.by_sequence.get(sequence) for sequence in sequences)
+        messages = dict.fromkeys(cached for cached in found if cached is not None)
+        return [cached for cached in messages if self.released < cached.last <= through]
 
 
 class _ResultQueue:
-    """Blocks whose answers have come, in the order in which they were put here."""
+    """Results that have come, in the order in which they were appended."""
 
     def __init__(self) -> None:
-        self._sizes: OrderedDict[Block, int] = OrderedDict()
+        self._sizes: OrderedDict[CachedResults, int] = OrderedDict()
         self.bytes = 0
 
     def __len__(self) -> int:
         return len(self._sizes)
 
-    def put(self, block: Block) -> None:
-        size = ENTRY_BYTES * len(block.fingerprints) + block.label_bytes
-        self._sizes[block] = size
+    def append(self, cached: CachedResults) -> None:
+        size = ENTRY_BYTES * len(cached.fingerprints) + cached.label_bytes
+        self._sizes[cached] = size
         self.bytes += size
 
-    def remove(self, block: Block) -> bool:
-        """Say whether it was here."""
-        size = self._sizes.pop(block, 0)
+    def remove(self, cached: CachedResults) -> bool:
+        """Remove results, and return whether they were in the queue."""
+        size = self._sizes.pop(cached, 0)
         self.bytes -= size
         return size > 0
 
-    def take_oldest(self) -> Block:
-        block, size = self._sizes.popitem(last=False)
+    def pop_oldest(self) -> CachedResults:
+        cached, size = self._sizes.popitem(last=False)
         self.bytes -= size
-        return block
+        return cached
 
 
-def _without_labels(block: Block) -> Block:
-    answers = block.completion.result()
-    block.completion = Completion()
-    block.completion.set_result([answer._replace(labels=None) for answer in answers])
-    return block
+def _without_labels(cached: CachedResults) -> CachedResults:
+    results = cached.completion.result()
+    cached.completion = Completion()
+    cached.completion.set_result([result._replace(labels=None) for result in results])
+    return cached

@@ -15,11 +15,9 @@ from shoal_server.clustering.state import Batch, BatchResult, Model, Snapshot, W
 from shoal_server.engines.contract import Assignment, Halted, PointArray
 from shoal_server.errors import DomainError, Reason, Refusal, quoted, refused
 from shoal_server.sessions.completion import Completion
-from shoal_server.sessions.config import Changes, SessionConfig, changed
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.jobs import BatchJob, ChangeJob, Receipt
-from shoal_server.sessions.port import Description
-from shoal_server.sessions.positions import Position, Producer
+from shoal_server.sessions.port import Changes, Description, Position, Producer, SessionConfig, changed
 from shoal_server.sessions.producers import ProducerLedger
 from shoal_server.sessions.refusals import future_refused, session_gone, shutting_down, too_many_changes
 from shoal_server.sessions.session_memory import SessionMemory

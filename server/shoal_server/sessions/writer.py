@@ -8,17 +8,15 @@ from collections.abc import Callable, Iterable, Sequence
 
 from shoal_server.clustering.state import BatchResult, Model
 from shoal_server.errors import Refusal
-from shoal_server.sessions.commit_log import Commit, positions_after
-from shoal_server.sessions.config import Changes
-from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.deps import Commit, SessionDeps, positions_after
 from shoal_server.sessions.jobs import BatchJob, ChangeJob, Computing, Job, apply_jobs
+from shoal_server.sessions.port import Changes
 from shoal_server.sessions.queue import ByteQueue
 from shoal_server.sessions.recent import RecentPoints
 from shoal_server.sessions.refusals import session_gone
 from shoal_server.sessions.responder import Responder
 from shoal_server.sessions.session_memory import SessionMemory
-from shoal_server.sessions.watch_queue import WatchQueue
-from shoal_server.sessions.watching import EndReason
+from shoal_server.sessions.watching import EndReason, WatchQueue
 from shoal_server.sessions.work import MAX_DISPATCH_WORK, SessionCompute
 
 LAST_BATCH = 2.0  # seconds for a call that can't be stopped when the time for a stop is over

@@ -11,13 +11,21 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_server.engines.numba.addresses import address_of, copy, held, pointer_to, start_of
-from shoal_server.engines.numba.compiling import Reals, compiled, inlined
+from shoal_server.engines.numba.decorators import Reals, compiled, inlined
 from shoal_server.engines.numba.layout import Layout, largest_norm
 from shoal_server.engines.numba.pruned_assignment import label_by_bounds, settle_doubts, try_few
-from shoal_server.engines.numba.row_scores import distance
+from shoal_server.engines.numba.scores import distance
 from shoal_server.engines.numba.vectors import add_up, nearest, pack
-from shoal_server.engines.numba.workspace import Workspace, allocate_workspace, workspace_of
+from shoal_server.engines.numba.workspace import (
+    Workspace,
+    address_of,
+    allocate_workspace,
+    copy,
+    held,
+    pointer_to,
+    start_of,
+    workspace_of,
+)
 
 # So many rows cost less one by one, against each centroid in turn, than as a group of which most lanes are empty.
 FEW_ROWS = 4
@@ -69,7 +77,7 @@ def assign_groups(
         How many distances were computed one by one, but for those of groups of FEW_ROWS.
     """
     adding, measuring, labelling = len(counts) > 0, len(distances) > 0, len(labels) > 0
-    # Of the loop the layout, which is a dozen arrays, is no part: see addresses.py.
+    # Of the loop the layout, which is a dozen arrays, is no part: see workspace.py.
     d, group, stored, cosine, origin, centroids = (
         layout.d, layout.group, layout.stored, layout.cosine, layout.origin, layout.centroids,
     )  # fmt: skip

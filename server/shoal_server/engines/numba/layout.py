@@ -15,10 +15,9 @@ from numba import types
 from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Float64Array, Frame
-from shoal_server.engines.numba.bounds import project
-from shoal_server.engines.numba.compiling import Reals, compiled
+from shoal_server.engines.numba.decorators import Reals, compiled
 from shoal_server.engines.numba.microkernel import CHUNK, TILE, group_rows
-from shoal_server.engines.numba.row_scores import PARTIAL_SUMS
+from shoal_server.engines.numba.scores import PARTIAL_SUMS, project
 from shoal_server.engines.numba.simd import widest
 
 PRECISIONS: dict[np.dtype[Any], Any] = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}

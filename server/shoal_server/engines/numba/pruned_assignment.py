@@ -7,9 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Float64Array
-from shoal_server.engines.numba.bounds import bound, lowest_bit, project, reaching
-from shoal_server.engines.numba.compiling import Reals, compiled, inlined
-from shoal_server.engines.numba.row_scores import UNROLLED, distance, score, score_some
+from shoal_server.engines.numba.decorators import Reals, compiled, inlined
+from shoal_server.engines.numba.scores import (
+    UNROLLED,
+    bound,
+    distance,
+    lowest_bit,
+    project,
+    reaching,
+    score,
+    score_some,
+)
 from shoal_server.engines.numba.workspace import Workspace
 
 

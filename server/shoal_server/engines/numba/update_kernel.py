@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Float64Array
-from shoal_server.engines.numba.addresses import held
-from shoal_server.engines.numba.compiling import Reals, compiled, compiled_exactly
+from shoal_server.engines.numba.decorators import Reals, compiled, compiled_exactly
 from shoal_server.engines.numba.kernels import assign_groups
 from shoal_server.engines.numba.layout import Layout, largest_norm, lay_out_rows
-from shoal_server.engines.numba.workspace import allocate_workspace, workspace_of
+from shoal_server.engines.numba.workspace import allocate_workspace, held, workspace_of
 
 # Directions that cancel out leave none.
 _EPSILON = float(np.finfo(np.float64).eps)

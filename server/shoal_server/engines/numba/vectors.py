@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from shoal_server.engines.numba.compiling import generated, generated_for_literals
+from shoal_server.engines.numba.decorators import generated, generated_for_literals
 from shoal_server.engines.numba.microkernel import GROUP, TILE, Accumulators, Ranking
 from shoal_server.engines.numba.simd import DOUBLE, I64, Lanes, widest
 

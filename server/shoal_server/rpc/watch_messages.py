@@ -6,8 +6,7 @@ import math
 
 from shoal import wire
 from shoal.v1 import clustering_pb2
-from shoal_server.clustering.movement import moved_rows
-from shoal_server.clustering.state import Snapshot
+from shoal_server.clustering.state import Snapshot, moved_rows
 from shoal_server.errors import DomainError, Reason, internal, invalid
 from shoal_server.rpc.config import decode_duration, encode_warming
 from shoal_server.sessions.port import SessionSnapshot

@@ -2,25 +2,40 @@
 
 A call with any other type is an error, never a compilation. Both of the large ones give `assign_groups` the same types,
 so that it is compiled once.
+
+Compiling is work for one thread and takes half a minute, so a second process compiles while the first does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numba
 import numpy as np
+import structlog
 from numba import types
 from numpy.typing import NDArray
 
-from shoal_server.engines.numba.cache import compile_cached, is_kept, part_of_cache
-from shoal_server.engines.numba.compiling import FASTMATH, FLAGS
+from shoal_server.engines.numba.cache import caching_in, compile_cached, is_kept, part_of_cache
+from shoal_server.engines.numba.decorators import FASTMATH, FLAGS
 from shoal_server.engines.numba.kernels import add_rows, assign_rows
 from shoal_server.engines.numba.layout import PRECISIONS, Layout, lay_out_rows, layout_type
-from shoal_server.engines.numba.parallel_compile import helping
 from shoal_server.engines.numba.update_kernel import apply_batches, apply_contribution
+from shoal_server.process import available_cores
+
+_CODE = f"import sys; from {__name__} import help_out; help_out(sys.argv[1], sys.argv[2:])"
+
+_PATIENCE = 300.0  # seconds; both take about as long
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -54,13 +69,65 @@ def compile_precision(dtype: np.dtype[Any]) -> Kernels:
 
 def _compile_all() -> dict[np.dtype[Any], Kernels]:
     first, *others = PRECISIONS
-    with helping(others):
+    with _helping(others):
         kernels = {first: compile_precision(first)}
     return kernels | {dtype: compile_precision(dtype) for dtype in others}
 
 
 def _compile(function: Any, signature: Any) -> Any:
     return numba.njit([signature], cache=is_kept(), fastmath=FASTMATH, **FLAGS)(function.py_func)
+
+
+@contextmanager
+def _helping(precisions: Sequence[np.dtype[Any]]) -> Iterator[None]:
+    """While the body compiles one precision, compile others into the cache in use, unless they are there already.
+
+    Whatever keeps the helper from it, whoever asks for them then compiles them.
+    """
+    if not is_kept():
+        yield
+        return
+    missing = [dtype.name for dtype in precisions if not any((Path(numba.config.CACHE_DIR) / dtype.name).glob("*.nbi"))]
+    if not missing or not sys.executable or available_cores() == 1:
+        yield
+        return
+    # Its input ends with this process, and so does it.
+    with subprocess.Popen(  # noqa: S603  (this very program)
+        [sys.executable, "-P", "-c", _CODE, numba.config.CACHE_DIR, *missing],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as helper:
+        try:
+            yield
+        except BaseException:
+            helper.kill()
+            raise
+        _wait_for(helper)
+
+
+def _wait_for(helper: subprocess.Popen[bytes]) -> None:
+    try:
+        status = helper.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        helper.kill()
+        status = helper.wait()
+    if status:
+        log.warning("the process that helps to compile failed; one compiles alone", status=status)
+
+
+def help_out(folder: str, names: Sequence[str]) -> None:
+    """Compile precisions into a cache: what the helper does."""
+    Thread(target=_end_with_input, daemon=True).start()
+    with caching_in(folder):
+        for name in names:
+            compile_precision(np.dtype(name))
+    os._exit(0)  # the thread waits for ever
+
+
+def _end_with_input() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
 
 
 _BOOL, _INT, _FLOAT = types.boolean, types.int64, types.float64

@@ -1,0 +1,196 @@
+"""What this process may use of cores and memory, what becomes of freed memory, and what its environment sets."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+# Of <malloc.h>: what is freed at the top of a heap is handed back above the one, and what is asked for above the other
+# is mapped on its own. Each page that comes back costs a fault and is cleared: a sixth of the server's time at 1 MiB.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_KEPT_BYTES = 64 * 1024 * 1024  # of each heap
+_MIN_HEAPS = 2  # otherwise there are eight a core, and each keeps as much
+_MAX_MMAP_THRESHOLD = 32 * 1024 * 1024  # no C library takes more
+_RETURN_DELAY = 1.0  # seconds
+_YOUNG = 1  # the garbage collector's generations that cost little: what was refused is no older
+
+_SHARE = 0.75  # the rest is for the page cache, and for whoever else is there
+# For a service named shoal Kubernetes sets SHOAL_PORT=tcp://10.0.0.1:50051 in every pod, the server's own among them.
+# https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables
+_LINK = re.compile(r"(?:tcp|udp|sctp)://", re.IGNORECASE)
+
+
+def available_cores(root: Path = Path("/")) -> int:
+    """Return the number of cores that the system lets this process use, at least 1.
+
+    A CPU quota of the cgroup, or of one above it, counts in whole cores, rounded up: 1.5 cores keep two threads busy.
+
+    Parameters
+    ----------
+    root
+        Where the file system with `proc` and `sys` begins.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([cores, *(math.ceil(quota) for quota in _quotas(root))]))
+
+
+def default_memory_limit() -> int:
+    """Return the share of this machine's memory, or of what its container may use, that the server takes."""
+    return int(_SHARE * min(_machine_memory(), *cgroup_limits()))
+
+
+def resident_bytes() -> int | None:
+    """Return how much of this process is in memory, in bytes; None where the system doesn't say."""
+    try:
+        return int(Path("/proc/self/statm").read_bytes().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None
+
+
+def keep_freed_memory() -> bool:
+    """Make the C library keep freed memory for what comes next, unless the environment says something of its own.
+
+    Returns
+    -------
+    bool
+        Whether it does; only glibc has the setting.
+    """
+    if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    return bool(
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+        and mallopt(_M_MMAP_THRESHOLD, _MAX_MMAP_THRESHOLD)
+        and mallopt(_M_ARENA_MAX, max(_MIN_HEAPS, available_cores()))
+    )
+
+
+def give_back_freed_memory() -> None:
+    """Hand what is free in the C library's heaps back to the system, as far as that can be done."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+class MemoryReturn:
+    """Hands freed memory back to the system a moment after something large has been refused.
+
+    What gRPC unpacks is in pieces, which the C library would keep in as many heaps as there are threads.
+    """
+
+    def __init__(self) -> None:
+        self._due = False
+
+    def ask(self) -> None:
+        """Hand it back soon; once, however often it is asked for until then."""
+        if not self._due:
+            self._due = True
+            asyncio.get_running_loop().call_later(_RETURN_DELAY, self._begin)
+
+    def _begin(self) -> None:
+        self._due = False
+        gc.collect(_YOUNG)  # gRPC's calls are in circles, and hold what they received
+        asyncio.get_running_loop().run_in_executor(None, give_back_freed_memory)
+
+
+def service_links(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that Kubernetes has set for a service and that have the name of a setting."""
+    return {name: value for name, value in environment.items() if name.upper() == "SHOAL_PORT" and _LINK.match(value)}
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Yield the quotas, in cores, that the process's cgroups set.
+
+    https://docs.kernel.org/admin-guide/cgroup-v2.html (cpu.max) and the v1 scheduler's cpu.cfs_quota_us.
+    """
+    for controllers, cgroup in _cgroups(root):
+        for mount in _mounts(root, controllers):
+            for folder in _from_root_to(mount, cgroup):
+                quota = _quota_of(folder, is_v2=not controllers)
+                if quota is not None:
+                    yield quota
+
+
+def _cgroups(root: Path) -> Iterator[tuple[str, str]]:
+    """Yield the controllers and the path of each cgroup that the process is in; v2 names no controllers."""
+    for line in (_read(root / "proc/self/cgroup") or "").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if not controllers or "cpu" in controllers.split(","):
+            yield controllers, path
+
+
+def _mounts(root: Path, controllers: str) -> tuple[Path, ...]:
+    base = root / "sys/fs/cgroup"
+    # Beside v1 hierarchies v2 is mounted below.
+    return (base / controllers, base / "cpu") if controllers else (base, base / "unified")
+
+
+def _from_root_to(mount: Path, cgroup: str) -> Iterator[Path]:
+    """Yield the folders of a cgroup and those above it. In a container the path may be the host's and not be there."""
+    folder = mount
+    yield folder
+    for name in PurePosixPath(cgroup).parts[1:]:
+        folder = folder / name
+        yield folder
+
+
+def _quota_of(folder: Path, *, is_v2: bool) -> float | None:
+    """Return the quota that a cgroup sets, in cores; None: it sets none."""
+    if is_v2:
+        quota, _, period = (_read(folder / "cpu.max") or "").partition(" ")
+    else:
+        quota, period = _read(folder / "cpu.cfs_quota_us") or "", _read(folder / "cpu.cfs_period_us") or ""
+    try:
+        cores = int(quota) / int(period)
+    except (ValueError, ZeroDivisionError):  # "max", or there is no such file
+        return None
+    return cores if cores > 0 else None  # v1 says -1 for none
+
+
+def _read(file: Path) -> str | None:
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _machine_memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def cgroup_limits(root: Path = Path("/")) -> Iterator[int]:
+    """Yield the memory limits in bytes of this process's control group, and of the groups above it, of either version.
+
+    Parameters
+    ----------
+    root
+        Of the file system.
+    """
+    for group, file in _cgroup_files(root):
+        for folder in (group, *group.parents):
+            with suppress(OSError, ValueError):  # no group of this container, or "max"
+                yield int((folder / file).read_text())
+
+
+def _cgroup_files(root: Path) -> Iterator[tuple[Path, str]]:
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    mounted = root / "sys/fs/cgroup"
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if not controllers:
+            yield mounted / group.lstrip("/"), "memory.max"
+        elif "memory" in controllers.split(","):
+            yield mounted / "memory" / group.lstrip("/"), "memory.limit_in_bytes"
