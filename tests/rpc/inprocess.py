@@ -126,7 +126,7 @@ class GatedEngine:
 
     def __init__(self, inner: Engine | None = None) -> None:
         self._inner = inner or ScipyEngine()
-        self.serving_state = threading.Event()
+        self.gate = threading.Event()
         self.waiting = threading.Semaphore(0)  # released once by every update that has come
         self.batches: list[PointArray] = []
 
@@ -141,7 +141,7 @@ class GatedEngine:
     ) -> Contribution:
         self.batches.append(points)
         self.waiting.release()
-        assert self.serving_state.wait(PATIENCE)
+        assert self.gate.wait(PATIENCE)
         return self._inner.contribute(points, sample_weight, frame, run, return_labels=return_labels)
 
     def assign(self, points: PointArray, frame: Frame, run: RunTasks, *, return_distances: bool) -> Assignment:

@@ -35,7 +35,7 @@ def wire(engine: GatedEngine) -> Iterator[Wire]:
         try:
             yield wire
         finally:
-            engine.serving_state.set()
+            engine.gate.set()
 
 
 class Counted:
@@ -59,7 +59,7 @@ def test_a_full_queue_stops_reading_the_stream_and_loses_nothing(wire: Wire, eng
     call = wire.clustering.Ingest(iter(requests))
     most = until_nothing_moves(wire, name, lambda: requests.drawn)
     drawn = requests.drawn
-    engine.serving_state.set()
+    engine.gate.set()
     results = [result for response in call for result in response.results]
 
     assert most == QUEUE_BYTES
@@ -75,7 +75,7 @@ def test_a_push_waits_for_room_in_a_full_queue(wire: Wire, engine: GatedEngine, 
 
     pushes = [wire.clustering.Push.future(clustering_pb2.PushRequest(session=name, batch=message)) for _ in range(8)]
     most = until_nothing_moves(wire, name, lambda: wire.describe(name).queued_batches)
-    engine.serving_state.set()
+    engine.gate.set()
 
     assert most == QUEUE_BYTES
     assert sorted(push.result().version for push in pushes) == list(range(1, 9))
@@ -85,7 +85,7 @@ def test_a_batch_larger_than_the_queue_gets_in_when_the_queue_is_empty(
     wire: Wire, engine: GatedEngine, name: str
 ) -> None:
     wire.create(name, config(1, init=np.zeros((1, 1))))
-    engine.serving_state.set()
+    engine.gate.set()
 
     results = [wire.push(name, batch(np.ones((3 * MIB, 1), np.uint8))) for _ in range(2)]
 
@@ -102,7 +102,7 @@ def test_a_full_queue_of_one_session_delays_no_other_session(wire: Wire, engine:
 
     assert wire.push(f"{name}-other", message).version == 1
     assert wire.assign(name, message.points).version == 0
-    engine.serving_state.set()
+    engine.gate.set()
     assert sorted(push.result().version for push in pushes) == [1, 2]
 
 
@@ -110,7 +110,7 @@ def test_the_stream_of_a_producer_that_does_not_read_its_results_is_not_read(
     wire: Wire, engine: GatedEngine, name: str
 ) -> None:
     wire.create(name, config(2, init=[[0], [9]]))
-    engine.serving_state.set()
+    engine.gate.set()
     total = 3000
     points = np.zeros((4096, 1), np.uint8)  # labels are four times as large
     message = clustering_pb2.IngestRequest(batches=[batch(points, return_labels=True)] * 3)
@@ -139,7 +139,7 @@ def test_a_message_of_very_many_batches_is_queued_in_parts(wire: Wire, engine: G
         assert engine.waiting.acquire(timeout=PATIENCE)
         until_nothing_moves(wire, name, lambda: wire.describe(name).queued_bytes)
         taken = wire.describe(name).queued_bytes // MIN_BATCH_BYTES
-        engine.serving_state.set()
+        engine.gate.set()
         results = stream.results(total)
 
     assert taken == MAX_UNANSWERED
@@ -150,7 +150,7 @@ def test_other_producers_push_between_the_parts_of_a_large_message(
     wire: Wire, engine: GatedEngine, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wire.create(name, config(1, init=np.zeros((1, 1))))
-    engine.serving_state.set()
+    engine.gate.set()
     happened: list[str] = []
     submit = Session.submit
 
@@ -179,7 +179,7 @@ def test_results_that_are_ready_share_messages_of_bounded_size(wire: Wire, engin
         stream.receive()
         stream.send(clustering_pb2.IngestRequest(batches=[message] * 20))
         until_queued(wire, name, 20)
-        engine.serving_state.set()
+        engine.gate.set()
         assert push.result().version == 1
         shared = [len(response.results) for response in stream.rest()]
 

@@ -39,7 +39,7 @@ def server(engine: GatedEngine) -> Iterator[InProcessServer]:
         try:
             yield server
         finally:
-            engine.serving_state.set()
+            engine.gate.set()
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_one_comparison_too_many_is_refused_until_another_has_ended(
     status = refused_call(lambda: list(begin(6, 2)))
 
     BUSY.check(status)
-    engine.serving_state.set()
+    engine.gate.set()
     assert list(running[0])[-1].HasField("result")
     assert list(begin(6, 2))[-1].HasField("result")
 
@@ -139,7 +139,7 @@ def test_a_cancelled_comparison_frees_its_place_while_its_step_is_still_computed
     status = refused_call(lambda: list(begin(6, 2)))
 
     ENDING.check(status)  # so many calls of a library that can't be stopped
-    engine.serving_state.set()
+    engine.gate.set()
     _until_let_in(begin)
     assert len(engine.batches) == AT_ONCE  # and none makes another step
 
@@ -153,7 +153,7 @@ def test_another_comparison_runs_while_a_cancelled_one_finishes_its_step(
 
     assert list(begin(6, 2))[-1].HasField("result")
 
-    engine.serving_state.set()
+    engine.gate.set()
     assert list(others[0])[-1].HasField("result")
 
 

@@ -36,7 +36,7 @@ def engine() -> GatedEngine:
 def server(engine: GatedEngine) -> Iterator[InProcessServer]:
     with InProcessServer(engine, queue_bytes=QUEUE_BYTES) as server:
         yield server
-        engine.serving_state.set()
+        engine.gate.set()
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_accepted_batches_are_applied_and_answered_before_the_server_stops(
         DRAINING.check(refused_call(lambda: next(watch)))
         DRAINING.check(refused_call(assign.receive))
         assert not stopping.done()
-        engine.serving_state.set()
+        engine.gate.set()
         results = ingest.results(20)
         DRAINING.check(refused_call(ingest.receive))
     assert push.result().version == 1
@@ -94,7 +94,7 @@ def test_the_end_of_the_grace_period_refuses_waiting_batches_and_answers_the_run
 
         NOT_APPLIED.check(refused_call(push.result))
         assert not stopping.done()
-        engine.serving_state.set()
+        engine.gate.set()
         results = ingest.results(1)
         NOT_APPLIED.check(refused_call(ingest.receive))
         stopping.result(PATIENCE)
@@ -117,7 +117,7 @@ def test_a_draining_server_refuses_batches_that_wait_for_room(
 
         stopping = server.begin(server.stop(GRACE))
         until_refused(wire, name)
-        engine.serving_state.set()
+        engine.gate.set()
 
         results = stream.results(1)
         DRAINING.check(refused_call(stream.receive))
@@ -130,7 +130,7 @@ def test_a_client_that_reads_late_gets_every_result_of_a_draining_server(
     server: InProcessServer, wire: Wire, engine: GatedEngine, name: str
 ) -> None:
     wire.create(name, config(1, init=np.zeros((1, 1))))
-    engine.serving_state.set()
+    engine.gate.set()
     points = np.zeros((1024, 1), np.uint8)
     message = clustering_pb2.IngestRequest(batches=[batch(points, return_labels=True)] * 100)
     with Stream(wire.clustering.Ingest) as stream:
@@ -153,7 +153,7 @@ def test_a_client_that_never_reads_delays_a_stop_by_the_grace_period_at_most(
     server: InProcessServer, wire: Wire, engine: GatedEngine, name: str
 ) -> None:
     wire.create(name, config(1, init=np.zeros((1, 1))))
-    engine.serving_state.set()
+    engine.gate.set()
     points = np.zeros((1024, 1), np.uint8)
     message = clustering_pb2.IngestRequest(batches=[batch(points, return_labels=True)] * 100)
     with Stream(wire.clustering.Ingest) as stream:
@@ -182,7 +182,7 @@ def test_a_call_to_a_draining_server_is_refused(
     with Wire(server.target) as newcomer:
         DRAINING.check(refused_call(lambda: CALLS[method](newcomer, name)))
 
-    engine.serving_state.set()
+    engine.gate.set()
     assert push.result().version == 1
     stopping.result(PATIENCE)
 

@@ -21,7 +21,7 @@ TTL = 100.0  # seconds of a clock that only `pass_time` moves far
 @pytest.fixture
 def engine() -> GatedEngine:
     engine = GatedEngine()
-    engine.serving_state.set()
+    engine.gate.set()
     return engine
 
 
@@ -29,7 +29,7 @@ def engine() -> GatedEngine:
 def server(engine: GatedEngine) -> Iterator[InProcessServer]:
     with InProcessServer(engine) as server:
         yield server
-        engine.serving_state.set()
+        engine.gate.set()
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_sessions_expire_while_others_are_used_or_deleted(
 ) -> None:
     for suffix in ("a", "b", "c", "d"):
         wire.create(f"{name}-{suffix}", idle())
-    engine.serving_state.clear()
+    engine.gate.clear()
     request = clustering_pb2.PushRequest(session=f"{name}-a", batch=batch(GOOD))
     push = wire.clustering.Push.future(request, timeout=PATIENCE)
     assert engine.waiting.acquire(timeout=PATIENCE)
@@ -160,7 +160,7 @@ def test_sessions_expire_while_others_are_used_or_deleted(
     until_gone(wire, f"{name}-a")
     wire.delete(f"{name}-b")
     wire.centroids(f"{name}-c")
-    engine.serving_state.set()
+    engine.gate.set()
 
     assert push.result().version == 1
     until_gone(wire, f"{name}-d")

@@ -30,7 +30,7 @@ def wire(engine: GatedEngine) -> Iterator[Wire]:
         try:
             yield wire
         finally:
-            engine.serving_state.set()
+            engine.gate.set()
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_an_update_is_applied_in_order_with_the_batches(wire: Wire, engine: Gate
     until_queued(wire, name, 2)
     second = wire.clustering.Push.future(after, timeout=PATIENCE)
     waiting = until_queued(wire, name, 3)
-    engine.serving_state.set()
+    engine.gate.set()
 
     assert waiting.config.engine == sessions_pb2.ENGINE_NUMBA
     assert update.result().config.engine == sessions_pb2.ENGINE_SCIPY
@@ -79,7 +79,7 @@ def test_an_etag_is_stale_as_soon_as_a_change_is_on_its_way(
     waiting = until_queued(wire, name, 1)
 
     status = refused_call(lambda: wire.update(name, config(), ["on_invalid"], etag))
-    engine.serving_state.set()
+    engine.gate.set()
 
     says = (f"etag '{etag}' is stale", "read the session and try again")
     Refusal("ETAG_MISMATCH", says, code=grpc.StatusCode.ABORTED, session=name).check(status)
@@ -102,7 +102,7 @@ def test_deleting_a_session_refuses_waiting_batches_and_answers_the_one_being_co
 
         deletion = wire.sessions.DeleteSession.future(sessions_pb2.DeleteSessionRequest(name=name), timeout=PATIENCE)
         refused = stream.results(2)
-        engine.serving_state.set()
+        engine.gate.set()
 
         assert stream.rest() == []
     for result in refused:
@@ -120,7 +120,7 @@ def test_a_cancelled_deletion_still_ends_the_watches(wire: Wire, engine: GatedEn
 
     deletion.cancel()
     list(wire.sessions.ListSessions(sessions_pb2.ListSessionsRequest()).sessions)  # the server has seen the cancelling
-    engine.serving_state.set()
+    engine.gate.set()
 
     assert busy.result().version == 1
     assert last_event(watch) == DELETED_AT_1
@@ -132,7 +132,7 @@ def test_a_cancelled_push_is_still_applied(wire: Wire, engine: GatedEngine, name
 
     busy.cancel()
     waiting.cancel()
-    engine.serving_state.set()
+    engine.gate.set()
 
     assert wire.push(name, batch(GOOD)).version == 3
 
@@ -147,7 +147,7 @@ def test_a_batch_sent_again_while_it_waits_gets_the_same_result(
     until_queued(wire, name, 1)
 
     again = wire.clustering.Push.future(request, timeout=PATIENCE)
-    engine.serving_state.set()
+    engine.gate.set()
 
     assert (first.result().version, first.result().duplicate) == (2, False)
     assert again.result() == as_duplicate(first.result())

@@ -25,19 +25,19 @@ class StagedEngine:
         self._inner = ScipyEngine()
         self._loop = jumping_loop()
         self._arrivals: asyncio.Queue[float] = asyncio.Queue()
-        self._serving_state = threading.Event()
+        self._gate = threading.Event()
         self._waiting = 0
         self.open_gate()
 
     def close_gate(self) -> None:
         """Make later updates wait. Call it while none is running."""
-        self._serving_state.clear()
+        self._gate.clear()
 
     def open_gate(self) -> None:
         """Let all updates run."""
         self._loop.hold(self._waiting)
         self._waiting = 0
-        self._serving_state.set()
+        self._gate.set()
 
     async def arrival(self) -> float:
         """Wait for the next update at the gate, and return the first value of its points."""
@@ -54,7 +54,8 @@ class StagedEngine:
     ) -> Contribution:
         """Assign and add up, once the gate is open."""
         self._loop.call_soon_threadsafe(self._arrive, float(points[0, 0]))
-        assert self._serving_state.wait(PATIENCE)
+        if not self._gate.wait(PATIENCE):
+            self._loop.call_soon_threadsafe(self._loop.errors.append, {"message": "nobody opened the gate"})
         _fail_if_faulty(points)
         return self._inner.contribute(points, sample_weight, frame, run, return_labels=return_labels)
 
@@ -68,7 +69,7 @@ class StagedEngine:
 
     def _arrive(self, first_value: float) -> None:
         self._arrivals.put_nowait(first_value)
-        if not self._serving_state.is_set():
+        if not self._gate.is_set():
             self._waiting += 1
             self._loop.hold(-1)
 

@@ -14,6 +14,7 @@ from shoal_server.sessions.jobs import Receipt
 from shoal_server.sessions.port import Producer
 from shoal_server.sessions.session import Session
 from shoal_server.sessions.work import MIN_BATCH_BYTES
+from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.session_builders import model_changes, points, unreadable
 
@@ -98,16 +99,20 @@ async def test_an_unreadable_batch_keeps_its_place_in_a_message(session: Session
     assert await _answers(session, message) == [(1, True), "SHAPE_INVALID", (2, True)]
 
 
-async def test_a_message_of_unreadable_batches_waits_for_no_room(session: Session, engine: StagedEngine) -> None:
+async def test_a_message_of_unreadable_batches_waits_for_room_as_others_do(
+    session: Session, engine: StagedEngine
+) -> None:
     engine.close_gate()
-    full = await session.submit([points(1.0)._replace(size=10**9)], None)
+    await session.submit([points(1.0)._replace(size=10**9)], None)
     await engine.arrival()
 
-    answers = await _answers(session, [_numbered(unreadable(), 1, 1)])
+    answers = asyncio.create_task(_answers(session, [_numbered(unreadable(), 1, 1)]))
+    await until_quiet()
+    waits = not answers.done()
     engine.open_gate()
 
-    assert answers == ["SHAPE_INVALID"]
-    assert len(full) == 1
+    assert waits
+    assert await answers == ["SHAPE_INVALID"]
 
 
 async def test_batches_that_fail_within_a_message_fail_alone(session: Session) -> None:

@@ -36,25 +36,18 @@ async def test_an_assignment_uses_the_version_that_it_names(session: Session, en
 
 
 async def test_an_assignment_that_waits_for_a_thread_uses_the_version_it_began_with(engine: StagedEngine) -> None:
-    first_guest, second_guest = StagedEngine(), StagedEngine()
-    for guest in (first_guest, second_guest):
-        guest.close_gate()
+    guest = StagedEngine()
+    guest.close_gate()
     with closing(ComputePool(1)) as compute:
-        async with (
-            started(session_deps(compute, engine)) as session,
-            started(session_deps(compute, first_guest)) as first,
-            started(session_deps(compute, second_guest)) as second,
-        ):
+        async with started(session_deps(compute, engine)) as session, started(session_deps(compute, guest)) as other:
             await push(session, 4.0)
-            await submit(first, 1.0)  # has the thread; after it come an update, the second guest and the assignment
-            await first_guest.arrival()
+            await submit(other, 1.0)  # has the thread; after it come an update and the assignment
+            await guest.arrival()
             update = await submit(session, 6.0)
-            await submit(second, 1.0)
             assigning = asyncio.create_task(session.assign(points(7.0).points, return_distances=True))
 
-            first_guest.open_gate()
+            guest.open_gate()
             newer = await update.result()
-            second_guest.open_gate()
             version, assignment = await assigning
 
     assert newer.version == 2
