@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from time import sleep
 from typing import ParamSpec, TypeVar
 
 from shoal_server.clustering.config import EngineName, ModelConfig
@@ -19,6 +20,10 @@ R = TypeVar("R")
 MAX_DISPATCH_WORK = 1 << 30
 QUICK_WORK = 1 << 16  # 20 µs of the compiled kernels with all around them, where a thread costs 100
 MAX_UNCUT_WORK = 1 << 25  # of a call in one piece that others may wait for: 10 ms of scikit-learn
+# After so many batches one by one, 2 or 3 ms of Python if they are small, a thread sleeps for a moment. NumPy gives the
+# interpreter's lock up and takes it back so often that a thread which waits for it is woken each time, too late, and
+# never waits the 5 ms after which it may ask for it: the event loop stood still for 100 ms and more.
+YIELD_EVERY, YIELD = 32, 5e-5
 # What a batch counts for in a queue at least: as much as a queued one takes besides its points (970 bytes, measured).
 # Otherwise a queue of tiny batches would have no bound.
 MIN_BATCH_BYTES = 1024
@@ -68,6 +73,7 @@ class SessionCompute:
     def __init__(self, uid: str, pool: ComputePool) -> None:
         self._uid = uid
         self._pool = pool
+        self._batches = 0
         self.halted = False
 
     def halt(self) -> None:
@@ -92,9 +98,13 @@ class SessionCompute:
 
     def is_halted(self) -> bool:
         """Let others go first between two batches, and return whether to stop there. On a thread."""
+        self._batches += 1
+        if self._batches % YIELD_EVERY == 0:
+            sleep(YIELD)
         self._pool.checkpoint()
         return self.halted
 
     def _pause(self) -> None:
-        if self.is_halted():
+        self._pool.checkpoint()
+        if self.halted:
             raise Halted

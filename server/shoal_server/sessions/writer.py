@@ -20,7 +20,7 @@ from shoal_server.sessions.watching import EndReason, WatchQueue
 from shoal_server.sessions.work import MAX_DISPATCH_WORK, SessionCompute
 
 LAST_BATCH = 2.0  # seconds for a call that can't be stopped when the time for a stop is over
-ANSWERED_AT_ONCE = 256  # jobs, before the event loop serves others: 2 ms
+ANSWERED_AT_ONCE = 256  # batches, before the event loop serves others: 2 ms
 
 
 class Writer:
@@ -131,11 +131,11 @@ class Writer:
         self.queued -= _count(jobs)
         results = await self._apply_and_commit(jobs, work)
         self.applied_at = asyncio.get_running_loop().time()
-        for number, (job, result) in enumerate(zip(jobs, results, strict=False), start=1):
+        answered = 0
+        for job, result in zip(jobs, results, strict=False):
             self._publish(job, result)
-            if number % ANSWERED_AT_ONCE == 0:
-                await asyncio.sleep(0)
-        self.responder.refuse(jobs[len(results) :], self.refusal)
+            answered = await _let_others_go_first(answered + job.size)
+        await self._refuse_all(jobs[len(results) :])
         self.watch_queue.announce(self.model.snapshot)
         self.queue.release(size)
         self._in_hand = ()
@@ -182,10 +182,21 @@ class Writer:
         self.compute.halt()
         jobs = self.queue.take_all()
         self.queued -= _count(jobs)
-        for start in range(0, len(jobs), ANSWERED_AT_ONCE):
-            if start:
-                await asyncio.sleep(0)
-            self.responder.refuse(jobs[start : start + ANSWERED_AT_ONCE], self.refusal)
+        await self._refuse_all(jobs)
+
+    async def _refuse_all(self, jobs: Iterable[Job]) -> None:
+        answered = 0
+        for job in jobs:
+            self.responder.refuse([job], self.refusal)
+            answered = await _let_others_go_first(answered + job.size)
+
+
+async def _let_others_go_first(answered: int) -> int:
+    """Let the event loop serve others once so many batches are answered that it has been a while; return the rest."""
+    if answered < ANSWERED_AT_ONCE:
+        return answered
+    await asyncio.sleep(0)
+    return 0
 
 
 def _count(jobs: Iterable[Job]) -> int:
