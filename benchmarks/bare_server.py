@@ -17,7 +17,8 @@ import grpc
 from google.protobuf import empty_pb2
 
 from shoal.v1 import clustering_pb2
-from shoal_server.rpc.server import _options
+from shoal_server.process import default_memory_limit
+from shoal_server.rpc.server import channel_options
 
 SERVICE = "shoal.benchmarks.Bare"
 _MAX_MESSAGE_BYTES = 64 * 2**20  # as Shoal's
@@ -41,7 +42,7 @@ def _result(batch: clustering_pb2.Batch) -> clustering_pb2.BatchResult:
 
 async def serve() -> None:
     """Serve until standard input ends."""
-    server = grpc.aio.server(options=_options(_MAX_MESSAGE_BYTES))
+    server = grpc.aio.server(options=channel_options(_MAX_MESSAGE_BYTES, default_memory_limit()))
     methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
         "Acknowledge": grpc.stream_stream_rpc_method_handler(
             acknowledge, clustering_pb2.IngestRequest.FromString, clustering_pb2.IngestResponse.SerializeToString
