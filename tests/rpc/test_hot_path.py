@@ -137,7 +137,7 @@ def test_messages_that_wait_together_share_dispatches_and_responses(
 
     assert [result.version for answer in answers for result in answer.results] == [*range(1, MESSAGES * few + 1)]
     # One dispatch for the first message, and full dispatches for the others.
-    work = dispatch_work(len(CENTROIDS), size, POINTS.itemsize, few * MESSAGES)
+    work = dispatch_work(len(CENTROIDS), size // POINTS.itemsize, few * MESSAGES)
     assert counting.counts["run_in_executor"] <= 2 + work // MAX_DISPATCH_WORK
     assert len(answers) <= counting.counts["run_in_executor"]
 

@@ -15,6 +15,7 @@ from tests.sessions.engines import PATIENCE
 
 DYING = """
 import threading
+from shoal_server.sessions.compute import FairExecutor
 begun = threading.Event()
 def work():
     begun.set()

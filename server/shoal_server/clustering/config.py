@@ -107,8 +107,10 @@ def check_width(
                 f"allows {most:,}: {_most_of(field, n_features, most)}",
                 field=f"config.{field}",
             )
+    if not isinstance(config.init, str):
+        return  # nothing is chosen
     work = config.n_clusters * config.points_needed * n_features
-    if isinstance(config.init, str) and config.init == "k-means++":
+    if config.init == "k-means++":
         work *= n_trials(config.n_clusters)
     if work > max_init_work:
         raise refused(

@@ -50,7 +50,7 @@ def admit(model: Model, batch: Batch) -> ValidRows:
     Raises
     ------
     DomainError
-        What `admit_for_assignment` raises.
+        What `validate_points` raises.
     """
     admitted = validate_points(model, batch.points)
     weight = batch.sample_weight

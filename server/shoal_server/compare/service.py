@@ -77,7 +77,7 @@ class Comparisons:
     async def run(self, request: ComparisonRequest) -> AsyncGenerator[Event, None]:
         """Yield what is compared, each step once it is computed, and the result.
 
-        It is computed ahead of whoever reads, up to MAX_BYTES.
+        It is computed ahead of whoever reads, up to MAX_UNREAD_BYTES.
 
         Raises
         ------
@@ -96,8 +96,10 @@ class Comparisons:
             await asyncio.gather(computing, return_exceptions=True)
 
     async def _compute(self, request: ComparisonRequest, ahead: EventBuffer[Event]) -> None:
+        unread = self._budget.open()
         try:
-            with self._turn(request.memory_bytes + MAX_UNREAD_BYTES) as turn:
+            unread.grow_to(MAX_UNREAD_BYTES, "the comparison")
+            with self._turn(request.memory_bytes) as turn:
                 comparison = await turn.call(lambda: prepare(request, turn.pause))
                 await ahead.put(comparison, _size(comparison))
                 events = run(comparison, self._runners, self._clock)
@@ -105,6 +107,7 @@ class Comparisons:
                     await ahead.put(event, _size(event))
             await ahead.all_read()
         finally:
+            unread.release()
             ahead.end()
 
     @contextmanager

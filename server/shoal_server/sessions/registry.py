@@ -23,6 +23,7 @@ from shoal_server.sessions.port import SessionConfig
 from shoal_server.sessions.refusals import session_gone
 from shoal_server.sessions.session import Session
 from shoal_server.sessions.watching import EndReason
+from shoal_server.sessions.work import engine_work
 from shoal_server.sessions.writer import LAST_BATCH
 
 MAX_REQUEST_ID_LENGTH = 128
@@ -135,7 +136,7 @@ class Sessions:
             config,
             max_centroid_values=limits.max_centroid_values,
             max_init_values=limits.max_init_values,
-            max_init_work=limits.max_batch_work,
+            max_init_work=engine_work(config.engine, limits.max_batch_work),
         )
         return new_model(config)
 

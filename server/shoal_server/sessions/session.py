@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from shoal_server.clustering.config import check_half_life, check_width
+from shoal_server.clustering.config import EngineName, ModelConfig, check_half_life
 from shoal_server.clustering.model import assign, still_warming
 from shoal_server.clustering.state import Batch, BatchResult, Model, Snapshot, Warming
 from shoal_server.engines.contract import Assignment, Halted, PointArray
@@ -22,7 +22,15 @@ from shoal_server.sessions.producers import ProducerLedger
 from shoal_server.sessions.refusals import future_refused, session_gone, shutting_down, too_many_changes
 from shoal_server.sessions.session_memory import SessionMemory
 from shoal_server.sessions.watching import EndReason, Watch, WatchOptions
-from shoal_server.sessions.work import QUICK_WORK, dispatch_work, max_values, queue_bytes, work_refusal
+from shoal_server.sessions.work import (
+    QUICK_WORK,
+    check_model_size,
+    dispatch_work,
+    max_values,
+    queue_bytes,
+    refused_if_too_large,
+    work_refusal,
+)
 from shoal_server.sessions.writer import Writer
 
 MAX_QUEUED_CHANGES = 64
@@ -33,12 +41,8 @@ class Session:
 
     Parameters
     ----------
-    name
-        Its name.
-    config
-        What it is asked to be.
-    request_id
-        Of the request that made it.
+    name, config, request_id
+        As the request says that made it.
     deps
         What the server hands to each session.
     model
@@ -67,6 +71,7 @@ class Session:
         self._on_change = on_change
         self._revision = 1  # of the configuration in force
         self._asked_revision = 1  # with the changes that wait in the queue
+        self._asked_engine: EngineName | None = None  # of the last of them that has one
         self._created = self._updated = deps.now()
         self._ledger = ProducerLedger(deps.limits.max_producers, deps.limits.replay_bytes)
         self.memory = SessionMemory(name, deps.budget, deps.compute.threads, self._ledger.answers)
@@ -170,15 +175,18 @@ class Session:
             SESSION_NOT_FOUND or SERVER_DRAINING: the session takes nothing more; MEMORY_LIMIT_REACHED.
         """
         self._touch()
-        if message and not self._writer.closing and self.memory.asks_for_batches(self._model):
-            with self._named_errors():
-                self.memory.admit_batches(self._model, message)
         message = future_refused(message, self._deps.now, self._deps.limits.max_event_time_ahead)
         room = queue_bytes(message)
         # A value has one byte at least: most messages are too small for any of their batches to be too much.
-        if self._model.n_features is None or room > max_values(self._config.model, self._deps.limits.max_batch_work):
-            message = [self._refused_if_too_large(batch) for batch in message]
+        config, limits = self._asked_model_config, self._deps.limits
+        if self._model.n_features is None or room > max_values(config, limits.max_batch_work):
+            message = [refused_if_too_large(batch, config, self._model.n_features, limits) for batch in message]
             room = queue_bytes(message)
+        if not self._writer.closing and self.memory.asks_for_batches(self._model):
+            to_apply = [batch for batch in message if batch.refusal is None]
+            if to_apply:
+                with self._named_errors():
+                    self.memory.admit_batches(self._model, to_apply)
         if room:
             await self._writer.queue.reserve(room)
         if self._writer.closing:
@@ -197,14 +205,19 @@ class Session:
             ETAG_MISMATCH: the configuration has changed since the caller read it; HALF_LIFE_INVALID; TOO_MANY_CHANGES.
         """
         self._touch()
-        self._refuse_if_closing()
+        if self._writer.closing:
+            raise DomainError(self._writer.refusal.for_session(self.name))
         self.check_etag(etag)
         if self._asked_revision - self._revision >= MAX_QUEUED_CHANGES:
             raise DomainError(too_many_changes(self.name, MAX_QUEUED_CHANGES))
         check_half_life(changes.model.get("half_life"))
         with self._named_errors():
-            self.memory.admit_engine(self._model, changes.model.get("engine"))
+            if changes.engine and self._model.warming:
+                columns = self._model.n_features or 1
+                check_model_size(replace(self._config.model, engine=changes.engine), columns, self._deps.limits)
+            self.memory.admit_engine(self._model, changes.engine)
         self._asked_revision += 1
+        self._asked_engine = changes.engine or self._asked_engine
         job = ChangeJob(changes, Completion())
         job.completion.add_done_callback(self._note_change)
         self._writer.put(job, 0, 0)
@@ -305,13 +318,13 @@ class Session:
         return await self._writer.stop(deadline, shutting_down())
 
     def _is_next(self, producer: Producer, message: Sequence[Batch]) -> bool:
-        """Say whether a message has the producer's next batches, each a new one."""
+        """Return whether a message has the producer's next batches, each a new one."""
         first = message[0].sequence if message else 0
         try:
-            is_fused = self._ledger.is_next(producer, first, len(message))
+            is_next = self._ledger.is_next(producer, first, len(message))
         except DomainError:
             return False
-        return is_fused and all(batch.sequence == first + place for place, batch in enumerate(message))
+        return is_next and all(batch.sequence == first + place for place, batch in enumerate(message))
 
     def _take(self, batches: Sequence[Batch], producer: Producer | None) -> Receipt:
         """Take batches that are new, and have room."""
@@ -321,8 +334,8 @@ class Session:
         job = BatchJob(batches, completion, producer)
         room = queue_bytes(batches)
         if any(batch.refusal is None for batch in batches):
-            k, itemsize = self._config.model.n_clusters, batches[0].points.itemsize
-            self._writer.put(job, room, dispatch_work(k, room, itemsize, len(batches)))
+            values = sum([batch.points.size for batch in batches])
+            self._writer.put(job, room, dispatch_work(self._config.model.n_clusters, values, len(batches)))
         else:
             self._writer.refuse(job, room)
         return Receipt(completion, 0, len(batches))
@@ -358,6 +371,8 @@ class Session:
 
     def _note_change(self) -> None:
         self._revision += 1
+        if self._revision == self._asked_revision:
+            self._asked_engine = None
 
     def _finish(self) -> None:
         self._ledger.close()
@@ -369,23 +384,11 @@ class Session:
     def _touch(self) -> None:
         self._used_at = asyncio.get_running_loop().time()
 
-    def _refused_if_too_large(self, batch: Batch) -> Batch:
-        # Points that don't fit the columns that are settled are told so when their turn comes.
-        if batch.refusal is not None:
-            return batch
-        config, limits = self._config.model, self._deps.limits
-        rows, columns = batch.points.shape
-        refusal = work_refusal(config, rows, columns, limits.max_batch_work)
-        try:
-            if self._model.n_features is None:
-                check_width(config, columns, limits.max_centroid_values, limits.max_init_values, limits.max_batch_work)
-        except DomainError as error:
-            refusal = error.refusal
-        return batch if refusal is None else batch._replace(refusal=refusal, size=0)
-
-    def _refuse_if_closing(self) -> None:
-        if self._writer.closing:
-            raise DomainError(self._writer.refusal.for_session(self.name))
+    @property
+    def _asked_model_config(self) -> ModelConfig:
+        """The configuration that batches to come will meet, as far as their work depends on it."""
+        config = self._config.model
+        return config if self._asked_engine is None else replace(config, engine=self._asked_engine)
 
     @contextmanager
     def _named_errors(self) -> Iterator[None]:

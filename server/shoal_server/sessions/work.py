@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterable
 from time import sleep
 from typing import ParamSpec, TypeVar
 
-from shoal_server.clustering.config import EngineName, ModelConfig
+from shoal_server.clustering.config import EngineName, ModelConfig, check_width
 from shoal_server.clustering.state import Batch
 from shoal_server.engines.contract import Halted, Task
-from shoal_server.errors import Reason, Refusal
+from shoal_server.errors import DomainError, Reason, Refusal
 from shoal_server.sessions.compute import ComputePool
+from shoal_server.sessions.port import Limits
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# What the writer takes at most in one hop to a compute thread, or one job: 10 to 20 ms, beside which the hop and the
+# What the writer takes at most in one dispatch to a compute thread, or one job: 10 to 20 ms, beside which that and the
 # answers cost little.
 MAX_DISPATCH_WORK = 1 << 30
 QUICK_WORK = 1 << 16  # 20 µs of the compiled kernels with all around them, where a thread costs 100
@@ -38,14 +39,25 @@ def queue_bytes(batches: Iterable[Batch]) -> int:
     return sum([max(batch.size, MIN_BATCH_BYTES) for batch in batches])
 
 
-def dispatch_work(n_clusters: int, n_bytes: int, itemsize: int, n_batches: int) -> int:
+def dispatch_work(n_clusters: int, n_values: int, n_batches: int) -> int:
     """Return about how much work batches make, as MAX_DISPATCH_WORK counts it."""
-    return n_bytes // itemsize * (n_clusters + _VALUE_WORK) + n_batches * _BATCH_WORK
+    return n_values * (n_clusters + _VALUE_WORK) + n_batches * _BATCH_WORK
+
+
+def engine_work(engine: EngineName, max_batch_work: int) -> int:
+    """Return how much work an engine may have at once."""
+    return max_batch_work // _UNCUT_SHARE.get(engine, 1)
+
+
+def check_model_size(config: ModelConfig, n_features: int, limits: Limits) -> None:
+    """Raise TOO_MANY_VALUES or WORK_TOO_LARGE if points of so many columns make too much of a session's model."""
+    max_work = engine_work(config.engine, limits.max_batch_work)
+    check_width(config, n_features, limits.max_centroid_values, limits.max_init_values, max_work)
 
 
 def max_values(config: ModelConfig, max_batch_work: int) -> int:
     """Return how many values, rows times columns, a batch may have at most."""
-    return max_batch_work // _UNCUT_SHARE.get(config.engine, 1) // config.n_clusters
+    return engine_work(config.engine, max_batch_work) // config.n_clusters
 
 
 def work_refusal(config: ModelConfig, rows: int, columns: int, max_batch_work: int) -> Refusal | None:
@@ -60,6 +72,23 @@ def work_refusal(config: ModelConfig, rows: int, columns: int, max_batch_work: i
         f"{most * config.n_clusters:,} at once: send at most {most // columns:,} rows at a time",
         field="points",
     )
+
+
+def refused_if_too_large(batch: Batch, config: ModelConfig, n_features: int | None, limits: Limits) -> Batch:
+    """Return a batch, with a refusal if it is too much work, or its columns would settle a model that is too large.
+
+    Points that don't fit columns that are settled already are refused when their turn comes.
+    """
+    if batch.refusal is not None:
+        return batch
+    rows, columns = batch.points.shape
+    refusal = work_refusal(config, rows, columns, limits.max_batch_work)
+    try:
+        if n_features is None:
+            check_model_size(config, columns, limits)
+    except DomainError as error:
+        refusal = error.refusal
+    return batch if refusal is None else batch._replace(refusal=refusal)
 
 
 def runs_uncut(engines: Iterable[EngineName | None], work: int) -> bool:

@@ -108,9 +108,10 @@ class Writer:
                 pass
         except Exception as bug:  # noqa: BLE001  (nobody may wait for ever for a writer that is no more)
             await self._fail(bug)
-        self._on_end()
-        self.ended = self._ending
-        self.watch_queue.wake_all()
+        finally:
+            self._on_end()
+            self.ended = self._ending
+            self.watch_queue.wake_all()
 
     async def _fail(self, bug: Exception) -> None:
         """End a session whose writer has a bug: what it has taken and what comes is refused, and its watches end."""
@@ -129,15 +130,17 @@ class Writer:
             return False
         self._in_hand = jobs
         self.queued -= _count(jobs)
-        results = await self._apply_and_commit(jobs, work)
-        self.applied_at = asyncio.get_running_loop().time()
-        answered = 0
-        for job, result in zip(jobs, results, strict=False):
-            self._publish(job, result)
-            answered = await _let_others_go_first(answered + job.size)
-        await self._refuse_all(jobs[len(results) :])
-        self.watch_queue.announce(self.model.snapshot)
-        self.queue.release(size)
+        try:
+            results = await self._apply_and_commit(jobs, work)
+            self.applied_at = asyncio.get_running_loop().time()
+            answered = 0
+            for job, result in zip(jobs, results, strict=False):
+                self._publish(job, result)
+                answered = await _let_others_go_first(answered + job.size)
+            await self._refuse_all(jobs[len(results) :])
+            self.watch_queue.announce(self.model.snapshot)
+        finally:
+            self.queue.release(size)
         self._in_hand = ()
         self.recent.note(jobs, results, self.model)
         self._memory.count(self.model, self.recent.bytes)
@@ -147,6 +150,8 @@ class Writer:
         """Return the results of jobs, which may be published; where the commit fails nothing has changed."""
         compute = self.compute
         computing = Computing(self._deps.engines, compute.run_tasks, compute.is_halted, self.responder.on_bug)
+        if self.model.snapshot is None:
+            work = MAX_DISPATCH_WORK  # it may end the warm-up, with all points that were collected
         engines = [self.model.config.engine, *(job.changes.engine for job in jobs if isinstance(job, ChangeJob))]
         try:
             results: Sequence[Sequence[BatchResult]]
@@ -155,7 +160,7 @@ class Writer:
         except Exception as bug:  # noqa: BLE001  (nothing has been applied, and the session lives on)
             refusal = self.responder.on_bug(bug)
             return [job.refused(refusal) for job in jobs]
-        self.model = model
+        self.model = model.committed()
         return results
 
     def _publish(self, job: Job, results: Sequence[BatchResult]) -> None:
