@@ -168,3 +168,39 @@ async def test_a_change_is_refused_when_too_many_changes_wait(session: Session, 
     assert (one_more.reason, one_more.session) == ("TOO_MANY_CHANGES", "pixels")
     assert one_more.retry_after
     assert (await session.change(model_changes(on_invalid="impute"), "")).config.model.on_invalid == "impute"
+
+
+async def test_a_batch_meets_the_limit_of_the_engine_that_a_waiting_change_sets(
+    session: Session, engine: StagedEngine
+) -> None:
+    engine.close_gate()
+    await submit(session, 1.0)
+    await engine.arrival()
+    changing = asyncio.create_task(session.change(model_changes(engine="sklearn"), ""))
+    await until_quiet()
+    rows = MAX_WORK // 32 + 1
+
+    after_the_change = await submit_batch(session, Batch(np.ones((rows, 1), np.uint8)), size=rows)
+    engine.open_gate()
+    await changing
+
+    assert (await refusal_of(after_the_change.result())).reason == "WORK_TOO_LARGE"
+
+
+async def test_a_session_of_sklearn_that_warms_has_the_thirty_second_too(deps: SessionDeps) -> None:
+    small = session_deps(deps.compute, StagedEngine(), max_batch_work=32 * 200)
+    config = ModelConfig(2, engine="sklearn", init="random", init_size=101, random_state=0)
+    async with started(small, SessionConfig(config)) as session:
+        refused = await refusal_of((await submit_batch(session, points(1.0))).result())
+
+    assert (refused.reason, refused.field) == ("WORK_TOO_LARGE", "config.init_size")
+
+
+async def test_a_refused_batch_reserves_no_memory_for_the_model_it_would_have_made(deps: SessionDeps) -> None:
+    async with started(deps, SessionConfig(warming(n_clusters=2))) as session:
+        before = deps.budget.used
+
+        refused = await refusal_of((await submit_batch(session, Batch(np.ones((1, 1000), np.uint8)))).result())
+
+        assert refused.reason == "TOO_MANY_VALUES"
+        assert deps.budget.used == before
