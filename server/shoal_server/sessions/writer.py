@@ -20,7 +20,7 @@ from shoal_server.sessions.watching import EndReason, WatchQueue
 from shoal_server.sessions.work import MAX_DISPATCH_WORK, SessionCompute
 
 LAST_BATCH = 2.0  # seconds for a call that can't be stopped when the time for a stop is over
-ANSWERED_AT_ONCE = 256  # batches, before the event loop serves others: 2 ms
+ANSWERED_AT_ONCE = 1024  # batches, before the event loop serves others: 10 ms
 
 
 class Writer:
