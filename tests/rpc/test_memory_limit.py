@@ -94,9 +94,9 @@ def test_sessions_are_refused_when_memory_is_short_until_one_is_deleted(client: 
 
 
 def test_memory_for_columns_is_reserved_with_the_first_points(client: Wire, name: str) -> None:
-    client.create(name, config(2**16))
+    client.create(name, config(2**13, init_size=2**13))
 
-    status = refused_call(lambda: client.push(name, batch(np.ones((1, 200), np.float32))))
+    status = refused_call(lambda: client.push(name, batch(np.ones((1, 300), np.float32))))
 
     Refusal("MEMORY_LIMIT_REACHED", (f"session '{name}'",), code=EXHAUSTED, session=name).check(status)
     assert client.push(name, batch(np.ones((1, 1), np.float32))).warming.seen == 1
