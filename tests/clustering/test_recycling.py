@@ -51,21 +51,21 @@ def _batch(kind: str, random: np.random.Generator) -> Batch:
 
 @examples(25)
 @given(
-    hops=st.lists(
+    dispatches=st.lists(
         st.tuples(st.lists(st.sampled_from([VALID, VALID, INVALID, LARGE]), max_size=4), st.sampled_from(KEPT)),
         max_size=12,
     ),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_reused_arrays_change_no_version_that_a_reader_holds(
-    engines: dict[EngineName, Engine], hops: list[tuple[list[str], str]], seed: int
+    engines: dict[EngineName, Engine], dispatches: list[tuple[list[str], str]], seed: int
 ) -> None:
     engine, random = engines["numba"], np.random.default_rng(seed)
     model, careful = _ready(engine), _ready(engine)
     kept: list[Kept] = []
     everything: list[Model] = []  # that this one's versions were: none is ever free
 
-    for kinds, what in hops:
+    for kinds, what in dispatches:
         batches = [_batch(kind, random) for kind in kinds]
         model, _ = apply_batches(model, batches, engine, run_in_order, lambda: False, on_bug)
         careful, _ = apply_batches(careful, batches, engine, run_in_order, lambda: False, on_bug)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -158,7 +157,7 @@ def unharmed(target: LocalServer, hostile: HostileClient, wire: Wire, memory: in
     assert wire.push("witness", batch(WITNESS)).version == before.version + 1
     np.testing.assert_array_equal(array(wire.centroids("witness").centroids), np.array(WITNESS))
     clean_up(hostile)
-    until_memory(psutil.Process(target.pid), memory + MAX_GROWTH)
+    until_memory(psutil.Process(target.pid), hostile, memory + MAX_GROWTH)
 
 
 def clean_up(hostile: HostileClient) -> None:
@@ -166,9 +165,9 @@ def clean_up(hostile: HostileClient) -> None:
         hostile.delete(name)
 
 
-def until_memory(process: psutil.Process, most: int) -> None:
-    """Wait until a process holds at most so many bytes."""
+def until_memory(process: psutil.Process, hostile: HostileClient, most: int) -> None:
+    """Call a server until its process holds at most so many bytes."""
     end = time.monotonic() + PATIENCE
     while (held := process.memory_info().rss) > most:
         assert time.monotonic() < end, f"{held / MIB:.0f} MiB are held, {most / MIB:.0f} may be"
-        asyncio.run(asyncio.sleep(0.05))
+        hostile.sessions()

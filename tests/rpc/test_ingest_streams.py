@@ -98,7 +98,11 @@ BAD_SEQUENCES = [
     (numbered(-1), Refusal("SEQUENCE_MISSING", ("sequence is -1", "counted from 1"), "sequence")),
     (
         numbered(2, [[5, 5]]),
-        Refusal("SEQUENCE_REUSED", ("sequence 2 of producer 'tester'", "other points", "one batch"), "sequence"),
+        Refusal(
+            "SEQUENCE_REUSED",
+            ("sequence 2 of producer 'tester'", "other points", "each batch a sequence of its own"),
+            "sequence",
+        ),
     ),
     (
         batch(GOOD, sequence=2, sample_weight=[1, 2]),

@@ -139,9 +139,9 @@ def test_a_frame_that_failed_to_encode_is_encoded_for_the_next_watcher(
     assert frame.update.snapshot.version == newest.version
 
 
-@pytest.mark.parametrize(("width", "hops"), [(1, 0), (WIDE, 1)])
+@pytest.mark.parametrize(("width", "dispatches"), [(1, 0), (WIDE, 1)])
 def test_readers_of_a_version_share_its_encoding_without_blocking_others(
-    begun: list[object], server: InProcessServer, monkeypatch: pytest.MonkeyPatch, width: int, hops: int
+    begun: list[object], server: InProcessServer, monkeypatch: pytest.MonkeyPatch, width: int, dispatches: int
 ) -> None:
     encoded: list[int] = []
     encode = watch_messages._encode_snapshot
@@ -159,7 +159,7 @@ def test_readers_of_a_version_share_its_encoding_without_blocking_others(
         read = [wire.centroids("read") for _ in range(3)]
 
     assert encoded == [0]
-    assert len(begun) == hops
+    assert len(begun) == dispatches
     for snapshot in read:
         np.testing.assert_array_equal(array(snapshot.centroids), centroids)
 

@@ -11,9 +11,9 @@ from threading import Lock
 
 BLOCK_ROWS = 2048  # that are brought into the frame's coordinates at a time: they fit the cache
 MAX_CHUNKS = 16
-MAX_SUMS = 8  # where each span has a partial sum (k, d): it is kept until all are done,
-ROWS_A_CLUSTER = 2  # and should cost little beside the rows; two spans there may always be
-# Multiplications below which handing a span to a thread costs more than it saves: 0.2 ms, at 50 a nanosecond.
+MAX_SUMS = 8  # where each chunk has a partial sum (k, d): it is kept until all are done,
+ROWS_A_CLUSTER = 2  # and should cost little beside the rows; there may always be two chunks
+# Multiplications below which giving a chunk to a thread costs more than it saves: 0.2 ms, at 50 a nanosecond.
 MIN_CHUNK_WORK = 1 << 25
 # Multiplications after which others may go first: 3 ms, or 10 where a thread has half a core.
 PIECE_WORK = 1 << 27
@@ -41,17 +41,17 @@ class Chunk:
 def chunks(
     rows: int, n_clusters: int, n_features: int, *, with_sums: bool, group_rows: int = _GROUP_ROWS
 ) -> list[Chunk]:
-    """Cut `rows` rows into few spans of about the same length, each with work enough for a thread.
+    """Cut `rows` rows into few chunks of about the same length, each with work enough for a thread.
 
     Parameters
     ----------
     rows, n_clusters, n_features
         The shapes.
     with_sums
-        Whether each span has a partial sum.
+        Whether each chunk has a partial sum.
     group_rows
-        How many rows are worked on at a time: all spans but the last have a multiple of them. That depends on the
-        machine, and is for spans without sums.
+        How many rows are worked on at a time: all chunks but the last have a multiple of them. That depends on the
+        machine, and is for chunks without sums.
     """
     count = min(max(rows // min_chunk_rows(n_clusters, n_features), 1), MAX_CHUNKS)
     if with_sums:

@@ -47,7 +47,7 @@ class ScipyEngine:
         *,
         return_labels: bool = True,
     ) -> Contribution:
-        """Assign the points to the frame's centroids and add them up; partial sums are added in the order of spans."""
+        """Assign the points to the frame's centroids and add them up; partial sums are added in chunk order."""
         cut = chunks(len(points), *frame.centroids.shape, with_sums=True)
         centroids = frame.centroids.astype(np.float64)
         labels = np.empty(len(points), np.int32)

@@ -3,8 +3,8 @@
 Each layer is an interceptor with one concern. It wraps a method once, when that is first called, so that a layer costs
 a call one coroutine and a message of a stream nothing.
 
-A refusal becomes a google.rpc.Status. Any exception that is no DomainError is a bug: it is logged, and the caller is
-told only that there is one.
+A refusal becomes a google.rpc.Status. Any exception that is no DomainError is a bug: it is logged, and the caller
+learns only that there is one.
 """
 
 from __future__ import annotations

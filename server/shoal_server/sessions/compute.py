@@ -198,7 +198,7 @@ class FairExecutor(Executor):
                 return
             try:
                 result = function()
-            except BaseException as error:  # noqa: BLE001  (whoever waits for it is told)
+            except BaseException as error:  # noqa: BLE001  (raised to whoever waits for the result)
                 future.set_exception(error)
             else:
                 future.set_result(result)

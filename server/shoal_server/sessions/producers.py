@@ -156,8 +156,8 @@ class ProducerLedger:
             raise invalid(
                 Reason.SEQUENCE_REUSED,
                 "sequence",
-                f"sequence {sequence} of producer {producer.id!r} was already used for another batch; give each "
-                f"batch a sequence of its own",
+                f"sequence {sequence} of producer {producer.id!r} was already used for other points; give each batch a "
+                f"sequence of its own",
             )
         return Receipt(cached.completion, place, 1, duplicate=True)
 

@@ -47,8 +47,8 @@ class Responder:
         try:
             answers = self._answers(job, results, refusal)
         except Exception as bug:  # noqa: BLE001
-            told = self.on_bug(bug)
-            answers = [BatchResult(sequence=batch.sequence, refusal=told) for batch in job.batches]
+            answer = self.on_bug(bug)
+            answers = [BatchResult(sequence=batch.sequence, refusal=answer) for batch in job.batches]
         self._complete(lambda: job.completion.set_result(answers))
 
     def publish_change(self, job: ChangeJob, refusal: Refusal | None) -> None:
@@ -80,7 +80,7 @@ class Responder:
         return result._replace(refusal=result.refusal and result.refusal.for_session(self._session))
 
     def _complete(self, complete: Callable[[], None]) -> None:
-        """Put an answer there; who is told of it may fail, and the session lives on."""
+        """Complete an answer. A callback that fails is logged, and the session lives on."""
         try:
             complete()
         except Exception as bug:  # noqa: BLE001

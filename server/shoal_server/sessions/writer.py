@@ -174,7 +174,7 @@ class Writer:
     def _adopt_or_refuse(self, changes: Changes) -> Refusal | None:
         try:
             self._adopt(changes)
-        except Exception as bug:  # noqa: BLE001  (whoever asked for the change is told)
+        except Exception as bug:  # noqa: BLE001  (it is the answer to the change)
             return self.responder.on_bug(bug)
         return None
 

@@ -168,8 +168,8 @@ def _fingerprint() -> str:
     digest = hashlib.sha256(os.fsencode(Path(__file__).parent))  # by which, and by its stamp, Numba knows a source
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
-    surroundings = [sys.version, numba.__version__, llvmlite.__version__, np.__version__, binding.get_host_cpu_name()]
-    digest.update("\n".join([*surroundings, binding.get_host_cpu_features().flatten()]).encode())
+    versions = [sys.version, numba.__version__, llvmlite.__version__, np.__version__, binding.get_host_cpu_name()]
+    digest.update("\n".join([*versions, binding.get_host_cpu_features().flatten()]).encode())
     return digest.hexdigest()[:16]
 
 
