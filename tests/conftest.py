@@ -9,6 +9,7 @@ import os
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_variable] = "1"
 
+import gc
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,6 +36,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Compile the kernels before workers start that would all wait for them."""
     if getattr(session.config.option, "numprocesses", None) and not hasattr(session.config, "workerinput"):
         subprocess.run([sys.executable, "-c", COMPILE], check=True)
+
+
+def pytest_collection_finish() -> None:
+    """Keep a million objects of modules and tests out of the collections that tests ask for."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

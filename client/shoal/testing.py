@@ -26,7 +26,7 @@ _ANY_PORT = 0
 
 
 def load_engines(target: str) -> None:
-    """Wait until a server has loaded scikit-learn and SciPy, which it does while it serves. Call it before measuring.
+    """Make a server load scikit-learn and SciPy, and wait until it has. Call it before measuring.
 
     Parameters
     ----------
@@ -90,7 +90,8 @@ class LocalServer(_Local):
     ----------
     settings
         Of the server, such as ``max_sessions=10``; `shoal-server --help` lists them. Settings in the environment
-        (``SHOAL_…``) don't reach it.
+        (``SHOAL_…``) don't reach it. Unlike `shoal-server` itself, it loads scikit-learn and SciPy only when a call
+        needs them, unless ``preload=True`` is given: a test starts sooner.
 
     Raises
     ------
@@ -105,7 +106,7 @@ class LocalServer(_Local):
 
     def __init__(self, **settings: object) -> None:
         super().__init__(ManagedProcess("shoal_server", "server"))
-        self._settings: dict[str, object] = {"host": "127.0.0.1", "port": _ANY_PORT, **settings}
+        self._settings: dict[str, object] = {"host": "127.0.0.1", "port": _ANY_PORT, "preload": False, **settings}
         self._target: str | None = None
 
     @property

@@ -88,9 +88,9 @@ async def serve(settings: Settings) -> bool:
             await parts.server.serve()
             log.info("serving", address=address, seconds=round(monotonic() - started, 3))
             _tell_ready(settings.ready_fd, address)
-            # A second that nobody has to wait for, unless it is the first session that does.
-            loading = asyncio.wrap_future(loader.submit(_load_if_possible, others, started))
-            await _done_before(stop, loading)
+            if settings.preload:
+                loading = asyncio.wrap_future(loader.submit(_load_if_possible, others, started))
+                await _done_before(stop, loading)
         log.info("stopping", reason=await stop)
         await parts.stop(settings.shutdown_grace)
     has_ended = parts.compute.ends_within(_LAST_CALL)

@@ -27,13 +27,14 @@ _loading = RLock()
 
 
 def library(name: str) -> Any:
-    """Return a module of scikit-learn or SciPy, which the server loads while it serves; this one is the only way to it.
+    """Return a module of scikit-learn or SciPy, which a server loads after its start; this is the only way to it.
 
     One thread loads at a time. Two that import modules that import each other may be given one that is half loaded.
     """
     if name not in _loaded:
         with _loading:
             _loaded[name] = import_module(name)
+            gc.freeze()  # its objects stay: no later collection has to go through them
     return _loaded[name]
 
 
@@ -49,4 +50,4 @@ def load(parts: Iterable[Loadable]) -> None:
     for part in parts:
         part.warm_up()
     gc.collect()
-    gc.freeze()  # a million objects of modules that no later collection has to go through
+    gc.freeze()  # a million objects that no later collection has to go through

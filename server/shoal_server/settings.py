@@ -86,6 +86,11 @@ class Settings(BaseSettings):
         description="Seconds that a shutdown may take to apply and answer accepted batches; the rest are refused.",
         ge=0,
     )
+    preload: bool = Field(
+        True,
+        description="Load scikit-learn and SciPy while the server starts to serve, not with the first call that "
+        "needs them.",
+    )
     log_format: LogFormat = Field("json", description="Logs for programs (json) or for people (console).")
     log_level: LogLevel = Field("info", description="Lowest level that is logged.")
     ready_fd: int | None = Field(

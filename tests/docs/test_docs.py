@@ -15,7 +15,7 @@ from shoal_server.settings import MIB, Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-WORDS = {"never": None, "none": None, "off": False, "one a core": available_cores()}
+WORDS = {"never": None, "none": None, "off": False, "on": True, "one a core": available_cores()}
 DOCS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
 

@@ -125,12 +125,27 @@ def _imported(node: ast.AST) -> list[str]:
 
 @pytest.mark.parametrize("engine", ["numba", "scipy", "sklearn"])
 def test_an_engine_whose_library_is_still_loading_can_be_used(engine: Engine) -> None:
-    with LocalServer() as server, shoal.connect(server.target) as client:
+    with LocalServer(preload=True) as server, shoal.connect(server.target) as client:
         session = client.create_session("early", n_clusters=2, engine=engine)
 
         result = session.push(np.arange(24.0).reshape(12, 2))
 
     assert result.version == 1
+
+
+@pytest.mark.parametrize("engine", ["numba", "scipy", "sklearn"])
+def test_a_server_without_preload_loads_libraries_with_the_first_call_that_needs_them(engine: Engine) -> None:
+    with LocalServer(preload=False) as server, shoal.connect(server.target) as client:
+        session = client.create_session("first", n_clusters=2, engine=engine)
+
+        result = session.push(np.arange(24.0).reshape(12, 2))
+        comparison = list(client.compare(example="blobs", n_clusters=2, engines=["scipy"], max_iter=1))
+        server.stop()
+        log = server.log_path.read_text()
+
+    assert result.version == 1
+    assert comparison
+    assert '"loaded"' not in log
 
 
 def test_a_library_that_can_not_be_loaded_fails_only_the_calls_that_need_it(
@@ -140,7 +155,7 @@ def test_a_library_that_can_not_be_loaded_fails_only_the_calls_that_need_it(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     points = np.arange(24.0).reshape(12, 2)
 
-    with LocalServer() as server, shoal.connect(server.target) as client:
+    with LocalServer(preload=True) as server, shoal.connect(server.target) as client:
         lost = client.create_session("lost", n_clusters=2, engine="sklearn", init=points[:2])
         with pytest.raises(shoal.InternalError):
             lost.push(points)

@@ -26,6 +26,8 @@ def engines() -> dict[EngineName, Engine]:
     engines: dict[EngineName, Engine] = {"numba": NumbaEngine(), "scipy": ScipyEngine(), "sklearn": SklearnEngine()}
     for engine in engines.values():
         engine.warm_up()
+    gc.collect()
+    gc.freeze()  # the libraries' objects, which each count of the bytes would go through
     return engines
 
 
