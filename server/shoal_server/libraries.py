@@ -34,7 +34,6 @@ def library(name: str) -> Any:
     if name not in _loaded:
         with _loading:
             _loaded[name] = import_module(name)
-            gc.freeze()  # its objects stay: no later collection has to go through them
     return _loaded[name]
 
 

@@ -78,7 +78,7 @@ def test_a_session_that_never_fits_into_memory_is_refused_and_keeps_nothing(clie
 
 
 def test_sessions_are_refused_when_memory_is_short_until_one_is_deleted(client: Wire) -> None:
-    large = config(1024, n_features=64)
+    large = config(1024, n_features=32)
     numbers = itertools.count()
 
     status = refused_call(lambda: forever(lambda: client.create(f"s{next(numbers)}", large)))

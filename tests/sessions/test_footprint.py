@@ -8,14 +8,20 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from shoal_server.clustering.config import EngineName, ModelConfig
+from shoal_server.clustering.config import EngineName, Metric, ModelConfig
 from shoal_server.clustering.model import apply, new_model
 from shoal_server.clustering.state import Batch, Model, ModelState
 from shoal_server.engines.contract import Engine, PointArray, run_in_order
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.scipy import ScipyEngine
 from shoal_server.engines.sklearn import SklearnEngine
-from shoal_server.sessions.session_memory import SESSION_BYTES, kept_bytes, warmup_bytes
+from shoal_server.sessions.session_memory import (
+    SESSION_BYTES,
+    kept_bytes,
+    paused_bytes,
+    warmup_bytes,
+    workspace_bytes,
+)
 
 SHAPES = [(1024, 128), (64, 4096), (20_000, 1), (1, 65_536), (300, 17)]
 FEW = 50  # rows
@@ -55,6 +61,32 @@ def test_a_model_takes_no_more_than_is_reserved_for_it(
 
     assert taken <= kept_bytes(model)
     assert kept_bytes(model) <= 5 * taken + SESSION_BYTES
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+@pytest.mark.parametrize("name", ["numba", "scipy", "sklearn"])
+def test_computing_a_batch_takes_no_more_than_is_reserved_for_it(
+    engines: dict[EngineName, Engine], name: EngineName, dtype: type, metric: Metric
+) -> None:
+    k, d, rows = 512, 64, 16_384  # so many that their sums are added up in as many chunks as there may be
+    random = np.random.default_rng(0)
+    points: PointArray = (100 * random.random(size=(rows, d)) + 1).astype(dtype)
+    config = ModelConfig(k, engine=name, metric=metric, init=100 * random.random(size=(k, d)) + 1)
+    model = new_model(config)
+    for _ in range(4):  # until it keeps the arrays of two versions
+        model, _ = apply(model, Batch(points), engines[name], run_in_order)
+    tracemalloc.start()
+    try:
+        before = traced()
+        apply(model, Batch(points), engines[name], run_in_order)
+        peak = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+    labels = 8 * rows
+    taken = paused_bytes(config, d, 1) + workspace_bytes(config, d, points.size) + labels
+    assert peak <= taken + kept_bytes(model) / 2  # of which the new version is
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8])

@@ -13,6 +13,7 @@ from operator import is_
 from shoal_server.budget import MemoryBudget, Reservation
 from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.state import Batch, Model
+from shoal_server.engines.chunks import BLOCK_ROWS, MAX_SUMS, piece_rows
 from shoal_server.engines.contract import PointArray
 from shoal_server.sessions.replay_cache import ReplayCache
 
@@ -26,9 +27,9 @@ _ENCODED_VERSIONS = 3
 # Copies of the points that wait for the initial centroids, in the type they came in, when these are chosen; and of
 # those of them that they are chosen from, in float64.
 _WARMUP_COPIES, _CHOSEN_COPIES = 3, 3
-_SUMS = 2  # (k, d) in float64 that a batch adds up to
-_SCIPY_ROWS = 2048  # whose distances to all centroids vq holds
-_SKLEARN_COPIES = 4  # of a batch, in float64
+_BLOCKS = 3  # of rows, in the frame's coordinates
+_LOOK_COPIES, _LOOK_SUMS = 6, 4  # of the scores, and of the centroids and the products of their columns
+_SKLEARN_SUMS, _SKLEARN_COPIES = 4, 4  # of the centroids and of a batch, in float64
 
 
 class SessionMemory:
@@ -70,7 +71,7 @@ class SessionMemory:
         DomainError
             MEMORY_LIMIT_REACHED; nothing has changed.
         """
-        needed = model_bytes(config, n_features)
+        needed = model_bytes(config, n_features) + paused_bytes(config, n_features, self._threads)
         if needed > self._model_bytes:
             self._budget.check(needed - self._model_bytes, self._what)
         self.admit_batch(config, n_features, 0)
@@ -127,7 +128,8 @@ class SessionMemory:
         parts = (model.config, model.n_features, model.state.coordinates, model.state.warmup)
         if not (self._settled and all(map(is_, parts, self._settled))):
             self._settled = parts
-            self._set_model_bytes(kept_bytes(model))
+            paused = paused_bytes(model.config, model.n_features or 1, self._threads)
+            self._set_model_bytes(kept_bytes(model) + paused)
         other = recent_bytes + self._answers.bytes
         if other != self._other_bytes:
             self._kept.add(other - self._other_bytes)
@@ -204,14 +206,27 @@ def warmup_bytes(config: ModelConfig, rows: int, n_features: int, value_bytes: i
     return values + _CHOSEN_COPIES * FLOAT64 * chosen_from * n_features + 2 * FLOAT64 * rows
 
 
-def workspace_bytes(config: ModelConfig, n_features: int, batch_values: int) -> int:
-    """Return what a thread takes at most while it computes for a model, with so many values in the largest batch."""
+def paused_bytes(config: ModelConfig, n_features: int, threads: int) -> int:
+    """Return what a batch holds at most while it pauses for others, as the batches of all sessions may at once."""
     k, d = config.n_clusters, n_features
-    sums = _SUMS * FLOAT64 * k * d
     match config.engine:
         case "numba":
-            return sums
+            return FLOAT64 * (MAX_SUMS + 1) * k * d
         case "scipy":
-            return sums + FLOAT64 * k * (_SCIPY_ROWS + d)
+            return FLOAT64 * ((MAX_SUMS + 2) * k * d + threads * _BLOCKS * BLOCK_ROWS * d)
+        case "sklearn":  # its calls don't pause
+            return 0
+
+
+def workspace_bytes(config: ModelConfig, n_features: int, batch_values: int) -> int:
+    """Return what a thread takes at most between two pauses, with so many values in the largest batch."""
+    k, d = config.n_clusters, n_features
+    rows = min(BLOCK_ROWS, piece_rows(k, d))
+    match config.engine:
+        case "numba":
+            scores = min(256 * k, max(1 << 18, 8 * k))  # of the sample that its pruning policy looks at
+            return FLOAT64 * max(_BLOCKS * rows * d, _LOOK_COPIES * scores + _LOOK_SUMS * (k + d) * d)
+        case "scipy":
+            return FLOAT64 * k * (rows + d)
         case "sklearn":
-            return sums + _SUMS * FLOAT64 * k * d + _SKLEARN_COPIES * FLOAT64 * batch_values
+            return FLOAT64 * (_SKLEARN_SUMS * k * d + _SKLEARN_COPIES * batch_values)

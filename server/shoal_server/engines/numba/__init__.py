@@ -29,7 +29,7 @@ from shoal_server.engines.contract import (
 from shoal_server.engines.numba.compilation import Kernels, compile_kernels
 from shoal_server.engines.numba.decorators import Reals
 from shoal_server.engines.numba.layout import Layout, lay_out
-from shoal_server.engines.numba.pruning_policy import MIN_SAMPLE_ROWS, SAMPLE_ROWS, PruningPolicy
+from shoal_server.engines.numba.pruning_policy import MIN_SAMPLE_ROWS, PruningPolicy, sample_rows
 from shoal_server.engines.numba.snapshot_buffers import SnapshotBuffers, SumBuffers, Version
 
 _NO_VALUES = np.empty(0)
@@ -238,9 +238,9 @@ def _total(parts: Float64Array) -> Float64Array:
 
 
 def _sample(frame: Frame, batches: Sequence[PointArray]) -> Float64Array:
-    """Return SAMPLE_ROWS of usable points or fewer, spread evenly, in the frame's coordinates."""
+    """Return a few usable points, spread evenly, in the frame's coordinates."""
     ends = np.cumsum([len(batch) for batch in batches])
-    chosen = np.arange(0, ends[-1], -(-ends[-1] // SAMPLE_ROWS))
+    chosen = np.arange(0, ends[-1], -(-ends[-1] // sample_rows(len(frame.centroids))))
     places = np.searchsorted(ends, chosen, side="right")
     begins = ends - [len(batch) for batch in batches]
     rows = [batches[place][chosen[places == place] - begins[place]] for place in np.unique(places)]

@@ -15,6 +15,8 @@ from shoal_server.engines.contract import Float64Array, Frame
 from shoal_server.engines.numba.layout import NO_AXES, Layout
 
 SAMPLE_ROWS, MIN_SAMPLE_ROWS = 256, 32
+# With many centroids fewer rows, so that a look keeps to memory and time: so many scores, or those of a few rows.
+_SAMPLE_SCORES, _FEWEST_ROWS = 1 << 18, 8
 # A look costs no more than a twentieth of the work before it, and half that with each look that changes nothing.
 WORK_BEFORE_A_LOOK = 20
 # Pruning is begun if it promises to save so much, and ended if it turns out not to save anything.
@@ -58,7 +60,7 @@ class PruningPolicy:
         """Return whether to look at points again."""
         if not may_be_bounded(k, d):
             return False
-        look = 10 * d**3 + SAMPLE_ROWS * k * (d + 8 * len(_CHOICES) + max(_CHOICES))
+        look = 10 * d**3 + sample_rows(k) * k * (d + 8 * len(_CHOICES) + max(_CHOICES))
         return self.work >= self.patience * look
 
     def look(self, frame: Frame, sample: Float64Array) -> None:
@@ -69,6 +71,11 @@ class PruningPolicy:
         self.work = 0.0
         self.bounded_rows = self.bounded_tries = 0
         self.patience = 2 * self.patience if same else WORK_BEFORE_A_LOOK
+
+
+def sample_rows(k: int) -> int:
+    """Return how many points to look at, at most, for so many centroids."""
+    return max(_FEWEST_ROWS, min(SAMPLE_ROWS, _SAMPLE_SCORES // k))
 
 
 def may_be_bounded(k: int, d: int) -> bool:
