@@ -14,7 +14,7 @@ from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import assign, new_model
 from shoal_server.clustering.state import Batch, Model
 from shoal_server.engines.contract import Engine, run_in_order
-from shoal_server.engines.numba.snapshot_buffers import Version
+from shoal_server.engines.numba.arguments import Version
 from tests.clustering.builders import on_bug, snapshot
 from tests.effort import examples
 
