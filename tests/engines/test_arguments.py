@@ -180,7 +180,8 @@ def test_the_kernels_are_given_the_types_that_are_declared(dtype: Any, axes: int
 
     for _ in range(4):
         for each in (None, weights):
-            result = engine.apply_batches(FusedBatches(batches, np.ones(3), centroids, frame, labels, each))
+            decays = None if each is None else np.full(3, 0.5)
+            result = engine.apply_batches(FusedBatches(batches, decays, centroids, frame, labels, each))
             centroids, frame = result.moved.centroids, result.moved.frame
         contribution = Contribution(np.ones(K), np.ones((2 * K, D))[::2], 1.0, np.empty(0, np.int32))
         moved = engine.move(centroids, frame.with_weights(frame.weights / 2), contribution)

@@ -101,13 +101,15 @@ class NumbaEngine:
         before = buffers.version(frame.prepared(self._lay_out), centroids, frame.weights)
         after = buffers.writable(before)
         layout, rows = after.layout, sum(map(len, batches))
-        counts, sums = self._sums.zeroed(*layout.centroids.shape)
+        counts, sums = self._sums.zeroed(layout.centroids.shape)
         labels = np.empty(rows, np.int32) if return_labels else _NO_LABELS
         inertias = np.empty(len(batches))
         # The kernel reads all of these where they are: they are held here until it returns.
         points = tuple(batches)
         weights = (_NO_VALUES,) * len(points) if sample_weights is None else _contiguous(sample_weights)
-        arguments = FusedArguments(before, after, counts, sums, decays, labels, inertias)
+        arguments = FusedArguments(
+            before, after, counts, sums, _NO_VALUES if decays is None else decays, labels, inertias
+        )
         try:
             applied, tried = self._compiled(frame).apply_batches(
                 id(points), id(weights), len(points), id(arguments), layout.centroids
@@ -115,11 +117,12 @@ class NumbaEngine:
         except BaseException:
             self._sums.forget()
             raise
-        pruning.note(layout, max(rows, 1), tried)
-        moved = self._moved(frame, before, after)
+        moved = self._moved(frame, buffers, before, after)
         if applied < len(batches):
             batches, inertias = batches[:applied], inertias[:applied]
-        self._review_pruning(moved.frame, layout, batches)
+        if pruning.concerns(layout):
+            pruning.note(layout, max(rows, 1), tried)
+            self._review_pruning(moved.frame, layout, batches)
         return FusedResult(inertias, labels, moved)
 
     def move(self, centroids: Float64Array, frame: Frame, contribution: Contribution) -> NewCentroids | None:
@@ -132,10 +135,10 @@ class NumbaEngine:
         finite = self._compiled(frame).apply_contribution(
             contribution.counts, contribution.sums, id(before), id(after), after.layout.centroids
         )
-        return self._moved(frame, before, after) if finite else None
+        return self._moved(frame, buffers, before, after) if finite else None
 
-    def _moved(self, frame: Frame, before: Version, after: Version) -> NewCentroids:
-        frame.cache.get(SnapshotBuffers).keep(before, after)
+    def _moved(self, frame: Frame, buffers: SnapshotBuffers, before: Version, after: Version) -> NewCentroids:
+        buffers.keep(before, after)
         moved = frame.at(after.relative, after.weights)
         moved.keep(self._lay_out, after.layout)
         return NewCentroids(after.centroids, after.weights, after.movement, after.moved_rows, moved)

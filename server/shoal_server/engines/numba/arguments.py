@@ -57,7 +57,7 @@ class FusedArguments(NamedTuple):
     after: Version  # like the version before but for rows that moved in that, and weights
     counts: Float64Array  # (k,) to work in, zero, and left so,
     sums: Float64Array  # (k, d up to whole vectors) likewise
-    decays: Float64Array  # (m,) what of the weights before it each batch leaves
+    decays: Float64Array  # (m,) what of the weights before it each batch leaves; empty: all of them
     labels: LabelArray  # gets those of all rows, one batch after the other, unless it is empty
     inertias: Float64Array  # (m,) gets each batch's
 

@@ -57,22 +57,25 @@ class SumBuffers(local):
     """Counts and sums for `apply_batches`, zero between calls; each thread has its own, if they aren't huge."""
 
     def __init__(self) -> None:
-        self._buffer, self._counts, self._sums = np.zeros(0), np.zeros(0), np.zeros((0, 0))
+        self._buffer = np.zeros(0)
+        self._arrays = np.zeros(0), np.zeros((0, 0))
 
-    def zeroed(self, rows: int, columns: int) -> tuple[Float64Array, Float64Array]:
-        """Return counts (rows,) and sums (rows, columns), all zero, and to be left so."""
-        if self._sums.shape == (rows, columns):
-            return self._counts, self._sums
+    def zeroed(self, shape: tuple[int, ...]) -> tuple[Float64Array, Float64Array]:
+        """Return counts (rows,) and sums (rows, columns) of this shape, all zero, and to be left so."""
+        counts, sums = self._arrays
+        if sums.shape == shape:
+            return counts, sums
+        rows, columns = shape
         size = rows * (columns + 1)
         buffer = self._buffer if size <= len(self._buffer) else np.zeros(size)
         counts, sums = buffer[:rows], buffer[rows:size].reshape(rows, columns)
         if size <= _MAX_KEPT:
-            self._buffer, self._counts, self._sums = buffer, counts, sums
+            self._buffer, self._arrays = buffer, (counts, sums)
         return counts, sums
 
     def forget(self) -> None:
         """Let go of what may not be zero any more."""
-        self._buffer, self._counts, self._sums = np.zeros(0), np.zeros(0), np.zeros((0, 0))
+        self._buffer, self._arrays = np.zeros(0), (np.zeros(0), np.zeros((0, 0)))
 
 
 def _is_held(version: Version) -> bool:

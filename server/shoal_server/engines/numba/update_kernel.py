@@ -23,7 +23,7 @@ from shoal_server.engines.numba.decorators import Reals, compiled, compiled_exac
 from shoal_server.engines.numba.kernels import assign_groups
 from shoal_server.engines.numba.layout import Layout, largest_norm, lay_out_rows
 from shoal_server.engines.numba.microkernel import TILE
-from shoal_server.engines.numba.workspace import allocate_workspace, held, workspace_of
+from shoal_server.engines.numba.workspace import allocate_workspace, held
 
 # Directions that cancel out leave none.
 _EPSILON = float(np.finfo(np.float64).eps)
@@ -61,8 +61,7 @@ def apply_batches(
     )  # fmt: skip
     _begin(before, after)
     k, d = means.shape
-    arrays = allocate_workspace(layout)
-    workspace = workspace_of(arrays)
+    workspace, memory = allocate_workspace(layout)
     no_distances = np.empty(0, like.dtype)
     moved, touched = np.empty((k, d)), np.empty(k, np.int32)
     begin = applied = tried = 0
@@ -77,7 +76,8 @@ def apply_batches(
         tried += more
         if nearly_zero or not largest <= layout.max_value or not np.isfinite(inertia):
             break
-        if not _update(decays[index], counts, sums, layout, means, weights, movement, moved, touched):
+        decay = decays[index] if len(decays) > 0 else 1.0
+        if not _update(decay, counts, sums, layout, means, weights, movement, moved, touched):
             break
         _reset(counts, sums, moved_rows)
         arguments.inertias[index] = inertia
@@ -87,7 +87,7 @@ def apply_batches(
         # All of it: a row of weight 0 that has a NaN is in the sums, and not in the counts.
         counts[:] = 0.0
         sums[:] = 0.0
-    held(arrays)
+    held(memory)
     return applied, tried
 
 
