@@ -194,14 +194,19 @@ def _results(version: int, fusible: _Fusible, fused: FusedResult) -> list[BatchR
             # A copy, unless they are all there are: a view would keep the others, too.
             labels = fused.labels if rows == len(fused.labels) else fused.labels[begin : begin + rows].copy()
         version += 1
-        result = BatchResult(version, rows, 0, inertia, labels, None, batch.sequence)
         late = decays[index].late
         if late or weights:
-            weight = float(np.add.reduce(weights[index])) if weights else None
-            result = result._replace(late=late, weight=weight)
+            weight = _sum(weights[index]) if weights else None
+            result = BatchResult(version, rows, 0, inertia, labels, None, batch.sequence, late=late, weight=weight)
+        else:
+            result = BatchResult(version, rows, 0, inertia, labels, None, batch.sequence)
         results.append(result)
         begin += rows
     return results
+
+
+def _sum(weights: Float64Array) -> float:
+    return float(weights.item() if len(weights) == 1 else weights.sum())
 
 
 def _apply_one(
