@@ -58,7 +58,7 @@ def _together(fused_batches: FusedBatches, engine: Engine) -> tuple[Model, Resul
 def _check_alike(one: BatchResult, other: BatchResult, close: Callable[[Any, Any], None]) -> None:
     assert one.refusal == other.refusal
     assert (other.version, other.accepted, other.dropped) == (one.version, one.accepted, one.dropped)
-    assert other.warming == one.warming
+    assert (other.warming, other.late, other.weight) == (one.warming, one.late, one.weight)
     close(other.inertia, one.inertia)
     assert (other.labels is None) == (one.labels is None)
     if one.labels is not None:
@@ -253,3 +253,14 @@ def test_a_batch_just_short_of_two_chunks_gives_the_same_bits(engines: Engines) 
     together, _ = _apply(model, batches, engine)
 
     np.testing.assert_array_equal(snapshot(together).centroids, snapshot(alone).centroids)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_labels_of_a_batch_keep_no_others_in_memory(count: int, engines: Engines) -> None:
+    model = new_model(ModelConfig(2, init=np.eye(2)))
+    batches = [Batch(np.full((5, 2), each / 9), return_labels=True) for each in range(count)]
+
+    _, results = _apply(_apply(model, batches, engines["numba"])[0], batches, engines["numba"])
+
+    assert [each.labels.nbytes if each.labels is not None else 0 for each in results] == [20] * count
+    assert all(each.labels is not None and each.labels.base is None for each in results)

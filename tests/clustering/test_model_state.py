@@ -66,6 +66,18 @@ def test_a_pickled_snapshot_comes_back_read_only(engines: dict[EngineName, Engin
     assert not any(array.flags.writeable for array in (carried.centroids, carried.weights, carried.movement))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_arrays_of_every_snapshot_are_read_only(engines: dict[EngineName, Engine], name: EngineName) -> None:
+    model = new_model(ModelConfig(K, random_state=1))
+    for batch in _batches():
+        model = _applied(model, [batch], engines[name])
+        seen = model.snapshot
+
+        assert seen is None or not any(each.flags.writeable for each in (seen.centroids, seen.weights, seen.movement))
+
+    assert model.version > 1
+
+
 def test_model_states_differ_when_one_bit_differs() -> None:
     means = np.array([1.0, 2.0])
     state = ModelState(2, latest_event=0.0)

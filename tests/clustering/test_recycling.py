@@ -14,14 +14,14 @@ from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import assign, new_model
 from shoal_server.clustering.state import Batch, Model
 from shoal_server.engines.contract import Engine, run_in_order
-from shoal_server.engines.numba.snapshot_buffers import Version
+from shoal_server.engines.numba.arguments import Version
 from tests.clustering.builders import on_bug, snapshot
 from tests.effort import examples
 
-K, D = 70, 130  # many and wide enough to be worth it
+K, D = 70, 130
 CENTROIDS = np.random.default_rng(0).normal(size=(K, D))
 VALID, INVALID, LARGE = "valid", "invalid", "large"
-KEPT = ("snapshot", "a view", "frame", "layout", "nothing")
+KEPT = ("snapshot", "a view", "weights", "movement", "frame", "its centroids", "layout", "nothing")
 
 
 class Kept:
@@ -33,7 +33,11 @@ class Kept:
         if what == "snapshot":
             self.holder, self.array = model.snapshot, snapshot(model).centroids
         elif what == "a view":
-            self.array = snapshot(model).centroids[3:5, 7:]
+            self.array = snapshot(model).centroids[1:, 7:]
+        elif what in {"weights", "movement"}:
+            self.array = getattr(snapshot(model), what)
+        elif what == "its centroids":
+            self.array = model.frame.centroids
         elif what == "frame":
             self.holder, self.array = model.frame, model.frame.centroids
         elif what == "layout":
@@ -82,12 +86,28 @@ def test_reused_arrays_change_no_version_that_a_reader_holds(
         np.testing.assert_array_equal(each.array, each.then)
 
 
-@pytest.mark.parametrize("rows", [1, 7_000])
-def test_versions_without_readers_are_not_copied(
-    engines: dict[EngineName, Engine], monkeypatch: pytest.MonkeyPatch, rows: int
-) -> None:
+@pytest.mark.parametrize("what", KEPT[:-1])
+def test_a_reader_of_one_array_of_a_version_never_sees_it_change(engines: dict[EngineName, Engine], what: str) -> None:
     engine, random = engines["numba"], np.random.default_rng(0)
     model = _ready(engine)
+    kept: list[Kept] = []
+
+    for place in range(8):
+        points = random.normal(size=(K, D)).astype(np.float32)
+        model, _ = apply_batches(model, [Batch(points)], engine, run_in_order, lambda: False, on_bug)
+        if place % 3 == 0:
+            kept.append(Kept(model, what))
+
+    for each in kept:
+        np.testing.assert_array_equal(each.array, each.then)
+
+
+@pytest.mark.parametrize(("rows", "k", "d"), [(1, K, D), (7_000, K, D), (1, 3, 2)])
+def test_versions_without_readers_are_not_copied(
+    engines: dict[EngineName, Engine], monkeypatch: pytest.MonkeyPatch, rows: int, k: int, d: int
+) -> None:
+    engine, random = engines["numba"], np.random.default_rng(0)
+    model = _ready(engine, CENTROIDS[:k, :d])
     copied: list[int] = []  # not the versions themselves: they would be held
     copy = Version.copy
 
@@ -97,16 +117,17 @@ def test_versions_without_readers_are_not_copied(
 
     monkeypatch.setattr(Version, "copy", note)
     for _ in range(10):
-        points = random.normal(size=(rows, D)).astype(np.float32)
+        points = random.normal(size=(rows, d)).astype(np.float32)
         model, _ = apply_batches(model, [Batch(points)], engine, run_in_order, lambda: False, on_bug)
 
     assert model.version == 11
     assert len(copied) <= 1
 
 
-def _ready(engine: Engine) -> Model:
+def _ready(engine: Engine, centroids: np.ndarray[Any, Any] = CENTROIDS) -> Model:
     """Return a model past its first batch, with a memory of its own."""
-    model = new_model(ModelConfig(K, init=CENTROIDS, dtype="float32"))
-    first = Batch(np.random.default_rng(1).normal(size=(3, D)).astype(np.float32))
+    k, d = centroids.shape
+    model = new_model(ModelConfig(k, init=centroids, dtype="float32"))
+    first = Batch(np.random.default_rng(1).normal(size=(3, d)).astype(np.float32))
     model, _ = apply_batches(model, [first], engine, run_in_order, lambda: False, on_bug)
     return model

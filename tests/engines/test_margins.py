@@ -14,7 +14,7 @@ from shoal_server.engines.numba.layout import Layout, lay_out, lay_out_rows
 from shoal_server.engines.numba.pruned_assignment import _append_lengths
 from shoal_server.engines.numba.scores import bound, project
 from shoal_server.engines.numba.vectors import pack
-from shoal_server.engines.numba.workspace import allocate_workspace, held, start_of, workspace_of
+from shoal_server.engines.numba.workspace import allocate_workspace, held, start_of
 from tests.engines.builders import frame_of
 
 DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
@@ -25,8 +25,7 @@ def _bounds(address: int, layout: Layout) -> Any:
     """Return the bounds (k, group) of a group of rows, and their squared lengths (group,), as the kernel has them."""
     d, k, group = layout.d, len(layout.centroids), layout.group
     p = len(layout.basis) // d
-    arrays = allocate_workspace(layout)
-    work = workspace_of(arrays)
+    work, memory = allocate_workspace(layout)
     pack(address, d, start_of(layout.origin), work.factors, work.transposed, work.squares, work.largest)
     squares, projected = numba.carray(work.squares, group), numba.carray(work.projected, (p + 1, group))
     bounds, labels = numba.carray(work.scores, (k, group)), numba.carray(work.labels, group)
@@ -34,7 +33,7 @@ def _bounds(address: int, layout: Layout) -> Any:
     _append_lengths(squares, p, layout.margins[5], projected)
     bound(projected, layout.short_tiles, layout.offsets, k, p + 1, bounds, labels)
     found = bounds.copy(), squares.copy()
-    held(arrays)
+    held(memory)
     return found
 
 

@@ -17,7 +17,7 @@ import pytest
 from shoal import wire
 from shoal.v1 import clustering_pb2
 from shoal_server.engines.numba import NumbaEngine
-from shoal_server.engines.numba.snapshot_buffers import Version
+from shoal_server.engines.numba.arguments import Version
 from shoal_server.rpc.batches import decode_batch, encode_result
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.jobs import Receipt

@@ -57,7 +57,9 @@ def decay(half_life: HalfLife | None, rows: int, event_time: float | None, lates
     """
     if half_life is not None and half_life.unit == "seconds":
         return _in_seconds(half_life.value, event_time, latest_event)
-    latest, late = _later(event_time, latest_event), _late(event_time, latest_event)
+    latest, late = latest_event, 0.0
+    if event_time is not None:
+        latest, late = _later(event_time, latest_event), _late(event_time, latest_event)
     if half_life is None:
         return Decay(0.0, 1.0, latest, late)
     delta = 1 if half_life.unit == "batches" else rows
@@ -88,12 +90,9 @@ def _half_lives(delta: float, half_life: float) -> float:
     return min(max(delta, 0.0) / half_life, _ALL_FORGOTTEN)
 
 
-def _late(event_time: float | None, latest_event: float | None) -> float:
-    if event_time is None or latest_event is None:
-        return 0.0
-    return max(latest_event - event_time, 0.0)
+def _late(event_time: float, latest_event: float | None) -> float:
+    return 0.0 if latest_event is None else max(latest_event - event_time, 0.0)
 
 
-def _later(event_time: float | None, latest_event: float | None) -> float | None:
-    times = [moment for moment in (event_time, latest_event) if moment is not None]
-    return max(times, default=None)
+def _later(event_time: float, latest_event: float | None) -> float:
+    return event_time if latest_event is None else max(latest_event, event_time)

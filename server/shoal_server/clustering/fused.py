@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from shoal_server.clustering.forgetting import Decay
+from shoal_server.clustering.forgetting import MIN_WEIGHT, Decay
 from shoal_server.clustering.forgetting import decay as decay_of
 from shoal_server.clustering.model import apply, can_skip_validation
 from shoal_server.clustering.state import Batch, BatchResult, Model
 from shoal_server.clustering.update import newest, next_version
-from shoal_server.clustering.validation import are_weights
+from shoal_server.clustering.validation import MAX_WEIGHT, are_weights
 from shoal_server.engines.chunks import piece_rows
 from shoal_server.engines.contract import (
     Engine,
@@ -21,10 +22,13 @@ from shoal_server.engines.contract import (
     FusedEngine,
     FusedResult,
     Halted,
+    PointArray,
     RunTasks,
     is_fused,
 )
 from shoal_server.errors import DomainError, Refusal
+
+_FEW = 16  # weights
 
 
 def apply_batches(
@@ -78,6 +82,7 @@ class _Fusible(NamedTuple):
     """Batches that can be applied in one call."""
 
     batches: list[Batch]
+    points: list[PointArray]
     decays: list[Decay]
     sample_weights: list[Float64Array]  # with what the batches lose by being late; empty: each row counts 1
 
@@ -101,12 +106,12 @@ def _apply_fused(model: Model, batches: Sequence[Batch], engine: Engine) -> tupl
 
 def _fusible(model: Model, batches: Sequence[Batch], engine: FusedEngine) -> _Fusible:
     """Return the first batches, up to one that needs special care; the rows of all of them have weights, or of none."""
-    frame, half_life = model.frame, model.config.half_life
-    max_rows, dtype, n_features = engine.max_rows(frame), frame.dtype, model.state.n_features
+    frame, half_life, state = model.frame, model.config.half_life, model.state
+    max_rows, dtype, n_features = engine.max_rows(frame), frame.dtype, state.n_features
     needs_time = half_life is not None and half_life.unit == "seconds"
-    untimed = decay = Decay(0.0, 1.0, model.state.latest_event)
-    left = piece_rows(*frame.centroids.shape)  # rows of one call, which can't be stopped
-    found = _Fusible([], [], [])
+    untimed = decay = Decay(0.0, 1.0, state.latest_event)
+    left = _call_rows(*frame.centroids.shape)
+    found = batches_found, points_found, decays, weights = _Fusible([], [], [], [])
     for batch in batches:
         points, weight, time = batch.points, batch.sample_weight, batch.event_time
         rows, columns = points.shape
@@ -115,35 +120,53 @@ def _fusible(model: Model, batches: Sequence[Batch], engine: FusedEngine) -> _Fu
             or points.dtype != dtype
             or columns != n_features
             or not 0 < rows <= max_rows
-            or (rows > left and found.batches)
+            or (rows > left and batches_found)
             or not points.flags.c_contiguous
             or (time is None and needs_time)
-            or (weight is not None and not (len(weight) == rows and are_weights(weight)))
+            or (weight is not None and len(weight) != rows)
         ):
             break
+        usual = True
+        if weight is not None and not _are_usual(weight):
+            if not are_weights(weight):
+                break
+            usual = False
         if half_life is not None or time is not None:
             decay = decay_of(half_life, rows, time, decay.latest_event)
         elif decay.late:
             decay = untimed._replace(latest_event=decay.latest_event)
-        weight = decay.weights(weight, rows)
-        if found.batches and (weight is None) == bool(found.sample_weights):
+        if not usual or decay.batch != 1:
+            weight = decay.weights(weight, rows)
+        if batches_found and (weight is None) == bool(weights):
             break
         left -= rows
-        found.batches.append(batch)
-        found.decays.append(decay)
+        batches_found.append(batch)
+        points_found.append(points)
+        decays.append(decay)
         if weight is not None:
-            found.sample_weights.append(weight)
+            weights.append(weight)
     return found
+
+
+@lru_cache(maxsize=1024)
+def _call_rows(k: int, d: int) -> int:
+    """Return how many rows one call may have, which can't be stopped."""
+    return piece_rows(k, d)
+
+
+def _are_usual(weight: Float64Array) -> bool:
+    """Return whether weights are few, valid and none of them tiny: of few, Python finds that out before NumPy does."""
+    return len(weight) <= _FEW and all([MIN_WEIGHT <= each <= MAX_WEIGHT for each in weight.tolist()])  # noqa: C419
 
 
 def _apply_together(model: Model, fusible: _Fusible, engine: FusedEngine) -> tuple[Model, list[BatchResult]]:
     """Apply batches in one call, up to the first that turns out to have an invalid value."""
-    batches, decays, weights = fusible
+    batches, points, decays, weights = fusible
     before = newest(model)
     fused = engine.apply_batches(
         FusedBatches(
-            [batch.points for batch in batches],
-            np.array([decay.before for decay in decays]),
+            points,
+            None if model.config.half_life is None else np.array([decay.before for decay in decays]),
             before.centroids,
             model.frame,
             any([batch.return_labels for batch in batches]),  # noqa: C419  (a generator costs more)
@@ -160,19 +183,30 @@ def _apply_together(model: Model, fusible: _Fusible, engine: FusedEngine) -> tup
 
 
 def _results(version: int, fusible: _Fusible, fused: FusedResult) -> list[BatchResult]:
+    batches, _, decays, weights = fusible
     results: list[BatchResult] = []
     begin = 0
     for index, inertia in enumerate(fused.inertias.tolist()):
-        batch = fusible.batches[index]
-        end = begin + len(batch.points)
-        # A copy: a view would keep the labels of all.
-        labels = fused.labels[begin:end].copy() if batch.return_labels else None
-        result = BatchResult(version + index + 1, end - begin, 0, inertia, labels, None, batch.sequence)
-        late = fusible.decays[index].late
-        weight = float(fusible.sample_weights[index].sum()) if fusible.sample_weights else None
-        results.append(result if weight is None and not late else result._replace(late=late, weight=weight))
-        begin = end
+        batch = batches[index]
+        rows = len(batch.points)
+        labels = None
+        if batch.return_labels:
+            # A copy, unless they are all there are: a view would keep the others, too.
+            labels = fused.labels if rows == len(fused.labels) else fused.labels[begin : begin + rows].copy()
+        version += 1
+        late = decays[index].late
+        if late or weights:
+            weight = _sum(weights[index]) if weights else None
+            result = BatchResult(version, rows, 0, inertia, labels, None, batch.sequence, late=late, weight=weight)
+        else:
+            result = BatchResult(version, rows, 0, inertia, labels, None, batch.sequence)
+        results.append(result)
+        begin += rows
     return results
+
+
+def _sum(weights: Float64Array) -> float:
+    return float(weights.item() if len(weights) == 1 else weights.sum())
 
 
 def _apply_one(

@@ -68,9 +68,12 @@ class BatchResult(NamedTuple):
     weight: float | None = None  # what the accepted rows counted in sum; None: each of them 1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Snapshot:
-    """Everything that a reader may see of one version. The arrays are read-only."""
+    """Everything that a reader may see of one version. The arrays are read-only.
+
+    Never changed once made, and made for every batch: that it isn't `frozen` saves as much as making a model costs.
+    """
 
     version: int
     centroids: Float64Array  # (k, d)

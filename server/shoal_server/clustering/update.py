@@ -104,7 +104,7 @@ def next_version(
 ) -> Model:
     """Return the model after some updates, with the centroids that they made."""
     state = model.state
-    snapshot = read_only_snapshot(
+    snapshot = Snapshot(
         newest(model).version + updates,
         moved.centroids,
         moved.weights,
@@ -183,9 +183,10 @@ def _move_finitely(centroids: Float64Array, frame: Frame, contribution: Contribu
         after, weights = move(centroids, frame.weights, contribution, frame.origin, cosine=frame.cosine)
     if not (np.isfinite(contribution.inertia) and np.isfinite(after).all() and np.isfinite(weights).all()):
         return None
-    relative = (after - frame.origin).astype(frame.dtype)
-    moved = contribution.counts > 0
-    return NewCentroids(after, weights, shifts(centroids, after), moved, frame.at(relative, weights))
+    relative, movement = (after - frame.origin).astype(frame.dtype), shifts(centroids, after)
+    for array in (after, weights, movement):
+        array.setflags(write=False)
+    return NewCentroids(after, weights, movement, contribution.counts > 0, frame.at(relative, weights))
 
 
 def _back_to_sphere(centroids: Float64Array, before: Float64Array) -> Float64Array:

@@ -227,7 +227,7 @@ class FusedBatches(NamedTuple):
     """Batches that are to be applied one after another, each to the centroids that the one before it left."""
 
     batches: Sequence[PointArray]  # m of (n, d)
-    decays: Float64Array  # (m,) what of the weights before it each batch leaves
+    decays: Float64Array | None  # (m,) what of the weights before it each batch leaves; None: all of them
     centroids: Float64Array  # (k, d)
     frame: Frame  # at these centroids
     return_labels: bool
@@ -237,7 +237,7 @@ class FusedBatches(NamedTuple):
 class NewCentroids(NamedTuple):
     """A newer version of centroids."""
 
-    centroids: Float64Array  # (k, d)
+    centroids: Float64Array  # (k, d) read-only, as the next two are
     weights: Float64Array  # (k,)
     movement: Float64Array  # (k,) Euclidean
     moved_rows: BoolArray  # (k,) the others are, bit for bit, where they were before the call

@@ -14,7 +14,6 @@ import numpy as np
 from shoal_server.engines.chunks import BLOCK_ROWS, Chunk, OrderedReducer, chunks, min_chunk_rows, piece_rows
 from shoal_server.engines.contract import (
     Assignment,
-    BoolArray,
     Contribution,
     Float64Array,
     Frame,
@@ -26,11 +25,12 @@ from shoal_server.engines.contract import (
     RunTasks,
     UnusablePoints,
 )
+from shoal_server.engines.numba.arguments import FusedArguments, Version
 from shoal_server.engines.numba.compilation import Kernels, compile_kernels
 from shoal_server.engines.numba.decorators import Reals
 from shoal_server.engines.numba.layout import Layout, lay_out
 from shoal_server.engines.numba.pruning_policy import MIN_SAMPLE_ROWS, PruningPolicy, sample_rows
-from shoal_server.engines.numba.snapshot_buffers import SnapshotBuffers, SumBuffers, Version
+from shoal_server.engines.numba.snapshot_buffers import SnapshotBuffers, SumBuffers
 
 _NO_VALUES = np.empty(0)
 _NO_LABELS = np.empty(0, np.int32)
@@ -97,70 +97,51 @@ class NumbaEngine:
     def apply_batches(self, fused_batches: FusedBatches) -> FusedResult:
         """Apply batches of the frame's type, each C-contiguous."""
         batches, decays, centroids, frame, return_labels, sample_weights = fused_batches
-        newest = self._version(centroids, frame)
-        version = frame.cache.get(SnapshotBuffers).writable(newest)
-        layout, k = version.layout, len(centroids)
-        weights, movement, moved_rows = frame.weights.copy(), np.zeros(k), np.zeros(k, np.bool_)
-        counts, sums = self._sums.zeroed(*layout.centroids.shape)
-        sizes = [len(batch) for batch in batches]
-        rows = sum(sizes)
+        buffers, pruning = frame.cache.get(SnapshotBuffers), frame.cache.get(PruningPolicy)
+        before = buffers.version(frame.prepared(self._lay_out), centroids, frame.weights)
+        after = buffers.writable(before)
+        layout, rows = after.layout, sum(map(len, batches))
+        counts, sums = self._sums.zeroed(layout.centroids.shape)
         labels = np.empty(rows, np.int32) if return_labels else _NO_LABELS
         inertias = np.empty(len(batches))
+        # The kernel reads all of these where they are: they are held here until it returns.
+        points = tuple(batches)
+        weights = (_NO_VALUES,) * len(points) if sample_weights is None else _contiguous(sample_weights)
+        arguments = FusedArguments(
+            before, after, counts, sums, _NO_VALUES if decays is None else decays, labels, inertias
+        )
         try:
             applied, tried = self._compiled(frame).apply_batches(
-                np.array([data_address(batch) for batch in batches]),
-                np.array(sizes),
-                decays,
-                _NO_VALUES if sample_weights is None else _joined(sample_weights),
-                layout,
-                counts,
-                sums,
-                version.centroids,
-                weights,
-                movement,
-                moved_rows,
-                labels,
-                inertias,
+                id(points), id(weights), len(points), id(arguments), layout.centroids
             )
         except BaseException:
             self._sums.forget()
             raise
-        frame.cache.get(PruningPolicy).note(layout, max(rows, 1), tried)
-        moved = self._moved(frame, newest, version, moved_rows, weights, movement)
+        moved = self._moved(frame, buffers, before, after)
         if applied < len(batches):
             batches, inertias = batches[:applied], inertias[:applied]
-        self._review_pruning(moved.frame, layout, batches)
+        if pruning.concerns(layout):
+            pruning.note(layout, max(rows, 1), tried)
+            self._review_pruning(moved.frame, layout, batches)
         return FusedResult(inertias, labels, moved)
 
     def move(self, centroids: Float64Array, frame: Frame, contribution: Contribution) -> NewCentroids | None:
         """Apply a contribution to centroids (k, d) that the frame stands for; None: something would not be finite."""
         if not math.isfinite(contribution.inertia):
             return None
-        newest = self._version(centroids, frame)
-        version = frame.cache.get(SnapshotBuffers).writable(newest)
-        weights, movement = frame.weights.copy(), np.zeros(len(centroids))
+        buffers = frame.cache.get(SnapshotBuffers)
+        before = buffers.version(frame.prepared(self._lay_out), centroids, frame.weights)
+        after = buffers.writable(before)
         finite = self._compiled(frame).apply_contribution(
-            contribution.counts, contribution.sums, version.layout, version.centroids, weights, movement
+            contribution.counts, contribution.sums, id(before), id(after), after.layout.centroids
         )
-        return self._moved(frame, newest, version, contribution.counts > 0, weights, movement) if finite else None
+        return self._moved(frame, buffers, before, after) if finite else None
 
-    def _version(self, centroids: Float64Array, frame: Frame) -> Version:
-        return Version(frame.prepared(self._lay_out), centroids)
-
-    def _moved(
-        self,
-        before: Frame,
-        last: Version,
-        version: Version,
-        moved_rows: BoolArray,
-        weights: Float64Array,
-        movement: Float64Array,
-    ) -> NewCentroids:
-        layout = version.layout
-        before.cache.get(SnapshotBuffers).keep(last, version, moved_rows)
-        frame = before.at(layout.centroids[:, : layout.d], weights)
-        frame.keep(self._lay_out, layout)
-        return NewCentroids(version.centroids, weights, movement, moved_rows, frame)
+    def _moved(self, frame: Frame, buffers: SnapshotBuffers, before: Version, after: Version) -> NewCentroids:
+        buffers.keep(before, after)
+        moved = frame.at(after.relative, after.weights)
+        moved.keep(self._lay_out, after.layout)
+        return NewCentroids(after.centroids, after.weights, after.movement, after.moved_rows, moved)
 
     def _call(self, points: PointArray, sample_weight: Float64Array | None, frame: Frame) -> KernelCall:
         weight = _NO_VALUES if sample_weight is None else sample_weight
@@ -188,9 +169,9 @@ def _max_fused_rows(k: int, d: int) -> int:
     return 2 * min_chunk_rows(k, d) - 1
 
 
-def _joined(weights: Sequence[Float64Array]) -> Float64Array:
-    """Return weights one after another; a single array isn't copied."""
-    return np.ascontiguousarray(weights[0]) if len(weights) == 1 else np.concatenate(weights)
+def _contiguous(weights: Sequence[Float64Array]) -> tuple[Float64Array, ...]:
+    """Return the weights as the kernel reads them; those that are C-contiguous float64 aren't copied."""
+    return tuple([np.ascontiguousarray(each, np.float64) for each in weights])
 
 
 def _in_one_pass(call: KernelCall, run: RunTasks, *, return_labels: bool) -> Contribution:

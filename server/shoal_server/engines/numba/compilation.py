@@ -160,19 +160,11 @@ def _add_rows_signature(real: Any) -> Any:
 
 def _apply_batches_signature(real: Any) -> Any:
     return types.UniTuple(_INT, 2)(
-        _read(types.int64),  # addresses
-        _read(types.int64),  # rows
-        _read(types.float64),  # decays
-        _read(types.float64),  # weight
-        layout_type(real),
-        types.float64[::1],  # counts
-        types.float64[:, ::1],  # sums
-        types.float64[:, ::1],  # means
-        types.float64[::1],  # weights
-        types.float64[::1],  # movement
-        types.boolean[::1],  # moved_rows
-        types.int32[::1],  # labels
-        types.float64[::1],  # inertias
+        _INT,  # points_address
+        _INT,  # weights_address
+        _INT,  # count
+        _INT,  # arguments_address
+        real[:, ::1],  # like
     )
 
 
@@ -180,10 +172,9 @@ def _apply_contribution_signature(real: Any) -> Any:
     return _BOOL(
         _read(types.float64),  # counts
         types.Array(types.float64, 2, "A", readonly=True),  # sums
-        layout_type(real),
-        types.float64[:, ::1],  # means
-        types.float64[::1],  # weights
-        types.float64[::1],  # movement
+        _INT,  # before_address
+        _INT,  # after_address
+        real[:, ::1],  # like
     )
 
 

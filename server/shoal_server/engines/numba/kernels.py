@@ -24,7 +24,6 @@ from shoal_server.engines.numba.workspace import (
     held,
     pointer_to,
     start_of,
-    workspace_of,
 )
 
 # So many rows cost less one by one, against each centroid in turn, than as a group of which most lanes are empty.
@@ -229,11 +228,11 @@ def assign_rows(
     sums: NDArray[np.float64],
 ) -> tuple[float, float, bool, int]:
     """Do what `assign_groups` does, in a workspace of its own."""
-    arrays = allocate_workspace(layout)
+    workspace, memory = allocate_workspace(layout)
     found = assign_groups(
-        points, n, weight, layout, largest_norm(layout.norms), workspace_of(arrays), labels, distances, counts, sums
+        points, n, weight, layout, largest_norm(layout.norms), workspace, labels, distances, counts, sums
     )
-    held(arrays)
+    held(memory)
     return found
 
 

@@ -28,6 +28,9 @@ _MIN_COLUMNS, _CENTROIDS_A_COLUMN = 16, 256
 _ROUNDED_UP = 1.01
 
 
+# How many of a layout's fields are numbers.
+NUMBERS = 6
+
 # The principal axes of a model that has none: every score is computed.
 NO_AXES: Float64Array = np.empty((0, 0))
 
@@ -54,6 +57,7 @@ class Layout(NamedTuple):
     group: int  # rows that the kernel works on at a time
     width: int  # values of a vector
     stored: int  # scores of a row that are kept
+    numbers: Float64Array  # the NUMBERS before it once more: arguments.py says what for
 
     def copy(self) -> Layout:
         """Return one whose centroids can be changed."""
@@ -74,6 +78,7 @@ class Layout(NamedTuple):
             self.group,
             self.width,
             self.stored,
+            self.numbers,
         )
 
 
@@ -96,6 +101,7 @@ def layout_type(real: Any) -> Any:
         "group": types.int64,
         "width": types.int64,
         "stored": types.int64,
+        "numbers": types.float64[::1],
     }
     return types.NamedTuple([fields[name] for name in Layout._fields], Layout)
 
@@ -135,7 +141,9 @@ def lay_out(frame: Frame, axes: Float64Array, lay_out_rows: Callable[[NDArray[np
         group=group,
         width=width,
         stored=rows if storing else 0,
+        numbers=np.empty(NUMBERS),
     )
+    layout.numbers[:] = layout[-1 - NUMBERS : -1]
     layout.centroids[:, :d] = frame.centroids
     layout.origin[:d] = frame.origin
     lay_out_rows(np.arange(k, dtype=np.int32), layout)

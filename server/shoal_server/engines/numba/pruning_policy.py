@@ -40,6 +40,10 @@ class PruningPolicy:
     bounded_rows: int = 0  # that have been labelled by bounds since that was last judged,
     bounded_tries: int = 0  # and the distances that were computed for them one by one
 
+    def concerns(self, layout: Layout) -> bool:
+        """Return whether anything is pruned or could be: otherwise there is nothing to note."""
+        return layout.axes is not NO_AXES or self.axes is not NO_AXES or may_be_bounded(len(layout.norms), layout.d)
+
     def note(self, layout: Layout, rows: int, tried: int) -> None:
         """Take note of rows that have been labelled, and how many distances were computed one by one."""
         k, d = layout.centroids.shape[0], layout.d

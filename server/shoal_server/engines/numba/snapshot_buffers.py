@@ -1,8 +1,8 @@
 """Arrays of versions that nobody looks at any more, for versions to come: so only what differs has to be copied.
 
 Every version has arrays of its own, since readers may keep them. To copy all of the last one's for each call took
-longer than a small batch itself where there are many wide centroids. The arrays of the version before the last are
-behind by the rows that moved since, and most often nobody holds them any more.
+longer than a small batch itself. The arrays of the version before the last are behind by the rows that moved since, and
+most often nobody holds them any more.
 """
 
 from __future__ import annotations
@@ -10,53 +10,43 @@ from __future__ import annotations
 import sys
 from threading import local
 from types import SimpleNamespace
-from typing import Any, NamedTuple, cast
+from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Float64Array
+from shoal_server.engines.numba.arguments import Version
 from shoal_server.engines.numba.layout import Layout
-from shoal_server.engines.numba.microkernel import TILE
 
-# Values of the centroids from which on it pays; and each such model keeps the arrays of two versions.
-_MIN_VALUES = 1 << 13
 _MAX_KEPT = 1 << 20  # values of counts and sums that a thread keeps
-_FEW = 4  # of the rows one in so many, at most: more are copied faster all together
-
-
-class Version(NamedTuple):
-    """The arrays of a version that are large."""
-
-    layout: Layout
-    centroids: Float64Array  # (k, d)
-
-    def copy(self) -> Version:
-        """Return one whose arrays can be changed."""
-        return Version(self.layout.copy(), self.centroids.copy())
 
 
 class SnapshotBuffers:
-    """Keeps the version before the newest one of a model."""
+    """Keeps the two newest versions of a model."""
 
     def __init__(self) -> None:
-        self._before: Version | None = None
-        self._newest: Version | None = None  # that it led to,
-        self._moved = np.empty(0, np.bool_)  # (k,) when these rows moved
+        self._newest: Version | None = None
+        self._before: Version | None = None  # that the newest was made of
+
+    def version(self, layout: Layout, centroids: Float64Array, weights: Float64Array) -> Version:
+        """Return these arrays, or C-contiguous copies, as a version: the newest one if they are its own."""
+        newest = self._newest
+        if newest is not None and newest.layout is layout and newest.centroids is centroids:
+            return newest if newest.weights is weights else newest._replace(weights=np.ascontiguousarray(weights))
+        centroids, weights = np.ascontiguousarray(centroids), np.ascontiguousarray(weights)
+        moved_rows = np.zeros(len(centroids), np.bool_)
+        return Version(layout, centroids, layout.centroids[:, : layout.d], weights, weights, moved_rows)
 
     def writable(self, newest: Version) -> Version:
-        """Return a version like the newest one whose arrays can be changed."""
+        """Return a version like the newest one but for the rows that moved in that, to be made the next one."""
         before, self._before = self._before, None
         if before is None or not self._is_newest(newest) or _is_held(before):
             return newest.copy()
-        before.centroids.flags.writeable = True
-        _copy_moved_rows(newest, before, self._moved)
         return before
 
-    def keep(self, before: Version, newest: Version, moved: NDArray[np.bool_]) -> None:
-        """Note that the newest version came of another one, and which rows (k,) moved."""
-        if newest.centroids.size >= _MIN_VALUES:
-            self._before, self._newest, self._moved = before, newest, moved
+    def keep(self, before: Version, after: Version) -> None:
+        """Note that a version was made of another one."""
+        self._before, self._newest = (self._newest if self._is_newest(before) else None), after
 
     def _is_newest(self, version: Version) -> bool:
         newest = self._newest
@@ -67,60 +57,51 @@ class SumBuffers(local):
     """Counts and sums for `apply_batches`, zero between calls; each thread has its own, if they aren't huge."""
 
     def __init__(self) -> None:
-        self._buffer, self._counts, self._sums = np.zeros(0), np.zeros(0), np.zeros((0, 0))
+        self._buffer = np.zeros(0)
+        self._arrays = np.zeros(0), np.zeros((0, 0))
 
-    def zeroed(self, rows: int, columns: int) -> tuple[Float64Array, Float64Array]:
-        """Return counts (rows,) and sums (rows, columns), all zero, and to be left so."""
-        if self._sums.shape == (rows, columns):
-            return self._counts, self._sums
+    def zeroed(self, shape: tuple[int, ...]) -> tuple[Float64Array, Float64Array]:
+        """Return counts (rows,) and sums (rows, columns) of this shape, all zero, and to be left so."""
+        counts, sums = self._arrays
+        if sums.shape == shape:
+            return counts, sums
+        rows, columns = shape
         size = rows * (columns + 1)
         buffer = self._buffer if size <= len(self._buffer) else np.zeros(size)
         counts, sums = buffer[:rows], buffer[rows:size].reshape(rows, columns)
         if size <= _MAX_KEPT:
-            self._buffer, self._counts, self._sums = buffer, counts, sums
+            self._buffer, self._arrays = buffer, (counts, sums)
         return counts, sums
 
     def forget(self) -> None:
         """Let go of what may not be zero any more."""
-        self._buffer, self._counts, self._sums = np.zeros(0), np.zeros(0), np.zeros((0, 0))
+        self._buffer, self._arrays = np.zeros(0), (np.zeros(0), np.zeros((0, 0)))
 
 
 def _is_held(version: Version) -> bool:
     """Return whether anyone else holds a version's arrays, or a view of them: a view holds its array."""
-    return any(count > unheld for count, unheld in zip(_references(version), _UNHELD, strict=True))
+    return _references(version) != _UNHELD
 
 
-def _references(version: Version) -> tuple[int, int, int]:
+def _references(version: Version) -> tuple[int, ...]:
+    layout, centroids, relative, weights, movement, moved_rows = version
+    count = sys.getrefcount
     return (
-        sys.getrefcount(version.layout),
-        sys.getrefcount(version.layout.centroids),
-        sys.getrefcount(version.centroids),
+        count(layout),
+        count(layout.centroids),
+        count(centroids),
+        count(relative),
+        count(weights),
+        count(movement),
+        count(moved_rows),
     )
 
 
-# What this interpreter counts where nobody but the version itself holds them.
-_UNHELD = _references(Version(cast("Layout", SimpleNamespace(centroids=np.empty(0))), np.empty(0)))
+def _sample() -> Version:
+    layout = cast("Layout", SimpleNamespace(centroids=np.empty((1, 1))))
+    relative = layout.centroids[:, :1]
+    return Version(layout, np.empty(0), relative, np.empty(0), np.empty(0), np.empty(0, np.bool_))
 
 
-def _copy_moved_rows(newest: Version, behind: Version, moved: NDArray[np.bool_]) -> None:
-    """Copy the rows that moved, or all where that is less trouble."""
-    rows = np.flatnonzero(moved)
-    copy_all = len(rows) * _FEW > len(moved)
-    tiles = np.unique(rows // TILE)
-    for source, target, places in (
-        (newest.centroids, behind.centroids, rows),
-        (newest.layout.centroids, behind.layout.centroids, rows),
-        (newest.layout.norms, behind.layout.norms, rows),
-        (newest.layout.offsets, behind.layout.offsets, rows),
-        (_by_tile(newest.layout.tiles, newest), _by_tile(behind.layout.tiles, behind), tiles),
-        (_by_tile(newest.layout.short_tiles, newest), _by_tile(behind.layout.short_tiles, behind), tiles),
-    ):
-        if copy_all:
-            np.copyto(target, source)
-        else:
-            target[places] = source[places]
-
-
-def _by_tile(values: NDArray[Any], version: Version) -> NDArray[Any]:
-    count = len(version.layout.offsets) // TILE
-    return values.reshape(count, len(values) // count)
+# What this interpreter counts where nobody but the version itself holds its arrays.
+_UNHELD = _references(_sample())

@@ -10,10 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Float64Array
+from shoal_server.engines.numba.arguments import (
+    Version,
+    array_at,
+    data_at,
+    fused_arguments_at,
+    item_at,
+    length_at,
+    version_at,
+)
 from shoal_server.engines.numba.decorators import Reals, compiled, compiled_exactly
 from shoal_server.engines.numba.kernels import assign_groups
 from shoal_server.engines.numba.layout import Layout, largest_norm, lay_out_rows
-from shoal_server.engines.numba.workspace import allocate_workspace, held, workspace_of
+from shoal_server.engines.numba.microkernel import TILE
+from shoal_server.engines.numba.workspace import allocate_workspace, held
 
 # Directions that cancel out leave none.
 _EPSILON = float(np.finfo(np.float64).eps)
@@ -21,85 +31,111 @@ _EPSILON = float(np.finfo(np.float64).eps)
 
 @compiled
 def apply_batches(
-    addresses: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    decays: Float64Array,
-    weight: Float64Array,
-    layout: Layout,
-    counts: Float64Array,
-    sums: Float64Array,
-    means: Float64Array,
-    weights: Float64Array,
-    movement: Float64Array,
-    moved_rows: NDArray[np.bool_],
-    labels: NDArray[np.int32],
-    inertias: Float64Array,
+    points_address: int, weights_address: int, count: int, arguments_address: int, like: Reals
 ) -> tuple[int, int]:
     """Apply batches in their order, up to the first that has an unusable value.
 
     Parameters
     ----------
-    addresses, rows, decays
-        Of each batch (m,): the address of its first row, how many rows there are, and the factor of what came before.
-    weight
-        Of all rows, one batch after the other; empty: all 1.
-    layout
-        See layout.py; what belongs to the centroids is kept up to date.
-    counts, sums
-        To work in, (k,) and (k, d up to whole vectors): they are zero, and are left so.
-    means, weights, movement
-        The centroids (k, d), their weights (k,) and how far the last batch moved them (k,): kept up to date.
-    moved_rows
-        Gets true for each centroid that some batch has moved (k,).
-    labels, inertias
-        Get the labels of all rows, one batch after the other, unless it is empty; and each batch's inertia (m,).
+    points_address
+        Of a tuple of the points of each batch, (n, d), C-contiguous and of the precision.
+    weights_address
+        Of a tuple of the weights of each batch's rows, (n,); empty: all 1.
+    count
+        How many batches there are.
+    arguments_address
+        Of FusedArguments, whose version after is made.
+    like
+        An array of the precision.
 
     Returns
     -------
     applied, tried
         How many batches were applied, and how many distances were computed one by one.
     """
+    arguments = fused_arguments_at(arguments_address, like)
+    before, after = arguments.before, arguments.after
+    counts, sums, decays, all_labels = arguments.counts, arguments.sums, arguments.decays, arguments.labels
+    layout, means, weights, movement, moved_rows = (
+        after.layout, after.centroids, after.weights, after.movement, after.moved_rows,
+    )  # fmt: skip
+    _begin(before, after)
     k, d = means.shape
-    arrays = allocate_workspace(layout)
-    workspace = workspace_of(arrays)
-    no_distances = np.empty(0, layout.origin.dtype)
+    workspace, memory = allocate_workspace(layout)
+    no_distances = np.empty(0, like.dtype)
     moved, touched = np.empty((k, d)), np.empty(k, np.int32)
     begin = applied = tried = 0
-    for index in range(len(addresses)):
-        end = begin + rows[index]
+    for index in range(count):
+        points = item_at(points_address, index)
+        rows = length_at(points)
+        labels = all_labels[begin : begin + rows]
         inertia, largest, nearly_zero, more = assign_groups(
-            addresses[index], rows[index], weight[begin:end], layout, largest_norm(layout.norms), workspace,
-            labels[begin:end], no_distances, counts, sums,
+            data_at(points), rows, array_at(item_at(weights_address, index), decays), layout,
+            largest_norm(layout.norms), workspace, labels, no_distances, counts, sums,
         )  # fmt: skip
         tried += more
         if nearly_zero or not largest <= layout.max_value or not np.isfinite(inertia):
             break
-        if not _update(decays[index], counts, sums, layout, means, weights, movement, moved, touched):
+        decay = decays[index] if len(decays) > 0 else 1.0
+        if not _update(decay, counts, sums, layout, means, weights, movement, moved, touched):
             break
         _reset(counts, sums, moved_rows)
-        inertias[index] = inertia
-        begin = end
+        arguments.inertias[index] = inertia
+        begin += rows
         applied += 1
-    if applied < len(addresses):
+    if applied < count:
         # All of it: a row of weight 0 that has a NaN is in the sums, and not in the counts.
         counts[:] = 0.0
         sums[:] = 0.0
-    held(arrays)
+    held(memory)
     return applied, tried
 
 
 @compiled
 def apply_contribution(
-    counts: Float64Array,
-    sums: Float64Array,
-    layout: Layout,
-    means: Float64Array,
-    weights: Float64Array,
-    movement: Float64Array,
+    counts: Float64Array, sums: Float64Array, before_address: int, after_address: int, like: Reals
 ) -> bool:
-    """Apply what a batch adds up to, counts (k,) and sums (k, d); return whether everything stays finite."""
-    moved, touched = np.empty((len(counts), layout.d)), np.empty(len(counts), np.int32)
-    return _update(1.0, counts, sums, layout, means, weights, movement, moved, touched)
+    """Apply what a batch adds up to, counts (k,) and sums (k, d); return whether everything stays finite.
+
+    The addresses are those of two versions: the second is made of the first. `like` is an array of their precision.
+    """
+    after = version_at(after_address, like)
+    _begin(version_at(before_address, like), after)
+    k, d = after.centroids.shape
+    moved, touched = np.empty((k, d)), np.empty(k, np.int32)
+    for label in range(k):
+        after.moved_rows[label] = counts[label] > 0
+    return _update(1.0, counts, sums, after.layout, after.centroids, after.weights, after.movement, moved, touched)
+
+
+@compiled
+def _begin(before: Version, after: Version) -> None:
+    """Make a version like the one before it: of that it lacks the rows that moved, and the weights."""
+    weights, movement, moved_rows = after.weights, after.movement, after.moved_rows
+    for label in range(len(weights)):
+        weights[label] = before.weights[label]
+        movement[label] = 0.0
+        moved_rows[label] = False
+    source, target = before.layout, after.layout
+    tiles = len(source.offsets) // TILE
+    _copy_moved(before.moved_rows, 1, before.centroids.reshape(-1), after.centroids.reshape(-1), len(weights))
+    _copy_moved(before.moved_rows, 1, source.centroids.reshape(-1), target.centroids.reshape(-1), len(weights))
+    _copy_moved(before.moved_rows, 1, source.norms, target.norms, len(weights))
+    _copy_moved(before.moved_rows, TILE, source.offsets, target.offsets, tiles)
+    _copy_moved(before.moved_rows, TILE, source.tiles, target.tiles, tiles)
+    _copy_moved(before.moved_rows, TILE, source.short_tiles, target.short_tiles, tiles)
+
+
+@compiled
+def _copy_moved(moved_rows: NDArray[np.bool_], group: int, source: Reals, target: Reals, parts: int) -> None:
+    """Copy those of the equal parts of an array that belong to rows that moved, so many rows to a part."""
+    size, copied = len(source) // parts, -1
+    for label in range(len(moved_rows)):
+        part = label // group
+        if moved_rows[label] and part != copied:
+            for place in range(part * size, (part + 1) * size):
+                target[place] = source[place]
+            copied = part
 
 
 @compiled
