@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from shoal.testing import LocalServer
-from tests.dashboard.browsing import LINK, Dashboard, open_form, open_run, rows, shown_step
+from tests.dashboard.browsing import open_form, open_run, rows, shown_step
 
 
 def test_own_points_are_compared_and_linked_to(page: Page) -> None:
@@ -172,20 +171,6 @@ def test_a_large_file_is_taken_as_it_is(page: Page, tmp_path: Path) -> None:
 
     expect(page.locator("section").filter(has_text="In short")).to_contain_text("20,000 points in 2 columns")
     expect(page.locator(".stage .axes")).to_contain_text("2,000 of 20,000 points are drawn")
-
-
-def test_the_page_waits_for_a_server_that_is_not_there_yet(browser: Browser) -> None:
-    with LocalServer() as server:
-        port = int(server.target.rpartition(":")[2])
-        with Dashboard(server.target) as dashboard:
-            server.stop()
-            page = browser.new_page()
-            page.goto(f"{dashboard.url}{LINK}")
-            expect(page.get_by_role("alert").first).to_be_visible()
-
-            with LocalServer(port=port):
-                expect(shown_step(page)).to_contain_text("Step 1 of 7")
-            page.close()
 
 
 def test_a_file_is_read_into_the_points(page: Page, tmp_path: Path) -> None:
