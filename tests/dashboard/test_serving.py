@@ -22,6 +22,7 @@ import shoal
 from shoal.testing import LocalDashboard
 from shoal_dashboard.disconnects import ignore_disconnects
 from tests.dashboard.browsing import Dashboard
+from tests.interrupts import interruptible
 
 PATIENCE = 60.0  # seconds after which what is waited for won't come any more
 NOBODY = "127.0.0.1:1"  # a server that isn't there
@@ -37,13 +38,12 @@ sys.stdin.read()
 @contextmanager
 def program(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        [sys.executable, "-m", "shoal_dashboard", *arguments],
+        interruptible([sys.executable, "-m", "shoal_dashboard", *arguments]),
         env={name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509  (see cli)
     ) as started:
         try:
             yield started
