@@ -50,11 +50,15 @@ def run_apart(
 
 
 def run_on_terminal(
-    *arguments: object, columns: int, env: Mapping[str, str], types: bytes = b"", after: bytes = b""
+    *arguments: object,
+    columns: int,
+    env: Mapping[str, str],
+    question: bytes = b"",
+    answer: Callable[[], bytes] | None = None,
 ) -> list[str]:
     """Run the command in a process of its own on a terminal, and return the lines that were drawn there.
 
-    When `after` has been drawn somebody types `types`.
+    Once `question` has been drawn somebody types what `answer` returns.
     """
     drawn = b""
     ours, theirs = pty.openpty()
@@ -63,9 +67,9 @@ def run_on_terminal(
         os.close(theirs)
         while piece := _read_terminal(ours):
             drawn += piece
-            if types and after in drawn:
-                os.write(ours, types)
-                types = b""
+            if answer is not None and question in drawn:
+                os.write(ours, answer())
+                answer = None
     os.close(ours)
     return without_escapes(drawn.decode()).replace("\r", "\n").split("\n")
 
