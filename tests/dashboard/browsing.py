@@ -81,7 +81,10 @@ def open_run(page: Page, link: str = LINK) -> None:
 
 def rows(page: Page) -> list[list[str]]:
     """Return the texts of the table of steps."""
-    return [row.locator("th, td").all_inner_texts() for row in page.locator("tr[data-step]").all()]
+    texts: list[list[str]] = page.locator("tr[data-step]").evaluate_all(
+        "rows => rows.map(row => [...row.querySelectorAll('th, td')].map(cell => cell.innerText))"
+    )
+    return texts
 
 
 def shown_step(page: Page) -> Locator:

@@ -13,7 +13,6 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.dashboard.browsing import (
     IS_SEEN,
-    LINK,
     SCHEMES,
     Scheme,
     change_scheme,
@@ -61,6 +60,7 @@ def run(loaded_run: Page, no_trouble: None) -> Page:  # noqa: ARG001  (it checks
     loaded_run.locator(".asking").evaluate("form => { form.open = false; }")
     loaded_run.get_by_role("button", name="First step").click()
     loaded_run.mouse.move(0, 0)
+    loaded_run.evaluate("scrollTo(0, 0)")
     expect(shown_step(loaded_run)).to_contain_text("Step 1 of 7")
     return loaded_run
 
@@ -127,13 +127,21 @@ def test_playing_is_paused_by_a_key_and_by_the_button(run: Page) -> None:
     expect(run.get_by_role("button", name="Play", exact=True)).to_be_visible()
 
 
-@pytest.mark.parametrize("link", [LINK, BLOBS])
-def test_a_run_is_followed_on_one_screen_without_scrolling(page: Page, link: str) -> None:
-    page.set_viewport_size({"width": 1280, "height": 800})
-    open_run(page, link)
-    steps = len(rows(page))
+def test_a_run_is_followed_on_one_screen_without_scrolling(run: Page) -> None:
+    run.set_viewport_size({"width": 1280, "height": 800})
 
-    for _ in range(steps):
+    follow_on_one_screen(run)
+
+
+def test_a_run_of_three_engines_is_followed_on_one_screen_without_scrolling(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    open_run(page, BLOBS)
+
+    follow_on_one_screen(page)
+
+
+def follow_on_one_screen(page: Page) -> None:
+    for _ in rows(page):
         page.keyboard.press("ArrowRight")
         assert page.evaluate(f"(lit) => lit.filter(each => !({IS_SEEN})(document.querySelector(each)))", LIT) == []
 

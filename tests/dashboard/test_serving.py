@@ -61,27 +61,27 @@ def answer(url: str) -> int:
         connection.close()
 
 
-def test_the_dashboard_answers_as_soon_as_its_url_is_printed() -> None:
+def test_the_dashboard_answers_as_soon_as_its_url_is_printed_and_after_a_restart_at_the_same() -> None:
     with Dashboard(NOBODY) as dashboard:
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", dashboard.url)
-        assert answer(dashboard.url) == HTTPStatus.OK
-        assert f"the dashboard: {dashboard.url}" in dashboard.log_path.read_text()
+        url = dashboard.url
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
+        assert answer(url) == HTTPStatus.OK
+        assert f"the dashboard: {url}" in dashboard.log_path.read_text()
+
+        dashboard.stop()
+        dashboard.start()
+
+        assert dashboard.url == url
+        assert answer(url) == HTTPStatus.OK
 
 
-def test_the_url_of_a_dashboard_on_all_addresses_opens_in_a_browser() -> None:
+def test_the_url_of_a_dashboard_on_all_addresses_opens_in_a_browser_until_ctrl_c() -> None:
     with program("--port", "0", "--host", "0.0.0.0") as running:  # noqa: S104  (for the length of a test)
         assert running.stdout is not None
         url = running.stdout.readline().removeprefix("the dashboard: ").strip()
 
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
         assert answer(url) == HTTPStatus.OK
-        running.terminate()
-
-
-def test_ctrl_c_ends_the_dashboard_without_output() -> None:
-    with program("--port", "0") as running:
-        assert running.stdout is not None
-        running.stdout.readline()
         running.send_signal(signal.SIGINT)
         rest = running.stdout.read()
 
@@ -152,17 +152,6 @@ def test_a_missing_nicegui_is_reported_with_how_to_install_it(monkeypatch: pytes
 def test_a_dashboard_that_was_not_started_has_no_url() -> None:
     with pytest.raises(shoal.ServerStartError, match="start"):
         _ = LocalDashboard(NOBODY).url
-
-
-def test_a_restarted_dashboard_has_the_same_url() -> None:
-    with LocalDashboard(NOBODY) as dashboard:
-        url = dashboard.url
-
-        dashboard.stop()
-        dashboard.start()
-
-        assert dashboard.url == url
-        assert answer(url) == HTTPStatus.OK
 
 
 @pytest.mark.parametrize("kind", ["http.disconnect", "http.request"])
