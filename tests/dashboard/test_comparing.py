@@ -81,7 +81,7 @@ def test_the_first_visit_plays_the_example_once_to_the_end(page: Page) -> None:
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
 
 
-def test_nothing_plays_by_itself_for_those_who_want_no_motion(page: Page) -> None:
+def test_nothing_plays_by_itself_with_reduced_motion(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")
 
     page.goto("/")
