@@ -30,7 +30,7 @@ ENGINES = ["numba", "sklearn", "scipy"]
 
 @dataclass(frozen=True)
 class StayingDemo:
-    """A demo with a server of its own that stayed until Ctrl-C, and what was found while it ran."""
+    """A demo with a server of its own that stayed until Ctrl-C, when one of its sessions had been deleted."""
 
     stdout: str
     stderr: list[str]  # lines until it stayed
@@ -71,6 +71,8 @@ def demo(folder: Path, taken_port: int | None) -> StayingDemo:  # noqa: ARG001  
         children = psutil.Process(process.pid).children()
         after = status(url)
         sessions = names(target)
+        with shoal.connect(target) as client:  # as somebody may on the page
+            client.session(next(each.name for each in client.list_sessions())).delete()
         process.send_signal(signal.SIGINT)
         stdout, rest = process.stdout.read(), process.stderr.read()
     return StayingDemo(stdout, stderr, rest, process.returncode, url, (during, after), sessions, children)
