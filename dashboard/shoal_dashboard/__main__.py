@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 import shoal
-from shoal_dashboard.app import ListenOptions, serve
-from shoal_dashboard.server_socket import ListenError
+import shoal.aio
+from shoal_dashboard.server_socket import ListenError, listen
 
 DEFAULT_SERVER = "localhost:50051"
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252})")
@@ -66,12 +66,18 @@ def dashboard(
     ] = False,
 ) -> None:
     """Serve the dashboard: comparisons step by step, and sessions live."""
+    allowed_hosts = _host_names(allow_host or [])
     try:
-        serve(server, ListenOptions(host, port, ready_fd, until_eof, _host_names(allow_host or [])))
+        client = shoal.aio.connect(server)
+        listening = listen(host, port)
     except shoal.InvalidArgumentError as error:
         raise typer.BadParameter(str(error), param_hint="--server or SHOAL_SERVER") from None
     except ListenError as error:
         sys.exit(f"error: {error}")
+    # Imported here, because NiceGUI takes seconds to import, which a wrong argument needn't wait for.
+    from shoal_dashboard.app import serve  # noqa: PLC0415
+
+    serve(client, listening, ready_fd=ready_fd, until_eof=until_eof, allowed_hosts=allowed_hosts)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -19,7 +19,7 @@ from shoal_dashboard.disconnects import ignore_disconnects
 from shoal_dashboard.layout import LOGO
 from shoal_dashboard.pages import compare, session, sessions
 from shoal_dashboard.security import AllowedHosts, protect
-from shoal_dashboard.server_socket import listen, tell_ready, url_of
+from shoal_dashboard.server_socket import tell_ready, url_of
 from shoal_presentation import drawing, report
 
 _HERE = Path(__file__).parent
@@ -34,57 +34,36 @@ RECONNECT_TIMEOUT = 20.0
 _MAX_WEBSOCKET_BYTES = 2_000_000  # of one message; NiceGUI's own limit is a megabyte
 
 
-@dataclass(frozen=True)
-class ListenOptions:
-    """Where the page is served, under which names, and for how long."""
-
-    host: str
-    port: int  # 0: a free one
-    ready_fd: int | None = None  # gets a line with the page's URL
-    until_eof: bool = False  # stop when standard input ends
-    allowed_hosts: frozenset[str] = frozenset()  # names that the page may be opened under, besides localhost
-
-
-def serve(server: str, place: ListenOptions) -> None:
+def serve(
+    client: shoal.aio.Client,
+    listening: socket.socket,
+    *,
+    ready_fd: int | None = None,
+    until_eof: bool = False,
+    allowed_hosts: frozenset[str] = frozenset(),
+) -> None:
     """Serve the pages until the process is told to stop.
 
     Parameters
     ----------
-    server
-        ``host:port`` of the Shoal server.
-    place
-        Where to listen, whom to tell.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the server's address can't be one.
-    ListenError
-        If the page can't be served there.
+    client
+        Of the Shoal server; closed at the end.
+    listening
+        The socket on which to serve.
+    ready_fd
+        File descriptor that gets a line with the page's URL. None: the URL is only printed.
+    until_eof
+        Whether to stop when standard input ends.
+    allowed_hosts
+        Names under which the page may be opened, besides localhost.
     """
-    client = shoal.aio.connect(server)
     app.on_shutdown(client.close)
     app.colors(primary="#0b62a8")
     ui.add_css(STYLE, shared=True)
     ui.add_head_html(f"<script>{SCRIPT}</script>", shared=True)
     for page in (compare, sessions, session):
         page.add_page(client)
-    _run(place)
-
-
-def _run(place: ListenOptions) -> None:
-    """Run NiceGUI on a socket that listens before its URL is printed."""
-    listening = listen(place.host, place.port)
-    url = url_of(listening)
-
-    @asynccontextmanager
-    async def serving(_: FastAPI) -> AsyncIterator[None]:
-        print(f"the dashboard: {url}", flush=True)  # noqa: T201  (a program says where it is)
-        if place.ready_fd is not None:
-            tell_ready(place.ready_fd, url)
-        yield
-
-    outer = FastAPI(openapi_url=None, lifespan=serving)
+    outer = FastAPI(openapi_url=None, lifespan=_telling(url_of(listening), ready_fd))
     ui.run_with(
         outer,
         title="Shoal",
@@ -94,14 +73,27 @@ def _run(place: ListenOptions) -> None:
         show_welcome_message=False,
         reconnect_timeout=RECONNECT_TIMEOUT,
     )
-    protected = protect(ignore_disconnects(outer), AllowedHosts(place.allowed_hosts), _count_waiting_pages)
+    protected = protect(ignore_disconnects(outer), AllowedHosts(allowed_hosts), _count_waiting_pages)
     http = uvicorn.Server(
         uvicorn.Config(protected, log_level="warning", ws="wsproto", ws_max_size=_MAX_WEBSOCKET_BYTES)
     )
-    if place.until_eof:
+    if until_eof:
         threading.Thread(target=_stop_at_eof, args=(http,), daemon=True, name="standard input").start()
     with suppress(KeyboardInterrupt):  # uvicorn raises it again once it has stopped
         http.run(sockets=[listening])
+
+
+def _telling(url: str, ready_fd: int | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Return a lifespan that announces the page's URL once it is served."""
+
+    @asynccontextmanager
+    async def serving(_: FastAPI) -> AsyncIterator[None]:
+        print(f"the dashboard: {url}", flush=True)  # noqa: T201  (a program says where it is)
+        if ready_fd is not None:
+            tell_ready(ready_fd, url)
+        yield
+
+    return serving
 
 
 def _count_waiting_pages() -> int:

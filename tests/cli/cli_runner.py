@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import re
-import signal
 import subprocess
 import sys
 import termios
@@ -17,6 +16,7 @@ from typing import IO
 from typer.testing import CliRunner
 
 from shoal.cli.app import app
+from tests.interrupts import interruptible
 
 InProcess = Callable[..., "Outcome"]
 
@@ -50,11 +50,15 @@ def run_apart(
 
 
 def run_on_terminal(
-    *arguments: object, columns: int, env: Mapping[str, str], types: bytes = b"", after: bytes = b""
+    *arguments: object,
+    columns: int,
+    env: Mapping[str, str],
+    question: bytes = b"",
+    answer: Callable[[], bytes] | None = None,
 ) -> list[str]:
     """Run the command in a process of its own on a terminal, and return the lines that were drawn there.
 
-    When `after` has been drawn somebody types `types`.
+    Once `question` has been drawn somebody types what `answer` returns.
     """
     drawn = b""
     ours, theirs = pty.openpty()
@@ -63,9 +67,9 @@ def run_on_terminal(
         os.close(theirs)
         while piece := _read_terminal(ours):
             drawn += piece
-            if types and after in drawn:
-                os.write(ours, types)
-                types = b""
+            if answer is not None and question in drawn:
+                os.write(ours, answer())
+                answer = None
     os.close(ours)
     return without_escapes(drawn.decode()).replace("\r", "\n").split("\n")
 
@@ -79,14 +83,13 @@ def without_escapes(drawn: str) -> str:
 def running(*arguments: object, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
     """Start the command in a process of its own, with pipes at all its ends."""
     with subprocess.Popen(
-        _command(*arguments),
+        interruptible(_command(*arguments)),
         env=_environment(env),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=_heed_interrupts,  # noqa: PLW1509  (a test runner in the background hands down deafness to Ctrl-C)
     ) as started:
         try:
             yield started
@@ -113,7 +116,3 @@ def _environment(added: Mapping[str, str] | None) -> dict[str, str]:
         if not name.startswith("SHOAL_") and name not in {"COLUMNS", "LINES"}
     }
     return {**inherited, **(added or {})}
-
-
-def _heed_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from PIL import Image
 
 import shoal
 from shoal.cli.failures import FAILED, UNREACHABLE, USAGE
 from shoal.testing import LocalServer
-from tests.cli.cli_runner import Outcome, run_apart, run_here
+from shoal_presentation.demo.page import PORT
+from tests.cli.cli_runner import run_here, running
+from tests.cli.demo_pages import STAYS, WATCH, names, noted, said, status
 from tests.cli.html_page import page
 
 ENGINES = ["numba", "sklearn", "scipy"]
+
+
+@dataclass(frozen=True)
+class StayingDemo:
+    """A demo with a server of its own that stayed until Ctrl-C, when one of its sessions had been deleted."""
+
+    stdout: str
+    stderr: list[str]  # lines until it stayed
+    rest: str  # of standard error, after Ctrl-C
+    exit_code: int
+    url: str  # of the page
+    statuses: tuple[int, int]  # of the page, during the race and after it
+    sessions: list[str]  # names without their endings
+    children: list[psutil.Process]
 
 
 @pytest.fixture(scope="module")
@@ -25,29 +48,64 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def outcome(folder: Path) -> Outcome:
-    """The command with a server of its own."""
-    return run_apart("--output", "json", "demo", "--step", 8, "--output-dir", folder)
+def taken_port() -> Iterator[int | None]:
+    """Take the port that the demo prefers. None: another process has it, and may give it up."""
+    with ExitStack() as stack:
+        port = None
+        with suppress(OSError):
+            stack.enter_context(socket.create_server(("127.0.0.1", PORT)))
+            port = PORT
+        yield port
 
 
 @pytest.fixture(scope="module")
-def document(outcome: Outcome) -> Any:
-    assert outcome.exit_code == 0, outcome.stderr
-    return json.loads(outcome.stdout)
+def demo(folder: Path, taken_port: int | None) -> StayingDemo:  # noqa: ARG001  (it's taken while the demo runs)
+    with running("--output", "json", "demo", "--stay", "--step", 8, "--output-dir", folder) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        stderr: list[str] = []
+        lines = noted(process.stderr, stderr)
+        url = said(lines, WATCH)
+        during = status(url)
+        target = said(lines, STAYS).partition(" ")[0]
+        children = psutil.Process(process.pid).children()
+        after = status(url)
+        sessions = names(target)
+        with shoal.connect(target) as client:  # as somebody may on the page
+            client.session(next(each.name for each in client.list_sessions())).delete()
+        process.send_signal(signal.SIGINT)
+        stdout, rest = process.stdout.read(), process.stderr.read()
+    return StayingDemo(stdout, stderr, rest, process.returncode, url, (during, after), sessions, children)
 
 
-def test_demo_prints_the_path_and_the_url_of_the_report(outcome: Outcome, document: Any, folder: Path) -> None:
-    *_, where, how = outcome.stderr.splitlines()
+@pytest.fixture(scope="module")
+def document(demo: StayingDemo) -> Any:
+    assert demo.exit_code == 0, demo.stderr
+    return json.loads(demo.stdout)
+
+
+def test_the_page_and_the_sessions_are_there_until_ctrl_c(demo: StayingDemo, taken_port: int | None) -> None:
+    assert demo.statuses == (HTTPStatus.OK, HTTPStatus.OK)
+    assert demo.url.endswith("/sessions")
+    assert f":{taken_port}/" not in demo.url
+    assert demo.sessions == ["demo-numba", "demo-scipy", "demo-sklearn"]
+    assert len(demo.children) == 2  # server and dashboard
+    assert not any(child.is_running() for child in demo.children)
+    assert (demo.exit_code, demo.rest) == (0, "")
+
+
+def test_demo_prints_the_path_and_the_url_of_the_report(demo: StayingDemo, document: Any, folder: Path) -> None:
+    *_, where, how, _ = demo.stderr  # the last says that the page stays
 
     assert Path(document["report"]) == folder / "report.html"
     assert where == f"the report: {folder / 'report.html'}"
     assert how == f"open it in a browser: {(folder / 'report.html').as_uri()}"
 
 
-def test_demo_prints_a_line_for_each_engine_and_pass(outcome: Outcome, document: Any) -> None:
+def test_demo_prints_a_line_for_each_engine_and_pass(demo: StayingDemo, document: Any) -> None:
     assert document["fits"]
     for engine in ENGINES:
-        lines = [line for line in outcome.stderr.splitlines() if line.split()[:1] == [engine]]
+        lines = [line for line in demo.stderr if line.split()[:1] == [engine]]
         assert len(lines) == 2
         assert all("rows/s" in line and "version" in line and "inertia per point" in line for line in lines)
 

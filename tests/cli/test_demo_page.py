@@ -1,91 +1,46 @@
-"""`shoal demo` with the dashboard beside it: it is there during the race, and stays if somebody looks."""
+"""How `shoal demo` ends: by itself, or when somebody who looks at its page has seen enough."""
 
 from __future__ import annotations
 
 import signal
-import socket
+import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, suppress
-from http import HTTPStatus
-from http.client import HTTPConnection
 from pathlib import Path
 
-import psutil
 import pytest
 
 import shoal
 from shoal.testing import LocalServer
-from shoal_presentation.demo.page import PORT
-from tests.cli.cli_runner import run_here, run_on_terminal, running
+from tests.cli.cli_runner import run_here, run_on_terminal
+from tests.cli.demo_pages import PATIENCE, STAYS, WATCH, names
+from tests.interrupts import interruptible
 
-PATIENCE = 60.0  # seconds after which what is waited for won't come any more
 QUICKLY = ("--step", 16)
-WATCH = "watch it live: "
-STAYS = "the page and the sessions on "
+STAY = """
+from shoal_presentation.demo.page import stay
+stay("localhost:1", lambda text: print(text, flush=True))
+"""
 
 
-@pytest.fixture
-def taken_port() -> Iterator[int | None]:
-    """Take the port that the demo prefers. None: another process has it, and may give it up."""
-    with ExitStack() as stack:
-        port = None
-        with suppress(OSError):
-            stack.enter_context(socket.create_server(("127.0.0.1", PORT)))
-            port = PORT
-        yield port
+def test_the_demo_stays_on_a_terminal_until_enter_even_if_a_session_is_deleted_meanwhile(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    def delete_a_session() -> bytes:
+        with shoal.connect(server.target) as client:
+            client.session(next(each.name for each in client.list_sessions() if each.name.startswith("demo-"))).delete()
+        return b"\n"
 
-
-def said(lines: Iterator[str], beginning: str) -> str:
-    """Return the rest of the first line that begins so."""
-    return next(line for line in lines if line.startswith(beginning)).removeprefix(beginning).strip()
-
-
-def status(url: str) -> int:
-    host, _, path = url.removeprefix("http://").partition("/")
-    with closing(HTTPConnection(host, timeout=PATIENCE)) as connection:
-        connection.request("GET", f"/{path}")
-        return connection.getresponse().status
-
-
-def names(target: str) -> list[str]:
-    with shoal.connect(target) as client:
-        return sorted(session.name.rpartition("-")[0] for session in client.list_sessions())
-
-
-def test_the_page_is_there_during_the_race_and_all_stays_until_ctrl_c(taken_port: int | None, tmp_path: Path) -> None:
-    with running("demo", "--stay", *QUICKLY, "--output-dir", tmp_path) as demo:
-        assert demo.stderr is not None
-        lines = iter(demo.stderr)
-        url = said(lines, WATCH)
-        during = status(url)
-        target = said(lines, STAYS).partition(" ")[0]
-        children = psutil.Process(demo.pid).children()
-        after = status(url)
-        sessions = names(target)
-        demo.send_signal(signal.SIGINT)
-        rest = demo.stderr.read()
-
-    assert (during, after) == (HTTPStatus.OK, HTTPStatus.OK)
-    assert url.endswith("/sessions")
-    assert f":{taken_port}/" not in url
-    assert sessions == ["demo-numba", "demo-scipy", "demo-sklearn"]
-    assert len(children) == 2
-    assert not any(child.is_running() for child in children)
-    assert (demo.returncode, rest) == (0, "")
-
-
-def test_the_demo_stays_on_a_terminal_until_enter(server: LocalServer, tmp_path: Path) -> None:
     lines = run_on_terminal(
         *("demo", "--server", server.target, *QUICKLY, "--output-dir", tmp_path),
         columns=120,
         env={},
-        types=b"\n",
-        after=b"Enter or Ctrl-C",
+        question=b"Enter or Ctrl-C",
+        answer=delete_a_session,
     )
 
     beginnings = [line for line in lines if line.startswith((WATCH, STAYS, "open it in a browser"))]
     assert [line.split()[0] for line in beginnings] == ["watch", "open", "the"]
+    assert not "".join(lines[lines.index(beginnings[-1]) + 1 :]).strip()  # no error at the end
     assert not [name for name in names(server.target) if name.startswith("demo-")]
 
 
@@ -98,17 +53,16 @@ def test_the_demo_ends_by_itself_on_a_terminal_with_no_stay(server: LocalServer,
     assert not any(line.startswith(STAYS) for line in lines)
 
 
-def test_the_demo_ends_well_when_a_session_was_deleted_on_its_page(server: LocalServer, tmp_path: Path) -> None:
-    with running("demo", "--server", server.target, "--stay", *QUICKLY, "--output-dir", tmp_path) as demo:
-        assert demo.stderr is not None
-        said(iter(demo.stderr), STAYS)
-        with shoal.connect(server.target) as client:
-            client.session(next(each.name for each in client.list_sessions() if each.name.startswith("demo-"))).delete()
-        demo.send_signal(signal.SIGTERM)
-        rest = demo.stderr.read()
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_stays_ends_without_an_error_on(number: signal.Signals) -> None:
+    with subprocess.Popen(
+        interruptible([sys.executable, "-c", STAY]), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as staying:
+        assert staying.stdout is not None
+        assert staying.stdout.readline().startswith(f"{STAYS}localhost:1 stay until you press Ctrl-C")
+        staying.send_signal(number)
 
-    assert (demo.returncode, rest) == (0, "")
-    assert not [name for name in names(server.target) if name.startswith("demo-")]
+        assert staying.wait(PATIENCE) == 0
 
 
 def test_without_nicegui_the_demo_says_how_to_get_the_page_and_goes_on(

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 from types import TracebackType
+from typing import Literal
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Locator, Page, ViewportSize, expect
 
 from shoal.testing import LocalDashboard
 
 BROWSER_FLAGS = ["--no-sandbox", "--disable-background-networking"]
+Scheme = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+DESKTOP: ViewportSize = {"width": 1400, "height": 900}
 LINK = "/?example=six-points&k=2&init=5.5,3;1,2&engines=scipy,sklearn&random_state=0"
 # Whether the middle of an element is where one sees it, or something within it is.
 IS_SEEN = """(element) => {
@@ -45,6 +50,29 @@ def chromium() -> str:
     return path
 
 
+def reset_tab(page: Page) -> None:
+    """Bring a tab to the front, and undo what a test has changed of it: its size, its media, its permissions."""
+    page.bring_to_front()  # a hidden tab draws once a second
+    page.set_viewport_size(DESKTOP)
+    page.emulate_media(color_scheme="light", reduced_motion="no-preference")
+    page.context.clear_permissions()
+    page.mouse.move(0, 0)
+
+
+def change_scheme(page: Page, scheme: Scheme) -> None:
+    """Change the preferred colours of the page's visitor, and wait until all colours have changed."""
+    page.emulate_media(color_scheme=scheme)
+    page.evaluate("() => Promise.allSettled(document.getAnimations().map(each => each.finished))")
+
+
+def check_with_axe(page: Page) -> None:
+    """Fail if axe finds a violation on the page."""
+    # NiceGUI's bar of a request under way, as axe itself makes some.
+    expect(page.locator(".q-loading-bar[role=progressbar]")).to_have_count(0)
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
 def open_run(page: Page, link: str = LINK) -> None:
     """Open a link to a comparison, and wait for its run."""
     page.goto(link)
@@ -53,7 +81,10 @@ def open_run(page: Page, link: str = LINK) -> None:
 
 def rows(page: Page) -> list[list[str]]:
     """Return the texts of the table of steps."""
-    return [row.locator("th, td").all_inner_texts() for row in page.locator("tr[data-step]").all()]
+    texts: list[list[str]] = page.locator("tr[data-step]").evaluate_all(
+        "rows => rows.map(row => [...row.querySelectorAll('th, td')].map(cell => cell.innerText))"
+    )
+    return texts
 
 
 def shown_step(page: Page) -> Locator:

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from shoal.testing import LocalServer
-from tests.dashboard.browsing import BROWSER_FLAGS, Dashboard, chromium
+from tests.dashboard.browsing import BROWSER_FLAGS, DESKTOP, Dashboard, chromium, reset_tab
 
 PATIENCE = 120_000  # milliseconds after which what is waited for won't come any more
 expect.set_options(timeout=PATIENCE)
@@ -28,24 +28,47 @@ def dashboard(server: LocalServer) -> Iterator[Dashboard]:
         yield running
 
 
-@pytest.fixture
-def context(browser: Browser, dashboard: Dashboard) -> Iterator[BrowserContext]:
-    """A visitor; errors of its scripts, and requests to other hosts, fail the test."""
-    context = browser.new_context(base_url=dashboard.url, viewport={"width": 1400, "height": 900})
+@pytest.fixture(scope="module")
+def trouble() -> list[str]:
+    """Errors of scripts, and requests to other hosts, since the last test."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def context(browser: Browser, dashboard: Dashboard, trouble: list[str]) -> Iterator[BrowserContext]:
+    """One profile for a module's tests: each new one loads NiceGUI's scripts anew, which takes seconds of a core."""
+    context = browser.new_context(base_url=dashboard.url, viewport=DESKTOP)
     context.set_default_timeout(PATIENCE)
-    trouble: list[str] = []
     context.on("weberror", lambda error: trouble.append(str(error.error)))
     context.on("request", lambda request: _note_outside(request.url, dashboard.url, trouble))
     yield context
     context.close()
-    assert trouble == []
 
 
-@pytest.fixture
-def page(context: BrowserContext) -> Page:
+@pytest.fixture(scope="module")
+def tab(context: BrowserContext) -> Page:
+    """The tab in which a module's tests open their pages one after the other."""
     return context.new_page()
 
 
+@pytest.fixture
+def no_trouble(trouble: list[str]) -> Iterator[None]:
+    """Fail the test if a script raised an error or asked another host for something."""
+    yield
+    found = trouble.copy()
+    trouble.clear()
+    assert found == []
+
+
+@pytest.fixture
+def page(tab: Page, no_trouble: None) -> Page:  # noqa: ARG001  (it checks at the end)
+    """The tab as a first visitor's. It shows the last test's page until the test opens another: that is quickest."""
+    reset_tab(tab)
+    if tab.url.startswith("http"):
+        tab.evaluate("localStorage.clear()")
+    return tab
+
+
 def _note_outside(url: str, own: str, trouble: list[str]) -> None:
-    if not url.startswith((own, own.replace("http", "ws"), "data:", "blob:")):
+    if not url.startswith((own, own.replace("http", "ws"), "about:", "data:", "blob:")):
         trouble.append(f"asked for {url}")

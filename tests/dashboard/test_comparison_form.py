@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from shoal.testing import LocalServer
-from tests.dashboard.browsing import LINK, Dashboard, open_form, open_run, rows, shown_step
+from tests.dashboard.browsing import open_form, open_run, rows, shown_step
 
 
 def test_own_points_are_compared_and_linked_to(page: Page) -> None:
@@ -39,7 +38,7 @@ def test_own_points_are_compared_and_linked_to(page: Page) -> None:
         ("/?example=six-points&tol=small", "tol in the link is 'small'; it must be a number"),
     ],
 )
-def test_what_is_wrong_is_told_on_the_page(page: Page, link: str, says: str) -> None:
+def test_an_invalid_link_is_reported_on_the_page(page: Page, link: str, says: str) -> None:
     page.goto(link)
 
     expect(page.get_by_role("alert").filter(has_text=says)).to_be_visible()
@@ -59,13 +58,13 @@ def test_a_click_into_the_plot_adds_a_point_and_compares_once_more(page: Page) -
     expect(points).to_have_value(re.compile(r"^1, 2\n1, 4\n1, 0\n10, 2\n10, 4\n10, 0\n-?[\d.]+, -?[\d.]+$"))
 
 
-def test_one_begins_with_no_points_and_clicks_them_in(page: Page) -> None:
+def test_points_are_clicked_into_an_empty_plot(page: Page) -> None:
     open_run(page, "/?points=1,1;2,2&k=2&init=random&random_state=0")
     open_form(page)
 
     page.get_by_role("button", name="Begin with no points").click()
     expect(page.locator(".panel figcaption")).to_have_text(
-        "Click into the plot, or type rows: 2 more points, and k = 2 clusters can be found"
+        ["Click into the plot, or type rows: 2 more points, and k = 2 clusters can be found"]
     )
     page.locator(".panel .plot").click(position={"x": 100, "y": 60})
     expect(page.locator(".panel figcaption")).to_contain_text("1 more point, and k = 2")
@@ -84,7 +83,7 @@ def test_a_link_with_too_few_points_says_how_many_are_missing(page: Page) -> Non
     expect(shown_step(page)).to_contain_text("Step 1 of")
 
 
-def test_clicks_one_after_the_other_end_with_all_points(page: Page) -> None:
+def test_clicks_in_quick_succession_all_add_their_points(page: Page) -> None:
     open_run(page)
 
     page.locator(".panel .plot").first.evaluate(
@@ -100,7 +99,7 @@ def test_clicks_one_after_the_other_end_with_all_points(page: Page) -> None:
     expect(shown_step(page)).to_contain_text("Step 1 of")
 
 
-def test_of_many_runs_only_the_last_is_played(page: Page) -> None:
+def test_only_the_last_of_several_runs_follows_the_keys(page: Page) -> None:
     open_run(page)
     open_form(page)
     for k in (3, 4, 5):
@@ -114,7 +113,7 @@ def test_of_many_runs_only_the_last_is_played(page: Page) -> None:
     expect(shown_step(page)).to_contain_text("Step 2 of")
 
 
-def test_another_k_leaves_given_centroids_and_back_leads_to_the_run_before(page: Page) -> None:
+def test_another_k_replaces_given_centroids_and_back_returns_to_the_previous_run(page: Page) -> None:
     open_run(page)
     open_form(page)
 
@@ -128,7 +127,7 @@ def test_another_k_leaves_given_centroids_and_back_leads_to_the_run_before(page:
     expect(shown_step(page)).to_contain_text("Step 1 of 7")
 
 
-def test_a_link_without_random_state_makes_the_very_run_again(page: Page) -> None:
+def test_a_link_without_random_state_repeats_its_run(page: Page) -> None:
     open_run(page, "/?example=blobs&k=4&init=k-means%2B%2B&engines=scipy")
     first = rows(page)
 
@@ -149,18 +148,7 @@ def test_the_link_is_copied(page: Page) -> None:
     assert page.evaluate("navigator.clipboard.readText()") == page.url
 
 
-def test_a_file_that_is_no_text_is_told(page: Page, tmp_path: Path) -> None:
-    path = tmp_path / "points.csv"
-    path.write_bytes(b"1,2\n\xff\xfe,4\n")
-    open_run(page, "/?points=1,1;2,2&k=2&init=random&random_state=0")
-    open_form(page)
-
-    page.locator("input[type=file]").set_input_files(path)
-
-    expect(page.get_by_text("points.csv is no text in UTF-8: byte 4 is none")).to_be_visible()
-
-
-def test_a_large_file_is_taken_as_it_is(page: Page, tmp_path: Path) -> None:
+def test_a_large_file_is_compared_without_filling_the_text_box(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "points.csv"
     np.savetxt(path, np.random.default_rng(0).normal(size=(20_000, 2)), fmt="%.6f", delimiter=",")
     open_run(page, "/?points=1,1;2,2&k=2&init=random&random_state=0&engines=numba&max_iter=3")
@@ -174,26 +162,16 @@ def test_a_large_file_is_taken_as_it_is(page: Page, tmp_path: Path) -> None:
     expect(page.locator(".stage .axes")).to_contain_text("2,000 of 20,000 points are drawn")
 
 
-def test_the_page_waits_for_a_server_that_is_not_there_yet(browser: Browser) -> None:
-    with LocalServer() as server:
-        port = int(server.target.rpartition(":")[2])
-        with Dashboard(server.target) as dashboard:
-            server.stop()
-            page = browser.new_page()
-            page.goto(f"{dashboard.url}{LINK}")
-            expect(page.get_by_role("alert").first).to_be_visible()
-
-            with LocalServer(port=port):
-                expect(shown_step(page)).to_contain_text("Step 1 of 7")
-            page.close()
-
-
-def test_a_file_is_read_into_the_points(page: Page, tmp_path: Path) -> None:
+def test_a_file_is_read_into_the_points_unless_it_is_not_text(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "points.csv"
-    path.write_text("x,y\n0,0\n0,1\n5,5\n")
+    path.write_bytes(b"1,2\n\xff\xfe,4\n")
     open_run(page, "/?points=1,1;2,2&k=2&init=random&random_state=0")
     open_form(page)
 
+    page.locator("input[type=file]").set_input_files(path)
+    expect(page.get_by_text("points.csv is no text in UTF-8: byte 4 is none")).to_be_visible()
+
+    path.write_text("x,y\n0,0\n0,1\n5,5\n")
     page.locator("input[type=file]").set_input_files(path)
     expect(page.get_by_label("Points: a row a line, such as 1, 2")).to_have_value("x,y\n0,0\n0,1\n5,5")
     page.get_by_role("button", name="Run").click()

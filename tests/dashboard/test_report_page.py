@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from shoal.testing import LocalServer
 from tests.cli.cli_runner import run_here
+from tests.dashboard.browsing import SCHEMES, Scheme, change_scheme, check_with_axe
 
 
 @pytest.fixture(scope="module")
@@ -26,18 +25,37 @@ def report(server: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder / "six.html"
 
 
+@pytest.fixture(scope="module")
+def tab(browser: Browser, report: Path, trouble: list[str]) -> Page:
+    """A tab that may fetch nothing but the page, whose scripts must log nothing."""
+    tab = browser.new_page()
+    tab.on("console", lambda message: trouble.append(message.text))
+    tab.on("pageerror", lambda error: trouble.append(str(error)))
+    tab.on("request", lambda request: None if request.url == report.as_uri() else trouble.append(request.url))
+    return tab
+
+
 @pytest.fixture
-def opened(browser: Browser, report: Path) -> Iterator[Page]:
-    """The page, which must fetch nothing else and log no errors."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    trouble: list[str] = []
-    page.on("console", lambda message: trouble.append(message.text))
-    page.on("pageerror", lambda error: trouble.append(str(error)))
-    page.on("request", lambda request: None if request.url == report.as_uri() else trouble.append(request.url))
-    page.goto(report.as_uri())
-    yield page
-    page.close()
-    assert trouble == []
+def opened(tab: Page, report: Path, no_trouble: None) -> Page:  # noqa: ARG001  (it checks at the end)
+    """The page, just opened."""
+    tab.bring_to_front()
+    tab.set_viewport_size({"width": 1280, "height": 900})
+    tab.emulate_media(color_scheme="light")
+    tab.goto(report.as_uri())
+    return tab
+
+
+@pytest.fixture(scope="module")
+def still_tab(browser: Browser) -> Page:
+    return browser.new_context(java_script_enabled=False).new_page()
+
+
+@pytest.fixture
+def still(still_tab: Page, report: Path) -> Page:
+    """The page, just opened in a browser without JavaScript."""
+    still_tab.bring_to_front()
+    still_tab.goto(report.as_uri())
+    return still_tab
 
 
 def test_the_report_opens_with_the_last_step(opened: Page) -> None:
@@ -62,24 +80,19 @@ def test_buttons_and_keys_of_the_report_change_the_step(opened: Page) -> None:
     expect(opened.locator("tr.lit th")).to_have_text(["7"])
 
 
-def test_the_player_draws_the_same_as_the_static_report(browser: Browser, opened: Page, report: Path) -> None:
-    context = browser.new_context(java_script_enabled=False)
-    still = context.new_page()
-    still.goto(report.as_uri())
-
+def test_the_player_draws_the_same_as_the_static_report(opened: Page, still: Page) -> None:
     for part in ("regions", "points", "trails", "centroids"):
         drawn = _marks(still, part)
 
         assert drawn
         assert _marks(opened, part) == drawn, part
-    context.close()
 
 
 def _marks(page: Page, part: str) -> list[tuple[str, dict[str, object], str]]:
     """The elements of a part of a drawing, with normalised attributes and numbers."""
     found = []
-    for mark in page.locator(f".panel .{part} > *").all():
-        written = ET.fromstring(re.sub(r' xmlns="[^"]*"', "", mark.evaluate("element => element.outerHTML")))  # noqa: S314  (our own)
+    for mark in page.locator(f".panel .{part} > *").evaluate_all("all => all.map(each => each.outerHTML)"):
+        written = ET.fromstring(re.sub(r' xmlns="[^"]*"', "", mark))  # noqa: S314  (our own)
         attributes = {name: _numbers(value) for name, value in written.attrib.items()}
         found.append((written.tag, attributes, written.text or ""))
     return found
@@ -99,33 +112,22 @@ def test_the_report_plays_to_the_end_and_stops(opened: Page) -> None:
     expect(opened.get_by_role("button", name="Play", exact=True)).to_be_visible()
 
 
-def test_the_report_can_be_read_without_javascript(browser: Browser, report: Path) -> None:
-    context = browser.new_context(java_script_enabled=False)
-    still = context.new_page()
-    still.goto(report.as_uri())
-
+def test_the_report_can_be_read_without_javascript(still: Page) -> None:
     expect(still.locator(".controls")).to_be_hidden()
     expect(still.locator(".panel .state")).to_have_text(["as it ended", "as it ended"])
     expect(still.locator(".panel .points .c1")).to_have_count(6)
     still.get_by_text("The answer to question 2").click()
     expect(still.get_by_text(": step 3.")).to_be_visible()
-    context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_violation_in_the_report(browser: Browser, report: Path, scheme: str) -> None:
-    page = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]  # one of its names
-    page.goto(report.as_uri())
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_axe_finds_no_violation_in_the_report(opened: Page, scheme: Scheme) -> None:
+    change_scheme(opened, scheme)
 
-    found = Axe().run(page)
-
-    assert found.violations_count == 0, found.generate_report()
-    page.close()
+    check_with_axe(opened)
 
 
-def test_the_report_fits_the_width_of_a_phone(browser: Browser, report: Path) -> None:
-    page = browser.new_page(viewport={"width": 360, "height": 740})
-    page.goto(report.as_uri())
+def test_the_report_fits_the_width_of_a_phone(opened: Page) -> None:
+    opened.set_viewport_size({"width": 360, "height": 740})
 
-    assert page.evaluate("document.documentElement.scrollWidth") == 360
-    page.close()
+    assert opened.evaluate("document.documentElement.scrollWidth") == 360

@@ -22,6 +22,7 @@ import shoal
 from shoal.testing import LocalDashboard
 from shoal_dashboard.disconnects import ignore_disconnects
 from tests.dashboard.browsing import Dashboard
+from tests.interrupts import interruptible
 
 PATIENCE = 60.0  # seconds after which what is waited for won't come any more
 NOBODY = "127.0.0.1:1"  # a server that isn't there
@@ -37,13 +38,12 @@ sys.stdin.read()
 @contextmanager
 def program(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        [sys.executable, "-m", "shoal_dashboard", *arguments],
+        interruptible([sys.executable, "-m", "shoal_dashboard", *arguments]),
         env={name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509  (see cli)
     ) as started:
         try:
             yield started
@@ -61,27 +61,27 @@ def answer(url: str) -> int:
         connection.close()
 
 
-def test_the_dashboard_answers_as_soon_as_its_url_is_printed() -> None:
+def test_the_dashboard_answers_as_soon_as_its_url_is_printed_and_after_a_restart_at_the_same() -> None:
     with Dashboard(NOBODY) as dashboard:
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", dashboard.url)
-        assert answer(dashboard.url) == HTTPStatus.OK
-        assert f"the dashboard: {dashboard.url}" in dashboard.log_path.read_text()
+        url = dashboard.url
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
+        assert answer(url) == HTTPStatus.OK
+        assert f"the dashboard: {url}" in dashboard.log_path.read_text()
+
+        dashboard.stop()
+        dashboard.start()
+
+        assert dashboard.url == url
+        assert answer(url) == HTTPStatus.OK
 
 
-def test_the_url_of_a_dashboard_on_all_addresses_opens_in_a_browser() -> None:
+def test_the_url_of_a_dashboard_on_all_addresses_opens_in_a_browser_until_ctrl_c() -> None:
     with program("--port", "0", "--host", "0.0.0.0") as running:  # noqa: S104  (for the length of a test)
         assert running.stdout is not None
         url = running.stdout.readline().removeprefix("the dashboard: ").strip()
 
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
         assert answer(url) == HTTPStatus.OK
-        running.terminate()
-
-
-def test_ctrl_c_ends_the_dashboard_without_output() -> None:
-    with program("--port", "0") as running:
-        assert running.stdout is not None
-        running.stdout.readline()
         running.send_signal(signal.SIGINT)
         rest = running.stdout.read()
 
@@ -152,17 +152,6 @@ def test_a_missing_nicegui_is_reported_with_how_to_install_it(monkeypatch: pytes
 def test_a_dashboard_that_was_not_started_has_no_url() -> None:
     with pytest.raises(shoal.ServerStartError, match="start"):
         _ = LocalDashboard(NOBODY).url
-
-
-def test_a_restarted_dashboard_has_the_same_url() -> None:
-    with LocalDashboard(NOBODY) as dashboard:
-        url = dashboard.url
-
-        dashboard.stop()
-        dashboard.start()
-
-        assert dashboard.url == url
-        assert answer(url) == HTTPStatus.OK
 
 
 @pytest.mark.parametrize("kind", ["http.disconnect", "http.request"])

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 import shoal
 from shoal.testing import LocalServer
-from tests.dashboard.browsing import Dashboard
+from tests.dashboard.browsing import SCHEMES, change_scheme, check_with_axe
 
 POINTS = np.random.default_rng(0).normal(size=(2000, 2)) + 8 * np.random.default_rng(1).integers(0, 2, (2000, 1))
 
@@ -140,33 +139,13 @@ def test_a_session_of_colours_shows_a_palette(page: Page, client: shoal.Client) 
     session.delete()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_violation_on_the_session_pages(page: Page, session: shoal.Session, scheme: Any) -> None:
+@pytest.mark.parametrize("path", ["/sessions", "/sessions/{name}"])
+def test_axe_finds_no_violation_on_the_session_pages(page: Page, session: shoal.Session, path: str) -> None:
     session.push(POINTS)
-    page.emulate_media(color_scheme=scheme)
+    page.goto(path.format(name=session.name))
+    expect(page.get_by_text("ready").first).to_be_visible()
 
-    for path in ("/sessions", f"/sessions/{session.name}"):
-        page.goto(path)
-        expect(page.get_by_text("ready").first).to_be_visible()
-        found = Axe().run(page)
-        assert found.violations_count == 0, found.generate_report()
-
-
-def test_the_page_reports_an_unreachable_server_and_continues_when_it_is_back(browser: Browser) -> None:
-    with LocalServer() as server:
-        port = int(server.target.rpartition(":")[2])
-        with Dashboard(server.target) as dashboard:
-            page = browser.new_page()
-            with shoal.connect(server.target) as client:
-                client.create_session("lasting", 2, init=POINTS[:2])
-            page.goto(f"{dashboard.url}/sessions/lasting")
-            expect(page.get_by_text("ready · numba")).to_be_visible()
-
-            server.stop()
-            expect(page.get_by_role("alert").filter(has_text="can't be reached")).to_be_visible()
-            with LocalServer(port=port) as again, shoal.connect(again.target) as client:
-                client.create_session("lasting", 2, init=POINTS[:2]).push(POINTS)
-
-                expect(page.locator(".events")).to_contain_text("it is there again")
-                expect(page.get_by_label("centroids of version 1")).to_be_visible()
-            page.close()
+    for scheme in SCHEMES:
+        change_scheme(page, scheme)
+        expect(page.locator("body.body--dark")).to_have_count(int(scheme == "dark"))
+        check_with_axe(page)

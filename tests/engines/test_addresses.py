@@ -19,5 +19,5 @@ POINTS = np.arange(60.0).reshape(20, 3)
     [POINTS, POINTS[5:], POINTS[::-1], POINTS[:, 1:], unaligned(POINTS), np.asfortranarray(POINTS), POINTS[:0]],
     ids=["whole", "a slice", "backwards", "columns", "unaligned and read-only", "Fortran's order", "no rows"],
 )
-def test_the_address_is_that_of_the_array_interface(points: NDArray[Any]) -> None:
+def test_the_data_address_equals_the_one_in_the_array_interface(points: NDArray[Any]) -> None:
     assert data_address(points) == points.__array_interface__["data"][0]

@@ -61,5 +61,5 @@ def test_a_port_that_the_user_may_not_have_is_said_to_need_another(code: int) ->
     assert said == "this user may not listen on port 80; choose a port from 1024 up"
 
 
-def test_any_other_error_is_told_in_the_words_of_the_system() -> None:
+def test_any_other_error_is_reported_with_the_message_of_the_system() -> None:
     assert _explained(OSError(errno.ENETDOWN, "no matter"), 80) == os.strerror(errno.ENETDOWN)

@@ -1,0 +1,70 @@
+"""Pages whose server isn't there: they say so, and continue by themselves when it comes."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+import shoal
+from shoal.testing import LocalServer
+from tests.dashboard.browsing import LINK, Dashboard, shown_step
+
+CENTROIDS = np.array([[0.0, 0.0], [8.0, 8.0]])
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    """A free port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
+@pytest.fixture(scope="module")
+def own_server(port: int) -> Iterator[LocalServer]:
+    """A server that these tests start and stop, always on this port; at first it doesn't run."""
+    with ExitStack() as stack:
+        server = LocalServer(port=port)
+        stack.push(server)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def dashboard(port: int) -> Iterator[Dashboard]:
+    """The dashboard of that server, in place of the one that other modules share."""
+    with Dashboard(f"127.0.0.1:{port}") as running:
+        yield running
+
+
+def test_a_comparison_waits_for_a_server_that_is_not_there_yet(page: Page, own_server: LocalServer) -> None:
+    own_server.stop()
+    page.goto(LINK)
+    expect(page.get_by_role("alert").first).to_be_visible()
+
+    own_server.start()
+
+    expect(shown_step(page)).to_contain_text("Step 1 of 7")
+
+
+def test_a_session_page_reports_an_unreachable_server_and_continues_when_it_is_back(
+    page: Page, own_server: LocalServer
+) -> None:
+    own_server.start()
+    with shoal.connect(own_server.target) as client:
+        client.create_session("lasting", 2, init=CENTROIDS)
+    page.goto("/sessions/lasting")
+    expect(page.get_by_text("ready · numba")).to_be_visible()
+
+    own_server.stop()
+    expect(page.get_by_role("alert").filter(has_text="can't be reached")).to_be_visible()
+    own_server.start()
+    with shoal.connect(own_server.target) as client:
+        client.create_session("lasting", 2, init=CENTROIDS).push(CENTROIDS)
+
+    expect(page.locator(".events")).to_contain_text("it is there again")
+    expect(page.get_by_label("centroids of version 1")).to_be_visible()
