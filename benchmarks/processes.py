@@ -98,7 +98,7 @@ class Bare:
 @contextmanager
 def settled_server(**settings: object) -> Iterator[LocalServer]:
     """Run a server, and wait until it has loaded the libraries that it loads while it serves."""
-    with LocalServer(**settings) as server:
+    with LocalServer(preload=True, **settings) as server:
         load_engines(server.target)
         yield server
 

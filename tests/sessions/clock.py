@@ -31,6 +31,10 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         """Seconds that have been jumped over."""
         return self._jumping.now
 
+    def jump(self, seconds: float) -> None:
+        """Let time pass at once, as a call does that takes so long."""
+        self._jumping.now += seconds
+
     def hold(self, threads: int) -> None:
         """Hold the clock for so many threads more, or, below 0, for so many less."""
         self._jumping.holders += threads

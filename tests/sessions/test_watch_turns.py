@@ -21,7 +21,7 @@ from shoal_server.sessions.watching import (
     WatchScheduler,
 )
 from shoal_server.shared_results import SharedResults
-from tests.sessions.clock import until_quiet
+from tests.sessions.clock import JumpingLoop, until_quiet
 from tests.sessions.watched import SHARED, PlayedSession, Stage, snapshot
 
 MANY = 100
@@ -255,3 +255,29 @@ async def test_the_shift_of_a_version_is_computed_once_for_all_watches_and_on_a_
 
     assert told == [1] * 5 + [2] * 5
     assert (computed, len(begun)) == ([2], on_threads)
+
+
+async def test_no_write_begins_for_as_long_as_the_writes_of_the_last_turn_took() -> None:
+    seconds = 0.5
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, JumpingLoop)
+    session, queue = PlayedSession(), WatchQueue(WatchScheduler())
+    session.snapshot = snapshot(1)
+    begins: list[float] = []
+
+    async def follow(watch: Watch) -> None:
+        async for _ in watch.events():
+            watch.begin_write()
+            begins.append(loop.time())
+            loop.jump(seconds)  # the write holds the loop
+            await asyncio.Event().wait()
+
+    watches = [Watch(session, WatchOptions(), queue, SHARED) for _ in range(4)]
+    tasks = [asyncio.create_task(follow(watch)) for watch in watches]
+    await asyncio.sleep(10 * seconds)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+    rests = np.diff(begins) - seconds
+    assert rests.tolist() == pytest.approx([0.0, MOST_AT_ONCE * seconds, 0.0])

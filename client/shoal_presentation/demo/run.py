@@ -89,7 +89,7 @@ def _target(server: str | None, display: Display) -> Iterator[str]:
         return
     with ExitStack() as stack:
         with display.busy("starting a server"):
-            local = stack.enter_context(LocalServer())
+            local = stack.enter_context(LocalServer(preload=True))
             load_engines(local.target)
         yield local.target
 

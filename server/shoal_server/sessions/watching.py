@@ -26,6 +26,8 @@ TURN_BYTES = 1024 * 1024
 MESSAGE_BYTES = 512 * 1024
 # Turns of the loop from one that has writes to the next. Another call needs a dozen turns: most are without writes.
 TURNS_BETWEEN = 3
+# How many times as long as the writes of a turn took no other begins: large ones wait for memory to be mapped.
+REST = 1.0
 # Bytes of a version that takes long to encode: its watches take their turns one by one, and wait for it together.
 LARGE = 64 * 1024
 
@@ -159,7 +161,12 @@ class Watch:
         """Count what is written before the loop turns next; then others have their turns."""
         if self._has_turn:
             self._count(self._size)
-            asyncio.get_running_loop().call_soon(self._end_turn)
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._end_write, loop.time())
+
+    def _end_write(self, begin: float) -> None:
+        self._queue.scheduler.rest_after(asyncio.get_running_loop().time() - begin)
+        self._end_turn()
 
     def give_turn(self, size: int) -> None:
         """Go on."""
@@ -329,6 +336,7 @@ class WatchScheduler:
         self._rotation: deque[WatchQueue] = deque()  # those with a watch that may go on
         self._bytes = 0  # that are being written
         self._is_serving = False
+        self._rests_until = 0.0  # on the loop's clock
 
     def add(self, queue: WatchQueue) -> None:
         """Put a session's queue behind those of the others."""
@@ -344,18 +352,25 @@ class WatchScheduler:
         self._bytes -= size
         self._serve_soon()
 
+    def rest_after(self, seconds: float) -> None:
+        """Leave the loop to others for a while after writes that took so many seconds."""
+        self._rests_until = max(self._rests_until, asyncio.get_running_loop().time() + REST * seconds)
+
     def _serve_soon(self) -> None:
         if self._rotation and not self._is_serving:
             self._is_serving = True
             asyncio.get_running_loop().call_soon(self._serve, TURNS_BETWEEN)
 
     def _serve(self, turns: int) -> None:
+        loop = asyncio.get_running_loop()
         if turns > 1:
-            asyncio.get_running_loop().call_soon(self._serve, turns - 1)
-            return
-        self._is_serving = False
-        while self._rotation and self._bytes < TURN_BYTES:
-            self._rotation.popleft().give_turn()
+            loop.call_soon(self._serve, turns - 1)
+        elif loop.time() < self._rests_until:
+            loop.call_at(self._rests_until, self._serve, 1)
+        else:
+            self._is_serving = False
+            while self._rotation and self._bytes < TURN_BYTES:
+                self._rotation.popleft().give_turn()
 
 
 class Waiting(Protocol):
