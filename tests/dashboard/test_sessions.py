@@ -106,6 +106,7 @@ def test_the_page_shows_another_session_that_takes_the_name(page: Page, client: 
 def test_points_are_assigned_on_the_page(page: Page, session: shoal.Session) -> None:
     session.push(POINTS)
     page.goto(f"/sessions/{session.name}")
+    expect(page.locator(".events")).to_contain_text("looking at version 1")  # the page is connected
 
     page.get_by_label("Points: a row a line").fill("0, 0\n8, 8")
     page.get_by_role("button", name="Assign").click()
