@@ -85,7 +85,7 @@ def test_computing_a_batch_takes_no_more_than_is_reserved_for_it(
         tracemalloc.stop()
 
     labels = 8 * rows
-    taken = paused_bytes(config, d, 1) + workspace_bytes(config, d, points.size) + labels
+    taken = paused_bytes(config, d) + workspace_bytes(config, d, points.size) + labels
     assert peak <= taken + kept_bytes(model) / 2  # of which the new version is
 
 

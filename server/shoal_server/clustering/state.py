@@ -72,7 +72,7 @@ class BatchResult(NamedTuple):
 class Snapshot:
     """Everything that a reader may see of one version. The arrays are read-only.
 
-    Never changed once made, and made for every batch: that it isn't `frozen` saves as much as making a model costs.
+    It is never changed. It isn't `frozen` because one is made for every batch, and making a frozen one takes longer.
     """
 
     version: int

@@ -27,6 +27,7 @@ _ENCODED_VERSIONS = 3
 # Copies of the points that wait for the initial centroids, in the type they came in, when these are chosen; and of
 # those of them that they are chosen from, in float64.
 _WARMUP_COPIES, _CHOSEN_COPIES = 3, 3
+_SUMS = MAX_SUMS + 2  # (k, d): those of its chunks, their total, and SciPy's centroids in float64
 _BLOCKS = 3  # of rows, in the frame's coordinates
 _LOOK_COPIES, _LOOK_SUMS = 6, 4  # of the scores, and of the centroids and the products of their columns
 _SKLEARN_SUMS, _SKLEARN_COPIES = 4, 4  # of the centroids and of a batch, in float64
@@ -71,7 +72,7 @@ class SessionMemory:
         DomainError
             MEMORY_LIMIT_REACHED; nothing has changed.
         """
-        needed = model_bytes(config, n_features) + paused_bytes(config, n_features, self._threads)
+        needed = model_bytes(config, n_features) + paused_bytes(config, n_features)
         if needed > self._model_bytes:
             self._budget.check(needed - self._model_bytes, self._what)
         self.admit_batch(config, n_features, 0)
@@ -128,8 +129,7 @@ class SessionMemory:
         parts = (model.config, model.n_features, model.state.coordinates, model.state.warmup)
         if not (self._settled and all(map(is_, parts, self._settled))):
             self._settled = parts
-            paused = paused_bytes(model.config, model.n_features or 1, self._threads)
-            self._set_model_bytes(kept_bytes(model) + paused)
+            self._set_model_bytes(kept_bytes(model) + paused_bytes(model.config, model.n_features or 1))
         other = recent_bytes + self._answers.bytes
         if other != self._other_bytes:
             self._kept.add(other - self._other_bytes)
@@ -206,16 +206,11 @@ def warmup_bytes(config: ModelConfig, rows: int, n_features: int, value_bytes: i
     return values + _CHOSEN_COPIES * FLOAT64 * chosen_from * n_features + 2 * FLOAT64 * rows
 
 
-def paused_bytes(config: ModelConfig, n_features: int, threads: int) -> int:
-    """Return what a batch holds at most while it pauses for others, as the batches of all sessions may at once."""
-    k, d = config.n_clusters, n_features
-    match config.engine:
-        case "numba":
-            return FLOAT64 * (MAX_SUMS + 1) * k * d
-        case "scipy":
-            return FLOAT64 * ((MAX_SUMS + 2) * k * d + threads * _BLOCKS * BLOCK_ROWS * d)
-        case "sklearn":  # its calls don't pause
-            return 0
+def paused_bytes(config: ModelConfig, n_features: int) -> int:
+    """Return what a batch adds up to at most: it holds that while it pauses, and many batches may pause at once."""
+    if config.engine == "sklearn":  # its calls don't pause
+        return 0
+    return FLOAT64 * _SUMS * config.n_clusters * n_features
 
 
 def workspace_bytes(config: ModelConfig, n_features: int, batch_values: int) -> int:
@@ -227,6 +222,6 @@ def workspace_bytes(config: ModelConfig, n_features: int, batch_values: int) -> 
             scores = min(256 * k, max(1 << 18, 8 * k))  # of the sample that its pruning policy looks at
             return FLOAT64 * max(_BLOCKS * rows * d, _LOOK_COPIES * scores + _LOOK_SUMS * (k + d) * d)
         case "scipy":
-            return FLOAT64 * k * (rows + d)
+            return FLOAT64 * (k * (rows + d) + _BLOCKS * BLOCK_ROWS * d)
         case "sklearn":
             return FLOAT64 * (_SKLEARN_SUMS * k * d + _SKLEARN_COPIES * batch_values)
