@@ -62,7 +62,8 @@ def reset_tab(page: Page) -> None:
 def change_scheme(page: Page, scheme: Scheme) -> None:
     """Change the preferred colours of the page's visitor, and wait until all colours have changed."""
     page.emulate_media(color_scheme=scheme)
-    page.evaluate("() => Promise.allSettled(document.getAnimations().map(each => each.finished))")
+    # Not `evaluate`, which fails when NiceGUI reloads the page meanwhile, as it does after a lost connection.
+    page.wait_for_function("() => document.getAnimations().every(each => each.playState !== 'running')")
 
 
 def check_with_axe(page: Page) -> None:

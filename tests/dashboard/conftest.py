@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -40,6 +41,8 @@ def context(browser: Browser, dashboard: Dashboard, trouble: list[str]) -> Itera
     context = browser.new_context(base_url=dashboard.url, viewport=DESKTOP)
     context.set_default_timeout(PATIENCE)
     context.on("weberror", lambda error: trouble.append(str(error.error)))
+    # pytest shows it with a failure: NiceGUI says why it reloads a page.
+    context.on("console", lambda message: logging.getLogger("console").warning(message.text))
     context.on("request", lambda request: _note_outside(request.url, dashboard.url, trouble))
     yield context
     context.close()
