@@ -1,4 +1,4 @@
-"""All sessions of the server, refreshed once a second for all viewers."""
+"""All sessions of the server, refreshed for all viewers once a second, or more seldom if there are very many."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from shoal_dashboard.error_banner import lost_text
 from shoal_dashboard.shared import Shared
 
 _PAUSE = 1.0  # seconds between two lists
+_REST = 4.0  # the pause is so many times as long as the list took, if that is longer
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,9 @@ class SessionList:
 
     async def _follow(self) -> None:
         while True:
+            begin = time.monotonic()
             await self.refresh()
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(max(_PAUSE, _REST * (time.monotonic() - begin)))
 
     def _rate(self, session: shoal.SessionDescription, now: float) -> float | None:
         if session.uid not in self._before:

@@ -24,6 +24,13 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
+def server() -> Iterator[LocalServer]:
+    """A server of the pages' own: the one that the other tests share has thousands of sessions."""
+    with LocalServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def dashboard(server: LocalServer) -> Iterator[Dashboard]:
     with Dashboard(server.target) as running:
         yield running

@@ -52,7 +52,7 @@ def test_a_session_is_created_and_deleted_on_the_page(page: Page, client: shoal.
     page.goto("/sessions")
 
     page.get_by_text("New session").click()
-    page.get_by_label("Name").fill(name)
+    page.get_by_label("Name", exact=True).fill(name)
     page.get_by_role("button", name="Create").click()
     expect(row(page, name)).to_contain_text("warming: 0 of 24")
     page.get_by_role("button", name=f"Delete {name}").click()
@@ -62,11 +62,37 @@ def test_a_session_is_created_and_deleted_on_the_page(page: Page, client: shoal.
     assert name not in {each.name for each in client.list_sessions()}
 
 
+def test_the_first_hundred_of_many_sessions_are_shown_and_the_others_found_by_name(
+    page: Page, client: shoal.Client
+) -> None:
+    names = [f"many-{number:03}" for number in range(150)]
+    sessions = [client.create_session(name, 2) for name in names]
+    page.goto("/sessions")
+    found = page.locator("table.sessions tbody tr")
+
+    expect(page.get_by_text("100 of 150 sessions. Find others by a part of their name.")).to_be_visible()
+    expect(found).to_have_count(100)
+    page.get_by_label("Find by name").fill("MANY-14")
+    expect(page.get_by_text("10 of 150 sessions.")).to_be_visible()
+    expect(found).to_have_count(10)
+    page.get_by_label("Find by name").fill("none-of-them")
+    expect(page.get_by_text("None of 150 sessions has a name with this text.")).to_be_visible()
+    page.get_by_text("New session").click()
+    page.get_by_label("Name", exact=True).fill("zebra")
+    page.get_by_role("button", name="Create").click()
+    expect(row(page, "zebra")).to_contain_text("warming: 0 of 24")  # it is found at once
+
+    for session in [*sessions, client.session("zebra")]:
+        session.delete()
+    expect(found).to_have_count(0)
+    expect(page.get_by_text("There are no sessions yet.")).to_be_visible()
+
+
 def test_the_page_shows_the_servers_message_for_a_refused_session(page: Page, session: shoal.Session) -> None:
     page.goto("/sessions")
 
     page.get_by_text("New session").click()
-    page.get_by_label("Name").fill(session.name)
+    page.get_by_label("Name", exact=True).fill(session.name)
     page.get_by_role("button", name="Create").click()
 
     expect(page.get_by_role("alert").filter(has_text="exists")).to_be_visible()

@@ -29,6 +29,7 @@ _HEADINGS = (
 
 
 _REFRESH_SECONDS = 0.25
+_MAX_ROWS = 100  # of the table: thousands are more than a browser draws in time
 
 
 def add_page(client: shoal.aio.Client) -> None:
@@ -54,7 +55,9 @@ class SessionsPage:
         self._error_banner = ErrorBanner()
         self._build_form()
         with ui.element("section").classes("card").props('aria-label="All sessions"'):
-            self._empty = ui.label().classes("lead")
+            self._summary = ui.label().classes("lead")
+            self._filter = ui.input("Find by name", on_change=self._show).props("clearable")
+            self._filter.set_visibility(False)
             self._table = (
                 ui.element("div").classes("scroll tall").props('tabindex="0" role="region" aria-label="Sessions"')
             )
@@ -81,6 +84,8 @@ class SessionsPage:
                 half_life=parse_half_life(self._half_life.value or ""),
             )
             ui.notify(f"Created session {self._name.value}")
+            if self._filter.visible:
+                self._filter.set_value(self._name.value)
         await self._listing.refresh()
 
     async def _delete(self, name: str) -> None:
@@ -99,18 +104,26 @@ class SessionsPage:
             return
         self._seen = self._listing.revision
         self._error_banner.say_lost(self._listing.error)
+        self._show()
+
+    def _show(self) -> None:
         sessions = self._listing.sessions
         if sessions is None:
             return
-        self._empty.set_visibility(not sessions)
-        self._empty.set_text("There are no sessions yet. Create one above, or run: shoal sessions create NAME -k 8")
-        if [listed.session.uid for listed in sessions] != list(self._rows):
-            self._fill(sessions)
-        for listed in sessions:
+        many = len(sessions) > _MAX_ROWS
+        self._filter.set_visibility(many)
+        wanted = (self._filter.value or "").strip().casefold() if many else ""
+        found = [listed for listed in sessions if wanted in listed.session.name.casefold()]
+        shown = found[:_MAX_ROWS]
+        self._summary.set_text(_summary(len(sessions), len(found), len(shown)))
+        self._summary.set_visibility(len(shown) < len(sessions) or not sessions)
+        if [listed.session.uid for listed in shown] != list(self._rows):
+            self._fill(shown)
+        for listed in shown:
             for cell, text in zip(self._rows[listed.session.uid], _texts(listed), strict=True):
                 cell.set_content(escape(text))
 
-    def _fill(self, sessions: tuple[ListedSession, ...]) -> None:
+    def _fill(self, sessions: list[ListedSession]) -> None:
         """Redraw the table, a row for each session."""
         self._rows.clear()
         self._table.clear()
@@ -133,6 +146,16 @@ class SessionsPage:
                 button = ui.button(icon="delete", on_click=lambda: self._delete(name))
                 button.props(f'flat round dense aria-label="Delete {name}"')
         return cells
+
+
+def _summary(sessions: int, found: int, shown: int) -> str:
+    if not sessions:
+        return "There are no sessions yet. Create one above, or run: shoal sessions create NAME -k 8"
+    if not found:
+        return f"None of {sessions:,} sessions has a name with this text."
+    if shown < found:
+        return f"{shown:,} of {found:,} sessions. Find others by a part of their name."
+    return f"{found:,} of {sessions:,} sessions."
 
 
 def _texts(listed: ListedSession) -> list[str]:
