@@ -87,7 +87,9 @@ def _helping(precisions: Sequence[np.dtype[Any]]) -> Iterator[None]:
     if not is_kept():
         yield
         return
-    missing = [dtype.name for dtype in precisions if not any((Path(numba.config.CACHE_DIR) / dtype.name).glob("*.nbi"))]
+    missing = [
+        dtype.name for dtype in precisions if not any((Path(numba.config.CACHE_DIR) / dtype.name).rglob("*.nbi"))
+    ]
     if not missing or not sys.executable or available_cores() == 1:
         yield
         return
