@@ -15,7 +15,15 @@ from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import apply, new_model
 from shoal_server.clustering.state import Batch, BatchResult, Model
 from shoal_server.engines import contract as engine_contract
-from shoal_server.engines.contract import Contribution, Engine, FusedResult, PointArray, is_fused, run_in_order
+from shoal_server.engines.contract import (
+    Contribution,
+    Engine,
+    FusedResult,
+    PointArray,
+    RunTasks,
+    is_fused,
+    run_in_order,
+)
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.errors import DomainError, internal
 from tests.clustering.builders import on_bug, snapshot
@@ -159,12 +167,12 @@ class DelicateEngine(NumbaEngine):
         self._most_batches = most_batches
         self.batches = 0
 
-    def apply_batches(self, fused_batches: engine_contract.FusedBatches) -> FusedResult:
+    def apply_batches(self, fused_batches: engine_contract.FusedBatches, run: RunTasks) -> FusedResult:
         self.batches += len(fused_batches.batches)
         if len(fused_batches.batches) > self._most_batches:
             raise MemoryError
         self._fail_if_faulty(*fused_batches.batches)
-        return super().apply_batches(fused_batches)
+        return super().apply_batches(fused_batches, run)
 
     def contribute(self, points: PointArray, *rest: Any, **options: Any) -> Contribution:
         self._fail_if_faulty(points)

@@ -13,7 +13,7 @@ import pytest
 from numba import literal_unroll, types
 from numpy.typing import NDArray
 
-from shoal_server.engines.contract import Contribution, Frame, FusedBatches
+from shoal_server.engines.contract import Contribution, Frame, FusedBatches, run_in_order
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.numba.arguments import (
     FusedArguments,
@@ -181,7 +181,7 @@ def test_the_kernels_are_given_the_types_that_are_declared(dtype: Any, axes: int
     for _ in range(4):
         for each in (None, weights):
             decays = None if each is None else np.full(3, 0.5)
-            result = engine.apply_batches(FusedBatches(batches, decays, centroids, frame, labels, each))
+            result = engine.apply_batches(FusedBatches(batches, decays, centroids, frame, labels, each), run_in_order)
             centroids, frame = result.moved.centroids, result.moved.frame
         contribution = Contribution(np.ones(K), np.ones((2 * K, D))[::2], 1.0, np.empty(0, np.int32))
         moved = engine.move(centroids, frame.with_weights(frame.weights / 2), contribution)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shoal_server.engines.contract import Frame, FusedBatches, run_in_order, to_sphere
+from shoal_server.engines.contract import Frame, FusedBatches, Halted, Task, run_in_order, to_sphere
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.numba.layout import NO_AXES
-from shoal_server.engines.numba.pruning_policy import SAMPLE_ROWS, PruningPolicy, best_axes
+from shoal_server.engines.numba.pruning_policy import SAMPLE_ROWS, PruningPolicy, best_axes, sample_rows
 from tests import naive
 from tests.engines.builders import both_ways, bounded, check, frame_of
 
@@ -119,7 +119,7 @@ def test_bounds_change_no_bit_of_batches_applied_together(
     plain = frame_of(centroids.astype(dtype), cosine=cosine)
 
     alone, by_bounds = (
-        engine.apply_batches(FusedBatches(batches, np.full(6, 0.9), centroids, frame, return_labels=True))
+        engine.apply_batches(FusedBatches(batches, np.full(6, 0.9), centroids, frame, return_labels=True), run_in_order)
         for frame in (plain, bounded(plain, axes))
     )
 
@@ -131,7 +131,7 @@ def test_bounds_change_no_bit_of_batches_applied_together(
 
 
 def test_best_axes_finds_axes_when_the_spectrum_decays() -> None:
-    axes = best_axes(_decaying(512, 2, 128), _decaying(256, 1, 128))
+    axes = _found_axes(_decaying(512, 2, 128), _decaying(256, 1, 128))
 
     assert 4 <= len(axes) < 128
     np.testing.assert_allclose(axes @ axes.T, np.eye(len(axes)), atol=1e-12)
@@ -140,7 +140,51 @@ def test_best_axes_finds_axes_when_the_spectrum_decays() -> None:
 def test_best_axes_finds_none_when_all_directions_are_alike() -> None:
     random = np.random.default_rng(0)
 
-    assert best_axes(random.normal(size=(512, 128)), random.normal(size=(256, 128))) is NO_AXES
+    assert _found_axes(random.normal(size=(512, 128)), random.normal(size=(256, 128))) is NO_AXES
+
+
+def test_best_axes_of_more_columns_than_are_decomposed_whole_hold_nearly_as_much_of_the_centroids() -> None:
+    centroids = _decaying(512, 2, 300)
+
+    axes = _found_axes(centroids, _decaying(256, 1, 300))
+
+    assert 4 <= len(axes) < 300
+    np.testing.assert_allclose(axes @ axes.T, np.eye(len(axes)), atol=1e-12)
+    most = np.linalg.eigvalsh(centroids.T @ centroids)[-len(axes) :].sum()
+    assert ((centroids @ axes.T) ** 2).sum() >= 0.999 * most
+
+
+@pytest.mark.parametrize(("k", "d"), [(64, 1024), (4096, 64), (20_000, 24)])
+def test_a_look_for_axes_is_made_in_small_pieces(k: int, d: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    count_nonzero = np.count_nonzero
+
+    def counted(scores: NDArray[np.bool]) -> int:
+        sizes.append(scores.size)
+        return int(count_nonzero(scores))
+
+    monkeypatch.setattr(np, "count_nonzero", counted)
+
+    pieces = sum(1 for _ in best_axes(_decaying(k, 2, d), _decaying(sample_rows(k), 1, d)))
+
+    assert max(sizes) <= 1 << 15
+    assert pieces >= k * d**2 // (1 << 26) + sample_rows(k) * k // (1 << 15)
+
+
+def test_batches_whose_look_is_halted_are_not_applied_and_can_be_applied_again(engine: NumbaEngine) -> None:
+    points = _decaying(64, 1, 32).astype(np.float32)
+    frame = frame_of(_decaying(64, 2, 32).astype(np.float32))
+    batches = FusedBatches([points], None, frame.centroids.astype(np.float64), frame, return_labels=True)
+    expected = engine.apply_batches(batches, run_in_order)
+    frame = frame_of(frame.centroids)
+    frame.cache.get(PruningPolicy).work = 1e30
+
+    with pytest.raises(Halted):
+        engine.apply_batches(batches._replace(frame=frame), _halt)
+    again = engine.apply_batches(batches._replace(frame=frame), run_in_order)
+
+    np.testing.assert_array_equal(again.labels, expected.labels)
+    np.testing.assert_array_equal(again.moved.centroids, expected.moved.centroids)
 
 
 @DATA_TYPES
@@ -170,7 +214,7 @@ def test_pruning_policy_samples_ever_less_often() -> None:
         while not pruning.is_due(64, 32):
             pruning.work = 1.5 * pruning.work + 1e6
         works.append(pruning.patience)
-        pruning.look(frame, sample)
+        run_in_order(lambda _: pruning.look(frame, sample), 1)
 
     assert pruning.axes is NO_AXES
     np.testing.assert_array_equal(works, works[0] * np.array([1, 2, 4, 8]))
@@ -221,7 +265,8 @@ def test_pruning_policy_samples_a_bounded_number_of_rows_from_many_small_batches
     batches = [_decaying(rows, seed, 32).astype(np.float32) for seed in range(600)]
 
     engine.apply_batches(
-        FusedBatches(batches, np.ones(600), frame.centroids.astype(np.float64), frame, return_labels=False)
+        FusedBatches(batches, np.ones(600), frame.centroids.astype(np.float64), frame, return_labels=False),
+        run_in_order,
     )
 
     assert len(looked_at) == 1
@@ -244,7 +289,21 @@ def test_best_axes_finds_none_when_products_of_the_centroids_are_not_finite() ->
     centroids = _decaying(512, 2, 128)
     centroids[3, 5] = 1e200
 
-    assert best_axes(centroids, _decaying(256, 1, 128)) is NO_AXES
+    assert _found_axes(centroids, _decaying(256, 1, 128)) is NO_AXES
+
+
+def _found_axes(centroids: NDArray[np.float64], sample: NDArray[np.float64]) -> NDArray[np.float64]:
+    pieces = best_axes(centroids, sample)
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            axes: NDArray[np.float64] = end.value
+            return axes
+
+
+def _halt(_task: Task, _count: int) -> None:
+    raise Halted
 
 
 def _work_until_a_look(engine: NumbaEngine, points: NDArray[Any], frame: Frame) -> None:

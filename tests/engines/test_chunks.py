@@ -120,7 +120,8 @@ def test_ordered_reducer_calls_in_order_when_chunks_become_ready_in_any_order(re
     in_order = OrderedReducer(called.append)
 
     for place, index in enumerate(readied):
-        in_order.ready(index)
+        before = len(called)
+        assert list(in_order.ready(index)) == [None] * (len(called) - before)
         ahead = set(readied[: place + 1])
         assert called == list(range(next(number for number in range(8) if number not in ahead)))
 
@@ -131,9 +132,9 @@ def test_ordered_reducer_makes_no_more_calls_after_one_failed() -> None:
 
     in_order = OrderedReducer(fail)
     with pytest.raises(ArithmeticError):
-        in_order.ready(0)
+        list(in_order.ready(0))
 
-    in_order.ready(1)  # nothing happens
+    list(in_order.ready(1))  # nothing happens
 
 
 @pytest.mark.parametrize("place", [0, 2_000, 3_999])
@@ -156,12 +157,12 @@ def test_ordered_reducer_leaves_chunks_that_become_ready_during_a_call_to_its_ca
 
     def call(index: int) -> None:
         if index == 0:
-            pool.submit(in_order.ready, 1).result()  # comes back although this call goes on
+            pool.submit(lambda: list(in_order.ready(1))).result()  # comes back although this call goes on
             assert called == []
         called.append(index)
 
     in_order = OrderedReducer(call)
-    in_order.ready(0)
+    list(in_order.ready(0))
     pool.shutdown()
 
     assert called == [0, 1]

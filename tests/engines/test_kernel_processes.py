@@ -55,7 +55,7 @@ READING = """
                         points[...] = random.normal(size=(n, d))
                         both_ways(engine, points, np.ones(n), frame)
                         wide = frame.centroids.astype(float)
-                        engine.apply_batches(FusedBatches([points], np.ones(1), wide, frame, True))
+                        engine.apply_batches(FusedBatches([points], np.ones(1), wide, frame, True), run_in_order)
     print("survived")
 """
 

@@ -85,7 +85,9 @@ def test_no_call_of_apply_batches_compiles(engine: NumbaEngine, dtype: Any, cosi
     batches = [unaligned(np.ones((n, D), dtype)) for n in (1, 5, 500)]
     with _compilations() as seen:
         for labels in (False, True):
-            engine.apply_batches(FusedBatches(batches, np.ones(3), _frozen(np.ones((K, D))), frame, labels))
+            engine.apply_batches(
+                FusedBatches(batches, np.ones(3), _frozen(np.ones((K, D))), frame, labels), run_in_order
+            )
 
     assert not seen
 

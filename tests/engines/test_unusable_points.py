@@ -145,7 +145,7 @@ def test_batches_applied_together_stop_at_the_first_bad_batch(
         batches[bad][-1, 3] = value
 
         fused_batches = FusedBatches(batches, np.ones(5), frame.centroids.astype(np.float64), frame, return_labels=True)
-        result = engine.apply_batches(fused_batches)
+        result = engine.apply_batches(fused_batches, run_in_order)
 
         assert len(result.inertias) == bad
         assert result.moved.weights.sum() == bad * rows

@@ -146,11 +146,11 @@ def test_batches_of_a_message_are_applied_in_one_call_of_the_engine(
     client: Wire, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
-    follow = NumbaEngine.apply_batches
+    apply_batches = NumbaEngine.apply_batches
 
-    def counted(engine: NumbaEngine, fused_batches: Any) -> Any:
+    def counted(engine: NumbaEngine, fused_batches: Any, run: Any) -> Any:
         calls.append(len(fused_batches.batches))
-        return follow(engine, fused_batches)
+        return apply_batches(engine, fused_batches, run)
 
     monkeypatch.setattr(NumbaEngine, "apply_batches", counted)
     with Stream(client.clustering.Ingest) as stream:

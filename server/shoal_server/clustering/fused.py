@@ -62,7 +62,10 @@ def apply_batches(
     reach = len(batches)  # how many batches are looked at together
     while len(results) < len(batches) and not halted():
         ahead = batches[len(results) : len(results) + reach]
-        model, outcomes, tried = _apply_fused(model, ahead, engine)
+        try:
+            model, outcomes, tried = _apply_fused(model, ahead, engine, run)
+        except Halted:
+            break
         results.extend(outcomes)
         if tried and len(outcomes) == tried:
             reach = min(2 * reach, len(batches))
@@ -87,7 +90,9 @@ class _Fusible(NamedTuple):
     sample_weights: list[Float64Array]  # with what the batches lose by being late; empty: each row counts 1
 
 
-def _apply_fused(model: Model, batches: Sequence[Batch], engine: Engine) -> tuple[Model, list[BatchResult], int]:
+def _apply_fused(
+    model: Model, batches: Sequence[Batch], engine: Engine, run: RunTasks
+) -> tuple[Model, list[BatchResult], int]:
     """Apply the first batches in one call, up to one that needs special care; return of how many that was tried, too.
 
     Where there are fewer outcomes, the next batch turned out to have an invalid value, or something failed, with none
@@ -99,7 +104,9 @@ def _apply_fused(model: Model, batches: Sequence[Batch], engine: Engine) -> tupl
         fusible = _fusible(model, batches, engine)
         if not fusible.batches:
             return model, [], 0
-        return *_apply_together(model, fusible, engine), len(fusible.batches)
+        return *_apply_together(model, fusible, engine, run), len(fusible.batches)
+    except Halted:
+        raise
     except Exception:  # noqa: BLE001  (a batch that also fails by itself gets its own refusal)
         return model, [], len(batches)
 
@@ -159,7 +166,9 @@ def _are_usual(weight: Float64Array) -> bool:
     return len(weight) <= _FEW and all([MIN_WEIGHT <= each <= MAX_WEIGHT for each in weight.tolist()])  # noqa: C419
 
 
-def _apply_together(model: Model, fusible: _Fusible, engine: FusedEngine) -> tuple[Model, list[BatchResult]]:
+def _apply_together(
+    model: Model, fusible: _Fusible, engine: FusedEngine, run: RunTasks
+) -> tuple[Model, list[BatchResult]]:
     """Apply batches in one call, up to the first that turns out to have an invalid value."""
     batches, points, decays, weights = fusible
     before = newest(model)
@@ -171,7 +180,8 @@ def _apply_together(model: Model, fusible: _Fusible, engine: FusedEngine) -> tup
             model.frame,
             any([batch.return_labels for batch in batches]),  # noqa: C419  (a generator costs more)
             weights or None,
-        )
+        ),
+        run,
     )
     results = _results(before.version, fusible, fused)
     if not results:

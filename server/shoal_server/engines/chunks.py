@@ -89,8 +89,8 @@ class OrderedReducer:
         self._calling = False
         self._lock = Lock()
 
-    def ready(self, index: int) -> None:
-        """Mark one as ready, and call the function for all that are next."""
+    def ready(self, index: int) -> Iterator[None]:
+        """Mark one as ready, and call the function for all that are next, with a pause after each call."""
         with self._lock:
             self._ready.add(index)
             if self._calling:
@@ -98,6 +98,7 @@ class OrderedReducer:
             self._calling = True
         while (following := self._take()) is not None:
             self._function(following)
+            yield
 
     def _take(self) -> int | None:
         with self._lock:

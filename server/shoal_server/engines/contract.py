@@ -267,7 +267,7 @@ class FusedEngine(Engine, Protocol):
         """Return how many rows a batch given to `apply_batches` may have."""
         ...
 
-    def apply_batches(self, fused_batches: FusedBatches) -> FusedResult:
+    def apply_batches(self, fused_batches: FusedBatches, run: RunTasks) -> FusedResult:
         """Apply batches of the frame's type, each C-contiguous."""
         ...
 

@@ -72,7 +72,8 @@ class NumbaEngine:
         call = self._call(points, sample_weight, frame)
         contribute = _in_two_passes if call.adds_separately else _in_one_pass
         contribution = contribute(call, run, return_labels=return_labels)
-        self._review_pruning(frame, call.layout, [points])
+        self._look_at(frame, [points], run)
+        self._follow_pruning(frame, call.layout)
         return contribution
 
     def assign(self, points: PointArray, frame: Frame, run: RunTasks, *, return_distances: bool) -> Assignment:
@@ -87,14 +88,15 @@ class NumbaEngine:
             return call.assign(chunks[index], results)
 
         run(work, len(chunks))
-        self._review_pruning(frame, call.layout, [points])
+        self._look_at(frame, [points], run)
+        self._follow_pruning(frame, call.layout)
         return Assignment(labels, distances if return_distances else None)
 
     def max_rows(self, frame: Frame) -> int:
         """Return how many rows a batch given to `apply_batches` may have: larger ones are work for several threads."""
         return _max_fused_rows(*frame.centroids.shape)
 
-    def apply_batches(self, fused_batches: FusedBatches) -> FusedResult:
+    def apply_batches(self, fused_batches: FusedBatches, run: RunTasks) -> FusedResult:
         """Apply batches of the frame's type, each C-contiguous."""
         batches, decays, centroids, frame, return_labels, sample_weights = fused_batches
         buffers, pruning = frame.cache.get(SnapshotBuffers), frame.cache.get(PruningPolicy)
@@ -117,12 +119,13 @@ class NumbaEngine:
         except BaseException:
             self._sums.forget()
             raise
-        moved = self._moved(frame, buffers, before, after)
         if applied < len(batches):
             batches, inertias = batches[:applied], inertias[:applied]
         if pruning.concerns(layout):
             pruning.note(layout, max(rows, 1), tried)
-            self._review_pruning(moved.frame, layout, batches)
+            self._look_at(frame, batches, run)  # it may be halted: then `before` is still the newest version
+        moved = self._moved(frame, buffers, before, after)
+        self._follow_pruning(moved.frame, layout)
         return FusedResult(inertias, labels, moved)
 
     def move(self, centroids: Float64Array, frame: Frame, contribution: Contribution) -> NewCentroids | None:
@@ -150,12 +153,15 @@ class NumbaEngine:
     def _lay_out(self, frame: Frame) -> Layout:
         return lay_out(frame, frame.cache.get(PruningPolicy).axes, self._compiled(frame).lay_out_rows)
 
-    def _review_pruning(self, frame: Frame, layout: Layout, batches: Sequence[PointArray]) -> None:
-        """Choose anew whether to prune if enough has been done since the last time, and lay the frame out for it."""
+    def _look_at(self, frame: Frame, batches: Sequence[PointArray], run: RunTasks) -> None:
+        """Choose anew whether to prune, if enough has been done since the last time."""
         pruning = frame.cache.get(PruningPolicy)
         if pruning.is_due(*frame.centroids.shape) and sum(map(len, batches)) >= MIN_SAMPLE_ROWS:
-            pruning.look(frame, _sample(frame, batches))
-        if layout.axes is not pruning.axes:
+            run(lambda _: pruning.look(frame, _sample(frame, batches)), 1)
+
+    def _follow_pruning(self, frame: Frame, layout: Layout) -> None:
+        """Lay the frame out anew if its layout isn't for the axes that are chosen."""
+        if layout.axes is not frame.cache.get(PruningPolicy).axes:
             frame.keep(self._lay_out, self._lay_out(frame))
 
     def _compiled(self, frame: Frame) -> Kernels:
@@ -206,7 +212,7 @@ def _in_two_passes(call: KernelCall, run: RunTasks, *, return_labels: bool) -> C
 
     def work(index: int) -> Iterator[None]:
         yield from call.assign(chunks[index], labelled)
-        in_order.ready(index)
+        yield from in_order.ready(index)
 
     run(work, len(chunks))
     return Contribution(counts, sums[:, : layout.d], float(inertias.sum()), labels if return_labels else _NO_LABELS)
