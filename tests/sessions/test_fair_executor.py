@@ -37,7 +37,7 @@ def executor() -> Iterator[FairExecutor]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that stands still unless a test moves it."""
     now = [0.0]
-    monkeypatch.setattr(compute_module, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(compute_module, "thread_time", lambda: now[0])
     return now
 
 

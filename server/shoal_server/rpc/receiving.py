@@ -22,6 +22,7 @@ from shoal_server.budget import RETRY_AFTER, MemoryBudget, MemoryPlan, Reservati
 from shoal_server.errors import DomainError, Reason, Refusal, invalid
 from shoal_server.process import give_back_freed_memory, resident_bytes
 from shoal_server.rpc.call_layers import PREFIX, Behavior, Context, Handler, abort, refusing_handler, to_status
+from shoal_server.rpc.read_turns import SMALL_MESSAGE, ReadTurns
 from shoal_server.rpc.serving_state import this_task
 
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
@@ -35,6 +36,7 @@ WATCH_INTERVAL, REST = 0.1, 5.0
 _TRIM_ABOVE, _TRIM_STEP = 7 / 8, 1 / 64
 LARGE = 64 * 1024  # bytes; an answer that is smaller isn't counted while it is written
 A_MESSAGE = "the message"
+UNKNOWN_SIZE = 1024 * 1024  # bytes; what the first messages of a stream are taken for
 
 log = structlog.get_logger()
 
@@ -125,6 +127,7 @@ class Receiver:
     def __init__(self, budget: MemoryBudget, plan: MemoryPlan, max_message_bytes: int) -> None:
         places = plan.receiving // max_message_bytes
         self.budget = budget
+        self._turns = ReadTurns()
         self.slots = ReceiveSlots(places - places // 2, lambda task: self._stop(task, _too_slow()))
         self.direct_places = places // 2  # for messages that gRPC reads by itself
         self._limit = plan.limit
@@ -142,12 +145,14 @@ class Receiver:
             self._watching.cancel()
             await asyncio.wait([self._watching])
 
-    async def read(self, context: Context) -> Any:
+    async def read(self, context: Context, likely_size: int) -> Any:
         """Return the next message of a call, or EOF; raise the refusal of a call whose reading is stopped."""
         task = this_task()
         self._reading.add(task)
         try:
-            return await context.read()
+            if likely_size <= SMALL_MESSAGE:
+                return await context.read()
+            return await self._turns.read(context.read(), likely_size)
         except asyncio.CancelledError:
             refusal = self._stopped.get(task)
             if refusal is None or task.uncancel():
@@ -273,7 +278,7 @@ class ReceiveLayer(grpc.aio.ServerInterceptor):
         async def answer(_: object, context: Context) -> None:
             try:
                 async with receiver.slots.hold():
-                    request = await receiver.read(context)
+                    request = await receiver.read(context, UNKNOWN_SIZE)
                     if request is grpc.aio.EOF:
                         raise invalid(Reason.MESSAGE_MALFORMED, "", "the call has no message; send one")
                     received = await receiver.budget.reserve_when_free(len(request), A_MESSAGE, PATIENCE)
@@ -327,6 +332,7 @@ class MeteredContext:
         self._receiver = receiver
         self._budget = receiver.budget
         self._last_size = 0
+        self._likely_size = UNKNOWN_SIZE  # of the next one: the larger of the last two
         self.message = receiver.budget.open()
 
     def __getattr__(self, name: str) -> Any:
@@ -337,10 +343,11 @@ class MeteredContext:
         self.message.release()
         if self._budget.used + self._last_size > self._budget.total:
             (await self._budget.reserve_when_free(self._last_size, A_MESSAGE, PATIENCE)).release()
-        contents = await self._receiver.read(self._context)
+        contents = await self._receiver.read(self._context, self._likely_size)
         if contents is not grpc.aio.EOF:
-            self._last_size = len(contents)
-            self.message.add(self._last_size)
+            size = len(contents)
+            self._likely_size, self._last_size = max(size, self._last_size or UNKNOWN_SIZE), size
+            self.message.add(size)
         return contents
 
     async def write(self, response: Any) -> None:

@@ -1,11 +1,11 @@
 """The threads that compute: one pool for all sessions, and for the tasks of one large batch.
 
 They are shared fairly: whoever has had the least of them goes first, and long work lets others in between. Each owner
-(a session) has used so many seconds of the threads. Of the calls that wait, that of the owner with the least is begun
-next; a call that runs asks at its checkpoints whether such a one waits, and if so lets it go first. An owner that comes
-anew begins CREDIT before where the least of those at work stands, as in start-time fair queueing (Goyal, Vin and Cheng,
-1996): so nobody saves up more, and what is small goes first. Only the order of calls depends on the clock, never what
-they compute.
+(a session) has used so many seconds of the cores; what its calls wait for isn't counted. Of the calls that wait, that
+of the owner with the least is begun next; a call that runs asks at its checkpoints whether such a one waits, and if so
+lets it go first. An owner that comes anew begins CREDIT before where the least of those at work stands, as in
+start-time fair queueing (Goyal, Vin and Cheng, 1996): so nobody saves up more, and what is small goes first. Only the
+order of calls depends on the clock, never what they compute.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from time import monotonic, perf_counter
+from time import monotonic, thread_time
 from typing import ParamSpec, TypeVar
 
 from shoal_server.engines.contract import Task
@@ -250,7 +250,7 @@ class FairExecutor(Executor):
                     self._enter(_Waiting(float("-inf"), next(self._numbers), self._here.owner, go_on=go_on))
             if go_on is not None:
                 go_on.wait()
-            self._here.since = perf_counter()
+            self._here.since = thread_time()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls. What has begun is waited for if asked; it can't be stopped."""
@@ -312,7 +312,7 @@ class FairExecutor(Executor):
         with self._lock:
             call = self._handed.pop(awake, None)
         while call is not None:
-            self._here.owner, self._here.since = call.owner, perf_counter()
+            self._here.owner, self._here.since = call.owner, thread_time()
             if call.begin is not None:
                 call.begin()
             del call  # what it holds goes before the thread rests
@@ -342,11 +342,11 @@ class FairExecutor(Executor):
         go_on.wait()
         with self._lock:
             self._paused -= 1
-        self._here.since = perf_counter()
+        self._here.since = thread_time()
 
     def _charge(self) -> None:
         """Count what this thread has used since it was last counted. The lock is held."""
-        now = perf_counter()
+        now = thread_time()
         owner = self._here.owner
         self._used[owner] = self._used_by(owner) + now - self._here.since
         self._here.since = now
