@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -23,10 +24,13 @@ from shoal_server.rpc.call_layers import (
 )
 from shoal_server.rpc.server import service_handlers
 from shoal_server.rpc.serving_state import ServingState
+from shoal_server.shared_results import SharedResults
 
 SESSIONS = sessions_pb2.DESCRIPTOR.services_by_name["SessionService"]
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 NOBODY = "nobody"
+
+SHARED = SharedResults(lambda make: asyncio.get_running_loop().run_in_executor(None, make))
 
 
 class Service:
@@ -66,7 +70,7 @@ async def serving(service: Service) -> AsyncIterator[sessions_pb2_grpc.SessionSe
         AdmissionLayer(state, frozenset()),
     ]
     server = grpc.aio.server(interceptors=layers)
-    server.add_generic_rpc_handlers([service_handlers(SESSIONS, service)])
+    server.add_generic_rpc_handlers([service_handlers(SESSIONS, service, SHARED)])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
@@ -134,7 +138,7 @@ async def test_call_layers_wrap_a_method_once() -> None:
     wrap = layer.wrap
     layer.wrap = lambda behavior, method: wrapped.append(method) or wrap(behavior, method)  # type: ignore[method-assign, func-returns-value]
     server = grpc.aio.server(interceptors=[layer])
-    server.add_generic_rpc_handlers([service_handlers(SESSIONS, Service())])
+    server.add_generic_rpc_handlers([service_handlers(SESSIONS, Service(), SHARED)])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
 

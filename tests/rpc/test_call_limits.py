@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from shoal.v1 import clustering_pb2
 from shoal_server.budget import MIB, MemoryPlan
-from shoal_server.rpc.receiving import RECEIVING_SECONDS
+from shoal_server.rpc.receive_slots import PATIENCE, RECEIVING_SECONDS
 from tests.rpc.bad_points import GOOD
 from tests.rpc.inprocess import InProcessServer
 from tests.rpc.refusals import Refusal, detail, refused_call, status_of
@@ -77,16 +77,35 @@ def test_a_call_above_the_limit_is_refused_until_another_ends_but_health_checks_
     client.delete(name)
 
 
-def test_messages_that_never_arrive_block_others_only_for_a_time(
+def test_the_place_of_a_message_that_never_arrives_goes_to_a_client_that_had_none(
     client: Wire, server: InProcessServer, name: str
 ) -> None:
-    stalled = _stall(client, server)
+    slots = server.rpc._receiver.slots
+    push: Any = client.channel.stream_unary(PUSH)
+    stalled = [*_stall(client, server), push.future(_blocked([]))]
+    until(lambda: len(slots._waiting) == 1)
+    with Wire(server.target) as other:
+        check_healthy(other)
+        waiting = other.clustering.Push.future(clustering_pb2.PushRequest(session=name), timeout=STUCK)
+        until(lambda: len(slots._waiting) == 2)
 
-    check_healthy(client)
+        server.pass_time(RECEIVING_SECONDS)
+
+        assert status_of(waiting.exception()).message.startswith("there is no session")  # it has been read
+    for call in stalled:
+        call.cancel()
+
+
+def test_a_call_for_whose_message_no_place_becomes_free_is_refused(
+    client: Wire, server: InProcessServer, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slots = server.rpc._receiver.slots
+    monkeypatch.setattr(slots, "_end", lambda _task: None)  # as if messages came that take this long
+    stalled = _stall(client, server)
     waiting = client.clustering.Push.future(clustering_pb2.PushRequest(session=name), timeout=STUCK)
-    until(lambda: bool(server.rpc._receiver.slots._waiting))
-    server.pass_time(RECEIVING_SECONDS - 1)  # others were there first: they are looked at, and have time left
-    server.pass_time(2)
+    until(lambda: bool(slots._waiting))
+
+    server.pass_time(PATIENCE)
 
     says = ("others are on their way", "SHOAL_MEMORY_LIMIT")
     Refusal("MEMORY_LIMIT_REACHED", says, code=EXHAUSTED).check(status_of(waiting.exception()))

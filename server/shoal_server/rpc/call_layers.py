@@ -38,6 +38,7 @@ ANONYMOUS = "anonymous"
 LARGE = 1024 * 1024  # bytes of a message that is worth a look at the memory once it has been refused
 
 Context = grpc.aio.ServicerContext[Any, Any]
+Encode: TypeAlias = "Callable[[Any], Awaitable[bytes]]"  # what a service answers with, as a message
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Behavior = Callable[[Any, Context], Coroutine[Any, Any, Any]]
 
@@ -171,46 +172,50 @@ class AdmissionLayer(CallLayer):
 
 
 def unary_behavior(
-    method: Callable[[Any, CallContext], Awaitable[Any]], deserialize: Callable[[bytes], Any]
+    method: Callable[[Any, CallContext], Awaitable[Any]], deserialize: Callable[[bytes], Any], encode: Encode
 ) -> Behavior:
     """Return what answers a unary call by a service's method; the request is parsed where its failure has an answer."""
     parse = _parser(deserialize)
 
-    async def answer(request: bytes, _context: Context) -> Any:
-        return await method(parse(request), _current.get())
+    async def answer(request: bytes, _context: Context) -> bytes:
+        return await encode(await method(parse(request), _current.get()))
 
     return answer
 
 
 def server_stream_behavior(
-    method: Callable[[Any, CallContext], AsyncIterator[Any]], deserialize: Callable[[bytes], Any]
+    method: Callable[[Any, CallContext], AsyncIterator[Any]], deserialize: Callable[[bytes], Any], encode: Encode
 ) -> Behavior:
     """Return what answers a call that has one request and many responses."""
     parse = _parser(deserialize)
 
     async def answer(request: bytes, context: Context) -> None:
-        await _write_all(method(parse(request), _current.get()), context)
+        await _write_all(method(parse(request), _current.get()), encode, context)
 
     return answer
 
 
 def stream_behavior(
-    method: Callable[[AsyncIterator[Any], CallContext], AsyncIterator[Any]], deserialize: Callable[[bytes], Any]
+    method: Callable[[AsyncIterator[Any], CallContext], AsyncIterator[Any]],
+    deserialize: Callable[[bytes], Any],
+    encode: Encode,
 ) -> Behavior:
     """Return what answers a call that has many requests and many responses."""
     parse = _parser(deserialize)
 
     async def answer(_: object, context: Context) -> None:
-        await _write_all(method(_requests(context, parse), _current.get()), context)
+        await _write_all(method(_requests(context, parse), _current.get()), encode, context)
 
     return answer
 
 
-async def _write_all(responses: AsyncIterator[Any], context: Context) -> None:
+async def _write_all(responses: AsyncIterator[Any], encode: Encode, context: Context) -> None:
     async with aclosing(responses):  # type: ignore[type-var]  # services answer with generators
         async for response in responses:
-            await context.write(response)
-            del response  # a stream that falls quiet must not hold its last answer
+            contents = await encode(response)
+            del response
+            await context.write(contents)
+            del contents  # a stream that falls quiet must not hold its last answer
 
 
 async def _requests(context: Context, parse: Callable[[bytes], Any]) -> AsyncIterator[Any]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any
+
+from numpy.typing import NDArray
 
 from shoal import wire
 from shoal.v1 import compare_pb2, sessions_pb2
@@ -16,6 +19,7 @@ from shoal_server.errors import Reason, invalid
 from shoal_server.rpc.call_layers import CallContext
 from shoal_server.rpc.config import decode_enum
 from shoal_server.rpc.tensor import decode_points
+from shoal_server.shared_results import SharedResults
 
 _DEFAULT_ENGINES = [compare_pb2.COMPARE_ENGINE_SCIPY, compare_pb2.COMPARE_ENGINE_SKLEARN]
 _DEFAULT_MAX_ITER = 100
@@ -33,29 +37,29 @@ class CompareService:
         The most bytes of points.
     draw_random_state
         Gives a random_state where the request has none.
+    shared
+        Encodes what is large on a thread.
     """
 
-    def __init__(self, comparisons: Comparisons, max_bytes: int, draw_random_state: Callable[[], int]) -> None:
+    def __init__(
+        self, comparisons: Comparisons, max_bytes: int, draw_random_state: Callable[[], int], shared: SharedResults
+    ) -> None:
         self._comparisons = comparisons
         self._max_bytes = max_bytes
         self._draw_random_state = draw_random_state
+        self._shared = shared
 
     async def Compare(
         self, parsed: wire.Parsed[compare_pb2.CompareRequest], _call: CallContext
-    ) -> AsyncIterator[compare_pb2.CompareResponse]:
-        """Run the engines one after the other."""
+    ) -> AsyncIterator[bytes]:
+        """Run the engines one after the other: messages that are encoded already."""
         number, example = 0, parsed.message.example
         async with aclosing(self._comparisons.run(self._decode(parsed))) as events:
             del parsed  # the comparison holds what it needs
             async for event in events:
-                match event:
-                    case Comparison():
-                        yield compare_pb2.CompareResponse(start=_encode_start(event, example))
-                    case Step():
-                        number += 1
-                        yield compare_pb2.CompareResponse(step=_encode_step(event, number))
-                    case ComparisonResult():
-                        yield compare_pb2.CompareResponse(result=_encode_result(event))
+                number += isinstance(event, Step)
+                yield await self._shared.make(_array_bytes(event), partial(_encode_event, event, number, example))
+                del event
 
     def _decode(self, parsed: wire.Parsed[compare_pb2.CompareRequest]) -> ComparisonRequest:
         request = parsed.message
@@ -97,6 +101,29 @@ def _decode_engines(numbers: Sequence[int]) -> tuple[Any, ...]:
             f"engines names {len(numbers):,}, and there are {len(wire.COMPARE_ENGINES)}; name each at most once",
         )
     return tuple(decode_enum(wire.COMPARE_ENGINES, number, "engine", "engines") for number in numbers)
+
+
+def _array_bytes(event: Comparison | Step | ComparisonResult) -> int:
+    arrays: list[NDArray[Any] | None]
+    match event:
+        case Comparison():
+            arrays = [event.points, event.initial_centroids]
+        case Step():
+            arrays = [event.centroids, event.labels, event.movement, event.path]
+        case ComparisonResult():
+            arrays = [array for engine in event.engines for array in (engine.centroids, engine.labels)]
+    return sum(array.nbytes for array in arrays if array is not None)
+
+
+def _encode_event(event: Comparison | Step | ComparisonResult, number: int, example: str) -> bytes:
+    match event:
+        case Comparison():
+            response = compare_pb2.CompareResponse(start=_encode_start(event, example))
+        case Step():
+            response = compare_pb2.CompareResponse(step=_encode_step(event, number))
+        case ComparisonResult():
+            response = compare_pb2.CompareResponse(result=_encode_result(event))
+    return response.SerializeToString()
 
 
 def _encode_start(comparison: Comparison, example: str) -> compare_pb2.CompareStart:

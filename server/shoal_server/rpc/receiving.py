@@ -9,9 +9,7 @@ for one of their own and are read here: each has RECEIVING_SECONDS while others 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, cast
 
@@ -23,13 +21,12 @@ from shoal_server.errors import DomainError, Reason, Refusal, invalid
 from shoal_server.process import give_back_freed_memory, resident_bytes
 from shoal_server.rpc.call_layers import PREFIX, Behavior, Context, Handler, abort, refusing_handler, to_status
 from shoal_server.rpc.read_turns import SMALL_MESSAGE, ReadTurns
+from shoal_server.rpc.receive_slots import RECEIVING_SECONDS, ReceiveSlots
 from shoal_server.rpc.serving_state import this_task
 
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 # Seconds that a call waits for memory before it is refused.
 PATIENCE = 10.0
-# Seconds in which a message has to come while others wait for its place.
-RECEIVING_SECONDS = 10.0
 # Seconds between two looks at the memory of the process, and after streams were ended for it.
 WATCH_INTERVAL, REST = 0.1, 5.0
 # Of the limit: above the one freed memory is given back, each time that the process has grown by the other since.
@@ -46,69 +43,6 @@ _received: ContextVar[Reservation] = ContextVar("received message")  # a call ha
 def message_is_queued() -> None:
     """Stop counting the call's message: what it holds is counted in a queue from now on."""
     _received.get().release()
-
-
-class ReceiveSlots:
-    """So many messages may be on their way in at once, in the order of their calls.
-
-    Parameters
-    ----------
-    count
-        How many.
-    end
-        Ends the reading of a task whose message takes too long to come.
-    """
-
-    def __init__(self, count: int, end: Callable[[asyncio.Task[Any]], None]) -> None:
-        self._free = count
-        self._end = end
-        self._holders: dict[asyncio.Task[Any], float] = {}  # since when, the longest first
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    @asynccontextmanager
-    async def hold(self) -> AsyncIterator[None]:
-        """Hold a slot while the context is open, once there is one; MEMORY_LIMIT_REACHED if there is none for long."""
-        task, loop = this_task(), asyncio.get_running_loop()
-        if self._free and not self._waiting:
-            self._free -= 1
-        else:
-            await self._wait(loop)
-        self._holders[task] = loop.time()
-        try:
-            yield
-        finally:
-            del self._holders[task]
-            self._pass_on()
-
-    async def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
-        slot: asyncio.Future[None] = loop.create_future()
-        self._waiting.append(slot)
-        looking = loop.call_later(RECEIVING_SECONDS / 2, self._end_slow_ones)
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await slot
-        except BaseException as error:
-            if slot.done() and not slot.cancelled():
-                self._pass_on()
-            if isinstance(error, TimeoutError):
-                raise DomainError(_no_slot()) from None
-            raise
-        finally:
-            looking.cancel()
-
-    def _pass_on(self) -> None:
-        while self._waiting:
-            slot = self._waiting.popleft()
-            if not slot.done():
-                slot.set_result(None)
-                return
-        self._free += 1
-
-    def _end_slow_ones(self) -> None:
-        """End the reading of messages that take too long to come: each keeps others out."""
-        begun = asyncio.get_running_loop().time() - RECEIVING_SECONDS
-        for task in [task for task, since in self._holders.items() if since <= begun]:
-            self._end(task)
 
 
 class Receiver:
@@ -255,7 +189,7 @@ class ReceiveLayer(grpc.aio.ServerInterceptor):
     def _receiving(self, behavior: Behavior) -> Behavior:
         budget = self._receiver.budget
 
-        async def answer(request: bytes, context: Context) -> Any:
+        async def receive(request: bytes, context: Context) -> Any:
             try:
                 received = await budget.reserve_when_free(len(request), A_MESSAGE, PATIENCE)
             except DomainError as error:
@@ -266,10 +200,19 @@ class ReceiveLayer(grpc.aio.ServerInterceptor):
             answering = behavior(request, context)
             del request  # as above
             try:
-                return await answering
+                answer = await answering
             finally:
                 received.release()
+            return self._counted(answer)
 
+        return receive
+
+    def _counted(self, answer: bytes | None) -> bytes | None:
+        """Count a large answer until the call has ended: a client that doesn't read keeps it here."""
+        if answer is not None and len(answer) >= LARGE:
+            sending = self._receiver.budget.open()
+            sending.add(len(answer))
+            this_task().add_done_callback(lambda _: sending.release())
         return answer
 
     def _waiting(self, behavior: Behavior) -> Behavior:
@@ -277,7 +220,7 @@ class ReceiveLayer(grpc.aio.ServerInterceptor):
 
         async def answer(_: object, context: Context) -> None:
             try:
-                async with receiver.slots.hold():
+                async with receiver.slots.hold(context.peer()):
                     request = await receiver.read(context, UNKNOWN_SIZE)
                     if request is grpc.aio.EOF:
                         raise invalid(Reason.MESSAGE_MALFORMED, "", "the call has no message; send one")
@@ -350,9 +293,9 @@ class MeteredContext:
             self.message.add(size)
         return contents
 
-    async def write(self, response: Any) -> None:
-        """Write a message; a large one that is encoded already waits for memory."""
-        if not isinstance(response, bytes) or len(response) < LARGE:
+    async def write(self, response: bytes) -> None:
+        """Write a message; a large one waits for memory."""
+        if len(response) < LARGE:
             await self._context.write(response)
             return
         writing = await self._budget.reserve_when_free(len(response), "the next answer", PATIENCE)
@@ -367,15 +310,6 @@ def _too_many_calls(max_calls: int) -> Refusal:
         Reason.TOO_MANY_CALLS,
         f"the server answers {max_calls:,} calls already, which is its limit, streams included: try again later, end "
         f"streams that nobody needs, or raise SHOAL_MAX_CONCURRENT_CALLS",
-        retry_after=RETRY_AFTER,
-    )
-
-
-def _no_slot() -> Refusal:
-    return Refusal(
-        Reason.MEMORY_LIMIT_REACHED,
-        f"the message could not be received for {PATIENCE:.0f} seconds, since others are on their way and may be as "
-        f"large as max_message_bytes: try again later, raise SHOAL_MEMORY_LIMIT, or lower SHOAL_MAX_MESSAGE_BYTES",
         retry_after=RETRY_AFTER,
     )
 

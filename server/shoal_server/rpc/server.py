@@ -6,7 +6,7 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from shoal_server.rpc.call_layers import (
     ANONYMOUS,
     AdmissionLayer,
     AuthenticationLayer,
+    Encode,
     ErrorLayer,
     TraceLayer,
     server_stream_behavior,
@@ -50,6 +51,8 @@ INTERRUPTIBLE = {
     f"/{COMPARE.full_name}/Compare",
 }
 
+# Bytes of an answer's arrays from which it is encoded on a thread: below, the way there costs more.
+LARGE_ANSWER = 1024 * 1024
 # Clients send keepalive pings to find a dead connection; without leave the server would take them for an attack.
 MIN_PING_INTERVAL_MS = 5_000
 # Of a message that nobody reads yet, which every call that waits may have here: gRPC's own guess has no bound. With 256
@@ -115,13 +118,17 @@ class RpcServer:
         self._server = grpc.aio.server(interceptors=layers, options=options)
         self._server.add_generic_rpc_handlers(
             [
-                service_handlers(SESSIONS, SessionService(sessions, limits, services.shared)),
-                service_handlers(
-                    CLUSTERING, ClusteringService(sessions, limits, self._serving_state, services.shared, budget)
-                ),
-                service_handlers(
-                    COMPARE, CompareService(services.comparisons, limits.max_batch_bytes, services.draw_random_state)
-                ),
+                service_handlers(descriptor, service, services.shared)
+                for descriptor, service in (
+                    (SESSIONS, SessionService(sessions, limits, services.shared)),
+                    (CLUSTERING, ClusteringService(sessions, limits, self._serving_state, services.shared, budget)),
+                    (
+                        COMPARE,
+                        CompareService(
+                            services.comparisons, limits.max_batch_bytes, services.draw_random_state, services.shared
+                        ),
+                    ),
+                )
             ]
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -182,40 +189,65 @@ def host_and_port(host: str, port: int) -> str:
 
 
 class Codec(NamedTuple):
-    """How the messages of a method are read and written; None: what the method gives are a message's bytes."""
+    """How the messages of a method are read and written."""
 
     deserialize: Callable[[bytes], Any]
-    serialize: Callable[[Any], bytes] | None
+    serialize: Callable[[Any], bytes] | None  # None: what the method gives are a message's bytes
+    arrays: Callable[[Any], Iterable[wire.Tensor | None]] = lambda _: ()  # that an answer has beside its message
 
 
 # These carry points or labels without a copy.
 CODECS: Mapping[str, Codec] = {
-    "Push": Codec(wire.decode_push_request, wire.encode_batch_result),
-    "Ingest": Codec(wire.decode_ingest_request, wire.encode_ingest_response),
-    "Assign": Codec(wire.decode_assign_request, wire.encode_assign_response),
-    "AssignStream": Codec(wire.decode_assign_request, wire.encode_assign_response),
+    "Push": Codec(wire.decode_push_request, wire.encode_batch_result, lambda result: (result.labels,)),
+    "Ingest": Codec(
+        wire.decode_ingest_request,
+        wire.encode_ingest_response,
+        lambda response: [result.labels for result in response.results],
+    ),
+    "Assign": Codec(wire.decode_assign_request, wire.encode_assign_response, lambda response: response[1:]),
+    "AssignStream": Codec(wire.decode_assign_request, wire.encode_assign_response, lambda response: response[1:]),
 }
 # These get their arrays beside the message.
 WITH_ARRAYS = {"CreateSession", "Compare"}
-# Once for all watchers and readers; a session with given centroids on a thread.
-ENCODED = {"GetCentroids", "WatchCentroids", "CreateSession", "GetSession", "UpdateSession"}
+# Once for all watchers and readers; a session with given centroids, and the steps of a comparison, on a thread.
+ENCODED = {"GetCentroids", "WatchCentroids", "CreateSession", "GetSession", "UpdateSession", "Compare"}
 
 
-def service_handlers(descriptor: ServiceDescriptor, service: object) -> grpc.GenericRpcHandler:
+def service_handlers(descriptor: ServiceDescriptor, service: object, shared: SharedResults) -> grpc.GenericRpcHandler:
     """Return the handlers of a service, for the methods of its descriptor."""
     return grpc.method_handlers_generic_handler(
         descriptor.full_name,
-        {method.name: _handler(method, getattr(service, method.name)) for method in descriptor.methods},
+        {method.name: _handler(method, getattr(service, method.name), shared) for method in descriptor.methods},
     )
 
 
-def _handler(method: MethodDescriptor, behavior: Any) -> grpc.RpcMethodHandler[Any, Any]:
-    deserialize, serialize = CODECS.get(method.name) or _generated(method)
+def _handler(method: MethodDescriptor, behavior: Any, shared: SharedResults) -> grpc.RpcMethodHandler[Any, Any]:
+    codec = CODECS.get(method.name) or _generated(method)
+    deserialize, encode = codec.deserialize, _encoder(codec, shared)
     if method.client_streaming:
-        return grpc.stream_stream_rpc_method_handler(stream_behavior(behavior, deserialize), None, serialize)
+        return grpc.stream_stream_rpc_method_handler(stream_behavior(behavior, deserialize, encode))
     if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(server_stream_behavior(behavior, deserialize), None, serialize)
-    return grpc.unary_unary_rpc_method_handler(unary_behavior(behavior, deserialize), None, serialize)
+        return grpc.unary_stream_rpc_method_handler(server_stream_behavior(behavior, deserialize, encode))
+    return grpc.unary_unary_rpc_method_handler(unary_behavior(behavior, deserialize, encode))
+
+
+def _encoder(codec: Codec, shared: SharedResults) -> Encode:
+    """Return what encodes a method's answers: those with large arrays on a thread."""
+    _, serialize, arrays = codec
+
+    async def keep(contents: bytes) -> bytes:
+        return contents
+
+    if serialize is None:
+        return keep
+
+    async def encode(response: Any) -> bytes:
+        size = sum([memoryview(array.data).nbytes for array in arrays(response) if array is not None])
+        if size < LARGE_ANSWER:
+            return serialize(response)
+        return await shared.make(size, lambda: serialize(response))
+
+    return encode
 
 
 def _generated(method: MethodDescriptor) -> Codec:
