@@ -58,7 +58,9 @@ class CompareService:
             del parsed  # the comparison holds what it needs
             async for event in events:
                 number += isinstance(event, Step)
-                yield await self._shared.make(_array_bytes(event), partial(_encode_event, event, number, example))
+                yield await self._shared.make(
+                    _array_bytes(event, example), partial(_encode_event, event, number, example)
+                )
                 del event
 
     def _decode(self, parsed: wire.Parsed[compare_pb2.CompareRequest]) -> ComparisonRequest:
@@ -103,11 +105,11 @@ def _decode_engines(numbers: Sequence[int]) -> tuple[Any, ...]:
     return tuple(decode_enum(wire.COMPARE_ENGINES, number, "engine", "engines") for number in numbers)
 
 
-def _array_bytes(event: Comparison | Step | ComparisonResult) -> int:
+def _array_bytes(event: Comparison | Step | ComparisonResult, example: str) -> int:
     arrays: list[NDArray[Any] | None]
     match event:
         case Comparison():
-            arrays = [event.points, event.initial_centroids]
+            arrays = [event.initial_centroids, event.points if example else None]
         case Step():
             arrays = [event.centroids, event.labels, event.movement, event.path]
         case ComparisonResult():
