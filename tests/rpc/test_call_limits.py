@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from shoal.v1 import clustering_pb2
 from shoal_server.budget import MIB, MemoryPlan
+from shoal_server.rpc import receiving
 from shoal_server.rpc.receive_slots import PATIENCE, RECEIVING_SECONDS
 from tests.rpc.bad_points import GOOD
 from tests.rpc.inprocess import InProcessServer
@@ -23,6 +24,7 @@ from tests.rpc.wire import PATIENCE as STUCK
 from tests.rpc.wire import Wire, batch, config
 
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
+REFLECTION = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 PUSH = "/shoal.v1.ClusteringService/Push"
 SIZES: dict[str, Any] = {"max_message_bytes": 16 * MIB, "max_batch_bytes": 16 * MIB}
 MAX_CALLS = 4
@@ -186,6 +188,53 @@ def test_a_stream_ends_with_memory_limit_reached_when_memory_is_short_for_its_ne
         says = ("at its memory limit", "call again")
         Refusal("MEMORY_LIMIT_REACHED", says, code=EXHAUSTED).check(refused_call(stream.receive))
     client.delete(name)
+
+
+@pytest.mark.parametrize("method", ["grpc.health.v1.Health/Check", "grpc.health.v1.Health/Watch", REFLECTION])
+@pytest.mark.parametrize(
+    ("contents", "says"),
+    [(b"\x0a\x80", "is malformed"), (b"\x0a\xff\xff\x03" + bytes(65535), "has 65,539 bytes; use at most 65,536")],
+)
+def test_malformed_and_large_messages_to_the_services_of_grpc_are_refused(
+    client: Wire, method: str, contents: bytes, says: str
+) -> None:
+    call: Any = client.channel.stream_stream(f"/{method}")
+
+    status = refused_call(lambda: list(call(iter([contents]), timeout=STUCK)))
+
+    Refusal("MESSAGE_MALFORMED", (says,)).check(status)
+    check_healthy(client)
+
+
+def test_health_checks_whose_messages_never_arrive_end_when_memory_is_short(
+    client: Wire, server: InProcessServer
+) -> None:
+    check: Any = client.channel.stream_unary("/grpc.health.v1.Health/Check")
+    stalled = check.future(_blocked([]), timeout=STUCK)
+    until(lambda: bool(server.rpc._receiver._reading))
+
+    server.run(_stop_reading(server))
+
+    assert status_of(stalled.exception()).details
+    assert stalled.exception().code() is EXHAUSTED
+    check_healthy(client)
+
+
+def test_health_checks_have_a_limit_of_their_own(
+    client: Wire, server: InProcessServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiving, "MAX_HEALTH_CHECKS", 1)
+    check: Any = client.channel.stream_unary("/grpc.health.v1.Health/Check")
+    stalled = check.future(_blocked([]), timeout=STUCK)
+    until(lambda: bool(server.rpc._receive_layer._checks))
+
+    with pytest.raises(grpc.RpcError) as refused:
+        check_healthy(client)
+
+    assert refused.value.code() is EXHAUSTED
+    stalled.cancel()
+    until(lambda: not server.rpc._receive_layer._checks)
+    check_healthy(client)
 
 
 def _stall(client: Wire, server: InProcessServer) -> list[Any]:

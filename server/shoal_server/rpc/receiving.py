@@ -9,12 +9,14 @@ for one of their own and are read here: each has RECEIVING_SECONDS while others 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from contextvars import ContextVar
 from typing import Any, cast
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 
 from shoal_server.budget import RETRY_AFTER, MemoryBudget, MemoryPlan, Reservation
 from shoal_server.errors import DomainError, Reason, Refusal, invalid
@@ -25,6 +27,7 @@ from shoal_server.rpc.receive_slots import RECEIVING_SECONDS, ReceiveSlots
 from shoal_server.rpc.serving_state import this_task
 
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+MAX_HEALTH_CHECKS = 256  # at once, besides the other calls
 # Seconds that a call waits for memory before it is refused.
 PATIENCE = 10.0
 # Seconds between two looks at the memory of the process, and after streams were ended for it.
@@ -129,13 +132,14 @@ class ReceiveLayer(grpc.aio.ServerInterceptor):
     receiver
         Lets messages in.
     max_calls
-        How many calls may go on at once, streams included. Health checks are answered in any case.
+        How many calls may go on at once, streams included. Health checks aren't among them.
     """
 
     def __init__(self, receiver: Receiver, max_calls: int) -> None:
         self._receiver = receiver
         self._max_calls = max_calls
         self._calls = 0
+        self._checks: set[asyncio.Task[Any]] = set()  # of the health
         self._direct: set[asyncio.Task[Any]] = set()  # calls that gRPC reads by itself
         self._handlers: dict[str, tuple[Handler, Handler]] = {}  # read by gRPC, and here
 
@@ -145,20 +149,24 @@ class ReceiveLayer(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
         """Return the handler of a method, or one that refuses the call without reading it."""
-        method = handler_call_details.method
+        method, task = handler_call_details.method, this_task()
         if method == HEALTH_CHECK:
-            return await continuation(handler_call_details)
-        if self._calls >= self._max_calls:
+            if len(self._checks) >= MAX_HEALTH_CHECKS:
+                return refusing_handler(_too_many_calls(MAX_HEALTH_CHECKS))
+            self._checks.add(task)
+            task.add_done_callback(self._checks.discard)
+        elif self._calls >= self._max_calls:
             return refusing_handler(_too_many_calls(self._max_calls))
-        task = this_task()
-        self._calls += 1
-        task.add_done_callback(self._end)
+        else:
+            self._calls += 1
+            task.add_done_callback(self._end)
         handlers = self._handlers.get(method)
         if handlers is None:
             handler = await continuation(handler_call_details)
-            if handler is None or not method.startswith(PREFIX):
-                return handler
-            handlers = self._handlers[method] = self._wrapped(handler)
+            if handler is None:
+                return None
+            handlers = self._wrapped(handler) if method.startswith(PREFIX) else (self._small(handler),) * 2
+            self._handlers[method] = handlers
         direct, patient = handlers
         if direct.request_streaming or len(self._direct) >= self._receiver.direct_places:
             return patient
@@ -168,6 +176,39 @@ class ReceiveLayer(grpc.aio.ServerInterceptor):
     def _end(self, task: asyncio.Task[Any]) -> None:
         self._calls -= 1
         self._direct.discard(task)
+
+    async def _small_requests(self, context: Context, deserialize: Callable[[bytes], Any]) -> AsyncGenerator[Any, None]:
+        while (contents := await self._receiver.read(context, SMALL_MESSAGE)) is not grpc.aio.EOF:
+            if len(contents) > SMALL_MESSAGE:
+                raise _unreadable(f"has {len(contents):,} bytes; use at most {SMALL_MESSAGE:,}")
+            try:
+                request = deserialize(contents)
+            except DecodeError:
+                raise _unreadable("is malformed") from None
+            del contents
+            yield request
+
+    def _small(self, handler: Any) -> Handler:
+        """Return a handler of one of gRPC's own services, whose messages are small and read here."""
+
+        async def answer(_: object, context: Context) -> None:
+            try:
+                async with aclosing(self._small_requests(context, handler.request_deserializer)) as incoming:
+                    if handler.request_streaming:
+                        async for response in handler.stream_stream(incoming, context):
+                            await context.write(response)
+                        return
+                    request = await anext(incoming, None)
+                if request is None:
+                    raise _unreadable("is missing")
+                if handler.response_streaming:
+                    await handler.unary_stream(request, context)
+                else:
+                    await context.write(await handler.unary_unary(request, context))
+            except DomainError as error:
+                await abort(to_status(error.refusal), context)
+
+        return grpc.stream_stream_rpc_method_handler(answer, None, handler.response_serializer)
 
     def _wrapped(self, handler: Any) -> tuple[Handler, Handler]:
         """Return a handler whose message gRPC reads by itself, and one that waits and reads it here."""
@@ -303,6 +344,10 @@ class MeteredContext:
             await self._context.write(response)
         finally:
             writing.release()
+
+
+def _unreadable(what: str) -> DomainError:
+    return invalid(Reason.MESSAGE_MALFORMED, "", f"the message of the call {what}")
 
 
 def _too_many_calls(max_calls: int) -> Refusal:
