@@ -66,6 +66,7 @@ class MemoryBudget:
         self._most_staying = int(total * (1 - PASSING_SHARE))
         self._reclaimers: dict[Callable[[], None], None] = {}
         self._waiting: deque[tuple[Reservation, int, asyncio.Future[None]]] = deque()
+        self._is_serving = False  # those that wait
         self._workspaces: Counter[int] = Counter()
         self._workspace = Reservation(self)
 
@@ -177,14 +178,22 @@ class MemoryBudget:
             self._serve_waiting()
 
     def _serve_waiting(self) -> None:
-        while self._waiting:
-            reservation, size, free = self._waiting[0]
-            if not free.done():
-                if self.used and not self._fits(size, self.total):
-                    return
-                reservation.add(size)
-                free.set_result(None)
-            self._waiting.popleft()
+        if self._is_serving:  # by a reclaimer that has let go of something for the first of them
+            return
+        self._is_serving = True
+        try:
+            while self._waiting and self._is_served(*self._waiting[0]):
+                self._waiting.popleft()
+        finally:
+            self._is_serving = False
+
+    def _is_served(self, reservation: Reservation, size: int, free: asyncio.Future[None]) -> bool:
+        if not free.done():
+            if self.used and not self._fits(size, self.total):
+                return False
+            reservation.add(size)
+            free.set_result(None)
+        return True
 
     def _refusal(self, size: int, limit: int, what: str) -> DomainError:
         is_hopeless = size > limit

@@ -100,6 +100,20 @@ async def test_waiting_reservations_are_served_in_order_of_arrival(budget: Memor
     assert budget.used == 0
 
 
+async def test_a_reclaimer_called_for_a_waiting_reservation_reserves_its_bytes_once(budget: MemoryBudget) -> None:
+    budget.reserve(580, "others")
+    last = budget.reserve(10, "a message")
+    answers = budget.reserve(400, "answers")
+    waiting = asyncio.create_task(budget.reserve_when_free(100, "a message", PATIENCE))
+    await asyncio.sleep(0)
+    budget.add_reclaimer(answers.release)
+
+    last.release()
+
+    assert (await waiting).bytes == 100
+    assert budget.used == 580 + 100
+
+
 async def test_an_empty_budget_accepts_a_message_larger_than_itself(budget: MemoryBudget) -> None:
     other = budget.reserve(1, "a message")
     waiting = asyncio.create_task(budget.reserve_when_free(TOTAL + 1, "a message", PATIENCE))
