@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from collections import deque
 
 import numpy as np
 import pytest
 
+from shoal_server.budget import MIB, MemoryBudget
 from shoal_server.clustering.config import EngineName, Metric, ModelConfig
 from shoal_server.clustering.model import apply, new_model
 from shoal_server.clustering.state import Batch, Model, ModelState
 from shoal_server.engines.contract import Engine, PointArray, run_in_order
 from shoal_server.engines.numba import NumbaEngine
+from shoal_server.engines.numba.pruning_policy import best_axes, look_values, sample_rows
 from shoal_server.engines.scipy import ScipyEngine
 from shoal_server.engines.sklearn import SklearnEngine
+from shoal_server.sessions.replay_cache import ReplayCache
 from shoal_server.sessions.session_memory import (
     SESSION_BYTES,
+    SessionMemory,
     kept_bytes,
     paused_bytes,
     warmup_bytes,
@@ -87,6 +92,35 @@ def test_computing_a_batch_takes_no_more_than_is_reserved_for_it(
     labels = 8 * rows
     taken = paused_bytes(config, d) + workspace_bytes(config, d, points.size) + labels
     assert peak <= taken + kept_bytes(model) / 2  # of which the new version is
+
+
+@pytest.mark.parametrize("shape", [(32, 24), (512, 160), (64, 256), (64, 257), (300, 1000), (50_000, 24), (1024, 512)])
+def test_looking_for_pruning_axes_takes_no_more_than_is_reserved_for_it(shape: tuple[int, int]) -> None:
+    k, d = shape
+    random = np.random.default_rng(0)
+    centroids = random.normal(size=shape) * np.exp(-np.arange(d) / 5)
+    sample = centroids[random.integers(k, size=sample_rows(k))] + 0.1
+    deque(best_axes(centroids[:32], sample), 0)  # what is loaded for it isn't counted
+    tracemalloc.start()
+    try:
+        before = traced()
+        deque(best_axes(centroids.copy(), sample.copy()), 0)
+        peak = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+    assert peak <= 8 * look_values(k, d) <= workspace_bytes(ModelConfig(k), d, 0)
+
+
+@pytest.mark.parametrize("shape", [(1, 12_288), (31, 1024), (32, 1025), (32, 23)])
+def test_nothing_is_reserved_for_pruning_where_there_is_none(shape: tuple[int, int]) -> None:
+    assert look_values(*shape) == 0
+
+
+def test_a_centroid_of_very_many_columns_fits_into_a_small_budget() -> None:
+    memory = SessionMemory("wide", MemoryBudget(512 * MIB), 1, ReplayCache(0))
+
+    memory.admit_model(ModelConfig(1), 12_288)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8])

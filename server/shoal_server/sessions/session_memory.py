@@ -15,6 +15,7 @@ from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.state import Batch, Model
 from shoal_server.engines.chunks import BLOCK_ROWS, MAX_SUMS, piece_rows
 from shoal_server.engines.contract import PointArray
+from shoal_server.engines.numba.pruning_policy import look_values
 from shoal_server.sessions.replay_cache import ReplayCache
 
 # Of a session without points: its objects, its task, its places in the tables, and what the allocator adds.
@@ -29,7 +30,6 @@ _ENCODED_VERSIONS = 3
 _WARMUP_COPIES, _CHOSEN_COPIES = 3, 3
 _SUMS = MAX_SUMS + 2  # (k, d): those of its chunks, their total, and SciPy's centroids in float64
 _BLOCKS = 3  # of rows, in the frame's coordinates
-_LOOK_COPIES, _LOOK_SUMS = 6, 4  # of the scores, and of the centroids and the products of their columns
 _SKLEARN_SUMS, _SKLEARN_COPIES = 4, 4  # of the centroids and of a batch, in float64
 
 
@@ -219,8 +219,7 @@ def workspace_bytes(config: ModelConfig, n_features: int, batch_values: int) -> 
     rows = min(BLOCK_ROWS, piece_rows(k, d))
     match config.engine:
         case "numba":
-            scores = min(256 * k, max(1 << 18, 8 * k))  # of the sample that its pruning policy looks at
-            return FLOAT64 * max(_BLOCKS * rows * d, _LOOK_COPIES * scores + _LOOK_SUMS * (k + d) * d)
+            return FLOAT64 * max(_BLOCKS * rows * d, look_values(k, d))
         case "scipy":
             return FLOAT64 * (k * (rows + d) + _BLOCKS * BLOCK_ROWS * d)
         case "sklearn":

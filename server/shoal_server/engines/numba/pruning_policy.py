@@ -23,6 +23,9 @@ _PRODUCTS, _SCORES = 1 << 26, 1 << 15
 # Principal axes are exact for so many columns, and nearly exact for more.
 _MAX_WHOLE_COLUMNS = 256
 _ITERATIONS, _OVERSAMPLED = 3, 8
+# What a look holds at once, at most: copies of a whole decomposition's matrix, of an iteration's vectors, and of the
+# scores of a piece.
+_WHOLE_COPIES, _TALL_COPIES, _SCORE_COPIES = 6, 6, 8
 # A look costs no more than a tenth of the work before it, and half that with each look that changes nothing.
 WORK_BEFORE_A_LOOK = 10
 # Pruning is begun if it promises to save so much, and ended if it turns out not to save anything.
@@ -93,6 +96,20 @@ def sample_rows(k: int) -> int:
 def may_be_bounded(k: int, d: int) -> bool:
     """Return whether pruning could pay at all."""
     return k >= _MIN_CENTROIDS and _MIN_COLUMNS <= d <= _MAX_COLUMNS
+
+
+def look_values(k: int, d: int) -> int:
+    """Return how many float64 values a look takes at most; 0 where there is none."""
+    if not may_be_bounded(k, d):
+        return 0
+    count, whole = min(d, _CHOICES[-1]), d <= _MAX_WHOLE_COLUMNS
+    rows = sample_rows(k)
+    points = rows * (d + count)
+    decomposing = _WHOLE_COPIES * d**2 if whole else 2 * d**2 + _TALL_COPIES * (count + _OVERSAMPLED) * d
+    axes = d * (d if whole else count)
+    projecting = axes + 2 * k * count
+    scoring = axes + k * (count + len(_CHOICES) + _TALL_COPIES) + _SCORE_COPIES * min(max(_SCORES, k), rows * k)
+    return k * d + points + max(decomposing, projecting, scoring)
 
 
 def best_axes(centroids: Float64Array, sample: Float64Array) -> Generator[None, None, Float64Array]:
