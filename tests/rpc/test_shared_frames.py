@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -15,10 +17,11 @@ from shoal_server import shared_results
 from shoal_server.clustering.state import Snapshot
 from shoal_server.rpc import watch_messages
 from shoal_server.sessions.compute import ComputePool
+from shoal_server.sessions.sent_versions import SentVersion
 from shoal_server.sessions.session import Session
 from shoal_server.sessions.watching import Update
 from tests.rpc.inprocess import InProcessServer
-from tests.rpc.wire import Wire, array, batch, config
+from tests.rpc.wire import Wire, array, batch, config, duration
 
 WATCHERS, VERSIONS = 20, 10
 CENTROIDS = [[0.0], [100.0], [200.0]]
@@ -37,7 +40,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[int, int | None]]:
     counts: Counter[tuple[int, int | None]] = Counter()
     encode = watch_messages._encode_update
 
-    def count(snapshot: Snapshot, base: Snapshot | None, session_uid: str) -> bytes:
+    def count(snapshot: Snapshot, base: SentVersion | None, session_uid: str) -> bytes:
         counts[snapshot.version, base.version if base else None] += 1
         return encode(snapshot, base, session_uid)
 
@@ -118,6 +121,28 @@ def test_frames_for_watchers_that_come_from_many_versions_are_not_kept(
     assert sorted(encoded.values()) == [1] * watch_messages.SHARED_BASES + [2] * (10 - watch_messages.SHARED_BASES)
 
 
+@pytest.mark.parametrize("options", [{}, {"delta": True}, {"min_shift": 1e-9}])
+def test_versions_and_frames_are_freed_once_there_are_newer_ones_though_a_watch_was_sent_them(
+    server: InProcessServer, options: dict[str, Any]
+) -> None:
+    with Wire(server.target) as wire, ExitStack() as stack:
+        wire.create("watched", config(3, init=CENTROIDS))
+        session = server._parts.sessions.get("watched")
+        versions: list[ref[Snapshot]] = []
+        for version in range(5):  # each is sent to a watch that is sent no other
+            watch = wire.watch("watched", min_interval=duration(1e9), **options)
+            stack.callback(watch.cancel)
+            assert next(watch).update.snapshot.version == version
+            assert session.snapshot
+            versions.append(ref(session.snapshot))
+            wire.push("watched", batch([[float(version)]]))
+        wire.centroids("watched")
+
+        gc.collect()
+        assert [version() for version in versions] == [None] * 5
+        assert len(session._deps.shared._kept) == 1
+
+
 @pytest.mark.parametrize("width", [1, WIDE])
 def test_a_frame_that_failed_to_encode_is_encoded_for_the_next_watcher(
     server: InProcessServer, monkeypatch: pytest.MonkeyPatch, width: int
@@ -167,7 +192,7 @@ def test_readers_of_a_version_share_its_encoding_without_blocking_others(
 async def _delta(session: Session, newest: Snapshot, base: Snapshot) -> clustering_pb2.WatchCentroidsResponse:
     """Return what a watcher is sent that comes from an older version."""
     frame = await watch_messages.FrameEncoder(session._deps.shared).encode_event(
-        Update(newest, base), session.uid, delta=True
+        Update(newest, SentVersion(base.version, base.centroids)), session.uid
     )
     return clustering_pb2.WatchCentroidsResponse.FromString(frame)
 

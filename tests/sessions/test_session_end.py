@@ -98,7 +98,7 @@ async def test_watchers_of_an_ending_session_get_the_last_version_and_then_the_e
     engine.close_gate()
     await submit(session, 1.0)
     await engine.arrival()
-    with session.watch(WatchOptions()) as watch:
+    with session.watch(WatchOptions(delta=True)) as watch:
         events = watch.events()
         first = await anext(events)
 

@@ -20,6 +20,8 @@ from tests.sessions.session_builders import (
 )
 from tests.sessions.watched import short_text
 
+DELTA = WatchOptions(delta=True)
+
 
 async def test_a_watch_of_a_warming_session_begins_with_version_1(deps: SessionDeps) -> None:
     async with started(deps, kept_for(None, warming())) as session:
@@ -48,7 +50,7 @@ async def test_a_waiting_watch_gets_a_new_version_at_once(session: Session) -> N
 
 
 async def test_every_watch_gets_the_newest_version(session: Session) -> None:
-    with session.watch(WatchOptions()) as quick, session.watch(WatchOptions()) as slow:
+    with session.watch(DELTA) as quick, session.watch(DELTA) as slow:
         quick_events, slow_events = quick.events(), slow.events()
         seen = [short_text(await anext(quick_events)), short_text(await anext(slow_events))]
         for value in (1.0, 2.0, 3.0):

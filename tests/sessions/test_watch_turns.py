@@ -8,9 +8,12 @@ from collections.abc import AsyncIterator, Callable
 import numpy as np
 import pytest
 
+from shoal_server.budget import MIB, MemoryBudget
 from shoal_server.clustering.state import Snapshot, largest_shift, read_only_snapshot
+from shoal_server.engines.contract import Float64Array
 from shoal_server.sessions import watching
 from shoal_server.sessions.compute import ComputePool
+from shoal_server.sessions.sent_versions import SentVersions
 from shoal_server.sessions.watching import (
     MESSAGE_BYTES,
     TURN_BYTES,
@@ -34,7 +37,7 @@ class Followed:
 
     def __init__(self, name: str, scheduler: WatchScheduler, writes: list[Write]) -> None:
         self._name = name
-        self._queue = WatchQueue(scheduler)
+        self._queue = WatchQueue(scheduler, SentVersions(MemoryBudget(MIB)))
         self._session = PlayedSession()
         self._writes = writes
         self.tasks: list[asyncio.Task[None]] = []
@@ -219,12 +222,12 @@ async def test_waking_watches_twice_before_their_turn_sends_once(crowd: Crowd) -
 async def test_the_shift_of_a_version_is_computed_once_for_all_watches_and_on_a_thread_if_wide(
     monkeypatch: pytest.MonkeyPatch, compute: ComputePool, make: Callable[[int], Snapshot], on_threads: int
 ) -> None:
-    computed: list[int] = []
+    computed: list[float] = []
     begun: list[object] = []
     begin = compute.begin
 
-    def count(before: Snapshot, after: Snapshot) -> float:
-        computed.append(after.version)
+    def count(before: Float64Array, after: Float64Array) -> float:
+        computed.append(after[0, 0])
         return largest_shift(before, after)
 
     def note(function: Callable[[], float]) -> asyncio.Future[float]:
@@ -233,7 +236,7 @@ async def test_the_shift_of_a_version_is_computed_once_for_all_watches_and_on_a_
 
     monkeypatch.setattr(watching, "largest_shift", count)
     session = PlayedSession(make(1))
-    queue, shared = WatchQueue(WatchScheduler()), SharedResults(note)
+    queue, shared = WatchQueue(WatchScheduler(), SentVersions(MemoryBudget(MIB))), SharedResults(note)
     told: list[int] = []
 
     async def follow() -> None:
@@ -261,7 +264,7 @@ async def test_no_write_begins_for_as_long_as_the_writes_of_the_last_turn_took()
     seconds = 0.5
     loop = asyncio.get_running_loop()
     assert isinstance(loop, JumpingLoop)
-    session, queue = PlayedSession(), WatchQueue(WatchScheduler())
+    session, queue = PlayedSession(), WatchQueue(WatchScheduler(), SentVersions(MemoryBudget(MIB)))
     session.snapshot = snapshot(1)
     begins: list[float] = []
 

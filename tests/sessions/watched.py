@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from shoal_server.budget import MIB, MemoryBudget
 from shoal_server.clustering.state import Snapshot, Warming, read_only_snapshot
 from shoal_server.sessions.compute import ComputePool
+from shoal_server.sessions.sent_versions import SentVersions
 from shoal_server.sessions.watching import (
     End,
     EndReason,
@@ -46,10 +48,11 @@ class PlayedSession:
 class Stage:
     """A played session and one watch of it."""
 
-    def __init__(self, options: WatchOptions | None = None, version: int | None = None) -> None:
+    def __init__(self, options: WatchOptions | None = None, version: int | None = None, *, delta: bool = True) -> None:
         self.session = PlayedSession(None if version is None else snapshot(version))
-        self.queue = WatchQueue(WatchScheduler())
-        self.watch = Watch(self.session, options or WatchOptions(), self.queue, SHARED)
+        self.budget = MemoryBudget(MIB)
+        self.queue = WatchQueue(WatchScheduler(), SentVersions(self.budget))
+        self.watch = Watch(self.session, replace(options or WatchOptions(), delta=delta), self.queue, SHARED)
 
     def publish(self, version: int, *centroids: float) -> Snapshot:
         """Make a version, whose centroid is at its number unless it is said where."""

@@ -122,14 +122,14 @@ def shifts(before: Float64Array, after: Float64Array) -> Float64Array:
     return distance
 
 
-def largest_shift(before: Snapshot, after: Snapshot) -> float:
-    """Return how far the centroid that moved most has moved between two versions."""
-    return float(shifts(before.centroids, after.centroids).max())
+def largest_shift(before: Float64Array, after: Float64Array) -> float:
+    """Return how far the centroid (k, d) that moved most has moved."""
+    return float(shifts(before, after).max())
 
 
-def moved_rows(before: Snapshot, after: Snapshot) -> NDArray[np.int32]:
-    """Return the labels of the centroids that differ between two versions, ascending."""
-    return np.flatnonzero((before.centroids != after.centroids).any(axis=1)).astype(np.int32)
+def moved_rows(before: Float64Array, after: Float64Array) -> NDArray[np.int32]:
+    """Return the labels of the centroids (k, d) that differ, ascending."""
+    return np.flatnonzero((before != after).any(axis=1)).astype(np.int32)
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ class ClusteringService:
         options = decode_options(request, self._limits.progress_interval)
         async with self._sessions.watch(request.session, request.session_uid, options) as watch:
             async for event in watch.events():
-                frame = await self._frames.encode_event(event, watch.session_uid, delta=request.delta)
+                frame = await self._frames.encode_event(event, watch.session_uid)
                 del event  # it holds older versions
                 watch.begin_write()
                 yield frame

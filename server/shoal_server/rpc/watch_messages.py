@@ -10,6 +10,7 @@ from shoal_server.clustering.state import Snapshot, moved_rows
 from shoal_server.errors import DomainError, Reason, internal, invalid
 from shoal_server.rpc.config import decode_duration, encode_warming
 from shoal_server.sessions.port import SessionSnapshot
+from shoal_server.sessions.sent_versions import SentVersion
 from shoal_server.sessions.watching import End, Progress, Update, WatchOptions
 from shoal_server.shared_results import SharedResults
 
@@ -39,6 +40,7 @@ def decode_options(request: clustering_pb2.WatchCentroidsRequest, default_progre
         after_version=request.after_version if request.HasField("after_version") else None,
         min_interval=decode_duration(request.min_interval, "min_interval"),
         min_shift=request.min_shift,
+        delta=request.delta,
         progress_interval=_progress_interval(request, default_progress),
     )
 
@@ -56,10 +58,10 @@ class FrameEncoder:
             snapshot, snapshot.centroids.nbytes, "whole", lambda: _encode_snapshot(snapshot, uid).SerializeToString()
         )
 
-    async def encode_event(self, event: Update | Progress | End, session_uid: str, *, delta: bool) -> bytes:
+    async def encode_event(self, event: Update | Progress | End, session_uid: str) -> bytes:
         """Return an event of a watch."""
         if isinstance(event, Update):
-            return await self._encode_update(event.snapshot, event.base if delta else None, session_uid)
+            return await self._encode_update(event.snapshot, event.base, session_uid)
         if isinstance(event, Progress):
             progress = clustering_pb2.WatchProgress(version=event.version, session_uid=session_uid)
             if event.warming:
@@ -70,7 +72,7 @@ class FrameEncoder:
         end = clustering_pb2.WatchEnd(reason=END_REASONS[event.reason], version=event.version)
         return clustering_pb2.WatchCentroidsResponse(end=end).SerializeToString()
 
-    async def _encode_update(self, snapshot: Snapshot, base: Snapshot | None, session_uid: str) -> bytes:
+    async def _encode_update(self, snapshot: Snapshot, base: SentVersion | None, session_uid: str) -> bytes:
         """Return an update, encoded once for all who come from the same version, as long as these are few."""
 
         def encode() -> bytes:
@@ -87,11 +89,11 @@ class FrameEncoder:
         return await self._shared.make(size, encode)
 
 
-def _encode_update(snapshot: Snapshot, base: Snapshot | None, session_uid: str) -> bytes:
+def _encode_update(snapshot: Snapshot, base: SentVersion | None, session_uid: str) -> bytes:
     if base is None:
         update = clustering_pb2.CentroidUpdate(snapshot=_encode_snapshot(snapshot, session_uid))
     else:
-        rows = moved_rows(base, snapshot)
+        rows = moved_rows(base.centroids, snapshot.centroids)
         update = clustering_pb2.CentroidUpdate(
             snapshot=_without_centroids(snapshot, session_uid),
             rows=wire.tensor_message(rows),

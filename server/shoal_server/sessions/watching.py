@@ -17,6 +17,7 @@ from typing import Literal, Protocol
 
 from shoal_server.clustering.state import Snapshot, Warming, largest_shift
 from shoal_server.errors import Reason, invalid
+from shoal_server.sessions.sent_versions import SentVersion, SentVersions
 from shoal_server.shared_results import SharedResults
 
 # Bytes that are written in a turn of the loop: less than a millisecond of it.
@@ -41,15 +42,16 @@ class WatchOptions:
     after_version: int | None = None
     min_interval: float = 0.0
     min_shift: float = 0.0
+    delta: bool = False  # whether updates say what they are based on
     progress_interval: float = 15.0
 
 
 @dataclass(frozen=True)
 class Update:
-    """A newer version; `base` is what this watcher was sent before it."""
+    """A newer version; `base` is what this watcher was sent before it, if it wants to know and it is still kept."""
 
     snapshot: Snapshot
-    base: Snapshot | None
+    base: SentVersion | None
 
 
 @dataclass(frozen=True)
@@ -114,13 +116,12 @@ class Watch:
         self._queue = queue
         self._shared = shared
         self._seen = -1 if options.after_version is None else options.after_version
-        self._sent: Snapshot | None = None
+        self._sent: int | None = None  # the version that the queue keeps for it
         self._not_before = self._quiet_since = asyncio.get_running_loop().time()
         self._turn: asyncio.Future[None] | None = None  # that is waited for
         self._timer: asyncio.TimerHandle | None = None
         self._has_turn = False
-        self._size = 0  # bytes that it may write in its turn
-        self._counted = 0  # of them, those that the scheduler counts now
+        self._size = self._counted = 0  # bytes that it may write in its turn, and that the scheduler counts now
 
     @property
     def session_uid(self) -> str:
@@ -155,6 +156,8 @@ class Watch:
     def close(self) -> None:
         """Wait for nothing more, and let others have the turn."""
         self._queue.leave(self)
+        self._queue.sent.replace(self._sent, None)
+        self._sent = None
         self._end_turn()
 
     def begin_write(self) -> None:
@@ -215,20 +218,20 @@ class Watch:
         if snapshot is None or snapshot.version <= self._seen:
             return None
         self._seen = snapshot.version
-        if self._sent is not None and self._options.min_shift and await self._shift(snapshot) < self._options.min_shift:
+        options, sent = self._options, self._queue.sent
+        base = sent.get(self._sent)
+        if base is not None and options.min_shift and await self._shift(base, snapshot) < options.min_shift:
             return None
-        update = Update(snapshot, self._sent)
-        self._sent = snapshot
-        return update
+        if options.delta or options.min_shift:
+            sent.replace(self._sent, snapshot)
+            self._sent = snapshot.version
+        return Update(snapshot, base if options.delta else None)
 
-    async def _shift(self, after: Snapshot) -> float:
+    async def _shift(self, before: SentVersion, after: Snapshot) -> float:
         """Return how far the centroid that moved most has moved; computed once for all watchers."""
-        before = self._sent
-        if before is None:
-            raise AssertionError("nothing has been sent from which something could have moved")
         self._give_back()
         size, key = after.centroids.nbytes, ("shift", before.version)
-        return await self._shared.get(after, size, key, lambda: largest_shift(before, after))
+        return await self._shared.get(after, size, key, lambda: largest_shift(before.centroids, after.centroids))
 
     def _count(self, size: int) -> None:
         self._queue.scheduler.take(size - self._counted)
@@ -249,8 +252,9 @@ class Watch:
 class WatchQueue:
     """The watches of one session: those that wait for news, and those that wait for their turn."""
 
-    def __init__(self, scheduler: WatchScheduler) -> None:
+    def __init__(self, scheduler: WatchScheduler, sent: SentVersions) -> None:
         self.scheduler = scheduler
+        self.sent = sent
         self._announced = -1  # the newest version that was
         self._snapshot_bytes = 0  # of it
         self._idle: OrderedDict[Waiting, None] = OrderedDict()

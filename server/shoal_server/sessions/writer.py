@@ -15,6 +15,7 @@ from shoal_server.sessions.queue import ByteQueue
 from shoal_server.sessions.recent import RecentPoints
 from shoal_server.sessions.refusals import session_gone
 from shoal_server.sessions.responder import Responder
+from shoal_server.sessions.sent_versions import SentVersions
 from shoal_server.sessions.session_memory import SessionMemory
 from shoal_server.sessions.watching import EndReason, WatchQueue
 from shoal_server.sessions.work import MAX_DISPATCH_WORK, SessionCompute
@@ -57,7 +58,7 @@ class Writer:
         self.queue: ByteQueue[Job] = ByteQueue(deps.limits.queue_bytes, memory.queued)
         self.responder = Responder(name)
         self.recent = RecentPoints()
-        self.watch_queue = WatchQueue(deps.watch_scheduler)
+        self.watch_queue = WatchQueue(deps.watch_scheduler, SentVersions(deps.budget))
         self.refusal: Refusal = session_gone(name)  # of what is not taken any more, or not begun
         self.closing = False  # takes nothing more
         self.queued = 0  # batches and changes
