@@ -19,18 +19,21 @@ from shoal_server.sessions.local import LocalSessions
 from shoal_server.sessions.port import (
     Changes,
     Description,
+    End,
     IngestOpened,
     IngestPort,
     Producer,
+    Progress,
     RecentPoints,
     SessionConfig,
     SessionPage,
     SessionSnapshot,
+    Update,
     VersionedAssignment,
+    WatchOptions,
     WatchPort,
 )
 from shoal_server.sessions.registry import Sessions
-from shoal_server.sessions.watching import End, Progress, Update, WatchOptions
 
 T = TypeVar("T")
 

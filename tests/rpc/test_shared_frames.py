@@ -17,9 +17,8 @@ from shoal_server import shared_results
 from shoal_server.clustering.state import Snapshot
 from shoal_server.rpc import watch_messages
 from shoal_server.sessions.compute import ComputePool
-from shoal_server.sessions.sent_versions import SentVersion
+from shoal_server.sessions.port import SentVersion, Update
 from shoal_server.sessions.session import Session
-from shoal_server.sessions.watching import Update
 from tests.rpc.inprocess import InProcessServer
 from tests.rpc.wire import Wire, array, batch, config, duration
 

@@ -8,9 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shoal_server.sessions.deps import SessionDeps
-from shoal_server.sessions.port import Changes, Producer
+from shoal_server.sessions.port import Changes, Producer, WatchOptions
 from shoal_server.sessions.registry import Sessions
-from shoal_server.sessions.watching import WatchOptions
 from tests.sessions.clock import until
 from tests.sessions.engines import StagedEngine
 from tests.sessions.session_builders import kept_for, push, submit

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from shoal_server.budget import MIB, MemoryBudget
+from shoal_server.sessions.port import WatchOptions
 from shoal_server.sessions.sent_versions import SentVersions
-from shoal_server.sessions.watching import Watch, WatchOptions
+from shoal_server.sessions.watching import Watch
 from tests.sessions.watched import SHARED, Stage, short_text, snapshot
 
 DELTA = WatchOptions(delta=True)

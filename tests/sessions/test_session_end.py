@@ -9,9 +9,9 @@ import pytest
 
 from shoal_server.errors import DomainError, Kind
 from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.port import EndReason, WatchOptions
 from shoal_server.sessions.refusals import session_gone
 from shoal_server.sessions.session import Session
-from shoal_server.sessions.watching import EndReason, WatchOptions
 from shoal_server.sessions.work import MIN_BATCH_BYTES
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine

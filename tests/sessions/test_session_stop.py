@@ -7,8 +7,8 @@ import math
 
 from shoal_server.errors import Kind
 from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.port import WatchOptions
 from shoal_server.sessions.session import Session
-from shoal_server.sessions.watching import WatchOptions
 from shoal_server.sessions.work import MIN_BATCH_BYTES
 from tests.sessions.clock import until, until_quiet
 from tests.sessions.engines import StagedEngine

@@ -9,8 +9,8 @@ import pytest
 from shoal_server.clustering.state import Warming
 from shoal_server.errors import DomainError
 from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.port import Progress, Update, WatchOptions
 from shoal_server.sessions.session import Session
-from shoal_server.sessions.watching import Progress, Update, WatchOptions
 from tests.sessions.clock import jumping_loop, until_quiet
 from tests.sessions.session_builders import (
     kept_for,

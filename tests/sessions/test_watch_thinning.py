@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from shoal_server.sessions.watching import WatchOptions
+from shoal_server.sessions.port import WatchOptions
 from tests.sessions.watched import Stage, short_text
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from shoal_server.clustering.state import Warming
 from shoal_server.errors import Kind
-from shoal_server.sessions.sent_versions import SentVersion
-from shoal_server.sessions.watching import End, Progress, Update, WatchOptions
+from shoal_server.sessions.port import End, Progress, SentVersion, Update, WatchOptions
 from tests.sessions.clock import until_quiet
 from tests.sessions.refusing import refusal
 from tests.sessions.watched import Event, Stage

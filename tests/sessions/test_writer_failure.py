@@ -8,9 +8,9 @@ import pytest
 
 from shoal_server.errors import DomainError
 from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.port import End, WatchOptions
 from shoal_server.sessions.registry import Sessions
 from shoal_server.sessions.session import Session
-from shoal_server.sessions.watching import End, WatchOptions
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal_of
 from tests.sessions.session_builders import kept_for, push, submit

@@ -10,17 +10,9 @@ import numpy as np
 from shoal_server.budget import MIB, MemoryBudget
 from shoal_server.clustering.state import Snapshot, Warming, read_only_snapshot
 from shoal_server.sessions.compute import ComputePool
+from shoal_server.sessions.port import End, EndReason, Progress, Update, WatchOptions
 from shoal_server.sessions.sent_versions import SentVersions
-from shoal_server.sessions.watching import (
-    End,
-    EndReason,
-    Progress,
-    Update,
-    Watch,
-    WatchOptions,
-    WatchQueue,
-    WatchScheduler,
-)
+from shoal_server.sessions.watching import Watch, WatchQueue, WatchScheduler
 from shoal_server.shared_results import SharedResults
 from tests.sessions.clock import jumping_loop
 

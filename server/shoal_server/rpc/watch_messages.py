@@ -9,9 +9,7 @@ from shoal.v1 import clustering_pb2
 from shoal_server.clustering.state import Snapshot, moved_rows
 from shoal_server.errors import DomainError, Reason, internal, invalid
 from shoal_server.rpc.config import decode_duration, encode_warming
-from shoal_server.sessions.port import SessionSnapshot
-from shoal_server.sessions.sent_versions import SentVersion
-from shoal_server.sessions.watching import End, Progress, Update, WatchOptions
+from shoal_server.sessions.port import End, Progress, SentVersion, SessionSnapshot, Update, WatchOptions
 from shoal_server.shared_results import SharedResults
 
 END_REASONS = {

@@ -23,11 +23,12 @@ from shoal_server.sessions.port import (
     SessionPage,
     SessionSnapshot,
     VersionedAssignment,
+    WatchOptions,
 )
 from shoal_server.sessions.refusals import session_gone
 from shoal_server.sessions.registry import Sessions
 from shoal_server.sessions.session import Session
-from shoal_server.sessions.watching import Watch, WatchOptions
+from shoal_server.sessions.watching import Watch
 from shoal_server.shared_results import SMALL
 
 # Results that may wait for a producer that doesn't read them; when so many wait, its batches aren't taken either.

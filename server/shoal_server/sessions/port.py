@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.state import Batch, BatchResult, Snapshot, Warming
-from shoal_server.engines.contract import Assignment, PointArray
-from shoal_server.sessions.watching import End, Progress, Update, WatchOptions
+from shoal_server.engines.contract import Assignment, Float64Array, PointArray
 
 Durability = Literal["memory", "durable"]
+EndReason = Literal["deleted", "expired", "failed"]  # failed: by a bug
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,48 @@ class RecentPoints:
 
     version: int
     points: PointArray  # (m, d)
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """What a watcher wants to see. Times in seconds. The end and the version before it wait for no interval."""
+
+    after_version: int | None = None
+    min_interval: float = 0.0
+    min_shift: float = 0.0
+    delta: bool = False  # whether updates say what they are based on
+    progress_interval: float = 15.0
+
+
+class SentVersion(NamedTuple):
+    """What is kept of a version once it is sent."""
+
+    version: int
+    centroids: Float64Array  # (k, d)
+
+
+@dataclass(frozen=True)
+class Update:
+    """A newer version; `base` is what this watcher was sent before it, if it wants to know and it is still kept."""
+
+    snapshot: Snapshot
+    base: SentVersion | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A sign of life on a quiet watch."""
+
+    version: int
+    warming: Warming | None
+
+
+@dataclass(frozen=True)
+class End:
+    """There will be no newer version."""
+
+    reason: EndReason
+    version: int
 
 
 class IngestPort(Protocol):

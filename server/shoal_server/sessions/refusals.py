@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from shoal_server.clustering.state import Batch
-from shoal_server.errors import Reason, Refusal, quoted
+from shoal_server.errors import DomainError, Reason, Refusal, quoted
 
 MAX_NAME_LENGTH = 128
 
@@ -78,3 +79,12 @@ def _shown(moment: float) -> str:
         return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
     except (ValueError, OverflowError, OSError):  # beyond the year 9999
         return f"{moment:g} seconds since 1970"
+
+
+@contextmanager
+def errors_of_session(name: str) -> Iterator[None]:
+    """Attach a session's name to the refusals that are raised within."""
+    try:
+        yield
+    except DomainError as error:
+        raise DomainError(error.refusal.for_session(name)) from None

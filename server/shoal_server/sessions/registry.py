@@ -19,10 +19,9 @@ from shoal_server.clustering.model import new_model
 from shoal_server.clustering.state import Model
 from shoal_server.errors import DomainError, Reason, invalid, quoted, refused
 from shoal_server.sessions.deps import SessionDeps
-from shoal_server.sessions.port import SessionConfig
+from shoal_server.sessions.port import EndReason, SessionConfig
 from shoal_server.sessions.refusals import session_gone
 from shoal_server.sessions.session import Session
-from shoal_server.sessions.watching import EndReason
 from shoal_server.sessions.work import engine_work
 from shoal_server.sessions.writer import LAST_BATCH
 

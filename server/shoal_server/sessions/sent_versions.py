@@ -5,18 +5,9 @@ A version's snapshot isn't kept for that: the messages that are encoded of it li
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from shoal_server.budget import MemoryBudget
 from shoal_server.clustering.state import Snapshot
-from shoal_server.engines.contract import Float64Array
-
-
-class SentVersion(NamedTuple):
-    """What is kept of a version once it is sent."""
-
-    version: int
-    centroids: Float64Array  # (k, d)
+from shoal_server.sessions.port import SentVersion
 
 
 class SentVersions:

@@ -14,23 +14,30 @@ from shoal_server.clustering.model import assign, still_warming
 from shoal_server.clustering.state import Batch, BatchResult, Model, Snapshot, Warming
 from shoal_server.engines.contract import Assignment, Halted, PointArray
 from shoal_server.errors import DomainError, Reason, Refusal, quoted, refused
+from shoal_server.sessions import work
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.jobs import BatchJob, ChangeJob, Receipt
-from shoal_server.sessions.port import Changes, Description, Position, Producer, SessionConfig, changed
-from shoal_server.sessions.producers import ProducerLedger
-from shoal_server.sessions.refusals import future_refused, session_gone, shutting_down, too_many_changes
-from shoal_server.sessions.session_memory import SessionMemory
-from shoal_server.sessions.watching import EndReason, Watch, WatchOptions
-from shoal_server.sessions.work import (
-    QUICK_WORK,
-    check_model_size,
-    dispatch_work,
-    max_values,
-    queue_bytes,
-    refused_if_too_large,
-    work_refusal,
+from shoal_server.sessions.port import (
+    Changes,
+    Description,
+    EndReason,
+    Position,
+    Producer,
+    SessionConfig,
+    WatchOptions,
+    changed,
 )
+from shoal_server.sessions.producers import ProducerLedger
+from shoal_server.sessions.refusals import (
+    errors_of_session,
+    future_refused,
+    session_gone,
+    shutting_down,
+    too_many_changes,
+)
+from shoal_server.sessions.session_memory import SessionMemory
+from shoal_server.sessions.watching import Watch
 from shoal_server.sessions.writer import Writer
 
 MAX_QUEUED_CHANGES = 64
@@ -139,7 +146,7 @@ class Session:
     def open_producer(self, producer: Producer) -> Position:
         """Begin or go on pushing under a name, until `leave_producer`; see ProducerLedger.open."""
         self._touch()
-        with self._named_errors():
+        with errors_of_session(self.name):
             return self._ledger.open(producer)
 
     def leave_producer(self, producer: Producer) -> None:
@@ -176,16 +183,16 @@ class Session:
         """
         self._touch()
         message = future_refused(message, self._deps.now, self._deps.limits.max_event_time_ahead)
-        room = queue_bytes(message)
+        room = work.queue_bytes(message)
         # A value has one byte at least: most messages are too small for any of their batches to be too much.
         config, limits = self._asked_model_config, self._deps.limits
-        if self._model.n_features is None or room > max_values(config, limits.max_batch_work):
-            message = [refused_if_too_large(batch, config, self._model.n_features, limits) for batch in message]
-            room = queue_bytes(message)
+        if self._model.n_features is None or room > work.max_values(config, limits.max_batch_work):
+            message = [work.refused_if_too_large(batch, config, self._model.n_features, limits) for batch in message]
+            room = work.queue_bytes(message)
         if not self._writer.closing and self.memory.asks_for_batches(self._model):
             to_apply = [batch for batch in message if batch.refusal is None]
             if to_apply:
-                with self._named_errors():
+                with errors_of_session(self.name):
                     self.memory.admit_batches(self._model, to_apply)
         if room:
             await self._writer.queue.reserve(room)
@@ -211,10 +218,10 @@ class Session:
         if self._asked_revision - self._revision >= MAX_QUEUED_CHANGES:
             raise DomainError(too_many_changes(self.name, MAX_QUEUED_CHANGES))
         check_half_life(changes.model.get("half_life"))
-        with self._named_errors():
+        with errors_of_session(self.name):
             if changes.engine and self._model.warming:
                 columns = self._model.n_features or 1
-                check_model_size(replace(self._config.model, engine=changes.engine), columns, self._deps.limits)
+                work.check_model_size(replace(self._config.model, engine=changes.engine), columns, self._deps.limits)
             self.memory.admit_engine(self._model, changes.engine)
         self._asked_revision += 1
         self._asked_engine = changes.engine or self._asked_engine
@@ -230,16 +237,18 @@ class Session:
         self._touch()
         model = self._model
         rows, columns = points.shape
-        refusal = work_refusal(self._config.model, rows, columns, self._deps.limits.max_batch_work)
+        refusal = work.work_refusal(self._config.model, rows, columns, self._deps.limits.max_batch_work)
         if refusal is not None:
             raise DomainError(refusal.for_session(self.name))
-        work = points.size * model.config.n_clusters
-        with self._named_errors():
+        multiplications = points.size * model.config.n_clusters
+        with errors_of_session(self.name):
             self.memory.admit_points(model, points)
-            if work <= QUICK_WORK and model.config.engine == "numba":
+            if multiplications <= work.QUICK_WORK and model.config.engine == "numba":
                 return model.version, self._assign(model, points, return_distances)
             engines = [model.config.engine]
-            assignment = await self._writer.compute.call(engines, work, self._assign, model, points, return_distances)
+            assignment = await self._writer.compute.call(
+                engines, multiplications, self._assign, model, points, return_distances
+            )
             return model.version, assignment
 
     def read_snapshot(self) -> Snapshot:
@@ -332,10 +341,10 @@ class Session:
         if producer:
             self._ledger.record(producer, batches[0].sequence, [each.fingerprint for each in batches], completion)
         job = BatchJob(batches, completion, producer)
-        room = queue_bytes(batches)
+        room = work.queue_bytes(batches)
         if any(batch.refusal is None for batch in batches):
             values = sum([batch.points.size for batch in batches])
-            self._writer.put(job, room, dispatch_work(self._config.model.n_clusters, values, len(batches)))
+            self._writer.put(job, room, work.dispatch_work(self._config.model.n_clusters, values, len(batches)))
         else:
             self._writer.refuse(job, room)
         return Receipt(completion, 0, len(batches))
@@ -349,7 +358,7 @@ class Session:
             known = error.refusal.for_session(self.name)
         if known is None:
             return self._take([batch], producer)
-        self._writer.queue.release(queue_bytes([batch]))
+        self._writer.queue.release(work.queue_bytes([batch]))
         return replace(known, return_labels=batch.return_labels) if isinstance(known, Receipt) else known
 
     def _assign(self, model: Model, points: PointArray, return_distances: bool) -> Assignment:
@@ -389,11 +398,3 @@ class Session:
         """The configuration that batches to come will meet, as far as their work depends on it."""
         config = self._config.model
         return config if self._asked_engine is None else replace(config, engine=self._asked_engine)
-
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        """Attach the session's name to the refusals that are raised within."""
-        try:
-            yield
-        except DomainError as error:
-            raise DomainError(error.refusal.for_session(self.name)) from None

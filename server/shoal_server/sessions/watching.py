@@ -12,12 +12,12 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from shoal_server.clustering.state import Snapshot, Warming, largest_shift
 from shoal_server.errors import Reason, invalid
-from shoal_server.sessions.sent_versions import SentVersion, SentVersions
+from shoal_server.sessions.port import End, EndReason, Progress, SentVersion, Update, WatchOptions
+from shoal_server.sessions.sent_versions import SentVersions
 from shoal_server.shared_results import SharedResults
 
 # Bytes that are written in a turn of the loop: less than a millisecond of it.
@@ -31,43 +31,6 @@ TURNS_BETWEEN = 3
 REST = 1.0
 # Bytes of a version that takes long to encode: its watches take their turns one by one, and wait for it together.
 LARGE = 64 * 1024
-
-EndReason = Literal["deleted", "expired", "failed"]  # failed: by a bug
-
-
-@dataclass(frozen=True)
-class WatchOptions:
-    """What a watcher wants to see. Times in seconds. The end and the version before it wait for no interval."""
-
-    after_version: int | None = None
-    min_interval: float = 0.0
-    min_shift: float = 0.0
-    delta: bool = False  # whether updates say what they are based on
-    progress_interval: float = 15.0
-
-
-@dataclass(frozen=True)
-class Update:
-    """A newer version; `base` is what this watcher was sent before it, if it wants to know and it is still kept."""
-
-    snapshot: Snapshot
-    base: SentVersion | None
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A sign of life on a quiet watch."""
-
-    version: int
-    warming: Warming | None
-
-
-@dataclass(frozen=True)
-class End:
-    """There will be no newer version."""
-
-    reason: EndReason
-    version: int
 
 
 class Watched(Protocol):

@@ -10,14 +10,14 @@ from shoal_server.clustering.state import BatchResult, Model
 from shoal_server.errors import Refusal
 from shoal_server.sessions.deps import Commit, SessionDeps, positions_after
 from shoal_server.sessions.jobs import BatchJob, ChangeJob, Computing, Job, apply_jobs
-from shoal_server.sessions.port import Changes
+from shoal_server.sessions.port import Changes, EndReason
 from shoal_server.sessions.queue import ByteQueue
 from shoal_server.sessions.recent import RecentPoints
 from shoal_server.sessions.refusals import session_gone
 from shoal_server.sessions.responder import Responder
 from shoal_server.sessions.sent_versions import SentVersions
 from shoal_server.sessions.session_memory import SessionMemory
-from shoal_server.sessions.watching import EndReason, WatchQueue
+from shoal_server.sessions.watching import WatchQueue
 from shoal_server.sessions.work import MAX_DISPATCH_WORK, SessionCompute
 
 LAST_BATCH = 2.0  # seconds for a call that can't be stopped when the time for a stop is over
