@@ -189,19 +189,20 @@ class Session:
         if self._model.n_features is None or room > work.max_values(config, limits.max_batch_work):
             message = [work.refused_if_too_large(batch, config, self._model.n_features, limits) for batch in message]
             room = work.queue_bytes(message)
-        if not self._writer.closing and self.memory.asks_for_batches(self._model):
-            to_apply = [batch for batch in message if batch.refusal is None]
-            if to_apply:
+        try:
+            if not self._writer.closing and self.memory.asks_for_batches(self._model):
                 with errors_of_session(self.name):
-                    self.memory.admit_batches(self._model, to_apply)
-        if room:
-            await self._writer.queue.reserve(room)
-        if self._writer.closing:
-            self._writer.queue.release(room)
-            raise DomainError(self._writer.refusal.for_session(self.name))
-        if producer is None or self._is_next(producer, message):
-            return [self._take(message, producer)]
-        return [self._take_or_know(batch, producer) for batch in message]
+                    self.memory.admit_batches(self._model, message)
+            if room:
+                await self._writer.queue.reserve(room)
+            if self._writer.closing:
+                self._writer.queue.release(room)
+                raise DomainError(self._writer.refusal.for_session(self.name))
+            if producer is None or self._is_next(producer, message):
+                return [self._take(message, producer)]
+            return [self._take_or_know(batch, producer) for batch in message]
+        finally:
+            self.memory.drop_promises(self._model)
 
     async def change(self, changes: Changes, etag: str) -> Description:
         """Change the configuration after the batches that are queued now and before those to come.
@@ -220,9 +221,9 @@ class Session:
         check_half_life(changes.model.get("half_life"))
         with errors_of_session(self.name):
             if changes.engine and self._model.warming:
-                columns = self._model.n_features or 1
-                work.check_model_size(replace(self._config.model, engine=changes.engine), columns, self._deps.limits)
-            self.memory.admit_engine(self._model, changes.engine)
+                config, columns = replace(self._config.model, engine=changes.engine), self._model.n_features or 1
+                work.check_model_size(config, columns, self._deps.limits)
+            self.memory.admit_change(self._model, changes.engine)
         self._asked_revision += 1
         self._asked_engine = changes.engine or self._asked_engine
         job = ChangeJob(changes, Completion())
@@ -240,15 +241,12 @@ class Session:
         refusal = work.work_refusal(self._config.model, rows, columns, self._deps.limits.max_batch_work)
         if refusal is not None:
             raise DomainError(refusal.for_session(self.name))
-        multiplications = points.size * model.config.n_clusters
-        with errors_of_session(self.name):
-            self.memory.admit_points(model, points)
-            if multiplications <= work.QUICK_WORK and model.config.engine == "numba":
+        cost = points.size * model.config.n_clusters  # in multiplications
+        with errors_of_session(self.name), self.memory.computing(model, points):
+            if cost <= work.QUICK_WORK and model.config.engine == "numba":
                 return model.version, self._assign(model, points, return_distances)
             engines = [model.config.engine]
-            assignment = await self._writer.compute.call(
-                engines, multiplications, self._assign, model, points, return_distances
-            )
+            assignment = await self._writer.compute.call(engines, cost, self._assign, model, points, return_distances)
             return model.version, assignment
 
     def read_snapshot(self) -> Snapshot:
@@ -379,6 +377,7 @@ class Session:
         self._on_change()
 
     def _note_change(self) -> None:
+        self.memory.change_ended()
         self._revision += 1
         if self._revision == self._asked_revision:
             self._asked_engine = None

@@ -6,7 +6,8 @@ against the allocator in tests/sessions/test_footprint.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from operator import is_
 
@@ -16,6 +17,7 @@ from shoal_server.clustering.state import Batch, Model
 from shoal_server.engines.chunks import BLOCK_ROWS, MAX_SUMS, piece_rows
 from shoal_server.engines.contract import PointArray
 from shoal_server.engines.numba.pruning_policy import look_values
+from shoal_server.errors import DomainError
 from shoal_server.sessions.replay_cache import ReplayCache
 
 # Of a session without points: its objects, its task, its places in the tables, and what the allocator adds.
@@ -58,6 +60,10 @@ class SessionMemory:
         self._settled: tuple[object, ...] = ()  # the parts of the model that decide what it takes
         self._model_bytes = 0
         self._other_bytes = 0  # recent points and answers
+        # What the model and its computing may take after what waits: batches in the queue, and changes of the engine.
+        self._promised_model = self._promised_workspace = 0
+        self._changes_waiting = 0
+        self._is_released = False
         self.queued = budget.open()
 
     def open(self) -> Reservation:
@@ -75,25 +81,39 @@ class SessionMemory:
         needed = model_bytes(config, n_features) + paused_bytes(config, n_features)
         if needed > self._model_bytes:
             self._budget.check(needed - self._model_bytes, self._what)
-        self.admit_batch(config, n_features, 0)
+        self._admit_computing(config, n_features, 0)
         self._set_model_bytes(max(needed, self._model_bytes))
 
-    def admit_batch(self, config: ModelConfig, n_features: int, values: int) -> None:
-        """Reserve what computing takes with a batch of so many values; raises as `admit_model` does."""
-        workspace = self._threads * workspace_bytes(config, n_features, values)
-        if workspace > self._workspace:
-            self._budget.grow_workspace(self._workspace, workspace, f"computing for {self._what}")
-            self._workspace = workspace
-
-    def admit_engine(self, model: Model, engine: EngineName | None) -> None:
-        """Reserve what a model takes with another engine; raises as `admit_model` does."""
+    def admit_change(self, model: Model, engine: EngineName | None) -> None:
+        """Reserve until `change_ended` what a model takes with another engine, if any; raises as `admit_model` does."""
         if engine is not None:
-            self.admit_model(replace(model.config, engine=engine), model.n_features or 1)
+            try:
+                self._promise(replace(model.config, engine=engine), model.n_features or 1, 0)
+            except DomainError:
+                self.drop_promises(model)
+                raise
+        self._changes_waiting += 1
 
-    def admit_points(self, model: Model, points: PointArray) -> None:
-        """Reserve what computing takes with these points (n, d), where that depends on them."""
-        if model.config.engine == "sklearn":
-            self.admit_batch(model.config, points.shape[1], points.size)
+    def change_ended(self) -> None:
+        """Note that a change has been applied or refused."""
+        self._changes_waiting -= 1
+
+    def computing(self, model: Model, points: PointArray) -> AbstractContextManager[None]:
+        """Reserve what computing takes with these points (n, d) while the context is open, where that depends on them.
+
+        Entering it raises as `admit_model` does.
+        """
+        return self._computing(model.config, points) if model.config.engine == "sklearn" else nullcontext()
+
+    @contextmanager
+    def _computing(self, config: ModelConfig, points: PointArray) -> Iterator[None]:
+        what = f"computing for {self._what}"
+        size = self._threads * workspace_bytes(config, points.shape[1], points.size)
+        self._budget.grow_workspace(0, size, what)
+        try:
+            yield
+        finally:
+            self._budget.grow_workspace(size, 0, what)
 
     @staticmethod
     def asks_for_batches(model: Model) -> bool:
@@ -101,52 +121,93 @@ class SessionMemory:
         return model.state.warmup is not None or model.config.engine == "sklearn"
 
     def admit_batches(self, model: Model, batches: Sequence[Batch]) -> None:
-        """Reserve what batches lead to besides their own bytes.
+        """Reserve what batches lead to besides their own bytes, as long as something is queued.
 
         Raises
         ------
         DomainError
             MEMORY_LIMIT_REACHED: for points that wait for the initial centroids, for the centroids, or for computing.
         """
-        config = model.config
+        config, batches = model.config, [batch for batch in batches if batch.refusal is None]
+        if not batches:
+            return
         columns = model.n_features or max(*(batch.points.shape[1] for batch in batches), 1)
         if model.state.warmup is not None:
             self._check_warmup(config, batches)
-        if model.n_features is None:
-            self.admit_model(config, columns)
-        self.admit_batch(config, columns, max(batch.points.size for batch in batches))
+        self._promise(config, columns, max(batch.points.size for batch in batches))
+
+    def drop_promises(self, model: Model) -> None:
+        """Give back what was reserved for batches and changes to come, if none waits."""
+        if self._promised_model and not self._waits:
+            self._settle(model)
+
+    def _promise(self, config: ModelConfig, n_features: int, values: int) -> None:
+        self.admit_model(config, n_features)
+        self._promised_model = max(
+            self._promised_model, model_bytes(config, n_features) + paused_bytes(config, n_features)
+        )
+        workspace = self._admit_computing(config, n_features, values)
+        self._promised_workspace = max(self._promised_workspace, workspace)
+
+    def _admit_computing(self, config: ModelConfig, n_features: int, values: int) -> int:
+        """Reserve what computing takes with a batch of so many values, and return it; raises as `admit_model` does."""
+        workspace = self._threads * workspace_bytes(config, n_features, values)
+        if workspace > self._workspace:
+            self._set_workspace(workspace)
+        return workspace
 
     def _check_warmup(self, config: ModelConfig, batches: Sequence[Batch]) -> None:
         size = sum(
-            warmup_bytes(config, len(batch.points), batch.points.shape[1], batch.points.itemsize)
-            for batch in batches
-            if batch.refusal is None
+            warmup_bytes(config, len(batch.points), batch.points.shape[1], batch.points.itemsize) for batch in batches
         )
         self._budget.check(size, f"points that {self._what} has to keep until it is ready")
 
     def count(self, model: Model, recent_bytes: int) -> None:
         """Count what is kept after a step of the writer."""
         parts = (model.config, model.n_features, model.state.coordinates, model.state.warmup)
-        if not (self._settled and all(map(is_, parts, self._settled))):
+        is_settled = self._settled and all(map(is_, parts, self._settled))
+        if not is_settled or (self._promised_model and not self._waits):
             self._settled = parts
-            self._set_model_bytes(kept_bytes(model) + paused_bytes(model.config, model.n_features or 1))
+            self._settle(model)
         other = recent_bytes + self._answers.bytes
         if other != self._other_bytes:
-            self._kept.add(other - self._other_bytes)
-            self._other_bytes = other
+            difference = other - self._other_bytes
+            self._other_bytes = other  # before others are served, for whom more may be reclaimed
+            self._kept.add(difference)
         if self._answers.evictable_bytes:
             self._budget.add_reclaimer(self._reclaim)
 
     def release(self) -> None:
         """Give all of it back but for what is queued, which is released as it leaves the queue."""
+        self._is_released = True
         self._budget.remove_reclaimer(self._reclaim)
-        self._budget.grow_workspace(self._workspace, 0, self._what)
-        self._workspace = 0
+        self._set_workspace(0)
         self._kept.release()
 
+    @property
+    def _waits(self) -> bool:
+        return bool(self.queued.bytes or self._changes_waiting)
+
+    def _settle(self, model: Model) -> None:
+        """Reserve what the model and its computing take as they are, and what is promised while something waits."""
+        if self._is_released:
+            return
+        if not self._waits:
+            self._promised_model = self._promised_workspace = 0
+        config, columns = model.config, model.n_features or 1
+        self._set_model_bytes(max(kept_bytes(model) + paused_bytes(config, columns), self._promised_model))
+        workspace = max(self._threads * workspace_bytes(config, columns, 0), self._promised_workspace)
+        if workspace < self._workspace:
+            self._set_workspace(workspace)
+
+    def _set_workspace(self, size: int) -> None:
+        self._budget.grow_workspace(self._workspace, size, f"computing for {self._what}")
+        self._workspace = size
+
     def _set_model_bytes(self, size: int) -> None:
-        self._kept.add(size - self._model_bytes)
+        difference = size - self._model_bytes
         self._model_bytes = size
+        self._kept.add(difference)
 
     def _reclaim(self) -> None:
         before = self._answers.bytes
