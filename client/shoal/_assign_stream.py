@@ -60,6 +60,9 @@ class AssignCodec:
         """See StreamCodec."""
         return [(None, partial(self._deliver, response))]
 
+    def finish(self) -> None:
+        """See StreamCodec: there is nothing more to say."""
+
     def _deliver(self, response: wire.AssignResponse) -> Assignment:
         if response.message.HasField("error"):
             raise error_of_status(response.message.error, self.session)

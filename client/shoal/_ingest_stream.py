@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+import warnings
 from functools import partial
 from typing import Any, Literal
 
@@ -80,6 +81,7 @@ class IngestCodec:
         self._encoded = 0  # how many batches the source has given
         self._sent_earlier = 0  # the last sequence that an earlier call sent
         self._received = 0  # the last sequence that has been answered to this one
+        self._unverified = 0  # batches counted before, of which the server no longer knows whether they are the same
         self.ready = False
 
     def opening(self) -> bytes:
@@ -115,6 +117,15 @@ class IngestCodec:
             deliveries.append((self._received - self._first_sequence, partial(self._deliver, result)))
         return deliveries
 
+    def finish(self) -> None:
+        """See StreamCodec."""
+        if self._unverified and self._unverified == self._encoded:
+            warnings.warn(
+                f"nothing was added: producer {self._producer.id!r} has pushed {self._sent_earlier} batches before, "
+                f"and the server may no longer know whether these are the same. If they are new, use another producer",
+                stacklevel=4,  # where the results are read
+            )
+
     def _note_opened(self, opened: clustering_pb2.IngestOpened) -> None:
         if not self._session_uid:
             self._session_uid = opened.session_uid
@@ -127,6 +138,8 @@ class IngestCodec:
     def _deliver(self, result: wire.BatchResult) -> PushResult:
         duplicate = result.message.duplicate and result.message.sequence <= self._sent_earlier
         delivered = decode_result(result, self.session, duplicate=duplicate)
+        if duplicate and delivered.unverified:
+            self._unverified += 1
         if delivered.error is not None and self._raise_errors:
             raise delivered.error
         return delivered

@@ -71,6 +71,9 @@ class StreamCodec(Protocol[Result]):
     def deliveries(self, response: Any) -> list[tuple[int | None, Delivery[Result]]]:
         """Return the results in a response, each with the number of its item; None means the next item."""
 
+    def finish(self) -> None:
+        """Warn the caller, once all items are answered, if the answers together give reason to."""
+
 
 class Pipeline(Generic[Result]):
     """The state of one pipelined call over all its connections.
@@ -171,10 +174,11 @@ class Pipeline(Generic[Result]):
         owed = bool(self._pending) or not self._codec.ready
         return self._retries.delay_after(failure or _ended_early(), now, owed=owed)
 
-    def raise_source_error(self) -> None:
-        """Raise the exception of the source, if it raised one."""
+    def finish(self) -> None:
+        """Once all items are answered, raise the exception of the source, if it raised one."""
         if self._source_error is not None:
             raise self._source_error
+        self._codec.finish()
 
     def _next_items(self) -> list[Item]:
         items: list[Item] = []

@@ -29,7 +29,7 @@ def run_pipeline(
                 while (response := _next(connection, responses, exchange)) is not None:
                     for deliver in exchange.receive(response):
                         yield deliver()
-        pipeline.raise_source_error()
+        pipeline.finish()
 
 
 def run_watch(connection: Connection, watch: Watch) -> Generator[CentroidUpdate, None, None]:

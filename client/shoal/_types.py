@@ -88,6 +88,14 @@ class PushResult:
     """How much the accepted rows counted in total: the sum of their sample weights, or less if the half-life is in
     seconds and the batch was late. Equal to `accepted` without either; 0 if it was refused, or too late to count."""
 
+    @property
+    def unverified(self) -> bool:
+        """Whether the server has only the sequence of a batch sent before: it may not know if the points are the same.
+
+        It refuses other points under a sequence (``SEQUENCE_REUSED``) as long as it knows them.
+        """
+        return self.forgotten and not self.version and self.warming is None
+
 
 @dataclass(frozen=True, eq=False)
 class Assignment:

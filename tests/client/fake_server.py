@@ -98,7 +98,7 @@ def described(uid: str = "uid-1") -> Script:
 
 
 class Ingesting:
-    """Scripts Ingest: how it opens, how many batches it answers, and how it ends."""
+    """Scripts Ingest: how it opens, how many batches it answers, whether it has forgotten old ones, and how it ends."""
 
     def __init__(
         self,
@@ -107,11 +107,13 @@ class Ingesting:
         uid: str = "uid-1",
         epoch: int = 7,
         last_sequence: int = 0,
+        forgets: bool = False,
         then: Script | None = None,
     ) -> None:
         self._batches = batches
         self._opened = clustering_pb2.IngestOpened(session_uid=uid, epoch=epoch, last_sequence=last_sequence)
         self._last_sequence = last_sequence
+        self._forgets = forgets
         self._then = then
         self.opening: clustering_pb2.IngestOpen | None = None
         self.received: list[int] = []
@@ -125,9 +127,13 @@ class Ingesting:
             if self._batches is not None and len(self.received) == self._batches:
                 break
             self.received.append(sequence)
-            result = clustering_pb2.BatchResult(
-                sequence=sequence, version=sequence, accepted=1, duplicate=sequence <= self._last_sequence
-            )
+            duplicate = sequence <= self._last_sequence
+            if duplicate and self._forgets:
+                result = clustering_pb2.BatchResult(sequence=sequence, duplicate=True, forgotten=True)
+            else:
+                result = clustering_pb2.BatchResult(
+                    sequence=sequence, version=sequence, accepted=1, duplicate=duplicate
+                )
             yield clustering_pb2.IngestResponse(results=[result])
         if self._then is not None:
             self._then(requests, context)

@@ -128,14 +128,6 @@ async def test_a_forgotten_result_has_version_0_no_rows_and_the_forgotten_flag()
     assert await forgotten.result() == BatchResult(sequence=1, duplicate=True, forgotten=True)
 
 
-async def test_the_fingerprint_is_forgotten_with_the_result() -> None:
-    ledger = ProducerLedger(max_producers=1, replay_bytes=0)
-    take(ledger, stamp(1, fingerprint=11))
-    await after_absence()
-
-    assert not kept(ledger, stamp(1, fingerprint=12))
-
-
 async def test_batches_whose_results_are_forgotten_still_count_once() -> None:
     ledger = ProducerLedger(max_producers=1, replay_bytes=0)
 

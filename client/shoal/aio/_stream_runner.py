@@ -33,7 +33,7 @@ async def run_pipeline(
                 while (response := await _next(connection, call, pipeline)) is not None:
                     for deliver in exchange.receive(response):
                         yield deliver()
-        pipeline.raise_source_error()
+        pipeline.finish()
 
 
 async def run_watch(connection: AsyncConnection, watch: Watch) -> AsyncGenerator[CentroidUpdate, None]:

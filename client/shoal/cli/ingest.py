@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Annotated, Literal
@@ -56,20 +57,27 @@ def ingest(
     """
     options = ReadOptions(batch_rows, file_options.column_names(columns), weight_column, time_column, header, dtype)
     with file_options.opened(files, options) as points, invocation(ctx).connect() as client:
-        run = _IngestRun(BatchSource(points), stop_at_refusal=on_error == "raise", weighted=weight_column is not None)
+        run = _IngestRun(
+            BatchSource(points),
+            stop_at_refusal=on_error == "raise",
+            weighted=weight_column is not None,
+            producer=producer,
+        )
         # Not on_error="raise": the answers to what is in flight behind a refused batch are wanted too.
         results = client.session(session).ingest(run.source.batches(), producer=producer, on_error="return")
         with _summarised(run, session, invocation(ctx)), closing(results), ingest_progress(run.source.rows) as bar:
             run.consume(results, bar)
     if run.failure:
         raise CommandError(run.failure)
+    run.tell_if_all_counted_before()
 
 
 class _IngestRun:
     """The state of one `shoal ingest`: its source and the results so far."""
 
-    def __init__(self, source: BatchSource, *, stop_at_refusal: bool, weighted: bool) -> None:
+    def __init__(self, source: BatchSource, *, stop_at_refusal: bool, weighted: bool, producer: str | None) -> None:
         self.source = source
+        self._producer = producer
         self._weighted = weighted
         self.summary = IngestSummary()
         self._stop_at_refusal = stop_at_refusal
@@ -94,18 +102,35 @@ class _IngestRun:
             f"points first, or give the session a longer half-life"
         )
 
+    @property
+    def _reused(self) -> str:
+        return f"producer {self._producer!r} has already pushed other points; use another --producer for these files"
+
     def consume(self, results: Iterable[shoal.PushResult], bar: IngestProgress) -> None:
         """Count the answers; if the source is stopped, until all batches already taken are answered."""
         try:
-            for result in results:
-                self._count(result)
-                bar.advance(result.accepted + result.dropped, self.summary.inertia_per_point, self.summary.version)
-                if self._refusal and not self.source.unanswered:
-                    return
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "nothing was added")  # tell_if_all_counted_before says so
+                for result in results:
+                    self._count(result)
+                    bar.advance(result.accepted + result.dropped, self.summary.inertia_per_point, self.summary.version)
+                    if self._refusal and not self.source.unanswered:
+                        return
         except shoal.ShoalError as error:
             if self._refusal:
                 tell_error(self.failure)
             raise self.source.explain(error) from error
+
+    def tell_if_all_counted_before(self) -> None:
+        """Report that nothing was added; raise CommandError unless it is certain that the batches are the same."""
+        if not self.summary.batches or self.summary.duplicates < self.summary.batches:
+            return
+        if self.summary.unverified:
+            raise CommandError(
+                f"nothing was added: producer {self._producer!r} has pushed {self.summary.batches:,} batches before. "
+                f"If these are new points, use another --producer"
+            )
+        tell(f"nothing was added: producer {self._producer!r} has pushed exactly these batches before")
 
     def _count(self, result: shoal.PushResult) -> None:
         rows = self.source.answered()
@@ -114,8 +139,9 @@ class _IngestRun:
             tell("this producer has pushed before: what the server has already is not counted again")
         if result.error is None or self._refusal:
             return
-        refusal = f"batch {result.sequence} was refused: {rows.explain(result.error)}"
-        if self._stop_at_refusal:
+        reused = result.error.reason == "SEQUENCE_REUSED"
+        refusal = f"batch {result.sequence} was refused: {self._reused if reused else rows.explain(result.error)}"
+        if self._stop_at_refusal or reused:  # those behind it are other points too
             self.source.stop()
             self._refusal, self._summary_at_refusal = refusal, self.summary
         else:

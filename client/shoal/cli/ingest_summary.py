@@ -16,6 +16,7 @@ class IngestSummary:
     batches: int = 0
     refused: int = 0
     duplicates: int = 0
+    unverified: int = 0  # duplicates of which the server may not know whether the points are the same
     accepted: int = 0
     dropped: int = 0
     version: int = 0
@@ -36,6 +37,7 @@ class IngestSummary:
             self.batches + 1,
             self.refused + (result.error is not None),
             self.duplicates + result.duplicate,
+            self.unverified + (result.duplicate and result.unverified),
             self.accepted + (0 if result.duplicate else result.accepted),
             self.dropped + (0 if result.duplicate else result.dropped),
             max(self.version, result.version),

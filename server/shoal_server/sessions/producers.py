@@ -105,7 +105,7 @@ class ProducerLedger:
         ------
         DomainError
             PRODUCER_FENCED, PRODUCER_INVALID, SEQUENCE_GAP, SEQUENCE_MISSING, SEQUENCE_REUSED (for other bytes than
-            before) or TOO_MANY_PRODUCERS.
+            before, as far as that is still known) or TOO_MANY_PRODUCERS.
         """
         position = self._position(producer)
         _check_epoch(producer, position)
@@ -121,7 +121,7 @@ class ProducerLedger:
         """Note that new batches have been taken, from a sequence on, and keep what will be their answers."""
         state = self._state(producer)
         state.position = Position(max(producer.epoch, state.position.epoch), first + len(fingerprints) - 1)
-        self._answers.add(_key(producer), first, fingerprints, completion)
+        self._answers.add(_key(producer), first, fingerprints, completion, is_lasting=not producer.ephemeral)
         if not state.streams:
             self.acknowledge(producer, first - 1)  # who calls again has the answer to the call before
             self._mark_idle(producer)
@@ -149,16 +149,17 @@ class ProducerLedger:
 
     def _answer_again(self, producer: Producer, sequence: int, fingerprint: int) -> Receipt:
         cached = self._answers.find(_key(producer), sequence)
-        if cached is None:
-            return Receipt(_forgotten(sequence), 0, 1, duplicate=True, forgotten=True)
-        place = sequence - cached.first
-        if cached.fingerprints[place] != fingerprint:
+        place = sequence - cached.first if cached else 0
+        before = cached.fingerprints[place] if cached else self._answers.fingerprint(_key(producer), sequence)
+        if before not in {None, fingerprint}:
             raise invalid(
                 Reason.SEQUENCE_REUSED,
                 "sequence",
                 f"sequence {sequence} of producer {producer.id!r} was already used for other points; give each batch a "
                 f"sequence of its own",
             )
+        if cached is None:
+            return Receipt(_forgotten(sequence), 0, 1, duplicate=True, forgotten=True)
         return Receipt(cached.completion, place, 1, duplicate=True)
 
     def _mark_idle(self, producer: Producer) -> None:

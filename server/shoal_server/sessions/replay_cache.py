@@ -1,7 +1,8 @@
 """The results that producers may ask for again, message by message.
 
 Results that a producer may still need are pinned. The rest can be evicted, and are kept as long as they fit. Labels go
-first: without them results are small.
+first: without them results are small. Of results that are dropped the fingerprints are kept a while longer, where the
+producer may come back.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import partial
 
 from shoal_server.clustering.state import BatchResult
 from shoal_server.sessions.completion import Completion
+from shoal_server.sessions.fingerprints import FingerprintHistory
 
 # Bytes of a result without labels, with its place in the dictionaries, about.
 ENTRY_BYTES = 512
@@ -30,6 +32,7 @@ class CachedResults:
     first: int  # sequence
     fingerprints: Sequence[int]  # of the batches
     completion: Completion[list[BatchResult]]
+    is_lasting: bool  # the producer may come back later: its fingerprints are kept when the results are dropped
 
     @property
     def last(self) -> int:
@@ -57,11 +60,12 @@ class ReplayCache:
         self._pinned = _ResultQueue()
         self._evictable_with_labels = _ResultQueue()
         self._evictable = _ResultQueue()  # without labels
+        self._dropped = FingerprintHistory()
 
     @property
     def bytes(self) -> int:
-        """Size of all results."""
-        return self._pinned.bytes + self.evictable_bytes
+        """Size of all results, and of the fingerprints of dropped ones."""
+        return self._pinned.bytes + self.evictable_bytes + self._dropped.bytes
 
     @property
     def evictable_bytes(self) -> int:
@@ -69,7 +73,7 @@ class ReplayCache:
         return self._evictable_with_labels.bytes + self._evictable.bytes
 
     def evict(self) -> None:
-        """Drop all results that aren't pinned."""
+        """Drop all results that aren't pinned, but for their fingerprints."""
         for queue in (self._evictable_with_labels, self._evictable):
             while queue:
                 self._drop(queue.pop_oldest())
@@ -79,12 +83,22 @@ class ReplayCache:
         known = self._producers.get(producer)
         return known.by_sequence.get(sequence) if known else None
 
+    def fingerprint(self, producer: Hashable, sequence: int) -> int | None:
+        """Return the fingerprint of a batch whose result has been dropped, if it is kept."""
+        return self._dropped.find(producer, sequence)
+
     def add(
-        self, producer: Hashable, first: int, fingerprints: Sequence[int], completion: Completion[list[BatchResult]]
+        self,
+        producer: Hashable,
+        first: int,
+        fingerprints: Sequence[int],
+        completion: Completion[list[BatchResult]],
+        *,
+        is_lasting: bool = True,
     ) -> None:
         """Keep the results of the producer's next batches, which may be still to come."""
         known = self._producers.setdefault(producer, _ProducerResults(released=first - 1))
-        cached = CachedResults(producer, first, fingerprints, completion)
+        cached = CachedResults(producer, first, fingerprints, completion, is_lasting)
         known.by_sequence.update(dict.fromkeys(range(first, cached.last + 1), cached))
         completion.add_done_callback(partial(self._file, cached))
 
@@ -134,6 +148,8 @@ class ReplayCache:
         by_sequence = self._producers[cached.producer].by_sequence
         for sequence in range(cached.first, cached.last + 1):
             del by_sequence[sequence]
+        if cached.is_lasting:
+            self._dropped.add(cached.producer, cached.first, cached.fingerprints)
 
 
 @dataclass
