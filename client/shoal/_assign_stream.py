@@ -11,7 +11,7 @@ from shoal._pipeline import Delivery, Item, Pipeline, check_stream
 from shoal._retries import StreamRetries
 from shoal._statuses import error_of_status
 from shoal._types import Assignment
-from shoal._validation import points_array
+from shoal._validation import flag, points_array
 
 
 def assign_pipeline(
@@ -24,9 +24,9 @@ def assign_pipeline(
     InvalidArgumentError
         If an argument is invalid.
     """
-    check_stream(batches, max_in_flight)
-    codec = AssignCodec(session, return_distances=return_distances)
-    return Pipeline(codec, max_in_flight, StreamRetries(timeout))
+    window = check_stream(batches, max_in_flight)
+    codec = AssignCodec(session, return_distances=flag("return_distances", return_distances))
+    return Pipeline(codec, window, StreamRetries(timeout))
 
 
 class AssignCodec:

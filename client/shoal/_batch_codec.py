@@ -12,7 +12,7 @@ from shoal._errors import InternalError
 from shoal._session_codec import decode_warming
 from shoal._statuses import error_of_status
 from shoal._types import Assignment, Batch, PushResult, RecentPoints, Snapshot
-from shoal._validation import invalid, points_array, weight_array
+from shoal._validation import invalid, points_array, shown, weight_array
 from shoal.v1 import clustering_pb2
 
 
@@ -112,14 +112,20 @@ def _encode_event_time(event_time: datetime | None) -> Timestamp | None:
         raise invalid(
             "EVENT_TIME_INVALID",
             "event_time",
-            f"event_time is {event_time!r}; give a datetime with a time zone, such as datetime.fromtimestamp(t, UTC)",
+            f"event_time is {shown(event_time)}; give a datetime with a time zone, such as "
+            f"datetime.fromtimestamp(t, UTC)",
         )
-    if event_time.tzinfo is None:
+    if event_time.tzinfo is None or event_time.utcoffset() is None:
         raise invalid(
             "EVENT_TIME_INVALID",
             "event_time",
             f"event_time {event_time} has no time zone; give it one, such as datetime.now(UTC) has",
         )
     message = Timestamp()
-    message.FromDatetime(event_time)
+    try:
+        message.FromDatetime(event_time)
+    except (ValueError, OverflowError):  # at the edge of what a datetime can be, but for the zone
+        raise invalid(
+            "EVENT_TIME_INVALID", "event_time", f"event_time {event_time} isn't within the years 1 to 9999 in UTC"
+        ) from None
     return message

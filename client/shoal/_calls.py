@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike
 
 from shoal import wire
 from shoal._batch_codec import decode_assignment, decode_recent_points, decode_result, decode_snapshot, encode_batch
-from shoal._session_codec import INT32, decode_description, integer
+from shoal._session_codec import checked_etag, decode_description
 from shoal._types import Assignment, Batch, PushResult, RecentPoints, SessionDescription, Snapshot
-from shoal._validation import checked_name, invalid, points_array
+from shoal._validation import INT32, INT64, checked_name, flag, integer, invalid, points_array, text
 from shoal.v1 import clustering_pb2, sessions_pb2
 
 Answer = TypeVar("Answer")
@@ -68,7 +68,7 @@ def update_session(request: sessions_pb2.UpdateSessionRequest) -> Call[SessionDe
 
 def delete_session(name: str, etag: str | None) -> Call[None]:
     """Delete a session."""
-    request = sessions_pb2.DeleteSessionRequest(name=name, etag=etag or "")
+    request = sessions_pb2.DeleteSessionRequest(name=name, etag=checked_etag(etag))
     return Call("DeleteSession", request, repeatable=False, decode=lambda _: None, session=name)
 
 
@@ -79,7 +79,8 @@ def push(
     if (producer is None) != (sequence is None):
         raise invalid("PRODUCER_INVALID", "producer", "producer and sequence go together: give both or neither")
     check_producer(producer)
-    encoded = encode_batch(batch, sequence or 0, return_labels=return_labels)
+    number = 0 if sequence is None else integer("sequence", sequence, INT64)
+    encoded = encode_batch(batch, number, return_labels=flag("return_labels", return_labels))
     named = None if producer is None else clustering_pb2.Producer(id=producer)
     request = wire.encode_push_request(name, encoded, named)
     return Call("Push", request, repeatable=producer is not None, decode=_result_of_push(name), session=name)
@@ -88,7 +89,7 @@ def push(
 def assign(name: str, X: ArrayLike, *, return_distances: bool) -> Call[Assignment]:
     """Find the nearest centroid of each point."""
     points = wire.tensor_of(points_array(X))
-    request = wire.encode_assign_request(name, points, return_distances=return_distances)
+    request = wire.encode_assign_request(name, points, return_distances=flag("return_distances", return_distances))
     return Call("Assign", request, repeatable=True, decode=decode_assignment, session=name)
 
 
@@ -106,8 +107,8 @@ def get_recent_points(name: str, max_points: int | None) -> Call[RecentPoints]:
 
 
 def check_producer(producer: str | None) -> None:
-    """Raise InvalidArgumentError for a producer with an empty name, which the protocol reads as no producer."""
-    if producer == "":
+    """Raise InvalidArgumentError for a producer whose name isn't text, or is empty: the protocol reads that as none."""
+    if producer is not None and not text("producer", producer, "a producer's name is a string, such as 'nightly'"):
         raise invalid("PRODUCER_INVALID", "producer", "producer is empty; give it a name, or leave it out")
 
 

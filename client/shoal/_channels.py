@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
+from numbers import Real
 from typing import Any
 
 from shoal import wire
 from shoal._errors import ClientClosedError
-from shoal._validation import invalid
+from shoal._validation import invalid, shown, text
 from shoal.v1 import clustering_pb2, clustering_pb2_grpc, compare_pb2_grpc, sessions_pb2_grpc
 
 DEFAULT_TARGET = "localhost:50051"
 DEFAULT_TIMEOUT = 30.0  # seconds
+MAX_TIMEOUT = 1_000_000_000  # seconds: gRPC counts the nanoseconds since 1970 until a deadline in 63 bits
 
 _SCHEME = re.compile(r"(?:dns|unix|unix-abstract|ipv4|ipv6|vsock|xds):")
 _HOST_AND_PORT = re.compile(r"(?:[^\s:/\[\]]+|\[[0-9A-Fa-f:.%]+\]):(?P<port>[0-9]{1,5})")
@@ -78,11 +80,28 @@ def checked_target(target: str) -> str:
         If it isn't HOST:PORT, nor a gRPC address with a scheme, such as unix:/run/shoal.sock.
     """
     if isinstance(target, str) and _SCHEME.match(target):
-        return target
+        return text("target", target, f"use HOST:PORT, such as {DEFAULT_TARGET}")
     match = _HOST_AND_PORT.fullmatch(target) if isinstance(target, str) else None
     if match is None or not 0 < int(match["port"]) <= _MAX_PORT:
-        raise invalid("TARGET_INVALID", "target", f"target is {target!r}; use HOST:PORT, such as {DEFAULT_TARGET}")
-    return target
+        raise invalid("TARGET_INVALID", "target", f"target is {shown(target)}; use HOST:PORT, such as {DEFAULT_TARGET}")
+    return text("target", target, f"use HOST:PORT, such as {DEFAULT_TARGET}")
+
+
+def checked_timeout(timeout: float) -> float:
+    """Return the timeout of a call in seconds if gRPC can wait so long.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it can't, or it isn't a number.
+    """
+    if not isinstance(timeout, Real) or not 0 < timeout <= MAX_TIMEOUT:
+        raise invalid(
+            "TIMEOUT_INVALID",
+            "timeout",
+            f"timeout is {shown(timeout)}; give seconds above 0, at most {MAX_TIMEOUT:,}",
+        )
+    return float(timeout)
 
 
 def closed_error(target: str) -> ClientClosedError:

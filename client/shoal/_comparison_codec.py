@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal import wire
 from shoal._comparison_types import ComparisonStart, ComparisonStep
-from shoal._session_codec import INT32, UINT32, encode_init, enum_name, enum_number, integer
-from shoal._validation import invalid, points_array
+from shoal._session_codec import encode_init, enum_name, enum_number
+from shoal._validation import INT32, UINT32, integer, invalid, points_array, real, shown, text
 from shoal.v1 import compare_pb2, sessions_pb2, tensor_pb2
 from shoal.wire.comparison import Agreement, ComparedEngine, ComparisonResult, OwnFigure
 
@@ -37,14 +37,14 @@ def encode_comparison(
         n_clusters=integer("n_clusters", n_clusters, INT32),
         engines=[enum_number("engines", engine, wire.COMPARE_ENGINES) for engine in _listed(engines)],
         max_iter=_iterations(max_iter),
-        tol=_number("tol", tol),
+        tol=real("tol", tol),
     )
+    if example is not None:
+        request.example = text("example", example, "give the name of an example: six-points or blobs")
     if (X is None) == (example is None):
         raise invalid("POINTS_MISSING", "X", "give points as X, or the name of an example: one of the two")
     if X is not None:
         request.points.CopyFrom(wire.tensor_message(points_array(X)))
-    if example is not None:
-        request.example = example
     encode_init(init, request.init)
     if random_state is not None:
         request.random_state = integer("random_state", random_state, UINT32)
@@ -147,8 +147,11 @@ def _array(step: compare_pb2.CompareStep, field: str) -> NDArray[Any] | None:
 
 
 def _listed(engines: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(engines, str):
-        raise invalid("ENGINES_INVALID", "engines", f"engines is {engines!r}; give a tuple of names: ({engines!r},)")
+    if isinstance(engines, str) or not isinstance(engines, Iterable):
+        example = engines if isinstance(engines, str) and engines in wire.COMPARE_ENGINES else "scipy"
+        raise invalid(
+            "ENGINES_INVALID", "engines", f"engines is {shown(engines)}; give a tuple of names: ({example!r},)"
+        )
     listed = tuple(engines)
     if not listed:  # which on the wire leaves the choice to the server
         raise invalid("ENGINES_INVALID", "engines", f"engines is empty; choose of {', '.join(wire.COMPARE_ENGINES)}")
@@ -156,13 +159,7 @@ def _listed(engines: Iterable[str]) -> tuple[str, ...]:
 
 
 def _iterations(max_iter: int) -> int:
-    if max_iter == 0:  # which on the wire leaves the number to the server
+    number = integer("max_iter", max_iter, INT32)
+    if number == 0:  # which on the wire leaves the number to the server
         raise invalid("MAX_ITER_INVALID", "max_iter", "max_iter is 0; use a number from 1 on")
-    return integer("max_iter", max_iter, INT32)
-
-
-def _number(field: str, value: float) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise invalid(f"{field.upper()}_INVALID", field, f"{field} is {value!r}; give a number") from None
+    return number

@@ -13,11 +13,14 @@ from shoal._calls import check_producer
 from shoal._errors import SessionReplacedError
 from shoal._pipeline import MESSAGE_BYTES, Delivery, Item, Pipeline, check_stream
 from shoal._retries import StreamRetries
+from shoal._session_codec import enum_number
 from shoal._types import PushResult
-from shoal._validation import invalid
+from shoal._validation import flag, integer, invalid
 from shoal.v1 import clustering_pb2
 
 OnError = Literal["raise", "return"]
+_ON_ERROR = {"raise": 0, "return": 1}
+_MAX_FIRST_SEQUENCE = 2**62  # there is room for as many behind it
 
 # Bytes of a batch that has no room beside another one like it: it is sent as it was frozen, not copied once more.
 LARGE_BATCH = MESSAGE_BYTES // 2 + 1
@@ -42,19 +45,19 @@ def ingest_pipeline(
         If an argument is invalid.
     """
     check_producer(producer)
-    check_stream(batches, max_in_flight)
-    if first_sequence < 1:
-        raise invalid("SEQUENCE_MISSING", "first_sequence", f"first_sequence is {first_sequence}; use 1 or more")
-    if on_error not in {"raise", "return"}:
-        raise invalid("ON_ERROR_UNKNOWN", "on_error", f"on_error {on_error!r} is not known; use raise or return")
+    window = check_stream(batches, max_in_flight)
+    first = integer("first_sequence", first_sequence, (-_MAX_FIRST_SEQUENCE, _MAX_FIRST_SEQUENCE))
+    if first < 1:
+        raise invalid("SEQUENCE_MISSING", "first_sequence", f"first_sequence is {first}; use 1 or more")
+    enum_number("on_error", on_error, _ON_ERROR)
     codec = IngestCodec(
         session,
         _named(producer),
-        first_sequence=first_sequence,
-        return_labels=return_labels,
+        first_sequence=first,
+        return_labels=flag("return_labels", return_labels),
         raise_errors=on_error == "raise",
     )
-    return Pipeline(codec, max_in_flight, StreamRetries(timeout))
+    return Pipeline(codec, window, StreamRetries(timeout))
 
 
 class IngestCodec:

@@ -17,7 +17,7 @@ import numpy as np
 
 from shoal._errors import InternalError, ShoalError, UnavailableError
 from shoal._retries import StreamRetries
-from shoal._validation import invalid
+from shoal._validation import INT64, integer, invalid, shown
 
 Result = TypeVar("Result")
 
@@ -199,8 +199,14 @@ class Pipeline(Generic[Result]):
         self._first += 1
 
 
-def check_stream(batches: object, max_in_flight: int) -> None:
-    """Raise InvalidArgumentError for a single array instead of many, or for a max_in_flight below 1."""
+def check_stream(batches: object, max_in_flight: int) -> int:
+    """Return max_in_flight.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it isn't a whole number from 1 up, or for a single array instead of many.
+    """
     if isinstance(batches, np.ndarray) and batches.ndim <= _AXES_OF_ONE_BATCH:
         raise invalid(
             "SHAPE_INVALID",
@@ -212,10 +218,9 @@ def check_stream(batches: object, max_in_flight: int) -> None:
         raise invalid(
             "BATCHES_INVALID",
             "batches",
-            f"batches is {batches!r}; a stream takes an iterable of (n, d) arrays, such as a list or a generator",
+            f"batches is {shown(batches)}; a stream takes an iterable of (n, d) arrays, such as a list or a generator",
         )
-    if max_in_flight < 1:
-        raise invalid("MAX_IN_FLIGHT_INVALID", "max_in_flight", f"max_in_flight is {max_in_flight}; use 1 or more")
+    return integer("max_in_flight", max_in_flight, (1, INT64[1]))
 
 
 def _ended_early() -> ShoalError:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from datetime import UTC
 from enum import Enum
+from numbers import Real
 from typing import Any, Final, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -14,13 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal import wire
 from shoal._types import HalfLife, InitMethod, SessionConfig, SessionDescription, Warming
-from shoal._validation import invalid, points_array
+from shoal._validation import INT32, UINT32, integer, invalid, points_array, real, shown, text
 from shoal.v1 import sessions_pb2
 
 Number = TypeVar("Number", bound=int)
-
-INT32 = (-(2**31), 2**31 - 1)
-UINT32 = (0, 2**32 - 1)
 
 
 class Unset(Enum):
@@ -66,7 +63,7 @@ def encode_config(
     if random_state is not None:
         config.random_state = integer("random_state", random_state, UINT32)
     if dtype is not None:
-        config.dtype = enum_number("dtype", getattr(dtype, "__name__", str(dtype)), wire.PRECISIONS)
+        config.dtype = enum_number("dtype", getattr(dtype, "__name__", getattr(dtype, "name", dtype)), wire.PRECISIONS)
     if durability is not None:
         config.durability = enum_number("durability", durability, wire.DURABILITIES)
     _encode_half_life(half_life, config)
@@ -86,16 +83,21 @@ def encode_changes(
     """Return the request that changes what is given; None is back to the default."""
     given = {"engine": engine, "half_life": half_life, "on_invalid": on_invalid, "idle_ttl": idle_ttl}
     paths = [path for path, value in given.items() if value is not UNSET]
-    request = sessions_pb2.UpdateSessionRequest(name=name, update_mask=FieldMask(paths=paths), etag=etag or "")
-    if engine and engine is not UNSET:
+    request = sessions_pb2.UpdateSessionRequest(name=name, update_mask=FieldMask(paths=paths), etag=checked_etag(etag))
+    if engine is not None and engine is not UNSET:
         request.config.engine = enum_number("engine", engine, wire.ENGINES)
-    if on_invalid and on_invalid is not UNSET:
+    if on_invalid is not None and on_invalid is not UNSET:
         request.config.on_invalid = enum_number("on_invalid", on_invalid, wire.ON_INVALID)
     if half_life is not UNSET:
         _encode_half_life(half_life, request.config)
     if idle_ttl is not UNSET:
         _encode_idle_ttl(idle_ttl, request.config)
     return request
+
+
+def checked_etag(etag: str | None) -> str:
+    """Return an etag as the wire has it; empty: none. Raises InvalidArgumentError if it isn't a string."""
+    return "" if etag is None else text("etag", etag, "give the etag that a description of the session has")
 
 
 def encode_duration(field: str, seconds: float, duration: Duration) -> None:
@@ -107,9 +109,11 @@ def encode_duration(field: str, seconds: float, duration: Duration) -> None:
         If that isn't a number of seconds, or is more than a google.protobuf.Duration holds.
     """
     longest = wire.MAX_DURATION_SECONDS
-    if not isinstance(seconds, int | float) or not -longest <= seconds <= longest:
-        raise invalid("DURATION_INVALID", field, f"{field} is {seconds!r}; give a number of seconds up to {longest:,}")
-    duration.CopyFrom(wire.duration_of(seconds))
+    if not isinstance(seconds, Real) or not -longest <= seconds <= longest:
+        raise invalid(
+            "DURATION_INVALID", field, f"{field} is {shown(seconds)}; give a number of seconds up to {longest:,}"
+        )
+    duration.CopyFrom(wire.duration_of(float(seconds)))
 
 
 def decode_description(session: sessions_pb2.Session) -> SessionDescription:
@@ -183,9 +187,11 @@ def _encode_half_life(half_life: HalfLife | None, config: sessions_pb2.SessionCo
         return
     if not isinstance(half_life, HalfLife):
         raise invalid(
-            "HALF_LIFE_INVALID", "half_life", f"half_life is {half_life!r}; say of what: shoal.HalfLife(20, 'batches')"
+            "HALF_LIFE_INVALID",
+            "half_life",
+            f"half_life is {shown(half_life)}; say of what: shoal.HalfLife(20, 'batches')",
         )
-    config.half_life.value = half_life.value
+    config.half_life.value = real("half_life.value", half_life.value)
     config.half_life.unit = enum_number("half_life.unit", half_life.unit, wire.HALF_LIFE_UNITS)
 
 
@@ -194,25 +200,11 @@ def _encode_idle_ttl(idle_ttl: float | None, config: sessions_pb2.SessionConfig)
         encode_duration("idle_ttl", idle_ttl, config.idle_ttl)
 
 
-def integer(field: str, value: int, limits: tuple[int, int]) -> int:
-    """Return a whole number that the wire can carry, or raise InvalidArgumentError."""
-    lowest, highest = limits
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise invalid(f"{field.upper()}_INVALID", field, f"{field} is {value!r}; give a whole number") from None
-    if not lowest <= number <= highest:
-        raise invalid(
-            f"{field.upper()}_INVALID", field, f"{field} is {number}; use at most {highest}, at least {lowest}"
-        )
-    return number
-
-
 def enum_number(field: str, name: str, numbers: Mapping[str, Number]) -> Number:
     """Return the number of a name, or raise InvalidArgumentError."""
-    if name not in numbers:
+    if not isinstance(name, str) or name not in numbers:
         reason = f"{field.replace('.', '_').upper()}_UNKNOWN"
-        raise invalid(reason, field, f"{field} {name!r} is not known; use one of {', '.join(numbers)}")
+        raise invalid(reason, field, f"{field} {shown(name)} is not known; use one of {', '.join(numbers)}")
     return numbers[name]
 
 

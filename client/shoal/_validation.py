@@ -5,6 +5,8 @@ The server checks what the numbers mean: columns, NaN, limits.
 
 from __future__ import annotations
 
+import operator
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,11 @@ from shoal._errors import InvalidArgumentError, Violation
 
 _ROWS_AND_COLUMNS = 2
 _MAX_ITEM = 8  # bytes: float64 and (u)int64
+_MAX_SHOWN = 100  # characters of a value in a message
+
+INT32 = (-(2**31), 2**31 - 1)
+UINT32 = (0, 2**32 - 1)
+INT64 = (-(2**63), 2**63 - 1)
 
 
 def points_array(X: ArrayLike, field: str = "points") -> NDArray[Any]:
@@ -49,16 +56,70 @@ def weight_array(sample_weight: ArrayLike, n_points: int) -> NDArray[Any]:
 
 
 def checked_name(name: str) -> str:
-    """Return the name of a session if it is a string; the server checks the rest.
+    """Return the name of a session if it is text; the server checks the rest. Raises as `text` does."""
+    return text("name", name, "a session's name is a string, such as 'pixels'")
+
+
+def text(field: str, value: str, advice: str) -> str:
+    """Return a string that the wire can carry.
 
     Raises
     ------
     InvalidArgumentError
-        If it isn't a string.
+        If it isn't a string, or isn't Unicode: NOT_UNICODE.
     """
-    if not isinstance(name, str):
-        raise invalid("NAME_INVALID", "name", f"name is {name!r}; a session's name is a string, such as 'pixels'")
-    return name
+    if not isinstance(value, str):
+        raise invalid(f"{field.upper()}_INVALID", field, f"{field} is {shown(value)}; {advice}")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise invalid("NOT_UNICODE", field, f"{field} is {shown(value)}, which isn't Unicode; {advice}") from None
+    return value
+
+
+def flag(field: str, value: bool) -> bool:
+    """Return True or False, or raise InvalidArgumentError for anything else."""
+    if not isinstance(value, bool | np.bool_):
+        raise invalid(f"{field.upper()}_INVALID", field, f"{field} is {shown(value)}; give True or False")
+    return bool(value)
+
+
+def integer(field: str, value: int, limits: tuple[int, int]) -> int:
+    """Return a whole number that the wire can carry, or raise InvalidArgumentError."""
+    lowest, highest = limits
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise invalid(f"{field.upper()}_INVALID", field, f"{field} is {shown(value)}; give a whole number") from None
+    if not lowest <= number <= highest:
+        raise invalid(
+            f"{field.upper()}_INVALID", field, f"{field} is {shown(number)}; use at most {highest}, at least {lowest}"
+        )
+    return number
+
+
+def real(field: str, value: float) -> float:
+    """Return a number that the wire can carry, or raise InvalidArgumentError."""
+    try:
+        if isinstance(value, Real):
+            return float(value)
+    except OverflowError:
+        pass
+    raise invalid(
+        f"{field.upper().replace('.', '_')}_INVALID",
+        field,
+        f"{field} is {shown(value)}; give a number that a float holds",
+    )
+
+
+def shown(value: object) -> str:
+    """Return a value as an error message quotes it: not all of what is long."""
+    try:
+        quoted = repr(value)
+    except Exception:  # noqa: BLE001  (a number of thousands of digits, or an object of the caller's)
+        return f"a {type(value).__name__}"
+    return quoted if len(quoted) <= _MAX_SHOWN else f"{quoted[: _MAX_SHOWN - 1]}…"
 
 
 def invalid(reason: str, field: str, message: str) -> InvalidArgumentError:

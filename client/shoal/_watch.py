@@ -12,6 +12,7 @@ from shoal._errors import InternalError, ShoalError, UnavailableError
 from shoal._retries import StreamRetries
 from shoal._session_codec import encode_duration
 from shoal._types import CentroidUpdate
+from shoal._validation import INT64, flag, integer, real
 from shoal.v1 import clustering_pb2
 
 
@@ -99,11 +100,13 @@ def new_watch(
     Raises
     ------
     InvalidArgumentError
-        If a duration is invalid.
+        If an argument is invalid.
     """
-    request = clustering_pb2.WatchCentroidsRequest(
-        session=session, after_version=after_version, min_shift=min_shift or 0.0, delta=delta
-    )
+    request = clustering_pb2.WatchCentroidsRequest(session=session, delta=flag("delta", delta))
+    if after_version is not None:
+        request.after_version = integer("after_version", after_version, INT64)
+    if min_shift is not None:
+        request.min_shift = real("min_shift", min_shift)
     if min_interval is not None:
         encode_duration("min_interval", min_interval, request.min_interval)
     if progress_interval is not None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import grpc
 import pytest
 
 import shoal
@@ -13,6 +15,7 @@ from shoal.cli.failures import FAILED, UNREACHABLE, USAGE
 from shoal.cli.invocation import shared_first
 from shoal.testing import LocalServer
 from tests.cli.cli_runner import InProcess, run_apart, run_here
+from tests.client.fake_server import FakeServer
 
 
 @pytest.mark.parametrize(
@@ -74,6 +77,16 @@ def test_invalid_command_line_is_reported_on_standard_error(arguments: list[str]
         ("sessions create a -k x", "'-k': it must be a whole number"),
         ("watch a --min-shift x", "'--min-shift': it must be a number"),
         ("--output xml sessions list", "'--output': 'xml' is not one of"),
+        ("watch a --after-version 99999999999999999999", "'--after-version': it must be 9223372036854775807 or less"),
+        ("watch a --count 99999999999999999999", "'--count' / '-n': it must be 9223372036854775807 or less"),
+        ("watch a --min-interval 1e300", "'--min-interval': it must be 315576000000 or less"),
+        ("sessions create a -k 99999999999", "'-k': it must be 2147483647 or less"),
+        ("sessions create a -k 2 --random-state 4294967296", "'--random-state': it must be 4294967295 or less"),
+        ("sessions create a -k 2 --idle-ttl 1e300", "'--idle-ttl': it must be 315576000000 or less"),
+        ("sessions create a -k 2 --half-life 1e400", "--half-life 1e400: give a number above 0"),
+        ("compare -k 99999999999", "'-k': it must be 2147483647 or less"),
+        ("--timeout 1e300 sessions list", "--timeout: timeout is 1e+300; give seconds above 0"),
+        ("--timeout nan sessions list", "'--timeout': it must be 0.001 or more"),
     ],
 )
 def test_invalid_option_value_is_reported_in_plain_words(arguments: str, message: str) -> None:
@@ -82,6 +95,37 @@ def test_invalid_option_value_is_reported_in_plain_words(arguments: str, message
     assert outcome.exit_code == USAGE
     assert message in outcome.stderr
     assert "Value error" not in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("sessions", "create", b"\xff", "-k", "2"),
+        ("sessions", "show", b"\xff"),
+        ("sessions", "delete", "a", "--etag", b"\xff"),
+        ("watch", b"\xff"),
+        ("ingest", b"\xff", "FILE", "--producer", "p"),
+        ("ingest", "a", "FILE", "--producer", b"\xff"),
+        ("compare", "--example", b"\xff"),
+    ],
+)
+def test_text_that_is_not_unicode_is_a_usage_error(arguments: tuple[str | bytes, ...], tmp_path: Path) -> None:
+    (tmp_path / "points.csv").write_text("1,2\n")
+    given = [tmp_path / "points.csv" if argument == "FILE" else os.fsdecode(argument) for argument in arguments]
+
+    outcome = run_here("--server", "localhost:1", *given)
+
+    assert outcome.exit_code == USAGE
+    assert r"is '\udcff', which isn't Unicode" in outcome.stderr
+
+
+def test_a_late_answer_is_reported_with_the_option_that_helps() -> None:
+    with FakeServer() as fake:
+        fake.plays("ListSessions", lambda _, context: context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "too late"))
+        outcome = run_here("--server", fake.target, "sessions", "list")
+
+    assert outcome.exit_code == UNREACHABLE
+    assert "in time: give a longer --timeout" in outcome.stderr
 
 
 @pytest.mark.parametrize("arguments", [("sessions", "list", "--output", "json"), ("sessions", "show")])

@@ -9,7 +9,7 @@ from typing import Literal, Self
 from numpy.typing import ArrayLike, DTypeLike
 
 from shoal import _calls
-from shoal._channels import DEFAULT_TARGET, DEFAULT_TIMEOUT, checked_target
+from shoal._channels import DEFAULT_TARGET, DEFAULT_TIMEOUT, checked_target, checked_timeout
 from shoal._comparison_codec import ComparisonDecoder, encode_comparison
 from shoal._errors import SessionExistsError
 from shoal._session_codec import encode_config
@@ -52,7 +52,7 @@ class Client:
     """
 
     def __init__(self, target: str = DEFAULT_TARGET, *, timeout: float = DEFAULT_TIMEOUT) -> None:
-        self._connection = AsyncConnection(checked_target(target), timeout)
+        self._connection = AsyncConnection(checked_target(target), checked_timeout(timeout))
 
     async def __aenter__(self) -> Self:
         return self

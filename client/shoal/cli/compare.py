@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import shoal
 from shoal import CompareEngine, Comparison
+from shoal._validation import INT32, UINT32
 from shoal.cli import file_options
 from shoal.cli.documents import plain
 from shoal.cli.failures import tell, usage_error
@@ -31,7 +32,9 @@ def compare(
         str | None,
         typer.Argument(metavar="[FILE]", help=f"{file_options.FILES} By default six example points."),
     ] = None,
-    n_clusters: Annotated[int, typer.Option("--n-clusters", "-k", min=1, help="Number of centroids.")] = 2,
+    n_clusters: Annotated[
+        int, typer.Option("--n-clusters", "-k", min=1, max=INT32[1], help="Number of centroids.")
+    ] = 2,
     example: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Use example points of the server instead of a file: six-points or blobs."),
@@ -43,7 +46,9 @@ def compare(
         str,
         typer.Option(metavar="A,B,…", help=f"The engines, in order: {', '.join(get_args(CompareEngine))}."),
     ] = "scipy,sklearn",
-    random_state: Annotated[int | None, typer.Option(min=0, help="Seed that makes the run repeatable.")] = None,
+    random_state: Annotated[
+        int | None, typer.Option(min=0, max=UINT32[1], help="Seed that makes the run repeatable.")
+    ] = None,
     max_iter: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of iterations of each engine.")] = 100,
     tol: Annotated[
         float, typer.Option(min=0, help="Stop when the centroids move by no more than this in total.")

@@ -22,6 +22,8 @@ FAILED = 1
 USAGE = 2
 UNREACHABLE = 3
 
+_WRONG_OPTIONS = {"TARGET_INVALID", "TIMEOUT_INVALID", "NOT_UNICODE"}
+
 
 class CommandError(Exception):
     """The command can't be carried out.
@@ -48,10 +50,18 @@ def exit_code(error: Exception) -> int:
     """Return the exit code for an error."""
     if isinstance(error, CommandError):
         return error.exit_code
-    if isinstance(error, shoal.ShoalError) and error.reason == "TARGET_INVALID":
+    if isinstance(error, shoal.ShoalError) and error.reason in _WRONG_OPTIONS:
         return USAGE
     unreachable = (shoal.UnavailableError, shoal.DeadlineExceededError)
     return UNREACHABLE if isinstance(error, unreachable) else FAILED
+
+
+def message_of(error: Exception) -> str:
+    """Return what is said of an error: for the deadline, with the option that helps."""
+    said = str(error)
+    if isinstance(error, shoal.DeadlineExceededError):
+        return said.replace("give shoal.connect a longer timeout", "give a longer --timeout")
+    return said
 
 
 def tell(message: str) -> None:

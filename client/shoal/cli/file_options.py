@@ -10,13 +10,16 @@ from typing import Annotated
 
 import typer
 
+from shoal._validation import INT32
 from shoal.cli.files import PointFile, ReadOptions, open_points
 
 FILES = "npy, csv, parquet or an image; - is standard input, npy or csv."
 
 BatchRows = Annotated[
     int | None,
-    typer.Option(min=1, help="Rows in a batch. By default about 1 MiB of rows, at most 8192.", show_default=False),
+    typer.Option(
+        min=1, max=INT32[1], help="Rows in a batch. By default about 1 MiB of rows, at most 8192.", show_default=False
+    ),
 ]
 ColumnNames = Annotated[
     str | None,

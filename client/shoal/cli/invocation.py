@@ -35,7 +35,8 @@ class Invocation:
         try:
             return shoal.connect(self.target, timeout=self.timeout)
         except shoal.InvalidArgumentError as error:
-            raise usage_error(f"--server or SHOAL_SERVER: {error}") from None
+            option = "--timeout" if error.reason == "TIMEOUT_INVALID" else "--server or SHOAL_SERVER"
+            raise usage_error(f"{option}: {error}") from None
 
 
 def invocation(ctx: typer.Context) -> Invocation:

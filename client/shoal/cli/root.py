@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 import shoal
-from shoal.cli.failures import FAILED, CommandError, exit_code, tell_error
+from shoal.cli.failures import FAILED, CommandError, exit_code, message_of, tell_error
 from shoal.cli.invocation import shared_first
 
 
@@ -30,7 +30,7 @@ class RootCommand(TyperGroup):
             with _in_plain_words():
                 return super().invoke(ctx)
         except (CommandError, shoal.ShoalError) as error:
-            tell_error(str(error))
+            tell_error(message_of(error))
             raise typer.Exit(exit_code(error)) from None
         except OSError as error:
             if error.errno == errno.EPIPE or error.filename is None:
@@ -53,6 +53,7 @@ def _in_plain_words() -> Iterator[None]:
 _OUR_WORDS = (
     (re.compile(r"^Value error, "), ""),
     (re.compile(r"^Input should be greater than or equal to (\S+)$"), r"it must be \1 or more"),
+    (re.compile(r"^Input should be less than or equal to (\S+)$"), r"it must be \1 or less"),
     (re.compile(r"^Input should be a valid integer\b.*"), "it must be a whole number"),
     (re.compile(r"^Input should be a valid number\b.*"), "it must be a number"),
     (re.compile(r"^Input should be "), "it must be "),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -12,11 +13,13 @@ import typer
 
 import shoal
 from shoal import Engine, InitMethod, Metric, OnInvalid, Precision
+from shoal._validation import INT32, UINT32
 from shoal.cli.documents import plain, session_row
 from shoal.cli.failures import CommandError, tell, usage_error
 from shoal.cli.files.point_file import Array
 from shoal.cli.invocation import Invocation, invocation
 from shoal.cli.output import show_record, show_records
+from shoal.wire import MAX_DURATION_SECONDS
 
 app = typer.Typer(help="Create, list, show, update and delete sessions.", no_args_is_help=True)
 
@@ -39,7 +42,10 @@ HalfLifeText = Annotated[
         help="Earlier points count half after this much: 20, 20batches, 1e6points, 3600seconds.",
     ),
 ]
-IdleTtl = Annotated[float | None, typer.Option(min=0, help="Delete the session after this many seconds without use.")]
+IdleTtl = Annotated[
+    float | None,
+    typer.Option(min=0, max=MAX_DURATION_SECONDS, help="Delete the session after this many seconds without use."),
+]
 
 _HALF_LIFE = re.compile(
     r"(?P<value>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?) *(?P<unit>batches|points|seconds)?", re.IGNORECASE
@@ -50,10 +56,16 @@ _HALF_LIFE = re.compile(
 def create(
     ctx: typer.Context,
     name: Name,
-    clusters: Annotated[int, typer.Option("--clusters", "-k", min=1, help="Number of centroids.")],
+    clusters: Annotated[int, typer.Option("--clusters", "-k", min=1, max=INT32[1], help="Number of centroids.")],
     features: Annotated[
         int | None,
-        typer.Option("--features", "-d", min=1, help="Number of columns. By default as many as the first batch has."),
+        typer.Option(
+            "--features",
+            "-d",
+            min=1,
+            max=INT32[1],
+            help="Number of columns. By default as many as the first batch has.",
+        ),
     ] = None,
     engine: Annotated[Engine, typer.Option(help="The library that computes.")] = "numba",
     metric: Annotated[Metric, typer.Option(help="The distance between points and centroids.")] = "euclidean",
@@ -63,10 +75,10 @@ def create(
     ] = "k-means++",
     init_size: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of points for the initial centroids. By default three times k."),
+        typer.Option(min=1, max=INT32[1], help="Number of points for the initial centroids. By default three times k."),
     ] = None,
     random_state: Annotated[
-        int | None, typer.Option(min=0, help="Seed that makes the initialisation repeatable.")
+        int | None, typer.Option(min=0, max=UINT32[1], help="Seed that makes the initialisation repeatable.")
     ] = None,
     dtype: Annotated[
         Precision | None, typer.Option(help="Precision of the computation. By default the precision of the points.")
@@ -192,7 +204,7 @@ def _half_life(text: str | None) -> shoal.HalfLife | None:
     if text is None:
         return None
     match = _HALF_LIFE.fullmatch(text.strip())
-    if match is None or not float(match["value"]) > 0:
+    if match is None or not 0 < float(match["value"]) < math.inf:
         raise usage_error(
             f"--half-life {text}: give a number above 0 and a unit, such as 20batches, 1e6points or 3600seconds"
         )

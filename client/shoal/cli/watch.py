@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from contextlib import closing
 from itertools import islice
@@ -11,23 +12,30 @@ import numpy as np
 import typer
 
 import shoal
+from shoal._validation import INT64
 from shoal.cli.documents import plain
 from shoal.cli.failures import tell
 from shoal.cli.invocation import invocation
 from shoal.cli.output import Format, as_json, write_lines
+from shoal.wire import MAX_DURATION_SECONDS
 
 
 def watch(
     ctx: typer.Context,
     session: Annotated[str, typer.Argument(metavar="SESSION")],
-    after_version: Annotated[int | None, typer.Option(min=0, help="Print only versions newer than this one.")] = None,
+    after_version: Annotated[
+        int | None, typer.Option(min=0, max=INT64[1], help="Print only versions newer than this one.")
+    ] = None,
     min_interval: Annotated[
-        float | None, typer.Option(min=0, help="Minimum number of seconds between two updates.")
+        float | None,
+        typer.Option(min=0, max=MAX_DURATION_SECONDS, help="Minimum number of seconds between two updates."),
     ] = None,
     min_shift: Annotated[
         float | None, typer.Option(min=0, help="Print an update only when a centroid has moved at least this far.")
     ] = None,
-    count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="Stop after this many updates.")] = None,
+    count: Annotated[
+        int | None, typer.Option("--count", "-n", min=1, max=sys.maxsize, help="Stop after this many updates.")
+    ] = None,
 ) -> None:
     """Follow the centroids of a session until it is deleted, or Ctrl-C.
 
