@@ -27,6 +27,7 @@ A bad batch in a stream makes the same exceptions as a bad batch alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class ShoalError(Exception):
         The name of the session concerned, empty where there is none.
     retry_after
         Seconds after which the same may succeed, where the server says so.
+    sequence
+        The sequence of the batch concerned, in an `ingest`.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class ShoalError(Exception):
         violations: tuple[Violation, ...] = (),
         session: str = "",
         retry_after: float | None = None,
+        sequence: int | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -69,6 +73,18 @@ class ShoalError(Exception):
         self.violations = violations
         self.session = session
         self.retry_after = retry_after
+        self.sequence = sequence
+
+    def with_message(self, message: str) -> Self:
+        """Return the same error with another message."""
+        return type(self)(
+            message,
+            reason=self.reason,
+            violations=self.violations,
+            session=self.session,
+            retry_after=self.retry_after,
+            sequence=self.sequence,
+        )
 
 
 class InvalidArgumentError(ShoalError, ValueError):

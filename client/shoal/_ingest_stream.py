@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import uuid
 import warnings
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
+
+import numpy as np
 
 from shoal import wire
 from shoal._batch_codec import decode_result, encode_batch, size_of
 from shoal._calls import check_producer
-from shoal._errors import SessionReplacedError
+from shoal._errors import InvalidArgumentError, SessionReplacedError, ShoalError
 from shoal._pipeline import MESSAGE_BYTES, Delivery, Item, Pipeline, check_stream
 from shoal._retries import StreamRetries
 from shoal._session_codec import enum_number
@@ -21,6 +24,9 @@ from shoal.v1 import clustering_pb2
 OnError = Literal["raise", "return"]
 _ON_ERROR = {"raise": 0, "return": 1}
 _MAX_FIRST_SEQUENCE = 2**62  # there is room for as many behind it
+
+# Sent in place of a batch that can't be: the server refuses it, and its sequence counts as that of any refused batch.
+_NO_POINTS = wire.tensor_of(np.empty((0, 0)))
 
 # Bytes of a batch that has no room beside another one like it: it is sent as it was frozen, not copied once more.
 LARGE_BATCH = MESSAGE_BYTES // 2 + 1
@@ -80,6 +86,7 @@ class IngestCodec:
         self._first_sequence = first_sequence
         self._return_labels = return_labels
         self._raise_errors = raise_errors
+        self._not_sent: dict[int, InvalidArgumentError] = {}  # by sequence: why a batch couldn't be encoded
         self._session_uid = ""
         self._encoded = 0  # how many batches the source has given
         self._sent_earlier = 0  # the last sequence that an earlier call sent
@@ -96,7 +103,15 @@ class IngestCodec:
 
     def encode_item(self, thing: Any) -> Item:
         """See StreamCodec."""
-        batch = encode_batch(thing, self._first_sequence + self._encoded, return_labels=self._return_labels)
+        sequence = self._first_sequence + self._encoded
+        try:
+            batch = encode_batch(thing, sequence, return_labels=self._return_labels)
+        except InvalidArgumentError as error:
+            error.sequence = sequence
+            if self._raise_errors:
+                raise self._numbered(error) from error.__cause__
+            self._not_sent[sequence] = error
+            batch = wire.Batch(_NO_POINTS, None, sequence, None, False)
         self._encoded += 1
         size = size_of(batch)
         # What has been answered by now, and not when it is sent: the server holds a window more of its answers.
@@ -143,9 +158,18 @@ class IngestCodec:
         delivered = decode_result(result, self.session, duplicate=duplicate)
         if duplicate and delivered.unverified:
             self._unverified += 1
-        if delivered.error is not None and self._raise_errors:
-            raise delivered.error
+        if delivered.error is not None:
+            delivered.error.sequence = delivered.sequence
+            if self._raise_errors:
+                raise self._numbered(delivered.error)
+        if self._not_sent and (error := self._not_sent.pop(delivered.sequence, None)):
+            return replace(delivered, error=error)
         return delivered
+
+    def _numbered(self, error: ShoalError) -> ShoalError:
+        """Return the error of a batch with the place of the batch in this ingest, from 1."""
+        place = (error.sequence or 0) - self._first_sequence + 1
+        return error.with_message(f"batch {place}: {error.message}")
 
 
 def _named(producer: str | None) -> clustering_pb2.Producer:

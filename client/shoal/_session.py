@@ -181,8 +181,8 @@ class Session:
         Raises
         ------
         InvalidArgumentError
-            If a batch isn't an array of numbers with two axes, whatever on_error says; with ``raise``, also for what
-            the server refuses.
+            If an argument is invalid; with ``raise``, also if a batch is. The message begins with the place of the
+            batch in this ingest, and the attribute `sequence` has its sequence.
         ProducerFencedError
             If another one pushes under the same producer.
         SessionReplacedError

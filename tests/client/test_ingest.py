@@ -148,7 +148,7 @@ def test_exception_of_the_source_is_raised_after_the_results_before_it(session: 
 
 
 def test_invalid_batch_raises_after_the_results_before_it(session: shoal.Session) -> None:
-    results = session.ingest([POINTS, [1.0, 2.0]], on_error="return")
+    results = session.ingest([POINTS, [1.0, 2.0]])
 
     assert next(results).version == 1
     with pytest.raises(shoal.InvalidArgumentError, match="reshape"):

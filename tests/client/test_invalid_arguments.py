@@ -25,6 +25,12 @@ class NoZone(tzinfo):
     def utcoffset(self, _: datetime | None) -> None:
         return None
 
+    def dst(self, _: datetime | None) -> None:
+        return None
+
+    def tzname(self, _: datetime | None) -> None:
+        return None
+
 
 NO_TEXT: list[Any] = [5, b"a", ["a"], "\udcff"]
 NO_INT64: list[Any] = ["1", 1.5, [1], np.array([1, 2]), 2**70, HUGE, -HUGE]

@@ -123,11 +123,12 @@ class _IngestRun:
 
     def tell_if_all_counted_before(self) -> None:
         """Report that nothing was added; raise CommandError unless it is certain that the batches are the same."""
-        if not self.summary.batches or self.summary.duplicates < self.summary.batches:
+        before = self.summary.duplicates
+        if not before or before + self.summary.refused < self.summary.batches:
             return
         if self.summary.unverified:
             raise CommandError(
-                f"nothing was added: producer {self._producer!r} has pushed {self.summary.batches:,} batches before. "
+                f"nothing was added: producer {self._producer!r} has pushed {before:,} batches before. "
                 f"If these are new points, use another --producer"
             )
         tell(f"nothing was added: producer {self._producer!r} has pushed exactly these batches before")
