@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Never, Self
 
 import grpc
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from shoal.v1 import clustering_pb2, errors_pb2, sessions_pb2
@@ -71,13 +72,14 @@ def starting(_request: object, context: grpc.ServicerContext) -> Never:
     """Refuse as a server does that isn't ready, and ask for a while."""
     retry = errors_pb2.RetryInfo()
     retry.retry_delay.FromMilliseconds(50)
-    status = errors_pb2.Status(code=grpc.StatusCode.UNAVAILABLE.value[0], message="starting")
-    for detail in (errors_pb2.ErrorInfo(reason="SERVER_STARTING", domain="shoal"), retry):
-        name = detail.DESCRIPTOR.name
-        status.details.add(type_url=f"type.googleapis.com/google.rpc.{name}", value=detail.SerializeToString())
-    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-    context.abort(grpc.StatusCode.UNAVAILABLE, "starting")
-    raise AssertionError
+    _fail(context, grpc.StatusCode.UNAVAILABLE, "SERVER_STARTING", retry)
+
+
+def short_of_memory(_request: object, context: grpc.ServicerContext) -> Never:
+    """End the call as a server does that is at its memory limit."""
+    retry = errors_pb2.RetryInfo()
+    retry.retry_delay.FromMilliseconds(50)
+    _fail(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "MEMORY_LIMIT_REACHED", retry)
 
 
 def answers(answer: Any) -> Script:
@@ -95,6 +97,21 @@ def streams(*answers: Any, then: Script | None = None) -> Script:
 
 def described(uid: str = "uid-1") -> Script:
     return answers(sessions_pb2.Session(name="fake", uid=uid))
+
+
+def gone(_request: object, context: grpc.ServicerContext) -> Never:
+    """Refuse as a server does that has no such session."""
+    _fail(context, grpc.StatusCode.NOT_FOUND, "SESSION_NOT_FOUND")
+
+
+def _fail(context: grpc.ServicerContext, code: grpc.StatusCode, reason: str, *more: Message) -> Never:
+    status = errors_pb2.Status(code=code.value[0], message="it failed; create it first")
+    for detail in (errors_pb2.ErrorInfo(reason=reason, domain="shoal"), *more):
+        name = detail.DESCRIPTOR.name
+        status.details.add(type_url=f"type.googleapis.com/google.rpc.{name}", value=detail.SerializeToString())
+    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+    context.abort(code, "it failed")
+    raise AssertionError
 
 
 class Ingesting:
