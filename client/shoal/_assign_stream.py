@@ -7,6 +7,7 @@ from typing import Any
 
 from shoal import wire
 from shoal._batch_codec import decode_assignment
+from shoal._errors import ShoalError
 from shoal._pipeline import Delivery, Item, Pipeline, check_stream
 from shoal._retries import StreamRetries
 from shoal._statuses import error_of_status
@@ -59,6 +60,10 @@ class AssignCodec:
     def deliveries(self, response: wire.AssignResponse) -> list[tuple[int | None, Delivery[Assignment]]]:
         """See StreamCodec."""
         return [(None, partial(self._deliver, response))]
+
+    def explained(self, failure: ShoalError) -> ShoalError:
+        """See StreamCodec."""
+        return failure
 
     def finish(self) -> None:
         """See StreamCodec: there is nothing more to say."""

@@ -13,10 +13,11 @@ import numpy as np
 from shoal import wire
 from shoal._batch_codec import decode_result, encode_batch, size_of
 from shoal._calls import check_producer
-from shoal._errors import InvalidArgumentError, SessionReplacedError, ShoalError
+from shoal._errors import InvalidArgumentError, SessionNotFoundError, SessionReplacedError, ShoalError
 from shoal._pipeline import MESSAGE_BYTES, Delivery, Item, Pipeline, check_stream
 from shoal._retries import StreamRetries
 from shoal._session_codec import enum_number
+from shoal._statuses import gone_meanwhile
 from shoal._types import PushResult
 from shoal._validation import flag, integer, invalid
 from shoal.v1 import clustering_pb2
@@ -135,6 +136,12 @@ class IngestCodec:
             deliveries.append((self._received - self._first_sequence, partial(self._deliver, result)))
         return deliveries
 
+    def explained(self, failure: ShoalError) -> ShoalError:
+        """See StreamCodec."""
+        if not self._session_uid:
+            return failure
+        return gone_meanwhile(failure, "ingest", "Create it and push everything again")
+
     def finish(self) -> None:
         """See StreamCodec."""
         if self._unverified and self._unverified == self._encoded:
@@ -159,11 +166,13 @@ class IngestCodec:
         if duplicate and delivered.unverified:
             self._unverified += 1
         if delivered.error is not None:
-            delivered.error.sequence = delivered.sequence
+            error = self.explained(delivered.error)
+            error.sequence = delivered.sequence
             if self._raise_errors:
-                raise self._numbered(delivered.error)
-        if self._not_sent and (error := self._not_sent.pop(delivered.sequence, None)):
-            return replace(delivered, error=error)
+                raise error if isinstance(error, SessionNotFoundError) else self._numbered(error)
+            delivered = replace(delivered, error=error)
+        if self._not_sent and (not_sent := self._not_sent.pop(delivered.sequence, None)):
+            return replace(delivered, error=not_sent)
         return delivered
 
     def _numbered(self, error: ShoalError) -> ShoalError:

@@ -71,6 +71,10 @@ class StreamCodec(Protocol[Result]):
     def deliveries(self, response: Any) -> list[tuple[int | None, Delivery[Result]]]:
         """Return the results in a response, each with the number of its item; None means the next item."""
 
+    def explained(self, failure: ShoalError) -> ShoalError:
+        """Return the failure of a connection with what this call knows of its cause."""
+        ...
+
     def finish(self) -> None:
         """Warn the caller, once all items are answered, if the answers together give reason to."""
 
@@ -172,7 +176,8 @@ class Pipeline(Generic[Result]):
         if self.done:
             return 0.0
         owed = bool(self._pending) or not self._codec.ready
-        return self._retries.delay_after(failure or _ended_early(), now, owed=owed)
+        failure = self._codec.explained(failure) if failure else _ended_early()
+        return self._retries.delay_after(failure, now, owed=owed)
 
     def finish(self) -> None:
         """Once all items are answered, raise the exception of the source, if it raised one."""

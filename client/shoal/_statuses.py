@@ -112,6 +112,26 @@ def error_of_call(failed: FailedCall, target: str, session: str = "") -> ShoalEr
     return _error_class(code, "")(explain(target, said or code.name), reason=reason, session=session)
 
 
+def gone_meanwhile(failure: ShoalError, began: str, advice: str) -> ShoalError:
+    """Return the failure of a stream that had found its session; if the session is gone, it says so and why.
+
+    Parameters
+    ----------
+    failure
+        Any.
+    began
+        What the stream is: ingest, watch.
+    advice
+        What to do, as a sentence.
+    """
+    if not isinstance(failure, SessionNotFoundError):
+        return failure
+    return failure.with_message(
+        f"session {failure.session!r} is gone since this {began} began: it was deleted, or the server restarted "
+        f"(sessions are kept in memory). {advice}"
+    )
+
+
 def _code_of(failed: FailedCall) -> grpc.StatusCode:
     if failed.code() is grpc.StatusCode.INTERNAL and failed.details() == _ENDED_WHILE_WRITING:
         return grpc.StatusCode.CANCELLED

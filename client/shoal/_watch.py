@@ -11,6 +11,7 @@ from shoal._batch_codec import decode_snapshot
 from shoal._errors import InternalError, ShoalError, UnavailableError
 from shoal._retries import StreamRetries
 from shoal._session_codec import encode_duration
+from shoal._statuses import gone_meanwhile
 from shoal._types import CentroidUpdate
 from shoal._validation import INT64, flag, integer, real
 from shoal.v1 import clustering_pb2
@@ -61,7 +62,8 @@ class Watch:
         """See ResumableStream."""
         if self.ended:
             return 0.0
-        return self._retries.delay_after(failure or _ended_early(), now)
+        failure = gone_meanwhile(failure, "watch", "Create it again") if failure else _ended_early()
+        return self._retries.delay_after(failure, now)
 
     def _update(self, message: clustering_pb2.CentroidUpdate) -> CentroidUpdate:
         update = CentroidUpdate(**vars(decode_snapshot(message.snapshot)))
