@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -60,6 +61,20 @@ _BY_CODE: dict[grpc.StatusCode, type[ShoalError]] = {
 _ENDED_WHILE_WRITING = "Internal error from Core"
 # How gRPC begins to say so: nobody listens there, or the name isn't known.
 _NOT_CONNECTED = ("failed to connect to all addresses", "errors resolving", "DNS resolution failed")
+# What of gRPC's words tells why there is no connection, and how it is said here.
+_CAUSES = {
+    "connection refused": "connection refused",
+    "resol": "its name can't be resolved",
+    "name or service not known": "its name can't be resolved",
+    "domain name not found": "its name can't be resolved",
+    "no such file": "there is no such socket",
+    "permission denied": "permission denied",
+    "unreachable": "the network can't be reached",
+    "no route to host": "there is no route to it",
+    "timed out": "it doesn't answer",
+    "timeout": "it doesn't answer",
+}
+_TOO_LARGE = re.compile(r"larger than max \((\d+) vs\. (\d+)\)")
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -153,7 +168,18 @@ def _error_class(code: grpc.StatusCode, reason: str) -> type[ShoalError]:
 
 
 def _explain_unavailable(target: str, said: str) -> str:
-    return f"can't reach {target}: is shoal-server running there? ({said})"
+    cause = said
+    if said.startswith(_NOT_CONNECTED):
+        cause = next((ours for theirs, ours in _CAUSES.items() if theirs in said.lower()), said)
+    return f"can't reach {target} ({cause}): is shoal-server running there?"
+
+
+def _explain_exhausted(target: str, said: str) -> str:
+    sizes = _TOO_LARGE.search(said)
+    if sizes is None:
+        return _explain_other(target, said)
+    size, most = (int(number) for number in sizes.groups())
+    return f"the message has {size:,} bytes, and {target} takes at most {most:,} bytes in a message"
 
 
 def _explain_lost(target: str, said: str) -> str:
@@ -174,6 +200,7 @@ def _explain_other(target: str, said: str) -> str:
 
 _EXPLAIN: dict[grpc.StatusCode, Callable[[str, str], str]] = {
     grpc.StatusCode.UNAVAILABLE: _explain_unavailable,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: _explain_exhausted,
     grpc.StatusCode.CANCELLED: _explain_lost,
     grpc.StatusCode.DEADLINE_EXCEEDED: _explain_late,
     grpc.StatusCode.UNIMPLEMENTED: _explain_unknown,

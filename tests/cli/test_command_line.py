@@ -47,7 +47,7 @@ def test_an_unreachable_server_exits_with_3() -> None:
 
     assert outcome.exit_code == UNREACHABLE
     assert outcome.stdout == ""
-    assert outcome.stderr.startswith("error: can't reach localhost:1")
+    assert outcome.stderr == "error: can't reach localhost:1 (connection refused): is shoal-server running there?\n"
     assert outcome.stderr.count("\n") == 1
 
 

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Iterable
 
 import grpc
+import numpy as np
 import pytest
 
 import shoal
 from shoal import _errors
 from shoal._statuses import error_of_call, error_of_status
 from shoal.v1 import errors_pb2
+from tests.client.drivers import Driver
+from tests.client.fake_server import FakeServer
 
 
 class Failed:
@@ -110,6 +114,46 @@ def test_unreachable_server_has_the_reason_server_unreachable(said: str) -> None
     error = error_of_call(Failed(grpc.StatusCode.UNAVAILABLE, said), "host:1")
 
     assert (type(error), error.reason) == (shoal.UnavailableError, "SERVER_UNREACHABLE")
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        (
+            "failed to connect to all addresses; last error: UNKNOWN: ipv6:%5B::1%5D:1: Failed: Connection refused",
+            "connection refused",
+        ),
+        (
+            "errors resolving a:1: [field:hostname lookup error:address lookup failed for a:1: Domain name not found]",
+            "its name can't be resolved",
+        ),
+        ("DNS resolution failed for a:1: C-ares status is not ARES_SUCCESS", "its name can't be resolved"),
+        (
+            "failed to connect to all addresses; last error: FAILED_PRECONDITION: unix:/a: No such file or directory",
+            "there is no such socket",
+        ),
+        (
+            "failed to connect to all addresses; last error: NEW: word",
+            "failed to connect to all addresses; last error: NEW: word",
+        ),
+        ("a proxy says: connection refused", "a proxy says: connection refused"),
+    ],
+)
+def test_the_cause_of_an_unreachable_server_is_told_in_plain_words(said: str, cause: str) -> None:
+    error = error_of_call(Failed(grpc.StatusCode.UNAVAILABLE, said), "host:1")
+
+    assert error.message == f"can't reach host:1 ({cause}): is shoal-server running there?"
+
+
+def test_a_message_that_is_too_large_is_told_with_both_sizes(driver: Driver, fake: FakeServer) -> None:
+    most = 4 * 1024 * 1024  # what a server of gRPC takes unless told otherwise
+
+    with driver.connect(fake.target) as client, pytest.raises(shoal.LimitExceededError) as raised:
+        client.session("a").push(np.zeros((1, most // 8)))
+
+    size, limit = (int(number.replace(",", "")) for number in re.findall(r"([\d,]+) bytes", raised.value.message))
+    assert most < size < most + 100
+    assert limit == most
 
 
 def test_retry_after_is_set_when_the_server_sends_it() -> None:
