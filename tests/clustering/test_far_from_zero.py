@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.model import new_model
 from shoal_server.clustering.state import origin_among
-from shoal_server.engines.contract import Engine
+from shoal_server.engines.contract import Engine, Task, run_in_order
 from tests.clustering.builders import push, snapshot
 
 Engines = dict[EngineName, Engine]
@@ -50,7 +50,35 @@ def test_a_batch_at_offset_1e6_in_float32_clusters_as_at_0(
 def test_points_near_zero_keep_zero_as_their_origin() -> None:
     points = np.random.default_rng(0).normal(loc=1.5, size=(200, 4))
 
-    np.testing.assert_array_equal(origin_among(points, np.dtype(np.float32), "euclidean"), np.zeros(4))
+    np.testing.assert_array_equal(_origin([points]), np.zeros(4))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize(("shape", "blocks"), [((10_000, 3), 6), ((3, 300_000), 3), ((1, 1), 1)])
+def test_the_origin_of_many_blocks_is_near_the_mean_as_numpy_computes_it(
+    shape: tuple[int, int], blocks: int, dtype: type
+) -> None:
+    random = np.random.default_rng(0)
+    points: NDArray[Any] = (200 * random.random(shape) + random.integers(50, size=shape[1])).astype(dtype)
+    points[:, 0] = 7  # a column without spread
+    wide = points.astype(np.float64)
+    spread = np.where(wide.std(axis=0) > 0, wide.std(axis=0), 1)
+    step = np.exp2(np.ceil(np.log2(4 * spread)))
+    pauses: list[None] = []
+
+    def run(task: Task, count: int) -> None:
+        for index in range(count):
+            pauses.extend(task(index) or ())
+
+    origin = origin_among([points[:1], points[1:]], np.dtype(np.float64), "euclidean", run)
+
+    expected = np.where(wide.std(axis=0) > 0, np.round(wide.mean(axis=0) / step) * step, wide.mean(axis=0))
+    np.testing.assert_array_equal(origin, expected)
+    assert len(pauses) == 2 * blocks  # in which others may go first
+
+
+def _origin(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    return origin_among(parts, np.dtype(np.float32), "euclidean", run_in_order)
 
 
 def test_round_numbers_stay_round_after_subtracting_the_origin(engines: Engines) -> None:

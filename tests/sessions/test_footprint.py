@@ -94,6 +94,22 @@ def test_computing_a_batch_takes_no_more_than_is_reserved_for_it(
     assert peak <= taken + kept_bytes(model) / 2  # of which the new version is
 
 
+def test_the_first_batch_takes_no_more_than_is_reserved_for_computing_it(engines: dict[EngineName, Engine]) -> None:
+    k, d, rows = 4, 64, 65_536
+    points: PointArray = np.random.default_rng(0).integers(255, size=(rows, d), dtype=np.uint8)
+    config = ModelConfig(k, init=points[:k].astype(np.float64))
+    apply(new_model(config), Batch(points[:100]), engines["numba"], run_in_order)  # what is loaded isn't counted
+    tracemalloc.start()
+    try:
+        before = traced()
+        model, _ = apply(new_model(config), Batch(points), engines["numba"], run_in_order)
+        peak = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+    assert peak <= paused_bytes(config, d) + workspace_bytes(config, d, points.size) + 8 * rows + kept_bytes(model)
+
+
 @pytest.mark.parametrize("shape", [(32, 24), (512, 160), (64, 256), (64, 257), (300, 1000), (50_000, 24), (1024, 512)])
 def test_looking_for_pruning_axes_takes_no_more_than_is_reserved_for_it(shape: tuple[int, int]) -> None:
     k, d = shape

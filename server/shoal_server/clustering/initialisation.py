@@ -50,7 +50,7 @@ def start(model: Model, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple
         raise AssertionError("a model starts once, after points have come")
     points, weight = _together(state.warmup)
     precision = state.coordinates.precision
-    coordinates = CoordinateSystem(precision, origin_among(points, precision, model.config.metric))
+    coordinates = CoordinateSystem(precision, origin_among([points], precision, model.config.metric, run))
     nowhere = np.zeros((model.config.n_clusters, points.shape[1]))
     relative = coordinates.frame(nowhere, nowhere[:, 0], model.cache, cosine=model.config.metric == "cosine").transform(
         points

@@ -100,7 +100,7 @@ def _apply(model: Model, batch: Batch, rows: ValidRows, engine: Engine, run: Run
     weights = decay.weights(rows.sample_weight, len(rows.points))
     if weights is not rows.sample_weight:
         rows = replace(rows, sample_weight=weights)
-    model = _count(model, batch, rows, decay)
+    model = _count(model, batch, rows, decay, run)
     warmup = model.state.warmup
     if warmup is None:
         model, inertia, labels = update(model, rows, decay, engine, run, return_labels=batch.return_labels)
@@ -112,13 +112,13 @@ def _apply(model: Model, batch: Batch, rows: ValidRows, engine: Engine, run: Run
     return model, _outcome(model, batch, rows, decay, inertia, labels)
 
 
-def _count(model: Model, batch: Batch, rows: ValidRows, decay: Decay) -> Model:
+def _count(model: Model, batch: Batch, rows: ValidRows, decay: Decay, run: RunTasks) -> Model:
     """Return the model with what a batch says before its points are clustered."""
     state, accepted = model.state, len(rows.points)
     return model.with_state(
         state._replace(
             n_features=batch.points.shape[1],
-            coordinates=state.coordinates or (fit_coordinates(rows.points, model) if accepted else None),
+            coordinates=state.coordinates or (fit_coordinates(rows.points, model, run) if accepted else None),
             latest_event=decay.latest_event,
             column_means=rows.column_means,
             points_accepted=state.points_accepted + accepted,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from struct import pack
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.clustering.config import Metric, ModelConfig
+from shoal_server.engines.chunks import BLOCK_ROWS
 from shoal_server.engines.contract import (
     BoolArray,
     EngineCache,
@@ -19,12 +20,14 @@ from shoal_server.engines.contract import (
     LabelArray,
     NewCentroids,
     PointArray,
+    RunTasks,
 )
 from shoal_server.errors import Refusal
 
 # The grid's step is the column's spread times 4 to 8: so an origin is at most that far from the mean, which costs three
 # of the 24 bits that float32 has.
 _SPREADS = 4.0
+_BLOCK_VALUES = 1 << 18  # whose mean is computed at once: 2 MiB in float64, and less than a millisecond
 
 
 class Batch(NamedTuple):
@@ -301,17 +304,16 @@ class Model:
         return coordinates.frame(snapshot.centroids, snapshot.weights, self.cache, cosine=cosine)
 
 
-def fit_coordinates(points: PointArray, model: Model) -> CoordinateSystem:
+def fit_coordinates(points: PointArray, model: Model, run: RunTasks) -> CoordinateSystem:
     """Return the precision and the origin that the first points (n, d) settle.
 
     The precision follows them as in scikit-learn: float64 stays; float32, float16 and the integers that float32 holds
     exactly are computed in float32; wider integers in float64. `dtype` in the configuration overrides.
     """
     precision = precision_for(points.dtype, model.config)
-    if model.snapshot is not None:
-        # Given centroids say where the points will lie, too: a first row that is far off must not settle it alone.
-        points = np.concatenate([model.snapshot.centroids, points])
-    return CoordinateSystem(precision, origin_among(points, precision, model.config.metric))
+    # Given centroids say where the points will lie, too: a first row that is far off must not settle it alone.
+    parts = [points] if model.snapshot is None else [model.snapshot.centroids, points]
+    return CoordinateSystem(precision, origin_among(parts, precision, model.config.metric, run))
 
 
 def precision_for(dtype: np.dtype[Any], config: ModelConfig) -> np.dtype[Any]:
@@ -321,18 +323,46 @@ def precision_for(dtype: np.dtype[Any], config: ModelConfig) -> np.dtype[Any]:
     return np.dtype(np.float32 if np.can_cast(dtype, np.float32, "safe") else np.float64)
 
 
-def origin_among(points: PointArray, precision: np.dtype[Any], metric: Metric) -> NDArray[np.floating[Any]]:
-    """Return an origin (d,) near the mean of finite points (n, d); under cosine zero, where directions begin."""
+def origin_among(
+    parts: Sequence[PointArray], precision: np.dtype[Any], metric: Metric, run: RunTasks
+) -> NDArray[np.floating[Any]]:
+    """Return an origin (d,) near the mean of finite points, parts of (n, d); under cosine zero, where directions begin.
+
+    It is computed block by block, since it is computed in float64, and others may go first between two.
+    """
+    columns = parts[0].shape[1]
     if metric == "cosine":
-        return np.zeros(points.shape[1], precision)
-    first = points[0].astype(np.float64)
-    offsets = points - first
-    mean = first + offsets.mean(axis=0)
-    spread = offsets.std(axis=0)
+        return np.zeros(columns, precision)
+    first = parts[0][0].astype(np.float64)
+    count = sum(len(part) for part in parts)
+    mean, variance = np.zeros(columns), np.zeros(columns)  # of the offsets from the first point
+
+    def compute(_: int) -> Iterator[None]:
+        for block in _blocks(parts):
+            mean[:] += (block - first).sum(axis=0)
+            yield
+        mean[:] /= count
+        for block in _blocks(parts):
+            offsets = block - first
+            offsets -= mean
+            variance[:] += np.multiply(offsets, offsets, out=offsets).sum(axis=0)
+            yield
+        variance[:] /= count
+
+    run(compute, 1)
+    mean += first
+    spread = np.sqrt(variance)
     spreads = spread > 0
     step = np.exp2(np.ceil(np.log2(_SPREADS * spread, where=spreads, out=np.zeros_like(spread))))
     origin: NDArray[np.floating[Any]] = np.where(spreads, np.round(mean / step) * step, mean).astype(precision)
     return origin
+
+
+def _blocks(parts: Sequence[PointArray]) -> Iterator[PointArray]:
+    for part in parts:
+        rows = min(BLOCK_ROWS, max(_BLOCK_VALUES // part.shape[1], 1))
+        for start in range(0, len(part), rows):
+            yield part[start : start + rows]
 
 
 def _same_bits(one: object, other: object) -> bool:
