@@ -5,21 +5,41 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import Annotated
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 import shoal
 import shoal.aio
+from shoal.cli.root import in_plain_words
 from shoal_dashboard.server_socket import ListenError, listen
 
 DEFAULT_SERVER = "localhost:50051"
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252})")
 
 
+class DashboardCommand(TyperCommand):
+    """`shoal-dashboard`, which reports invalid options as `shoal` does."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the options."""
+        with in_plain_words():
+            return super().parse_args(ctx, args)
+
+
 def main() -> None:
     """Run the dashboard of this process."""
-    typer.run(dashboard)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command("shoal-dashboard", cls=DashboardCommand)(dashboard)
+    app()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"shoal-dashboard {version('shoal')}")
+        raise typer.Exit
 
 
 def _open_descriptor(ready_fd: int | None) -> int | None:
@@ -63,6 +83,9 @@ def dashboard(
     ] = None,
     until_eof: Annotated[
         bool, typer.Option(help="Stop when standard input ends, as it does when the parent dies.")
+    ] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Serve the dashboard: comparisons step by step, and sessions live."""

@@ -30,7 +30,7 @@ from shoal_server.engines.scipy import ScipyEngine
 from shoal_server.engines.sklearn import SklearnEngine
 from shoal_server.errors import StartError
 from shoal_server.libraries import Loadable, compute_on_one_thread, load
-from shoal_server.process import keep_freed_memory, service_links
+from shoal_server.process import keep_freed_memory, service_links, unknown_variables
 from shoal_server.rpc.server import CallLimits, RpcServer, Services, host_and_port
 from shoal_server.sessions.compute import ComputePool, FairExecutor
 from shoal_server.sessions.deps import SessionDeps
@@ -67,6 +67,8 @@ async def serve(settings: Settings) -> bool:
             value=value,
             reason="Kubernetes sets it for a service of that name; set the port by a flag",
         )
+    for name, nearest in unknown_variables(os.environ, Settings.model_fields).items():
+        log.warning("environment variable unknown", variable=name, **({"nearest": nearest} if nearest else {}))
     keep_freed_memory()
     compute_on_one_thread()
     stop = _stop_requested(settings)

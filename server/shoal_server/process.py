@@ -8,8 +8,9 @@ import gc
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
 # Of <malloc.h>: what is freed at the top of a heap is handed back above the one, and what is asked for above the other
@@ -25,6 +26,9 @@ _SHARE = 0.75  # the rest is for the page cache, and for whoever else is there
 # For a service named shoal Kubernetes sets SHOAL_PORT=tcp://10.0.0.1:50051 in every pod, the server's own among them.
 # https://kubernetes.io/docs/tutorials/services/connect-applications-service/#environment-variables
 _LINK = re.compile(r"(?:tcp|udp|sctp)://", re.IGNORECASE)
+_SERVICE = re.compile(r"(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_.+)?)?)")
+# The client, the dashboard, docker-compose.yml and the Makefile read these.
+_OTHER_PROGRAMS = ("DASHBOARD_ALLOWED_HOSTS", "PICTURES", "PUBLISH", "PUBLISH_DASHBOARD", "SERVER")
 
 
 def available_cores(root: Path = Path("/")) -> int:
@@ -105,6 +109,26 @@ class MemoryReturn:
 def service_links(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that Kubernetes has set for a service and that have the name of a setting."""
     return {name: value for name, value in environment.items() if name.upper() == "SHOAL_PORT" and _LINK.match(value)}
+
+
+def unknown_variables(environment: Mapping[str, str], settings: Iterable[str]) -> dict[str, str]:
+    """Return the SHOAL_ variables that set nothing, each with the nearest one that does; "" where none is near.
+
+    Parameters
+    ----------
+    environment
+        Of the process.
+    settings
+        Names of the settings, such as ``max_sessions``.
+    """
+    known = [*(name.upper() for name in settings), *_OTHER_PROGRAMS]
+    nearest = {}
+    for variable in environment:
+        prefix, _, name = variable.upper().partition("_")
+        if prefix == "SHOAL" and name not in known and not _SERVICE.fullmatch(name):
+            near = get_close_matches(name, known, 1)
+            nearest[variable] = f"SHOAL_{near[0]}" if near else ""
+    return nearest
 
 
 def _quotas(root: Path) -> Iterator[float]:

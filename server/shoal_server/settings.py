@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat, field_validator, model_validator
+from pydantic import BeforeValidator, Field, FiniteFloat, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shoal_server.budget import MemoryPlan
@@ -13,16 +14,40 @@ from shoal_server.process import available_cores, default_memory_limit, service_
 from shoal_server.sessions.port import Limits
 
 MIB = 1024 * 1024
+MAX_INT32 = 2**31 - 1  # gRPC's options are int
+MAX_INT64 = 2**63 - 1
+MAX_THREADS = 1024
+MAX_SECONDS = 315_576_000_000  # of protobuf's Duration
 
-Count = Annotated[int, Field(ge=1)]
-Bytes = Annotated[int, Field(ge=1024)]
+_UNITS = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
+_SIZE = re.compile(r"\s*(\d{1,20})\s*([a-z]*)\s*", re.IGNORECASE | re.ASCII)
+
+
+def _parse_size(given: object) -> object:
+    """Return the bytes of text such as 67108864, 64MiB or 2 GiB; leave anything else to pydantic."""
+    if not isinstance(given, str):
+        return given
+    parts = _SIZE.fullmatch(given)
+    unit = _UNITS.get(parts[2].lower()) if parts else None
+    if parts is None or unit is None:
+        raise ValueError("use whole bytes, or a whole number of KiB, MiB, GiB or TiB, such as 2147483648 or 2GiB")
+    return int(parts[1]) * unit
+
+
+Count = Annotated[int, Field(ge=1, le=MAX_INT64)]
+Threads = Annotated[int, Field(ge=1, le=MAX_THREADS)]
+Bytes = Annotated[int, Field(ge=1024, le=MAX_INT64), BeforeValidator(_parse_size)]
 LogFormat = Literal["json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
-Seconds = Annotated[FiniteFloat, Field(gt=0)]
+Seconds = Annotated[FiniteFloat, Field(gt=0, le=MAX_SECONDS)]
+SecondsOrZero = Annotated[FiniteFloat, Field(ge=0, le=MAX_SECONDS)]
 
 
 class Settings(BaseSettings):
-    """Serve streaming clustering over gRPC. Each flag is an environment variable as well: SHOAL_MAX_SESSIONS."""
+    """Serve streaming clustering over gRPC.
+
+    Each flag is an environment variable as well: SHOAL_MAX_SESSIONS. Sizes may have a unit: 64MiB.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="SHOAL_",
@@ -36,8 +61,11 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 listens on all.", min_length=1)
     port: int = Field(50051, description="Port to listen on; 0 takes a free one.", ge=0, le=65535)
-    compute_threads: Count = Field(
+    compute_threads: Threads = Field(
         default_factory=available_cores, description="Threads that compute. Default: one a core, within the CPU quota."
+    )
+    max_message_bytes: Annotated[Bytes, Field(le=MAX_INT32)] = Field(
+        64 * MIB, description="Maximum message size in bytes; gRPC refuses larger ones."
     )
     memory_limit: Bytes | None = Field(
         None,
@@ -45,11 +73,12 @@ class Settings(BaseSettings):
         "Default: three quarters of the memory of the machine or container.",
     )
     max_concurrent_calls: Count = Field(8192, description="Maximum calls open at once, streams included.")
-    max_streams_per_connection: Count = Field(
+    max_streams_per_connection: Annotated[Count, Field(le=MAX_INT32)] = Field(
         4096, description="Maximum calls open at once on one connection; the client queues further ones."
     )
-    max_message_bytes: Bytes = Field(64 * MIB, description="Maximum message size in bytes; gRPC refuses larger ones.")
-    max_batch_bytes: Bytes = Field(32 * MIB, description="Maximum bytes of points and weights in a batch.")
+    max_batch_bytes: Bytes = Field(
+        32 * MIB, description="Maximum bytes of points and weights in a batch.", validate_default=True
+    )
     queue_bytes: Bytes = Field(
         64 * MIB, description="Maximum size of a session's queue in bytes; a full queue slows its producers down."
     )
@@ -65,7 +94,7 @@ class Settings(BaseSettings):
     replay_bytes: Bytes = Field(
         4 * MIB, description="Maximum bytes of results that a session keeps for batches that are sent again much later."
     )
-    max_comparisons: Count = Field(4, description="Maximum comparisons at once; more are refused.")
+    max_comparisons: Threads = Field(4, description="Maximum comparisons at once; more are refused.")
     max_comparison_distances: Count = Field(
         2**25,
         description="Maximum points times n_clusters of a comparison; each takes 8 bytes while SciPy assigns.",
@@ -77,14 +106,12 @@ class Settings(BaseSettings):
     idle_ttl: Seconds | None = Field(
         None, description="Seconds without use until a session without its own idle_ttl is deleted. Default: never."
     )
-    max_event_time_ahead: FiniteFloat = Field(
-        300.0, description="Maximum seconds by which a batch's event time may be ahead of the server's clock.", ge=0
+    max_event_time_ahead: SecondsOrZero = Field(
+        300.0, description="Maximum seconds by which a batch's event time may be ahead of the server's clock."
     )
     progress_interval: Seconds = Field(15.0, description="Longest silence in seconds on a watch that sets no interval.")
-    shutdown_grace: FiniteFloat = Field(
-        6.0,
-        description="Seconds that a shutdown may take to apply and answer accepted batches; the rest are refused.",
-        ge=0,
+    shutdown_grace: SecondsOrZero = Field(
+        6.0, description="Seconds that a shutdown may take to apply and answer accepted batches; the rest are refused."
     )
     preload: bool = Field(
         True,
@@ -107,11 +134,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read flags and the environment, but for what Kubernetes sets there."""
+        """Read flags and the environment, except empty variables and those that Kubernetes sets."""
         if isinstance(env_settings, EnvSettingsSource):
             links = {name.lower() for name in service_links(os.environ)}
             env_settings.env_vars = {
-                name: at for name, at in env_settings.env_vars.items() if name.lower() not in links
+                name: value for name, value in env_settings.env_vars.items() if value and name.lower() not in links
             }
         return init_settings, env_settings
 
@@ -122,23 +149,30 @@ class Settings(BaseSettings):
             try:
                 os.fstat(ready_fd)
             except (OSError, OverflowError):
-                raise ValueError(f"{ready_fd} is no open file descriptor of this process") from None
+                raise ValueError("use an open file descriptor of this process") from None
         return ready_fd
 
-    @model_validator(mode="after")
-    def _check_sizes(self) -> Settings:
-        if self.max_batch_bytes > self.max_message_bytes:
+    @field_validator("memory_limit")
+    @classmethod
+    def _check_memory_limit(cls, memory_limit: int | None, others: ValidationInfo) -> int | None:
+        message_bytes = others.data.get("max_message_bytes")  # None: it is itself wrong
+        if memory_limit is None or message_bytes is None:
+            return memory_limit
+        least = MemoryPlan.minimum(message_bytes)
+        if memory_limit < least:
             raise ValueError(
-                f"max_batch_bytes is {self.max_batch_bytes:,}, above max_message_bytes {self.max_message_bytes:,}; a "
-                f"batch has to fit in a message"
+                f"use at least {-(-least // MIB)}MiB; the server needs {least:,} bytes with a max_message_bytes of "
+                f"{message_bytes:,}"
             )
-        least = MemoryPlan.minimum(self.max_message_bytes)
-        if self.memory_limit is not None and self.memory_limit < least:
-            raise ValueError(
-                f"memory_limit is {self.memory_limit:,}, and with messages of max_message_bytes "
-                f"{self.max_message_bytes:,} the server needs {least:,} at least"
-            )
-        return self
+        return memory_limit
+
+    @field_validator("max_batch_bytes")
+    @classmethod
+    def _check_max_batch_bytes(cls, max_batch_bytes: int, others: ValidationInfo) -> int:
+        message_bytes = others.data.get("max_message_bytes", max_batch_bytes)
+        if max_batch_bytes > message_bytes:
+            raise ValueError(f"use at most {message_bytes:,}, the max_message_bytes; a batch has to fit in a message")
+        return max_batch_bytes
 
     def memory_plan(self) -> MemoryPlan:
         """Return how the memory is divided that the process may take: the least that it needs, where there is less."""

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from http import HTTPStatus
 from http.client import HTTPConnection
+from importlib.metadata import version
 
 import psutil
 import pytest
@@ -168,3 +169,26 @@ async def test_an_error_is_raised_unless_the_visitor_has_left(kind: str) -> None
 
     with nullcontext() if kind == "http.disconnect" else pytest.raises(RuntimeError):
         await ignore_disconnects(app)({"type": "http"}, receive, send)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--port", "x"], "'--port': it must be a whole number"),
+        (["--port", "70000"], "'--port': it must be 65535 or less"),
+    ],
+)
+def test_an_invalid_option_of_the_dashboard_is_reported_in_plain_words(arguments: list[str], says: str) -> None:
+    with program(*arguments) as running:
+        output, _ = running.communicate(timeout=PATIENCE)
+
+    assert running.returncode == 2
+    assert says in output
+
+
+def test_the_dashboard_prints_its_version() -> None:
+    with program("--version") as running:
+        output, _ = running.communicate(timeout=PATIENCE)
+
+    assert running.returncode == 0
+    assert output == f"shoal-dashboard {version('shoal')}\n"

@@ -21,13 +21,13 @@ class RootCommand(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the shared options, wherever they stand, before the sub-command."""
-        with _in_plain_words():
+        with in_plain_words():
             return super().parse_args(ctx, shared_first(args))
 
     def invoke(self, ctx: Any) -> Any:
         """Run the sub-command; `typer.Exit` carries the exit code of what went wrong."""
         try:
-            with _in_plain_words():
+            with in_plain_words():
                 return super().invoke(ctx)
         except (CommandError, shoal.ShoalError) as error:
             tell_error(message_of(error))
@@ -40,7 +40,7 @@ class RootCommand(TyperGroup):
 
 
 @contextmanager
-def _in_plain_words() -> Iterator[None]:
+def in_plain_words() -> Iterator[None]:
     """Rewrite the messages of typer's validator in plain words."""
     try:
         yield

@@ -27,6 +27,6 @@ def is_serving(target: str, timeout: float = TIMEOUT) -> bool:
 
 
 if __name__ == "__main__":
-    port = "50051" if service_links(os.environ) else os.environ.get("SHOAL_PORT", "50051")
+    port = "50051" if service_links(os.environ) else os.environ.get("SHOAL_PORT") or "50051"
     here = f"127.0.0.1:{port}"
     sys.exit(0 if is_serving(sys.argv[1] if len(sys.argv) > 1 else here) else 1)
