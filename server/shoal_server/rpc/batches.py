@@ -64,6 +64,12 @@ def in_own_memory(batches: Sequence[Batch], messages: Iterable[wire.Batch]) -> S
     return [batch._replace(points=batch.points.copy()) for batch in batches]
 
 
+def shared_bytes(batch: Batch, message: wire.Batch) -> int:
+    """Return how many bytes of the message that it came in a batch's points hold: none where they are copies."""
+    is_view = isinstance(message.points.data, memoryview) and batch.points.base is not None
+    return batch.points.nbytes if is_view else 0
+
+
 def decode_producer(message: clustering_pb2.Producer) -> Producer | None:
     """Return who pushes; None if they give no name.
 

@@ -13,9 +13,9 @@ from shoal_server.budget import MemoryBudget
 from shoal_server.clustering.state import BatchResult
 from shoal_server.engines.contract import Assignment
 from shoal_server.errors import Reason, invalid
-from shoal_server.rpc.batches import decode_batch, decode_producer, encode_result, in_own_memory
+from shoal_server.rpc.batches import decode_batch, decode_producer, encode_result, in_own_memory, shared_bytes
 from shoal_server.rpc.call_layers import CallContext, error_status
-from shoal_server.rpc.receiving import PATIENCE, message_is_queued
+from shoal_server.rpc.receiving import PATIENCE, leave_to_queue
 from shoal_server.rpc.serving_state import ServingState
 from shoal_server.rpc.tensor import decode_points
 from shoal_server.rpc.watch_messages import FrameEncoder, decode_options
@@ -55,7 +55,7 @@ class ClusteringService:
         producer = decode_producer(request.producer)
         batch = decode_batch(request.batch, self._limits.max_batch_bytes, is_sequenced=producer is not None)
         (batch,) = in_own_memory([batch], [request.batch])
-        message_is_queued()
+        leave_to_queue(shared_bytes(batch, request.batch))
         return encode_result(await self._sessions.push(request.session, batch, producer))
 
     async def Ingest(

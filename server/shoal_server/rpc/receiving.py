@@ -43,9 +43,10 @@ log = structlog.get_logger()
 _received: ContextVar[Reservation] = ContextVar("received message")  # a call has a task of its own
 
 
-def message_is_queued() -> None:
-    """Stop counting the call's message: what it holds is counted in a queue from now on."""
-    _received.get().release()
+def leave_to_queue(size: int) -> None:
+    """Stop counting so many bytes of the call's message: a queue, or who waits for what is in it, counts them."""
+    received = _received.get()
+    received.add(-min(size, received.bytes))
 
 
 class Receiver:

@@ -71,10 +71,18 @@ class LocalSessions:
 
     async def push(self, name: str, batch: Batch, producer: Producer | None) -> BatchResult:
         """Apply one batch; return its result, or raise why it is refused."""
-        (receipt,) = await self._sessions.get(name).submit([batch], producer)
+        session = self._sessions.get(name)
+        (receipt,) = await session.submit([batch], producer)
         if isinstance(receipt, Refusal):
             raise DomainError(receipt)
-        return await receipt.result()
+        if not receipt.duplicate:
+            return await receipt.result()
+        waiting = session.memory.open()
+        waiting.add(batch.size)  # the call holds the batch while it waits, and no queue counts it
+        try:
+            return await receipt.result()
+        finally:
+            waiting.release()
 
     @asynccontextmanager
     async def ingest(self, name: str, producer: Producer | None) -> AsyncIterator[IngestStream]:
