@@ -206,7 +206,7 @@ def test_a_memory_limit_below_the_minimum_is_refused_with_the_minimum() -> None:
     least = MemoryPlan.minimum(1024 * 1024)
     sizes: dict[str, Any] = {"max_message_bytes": 1024 * 1024, "max_batch_bytes": 1024 * 1024}
 
-    with pytest.raises(ValueError, match=f"the server needs {least:,} at least"):
+    with pytest.raises(ValueError, match=f"the server needs {least:,} bytes"):
         Settings(memory_limit=least - 1, **sizes)
 
     assert Settings(memory_limit=least, **sizes).memory_plan().limit == least
