@@ -29,8 +29,7 @@ def connect(target: str = DEFAULT_TARGET, *, timeout: float = DEFAULT_TIMEOUT) -
     target
         ``host:port`` of the server.
     timeout
-        Seconds that a call may take, its retries included. Streams (`ingest`, `assign_stream`, `watch`) take as long
-        as they take.
+        Maximum seconds of a call, including retries. Streams (`ingest`, `assign_stream`, `watch`) have no such limit.
 
     Examples
     --------
@@ -49,7 +48,7 @@ class Client:
     target
         ``host:port`` of the server.
     timeout
-        Seconds that a call may take, its retries included.
+        Maximum seconds of a call, including retries.
     """
 
     def __init__(self, target: str = DEFAULT_TARGET, *, timeout: float = DEFAULT_TIMEOUT) -> None:
@@ -100,32 +99,34 @@ class Client:
         name
             1 to 128 characters: letters, digits, ``.``, ``_`` and ``-``, the first a letter or digit.
         n_clusters
-            How many centroids, from 1 up.
+            Number of centroids, from 1 up.
         n_features
             Columns of the points; None: as many as the first batch has.
         engine
-            What computes; all give the same answers.
+            The library that computes; all give the same answers.
         metric
             ``cosine`` scales rows and centroids to length 1.
         on_invalid
-            What NaN and infinity get: an error, the row left out, or the column's mean so far.
+            How to treat NaN, infinity and (with cosine) rows of zeros. ``reject``: an error that names the first one.
+            ``drop``: leave the rows out. ``impute``: replace them with the column's mean so far.
         init
-            How the first centroids are made of the first points, or the centroids themselves, shape (n_clusters, d):
-            then the session is ready at once.
+            How to choose the initial centroids among the first points; or an array (n_clusters, d) of centroids, with
+            which the session is ready at once.
         init_size
-            How many points the first centroids are made of; None: three times n_clusters.
+            Number of points from which the initial centroids are computed. None: three times n_clusters.
         random_state
             Makes the initialisation repeatable, 0 to 2**32 - 1.
         dtype
-            Precision of the computing, float32 or float64; None: it follows the first points.
+            Precision of the computation, float32 or float64. None: float64 for float64 points and for integers wider
+            than 16 bits, otherwise float32.
         half_life
-            After this much, what came before counts half; None: nothing is forgotten.
+            Earlier points count half after this much. None: nothing is forgotten.
         durability
-            ``durable``: what was answered survives a crash; ``memory``: it need not. None: the server's choice.
+            ``memory``: the session ends with the server. There is no other choice yet.
         idle_ttl
-            Seconds without use after which the session is deleted; None: the server's choice.
+            Delete the session after this many seconds without use. None: the server's default.
         exist_ok
-            Return the session of this name if there is one, as it is.
+            Return the existing session if there is one, even if its configuration differs.
 
         Raises
         ------
@@ -192,24 +193,24 @@ class Client:
         n_clusters
             From 1 to n.
         example
-            In place of X the name of points that the server has: ``six-points`` or ``blobs``.
+            The name of an example to use instead of X: ``six-points`` or ``blobs``.
         init
-            How the initial centroids are made of the points, or the centroids themselves, shape (n_clusters, d).
+            How to choose the initial centroids among the points, or an array (n_clusters, d) of centroids.
         random_state
-            Makes the initialisation and scikit-learn's own draws repeatable, 0 to 2**32 - 1; None: the server's draw.
+            Makes the initialisation and scikit-learn's own draws repeatable, 0 to 2**32 - 1. None: drawn by the server.
         engines
-            In the order in which they run: ``scipy`` (vq, kmeans), ``scipy-kmeans2``, ``sklearn`` (KMeans),
-            ``sklearn-minibatch`` (MiniBatchKMeans.partial_fit), ``numba`` (the kernel of the sessions).
+            The engines, in the order in which they run: ``scipy`` (vq, kmeans), ``scipy-kmeans2``, ``sklearn``
+            (KMeans), ``sklearn-minibatch`` (MiniBatchKMeans.partial_fit), ``numba`` (the kernel of the sessions).
         max_iter
-            Iterations of each engine at most, 1 to 1000.
+            Maximum iterations of each engine, 1 to 1000.
         tol
-            An engine has converged when its centroids moved by no more than this, all together: the square root of the
-            sum of the squared distances. 0: when nothing moved but by rounding.
+            An engine has converged when its centroids moved by at most this: the square root of the sum of their
+            squared distances. 0: when they moved only by rounding.
 
         Raises
         ------
         InvalidArgumentError
-            If an argument is invalid. What only the server can check is raised with the first step.
+            If an argument is invalid. Errors that only the server can find are raised with the first step.
         LimitExceededError
             If the server's limit on comparisons is reached, or this one is too large; raised with the first step.
 

@@ -87,7 +87,7 @@ class Pipeline(Generic[Result]):
     codec
         Encodes and decodes the messages of the method.
     max_in_flight
-        How many items may be without an answer.
+        Maximum number of items without an answer.
     retries
         When to connect again.
     """

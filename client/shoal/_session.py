@@ -68,7 +68,7 @@ class Session:
         Parameters
         ----------
         engine, half_life, on_invalid, idle_ttl
-            As in `Client.create_session`. Only what is given changes; None goes back to the default.
+            As in `Client.create_session`. Only these change; None resets to the default.
         etag
             If given, the session must still have it.
 
@@ -114,23 +114,23 @@ class Session:
         Parameters
         ----------
         X
-            Points, shape (n, d); or a `Batch`, which has its weights and time with it.
+            Points, shape (n, d), or a `Batch` with its own weights and event time.
         sample_weight
             Shape (n,), none negative; None: every point counts 1.
         event_time
-            When the points happened, with a time zone. A session whose half-life is in seconds needs it.
+            When the events happened, with a time zone. Required if the session's half-life is in seconds.
         return_labels
-            Whether the result is to have the labels that the update used.
+            Whether to return the labels that the update used.
         producer, sequence
-            Who pushes, and which of their batches this is, counted from 1 without gaps. With them the call is safe to
-            repeat and repeats itself; without them a batch may have been applied although the call failed.
+            The producer's name, and the number of this batch, counted from 1 without gaps. With them the call is safe
+            to repeat, and the client retries it; without them a batch may have been applied although the call failed.
 
         Raises
         ------
         InvalidArgumentError
             If X is invalid: its shape, its dtype, NaN in a session that rejects it. Nothing has been applied.
         LimitExceededError
-            If the batch is larger than the server takes.
+            If the batch is larger than the server allows.
         """
         call = _calls.push(
             self._name,
@@ -153,30 +153,30 @@ class Session:
     ) -> Generator[PushResult, None, None]:
         """Push many batches, pipelined, and yield their results in order.
 
-        Nothing happens before the first result is asked for. A broken connection is resumed, and no batch is lost or
-        counted twice by that. After a minute without any progress UnavailableError says so; if the stream has never
-        worked, after the client's timeout, or after a few seconds where there is no server at all. An iterator that is
-        dropped, or closed (``contextlib.closing``), cancels what is in flight.
+        Nothing happens before the first result is requested. The stream reconnects after a broken connection, and no
+        batch is lost or counted twice. It raises UnavailableError after a minute without progress; if it has never
+        worked, after the client's timeout, or after a few seconds if there is no server at all. Dropping or closing
+        the iterator (``contextlib.closing``) cancels the batches in flight.
 
         Parameters
         ----------
         batches
-            Arrays (n, d) or `Batch`. They are read on a thread of their own, ahead of the results, and copied as they
-            come: a buffer may be used again. What they raise is raised here, after the results of those before.
+            Arrays (n, d) or `Batch`. The iterable is read on its own thread, ahead of the results. Arrays are copied,
+            so you can reuse a buffer. An exception of the iterable is raised after the results of earlier batches.
         producer
-            The producer's name. The same batches pushed again under it are answered as duplicates, and
-            not counted again, so a program that crashed can start over. The session remembers the name as long as it
-            lives. None: a random name, which is soon forgotten.
+            The producer's name. With a name you can run a crashed program again with the same batches: those already
+            counted are answered as duplicates. The session remembers the name as long as it lives. None: a random name,
+            which is soon forgotten.
         first_sequence
-            The sequence of the first batch; the next ones count up from it, without gaps.
+            The sequence of the first batch; the following batches count up from it.
         return_labels
-            Whether the results are to have the labels that the updates used. A duplicate may have lost them:
-            `PushResult.forgotten` says so.
+            Whether to return the labels that the updates used. A duplicate may have lost them; then
+            `PushResult.forgotten` is set.
         max_in_flight
-            How many batches may be without a result; there may also be no more than about 32 MiB of them.
+            Maximum number of batches without a result; their size is limited to about 32 MiB too.
         on_error
-            What a batch that the server refuses does: ``raise`` ends the stream with its error (batches behind it may
-            have been applied), ``return`` yields a result that has the error, and goes on.
+            How to treat a refused batch. ``raise``: end the stream with its error (batches behind it may have been
+            applied). ``return``: yield a result with the error, and continue.
 
         Raises
         ------
@@ -184,7 +184,7 @@ class Session:
             If an argument is invalid; with ``raise``, also if a batch is. The message begins with the place of the
             batch in this ingest, and the attribute `sequence` has its sequence.
         ProducerFencedError
-            If another one pushes under the same producer.
+            If another program took over the producer's name.
         SessionReplacedError
             If the session was replaced by another one while the connection was broken.
         """
@@ -201,14 +201,14 @@ class Session:
         return run_pipeline(self._connection, pipeline, batches)
 
     def assign(self, X: ArrayLike, *, return_distances: bool = False) -> Assignment:
-        """Find the nearest centroid of each point; never changes the session.
+        """Return the nearest centroid of each point; never changes the session.
 
         Parameters
         ----------
         X
             Points, shape (n, d).
         return_distances
-            Whether the answer is to have the squared distances.
+            Whether to return the squared distances.
 
         Raises
         ------
@@ -229,9 +229,9 @@ class Session:
         batches
             Arrays (n, d).
         return_distances
-            Whether the answers are to have the squared distances.
+            Whether to return the squared distances.
         max_in_flight
-            How many arrays may be without an answer.
+            Maximum number of arrays without an answer.
 
         Raises
         ------
@@ -262,13 +262,12 @@ class Session:
     def recent_points(self, max_points: int | None = None) -> RecentPoints:
         """Return a sample of recently applied points, for drawing; also while the session is warming.
 
-        The server keeps a sample, spread evenly over what came: 1,024 rows at most, fewer where they are wide, and few
-        of one large batch.
+        The server keeps at most 1,024 rows, fewer if they are wide, and only a few of a large batch.
 
         Parameters
         ----------
         max_points
-            How many at most: the newest ones. None, or 0: all that the server keeps.
+            Maximum number of points; the newest are returned. None or 0: all that the server keeps.
 
         Raises
         ------
@@ -288,23 +287,23 @@ class Session:
     ) -> Generator[CentroidUpdate, None, None]:
         """Yield the centroids as they change, the current ones first, until the session is deleted or expires.
 
-        Versions only ever grow. A watcher slower than the updates misses versions in between, never the newest. A
-        broken connection is resumed after the last version seen; after a minute without success UnavailableError
-        says so.
+        Versions only ever grow. A slow watcher skips versions, but never the newest one. The watch reconnects after a
+        broken connection and continues after the last version seen; it raises UnavailableError after a minute without
+        success.
 
         Parameters
         ----------
         after_version
-            The last version seen: only newer ones come.
+            The last version seen; only newer ones are sent.
         min_interval
-            Seconds between two updates at least.
+            Minimum seconds between two updates.
         min_shift
-            Only updates in which some centroid is this far (Euclidean) from where the update before had it.
+            Minimum Euclidean distance that some centroid has moved since the previous update; smaller updates are
+            skipped.
         delta
-            Let the server send only the centroids that moved. The updates are whole all the same; it saves bytes
-            where few of many centroids move.
+            Transfer only the centroids that moved, which saves bytes if few of many move. The updates are whole anyway.
         progress_interval
-            The longest silence of the server in seconds, at least 1, before a sign of life; None: its choice.
+            Longest silence of the server in seconds, at least 1. None: the server's default.
 
         Raises
         ------

@@ -104,7 +104,8 @@ class Assignment:
     version: int
     """The version of the centroids that were used."""
     labels: NDArray[np.int32]
-    """Shape (n,)."""
+    """Shape (n,); -1 for a row that the session drops (``on_invalid="drop"``). With ``"impute"``, invalid values are
+    replaced before the row is assigned."""
     distances: NDArray[np.floating[Any]] | None = None
     """Shape (n,), squared; None unless requested."""
 

@@ -9,7 +9,7 @@
         async for result in session.ingest(batches):
             print(result.version, result.inertia)
 
-What goes in, what comes out and what is raised is that of `shoal`.
+Arguments, results and exceptions are those of `shoal`.
 """
 
 from __future__ import annotations

@@ -32,17 +32,17 @@ class _WatchEndReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WatchE
     DESCRIPTOR: _descriptor.EnumDescriptor
     WATCH_END_REASON_UNSPECIFIED: _WatchEndReason.ValueType  # 0
     WATCH_END_REASON_DELETED: _WatchEndReason.ValueType  # 1
-    """Somebody deleted the session."""
+    """The session was deleted."""
     WATCH_END_REASON_EXPIRED: _WatchEndReason.ValueType  # 2
-    """Nobody used the session for its idle_ttl."""
+    """The session wasn't used for its idle_ttl."""
 
 class WatchEndReason(_WatchEndReason, metaclass=_WatchEndReasonEnumTypeWrapper): ...
 
 WATCH_END_REASON_UNSPECIFIED: WatchEndReason.ValueType  # 0
 WATCH_END_REASON_DELETED: WatchEndReason.ValueType  # 1
-"""Somebody deleted the session."""
+"""The session was deleted."""
 WATCH_END_REASON_EXPIRED: WatchEndReason.ValueType  # 2
-"""Nobody used the session for its idle_ttl."""
+"""The session wasn't used for its idle_ttl."""
 Global___WatchEndReason: _TypeAlias = WatchEndReason  # noqa: Y015
 
 @_typing.final
@@ -57,7 +57,7 @@ class Batch(_message.Message):
     sequence: _builtins.int
     """Counts the batches of the producer from 1, without gaps."""
     return_labels: _builtins.bool
-    """Whether the answer is to carry the labels that the update used."""
+    """Whether to return the labels that the update used."""
     @_builtins.property
     def points(self) -> _tensor_pb2.Tensor:
         """Shape (n, n_features), n from 1 up."""
@@ -68,8 +68,8 @@ class Batch(_message.Message):
 
     @_builtins.property
     def event_time(self) -> _timestamp_pb2.Timestamp:
-        """When the points happened. A session whose half-life is in seconds needs it. It may be late, but not further ahead of
-        the server's clock than the server allows: it would make everything that comes after it late.
+        """When the events happened. Required if the session's half-life is in seconds. It may be late, but not further ahead
+        of the server's clock than max_event_time_ahead, because it would make all later batches late.
         """
 
     def __init__(
@@ -91,7 +91,7 @@ Global___Batch: _TypeAlias = Batch  # noqa: Y015
 
 @_typing.final
 class Producer(_message.Message):
-    """Who pushes. Batches of one producer are applied once each, in the order of their sequence."""
+    """The program that pushes. Batches of one producer are applied once each, in the order of their sequence."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -99,13 +99,13 @@ class Producer(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     EPHEMERAL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """1 to 128 characters. Empty: the batches are not told from others, and can't be safely sent again."""
+    """1 to 128 characters. Empty: the batches can't be safely sent again."""
     epoch: _builtins.int
-    """A newer epoch shuts out an older one. 0: the server gives the next one. One that it has not given: at most 2^53."""
+    """A newer epoch shuts out an older one. 0: the server assigns the next one. If you choose it yourself: at most 2^53."""
     ephemeral: _builtins.bool
-    """The id was made for one call, and nobody comes back under it later: the server may forget the producer some minutes
-    after its stream has ended. Others are remembered as long as the session lives, and a session takes no more of them
-    than max_producers. Of two producers with the same id, one ephemeral and one not, neither is the other.
+    """The id is random and used for one call only: the server may forget the producer some minutes after its stream has
+    ended. Other producers are remembered as long as the session lives, at most max_producers of them. An ephemeral
+    producer and another one with the same id are two different producers.
     """
     def __init__(
         self,
@@ -134,7 +134,7 @@ class PushRequest(_message.Message):
     def batch(self) -> Global___Batch: ...
     @_builtins.property
     def producer(self) -> Global___Producer:
-        """Whoever pushes a batch has the answers to those before."""
+        """By pushing a batch, a producer acknowledges the results of its earlier batches: the server may drop them."""
 
     def __init__(
         self,
@@ -159,8 +159,8 @@ class IngestRequest(_message.Message):
     BATCHES_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
     acknowledged: _builtins.int
-    """The last sequence whose answer the producer has received. The server holds the answers to those behind it until the
-    producer has been gone for some minutes, within a bound; it may forget the ones up to here.
+    """The last sequence whose result the producer has received. The server may drop the results up to here. It keeps later
+    ones until the producer has been gone for some minutes, within a limit.
     """
     @_builtins.property
     def open(self) -> Global___IngestOpen:
@@ -250,7 +250,7 @@ class IngestOpened(_message.Message):
     last_sequence: _builtins.int
     """The last sequence of this producer that has been applied or refused; 0: none."""
     max_batch_bytes: _builtins.int
-    """The most bytes of points and weights that a batch may have."""
+    """Maximum bytes of points and weights in a batch."""
     def __init__(
         self,
         *,
@@ -285,7 +285,7 @@ class BatchResult(_message.Message):
     LATE_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """Of the batch that this answers."""
+    """The sequence of the batch."""
     version: _builtins.int
     """The version that the batch made; 0 while the session is warming."""
     accepted: _builtins.int
@@ -293,17 +293,17 @@ class BatchResult(_message.Message):
     inertia: _builtins.float
     """The sum of weight times squared distance to the centroid that the point was assigned to, over the accepted rows."""
     durable: _builtins.bool
-    """Whether the batch survives the loss of power."""
+    """Whether the batch survives a crash of the server's machine."""
     duplicate: _builtins.bool
-    """The batch had been applied before; this is the answer to it again."""
+    """The batch was applied before and isn't counted again."""
     forgotten: _builtins.bool
-    """The batch had been seen before, and the answer to it is no longer kept whole. The labels go first: then only they
-    are missing. Where `version` is 0 too, all is gone: the batch was applied, or refused, and nothing else is known.
+    """The batch was sent before, and the server no longer has its whole result. It drops labels first. If `version` is 0
+    too, all other fields are unknown: the batch was applied or refused.
     """
     late: _builtins.float
-    """Seconds by which the batch's event time was behind the newest event time applied before it; 0: it was not late."""
+    """Seconds by which the batch's event time was behind the newest one applied before it; 0 if it wasn't behind."""
     weight: _builtins.float
-    """What the accepted rows counted in sum: their sample weights, times 0.5 ** (late / half_life) where the half-life is
+    """How much the accepted rows counted in total: their sample weights, times 0.5 ** (late / half_life) where the half-life is
     in seconds. A row that would count less than 1e-200 counts 0. Absent: each row counted 1, `accepted` in sum.
     """
     @_builtins.property
@@ -316,7 +316,7 @@ class BatchResult(_message.Message):
 
     @_builtins.property
     def error(self) -> _errors_pb2.Status:
-        """The batch was refused, nothing of it was applied. Only in a stream: the other methods fail as a call."""
+        """Why the batch was refused (as a whole). Only in a stream; Push fails as a call."""
 
     def __init__(
         self,
@@ -353,7 +353,7 @@ class AssignRequest(_message.Message):
     POINTS_FIELD_NUMBER: _builtins.int
     RETURN_DISTANCES_FIELD_NUMBER: _builtins.int
     session: _builtins.str
-    """In a stream, absent means: that of the request before."""
+    """In a stream, empty means the session of the previous request."""
     return_distances: _builtins.bool
     @_builtins.property
     def points(self) -> _tensor_pb2.Tensor:
@@ -383,14 +383,14 @@ class AssignResponse(_message.Message):
     DISTANCES_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     version: _builtins.int
-    """Of the centroids that were used."""
+    """The version of the centroids that were used."""
     @_builtins.property
     def labels(self) -> _tensor_pb2.Tensor:
-        """Shape (n,) int32."""
+        """Shape (n,) int32; -1 for a row that the session drops."""
 
     @_builtins.property
     def distances(self) -> _tensor_pb2.Tensor:
-        """Shape (n,), squared distances; absent unless asked for."""
+        """Shape (n,), squared; absent unless requested."""
 
     @_builtins.property
     def error(self) -> _errors_pb2.Status:
@@ -433,7 +433,7 @@ Global___GetCentroidsRequest: _TypeAlias = GetCentroidsRequest  # noqa: Y015
 
 @_typing.final
 class Snapshot(_message.Message):
-    """Everything that a reader may see of one version."""
+    """All that can be read of one version."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -459,7 +459,7 @@ class Snapshot(_message.Message):
 
     @_builtins.property
     def weights(self) -> _tensor_pb2.Tensor:
-        """Shape (n_clusters,) float64: how many points, after forgetting, each centroid stands for."""
+        """Shape (n_clusters,) float64: the number of points that each centroid stands for, after forgetting."""
 
     @_builtins.property
     def movement(self) -> _tensor_pb2.Tensor:
@@ -493,7 +493,7 @@ class GetRecentPointsRequest(_message.Message):
     MAX_POINTS_FIELD_NUMBER: _builtins.int
     session: _builtins.str
     max_points: _builtins.int
-    """How many at most: the newest ones. 0: all that the server keeps."""
+    """Maximum number of points; the newest are returned. 0: all that the server keeps."""
     def __init__(
         self,
         *,
@@ -510,18 +510,18 @@ Global___GetRecentPointsRequest: _TypeAlias = GetRecentPointsRequest  # noqa: Y0
 
 @_typing.final
 class RecentPoints(_message.Message):
-    """A sample of what a session has applied lately, spread evenly over it."""
+    """A sample of the points that a session applied recently."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     POINTS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     version: _builtins.int
-    """The newest version that had been applied when they were read; 0: none."""
+    """The newest version at the time of reading; 0: none."""
     @_builtins.property
     def points(self) -> _tensor_pb2.Tensor:
-        """Shape (m, n_features), oldest first, as they were pushed; where batches came in several types, in one that holds
-        them all. Without rows that were refused or dropped, or of which a value was imputed.
+        """Shape (m, n_features), oldest first, in the type in which they were pushed (if several, in one that holds them all).
+        Rows that were refused or dropped, or had a value imputed, are left out.
         """
 
     def __init__(
@@ -551,20 +551,20 @@ class WatchCentroidsRequest(_message.Message):
     SESSION_UID_FIELD_NUMBER: _builtins.int
     session: _builtins.str
     after_version: _builtins.int
-    """The last version seen: only newer ones are sent. Absent: the current one comes first."""
+    """The last version seen; only newer ones are sent. Absent: the current one is sent first."""
     min_shift: _builtins.float
-    """Only when some centroid is at least this far (Euclidean) from where it was in the update sent before."""
+    """Minimum Euclidean distance that some centroid has moved since the previous update; smaller updates are skipped."""
     delta: _builtins.bool
     """After the first update send only the centroids that moved."""
     session_uid: _builtins.str
-    """If given, the session must have this uid: another one of the same name is not what was being watched."""
+    """If given, the session must have this uid; otherwise it is another session of the same name."""
     @_builtins.property
     def min_interval(self) -> _duration_pb2.Duration:
-        """At most one update in this time. Absent: no limit."""
+        """Minimum time between two updates. Absent: no limit."""
 
     @_builtins.property
     def progress_interval(self) -> _duration_pb2.Duration:
-        """The longest silence before a progress message, at least 1 s. Absent: the server's choice."""
+        """Longest silence before a progress message, at least 1 s. Absent: the server's default."""
 
     def __init__(
         self,
@@ -628,7 +628,7 @@ class CentroidUpdate(_message.Message):
     """The version that the delta starts from."""
     @_builtins.property
     def snapshot(self) -> Global___Snapshot:
-        """All of it, or, where `rows` is present, `centroids` has only the rows that it names."""
+        """If `rows` is present, `centroids` has only these rows."""
 
     @_builtins.property
     def rows(self) -> _tensor_pb2.Tensor:

@@ -84,8 +84,8 @@ class ClusteringServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Ingest(self, request_iterator, context):
-        """A stream of batches, answered in their order. A batch that is refused gets an answer that says why, and the stream
-        goes on. A full queue stops the reading, and HTTP/2 flow control slows the producer.
+        """A stream of batches, answered in order. A refused batch gets a result with `error`, and the stream continues. When
+        the session's queue is full, HTTP/2 flow control slows the producer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -99,7 +99,7 @@ class ClusteringServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AssignStream(self, request_iterator, context):
-        """One answer a request, in order. A request that is refused gets an answer with `error`, and the stream goes on.
+        """One answer for each request, in order. A refused request gets an answer with `error`, and the stream continues.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -113,15 +113,15 @@ class ClusteringServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetRecentPoints(self, request, context):
-        """A few of the points that have come lately, to show them beside the centroids. Also while the session is warming.
+        """A sample of recently applied points, for drawing; also while the session is warming.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchCentroids(self, request, context):
-        """The centroids as they change: the current ones first, then each newer version. A watcher that is slower than the
-        updates loses versions in between, never the newest.
+        """The centroids as they change: the current ones first, then each newer version. A slow watcher skips versions, but
+        never the newest one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,20 +36,20 @@ class ClusteringServiceStub:
     Push: _grpc.UnaryUnaryMultiCallable[_clustering_pb2.PushRequest, _clustering_pb2.BatchResult]
     """Applies one batch and answers when it is applied."""
     Ingest: _grpc.StreamStreamMultiCallable[_clustering_pb2.IngestRequest, _clustering_pb2.IngestResponse]
-    """A stream of batches, answered in their order. A batch that is refused gets an answer that says why, and the stream
-    goes on. A full queue stops the reading, and HTTP/2 flow control slows the producer.
+    """A stream of batches, answered in order. A refused batch gets a result with `error`, and the stream continues. When
+    the session's queue is full, HTTP/2 flow control slows the producer.
     """
     Assign: _grpc.UnaryUnaryMultiCallable[_clustering_pb2.AssignRequest, _clustering_pb2.AssignResponse]
     """The nearest centroid of each point. Never changes the session."""
     AssignStream: _grpc.StreamStreamMultiCallable[_clustering_pb2.AssignRequest, _clustering_pb2.AssignResponse]
-    """One answer a request, in order. A request that is refused gets an answer with `error`, and the stream goes on."""
+    """One answer for each request, in order. A refused request gets an answer with `error`, and the stream continues."""
     GetCentroids: _grpc.UnaryUnaryMultiCallable[_clustering_pb2.GetCentroidsRequest, _clustering_pb2.Snapshot]
     """The newest version, whole."""
     GetRecentPoints: _grpc.UnaryUnaryMultiCallable[_clustering_pb2.GetRecentPointsRequest, _clustering_pb2.RecentPoints]
-    """A few of the points that have come lately, to show them beside the centroids. Also while the session is warming."""
+    """A sample of recently applied points, for drawing; also while the session is warming."""
     WatchCentroids: _grpc.UnaryStreamMultiCallable[_clustering_pb2.WatchCentroidsRequest, _clustering_pb2.WatchCentroidsResponse]
-    """The centroids as they change: the current ones first, then each newer version. A watcher that is slower than the
-    updates loses versions in between, never the newest.
+    """The centroids as they change: the current ones first, then each newer version. A slow watcher skips versions, but
+    never the newest one.
     """
 
 @_typing.type_check_only
@@ -60,20 +60,20 @@ class ClusteringServiceAsyncStub(ClusteringServiceStub):
     Push: _aio.UnaryUnaryMultiCallable[_clustering_pb2.PushRequest, _clustering_pb2.BatchResult]  # type: ignore[assignment]
     """Applies one batch and answers when it is applied."""
     Ingest: _aio.StreamStreamMultiCallable[_clustering_pb2.IngestRequest, _clustering_pb2.IngestResponse]  # type: ignore[assignment]
-    """A stream of batches, answered in their order. A batch that is refused gets an answer that says why, and the stream
-    goes on. A full queue stops the reading, and HTTP/2 flow control slows the producer.
+    """A stream of batches, answered in order. A refused batch gets a result with `error`, and the stream continues. When
+    the session's queue is full, HTTP/2 flow control slows the producer.
     """
     Assign: _aio.UnaryUnaryMultiCallable[_clustering_pb2.AssignRequest, _clustering_pb2.AssignResponse]  # type: ignore[assignment]
     """The nearest centroid of each point. Never changes the session."""
     AssignStream: _aio.StreamStreamMultiCallable[_clustering_pb2.AssignRequest, _clustering_pb2.AssignResponse]  # type: ignore[assignment]
-    """One answer a request, in order. A request that is refused gets an answer with `error`, and the stream goes on."""
+    """One answer for each request, in order. A refused request gets an answer with `error`, and the stream continues."""
     GetCentroids: _aio.UnaryUnaryMultiCallable[_clustering_pb2.GetCentroidsRequest, _clustering_pb2.Snapshot]  # type: ignore[assignment]
     """The newest version, whole."""
     GetRecentPoints: _aio.UnaryUnaryMultiCallable[_clustering_pb2.GetRecentPointsRequest, _clustering_pb2.RecentPoints]  # type: ignore[assignment]
-    """A few of the points that have come lately, to show them beside the centroids. Also while the session is warming."""
+    """A sample of recently applied points, for drawing; also while the session is warming."""
     WatchCentroids: _aio.UnaryStreamMultiCallable[_clustering_pb2.WatchCentroidsRequest, _clustering_pb2.WatchCentroidsResponse]  # type: ignore[assignment]
-    """The centroids as they change: the current ones first, then each newer version. A watcher that is slower than the
-    updates loses versions in between, never the newest.
+    """The centroids as they change: the current ones first, then each newer version. A slow watcher skips versions, but
+    never the newest one.
     """
 
 class ClusteringServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -93,8 +93,8 @@ class ClusteringServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_clustering_pb2.IngestRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_clustering_pb2.IngestResponse], _abc.AsyncIterator[_clustering_pb2.IngestResponse]]:
-        """A stream of batches, answered in their order. A batch that is refused gets an answer that says why, and the stream
-        goes on. A full queue stops the reading, and HTTP/2 flow control slows the producer.
+        """A stream of batches, answered in order. A refused batch gets a result with `error`, and the stream continues. When
+        the session's queue is full, HTTP/2 flow control slows the producer.
         """
 
     @_abc_1.abstractmethod
@@ -111,7 +111,7 @@ class ClusteringServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_clustering_pb2.AssignRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_clustering_pb2.AssignResponse], _abc.AsyncIterator[_clustering_pb2.AssignResponse]]:
-        """One answer a request, in order. A request that is refused gets an answer with `error`, and the stream goes on."""
+        """One answer for each request, in order. A refused request gets an answer with `error`, and the stream continues."""
 
     @_abc_1.abstractmethod
     def GetCentroids(
@@ -127,7 +127,7 @@ class ClusteringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _clustering_pb2.GetRecentPointsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_clustering_pb2.RecentPoints, _abc.Awaitable[_clustering_pb2.RecentPoints]]:
-        """A few of the points that have come lately, to show them beside the centroids. Also while the session is warming."""
+        """A sample of recently applied points, for drawing; also while the session is warming."""
 
     @_abc_1.abstractmethod
     def WatchCentroids(
@@ -135,8 +135,8 @@ class ClusteringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _clustering_pb2.WatchCentroidsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_clustering_pb2.WatchCentroidsResponse], _abc.AsyncIterator[_clustering_pb2.WatchCentroidsResponse]]:
-        """The centroids as they change: the current ones first, then each newer version. A watcher that is slower than the
-        updates loses versions in between, never the newest.
+        """The centroids as they change: the current ones first, then each newer version. A slow watcher skips versions, but
+        never the newest one.
         """
 
 def add_ClusteringServiceServicer_to_server(servicer: ClusteringServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

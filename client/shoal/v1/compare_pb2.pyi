@@ -41,7 +41,7 @@ class _CompareEngineEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Compare
     """The compiled kernel of the sessions."""
 
 class CompareEngine(_CompareEngine, metaclass=_CompareEngineEnumTypeWrapper):
-    """What runs k-means. All of them compute in float64."""
+    """The library that runs k-means. All compute in float64."""
 
 COMPARE_ENGINE_UNSPECIFIED: CompareEngine.ValueType  # 0
 COMPARE_ENGINE_SCIPY: CompareEngine.ValueType  # 1
@@ -106,16 +106,16 @@ class CompareRequest(_message.Message):
     MAX_ITER_FIELD_NUMBER: _builtins.int
     TOL_FIELD_NUMBER: _builtins.int
     example: _builtins.str
-    """The name of points that the server has: "six-points" or "blobs"."""
+    """The name of an example: "six-points" or "blobs"."""
     n_clusters: _builtins.int
     """From 1 to n."""
     random_state: _builtins.int
     """Makes the initialisation and scikit-learn's own draws repeatable, from 0 to 2^32 - 1. Absent: the server draws one."""
     max_iter: _builtins.int
-    """Iterations of each engine at most, from 1 to 1000; 0: 100."""
+    """Maximum iterations of each engine, from 1 to 1000; 0: 100."""
     tol: _builtins.float
-    """An engine has converged when its centroids moved by no more than this, all together: the square root of the sum of
-    the squared distances. 0: when nothing moved but by rounding.
+    """An engine has converged when its centroids moved by at most this: the square root of the sum of their squared
+    distances. 0: when they moved only by rounding.
     """
     @_builtins.property
     def points(self) -> _tensor_pb2.Tensor:
@@ -192,7 +192,7 @@ Global___CompareResponse: _TypeAlias = CompareResponse  # noqa: Y015
 
 @_typing.final
 class CompareStart(_message.Message):
-    """What is compared, everything that was left to the server filled in."""
+    """The comparison, with the values that the server chose filled in."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -211,7 +211,7 @@ class CompareStart(_message.Message):
     n_points: _builtins.int
     @_builtins.property
     def points(self) -> _tensor_pb2.Tensor:
-        """Where the server has them: the example."""
+        """The points of the example; absent if the request has the points."""
 
     @_builtins.property
     def initial_centroids(self) -> _tensor_pb2.Tensor:
@@ -264,9 +264,9 @@ class CompareStep(_message.Message):
     engine: Global___CompareEngine.ValueType
     action: Global___CompareAction.ValueType
     iteration: _builtins.int
-    """How many updates the engine has made."""
+    """Number of updates that the engine has made."""
     inertia: _builtins.float
-    """Of these centroids and labels: the sum of squared distances, computed in the same way for every engine."""
+    """The sum of squared distances, computed in the same way for every engine."""
     distortion: _builtins.float
     """The mean of the distances, which is what SciPy calls distortion; computed in the same way for every engine."""
     @_builtins.property
@@ -287,7 +287,7 @@ class CompareStep(_message.Message):
 
     @_builtins.property
     def elapsed(self) -> _duration_pb2.Duration:
-        """What the library's calls of this step took."""
+        """Duration of the library's calls in this step."""
 
     @_builtins.property
     def path(self) -> _tensor_pb2.Tensor:
@@ -299,7 +299,7 @@ class CompareStep(_message.Message):
     def own_figures(self) -> _containers.RepeatedCompositeFieldContainer[Global___OwnFigure]: ...
     @_builtins.property
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What the library did that one might not expect, such as an empty cluster that it moved."""
+        """Unexpected things that the library did, such as moving an empty cluster."""
 
     def __init__(
         self,
@@ -336,7 +336,7 @@ Global___CompareStep: _TypeAlias = CompareStep  # noqa: Y015
 
 @_typing.final
 class OwnFigure(_message.Message):
-    """A figure as the library itself gives it."""
+    """A figure that the library itself reports."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -393,7 +393,7 @@ Global___CompareResult: _TypeAlias = CompareResult  # noqa: Y015
 
 @_typing.final
 class EngineResult(_message.Message):
-    """How one engine ended."""
+    """The result of one engine."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -410,7 +410,7 @@ class EngineResult(_message.Message):
     inertia: _builtins.float
     distortion: _builtins.float
     iterations: _builtins.int
-    """How many updates it made."""
+    """Number of updates that it made."""
     converged: _builtins.bool
     """Whether it converged, and wasn't stopped by max_iter."""
     @_builtins.property
@@ -427,7 +427,7 @@ class EngineResult(_message.Message):
 
     @_builtins.property
     def elapsed(self) -> _duration_pb2.Duration:
-        """All its library calls."""
+        """Duration of all its library calls."""
 
     def __init__(
         self,

@@ -39,7 +39,7 @@ class _EngineEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Engine.ValueTy
     """scipy.cluster.vq.vq."""
 
 class Engine(_Engine, metaclass=_EngineEnumTypeWrapper):
-    """What assigns the points and moves the centroids. All give the same answers."""
+    """The library that computes. All give the same answers."""
 
 ENGINE_UNSPECIFIED: Engine.ValueType  # 0
 """The server's default: numba."""
@@ -83,21 +83,21 @@ class _OnInvalidEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnInvalid.V
     ON_INVALID_REJECT: _OnInvalid.ValueType  # 1
     """An error that names the first row and column; nothing of the batch is applied."""
     ON_INVALID_DROP: _OnInvalid.ValueType  # 2
-    """The rows are left out and counted in the answer."""
+    """Leave the rows out; the result has their number."""
     ON_INVALID_IMPUTE: _OnInvalid.ValueType  # 3
-    """The column's mean so far takes their place."""
+    """Replace them with the column's mean so far."""
 
 class OnInvalid(_OnInvalid, metaclass=_OnInvalidEnumTypeWrapper):
-    """What NaN and infinity get."""
+    """How to treat NaN, infinity and (with cosine) rows of zeros."""
 
 ON_INVALID_UNSPECIFIED: OnInvalid.ValueType  # 0
 """reject."""
 ON_INVALID_REJECT: OnInvalid.ValueType  # 1
 """An error that names the first row and column; nothing of the batch is applied."""
 ON_INVALID_DROP: OnInvalid.ValueType  # 2
-"""The rows are left out and counted in the answer."""
+"""Leave the rows out; the result has their number."""
 ON_INVALID_IMPUTE: OnInvalid.ValueType  # 3
-"""The column's mean so far takes their place."""
+"""Replace them with the column's mean so far."""
 Global___OnInvalid: _TypeAlias = OnInvalid  # noqa: Y015
 
 class _InitMethod:
@@ -153,18 +153,18 @@ class _DurabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Durability
     DURABILITY_UNSPECIFIED: _Durability.ValueType  # 0
     """The server's default."""
     DURABILITY_DURABLE: _Durability.ValueType  # 1
-    """An answer says durable only when its batch survives the loss of power."""
+    """Not available yet: the server refuses it."""
     DURABILITY_MEMORY: _Durability.ValueType  # 2
-    """The session may be lost with the server's process."""
+    """The session ends with the server."""
 
 class Durability(_Durability, metaclass=_DurabilityEnumTypeWrapper): ...
 
 DURABILITY_UNSPECIFIED: Durability.ValueType  # 0
 """The server's default."""
 DURABILITY_DURABLE: Durability.ValueType  # 1
-"""An answer says durable only when its batch survives the loss of power."""
+"""Not available yet: the server refuses it."""
 DURABILITY_MEMORY: Durability.ValueType  # 2
-"""The session may be lost with the server's process."""
+"""The session ends with the server."""
 Global___Durability: _TypeAlias = Durability  # noqa: Y015
 
 class _SessionState:
@@ -175,27 +175,27 @@ class _SessionStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SessionS
     DESCRIPTOR: _descriptor.EnumDescriptor
     SESSION_STATE_UNSPECIFIED: _SessionState.ValueType  # 0
     SESSION_STATE_WARMING: _SessionState.ValueType  # 1
-    """Collecting the points that the first centroids need."""
+    """Collecting the points from which the initial centroids are computed."""
     SESSION_STATE_READY: _SessionState.ValueType  # 2
 
 class SessionState(_SessionState, metaclass=_SessionStateEnumTypeWrapper): ...
 
 SESSION_STATE_UNSPECIFIED: SessionState.ValueType  # 0
 SESSION_STATE_WARMING: SessionState.ValueType  # 1
-"""Collecting the points that the first centroids need."""
+"""Collecting the points from which the initial centroids are computed."""
 SESSION_STATE_READY: SessionState.ValueType  # 2
 Global___SessionState: _TypeAlias = SessionState  # noqa: Y015
 
 @_typing.final
 class Init(_message.Message):
-    """Where the first centroids come from."""
+    """How the initial centroids are chosen."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     METHOD_FIELD_NUMBER: _builtins.int
     CENTROIDS_FIELD_NUMBER: _builtins.int
     method: Global___InitMethod.ValueType
-    """Computed from the first points."""
+    """Chosen among the first points."""
     @_builtins.property
     def centroids(self) -> _tensor_pb2.Tensor:
         """Given, shape (n_clusters, n_features): the session is ready at once."""
@@ -218,7 +218,7 @@ Global___Init: _TypeAlias = Init  # noqa: Y015
 
 @_typing.final
 class HalfLife(_message.Message):
-    """After this much, what came before counts half."""
+    """Earlier points count half after this much."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -258,19 +258,19 @@ class SessionConfig(_message.Message):
     DURABILITY_FIELD_NUMBER: _builtins.int
     IDLE_TTL_FIELD_NUMBER: _builtins.int
     n_clusters: _builtins.int
-    """From 1 up."""
+    """Number of centroids, from 1 up."""
     n_features: _builtins.int
-    """Columns of the points; 0: as many as the first batch has."""
+    """Number of columns of the points; 0: as many as the first batch has."""
     engine: Global___Engine.ValueType
     metric: Global___Metric.ValueType
     on_invalid: Global___OnInvalid.ValueType
     init_size: _builtins.int
-    """How many points (of weight above 0) the first centroids are computed from; 0: three times n_clusters."""
+    """Number of points (of weight above 0) from which the initial centroids are computed; 0: three times n_clusters."""
     random_state: _builtins.int
     """Makes a k-means++ or random initialisation repeatable, from 0 to 2^32 - 1."""
     dtype: _tensor_pb2.Dtype.ValueType
-    """The precision of the computing, float32 or float64. Unspecified: it follows the first points. If it is given,
-    points of every type are converted to it.
+    """Precision of the computation, float32 or float64; points of every type are converted to it. Unspecified: it follows
+    the first points.
     """
     durability: Global___Durability.ValueType
     @_builtins.property
@@ -281,7 +281,7 @@ class SessionConfig(_message.Message):
 
     @_builtins.property
     def idle_ttl(self) -> _duration_pb2.Duration:
-        """A session that nobody pushes into or asks for this long is deleted; an open Ingest or WatchCentroids stream is a use.
+        """Delete the session after this long without use; an open Ingest or WatchCentroids stream is a use.
         Absent: the server's default.
         """
 
@@ -313,7 +313,7 @@ Global___SessionConfig: _TypeAlias = SessionConfig  # noqa: Y015
 
 @_typing.final
 class Warming(_message.Message):
-    """How far the collecting of the first points is."""
+    """How many of the first points a warming session has, and needs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -357,12 +357,12 @@ class Session(_message.Message):
     name: _builtins.str
     """1 to 128 characters: letters, digits, '.', '_' and '-', the first a letter or digit."""
     uid: _builtins.str
-    """Tells this session from another one that had or will have its name."""
+    """Identifies the session, even after another one takes its name."""
     etag: _builtins.str
     """Changes with every change of the configuration."""
     state: Global___SessionState.ValueType
     version: _builtins.int
-    """How many updates have been applied; 0: none."""
+    """Number of updates applied; 0: none."""
     points_accepted: _builtins.int
     """Rows that count in the centroids or in the warming."""
     points_dropped: _builtins.int
@@ -371,10 +371,10 @@ class Session(_message.Message):
     queued_bytes: _builtins.int
     watchers: _builtins.int
     inertia_per_point: _builtins.float
-    """Of the newest version: the inertia of the batch that made it, divided by the rows accepted in it. 0: there is none."""
+    """The inertia of the batch that made the newest version, divided by the rows accepted in it; 0 before the first version."""
     @_builtins.property
     def config(self) -> Global___SessionConfig:
-        """As it is in force: what was left to the server is filled in."""
+        """With the values that the server chose filled in."""
 
     @_builtins.property
     def warming(self) -> Global___Warming:
@@ -422,7 +422,7 @@ class CreateSessionRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     request_id: _builtins.str
-    """Any text of up to 128 characters that is new for each session wished for. The same request again gives the session that the first one made."""
+    """Any text of up to 128 characters, a new one for each session. The same request again returns the session that the first one created."""
     @_builtins.property
     def config(self) -> Global___SessionConfig: ...
     def __init__(
@@ -466,7 +466,7 @@ class ListSessionsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """0: the server's choice (100). At most 1000."""
+    """At most 1000; 0: 100."""
     page_token: _builtins.str
     """next_page_token of the page before."""
     def __init__(
@@ -524,7 +524,7 @@ class UpdateSessionRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Of engine, half_life, on_invalid and idle_ttl. A field that is named and absent from config goes back to its default."""
+        """Of engine, half_life, on_invalid and idle_ttl. A field that is named but absent from config is reset to its default."""
 
     def __init__(
         self,

@@ -67,7 +67,7 @@ class SessionServiceServicer:
     """
 
     def CreateSession(self, request, context):
-        """Makes a session. With a request_id it is safe to repeat.
+        """Creates a session. With a request_id it is safe to repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
