@@ -65,7 +65,9 @@ def encode_config(
     if dtype is not None:
         config.dtype = enum_number("dtype", getattr(dtype, "__name__", getattr(dtype, "name", dtype)), wire.PRECISIONS)
     if durability is not None:
-        config.durability = enum_number("durability", durability, wire.DURABILITIES)
+        if not isinstance(durability, str) or durability not in wire.DURABILITIES:
+            raise invalid("DURABILITY_UNKNOWN", "durability", f"unknown durability {shown(durability)}; use 'memory'")
+        config.durability = wire.DURABILITIES[durability]
     _encode_half_life(half_life, config)
     _encode_idle_ttl(idle_ttl, config)
     return config

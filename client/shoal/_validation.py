@@ -94,7 +94,9 @@ def integer(field: str, value: int, limits: tuple[int, int]) -> int:
         raise invalid(f"{field.upper()}_INVALID", field, f"{field} is {shown(value)}; give a whole number") from None
     if not lowest <= number <= highest:
         raise invalid(
-            f"{field.upper()}_INVALID", field, f"{field} is {shown(number)}; use at most {highest}, at least {lowest}"
+            f"{field.upper()}_INVALID",
+            field,
+            f"{field} is {shown(number)}; use at least {1 if lowest < 0 else lowest}, at most {highest:,}",
         )
     return number
 

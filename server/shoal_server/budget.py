@@ -200,8 +200,7 @@ class MemoryBudget:
         advice = "" if is_hopeless else "try again later, delete sessions that nobody needs, or "
         return refused(
             Reason.MEMORY_LIMIT_REACHED,
-            f"{what} would take {size:,} bytes, and {self.used:,} of the {limit:,} that there are for it are taken: "
-            f"{advice}raise SHOAL_MEMORY_LIMIT",
+            f"{what} needs {size:,} bytes; {max(0, limit - self.used):,} are free: {advice}raise SHOAL_MEMORY_LIMIT",
             retry_after=None if is_hopeless else RETRY_AFTER,
         )
 

@@ -87,6 +87,14 @@ def test_invalid_options_exit_with_2(command: InProcess, name: str, options: tup
     assert outcome.stdout == ""
 
 
+@pytest.mark.parametrize("prefix", ["--", "--n-"])
+def test_sessions_create_and_compare_accept_both_spellings(command: InProcess, name: str, prefix: str) -> None:
+    created = command("sessions", "create", name, f"{prefix}clusters", 3, f"{prefix}features", 2)
+    compared = command("compare", "--example", "blobs", f"{prefix}clusters", 3)
+
+    assert (created.exit_code, compared.exit_code) == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("text", "half_life"),
     [

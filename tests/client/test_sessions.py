@@ -99,8 +99,39 @@ def test_a_stale_etag_stops_an_update_and_a_deletion(client: shoal.Client, name:
 def test_update_without_changes_raises(client: shoal.Client, name: str) -> None:
     session = client.create_session(name, 2)
 
-    with pytest.raises(shoal.InvalidArgumentError, match="update_mask"):
+    with pytest.raises(shoal.InvalidArgumentError, match="nothing to change; give engine"):
         session.update()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_clusters": 2**31}, "n_clusters is 2147483648; use at least 1, at most 2,147,483,647"),
+        ({"n_features": 2**31}, "n_features is 2147483648; use at least 1, at most 2,147,483,647"),
+        ({"init_size": -(2**31) - 1}, "init_size is -2147483649; use at least 1, at most 2,147,483,647"),
+        ({"random_state": 2**32}, "random_state is 4294967296; use at least 0, at most 4,294,967,295"),
+        ({"n_clusters": 10**9}, "n_clusters can be 16,777,216 at most"),
+        ({"durability": "durable"}, "durability 'durable' is not available yet; use 'memory'"),
+        ({"durability": "disk"}, "unknown durability 'disk'; use 'memory'"),
+    ],
+)
+def test_invalid_configuration_is_reported_with_a_valid_value(
+    client: shoal.Client, name: str, arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises((shoal.InvalidArgumentError, shoal.LimitExceededError)) as caught:
+        client.create_session(name, **{"n_clusters": 2, **arguments})  # type: ignore[arg-type]
+
+    assert message in str(caught.value)
+
+
+def test_only_an_init_that_float64_can_hold_is_advised_to_use_it(client: shoal.Client, name: str) -> None:
+    messages = []
+    for value in (1e30, 1e300):
+        with pytest.raises(shoal.InvalidArgumentError) as caught:
+            client.create_session(name, 2, init=[[value, 0], [1, 2]])
+        messages.append(str(caught.value))
+
+    assert ["dtype='float64'" in message for message in messages] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_a_reservation_above_what_is_left_is_refused_with_the_numbers_and_the_se
 
     refusal = caught.value.refusal
     assert (refusal.reason, refusal.retry_after) == (Reason.MEMORY_LIMIT_REACHED, RETRY_AFTER)
-    for piece in ("another message would take 401 bytes", "600 of the 1,000", "SHOAL_MEMORY_LIMIT"):
+    for piece in ("another message needs 401 bytes; 400 are free", "SHOAL_MEMORY_LIMIT"):
         assert piece in refusal.message
     assert budget.used == 600
 

@@ -89,7 +89,13 @@ BAD_CONFIGS = [
     _unknown("dtype", 99, "float32, float64"),
     _unknown("dtype", 4, "float32, float64"),  # int8 is a type of points, not of computing
     _unknown("durability", 99, "memory"),
-    _unknown("durability", 1, "memory"),  # durable, which this server doesn't offer yet
+    BadConfig(
+        "durability durable",
+        config(durability=sessions_pb2.DURABILITY_DURABLE),
+        Refusal("DURABILITY_UNKNOWN", ("'durable' is not available yet; use 'memory'",), "config.durability"),
+    ),
+    _too_many("k first", config(10**9), "n_clusters", "n_clusters 1,000,000,000", "n_clusters can be 16,777,216"),
+    _too_many("d with k", config(8, n_features=2**25), "n_clusters", "with n_clusters 8, n_features can be 2,097,152"),
     BadConfig(
         "init 99",
         config(init=sessions_pb2.Init(method=99)),  # type: ignore[arg-type]

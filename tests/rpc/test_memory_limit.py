@@ -71,7 +71,7 @@ def test_a_session_that_never_fits_into_memory_is_refused_and_keeps_nothing(clie
         )
     )
 
-    says = (f"session '{name}' would take", "raise SHOAL_MEMORY_LIMIT")
+    says = (f"session '{name}' needs", "raise SHOAL_MEMORY_LIMIT")
     Refusal("MEMORY_LIMIT_REACHED", says, code=EXHAUSTED).check(status)
     assert "try again" not in status.message
     assert not client.sessions.ListSessions(sessions_pb2.ListSessionsRequest()).sessions

@@ -24,7 +24,7 @@ def half_life(value: float, unit: Any = sessions_pb2.HALF_LIFE_UNIT_BATCHES) -> 
 
 
 BAD_UPDATES: list[tuple[sessions_pb2.SessionConfig, list[str], Refusal]] = [
-    (config(), [], Refusal("UPDATE_MASK_EMPTY", ("names no field", CHANGEABLE), "update_mask")),
+    (config(), [], Refusal("UPDATE_MASK_EMPTY", ("nothing to change; give engine, half_life",), "update_mask")),
     *(
         (
             config(engine=sessions_pb2.ENGINE_SCIPY),

@@ -88,7 +88,7 @@ async def test_warming_points_without_enough_memory_are_refused_and_use_no_seque
     async with started(replace(deps, budget=small), SessionConfig(warming(10))) as session:
         taken = small.reserve(int(small.total * (1 - PASSING_SHARE)) - small.used, "others")
 
-        with pytest.raises(DomainError, match="until it is ready would take"):
+        with pytest.raises(DomainError, match="until it is ready needs"):
             await push(session, 1.0, stamp=stamp(1))
 
         taken.release()

@@ -33,14 +33,14 @@ def compare(
         typer.Argument(metavar="[FILE]", help=f"{file_options.FILES} By default six example points."),
     ] = None,
     n_clusters: Annotated[
-        int, typer.Option("--n-clusters", "-k", min=1, max=INT32[1], help="Number of centroids.")
+        int, typer.Option("--clusters", "--n-clusters", "-k", min=1, max=INT32[1], help="Number of centroids.")
     ] = 2,
     example: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Use example points of the server instead of a file: six-points or blobs."),
     ] = None,
     init: Annotated[
-        str, typer.Option(metavar="WAY", help="k-means++, random, or a file with the initial centroids.")
+        str, typer.Option(metavar="METHOD|FILE", help="k-means++, random, or a file with the initial centroids.")
     ] = "k-means++",
     engines: Annotated[
         str,

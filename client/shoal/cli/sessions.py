@@ -56,11 +56,14 @@ _HALF_LIFE = re.compile(
 def create(
     ctx: typer.Context,
     name: Name,
-    clusters: Annotated[int, typer.Option("--clusters", "-k", min=1, max=INT32[1], help="Number of centroids.")],
+    clusters: Annotated[
+        int, typer.Option("--clusters", "--n-clusters", "-k", min=1, max=INT32[1], help="Number of centroids.")
+    ],
     features: Annotated[
         int | None,
         typer.Option(
             "--features",
+            "--n-features",
             "-d",
             min=1,
             max=INT32[1],

@@ -84,9 +84,9 @@ def validate(config: ModelConfig, *, max_centroid_values: int, max_init_values: 
             "config.n_features",
             f"n_features is {config.n_features}; use a number from 1 up, or 0 for as many as the first batch has",
         )
-    _check_init_size(config)
     given = 1 if isinstance(config.init, str) else config.init.shape[1]
     check_width(config, max(config.n_features or 1, given), max_centroid_values, max_init_values, max_init_work)
+    _check_init_size(config)
     _check_init(config)
     check_half_life(config.half_life)
 
@@ -104,7 +104,7 @@ def check_width(
             raise refused(
                 Reason.TOO_MANY_VALUES,
                 f"{field} {rows:,} times n_features {n_features:,} is {rows * n_features:,} values, and the server "
-                f"allows {most:,}: {_most_of(field, n_features, most)}",
+                f"allows {most:,}: {_most_of(field, rows, n_features, most)}",
                 field=f"config.{field}",
             )
     if not isinstance(config.init, str):
@@ -127,9 +127,9 @@ def n_trials(n_clusters: int) -> int:
     return 2 + int(math.log(n_clusters))
 
 
-def _most_of(field: str, n_features: int, most: int) -> str:
+def _most_of(field: str, rows: int, n_features: int, most: int) -> str:
     if n_features > most:
-        return f"n_features can be {most:,} at most"
+        return f"with {field} {min(rows, most):,}, n_features can be {most // min(rows, most):,} at most"
     return f"with n_features {n_features:,}, {field} can be {most // n_features:,} at most"
 
 
@@ -195,11 +195,13 @@ def _refuse_large_init(rows: NDArray[Any], config: ModelConfig) -> None:
     if float(rows.max()) > most or float(rows.min()) < -most:
         too_large = np.abs(rows, dtype=np.float64) > most
         row, column = divmod(int(too_large.argmax()), rows.shape[1])
-        or_else = "" if dtype == np.float64 else ", or create the session with dtype='float64'"
+        value = float(rows[row, column])
+        fits_float64 = abs(value) <= max_value(np.dtype(np.float64), rows.shape[1])
+        or_else = ", or create the session with dtype='float64'" if fits_float64 else ""
         raise invalid(
             Reason.INIT_INVALID,
             "config.init.centroids",
-            f"init[{row}, {column}] is {float(rows[row, column]):g}; beyond {most:.3g} squared distances overflow "
+            f"init[{row}, {column}] is {value:g}; beyond {most:.3g} squared distances overflow "
             f"{dtype.name}: scale points and init down{or_else}",
         )
 

@@ -223,21 +223,22 @@ def _refuse(points: PointArray, rows: BoolArray, usable: BoolArray | None, most:
             Reason.ZERO_ROW,
             "points",
             f"points[{row}] is all zeros and has no direction, which metric='cosine' needs{more}; leave such rows out, "
-            f"or create the session with on_invalid='drop'",
+            f"or update the session: on_invalid='drop'",
         )
     column = int(np.argmin(usable[row]))
     value = points[row, column]
     if np.isfinite(value):
+        fits_float64 = most < abs(float(value)) <= max_value(np.dtype(np.float64), points.shape[1])
         raise invalid(
             Reason.VALUE_TOO_LARGE,
             "points",
             f"points[{row}, {column}] is {value:g}{more}; beyond {most:.3g} squared distances overflow the session's "
             f"precision: scale the points down"
-            + ("" if most > max_value(np.dtype(np.float32), 1) else ", or create the session with dtype='float64'"),
+            + (", or create the session with dtype='float64'" if fits_float64 else ""),
         )
     raise invalid(
         Reason.NOT_FINITE,
         "points",
-        f"points[{row}, {column}] is {value}{more}; push finite numbers, or create the session with on_invalid='drop' "
-        f"or 'impute'",
+        f"points[{row}, {column}] is {value}{more}; push finite numbers, or update the session: on_invalid='drop' or "
+        f"'impute'",
     )

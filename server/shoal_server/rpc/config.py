@@ -44,7 +44,7 @@ def decode_config(
             dtype=_decode(wire.PRECISIONS, config.dtype, "dtype") if config.dtype else None,
             half_life=_decode_half_life(config),
         ),
-        durability=_decode(_DURABILITIES, config.durability or sessions_pb2.DURABILITY_MEMORY, "durability"),
+        durability=_decode_durability(config),
         idle_ttl=_decode_idle_ttl(config, limits),
     )
 
@@ -65,7 +65,9 @@ def decode_changes(request: sessions_pb2.UpdateSessionRequest, limits: Limits) -
             f"update_mask names {len(paths):,} fields; name each at most once, of {_LISTED}",
         )
     if not paths:
-        raise invalid(Reason.UPDATE_MASK_EMPTY, "update_mask", f"update_mask names no field; name some of {_LISTED}")
+        raise invalid(
+            Reason.UPDATE_MASK_EMPTY, "update_mask", "nothing to change; give engine, half_life, on_invalid or idle_ttl"
+        )
     for path in paths:
         _check_changeable(path)
     return Changes(
@@ -164,6 +166,16 @@ def _decode(numbers: Mapping[str, int], number: int, field: str) -> Any:
 
 def _decode_engine(config: sessions_pb2.SessionConfig) -> Any:
     return _decode(wire.ENGINES, config.engine or sessions_pb2.ENGINE_NUMBA, "engine")
+
+
+def _decode_durability(config: sessions_pb2.SessionConfig) -> Any:
+    if config.durability == sessions_pb2.DURABILITY_DURABLE:
+        raise invalid(
+            Reason.DURABILITY_UNKNOWN,
+            "config.durability",
+            "durability 'durable' is not available yet; use 'memory'",
+        )
+    return _decode(_DURABILITIES, config.durability or sessions_pb2.DURABILITY_MEMORY, "durability")
 
 
 def _decode_on_invalid(config: sessions_pb2.SessionConfig) -> Any:
