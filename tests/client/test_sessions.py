@@ -128,7 +128,7 @@ def test_only_an_init_that_float64_can_hold_is_advised_to_use_it(client: shoal.C
     messages = []
     for value in (1e30, 1e300):
         with pytest.raises(shoal.InvalidArgumentError) as caught:
-            client.create_session(name, 2, init=[[value, 0], [1, 2]])
+            client.create_session(name, 2, init=[[value, 0.0], [1.0, 2.0]])
         messages.append(str(caught.value))
 
     assert ["dtype='float64'" in message for message in messages] == [True, False]
