@@ -25,6 +25,16 @@ def test_a_line_of_numbers_is_the_first_point() -> None:
     assert np.array_equal(points(piped(b"1,2\n3,4\n")), [[1, 2], [3, 4]])
 
 
+@pytest.mark.parametrize(("header", "told"), [(None, True), (False, False), (True, False)])
+def test_a_first_line_of_numbers_is_said_to_count_as_a_point_unless_the_option_says_it(
+    capsys: pytest.CaptureFixture[str], header: bool | None, told: bool
+) -> None:
+    piped(b"2019,2020\n1,2\n", header=header)
+
+    hint = "standard input: no header found; the first line counts as a point (--header if it has names)\n"
+    assert capsys.readouterr().err == (hint if told else "")
+
+
 def test_columns_without_names_are_called_by_their_numbers() -> None:
     assert np.array_equal(points(piped(b"1,2\n3,4\n", columns=("1",))), [[2], [4]])
 
@@ -106,7 +116,7 @@ def test_csv_batches_have_the_requested_rows_for_any_length_of_the_file() -> Non
 def test_text_among_numbers_is_reported_with_its_column() -> None:
     error = refusal(lambda: read(piped(b"x,y\n1,2\n\n3,oops\n")))
 
-    assert "column 'y': row 2: CSV conversion error to double: invalid value 'oops'" in str(error)
+    assert "standard input: row 2, column 'y': 'oops' is not a number; choose number columns" in str(error)
     assert error.exit_code == FAILED
 
 

@@ -146,14 +146,25 @@ def test_an_array_of_no_rows_is_refused(tmp_path: Path) -> None:
     assert "no rows" in str(refusal(lambda: piped(path.read_bytes())))
 
 
-@pytest.mark.parametrize("content", [b"", b"hello, world", b"PK\x03\x04 a zip", as_npy(ROWS)[:60], as_npy(ROWS)[:-1]])
-def test_a_truncated_or_invalid_npy_file_is_refused_when_it_is_opened(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "not an npy file"),
+        (b"hello, world", "not an npy file"),
+        (b"PK\x03\x04 a zip", "not an npy file"),
+        (as_npy(ROWS)[:60], "the file is shorter than its header says; copy it again"),
+        (as_npy(ROWS)[:-1], "the file is shorter than its header says; copy it again"),
+    ],
+)
+def test_a_truncated_or_invalid_npy_file_is_refused_when_it_is_opened(
+    tmp_path: Path, content: bytes, says: str
+) -> None:
     path = tmp_path / "points.npy"
     path.write_bytes(content)
 
     error = refusal(lambda: opened(path))
 
-    assert str(path) in str(error)
+    assert str(error) == f"{path}: {says}"
     assert error.exit_code == FAILED
 
 

@@ -195,7 +195,7 @@ class ProducerLedger:
         if not producer.ephemeral and producer.id not in names and len(names) >= self._max_producers:
             raise refused(
                 Reason.TOO_MANY_PRODUCERS,
-                f"the session remembers {len(names):,} producers by name and forgets none, so that nothing counts "
+                f"the session remembers its maximum number of producer names ({len(names):,}), so that nothing counts "
                 f"twice; push under one of those names or without one, or raise SHOAL_MAX_PRODUCERS",
             )
 

@@ -17,13 +17,17 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from shoal import Precision
-from shoal.cli.failures import CommandError
+from shoal.cli.failures import CommandError, tell
 from shoal.cli.files.arrow_rows import as_rows
 from shoal.cli.files.columns import Columns, select_columns
 from shoal.cli.files.point_file import PointFile, ReadOptions, no_rows_error
 from shoal.cli.files.rows import Rows, in_batches
 
 _NULLS = frozenset(arrow_csv.ConvertOptions().null_values)
+_NOT_A_NUMBER = re.compile(
+    r"In CSV column #(?P<column>\d+): Row #(?P<row>\d+): CSV conversion error to double: invalid value '(?P<value>.*)'",
+    re.DOTALL,
+)
 _BLOCK_BYTES = 1 << 20
 
 
@@ -32,6 +36,8 @@ def read_csv(stream: BufferedReader, options: ReadOptions, where: str) -> PointF
     first = _first_line(stream, where)
     fields = [field.strip() for field in next(csv.reader([first]))]
     has_header = _looks_like_names(fields) if options.header is None else options.header
+    if not has_header and options.header is None:
+        tell(f"{where}: no header found; the first line counts as a point (--header if it has names)")
     if has_header and not _has_more(stream):
         raise no_rows_error(where)
     names = fields if has_header else [str(index) for index in range(len(fields))]
@@ -134,6 +140,13 @@ def _unique(names: Sequence[str]) -> list[str]:
 
 
 def _explained(error: str, names: Sequence[str], rows_before: int, other_separator: str) -> str:
+    text = _NOT_A_NUMBER.search(error)
+    if text and not other_separator:
+        row, name = rows_before + int(text["row"]), names[int(text["column"])]
+        return (
+            f"row {row:,}, column {name!r}: {text['value']!r} is not a number; choose number columns with --columns, "
+            f"or use --header if the first line has names"
+        )
     told = re.sub(r"Row #(\d+)", lambda match: f"row {rows_before + int(match[1]):,}", error)
     told = re.sub(r"In CSV column #(\d+)", lambda match: f"column {names[int(match[1])]!r}", told)
     if other_separator:

@@ -14,18 +14,31 @@ from shoal.cli.files.columns import Columns, select_columns
 from shoal.cli.files.point_file import Array, PointFile, ReadOptions, no_rows_error
 
 _DIMENSIONS = 2
+_MAGIC = b"\x93NUMPY"
 
 
 def open_npy(path: Path, options: ReadOptions) -> PointFile:
     """Open an npy file without reading more of it than its header."""
+    with path.open("rb") as file:
+        if file.read(len(_MAGIC)) != _MAGIC:
+            raise CommandError(f"{path}: not an npy file")
     try:
         rows: Array = np.lib.format.open_memmap(path, mode="r")
     except ValueError as error:
-        raise CommandError(f"{path}: not a whole npy file of numbers: {error}") from error
+        raise CommandError(f"{path}: {_explained(str(error))}") from error
     columns = _columns(rows.shape, rows.dtype, options, str(path))
     rows = rows.view(_number(rows.dtype))
     batches = (columns.take(piece).batch for piece in slices(rows, _batch_rows(rows.dtype, columns, options)))
     return PointFile(str(path), len(rows), batches)
+
+
+def _explained(error: str) -> str:
+    """Return what NumPy's error means for whoever has the file."""
+    if "mmap length" in error or "EOF" in error:
+        return "the file is shorter than its header says; copy it again"
+    if "objects" in error:
+        return "it holds Python objects; points are floating-point numbers or integers"
+    return f"not a whole npy file of numbers: {error}"
 
 
 def read_npy(stream: BufferedReader, options: ReadOptions, where: str) -> PointFile:
