@@ -223,7 +223,7 @@ def test_a_producer_name_above_the_limit_is_refused_and_earlier_ones_are_remembe
     wire.create(name, config(init=GOOD))
     for number in range(SMALL["max_producers"]):
         wire.push(name, batch(GOOD, sequence=1), clustering_pb2.Producer(id=f"p-{number}"))
-    too_many = Refusal("TOO_MANY_PRODUCERS", ("3 producers by name", "SHOAL_MAX_PRODUCERS"), code=EXHAUSTED)
+    too_many = Refusal("TOO_MANY_PRODUCERS", ("number of producer names (3)", "SHOAL_MAX_PRODUCERS"), code=EXHAUSTED)
 
     too_many.check(refused_call(lambda: wire.push(name, batch(GOOD, sequence=1), clustering_pb2.Producer(id="more"))))
     too_many.check(refused_call(lambda: list(wire.clustering.Ingest(iter([opening(name, "more")])))))
