@@ -25,13 +25,24 @@ def test_a_line_of_numbers_is_the_first_point() -> None:
     assert np.array_equal(points(piped(b"1,2\n3,4\n")), [[1, 2], [3, 4]])
 
 
-@pytest.mark.parametrize(("header", "told"), [(None, True), (False, False), (True, False)])
-def test_a_first_line_of_numbers_is_said_to_count_as_a_point_unless_the_option_says_it(
-    capsys: pytest.CaptureFixture[str], header: bool | None, told: bool
+@pytest.mark.parametrize(
+    ("line", "header", "told"),
+    [
+        ("2019,2020,2021", None, True),
+        ("0,1,2", None, True),
+        ("2019,2020,2021", False, False),
+        ("2019,2020,2021", True, False),
+        ("2021,2020,2019", None, False),
+        ("1.0,2.0,3.0", None, False),
+        ("1,2", None, False),
+    ],
+)
+def test_a_first_line_of_consecutive_integers_is_said_to_count_as_a_point(
+    capsys: pytest.CaptureFixture[str], line: str, header: bool | None, told: bool
 ) -> None:
-    piped(b"2019,2020\n1,2\n", header=header)
+    piped(f"{line}\n{line}\n".encode(), header=header)
 
-    hint = "standard input: no header found; the first line counts as a point (--header if it has names)\n"
+    hint = f"standard input: the first line, {line}, counts as a point; use --header if it has names\n"
     assert capsys.readouterr().err == (hint if told else "")
 
 

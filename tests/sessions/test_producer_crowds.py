@@ -54,7 +54,7 @@ async def test_a_producer_name_above_the_limit_is_refused_with_advice(ledger: Pr
 
     for error in (opening, pushing):
         assert (error.kind, error.reason) == (Kind.RESOURCE_EXHAUSTED, "TOO_MANY_PRODUCERS")
-        assert "2 producers" in error.message
+        assert "maximum number of producer names (2)" in error.message
         assert "raise SHOAL_MAX_PRODUCERS" in error.message
     assert ledger.open(Producer("a")).epoch == 2
     assert ledger.seen(*stamp(2, producer="b")) is None

@@ -124,7 +124,7 @@ async def test_a_change_that_is_refused_for_memory_reserves_nothing(deps: Sessio
         budget.reserve(int(budget.total * (1 - PASSING_SHARE)) - budget.used, "others")
         before = budget.used
 
-        with pytest.raises(DomainError, match="computing for session 'pixels' would take"):
+        with pytest.raises(DomainError, match="computing for session 'pixels' needs"):
             await session.change(model_changes(engine="scipy"), "")
 
         assert budget.used == before

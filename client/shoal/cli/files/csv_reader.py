@@ -29,6 +29,7 @@ _NOT_A_NUMBER = re.compile(
     re.DOTALL,
 )
 _BLOCK_BYTES = 1 << 20
+_FEWEST_NAMES, _MAX_SHOWN = 3, 40  # of two columns, 1,2 is likely to be a point
 
 
 def read_csv(stream: BufferedReader, options: ReadOptions, where: str) -> PointFile:
@@ -36,8 +37,8 @@ def read_csv(stream: BufferedReader, options: ReadOptions, where: str) -> PointF
     first = _first_line(stream, where)
     fields = [field.strip() for field in next(csv.reader([first]))]
     has_header = _looks_like_names(fields) if options.header is None else options.header
-    if not has_header and options.header is None:
-        tell(f"{where}: no header found; the first line counts as a point (--header if it has names)")
+    if options.header is None and _are_consecutive(fields):
+        tell(f"{where}: the first line, {first[:_MAX_SHOWN]}, counts as a point; use --header if it has names")
     if has_header and not _has_more(stream):
         raise no_rows_error(where)
     names = fields if has_header else [str(index) for index in range(len(fields))]
@@ -70,6 +71,14 @@ def _looks_like_names(fields: Sequence[str]) -> bool:
     """Return whether no field is a number. A row of numbers taken for names would silently lose a point."""
     texts = [field for field in fields if field not in _NULLS]
     return bool(texts) and not any(_is_number(text) for text in texts)
+
+
+def _are_consecutive(fields: Sequence[str]) -> bool:
+    """Return whether fields are 0, 1, 2 or 2019, 2020 or the like: numbers, but probably names of columns."""
+    if len(fields) < _FEWEST_NAMES or not all(re.fullmatch(r"\d{1,9}", field) for field in fields):
+        return False
+    first = int(fields[0])
+    return [int(field) for field in fields] == [*range(first, first + len(fields))]
 
 
 def _is_number(text: str) -> bool:
