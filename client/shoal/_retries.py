@@ -1,4 +1,7 @@
-"""When to retry: after UnavailableError or where the server says when, and only calls that are safe to repeat.
+"""When to retry: after UnavailableError, and only calls that are safe to repeat; a stream also if the server says when.
+
+What the server refuses for a full memory may stay refused for long: a call raises that at once, with `retry_after`. But
+a stream is ended for it through no fault of its own.
 
 No clock and no sleeping here: the caller passes the time, and waits.
 """
@@ -70,7 +73,7 @@ class CallRetries:
     def delay_after(self, failure: ShoalError, now: float) -> float:
         """Return the seconds to wait before the next attempt, or raise the failure if there will be none."""
         delay = self._backoff.next(failure)
-        if not self._repeatable or not _is_temporary(failure) or now + delay >= self._deadline:
+        if not self._repeatable or not isinstance(failure, UnavailableError) or now + delay >= self._deadline:
             raise failure
         if self._unreachable.seconds_unreachable(failure, now, delay) > UNREACHABLE_PATIENCE:
             raise failure
@@ -127,7 +130,8 @@ class StreamRetries:
         self._down_since = min(self._down_since, now)
         delay = self._backoff.next(failure)
         self._connected_at = now + delay
-        if not _is_temporary(failure) or self._too_long(failure, now, delay):
+        is_temporary = isinstance(failure, UnavailableError) or failure.retry_after is not None
+        if not is_temporary or self._too_long(failure, now, delay):
             raise failure
         return delay
 
@@ -136,11 +140,6 @@ class StreamRetries:
         if self._worked:
             return down > PATIENCE
         return down > self._timeout or self._unreachable.seconds_unreachable(failure, now, delay) > UNREACHABLE_PATIENCE
-
-
-def _is_temporary(failure: ShoalError) -> bool:
-    """Return whether the same may succeed later; the server says when if it is short of memory, for example."""
-    return isinstance(failure, UnavailableError) or failure.retry_after is not None
 
 
 class _UnreachableTimer:

@@ -10,7 +10,7 @@ import pytest
 import shoal
 from shoal.v1 import clustering_pb2
 from tests.client.drivers import Driver
-from tests.client.fake_server import FakeServer, Ingesting, answers, described, short_of_memory, streams
+from tests.client.fake_server import FakeServer, Ingesting, described, short_of_memory, streams
 
 X = np.zeros((1, 2))
 
@@ -36,23 +36,13 @@ def test_a_watch_that_the_server_ended_for_want_of_memory_goes_on(fake: FakeServ
     assert fake.count("WatchCentroids") == 2
 
 
-def test_a_repeatable_call_is_repeated_when_the_server_has_memory_again(
+def test_a_call_that_the_server_has_no_memory_for_fails_at_once_and_says_when_to_call_again(
     fake: FakeServer, session: shoal.Session
 ) -> None:
-    fake.plays("Push", short_of_memory, answers(clustering_pb2.BatchResult(sequence=1, version=1)))
-
-    assert session.push(X, producer="p", sequence=1).version == 1
-
-
-def test_a_call_that_stays_short_of_memory_fails_with_the_servers_error(driver: Driver, fake: FakeServer) -> None:
     fake.plays("GetSession", short_of_memory)
-    fake.plays("Push", short_of_memory)
 
-    with driver.connect(fake.target, timeout=0.5) as client:
-        with pytest.raises(shoal.LimitExceededError):
-            client.session("fake").describe()
-        with pytest.raises(shoal.LimitExceededError):
-            client.session("fake").push(X)
+    with pytest.raises(shoal.LimitExceededError) as caught:
+        session.describe()
 
-    assert fake.count("GetSession") > 1
-    assert fake.count("Push") == 1  # which may not be repeated
+    assert caught.value.retry_after is not None
+    assert fake.count("GetSession") == 1
