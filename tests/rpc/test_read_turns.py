@@ -57,7 +57,7 @@ async def test_a_turn_of_the_event_loop_copies_few_large_messages_in_the_order_o
     assert max(Counter(turn for turn, _ in messages.copied).values()) == a_turn
 
 
-async def test_a_stream_that_is_cancelled_while_it_waits_for_its_turn_keeps_no_other_waiting() -> None:
+async def test_a_stream_cancelled_while_it_waits_for_its_turn_takes_its_message_and_keeps_no_other_waiting() -> None:
     messages = Messages()
     tasks = await messages.reading(6, MAX_BYTES)
     await tasks[0]
@@ -68,7 +68,7 @@ async def test_a_stream_that_is_cancelled_while_it_waits_for_its_turn_keeps_no_o
     messages.stop()
 
     assert [isinstance(each, asyncio.CancelledError) for each in outcomes] == [False, False, True, True, False, False]
-    assert [number for _, number in messages.copied] == [0, 1, 4, 5]
+    assert sorted(number for _, number in messages.copied) == [*range(6)]  # gRPC has let go of all of them
 
 
 async def test_a_read_that_fails_raises_its_error_and_keeps_no_other_waiting() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Coroutine, Generator
+from contextlib import suppress
 from types import coroutine
 from typing import Any, TypeVar
 
@@ -45,11 +46,15 @@ class ReadTurns:
             while True:
                 try:
                     yield complete
-                    yield from self._turn(size).__await__()
                 except BaseException as error:  # noqa: BLE001  (it is the coroutine's: the call has been cancelled)
                     complete = steps.throw(error)
-                else:
-                    complete = next(steps)
+                    continue
+                try:
+                    yield from self._turn(size).__await__()
+                except BaseException:
+                    _finish(steps)
+                    raise
+                complete = next(steps)
         except StopIteration as end:
             message: T = end.value
             return message
@@ -81,3 +86,9 @@ class ReadTurns:
             if not turn.done():
                 turn.set_result(None)
                 self._copied += size
+
+
+def _finish(steps: Generator[Any, Any, Any]) -> None:
+    """Let a coroutine take a message that is complete and no longer wanted: else gRPC would keep it for ever."""
+    with suppress(Exception):  # StopIteration has the message; the cancellation is raised, and not another error
+        next(steps)
