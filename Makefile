@@ -43,7 +43,7 @@ bench: $(BENCH_INSTALLED) ## measure Shoal beside its peers: tables, benchmarks/
 bench-quick: $(BENCH_INSTALLED) ## the same with fewer shapes and rounds, benchmarks/results/quick/ (5 minutes)
 	$(BIN)/python -m benchmarks --quick
 
-test: lint proto-check ## check and test everything (11 minutes on two cores)
+test: lint proto-check ## check and test everything (10 minutes on two cores)
 	@$(MAKE) --no-print-directory --jobs 2 --keep-going typecheck test-suite
 
 # One worker a core; mypy, which is one process, runs beside them.
