@@ -119,7 +119,6 @@ class Reason(StrEnum):
 
 
 _KINDS = {
-    Reason.WORK_TOO_LARGE: Kind.RESOURCE_EXHAUSTED,
     Reason.OUT_OF_MEMORY: Kind.RESOURCE_EXHAUSTED,
     Reason.TOKEN_MISSING: Kind.UNAUTHENTICATED,
     Reason.ETAG_MISMATCH: Kind.ABORTED,

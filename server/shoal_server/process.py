@@ -131,63 +131,6 @@ def unknown_variables(environment: Mapping[str, str], settings: Iterable[str]) -
     return nearest
 
 
-def _quotas(root: Path) -> Iterator[float]:
-    """Yield the quotas, in cores, that the process's cgroups set.
-
-    https://docs.kernel.org/admin-guide/cgroup-v2.html (cpu.max) and the v1 scheduler's cpu.cfs_quota_us.
-    """
-    for controllers, cgroup in _cgroups(root):
-        for mount in _mounts(root, controllers):
-            for folder in _from_root_to(mount, cgroup):
-                quota = _quota_of(folder, is_v2=not controllers)
-                if quota is not None:
-                    yield quota
-
-
-def _cgroups(root: Path) -> Iterator[tuple[str, str]]:
-    """Yield the controllers and the path of each cgroup that the process is in; v2 names no controllers."""
-    for line in (_read(root / "proc/self/cgroup") or "").splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if not controllers or "cpu" in controllers.split(","):
-            yield controllers, path
-
-
-def _mounts(root: Path, controllers: str) -> tuple[Path, ...]:
-    base = root / "sys/fs/cgroup"
-    # Beside v1 hierarchies v2 is mounted below.
-    return (base / controllers, base / "cpu") if controllers else (base, base / "unified")
-
-
-def _from_root_to(mount: Path, cgroup: str) -> Iterator[Path]:
-    """Yield the folders of a cgroup and those above it. In a container the path may be the host's and not be there."""
-    folder = mount
-    yield folder
-    for name in PurePosixPath(cgroup).parts[1:]:
-        folder = folder / name
-        yield folder
-
-
-def _quota_of(folder: Path, *, is_v2: bool) -> float | None:
-    """Return the quota that a cgroup sets, in cores; None: it sets none."""
-    if is_v2:
-        quota, _, period = (_read(folder / "cpu.max") or "").partition(" ")
-    else:
-        quota, period = _read(folder / "cpu.cfs_quota_us") or "", _read(folder / "cpu.cfs_period_us") or ""
-    try:
-        cores = int(quota) / int(period)
-    except (ValueError, ZeroDivisionError):  # "max", or there is no such file
-        return None
-    return cores if cores > 0 else None  # v1 says -1 for none
-
-
-def _read(file: Path) -> str | None:
-    try:
-        return file.read_text().strip()
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
 def _machine_memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
@@ -200,21 +143,54 @@ def cgroup_limits(root: Path = Path("/")) -> Iterator[int]:
     root
         Of the file system.
     """
-    for group, file in _cgroup_files(root):
-        for folder in (group, *group.parents):
-            with suppress(OSError, ValueError):  # no group of this container, or "max"
-                yield int((folder / file).read_text())
+    for folder, is_v2 in _cgroup_folders(root, "memory"):
+        with suppress(ValueError):  # "max", or there is no such file
+            yield int(_read(folder / ("memory.max" if is_v2 else "memory.limit_in_bytes")))
 
 
-def _cgroup_files(root: Path) -> Iterator[tuple[Path, str]]:
+def _quotas(root: Path) -> Iterator[float]:
+    """Yield the quotas, in cores, that the process's cgroups set.
+
+    https://docs.kernel.org/admin-guide/cgroup-v2.html (cpu.max) and the v1 scheduler's cpu.cfs_quota_us.
+    """
+    for folder, is_v2 in _cgroup_folders(root, "cpu"):
+        if is_v2:
+            quota, _, period = _read(folder / "cpu.max").partition(" ")
+        else:
+            quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+        with suppress(ValueError, ZeroDivisionError):  # "max", or there is no such file
+            cores = int(quota) / int(period)
+            if cores > 0:  # v1 says -1 for none
+                yield cores
+
+
+def _cgroup_folders(root: Path, controller: str) -> Iterator[tuple[Path, bool]]:
+    """Yield the folders of the process's cgroups that have a controller and those above them, and whether they are v2.
+
+    In a container a path may be the host's and not be there.
+    """
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers and controller not in controllers.split(","):
+            continue
+        for mount in _mounts(root, controllers, controller):
+            folder = mount
+            yield folder, not controllers
+            for name in PurePosixPath(path).parts[1:]:
+                folder = folder / name
+                yield folder, not controllers
+
+
+def _mounts(root: Path, controllers: str, controller: str) -> tuple[Path, ...]:
+    base = root / "sys/fs/cgroup"
+    # Beside v1 hierarchies v2 is mounted below.
+    return tuple({base / controllers: None, base / controller: None}) if controllers else (base, base / "unified")
+
+
+def _read(file: Path) -> str:
+    """Return what a file holds, or nothing where there is none."""
     try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    mounted = root / "sys/fs/cgroup"
-    for line in lines:
-        _, controllers, group = line.split(":", 2)
-        if not controllers:
-            yield mounted / group.lstrip("/"), "memory.max"
-        elif "memory" in controllers.split(","):
-            yield mounted / "memory" / group.lstrip("/"), "memory.limit_in_bytes"
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

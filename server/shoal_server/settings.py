@@ -9,11 +9,10 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, FiniteFloat, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from shoal_server.budget import MemoryPlan
+from shoal_server.budget import MIB, MemoryPlan
 from shoal_server.process import available_cores, default_memory_limit, service_links
 from shoal_server.sessions.port import Limits
 
-MIB = 1024 * 1024
 MAX_INT32 = 2**31 - 1  # gRPC's options are int
 MAX_INT64 = 2**63 - 1
 MAX_THREADS = 1024

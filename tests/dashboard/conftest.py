@@ -4,12 +4,13 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, WebSocket, expect, sync_playwright
 
 from shoal.testing import LocalServer
 from tests.dashboard.browsing import BROWSER_FLAGS, DESKTOP, Dashboard, chromium, reset_tab
 
-PATIENCE = 120_000  # milliseconds after which what is waited for won't come any more
+MAX_FRAME_LENGTH = 300  # of what is logged
+PATIENCE = 20_000  # milliseconds after which what is waited for won't come any more
 expect.set_options(timeout=PATIENCE)
 
 
@@ -50,6 +51,7 @@ def context(browser: Browser, dashboard: Dashboard, trouble: list[str]) -> Itera
     context.on("weberror", lambda error: trouble.append(str(error.error)))
     # pytest shows it with a failure: NiceGUI says why it reloads a page.
     context.on("console", lambda message: logging.getLogger("console").warning(message.text))
+    context.on("page", lambda page: page.on("websocket", _log_frames))
     context.on("request", lambda request: _note_outside(request.url, dashboard.url, trouble))
     yield context
     context.close()
@@ -77,6 +79,14 @@ def page(tab: Page, no_trouble: None) -> Page:  # noqa: ARG001  (it checks at th
     if tab.url.startswith("http"):
         tab.evaluate("localStorage.clear()")
     return tab
+
+
+def _log_frames(socket: WebSocket) -> None:
+    """Log what a page and the dashboard tell each other, which pytest shows with a failure."""
+    log = logging.getLogger("websocket")
+    socket.on("framesent", lambda frame: log.warning("sent %.*s", MAX_FRAME_LENGTH, frame))
+    socket.on("framereceived", lambda frame: log.warning("received %.*s", MAX_FRAME_LENGTH, frame))
+    socket.on("close", lambda _: log.warning("closed"))
 
 
 def _note_outside(url: str, own: str, trouble: list[str]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal.wire.comparison import CompareAction, CompareEngine
+from shoal_server.clustering.state import shifts
 from shoal_server.compare.steps import Clock, Comparison, Step
 from shoal_server.engines.contract import Float64Array, LabelArray
 
@@ -80,7 +81,7 @@ def iterate(engine: CompareEngine, method: Method, comparison: Comparison, clock
         yield place.step("assign", labels, seconds)
         comparison.pause()
         updated, seconds = _timed(clock, method.update, place.centroids, labels)
-        moved = movement(place.centroids[updated.kept], updated.centroids)
+        moved = shifts(place.centroids[updated.kept], updated.centroids)
         none_lost = len(updated.kept) == len(place.centroids)
         place = _Place(engine, comparison, iteration, updated.centroids, place.clusters[updated.kept])
         if none_lost and settled(moved, updated.centroids, comparison.tol):
@@ -110,12 +111,6 @@ def objectives(points: Float64Array, centroids: Float64Array, labels: LabelArray
         offsets = points[block] - centroids[labels[block]]
         squares[block] = np.einsum("nd,nd->n", offsets, offsets)
     return float(squares.sum()), float(np.sqrt(squares).mean())
-
-
-def movement(before: Float64Array, after: Float64Array) -> Float64Array:
-    """Return how far each centroid (m, d) moved (Euclidean), (m,)."""
-    moved: Float64Array = np.linalg.norm(after - before, axis=1)
-    return moved
 
 
 def settled(moved: Float64Array, centroids: Float64Array, tol: float) -> bool:

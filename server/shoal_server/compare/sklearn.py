@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from shoal.wire.comparison import OwnFigure
-from shoal_server.compare.lloyd import Updated, iterate, movement, objectives, settled
+from shoal_server.clustering.state import shifts
+from shoal_server.compare.lloyd import Updated, iterate, objectives, settled
 from shoal_server.compare.steps import Clock, Comparison, Step
 from shoal_server.engines.contract import Float64Array, LabelArray
 from shoal_server.libraries import library
@@ -40,7 +41,7 @@ def run_kmeans(comparison: Comparison, clock: Clock) -> Iterator[Step]:
         labels=labels,
         inertia=inertia,
         distortion=distortion,
-        movement=movement(comparison.initial_centroids, centroids),
+        movement=shifts(comparison.initial_centroids, centroids),
         elapsed=elapsed,
         converged=_converged(comparison, fitted, path),
         path=path,
@@ -142,7 +143,7 @@ def _converged(comparison: Comparison, fitted: Any, path: Float64Array | None) -
 
 
 def _stays(comparison: Comparison, before: Float64Array, after: Float64Array) -> bool:
-    return settled(movement(before, after), after, comparison.tol)
+    return settled(shifts(before, after), after, comparison.tol)
 
 
 def _notes(comparison: Comparison, fitted: Any) -> tuple[str, ...]:

@@ -13,14 +13,13 @@ from shoal.v1 import clustering_pb2
 from shoal_server.clustering.state import Batch, BatchResult
 from shoal_server.errors import DomainError, Reason, invalid
 from shoal_server.rpc.call_layers import to_status
-from shoal_server.rpc.config import encode_warming
+from shoal_server.rpc.config import NANOS, encode_warming
 from shoal_server.rpc.tensor import decode_points, decode_weights
 from shoal_server.sessions.port import Producer
 
 MAX_PRODUCER_ID_LENGTH = 128
 # What a google.protobuf.Timestamp may hold: the years 1 to 9999.
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
-_NANOS = 1_000_000_000  # of a second
 _NO_POINTS = np.empty((0, 0))
 # Times the bytes of its batches that a message may have, and bytes at which it doesn't matter.
 _MAX_HELD, _SMALL_MESSAGE = 2, 64 * 1024
@@ -114,14 +113,14 @@ def _event_time(message: wire.Batch) -> float | None:
     if message.event_time is None:
         return None
     seconds, nanos = message.event_time.seconds, message.event_time.nanos
-    if not (_FIRST_SECOND <= seconds <= _LAST_SECOND and 0 <= nanos < _NANOS):
+    if not (_FIRST_SECOND <= seconds <= _LAST_SECOND and 0 <= nanos < NANOS):
         raise invalid(
             Reason.EVENT_TIME_INVALID,
             "event_time",
             f"event_time has seconds {seconds} and nanos {nanos}; use a time of the years 1 to 9999, with nanos from 0 "
-            f"to {_NANOS - 1}",
+            f"to {NANOS - 1}",
         )
-    return float(seconds + nanos / _NANOS)
+    return float(seconds + nanos / NANOS)
 
 
 def _fingerprint(message: wire.Batch) -> int:

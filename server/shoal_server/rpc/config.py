@@ -18,6 +18,7 @@ from shoal_server.rpc.tensor import decode_points
 from shoal_server.sessions.port import Changes, Description, Limits, SessionConfig
 
 _DURABILITIES = {"memory": sessions_pb2.DURABILITY_MEMORY}  # those of wire.DURABILITIES that this server has
+NANOS = 1_000_000_000  # of a second
 CHANGEABLE = ("engine", "half_life", "on_invalid", "idle_ttl")
 
 
@@ -142,22 +143,21 @@ def decode_duration(duration: Duration, field: str) -> float:
         DURATION_INVALID for what no google.protobuf.Duration holds, DURATION_NEGATIVE.
     """
     seconds, nanos = duration.seconds, duration.nanos
-    too_long = abs(seconds) * _NANOS + abs(nanos) > wire.MAX_DURATION_SECONDS * _NANOS
-    if too_long or abs(nanos) >= _NANOS or seconds * nanos < 0:
+    too_long = abs(seconds) * NANOS + abs(nanos) > wire.MAX_DURATION_SECONDS * NANOS
+    if too_long or abs(nanos) >= NANOS or seconds * nanos < 0:
         raise invalid(
             Reason.DURATION_INVALID,
             field,
             f"{field} has seconds {seconds} and nanos {nanos}; use at most {wire.MAX_DURATION_SECONDS:,} seconds, "
-            f"below {_NANOS:,} nanos, and the same sign for both",
+            f"below {NANOS:,} nanos, and the same sign for both",
         )
     if seconds < 0 or nanos < 0:
-        raise invalid(Reason.DURATION_NEGATIVE, field, f"{field} is {seconds + nanos / _NANOS} s; it can't be below 0")
-    return seconds + nanos / _NANOS
+        raise invalid(Reason.DURATION_NEGATIVE, field, f"{field} is {seconds + nanos / NANOS} s; it can't be below 0")
+    return seconds + nanos / NANOS
 
 
 _LISTED = ", ".join(CHANGEABLE)
 _MAX_PATHS = 64  # of a mask; there are fewer fields, but a name twice does no harm
-_NANOS = 1_000_000_000  # of a second
 
 
 def _decode(numbers: Mapping[str, int], number: int, field: str) -> Any:
