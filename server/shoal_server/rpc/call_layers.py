@@ -10,15 +10,14 @@ learns only that there is one.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from collections.abc import Set as AbstractSet
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import Any, Never, TypeAlias, cast
-from uuid import uuid4
+from typing import Any, NamedTuple, Never, TypeAlias, cast
 
 import grpc
 import structlog
@@ -48,8 +47,7 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}"
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class CallContext:
+class CallContext(NamedTuple):
     """What a service's method knows of the call that it answers."""
 
     method: str  # such as /shoal.v1.ClusteringService/Push
@@ -88,11 +86,10 @@ class CallLayer(grpc.aio.ServerInterceptor):
 class ErrorLayer(CallLayer):
     """Answers a failed call with its status, and ends a call whose client has gone."""
 
-    def wrap(self, behavior: Behavior, method: str) -> Behavior:
+    def wrap(self, behavior: Behavior, method: str) -> Behavior:  # noqa: ARG002  (all methods alike)
         """Return a method whose exceptions become statuses."""
 
         async def answer(request: Any, context: Context) -> Any:
-            _current.set(CallContext(method))
             try:
                 return await behavior(request, context)
             except grpc.aio.InternalError:
@@ -115,7 +112,7 @@ class TraceLayer(CallLayer):
         async def answer(request: Any, context: Context) -> Any:
             trace_id = _trace_id(context)
             bind_contextvars(method=method, trace_id=trace_id)
-            _current.set(replace(_current.get(), trace_id=trace_id))
+            _current.set(CallContext(method, trace_id))
             return await behavior(request, context)
 
         return answer
@@ -138,7 +135,8 @@ class AuthenticationLayer(CallLayer):
         """Return a method that knows who calls."""
 
         async def answer(request: Any, context: Context) -> Any:
-            _current.set(replace(_current.get(), principal=self._authenticate(context)))
+            call = _current.get()
+            _current.set(CallContext(call.method, call.trace_id, self._authenticate(context)))
             return await behavior(request, context)
 
         return answer
@@ -162,13 +160,17 @@ class AdmissionLayer(CallLayer):
 
     def wrap(self, behavior: Behavior, method: str) -> Behavior:
         """Return a method that is refused unless the server serves."""
-        state, is_interruptible = self._serving_state, method in self._interruptible
+        state = self._serving_state
 
         async def answer(request: Any, context: Context) -> Any:
-            with state.admit(), state.interruptible() if is_interruptible else nullcontext():
+            with state.admit():
                 return await behavior(request, context)
 
-        return answer
+        async def answer_interruptibly(request: Any, context: Context) -> Any:
+            with state.admit(), state.interruptible():
+                return await behavior(request, context)
+
+        return answer_interruptibly if method in self._interruptible else answer
 
 
 def unary_behavior(
@@ -325,7 +327,7 @@ def _trace_id(context: Context) -> str:
     for key, value in context.invocation_metadata() or ():
         if key == "traceparent" and isinstance(value, str) and (given := _TRACEPARENT.fullmatch(value)):
             return given[1]
-    return uuid4().hex
+    return os.urandom(16).hex()
 
 
 def _behavior_of(handler: Handler) -> Behavior:
