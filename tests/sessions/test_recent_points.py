@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -268,6 +269,9 @@ async def test_a_session_does_not_hold_the_points_it_has_applied(deps: SessionDe
     async with started(deps, SessionConfig(given_centroids())) as session:
         gone = await gone_when_forgotten(session)
         await asyncio.sleep(0)  # the writer waits for the next dispatch
+        # A thread lets go of a call after the event loop has its result: each has taken another one by then.
+        everyone = threading.Barrier(deps.compute.threads)
+        await asyncio.gather(*(deps.compute.call(everyone.wait) for _ in range(deps.compute.threads)))
         gc.collect()
 
         assert gone() is None

@@ -86,10 +86,11 @@ class CallLayer(grpc.aio.ServerInterceptor):
 class ErrorLayer(CallLayer):
     """Answers a failed call with its status, and ends a call whose client has gone."""
 
-    def wrap(self, behavior: Behavior, method: str) -> Behavior:  # noqa: ARG002  (all methods alike)
+    def wrap(self, behavior: Behavior, method: str) -> Behavior:
         """Return a method whose exceptions become statuses."""
 
         async def answer(request: Any, context: Context) -> Any:
+            _current.set(CallContext(method))
             try:
                 return await behavior(request, context)
             except grpc.aio.InternalError:
@@ -112,7 +113,7 @@ class TraceLayer(CallLayer):
         async def answer(request: Any, context: Context) -> Any:
             trace_id = _trace_id(context)
             bind_contextvars(method=method, trace_id=trace_id)
-            _current.set(CallContext(method, trace_id))
+            _current.set(_current.get()._replace(trace_id=trace_id))
             return await behavior(request, context)
 
         return answer
@@ -135,8 +136,7 @@ class AuthenticationLayer(CallLayer):
         """Return a method that knows who calls."""
 
         async def answer(request: Any, context: Context) -> Any:
-            call = _current.get()
-            _current.set(CallContext(call.method, call.trace_id, self._authenticate(context)))
+            _current.set(_current.get()._replace(principal=self._authenticate(context)))
             return await behavior(request, context)
 
         return answer
