@@ -10,6 +10,7 @@ import pytest
 import shoal
 from shoal.testing import LocalServer
 from tests.client.drivers import PATIENCE
+from tests.ports import spare_port
 
 PARENT = """
 import sys, shoal.testing
@@ -20,7 +21,7 @@ sys.stdin.read()
 
 
 def test_local_server_restarts_on_the_same_port() -> None:
-    with LocalServer(max_sessions=1) as server, shoal.connect(server.target) as client:
+    with LocalServer(port=spare_port(), max_sessions=1) as server, shoal.connect(server.target) as client:
         client.create_session("one", 2)
         with pytest.raises(shoal.LimitExceededError):
             client.create_session("two", 2)

@@ -19,6 +19,7 @@ from shoal.v1 import clustering_pb2
 from tests.client.drivers import AioDriver, Driver, SyncDriver
 from tests.client.fake_server import FakeServer, Ingesting, answers, described, starting, streams, unavailable
 from tests.client.proxy import Proxy
+from tests.ports import spare_port
 
 CENTROIDS = [[0.0, 0.0], [10.0, 10.0]]
 
@@ -172,7 +173,7 @@ def test_stream_raises_when_the_server_restarts_without_the_session(name: str) -
         go_on.wait()
         yield from batches(2)
 
-    with ExitStack() as stack, LocalServer() as server:
+    with ExitStack() as stack, LocalServer(port=spare_port()) as server:
         clients = [stack.enter_context(driver.connect(server.target)) for driver in drivers]
         sessions = [
             client.create_session(f"{name}-{number}", 2, init=CENTROIDS) for number, client in enumerate(clients)

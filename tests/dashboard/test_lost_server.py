@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -13,16 +12,15 @@ from playwright.sync_api import Page, expect
 import shoal
 from shoal.testing import LocalServer
 from tests.dashboard.browsing import LINK, Dashboard, shown_step
+from tests.ports import spare_port
 
 CENTROIDS = np.array([[0.0, 0.0], [8.0, 8.0]])
 
 
 @pytest.fixture(scope="module")
 def port() -> int:
-    """A free port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
+    """A port that stays free while no server runs."""
+    return spare_port()
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from shoal.testing import LocalDashboard
 from shoal_dashboard.disconnects import ignore_disconnects
 from tests.dashboard.browsing import Dashboard
 from tests.interrupts import interruptible
+from tests.ports import spare_port
 
 PATIENCE = 60.0  # seconds after which what is waited for won't come any more
 NOBODY = "127.0.0.1:1"  # a server that isn't there
@@ -63,7 +64,7 @@ def answer(url: str) -> int:
 
 
 def test_the_dashboard_answers_as_soon_as_its_url_is_printed_and_after_a_restart_at_the_same() -> None:
-    with Dashboard(NOBODY) as dashboard:
+    with Dashboard(NOBODY, port=spare_port()) as dashboard:
         url = dashboard.url
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
         assert answer(url) == HTTPStatus.OK
