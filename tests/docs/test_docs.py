@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from shoal_server.budget import MIB
 from shoal_server.errors import Reason
 from shoal_server.process import available_cores
-from shoal_server.settings import MIB, Settings
+from shoal_server.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
