@@ -59,6 +59,7 @@ from shoal._types import (
     SessionDescription,
     SessionState,
     Snapshot,
+    UpdateRule,
     Warming,
 )
 from shoal.wire.comparison import (
@@ -120,6 +121,7 @@ __all__ = [
     "UnavailableError",
     "Unset",
     "UnsupportedError",
+    "UpdateRule",
     "Violation",
     "Warming",
     "aio",

@@ -75,6 +75,7 @@ def decode_result(result: wire.BatchResult, session: str, *, duplicate: bool) ->
         error=error_of_status(message.error, session) if message.HasField("error") else None,
         late=message.late,
         weight=message.weight if message.HasField("weight") else float(message.accepted),
+        refined=message.refined,
     )
 
 
@@ -97,6 +98,7 @@ def decode_snapshot(snapshot: clustering_pb2.Snapshot) -> Snapshot:
         points_accepted=snapshot.points_accepted,
         session_uid=snapshot.session_uid,
         batch_points=snapshot.batch_points,
+        refined=snapshot.refined,
     )
 
 

@@ -16,7 +16,7 @@ from shoal._connection import Connection
 from shoal._errors import SessionExistsError
 from shoal._session import Session
 from shoal._session_codec import encode_config
-from shoal._types import Durability, Engine, HalfLife, Metric, OnInvalid, SessionDescription
+from shoal._types import Durability, Engine, HalfLife, Metric, OnInvalid, SessionDescription, UpdateRule
 from shoal._validation import points_array
 from shoal.wire.comparison import CompareEngine
 
@@ -90,6 +90,8 @@ class Client:
         half_life: HalfLife | None = None,
         durability: Durability | None = None,
         idle_ttl: float | None = None,
+        update_rule: UpdateRule | None = None,
+        summary_size: int | None = None,
         exist_ok: bool = False,
     ) -> Session:
         """Create a session.
@@ -125,6 +127,11 @@ class Client:
             ``memory``: the session ends with the server. There is no other choice yet.
         idle_ttl
             Delete the session after this many seconds without use. None: the server's default.
+        update_rule
+            ``incremental``: batches move the centroids. ``refined``: now and then the centroids are also fitted anew to
+            a summary of the stream; not available yet. None: the server's default.
+        summary_size
+            Maximum number of points of the session's summary of the stream; 0: no summary. None: the server's default.
         exist_ok
             Return the existing session if there is one, even if its configuration differs.
 
@@ -150,6 +157,8 @@ class Client:
             half_life=half_life,
             durability=durability,
             idle_ttl=idle_ttl,
+            update_rule=update_rule,
+            summary_size=summary_size,
         )
         try:
             self._connection.call(_calls.create_session(name, config))

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal import wire
 from shoal._types import HalfLife, InitMethod, SessionConfig, SessionDescription, Warming
-from shoal._validation import INT32, UINT32, integer, invalid, points_array, real, shown, text
+from shoal._validation import INT32, NOT_NEGATIVE_INT32, UINT32, integer, invalid, points_array, real, shown, text
 from shoal.v1 import sessions_pb2
 
 Number = TypeVar("Number", bound=int)
@@ -43,6 +43,8 @@ def encode_config(
     half_life: HalfLife | None,
     durability: str | None,
     idle_ttl: float | None,
+    update_rule: str | None,
+    summary_size: int | None,
 ) -> sessions_pb2.SessionConfig:
     """Return the configuration that is asked for; what is None is left to the server.
 
@@ -68,6 +70,10 @@ def encode_config(
         if not isinstance(durability, str) or durability not in wire.DURABILITIES:
             raise invalid("DURABILITY_UNKNOWN", "durability", f"unknown durability {shown(durability)}; use 'memory'")
         config.durability = wire.DURABILITIES[durability]
+    if update_rule is not None:
+        config.update_rule = enum_number("update_rule", update_rule, wire.UPDATE_RULES)
+    if summary_size is not None:
+        config.summary_size = integer("summary_size", summary_size, NOT_NEGATIVE_INT32)
     _encode_half_life(half_life, config)
     _encode_idle_ttl(idle_ttl, config)
     return config
@@ -158,6 +164,8 @@ def _decode_config(config: sessions_pb2.SessionConfig) -> SessionConfig:
         half_life=_decode_half_life(config.half_life) if config.HasField("half_life") else None,
         durability=enum_name(config.durability, wire.DURABILITIES),
         idle_ttl=wire.seconds_of(config.idle_ttl) if config.HasField("idle_ttl") else None,
+        update_rule=enum_name(config.update_rule, wire.UPDATE_RULES),
+        summary_size=config.summary_size,
     )
 
 

@@ -21,6 +21,7 @@ InitMethod = Literal["k-means++", "random"]
 Precision = Literal["float32", "float64"]
 HalfLifeUnit = Literal["batches", "points", "seconds"]
 Durability = Literal["durable", "memory"]
+UpdateRule = Literal["incremental", "refined"]
 SessionState = Literal["warming", "ready"]
 
 
@@ -87,6 +88,8 @@ class PushResult:
     weight: float = 0.0
     """How much the accepted rows counted in total: the sum of their sample weights, or less if the half-life is in
     seconds and the batch was late. Equal to `accepted` without either; 0 if it was refused, or too late to count."""
+    refined: bool = False
+    """Whether a refinement followed the batch: it made the next version, ``version + 1``."""
 
     @property
     def unverified(self) -> bool:
@@ -115,7 +118,7 @@ class Snapshot:
     """All that can be read of one version."""
 
     version: int
-    """How many updates have been applied."""
+    """How many updates and refinements have been applied."""
     centroids: NDArray[np.float64]
     """Shape (k, d)."""
     weights: NDArray[np.float64]
@@ -131,6 +134,8 @@ class Snapshot:
     batch_points: int
     """Rows accepted in the batch that made the version, so ``inertia / batch_points`` is the inertia per point; 0 in
     version 0."""
+    refined: bool = False
+    """Whether a refinement made the version, and no batch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +176,9 @@ class SessionConfig:
     durability: Durability
     idle_ttl: float | None
     """Seconds without use after which the session is deleted; None: never."""
+    update_rule: UpdateRule
+    summary_size: int
+    """The maximum number of points of the summary; 0: there is none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +195,7 @@ class SessionDescription:
     warming: Warming | None
     """Present while the session is warming."""
     version: int
-    """How many updates have been applied."""
+    """How many updates and refinements have been applied."""
     points_accepted: int
     points_dropped: int
     queued_batches: int

@@ -19,6 +19,7 @@ _MAX_ITEM = 8  # bytes: float64 and (u)int64
 _MAX_SHOWN = 100  # characters of a value in a message
 
 INT32 = (-(2**31), 2**31 - 1)
+NOT_NEGATIVE_INT32 = (0, 2**31 - 1)
 UINT32 = (0, 2**32 - 1)
 INT64 = (-(2**63), 2**63 - 1)
 

@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     max_sessions: Count = Field(10_000, description="Maximum number of sessions.")
     max_centroid_values: Count = Field(2**24, description="Maximum n_clusters times n_features of a session.")
     max_init_values: Count = Field(2**26, description="Maximum init_size times n_features of a session.")
+    max_summary_values: Count = Field(
+        2**26, description="Maximum summary_size times n_features of a session that sets its summary_size."
+    )
     max_batch_work: Count = Field(
         2**38,
         description="Maximum rows times n_features times n_clusters of a batch (a thirty-second of it for engine "
@@ -184,6 +187,7 @@ class Settings(BaseSettings):
             max_sessions=self.max_sessions,
             max_centroid_values=self.max_centroid_values,
             max_init_values=self.max_init_values,
+            max_summary_values=self.max_summary_values,
             max_batch_work=self.max_batch_work,
             max_batch_bytes=self.max_batch_bytes,
             queue_bytes=self.queue_bytes,

@@ -17,6 +17,7 @@ def test_sessions_create_uses_every_option(command: InProcess, client: shoal.Cli
     outcome = command(
         "sessions", "create", name, "-k", 5, "-d", 3, "--engine", "scipy", "--on-invalid", "drop", "--dtype", "float64",
         "--random-state", 7, "--init-size", 50, "--half-life", "1e3points", "--idle-ttl", 600,
+        "--update-rule", "incremental", "--summary-size", 0,
     )  # fmt: skip
 
     assert outcome.exit_code == 0
@@ -24,6 +25,26 @@ def test_sessions_create_uses_every_option(command: InProcess, client: shoal.Cli
     assert (config.n_clusters, config.n_features, config.engine, config.on_invalid) == (5, 3, "scipy", "drop")
     assert (config.dtype, config.random_state, config.init_size, config.idle_ttl) == ("float64", 7, 50, 600)
     assert config.half_life == shoal.HalfLife(1000, "points")
+    assert (config.update_rule, config.summary_size) == ("incremental", 0)
+
+
+@pytest.mark.parametrize("options", [("--update-rule", "refined"), ("--summary-size", 500)])
+def test_sessions_create_refuses_what_is_not_available_yet(
+    command: InProcess, name: str, options: tuple[object, ...]
+) -> None:
+    outcome = command("sessions", "create", name, "-k", 5, *options)
+
+    assert outcome.exit_code == FAILED
+    assert "not available yet" in outcome.stderr
+
+
+def test_sessions_show_prints_the_update_rule_and_the_size_of_the_summary(command: InProcess, name: str) -> None:
+    command("sessions", "create", name, "-k", 5)
+
+    lines = [line.split() for line in command("sessions", "show", name).stdout.splitlines()]
+
+    assert ["config.update_rule", "incremental"] in lines
+    assert ["config.summary_size", "0"] in lines
 
 
 def test_sessions_create_prints_json(command: InProcess, name: str) -> None:
@@ -75,6 +96,8 @@ def test_sessions_create_refuses_a_file_without_centroids(
         ("--half-life", "1.2.3"),
         ("--half-life", "3 fortnights"),
         ("--engine", "faiss"),
+        ("--update-rule", "lloyd"),
+        ("--summary-size", -1),
         ("--features", 0),
         ("--durability", "durable"),  # until a server offers it
         ("--no-such-option",),

@@ -70,6 +70,8 @@ CLIENT = {
             "half_life": [20, "x", *map(shoal.HalfLife, NO_NUMBER), *(shoal.HalfLife(1, unit) for unit in NO_CHOICE)],
             "durability": NO_CHOICE,
             "idle_ttl": NO_SECONDS,
+            "update_rule": NO_CHOICE,
+            "summary_size": [*NO_INT32, -1],
         },
     ),
     "session": ({"name": "a"}, {"name": NO_TEXT}),

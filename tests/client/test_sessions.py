@@ -21,6 +21,8 @@ def test_a_session_is_described_with_its_requested_configuration(client: shoal.C
         half_life=shoal.HalfLife(1.5, "points"),
         durability="memory",
         idle_ttl=3600.5,
+        update_rule="incremental",
+        summary_size=0,
     )
 
     described = session.describe()
@@ -32,6 +34,7 @@ def test_a_session_is_described_with_its_requested_configuration(client: shoal.C
     assert (config.on_invalid, config.init, config.init_size, config.random_state) == ("drop", "random", 20, 7)
     assert (config.dtype, config.half_life) == ("float64", shoal.HalfLife(1.5, "points"))
     assert (config.durability, config.idle_ttl) == ("memory", 3600.5)
+    assert (config.update_rule, config.summary_size) == ("incremental", 0)
     assert described.create_time.tzinfo is not None
 
 
@@ -113,6 +116,11 @@ def test_update_without_changes_raises(client: shoal.Client, name: str) -> None:
         ({"n_clusters": 10**9}, "n_clusters can be 16,777,216 at most"),
         ({"durability": "durable"}, "durability 'durable' is not available yet; use 'memory'"),
         ({"durability": "disk"}, "unknown durability 'disk'; use 'memory'"),
+        ({"update_rule": "refined"}, "update_rule 'refined' is not available yet; use 'incremental'"),
+        ({"update_rule": "refined", "summary_size": 0}, "summary_size is 0, and update_rule 'refined' fits the cent"),
+        ({"update_rule": "lloyd"}, "update_rule 'lloyd' is not known; use one of incremental, refined"),
+        ({"summary_size": -1}, "summary_size is -1; use at least 0, at most 2,147,483,647"),
+        ({"summary_size": 100}, "summary_size is 100, and summaries are not available yet; use 0, or leave it out"),
     ],
 )
 def test_invalid_configuration_is_reported_with_a_valid_value(
@@ -155,6 +163,8 @@ def test_only_an_init_that_float64_can_hold_is_advised_to_use_it(client: shoal.C
         ({"idle_ttl": 10**400}, "idle_ttl"),
         ({"idle_ttl": 315_576_000_001}, "idle_ttl"),
         ({"durability": "eternal"}, "durability"),
+        ({"update_rule": "refined"}, "update_rule"),
+        ({"summary_size": 2**31}, "summary_size"),
     ],
 )
 def test_invalid_configuration_names_its_field(

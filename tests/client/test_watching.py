@@ -49,6 +49,17 @@ def test_watch_completes_a_delta_to_all_centroids() -> None:
     assert centroids_of(second) == centroids_of(third) == [1, 2, 30]
 
 
+def test_watch_tells_versions_of_a_refinement_from_those_of_a_batch() -> None:
+    state = watch()
+    state.connect()
+    whole, delta = update(1, [[1], [2], [3]]), update(3, [[30]], rows=[2], base_version=2)
+    whole.update.snapshot.refined = delta.update.snapshot.refined = True
+
+    received = [state.receive(each) for each in (whole, update(2, [], rows=[], base_version=1), delta)]
+
+    assert [each.refined for each in received if each] == [True, False, True]
+
+
 def test_a_delta_from_a_version_not_seen_is_a_bug() -> None:
     state = watch()
     state.connect()

@@ -189,7 +189,7 @@ class TestAnything:
             return internal()
 
         try:
-            validate(config, max_centroid_values=100, max_init_values=100, max_init_work=10**15)
+            validate(config, max_centroid_values=100, max_init_values=100, max_summary_values=100, max_init_work=10**15)
         except DomainError:
             return
         model = new_model(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,7 +64,19 @@ def test_a_pickled_snapshot_comes_back_read_only(engines: dict[EngineName, Engin
     carried = _carried(model.state).snapshot
 
     assert carried is not None
+    assert not carried.refined
     assert not any(array.flags.writeable for array in (carried.centroids, carried.weights, carried.movement))
+
+
+def test_a_pickled_snapshot_of_a_refinement_is_still_one() -> None:
+    given = new_model(ModelConfig(1, init=np.ones((1, 2)))).state
+    state = given._replace(snapshot=replace(snapshot(Model(ModelConfig(1), given)), refined=True))
+
+    carried = _carried(state)
+
+    assert carried == state != given
+    assert carried.snapshot is not None
+    assert carried.snapshot.refined
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -69,6 +69,8 @@ def valid(method: str, session: str) -> Any:
         random_state=7,
         half_life=sessions_pb2.HalfLife(value=3.0, unit=sessions_pb2.HALF_LIFE_UNIT_BATCHES),
         idle_ttl=duration(3600.5),
+        update_rule=sessions_pb2.UPDATE_RULE_INCREMENTAL,
+        summary_size=0,
     )
     by_method: dict[str, dict[str, Any]] = {
         "CreateSession": {"name": f"{session}-made", "config": settings, "request_id": "r"},

@@ -14,6 +14,7 @@ from tests.rpc.refusals import Refusal, no_session, refused_call
 from tests.rpc.wire import Wire, config, duration, tensor
 
 COSINE = sessions_pb2.METRIC_COSINE
+INCREMENTAL, REFINED = sessions_pb2.UPDATE_RULE_INCREMENTAL, sessions_pb2.UPDATE_RULE_REFINED
 FISH = "\N{FISH}"
 
 
@@ -38,6 +39,10 @@ def _half_life(value: float) -> BadConfig:
     says = (f"half_life is {value} batches", "finite number above 0", "leave it out")
     refusal = Refusal("HALF_LIFE_INVALID", says, "config.half_life.value")
     return BadConfig(f"half_life {value}", config(half_life=half_life), refusal)
+
+
+def _summary(title: str, made: sessions_pb2.SessionConfig, *says: str) -> BadConfig:
+    return BadConfig(title, made, Refusal("SUMMARY_SIZE_INVALID", says, "config.summary_size"))
 
 
 def _centroids(title: str, made: sessions_pb2.SessionConfig, *says: str) -> BadConfig:
@@ -82,6 +87,49 @@ BAD_CONFIGS = [
     ),
     _too_many("k alone", config(2**25), "n_clusters", "n_clusters 33,554,432", "allows 16,777,216"),
     _too_many("init_size·d", config(2, n_features=64, init_size=2**21), "init_size", "init_size 2,097,152", "at most"),
+    _too_many(
+        "summary_size·d",
+        config(2, n_features=64, summary_size=2**21),
+        "summary_size",
+        "summary_size 2,097,152 times n_features 64",
+        "allows 67,108,864",
+        "summary_size can be 1,048,576 at most",
+    ),
+    _too_many(
+        "summary_size alone",
+        config(summary_size=2**31 - 1, update_rule=REFINED),
+        "summary_size",
+        "summary_size 2,147,483,647",
+    ),
+    *(
+        _summary(f"summary_size {size}", config(summary_size=size), f"summary_size is {size}", "from 0 up", "leave it")
+        for size in (-1, -(2**31))
+    ),
+    _summary(
+        "refined without a summary",
+        config(update_rule=REFINED, summary_size=0),
+        "summary_size is 0",
+        "leave summary_size out",
+        "or use update_rule 'incremental'",
+    ),
+    _summary(
+        "refined with a summary of fewer points than clusters",
+        config(50, update_rule=REFINED, summary_size=49),
+        "summary_size is 49, below n_clusters 50",
+        "use 50 or more, best 1,000 or more",
+    ),
+    # Until they are there.
+    BadConfig(
+        "refined",
+        config(update_rule=REFINED),
+        Refusal("UPDATE_RULE_INVALID", ("'refined' is not available yet; use 'incremental'",), "config.update_rule"),
+    ),
+    *(
+        _summary(f"a summary with update rule {rule}", config(update_rule=rule, summary_size=1), "not available yet")
+        for rule in (sessions_pb2.UPDATE_RULE_UNSPECIFIED, INCREMENTAL)
+    ),
+    _unknown("update_rule", 99, "incremental, refined"),
+    _unknown("update_rule", -1, "incremental, refined"),
     _unknown("engine", 99, "numba, sklearn, scipy"),
     _unknown("engine", -1, "numba, sklearn, scipy"),
     _unknown("metric", 99, "euclidean, cosine"),
@@ -172,6 +220,16 @@ def test_an_invalid_configuration_is_refused_and_makes_no_session(wire: Wire, na
 
     case.refusal.check(status)
     no_session(name).check(refused_call(lambda: wire.describe(name)))
+
+
+@pytest.mark.parametrize("asked", [{}, {"update_rule": INCREMENTAL}, {"summary_size": 0}], ids=str)
+def test_a_session_is_described_with_its_update_rule_and_the_size_of_its_summary(
+    wire: Wire, name: str, asked: dict[str, int]
+) -> None:
+    described = wire.create(name, config(**asked)).config
+
+    assert (described.update_rule, described.summary_size) == (INCREMENTAL, 0)
+    assert described.HasField("summary_size")
 
 
 @pytest.mark.parametrize(

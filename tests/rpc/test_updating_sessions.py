@@ -16,7 +16,18 @@ from tests.rpc.ways import Stream, opening
 from tests.rpc.wire import Wire, array, batch, config, duration
 
 CHANGEABLE = "engine, half_life, on_invalid, idle_ttl"
-IMMUTABLE = ["n_clusters", "n_features", "metric", "init", "init_size", "random_state", "dtype", "durability"]
+IMMUTABLE = [
+    "n_clusters",
+    "n_features",
+    "metric",
+    "init",
+    "init_size",
+    "random_state",
+    "dtype",
+    "durability",
+    "update_rule",
+    "summary_size",
+]
 
 
 def half_life(value: float, unit: Any = sessions_pb2.HALF_LIFE_UNIT_BATCHES) -> sessions_pb2.HalfLife:

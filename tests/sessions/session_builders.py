@@ -33,6 +33,7 @@ LIMITS = Limits(
     max_sessions=3,
     max_centroid_values=100,
     max_init_values=300,
+    max_summary_values=300,
     max_batch_work=1_000_000,
     max_batch_bytes=1_000_000,
     queue_bytes=1_000_000,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from shoal_server.budget import MIB, MemoryBudget
-from shoal_server.clustering.config import EngineName, Metric, ModelConfig
+from shoal_server.clustering.config import DEFAULT_SUMMARY_SIZE, EngineName, Metric, ModelConfig
 from shoal_server.clustering.model import apply, new_model
 from shoal_server.clustering.state import Batch, Model, ModelState
 from shoal_server.engines.contract import Engine, PointArray, run_in_order
@@ -23,6 +23,7 @@ from shoal_server.sessions.session_memory import (
     SESSION_BYTES,
     SessionMemory,
     kept_bytes,
+    model_bytes,
     paused_bytes,
     warmup_bytes,
     workspace_bytes,
@@ -166,3 +167,25 @@ def test_points_that_wait_for_centroids_take_no_more_than_is_reserved_for_them(
         <= warmup_bytes(model.config, rows, columns, points.itemsize)
         + kept_bytes(Model(model.config, ModelState(columns)))
     )
+
+
+@pytest.mark.parametrize("precision", [4, 8])
+@pytest.mark.parametrize(("size", "points"), [(None, DEFAULT_SUMMARY_SIZE), (700, 700)])
+@pytest.mark.parametrize("name", ["numba", "scipy", "sklearn"])
+def test_a_refined_session_reserves_its_summary_two_and_a_half_times(
+    name: EngineName, size: int | None, points: int, precision: int
+) -> None:
+    k, d = 64, 16
+    incremental = ModelConfig(k, engine=name)
+    refined = ModelConfig(k, engine=name, update_rule="refined", summary_size=size)
+
+    more = model_bytes(refined, d, precision) - model_bytes(incremental, d, precision)
+
+    assert more == 2.5 * points * (d * precision + 16) + 3 * 8 * k * d
+
+
+def test_an_incremental_session_reserves_only_a_summary_that_it_asks_for() -> None:
+    k, d = 64, 16
+
+    assert model_bytes(ModelConfig(k, summary_size=0), d) == model_bytes(ModelConfig(k), d)
+    assert model_bytes(ModelConfig(k, summary_size=700), d) - model_bytes(ModelConfig(k), d) == 2.5 * 700 * (d * 8 + 16)

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from shoal_server.budget import PASSING_SHARE, MemoryBudget
+from shoal_server.budget import MIB, PASSING_SHARE, MemoryBudget
+from shoal_server.clustering.model import new_model
 from shoal_server.errors import DomainError, Reason
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.port import SessionConfig
 from shoal_server.sessions.registry import Sessions
+from shoal_server.sessions.session import Session
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.producer_builders import stamp
@@ -93,3 +95,28 @@ async def test_warming_points_without_enough_memory_are_refused_and_use_no_seque
 
         taken.release()
         assert (await push(session, 1.0, stamp=stamp(1))).accepted == 1
+
+
+async def test_a_refined_session_whose_summary_has_no_room_is_refused(deps: SessionDeps) -> None:
+    budget = MemoryBudget(8 * MIB)
+    deps = replace(deps, budget=budget)
+    large = given_centroids(0.0, update_rule="refined", summary_size=200_000)  # 12 MB of float64 points of one column
+
+    with pytest.raises(DomainError) as caught:
+        Session("pixels", SessionConfig(large), "", deps, new_model(large), on_change=lambda: None)
+
+    assert caught.value.refusal.reason is Reason.MEMORY_LIMIT_REACHED
+    assert budget.used == 0
+
+
+async def test_the_summary_of_a_refined_session_is_reserved_until_it_ends(deps: SessionDeps) -> None:
+    small, large = (given_centroids(0.0, update_rule="refined", summary_size=size) for size in (1000, 2000))
+    used = []
+    for model in (small, large):
+        async with started(deps, SessionConfig(model)) as session:
+            await push(session, 1.0)
+            await until_quiet()
+            used.append(deps.budget.used)
+
+    assert used[1] - used[0] == 2.5 * 1000 * (8 + 16)
+    assert deps.budget.used == 0

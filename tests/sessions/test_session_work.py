@@ -152,6 +152,24 @@ async def test_initial_centroids_that_take_too_much_work_to_choose_are_refused(d
     assert narrow.accepted == 1
 
 
+async def test_a_first_batch_that_makes_the_summary_too_large_is_refused(deps: SessionDeps) -> None:
+    config = warming(summary_size=LIMITS.max_summary_values // 2, update_rule="refined")
+    async with started(deps, SessionConfig(config)) as session:
+        wide = await refusal_of((await submit_batch(session, Batch(np.ones((1, 3))))).result())
+        narrow = await (await submit_batch(session, Batch(np.ones((1, 2))))).result()
+
+    assert (wide.reason, wide.field) == ("TOO_MANY_VALUES", "config.summary_size")
+    assert "with n_features 3, summary_size can be 100 at most" in wide.message
+    assert narrow.accepted == 1
+
+
+async def test_a_summary_of_the_default_size_is_never_too_large(deps: SessionDeps) -> None:
+    async with started(deps, SessionConfig(warming(update_rule="refined"))) as session:
+        result = await (await submit_batch(session, Batch(np.ones((1, LIMITS.max_centroid_values))))).result()
+
+    assert result.accepted == 1
+
+
 async def test_a_change_is_refused_when_too_many_changes_wait(session: Session, engine: StagedEngine) -> None:
     engine.close_gate()
     await submit(session, 1.0)

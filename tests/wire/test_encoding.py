@@ -36,6 +36,7 @@ RESULTS = st.builds(
         inertia=st.floats(allow_nan=False),
         warming=st.none() | st.just(sessions_pb2.Warming(seen=1, needed=2)),
         error=st.none() | st.just(errors_pb2.Status(code=3, message="wrong")),
+        refined=st.booleans(),
     ),
     labels=st.none() | ARRAYS.map(wire.tensor_of),
 )

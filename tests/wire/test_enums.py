@@ -21,6 +21,7 @@ ENUMS: dict[str, tuple[Mapping[str, int], Any, list[Any]]] = {
     "init": (wire.INIT_METHODS, sessions_pb2.InitMethod, [shoal.InitMethod, models.InitMethod]),
     "unit": (wire.HALF_LIFE_UNITS, sessions_pb2.HalfLifeUnit, [shoal.HalfLifeUnit, models.HalfLifeUnit]),
     "durability": (wire.DURABILITIES, sessions_pb2.Durability, [shoal.Durability, sessions.Durability]),
+    "update rule": (wire.UPDATE_RULES, sessions_pb2.UpdateRule, [shoal.UpdateRule, models.UpdateRule]),
     "compared engine": (wire.COMPARE_ENGINES, compare_pb2.CompareEngine, [shoal.CompareEngine]),
     "action": (wire.COMPARE_ACTIONS, compare_pb2.CompareAction, [shoal.CompareAction]),
 }

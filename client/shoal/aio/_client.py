@@ -13,7 +13,7 @@ from shoal._channels import DEFAULT_TARGET, DEFAULT_TIMEOUT, checked_target, che
 from shoal._comparison_codec import ComparisonDecoder, encode_comparison
 from shoal._errors import SessionExistsError
 from shoal._session_codec import encode_config
-from shoal._types import Durability, Engine, HalfLife, Metric, OnInvalid, SessionDescription
+from shoal._types import Durability, Engine, HalfLife, Metric, OnInvalid, SessionDescription, UpdateRule
 from shoal._validation import points_array
 from shoal.aio._comparison import Comparison
 from shoal.aio._connection import AsyncConnection
@@ -90,6 +90,8 @@ class Client:
         half_life: HalfLife | None = None,
         durability: Durability | None = None,
         idle_ttl: float | None = None,
+        update_rule: UpdateRule | None = None,
+        summary_size: int | None = None,
         exist_ok: bool = False,
     ) -> Session:
         """Create a session; see shoal.Client.create_session."""
@@ -106,6 +108,8 @@ class Client:
             half_life=half_life,
             durability=durability,
             idle_ttl=idle_ttl,
+            update_rule=update_rule,
+            summary_size=summary_size,
         )
         try:
             await self._connection.call(_calls.create_session(name, config))

@@ -40,7 +40,7 @@ class IngestSummary:
             self.unverified + (result.duplicate and result.unverified),
             self.accepted + (0 if result.duplicate else result.accepted),
             self.dropped + (0 if result.duplicate else result.dropped),
-            max(self.version, result.version),
+            max(self.version, result.version + result.refined),
             self.inertia + (result.inertia if result.version else 0.0),
             self.measured + (result.accepted if result.version else 0),
             None if result.version else result.warming or self.warming,

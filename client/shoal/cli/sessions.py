@@ -12,7 +12,7 @@ import numpy as np
 import typer
 
 import shoal
-from shoal import Engine, InitMethod, Metric, OnInvalid, Precision
+from shoal import Engine, InitMethod, Metric, OnInvalid, Precision, UpdateRule
 from shoal._validation import INT32, UINT32
 from shoal.cli.documents import plain, session_row
 from shoal.cli.failures import CommandError, tell, usage_error
@@ -88,6 +88,21 @@ def create(
     ] = None,
     half_life: HalfLifeText = None,
     idle_ttl: IdleTtl = None,
+    update_rule: Annotated[
+        UpdateRule | None,
+        typer.Option(
+            help="What moves the centroids: incremental: the batches; refined (not available yet): also refinements "
+            "between them. By default as the server says."
+        ),
+    ] = None,
+    summary_size: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=INT32[1],
+            help="Maximum number of points of the session's summary; 0: none. By default as the server says.",
+        ),
+    ] = None,
     exist_ok: Annotated[bool, typer.Option("--exist-ok", help="Succeed if the session exists already.")] = False,
 ) -> None:
     """Create a session."""
@@ -103,6 +118,8 @@ def create(
         "dtype": dtype,
         "half_life": _half_life(half_life),
         "idle_ttl": idle_ttl,
+        "update_rule": update_rule,
+        "summary_size": summary_size,
     }
     with invocation(ctx).connect() as client:
         session = client.create_session(name, **asked, exist_ok=exist_ok).describe()

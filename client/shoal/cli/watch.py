@@ -68,4 +68,5 @@ def _write_all(updates: Iterable[shoal.CentroidUpdate], form: Format) -> int:
 
 def _row(update: shoal.CentroidUpdate) -> str:
     movement = float(np.max(update.movement, initial=0.0))
-    return f"{update.version:>10,}  {update.points_accepted:>14,}  {update.inertia:>16,.6g}  {movement:>13,.4g}"
+    row = f"{update.version:>10,}  {update.points_accepted:>14,}  {update.inertia:>16,.6g}  {movement:>13,.4g}"
+    return f"{row}  refined" if update.refined else row

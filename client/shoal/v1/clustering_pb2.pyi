@@ -284,6 +284,7 @@ class BatchResult(_message.Message):
     FORGOTTEN_FIELD_NUMBER: _builtins.int
     LATE_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
+    REFINED_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The sequence of the batch."""
     version: _builtins.int
@@ -306,6 +307,8 @@ class BatchResult(_message.Message):
     """How much the accepted rows counted in total: their sample weights, times 0.5 ** (late / half_life) where the half-life is
     in seconds. A row that would count less than 1e-200 counts 0. Absent: each row counted 1, `accepted` in sum.
     """
+    refined: _builtins.bool
+    """A refinement followed the batch and made the next version, `version` + 1."""
     @_builtins.property
     def labels(self) -> _tensor_pb2.Tensor:
         """Shape (n,) int32, those that the update used; -1 for a dropped row. Empty while the session is warming."""
@@ -334,10 +337,11 @@ class BatchResult(_message.Message):
         forgotten: _builtins.bool = ...,
         late: _builtins.float = ...,
         weight: _builtins.float | None = ...,
+        refined: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "error", b"error", "labels", b"labels", "warming", b"warming", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "accepted", b"accepted", "dropped", b"dropped", "duplicate", b"duplicate", "durable", b"durable", "error", b"error", "forgotten", b"forgotten", "inertia", b"inertia", "labels", b"labels", "late", b"late", "sequence", b"sequence", "version", b"version", "warming", b"warming", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "accepted", b"accepted", "dropped", b"dropped", "duplicate", b"duplicate", "durable", b"durable", "error", b"error", "forgotten", b"forgotten", "inertia", b"inertia", "labels", b"labels", "late", b"late", "refined", b"refined", "sequence", b"sequence", "version", b"version", "warming", b"warming", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
     _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
@@ -445,6 +449,7 @@ class Snapshot(_message.Message):
     POINTS_ACCEPTED_FIELD_NUMBER: _builtins.int
     SESSION_UID_FIELD_NUMBER: _builtins.int
     BATCH_POINTS_FIELD_NUMBER: _builtins.int
+    REFINED_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     inertia: _builtins.float
     """Of the batch that made the version, before it moved the centroids."""
@@ -453,6 +458,8 @@ class Snapshot(_message.Message):
     session_uid: _builtins.str
     batch_points: _builtins.int
     """Rows accepted in the batch that made the version: `inertia` divided by it is the inertia per point. 0 in version 0."""
+    refined: _builtins.bool
+    """Whether a refinement made the version, and no batch."""
     @_builtins.property
     def centroids(self) -> _tensor_pb2.Tensor:
         """Shape (n_clusters, n_features) float64."""
@@ -476,10 +483,11 @@ class Snapshot(_message.Message):
         points_accepted: _builtins.int = ...,
         session_uid: _builtins.str = ...,
         batch_points: _builtins.int = ...,
+        refined: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["centroids", b"centroids", "movement", b"movement", "weights", b"weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_points", b"batch_points", "centroids", b"centroids", "inertia", b"inertia", "movement", b"movement", "points_accepted", b"points_accepted", "session_uid", b"session_uid", "version", b"version", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_points", b"batch_points", "centroids", b"centroids", "inertia", b"inertia", "movement", b"movement", "points_accepted", b"points_accepted", "refined", b"refined", "session_uid", b"session_uid", "version", b"version", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -167,6 +167,34 @@ DURABILITY_MEMORY: Durability.ValueType  # 2
 """The session ends with the server."""
 Global___Durability: _TypeAlias = Durability  # noqa: Y015
 
+class _UpdateRule:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UpdateRuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UpdateRule.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    UPDATE_RULE_UNSPECIFIED: _UpdateRule.ValueType  # 0
+    """The server's default."""
+    UPDATE_RULE_INCREMENTAL: _UpdateRule.ValueType  # 1
+    """The batches: each one moves the centroids to which its points are assigned."""
+    UPDATE_RULE_REFINED: _UpdateRule.ValueType  # 2
+    """The batches, and refinements between them: the centroids are fitted anew to a summary of the stream. Not available
+    yet: the server refuses it.
+    """
+
+class UpdateRule(_UpdateRule, metaclass=_UpdateRuleEnumTypeWrapper):
+    """What moves the centroids."""
+
+UPDATE_RULE_UNSPECIFIED: UpdateRule.ValueType  # 0
+"""The server's default."""
+UPDATE_RULE_INCREMENTAL: UpdateRule.ValueType  # 1
+"""The batches: each one moves the centroids to which its points are assigned."""
+UPDATE_RULE_REFINED: UpdateRule.ValueType  # 2
+"""The batches, and refinements between them: the centroids are fitted anew to a summary of the stream. Not available
+yet: the server refuses it.
+"""
+Global___UpdateRule: _TypeAlias = UpdateRule  # noqa: Y015
+
 class _SessionState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -257,6 +285,8 @@ class SessionConfig(_message.Message):
     HALF_LIFE_FIELD_NUMBER: _builtins.int
     DURABILITY_FIELD_NUMBER: _builtins.int
     IDLE_TTL_FIELD_NUMBER: _builtins.int
+    UPDATE_RULE_FIELD_NUMBER: _builtins.int
+    SUMMARY_SIZE_FIELD_NUMBER: _builtins.int
     n_clusters: _builtins.int
     """Number of centroids, from 1 up."""
     n_features: _builtins.int
@@ -273,6 +303,11 @@ class SessionConfig(_message.Message):
     the first points.
     """
     durability: Global___Durability.ValueType
+    update_rule: Global___UpdateRule.ValueType
+    summary_size: _builtins.int
+    """Maximum number of points of the session's summary of the stream; 0: no summary, which `refined` needs. Absent: the
+    server's default for the update rule. Above 0 not available yet: the server refuses it.
+    """
     @_builtins.property
     def init(self) -> Global___Init: ...
     @_builtins.property
@@ -300,14 +335,21 @@ class SessionConfig(_message.Message):
         half_life: Global___HalfLife | None = ...,
         durability: Global___Durability.ValueType = ...,
         idle_ttl: _duration_pb2.Duration | None = ...,
+        update_rule: Global___UpdateRule.ValueType = ...,
+        summary_size: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_random_state", b"_random_state", "half_life", b"half_life", "idle_ttl", b"idle_ttl", "init", b"init", "random_state", b"random_state"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_random_state", b"_random_state", "_summary_size", b"_summary_size", "half_life", b"half_life", "idle_ttl", b"idle_ttl", "init", b"init", "random_state", b"random_state", "summary_size", b"summary_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_random_state", b"_random_state", "dtype", b"dtype", "durability", b"durability", "engine", b"engine", "half_life", b"half_life", "idle_ttl", b"idle_ttl", "init", b"init", "init_size", b"init_size", "metric", b"metric", "n_clusters", b"n_clusters", "n_features", b"n_features", "on_invalid", b"on_invalid", "random_state", b"random_state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_random_state", b"_random_state", "_summary_size", b"_summary_size", "dtype", b"dtype", "durability", b"durability", "engine", b"engine", "half_life", b"half_life", "idle_ttl", b"idle_ttl", "init", b"init", "init_size", b"init_size", "metric", b"metric", "n_clusters", b"n_clusters", "n_features", b"n_features", "on_invalid", b"on_invalid", "random_state", b"random_state", "summary_size", b"summary_size", "update_rule", b"update_rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__random_state: _TypeAlias = _typing.Literal["random_state"]  # noqa: Y015
     _WhichOneofArgType__random_state: _TypeAlias = _typing.Literal["_random_state", b"_random_state"]  # noqa: Y015
+    _WhichOneofReturnType__summary_size: _TypeAlias = _typing.Literal["summary_size"]  # noqa: Y015
+    _WhichOneofArgType__summary_size: _TypeAlias = _typing.Literal["_summary_size", b"_summary_size"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__random_state) -> _WhichOneofReturnType__random_state | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__summary_size) -> _WhichOneofReturnType__summary_size | None: ...
 
 Global___SessionConfig: _TypeAlias = SessionConfig  # noqa: Y015
 
@@ -362,7 +404,7 @@ class Session(_message.Message):
     """Changes with every change of the configuration."""
     state: Global___SessionState.ValueType
     version: _builtins.int
-    """Number of updates applied; 0: none."""
+    """Number of updates and refinements applied; 0: none."""
     points_accepted: _builtins.int
     """Rows that count in the centroids or in the warming."""
     points_dropped: _builtins.int

@@ -23,6 +23,7 @@ from shoal.wire.enums import (
     METRICS,
     ON_INVALID,
     PRECISIONS,
+    UPDATE_RULES,
     name_of,
 )
 from shoal.wire.parsing import MAX_AXES, MessageTooLargeError, Parsed, parser
@@ -67,6 +68,7 @@ __all__ = [
     "NUMBERS",
     "ON_INVALID",
     "PRECISIONS",
+    "UPDATE_RULES",
     "AssignRequest",
     "AssignResponse",
     "Batch",

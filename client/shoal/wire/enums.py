@@ -41,6 +41,10 @@ DURABILITIES: dict[str, sessions_pb2.Durability.ValueType] = {
     "durable": sessions_pb2.DURABILITY_DURABLE,
     "memory": sessions_pb2.DURABILITY_MEMORY,
 }
+UPDATE_RULES: dict[str, sessions_pb2.UpdateRule.ValueType] = {
+    "incremental": sessions_pb2.UPDATE_RULE_INCREMENTAL,
+    "refined": sessions_pb2.UPDATE_RULE_REFINED,
+}
 COMPARE_ENGINES: dict[str, compare_pb2.CompareEngine.ValueType] = {
     "scipy": compare_pb2.COMPARE_ENGINE_SCIPY,
     "scipy-kmeans2": compare_pb2.COMPARE_ENGINE_SCIPY_KMEANS2,

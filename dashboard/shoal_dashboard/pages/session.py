@@ -123,9 +123,9 @@ class SessionPage:
         if not description.points_accepted:
             self._title.set_content(f"Waiting for points: shoal ingest {escape(description.name)} points.csv")
         self._facts.set_text(
-            f"{state} · {config.engine} · {config.metric} · k {config.n_clusters} · d {config.n_features or '–'} · "
-            f"version {description.version:,} · {count_text(description.points_accepted, 'point')} · "
-            f"{count_text(description.watchers, 'watcher')}"
+            f"{state} · {config.engine} · {config.update_rule} · {config.metric} · k {config.n_clusters} · "
+            f"d {config.n_features or '–'} · version {description.version:,} · "
+            f"{count_text(description.points_accepted, 'point')} · {count_text(description.watchers, 'watcher')}"
         )
         self._fill_form(config)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from typing import get_args
 from urllib.parse import quote
 
 from nicegui import ui
@@ -28,6 +29,7 @@ _HEADINGS = (
 )
 
 
+_UPDATE_RULES = ["server's default", *get_args(shoal.UpdateRule)]
 _REFRESH_SECONDS = 0.25
 _MAX_ROWS = 100  # of the table: thousands are more than a browser draws in time
 
@@ -72,6 +74,7 @@ class SessionsPage:
             self._name = ui.input("Name")
             self._n_clusters = ui.number("Clusters (k)", value=8, min=1, step=1, format="%d").classes("number")
             self._engine = ui.select(["numba", "sklearn", "scipy"], value="numba", label="Engine")
+            self._update_rule = ui.select(_UPDATE_RULES, value=_UPDATE_RULES[0], label="Update rule")
             self._half_life = ui.input("Half-life", placeholder="such as 1000 points")
             ui.button("Create", on_click=self._create, color=None).props("unelevated no-caps").classes("primary")
 
@@ -82,6 +85,7 @@ class SessionsPage:
                 int(self._n_clusters.value or 0),
                 engine=self._engine.value,
                 half_life=parse_half_life(self._half_life.value or ""),
+                update_rule=None if self._update_rule.value == _UPDATE_RULES[0] else self._update_rule.value,
             )
             ui.notify(f"Created session {self._name.value}")
             if self._filter.visible:

@@ -18,7 +18,15 @@ OnInvalid = Literal["reject", "drop", "impute"]
 InitMethod = Literal["k-means++", "random"]
 Precision = Literal["float32", "float64"]
 HalfLifeUnit = Literal["batches", "points", "seconds"]
+UpdateRule = Literal["incremental", "refined"]
 
+DEFAULT_UPDATE_RULE: UpdateRule = "incremental"  # of a session that doesn't say
+# The points of the summary of a session that doesn't say: fewer where they would be more values than that, but never
+# fewer than some for each centroid, so that every session can be refined.
+DEFAULT_SUMMARY_SIZE = 5000
+DEFAULT_SUMMARY_VALUES = 1 << 22
+_MIN_POINTS_PER_CLUSTER = 2
+_GOOD_POINTS_PER_CLUSTER = 20  # on image patches (d 192, k 256): 6 % above the offline inertia with 8, and 2 % with 20
 
 _MAX_INIT_SIZE = 2**31 - 1  # an int32 where sessions are described
 
@@ -45,6 +53,8 @@ class ModelConfig:
     random_state: int | None = None
     dtype: Precision | None = None  # None: follows the first points
     half_life: HalfLife | None = None  # None: nothing is forgotten
+    update_rule: UpdateRule = "incremental"
+    summary_size: int | None = None  # None: the default; see `summary_points`
 
     @property
     def points_needed(self) -> int:
@@ -53,8 +63,24 @@ class ModelConfig:
             return 0
         return self.init_size if self.init_size is not None else 3 * self.n_clusters
 
+    def summary_points(self, n_features: int | None) -> int:
+        """Return how many points of so many columns (None: not known yet) the summary may have; 0: there is none."""
+        if self.summary_size is not None:
+            return self.summary_size
+        if self.update_rule == "incremental":
+            return 0
+        size = min(DEFAULT_SUMMARY_SIZE, DEFAULT_SUMMARY_VALUES // (n_features or 1))
+        return max(size, _MIN_POINTS_PER_CLUSTER * self.n_clusters)
 
-def validate(config: ModelConfig, *, max_centroid_values: int, max_init_values: int, max_init_work: int) -> None:
+
+def validate(
+    config: ModelConfig,
+    *,
+    max_centroid_values: int,
+    max_init_values: int,
+    max_summary_values: int,
+    max_init_work: int,
+) -> None:
     """Check a configuration.
 
     Parameters
@@ -65,14 +91,16 @@ def validate(config: ModelConfig, *, max_centroid_values: int, max_init_values: 
         The most that n_clusters * n_features may be.
     max_init_values
         The most that init_size * n_features may be.
+    max_summary_values
+        The most that a summary_size * n_features that is asked for may be.
     max_init_work
         The most multiplications that the choice of the initial centroids may take.
 
     Raises
     ------
     DomainError
-        N_CLUSTERS_INVALID, N_FEATURES_INVALID, INIT_SIZE_INVALID, INIT_INVALID, HALF_LIFE_INVALID, or
-        TOO_MANY_VALUES or WORK_TOO_LARGE for what is over a limit.
+        N_CLUSTERS_INVALID, N_FEATURES_INVALID, INIT_SIZE_INVALID, INIT_INVALID, HALF_LIFE_INVALID,
+        SUMMARY_SIZE_INVALID, UPDATE_RULE_INVALID, or TOO_MANY_VALUES or WORK_TOO_LARGE for what is over a limit.
     """
     if config.n_clusters < 1:
         raise invalid(
@@ -85,19 +113,44 @@ def validate(config: ModelConfig, *, max_centroid_values: int, max_init_values: 
             f"n_features is {config.n_features}; use a number from 1 up, or 0 for as many as the first batch has",
         )
     given = 1 if isinstance(config.init, str) else config.init.shape[1]
-    check_width(config, max(config.n_features or 1, given), max_centroid_values, max_init_values, max_init_work)
+    n_features = max(config.n_features or 1, given)
+    check_width(config, n_features, max_centroid_values, max_init_values, max_summary_values, max_init_work)
     _check_init_size(config)
     _check_init(config)
     check_half_life(config.half_life)
+    _check_summary_size(config)
+    _refuse_what_is_to_come(config)
+
+
+def _refuse_what_is_to_come(config: ModelConfig) -> None:
+    """Raise UPDATE_RULE_INVALID or SUMMARY_SIZE_INVALID for what nothing computes yet."""
+    if config.update_rule == "refined":
+        raise invalid(
+            Reason.UPDATE_RULE_INVALID,
+            "config.update_rule",
+            "update_rule 'refined' is not available yet; use 'incremental'",
+        )
+    if config.summary_size:
+        raise invalid(
+            Reason.SUMMARY_SIZE_INVALID,
+            "config.summary_size",
+            f"summary_size is {config.summary_size:,}, and summaries are not available yet; use 0, or leave it out",
+        )
 
 
 def check_width(
-    config: ModelConfig, n_features: int, max_centroid_values: int, max_init_values: int, max_init_work: int
+    config: ModelConfig,
+    n_features: int,
+    max_centroid_values: int,
+    max_init_values: int,
+    max_summary_values: int,
+    max_init_work: int,
 ) -> None:
     """Raise TOO_MANY_VALUES or WORK_TOO_LARGE if points of so many columns make too much of the model."""
     sizes = (
         ("n_clusters", config.n_clusters, max_centroid_values),
         ("init_size", config.points_needed, max_init_values),
+        ("summary_size", config.summary_size or 0, max_summary_values),
     )
     for field, rows, most in sizes:
         if rows * n_features > most:
@@ -158,6 +211,32 @@ def _check_init_size(config: ModelConfig) -> None:
             "config.init_size",
             f"init_size is {config.init_size}, below n_clusters {config.n_clusters}; every initial centroid needs a "
             f"point, so use {config.n_clusters} or more, or 0 for three times n_clusters",
+        )
+
+
+def _check_summary_size(config: ModelConfig) -> None:
+    size, k = config.summary_size, config.n_clusters
+    if size is None:
+        return
+    if size < 0:
+        raise invalid(
+            Reason.SUMMARY_SIZE_INVALID,
+            "config.summary_size",
+            f"summary_size is {size}; use a number from 0 up, 0 for no summary, or leave it out for the default",
+        )
+    if config.update_rule == "refined" and size == 0:
+        raise invalid(
+            Reason.SUMMARY_SIZE_INVALID,
+            "config.summary_size",
+            "summary_size is 0, and update_rule 'refined' fits the centroids to the summary; leave summary_size out "
+            "for the default, or use update_rule 'incremental'",
+        )
+    if config.update_rule == "refined" and size < k:
+        raise invalid(
+            Reason.SUMMARY_SIZE_INVALID,
+            "config.summary_size",
+            f"summary_size is {size:,}, below n_clusters {k:,}; every centroid is fitted to some of its points, so use "
+            f"{k:,} or more, best {_GOOD_POINTS_PER_CLUSTER * k:,} or more, or leave it out for the default",
         )
 
 

@@ -69,6 +69,7 @@ class BatchResult(NamedTuple):
     refusal: Refusal | None = None  # why the batch was not applied
     late: float = 0.0  # seconds by which its event time was behind the newest before it
     weight: float | None = None  # what the accepted rows counted in sum; None: each of them 1
+    refined: bool = False  # a refinement followed the batch, and made the next version
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -85,6 +86,7 @@ class Snapshot:
     movement: Float64Array  # (k,) Euclidean
     points_accepted: int
     batch_points: int  # rows accepted in the batch that made the version
+    refined: bool = False  # whether a refinement made the version
 
     def __reduce__(self) -> tuple[Callable[..., Snapshot], tuple[Any, ...]]:
         """Pickle it so that its arrays come back read-only."""
@@ -96,6 +98,7 @@ class Snapshot:
             self.movement,
             self.points_accepted,
             self.batch_points,
+            self.refined,
         )
 
     @property
@@ -112,11 +115,12 @@ def read_only_snapshot(
     movement: Float64Array,
     points_accepted: int,
     batch_points: int,
+    refined: bool = False,
 ) -> Snapshot:
     """Return a snapshot of arrays that nobody else will change."""
     for array in (centroids, weights, movement):
         array.setflags(write=False)
-    return Snapshot(version, centroids, weights, inertia, movement, points_accepted, batch_points)
+    return Snapshot(version, centroids, weights, inertia, movement, points_accepted, batch_points, refined)
 
 
 def shifts(before: Float64Array, after: Float64Array) -> Float64Array:
@@ -263,7 +267,7 @@ class Model:
 
     @property
     def version(self) -> int:
-        """How many updates have been applied."""
+        """How many updates and refinements have been applied."""
         snapshot = self.state.snapshot
         return snapshot.version if snapshot else 0
 

@@ -104,6 +104,8 @@ def encode_result(result: BatchResult) -> wire.BatchResult:
         message.late = result.late
         if result.weight is not None:
             message.weight = result.weight
+    if result.refined:
+        message.refined = True
     if result.warming:
         message.warming.CopyFrom(encode_warming(result.warming))
     return wire.BatchResult(message, None if result.labels is None else wire.tensor_of(result.labels))

@@ -116,6 +116,7 @@ def _without_centroids(snapshot: Snapshot, session_uid: str) -> clustering_pb2.S
         points_accepted=snapshot.points_accepted,
         session_uid=session_uid,
         batch_points=snapshot.batch_points,
+        refined=snapshot.refined,
     )
 
 

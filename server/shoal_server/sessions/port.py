@@ -58,6 +58,7 @@ class Limits:
     max_sessions: int
     max_centroid_values: int  # n_clusters * n_features of one session
     max_init_values: int  # init_size * n_features of one session
+    max_summary_values: int  # summary_size * n_features of one session, where it says a summary_size
     max_batch_work: int  # rows * n_features * n_clusters of one batch, and of choosing initial centroids
     max_batch_bytes: int  # points and weights of one batch
     queue_bytes: int  # of one session

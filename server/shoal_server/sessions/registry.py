@@ -135,6 +135,7 @@ class Sessions:
             config,
             max_centroid_values=limits.max_centroid_values,
             max_init_values=limits.max_init_values,
+            max_summary_values=limits.max_summary_values,
             max_init_work=engine_work(config.engine, limits.max_batch_work),
         )
         return new_model(config)

@@ -33,6 +33,9 @@ _WARMUP_COPIES, _CHOSEN_COPIES = 3, 3
 _SUMS = MAX_SUMS + 2  # (k, d): those of its chunks, their total, and SciPy's centroids in float64
 _BLOCKS = 3  # of rows, in the frame's coordinates
 _SKLEARN_SUMS, _SKLEARN_COPIES = 4, 4  # of the centroids and of a batch, in float64
+# A summary's buckets, its open block, and what is merged from some of them before these are let go; of a point its
+# values, its weight and its scatter. And sets of centroids, in float64, while they are fitted to it.
+_SUMMARY_COPIES, _SUMMARY_EXTRAS, _FITTED = 2.5, 2 * FLOAT64, 3
 
 
 class SessionMemory:
@@ -237,7 +240,24 @@ def model_bytes(config: ModelConfig, n_features: int, precision_bytes: int = FLO
         inside = precision_bytes * (rows * (d + 2) + k * columns) + FLOAT64 * k
     given = 0 if isinstance(config.init, str) else config.init.nbytes
     encoded = _ENCODED_VERSIONS * FLOAT64 * (k * d + 2 * k)
-    return SESSION_BYTES + 2 * (snapshot + inside) + given + encoded
+    return SESSION_BYTES + 2 * (snapshot + inside) + given + encoded + summary_bytes(config, d, precision_bytes)
+
+
+def summary_bytes(config: ModelConfig, n_features: int, precision_bytes: int) -> int:
+    """Return what a model's summary takes at most, with what fitting the centroids to it takes.
+
+    Parameters
+    ----------
+    config
+        Of the model.
+    n_features
+        Columns.
+    precision_bytes
+        Of a value of its points.
+    """
+    point = precision_bytes * n_features + _SUMMARY_EXTRAS
+    fitted = _FITTED * FLOAT64 * config.n_clusters * n_features if config.update_rule == "refined" else 0
+    return int(_SUMMARY_COPIES * config.summary_points(n_features) * point) + fitted
 
 
 def kept_bytes(model: Model) -> int:

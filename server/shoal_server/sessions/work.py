@@ -52,7 +52,9 @@ def engine_work(engine: EngineName, max_batch_work: int) -> int:
 def check_model_size(config: ModelConfig, n_features: int, limits: Limits) -> None:
     """Raise TOO_MANY_VALUES or WORK_TOO_LARGE if points of so many columns make too much of a session's model."""
     max_work = engine_work(config.engine, limits.max_batch_work)
-    check_width(config, n_features, limits.max_centroid_values, limits.max_init_values, max_work)
+    check_width(
+        config, n_features, limits.max_centroid_values, limits.max_init_values, limits.max_summary_values, max_work
+    )
 
 
 def max_values(config: ModelConfig, max_batch_work: int) -> int:

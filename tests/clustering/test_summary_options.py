@@ -1,0 +1,86 @@
+"""The size of a session's summary: what is asked for, or a default that every session can be refined with."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shoal_server.clustering.config import (
+    DEFAULT_SUMMARY_SIZE,
+    DEFAULT_SUMMARY_VALUES,
+    ModelConfig,
+    UpdateRule,
+    validate,
+)
+from shoal_server.errors import DomainError
+
+LIMIT = 1000  # values
+
+
+def reason_of(config: ModelConfig) -> str:
+    """Return why a configuration is refused; empty: it isn't."""
+    try:
+        validate(
+            config, max_centroid_values=10**6, max_init_values=10**6, max_summary_values=LIMIT, max_init_work=10**15
+        )
+    except DomainError as error:
+        return error.refusal.reason
+    return ""
+
+
+def test_an_incremental_session_has_no_summary_unless_it_asks_for_one() -> None:
+    assert ModelConfig(8).update_rule == "incremental"
+    assert ModelConfig(8).summary_points(3) == 0
+    assert ModelConfig(8, summary_size=70).summary_points(3) == 70
+
+
+@pytest.mark.parametrize("n_features", [None, 1, 16, DEFAULT_SUMMARY_VALUES // DEFAULT_SUMMARY_SIZE])
+def test_a_refined_session_has_a_summary_of_the_default_size(n_features: int | None) -> None:
+    assert ModelConfig(8, update_rule="refined").summary_points(n_features) == DEFAULT_SUMMARY_SIZE
+
+
+@pytest.mark.parametrize("rule", ["incremental", "refined"])
+@pytest.mark.parametrize("n_features", [None, 3, 10**6])
+def test_a_summary_has_the_size_that_is_asked_for(rule: UpdateRule, n_features: int | None) -> None:
+    assert ModelConfig(8, update_rule=rule, summary_size=70).summary_points(n_features) == 70
+
+
+@given(k=st.integers(1, 10**7), n_features=st.integers(1, 10**7))
+def test_a_summary_of_the_default_size_is_bounded_and_has_points_for_every_centroid(k: int, n_features: int) -> None:
+    points = ModelConfig(k, update_rule="refined").summary_points(n_features)
+
+    assert points >= 2 * k
+    assert points == 2 * k or (points <= DEFAULT_SUMMARY_SIZE and points * n_features <= DEFAULT_SUMMARY_VALUES)
+
+
+@pytest.mark.parametrize("rule", ["incremental", "refined"])
+@pytest.mark.parametrize("size", [-(2**31), -1])
+def test_a_summary_size_below_0_is_refused(rule: UpdateRule, size: int) -> None:
+    assert reason_of(ModelConfig(2, update_rule=rule, summary_size=size)) == "SUMMARY_SIZE_INVALID"
+
+
+@pytest.mark.parametrize("size", [0, 1, 49])
+def test_a_refined_session_needs_a_point_of_the_summary_for_each_centroid(size: int) -> None:
+    assert reason_of(ModelConfig(50, update_rule="refined", summary_size=size)) == "SUMMARY_SIZE_INVALID"
+    assert reason_of(ModelConfig(50, update_rule="refined", summary_size=50)) != "SUMMARY_SIZE_INVALID"
+
+
+@pytest.mark.parametrize("rule", ["incremental", "refined"])
+def test_a_summary_of_more_values_than_the_limit_is_refused(rule: UpdateRule) -> None:
+    columns = 10
+    config = ModelConfig(2, columns, update_rule=rule, summary_size=LIMIT // columns + 1)
+
+    assert reason_of(config) == "TOO_MANY_VALUES"
+    assert reason_of(ModelConfig(2, columns, update_rule=rule, summary_size=LIMIT // columns)) != "TOO_MANY_VALUES"
+
+
+def test_the_limit_counts_for_no_summary_of_the_default_size() -> None:
+    assert reason_of(ModelConfig(2, 10, update_rule="refined")) != "TOO_MANY_VALUES"
+
+
+def test_refined_sessions_and_summaries_are_refused_until_they_are_there() -> None:
+    assert reason_of(ModelConfig(2, update_rule="refined")) == "UPDATE_RULE_INVALID"
+    assert reason_of(ModelConfig(2, update_rule="refined", summary_size=100)) == "UPDATE_RULE_INVALID"
+    assert reason_of(ModelConfig(2, summary_size=100)) == "SUMMARY_SIZE_INVALID"
+    assert reason_of(ModelConfig(2, summary_size=0)) == reason_of(ModelConfig(2)) == ""
