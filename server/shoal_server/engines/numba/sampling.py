@@ -1,0 +1,276 @@
+"""The kernel that draws a sample of a stream, and adds up all of it.
+
+Sums are added row by row and in float64, and a draw is a hash of a row's number: so nothing depends on how rows are
+grouped into calls, nor on a thread. Everything rounds as it is written here: no addition changes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numpy.typing import NDArray
+
+from shoal_server.engines.contract import Engine, Float64Array, Frame, LabelArray, RunTasks
+from shoal_server.engines.numba.decorators import Reals, compiled, compiled_exactly, generated, inlined
+from shoal_server.engines.numba.simd import I64, Lanes
+from shoal_server.engines.numba.vectors import pointers
+
+# Columns that are added up together: the same on all machines, and as many float64 as the widest vectors hold.
+WIDTH = 8
+# SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
+_STEP, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_SHIFTS = np.uint64(30), np.uint64(27), np.uint64(31)
+_SPARE_BITS, _UNIT = np.uint64(11), 2.0**-53  # what of 64 bits a float64 in [0, 1) has no room for
+
+
+@dataclass(frozen=True)
+class NumbaSummaryKernels:
+    """The compiled functions of one precision, as a summary uses them."""
+
+    engine: Engine  # that assigns
+    sample_rows: Callable[..., tuple[int, int, bool]]
+    split_cells: Callable[..., bool]
+
+    def nearest(self, points: Reals, centroids: Reals, run: RunTasks) -> tuple[LabelArray, Reals]:
+        """Return the label of the centroid (k, d) nearest to each point (n, d), and its squared distance, (n,) both."""
+        k, d = centroids.shape
+        frame = Frame(centroids, np.zeros(d, centroids.dtype), np.zeros(k), cosine=False)
+        found = self.engine.assign(points, frame, run, return_distances=True)
+        if found.distances is None:
+            raise AssertionError("they were asked for")
+        return found.labels, found.distances
+
+
+@compiled
+def sample_rows(
+    points: Reals,
+    weight: Float64Array,
+    labels: LabelArray,
+    ages: Float64Array,
+    start: int,
+    stop: int,
+    first_number: int,
+    seed: int,
+    origin: Reals,
+    reference: Reals,
+    begin: float,
+    span: float,
+    uniform: float,
+    by_distance: float,
+    by_label: Float64Array,
+    max_weight: float,
+    max_rows: int,
+    totals: Float64Array,
+    counts: Float64Array,
+    sums: Float64Array,
+    squares: Float64Array,
+    kept: NDArray[np.int64],
+    kept_weight: Float64Array,
+) -> tuple[int, int, bool]:
+    """Add rows to a block and draw those to keep, until the block is full.
+
+    A row of weight w that comes t half-lives after `begin` counts v = w·2^t, and is kept with the chance
+    min(1, v·(uniform + by_distance·d² + by_label[label])), d² its squared distance to its label's reference.
+
+    Parameters
+    ----------
+    points, weight, labels
+        (n, d), (n,) and (n,). Rows of weight 0 are passed over; no weights: all are 1.
+    ages
+        Half-lives that had passed when each row came, (n,); or a single one for all.
+    start, stop
+        Rows to look at.
+    first_number, seed
+        Number of row 0 in the stream, and what is hashed with it.
+    origin
+        (d,) what is subtracted from each row.
+    reference
+        (k, d) relative to the origin.
+    begin, span
+        The age at which the block began, and how many half-lives later it ends before the next row.
+    max_weight, max_rows
+        The sum of v, and the number of rows, at which the block is full.
+    totals
+        (3,): sum of v, sum of 2^t, and number of rows of the block; kept up to date.
+    counts, sums, squares
+        (k,), (k, d) and (k,): sums of v, v·(x - reference) and v·d² of each label; kept up to date.
+    kept, kept_weight
+        Get the rows kept, and their v divided by their chance; at as many as these hold the block is full.
+
+    Returns
+    -------
+    stop, kept, full
+        The first row that was not looked at, how many were kept, and whether the block is full.
+    """
+    return _sample_rows(
+        points, weight, labels, ages, start, stop, first_number, seed, origin, reference, begin, span, uniform,
+        by_distance, by_label, max_weight, max_rows, totals, counts, sums, squares, kept, kept_weight,
+    )  # fmt: skip
+
+
+@compiled_exactly
+def _sample_rows(
+    points: Reals,
+    weight: Float64Array,
+    labels: LabelArray,
+    ages: Float64Array,
+    start: int,
+    stop: int,
+    first_number: int,
+    seed: int,
+    origin: Reals,
+    reference: Reals,
+    begin: float,
+    span: float,
+    uniform: float,
+    by_distance: float,
+    by_label: Float64Array,
+    max_weight: float,
+    max_rows: int,
+    totals: Float64Array,
+    counts: Float64Array,
+    sums: Float64Array,
+    squares: Float64Array,
+    kept: NDArray[np.int64],
+    kept_weight: Float64Array,
+) -> tuple[int, int, bool]:
+    weighted, ageing = len(weight) > 0, len(ages) > 1
+    age = ages[0]
+    factor = 2.0 ** (age - begin)
+    total, count, rows = totals[0], totals[1], totals[2]
+    row, found, full = start, 0, False
+    while row < stop and not full:
+        own = weight[row] if weighted else 1.0
+        if ageing and ages[row] != age:
+            age = ages[row]
+            factor = 2.0 ** (age - begin)
+        if own > 0:
+            if age - begin > span:
+                full = True
+                break
+            label = labels[row]
+            value = own * factor
+            square = _add_deviation(points, row, value, origin, reference, label, sums)
+            counts[label] += value
+            squares[label] += value * square
+            total += value
+            count += factor
+            rows += 1
+            chance = value * (uniform + by_distance * square + by_label[label])
+            if draw(seed, first_number + row) < chance:
+                kept[found] = row
+                kept_weight[found] = value / min(chance, 1.0)
+                found += 1
+            full = total >= max_weight or rows >= max_rows or found == len(kept)
+        row += 1
+    totals[0], totals[1], totals[2] = total, count, rows
+    return row, found, full
+
+
+@inlined
+def _add_deviation(
+    points: Reals, row: int, value: float, origin: Reals, reference: Reals, label: int, sums: Float64Array
+) -> float:
+    """Add value times a row's deviation from its label's reference to the label's sums, and return its square."""
+    d = points.shape[1]
+    whole = d - d % WIDTH
+    square = add_vectors(points, row * d, origin, reference, label * d, whole, value, sums) if whole > 0 else 0.0
+    for column in range(whole, d):
+        deviation = np.float64(points[row, column] - origin[column]) - np.float64(reference[label, column])
+        sums[label, column] += value * deviation
+        square += deviation * deviation
+    return square
+
+
+@inlined
+def draw(seed: int, number: int) -> float:
+    """Return a number in [0, 1) that is a hash of two others."""
+    word = np.uint64(seed) + np.uint64(number + 1) * _STEP
+    word = (word ^ (word >> _SHIFTS[0])) * _FIRST
+    word = (word ^ (word >> _SHIFTS[1])) * _SECOND
+    word ^= word >> _SHIFTS[2]
+    return np.float64(np.int64(word >> _SPARE_BITS)) * _UNIT
+
+
+@generated
+def add_vectors(
+    _typing: Any, points: Any, row: Any, origin: Any, reference: Any, label: Any, whole: Any, value: Any, sums: Any
+) -> Any:
+    """Add value times the deviation of a row from a reference to sums, and return its square.
+
+    Parameters
+    ----------
+    points, row
+        And where in them the row begins.
+    origin
+        (d,) what is subtracted from it first.
+    reference, label
+        And where in them, and in the sums, the reference begins.
+    whole
+        How many columns to look at: a multiple of WIDTH.
+    value, sums
+        What to multiply with, and what to add to.
+    """
+    real = points.dtype
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        v = Lanes(builder, real, WIDTH)
+        points_at, row_, origin_at, reference_at, label_, whole_, value_, sums_at = pointers(
+            context, builder, signature, arguments
+        )
+        squares = cgutils.alloca_once_value(builder, ir.Constant(v.wide, [0.0] * WIDTH))
+        factor = v.splat(value_)
+        with cgutils.for_range_slice(builder, I64(0), whole_, I64(WIDTH)) as (column, _):
+            at = builder.add(label_, column)
+            x = builder.fsub(v.load(points_at, builder.add(row_, column)), v.load(origin_at, column))
+            deviation = builder.fsub(v.widened(x), v.widened(v.load(reference_at, at)))
+            builder.store(v.fma(deviation, deviation, builder.load(squares)), squares)
+            v.store(v.fma(deviation, factor, v.load(sums_at, at, v.wide)), sums_at, at)
+        return v.total(builder.load(squares))
+
+    integer, floating = types.int64, types.float64
+    return floating(points, integer, origin, reference, integer, integer, floating, sums), generate
+
+
+_BOOL, _INT, _FLOAT = types.boolean, types.int64, types.float64
+
+
+def sample_rows_signature(real: Any) -> Any:
+    """Return the types of `sample_rows` in a precision."""
+    numbers = readable(_FLOAT, 1)
+    return types.Tuple((_INT, _INT, _BOOL))(
+        readable(real, 2),  # points
+        numbers,  # weight
+        readable(types.int32, 1),  # labels
+        numbers,  # ages
+        _INT,  # start
+        _INT,  # stop
+        _INT,  # first_number
+        _INT,  # seed
+        readable(real, 1),  # origin
+        readable(real, 2),  # reference
+        _FLOAT,  # begin
+        _FLOAT,  # span
+        _FLOAT,  # uniform
+        _FLOAT,  # by_distance
+        numbers,  # by_label
+        _FLOAT,  # max_weight
+        _INT,  # max_rows
+        _FLOAT[::1],  # totals
+        _FLOAT[::1],  # counts
+        _FLOAT[:, ::1],  # sums
+        _FLOAT[::1],  # squares
+        _INT[::1],  # kept
+        _FLOAT[::1],  # kept_weight
+    )
+
+
+def readable(element: Any, dimensions: int) -> Any:
+    """Return the type of an array that may be read-only."""
+    return types.Array(element, dimensions, "C", readonly=True)
