@@ -23,8 +23,8 @@ from shoal_server.clustering.summary import (
     relabelled,
     summary_bytes,
     total_weight,
-    weighted_points,
 )
+from shoal_server.clustering.summary import weighted_points as summary_points
 from shoal_server.engines.contract import Task, run_in_order, to_sphere
 from tests.clustering.summary_builders import (
     blobs,
@@ -35,6 +35,7 @@ from tests.clustering.summary_builders import (
     labels_of,
     summarised,
 )
+from tests.engines.builders import unaligned
 
 DATA_TYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 Random = np.random.default_rng
@@ -42,6 +43,10 @@ Random = np.random.default_rng
 
 def points_in(summary: Summary) -> int:
     return len(weighted_points(summary, latest(summary)).weights)
+
+
+def weighted_points(summary: Summary, age: float) -> WeightedPoints:
+    return summary_points(summary, age, run_in_order)
 
 
 def latest(summary: Summary) -> float:
@@ -138,6 +143,15 @@ def test_an_origin_is_subtracted_from_the_rows() -> None:
         )  # fmt: skip
 
     assert _same_bits(summary, summarised(points - origin, centroids, size=200, labels=labels))
+
+
+def test_arrays_may_lie_anywhere_and_be_read_only() -> None:
+    points, centroids = blobs(Random(0), 3000, 3, 4)
+    weight = Random(0).pareto(1.0, 3000)
+
+    elsewhere = summarised(unaligned(points), centroids, size=100, weight=unaligned(weight))
+
+    assert _same_bits(elsewhere, summarised(points, centroids, size=100, weight=weight))
 
 
 # ------------------------------------------------------------------ what is exact
@@ -421,6 +435,23 @@ def test_a_merged_summary_weighs_rows_by_how_long_ago_they_came() -> None:
     merged = merge(one, other, 11.0, 103.0, np.zeros(2), 0, kernels_of(points.dtype), run_in_order)
 
     np.testing.assert_allclose(total_weight(merged, 11.0), 1000 / 2 + 1000 / 8, rtol=1e-9)
+
+
+def test_a_summary_may_be_merged_into_an_empty_one_and_go_on() -> None:
+    points, centroids = blobs(Random(0), 20_000, 2, 3)
+    kernels, empty, nothing = kernels_of(points.dtype), empty_summary(500, 2, points.dtype), np.zeros(2)
+    other = summarised(points[:10_000], centroids, size=500)
+
+    merged = merge(empty, other, 0.0, 0.0, nothing, 0, kernels, run_in_order)
+    unchanged = merge(merged, empty, 0.0, 0.0, nothing, 0, kernels, run_in_order)
+    rest = points[10_000:]
+    whole = absorb(
+        unchanged, rest, None, labels_of(rest, centroids), centroids, 0.0, 0, kernels, run_in_order
+    )  # fmt: skip
+
+    assert _same_bits(unchanged, merged)
+    assert _same_bits(merge(empty, empty, 0.0, 0.0, nothing, 0, kernels, run_in_order), empty)
+    assert_exact(weighted_points(whole, 0.0), points, np.ones(20_000))
 
 
 @given(seed=st.integers(0, 2**32), chain=st.booleans())

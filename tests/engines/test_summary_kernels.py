@@ -93,18 +93,18 @@ def test_rows_without_weights_and_of_one_age_are_sampled_like_others(dtype: Any)
         np.testing.assert_array_equal(one, other)
 
 
-def split(points: Any, weight: Any, scatter: Any, sets: Any, allotted: Any, seed: int, work: int) -> Any:
+def split(points: Any, weight: Any, scatter: Any, sets: Any, allotted: Any, seed: int, pairs: bool, work: int) -> Any:
     """Return what split_cells makes of sets of points, given by where each ends, and in how many calls."""
     n, d = points.shape
     stack = np.zeros((n, 3), np.int64)
     ends = np.array(sets)
     stack[: len(ends)] = np.stack([np.r_[0, ends[:-1]], ends, allotted], axis=1)
     progress = np.array([len(ends), 0, 0])
-    m = sum(allotted)
+    m = sum(allotted) * (2 if pairs else 1)
     means, weights, inner = np.empty((m, d), points.dtype), np.empty(m), np.empty(m)
     order, calls = np.arange(n), 1
     while not kernels_of(points.dtype).split_cells(
-        points, weight, scatter, order, stack, progress, seed, work, np.empty(n), np.empty(n, np.int64),
+        points, weight, scatter, order, stack, progress, seed, pairs, work, np.empty(n), np.empty(n, np.int64),
         np.empty(n, np.int64), means, weights, inner,
     ):  # fmt: skip
         calls += 1
@@ -123,19 +123,20 @@ def point_sets(draw: st.DrawFn) -> Any:
     weight, scatter = random.choice([1e-3, 1.0, 50.0], size=n), random.choice([0.0, 1.0], size=n)
     sets = sorted({*random.integers(1, n + 1, 3).tolist(), n})
     allotted = [draw(st.integers(1, 40)) for _ in sets]
-    return points, weight, scatter, sets, allotted, draw(seeds)
+    return points, weight, scatter, sets, allotted, draw(seeds), draw(st.booleans())
 
 
 @given(point_sets())
 def test_cells_keep_weight_mean_and_sum_of_squares_of_each_set(problem: Any) -> None:
-    points, weight, scatter, sets, allotted, _ = problem
+    points, weight, scatter, sets, allotted, _, pairs = problem
 
     means, weights, inner, _, order = split(*problem, work=1 << 40)
 
     rounding = 1e-5 if points.dtype == np.float32 else 1e-10
     wide, found = points.astype(np.float64), means.astype(np.float64)
     assert sorted(order) == list(range(len(points)))
-    assert len(weights) <= sum(min(count, most) for count, most in zip(np.diff([0, *sets]), allotted, strict=True))
+    most = 2 * np.array(allotted) if pairs else np.array(allotted)
+    assert len(weights) <= np.minimum(np.diff([0, *sets]), most).sum()
     np.testing.assert_allclose(weights.sum(), weight.sum(), rtol=1e-12)
     np.testing.assert_allclose(weights @ found, weight @ wide, atol=rounding * weight.sum())
     squares = float((weight * (wide**2).sum(axis=1) + scatter).sum())
@@ -153,11 +154,14 @@ def test_cells_are_the_same_in_pieces_of_any_size(problem: Any) -> None:
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("pairs", [False, True])
 @pytest.mark.parametrize("dtype", DATA_TYPES, ids=str)
-def test_equal_points_become_one_cell(dtype: Any) -> None:
+def test_equal_points_become_one_cell(dtype: Any, pairs: bool) -> None:
     points = np.full((1000, 3), 0.1, dtype)
 
-    means, weights, inner, _, _ = split(points, np.ones(1000), np.zeros(1000), [1000], [100], 7, 1 << 40)
+    means, weights, inner, _, _ = split(
+        points, np.ones(1000), np.zeros(1000), [1000], [100], 7, pairs, 1 << 40
+    )  # fmt: skip
 
     np.testing.assert_allclose(means, points[:1], rtol=1e-6 if dtype == np.float32 else 1e-13)
     np.testing.assert_array_equal(weights, [1000.0])
@@ -167,7 +171,7 @@ def test_equal_points_become_one_cell(dtype: Any) -> None:
 def test_distinct_points_fill_the_cells_that_they_may_make() -> None:
     points = np.random.default_rng(0).normal(size=(2000, 4))
 
-    means, _, inner, calls, _ = split(points, np.ones(2000), np.zeros(2000), [2000], [500], 7, 10_000)
+    means, _, inner, calls, _ = split(points, np.ones(2000), np.zeros(2000), [2000], [500], 7, False, 10_000)
 
     assert len(means) >= 490
     assert calls > 5

@@ -77,6 +77,7 @@ class SummaryKernels(Protocol):
         stack: IndexArray,
         progress: IndexArray,
         seed: int,
+        pairs: bool,
         work: int,
         nearest: Float64Array,
         cells: IndexArray,

@@ -23,15 +23,17 @@ from shoal_server.clustering.buckets import (
     total_of,
 )
 from shoal_server.clustering.open_block import (
+    MAX_OVERSHOOT,
     OpenBlock,
     Reference,
     Rows,
     add_rows,
     begin_block,
+    block_points,
     calibrated,
     followed,
 )
-from shoal_server.clustering.reduction import reduced
+from shoal_server.clustering.reduction import reduced, without_tiny
 from shoal_server.engines.contract import Float64Array, LabelArray, RunTasks
 
 # Rows wait until the row number is a multiple of this: a call for one row copies these instead of the sums (k, d).
@@ -51,9 +53,9 @@ class Summary(NamedTuple):
 
 
 def empty_summary(size: int, n_features: int, precision: np.dtype[Any]) -> Summary:
-    """Return a summary without rows, of at most `size` points, for points (n, n_features) of a precision.
+    """Return a summary without rows for points (n, n_features) of a precision.
 
-    A good size is 40 points a cluster, and at least 20.
+    Its buckets hold at most `size` points, and its open block as many. A good size is 40 points a cluster, at least 20.
     """
     return Summary(size, (), None, None, _no_rows(n_features, precision), 0, 0)
 
@@ -101,8 +103,9 @@ def absorb(
     if summary.reference is None:
         summary = summary._replace(reference=_first_reference(centroids, points.dtype))
     no_origin = np.zeros(d, points.dtype)
+    points = _aligned(points)
     rows = Rows(
-        points, np.empty(0) if sample_weight is None else sample_weight, labels,
+        points, np.empty(0) if sample_weight is None else _aligned(sample_weight), labels,
         ages if isinstance(ages, np.ndarray) else np.full(1, ages),
     )  # fmt: skip
     number, after = summary.rows, summary.rows + n
@@ -115,9 +118,9 @@ def absorb(
     return summary._replace(waiting=waiting, rows=after)
 
 
-def weighted_points(summary: Summary, age: float) -> WeightedPoints:
+def weighted_points(summary: Summary, age: float, run: RunTasks) -> WeightedPoints:
     """Return what stands for all rows: weighted as of an age, in half-lives, that is not before the last row's."""
-    buckets = _all_buckets(summary)
+    buckets = without_tiny(_all_buckets(summary, run), age)
     if not buckets:
         empty = _no_rows(summary.waiting.points.shape[1], summary.waiting.points.dtype)
         return WeightedPoints(empty.points, empty.weights, np.empty(0))
@@ -162,7 +165,7 @@ def relabelled(
         As for `absorb`.
     """
     summary = _closed(_with_waiting(summary, seed, kernels, run), seed, kernels, run)
-    relative = centroids.astype(summary.waiting.points.dtype)
+    relative = np.array(centroids, summary.waiting.points.dtype, order="C")
     return summary._replace(reference=Reference(relative, weights.copy(), weights.copy(), age, inertia))
 
 
@@ -176,12 +179,12 @@ def merge(
     kernels: SummaryKernels,
     run: RunTasks,
 ) -> Summary:
-    """Return a summary of the rows of both, of the size of the first and with its clusters.
+    """Return a summary of the rows of both, of the size of the first, and with its clusters if it has any.
 
     Parameters
     ----------
     one, other
-        Of the same precision and number of columns, each with rows.
+        Of the same precision and number of columns.
     age, other_age
         How many half-lives have passed for each: rows that came as long before these weigh the same.
     shift
@@ -191,16 +194,19 @@ def merge(
     """
     one = _closed(_with_waiting(one, seed, kernels, run), seed, kernels, run)
     other = _closed(_with_waiting(other, seed, kernels, run), seed, kernels, run)
-    if one.reference is None:
-        raise AssertionError("a summary that others are merged into has rows")
     moved = [
         bucket._replace(points=(bucket.points + shift).astype(bucket.points.dtype), age=bucket.age + age - other_age)
         for bucket in other.buckets
     ]
+    reference = one.reference
+    if reference is None:
+        if other.reference is None:
+            return one
+        reference = _moved_reference(other.reference, shift, age - other_age)
     buckets = tuple(sorted([*one.buckets, *moved], key=lambda bucket: bucket.age))
     blocks = one.blocks + other.blocks
-    buckets = reduced(buckets, one.size, age, one.reference.centroids, mixed(seed, blocks), kernels, run)
-    return one._replace(buckets=buckets, rows=one.rows + other.rows, blocks=blocks)
+    buckets = reduced(buckets, one.size, age, reference.centroids, mixed(seed, blocks), kernels, run)
+    return one._replace(buckets=buckets, reference=reference, rows=one.rows + other.rows, blocks=blocks)
 
 
 def summary_bytes(summary: Summary) -> int:
@@ -211,7 +217,7 @@ def summary_bytes(summary: Summary) -> int:
 def max_summary_bytes(size: int, n_clusters: int, n_features: int, precision: np.dtype[Any]) -> int:
     """Return how many bytes a summary's arrays take at most; while rows are absorbed it may be three times that."""
     row = n_features * precision.itemsize
-    kept = 2 * max(size // 8, 1)
+    kept = MAX_OVERSHOOT * block_points(size)
     buckets = size * (row + 16)
     block = kept * (row + 12) + n_clusters * (row + 8 * n_features + 24) + 24
     reference = n_clusters * (row + 16)
@@ -251,7 +257,7 @@ def _closed(summary: Summary, seed: int, kernels: SummaryKernels, run: RunTasks)
     block = summary.block
     if block is None:
         return summary
-    bucket = calibrated(block)
+    bucket = calibrated(block, run)
     if bucket is None:
         return summary._replace(block=None)
     reference = followed(_reference(summary), block)
@@ -262,9 +268,9 @@ def _closed(summary: Summary, seed: int, kernels: SummaryKernels, run: RunTasks)
     return summary._replace(buckets=buckets, block=None, reference=reference, blocks=summary.blocks + 1)
 
 
-def _all_buckets(summary: Summary) -> tuple[Bucket, ...]:
+def _all_buckets(summary: Summary, run: RunTasks) -> tuple[Bucket, ...]:
     """Return the buckets, and as such the open block and the rows that wait."""
-    open_ = None if summary.block is None else calibrated(summary.block)
+    open_ = None if summary.block is None else calibrated(summary.block, run)
     waiting = summary.waiting
     counting = waiting.weights > 0
     buckets = summary.buckets if open_ is None else (*summary.buckets, open_)
@@ -296,13 +302,23 @@ def _waiting(waiting: Rows, rows: Rows, start: int, origin: Reals | None) -> Row
     )
 
 
+def _aligned(array: Reals) -> Reals:
+    """Return an array as the kernels take it: those of a message lie anywhere."""
+    return array if array.flags.aligned else array.copy()
+
+
 def _no_rows(n_features: int, precision: np.dtype[Any]) -> Rows:
     return Rows(np.empty((0, n_features), precision), np.empty(0), np.empty(0, np.int32), np.empty(0))
 
 
 def _first_reference(centroids: Reals, precision: np.dtype[Any]) -> Reference:
     nothing = np.zeros(len(centroids))
-    return Reference(centroids.astype(precision), nothing, nothing, 0.0, 0.0)
+    return Reference(np.array(centroids, precision, order="C"), nothing, nothing, 0.0, 0.0)
+
+
+def _moved_reference(reference: Reference, shift: Float64Array, later: float) -> Reference:
+    centroids = (reference.centroids + shift).astype(reference.centroids.dtype)
+    return reference._replace(centroids=centroids, age=reference.age + later)
 
 
 def _reference(summary: Summary) -> Reference:

@@ -8,26 +8,24 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Float64Array
-from shoal_server.engines.numba.decorators import Reals, compiled, compiled_exactly, generated
-from shoal_server.engines.numba.sampling import WIDTH, draw, readable
-from shoal_server.engines.numba.simd import I64, Lanes
-from shoal_server.engines.numba.vectors import pointers
+from shoal_server.engines.numba.decorators import Reals, compiled_exactly
+from shoal_server.engines.numba.deviations import WIDTH, square_of_vectors
+from shoal_server.engines.numba.sampling import draw, readable
 
 # Representatives that a set of points is divided among at a time.
 MAX_CELLS = 8
 # What the stack holds of each set: where it begins and ends in the order, and how many cells it may make.
 _BEGIN, _END, _ALLOTTED = range(3)
-# What the kernel goes on from: sets on the stack, cells written, numbers drawn.
-_SETS, _CELLS, _DRAWS = range(3)
+# What the kernel goes on from: sets on the stack, points written, numbers drawn.
+_SETS, _POINTS, _DRAWS = range(3)
+_ROUNDING = 1e-24  # of squares: that of sums of thousands of float64
 
 
-@compiled
+@compiled_exactly
 def split_cells(
     points: Reals,
     weight: Float64Array,
@@ -36,6 +34,7 @@ def split_cells(
     stack: NDArray[np.int64],
     progress: NDArray[np.int64],
     seed: int,
+    pairs: bool,
     work: int,
     nearest: Float64Array,
     cells: NDArray[np.int64],
@@ -45,6 +44,9 @@ def split_cells(
     mean_scatter: Float64Array,
 ) -> bool:
     """Divide sets of points into cells, each of which becomes one point: its mean.
+
+    With `pairs` it becomes two: a member of its, drawn by weight, and the mirror image, as far from the mean as the
+    cell's scatter says. Either way the weight, the mean and the sum of squares stay what they were.
 
     A set is divided among few representatives drawn by D² (Arthur and Vassilvitskii, "k-means++", 2007), then once more
     among the means of what they got, since in many dimensions a single point is a poor middle; and each part again,
@@ -59,44 +61,23 @@ def split_cells(
     stack
         (n, 3): of each set where it begins and ends in `order`, and how many cells it may make. It is changed.
     progress
-        (3,): sets on the stack, cells written, numbers drawn; kept up to date.
+        (3,): sets on the stack, points written, numbers drawn; kept up to date.
     seed
         Of what is drawn.
+    pairs
+        Whether a cell of several points becomes two.
     work
         How many differences of two values to compute, about, before returning.
     nearest, cells, spare
         (n,) each, to work in.
     means, mean_weight, mean_scatter
-        Get the cells: (m, d), (m,) and (m,), m what all sets may make.
+        Get the points: (m, d), (m,) and (m,), m the cells that all sets may make, or twice that with pairs.
 
     Returns
     -------
     done
         Whether nothing is left on the stack.
     """
-    return _split_cells(
-        points, weight, scatter, order, stack, progress, seed, work, nearest, cells, spare, means, mean_weight,
-        mean_scatter,
-    )  # fmt: skip
-
-
-@compiled_exactly
-def _split_cells(
-    points: Reals,
-    weight: Float64Array,
-    scatter: Float64Array,
-    order: NDArray[np.int64],
-    stack: NDArray[np.int64],
-    progress: NDArray[np.int64],
-    seed: int,
-    work: int,
-    nearest: Float64Array,
-    cells: NDArray[np.int64],
-    spare: NDArray[np.int64],
-    means: Reals,
-    mean_weight: Float64Array,
-    mean_scatter: Float64Array,
-) -> bool:
     d = points.shape[1]
     middles, sizes = np.empty((MAX_CELLS, d)), np.empty(MAX_CELLS, np.int64)
     weights, squares, inner = np.empty(MAX_CELLS), np.empty(MAX_CELLS), np.empty(MAX_CELLS)
@@ -105,15 +86,15 @@ def _split_cells(
         progress[_SETS] -= 1
         place = progress[_SETS]
         begin, end, allotted = stack[place, _BEGIN], stack[place, _END], stack[place, _ALLOTTED]
-        written = progress[_CELLS]
-        if allotted >= end - begin:
+        written = progress[_POINTS]
+        if allotted * (2 if pairs else 1) >= end - begin:
             for index in range(begin, end):
                 member = order[index]
                 for column in range(d):
                     means[written, column] = points[member, column]
                 mean_weight[written], mean_scatter[written] = weight[member], scatter[member]
                 written += 1
-            progress[_CELLS] = written
+            progress[_POINTS] = written
             continue
         count = min(allotted, MAX_CELLS)
         count = _divide_by_distance(points, weight, order, begin, end, seed, progress, count, middles, nearest, cells)
@@ -125,16 +106,72 @@ def _split_cells(
         done += (2 * count + 3) * (end - begin) * d
         if allotted <= MAX_CELLS or count == 1:
             for cell in range(count):
+                if pairs and _is_spread(middles, cell, weights[cell], squares[cell]):
+                    written = _write_pair(
+                        points, weight, order, begin, end, cells, cell, middles, weights[cell], squares[cell],
+                        inner[cell], seed, progress, written, means, mean_weight, mean_scatter,
+                    )  # fmt: skip
+                    continue
                 for column in range(d):
                     means[written, column] = middles[cell, column]
                 mean_weight[written], mean_scatter[written] = weights[cell], squares[cell] + inner[cell]
                 written += 1
-            progress[_CELLS] = written
+            progress[_POINTS] = written
             continue
         _share_cells(allotted, count, weights, squares, sizes, stack, place)
         _sort_by_cell(order, begin, end, cells, count, stack, place, spare)
         progress[_SETS] += count
     return progress[_SETS] == 0
+
+
+@compiled_exactly
+def _is_spread(middles: Float64Array, cell: int, weight: float, squares: float) -> bool:
+    """Return whether a cell's scatter is more than what rounding makes of equal points."""
+    norm = 0.0
+    for column in range(middles.shape[1]):
+        norm += middles[cell, column] * middles[cell, column]
+    return squares > _ROUNDING * weight * norm
+
+
+@compiled_exactly
+def _write_pair(
+    points: Reals,
+    weight: Float64Array,
+    order: NDArray[np.int64],
+    begin: int,
+    end: int,
+    cells: NDArray[np.int64],
+    cell: int,
+    middles: Float64Array,
+    total: float,
+    squares: float,
+    inner: float,
+    seed: int,
+    progress: NDArray[np.int64],
+    written: int,
+    means: Reals,
+    mean_weight: Float64Array,
+    mean_scatter: Float64Array,
+) -> int:
+    """Write a member of a cell and its mirror image, as far from the mean as the cell's points are."""
+    value, running, chosen = total * draw(seed, progress[_DRAWS]), 0.0, -1
+    progress[_DRAWS] += 1
+    for index in range(begin, end):
+        if cells[index] == cell:
+            chosen = order[index]
+            running += weight[chosen]
+            if running > value:
+                break
+    square = _square(points, chosen, middles, cell)
+    factor = np.sqrt(squares / total / square) if square > 0 else 0.0  # 0: the one that is at the mean
+    for sign in (1.0, -1.0):
+        for column in range(points.shape[1]):
+            middle = middles[cell, column]
+            means[written, column] = middle + sign * factor * (np.float64(points[chosen, column]) - middle)
+        mean_weight[written] = total / 2
+        mean_scatter[written] = (inner if square > 0 else inner + squares) / 2
+        written += 1
+    return written
 
 
 @compiled_exactly
@@ -330,28 +367,6 @@ def _sort_by_cell(
         order[index] = spare[index]
 
 
-@generated
-def square_of_vectors(_typing: Any, points: Any, row: Any, middles: Any, cell: Any, whole: Any) -> Any:
-    """Return the squared distance of a row to a middle in the first columns, `whole`, a multiple of WIDTH.
-
-    `row` and `cell` are where in the points and the middles these begin.
-    """
-    real = points.dtype
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        v = Lanes(builder, real, WIDTH)
-        points_at, row_, middles_at, cell_, whole_ = pointers(context, builder, signature, arguments)
-        squares = cgutils.alloca_once_value(builder, ir.Constant(v.wide, [0.0] * WIDTH))
-        with cgutils.for_range_slice(builder, I64(0), whole_, I64(WIDTH)) as (column, _):
-            x = v.widened(v.load(points_at, builder.add(row_, column)))
-            deviation = builder.fsub(x, v.load(middles_at, builder.add(cell_, column), v.wide))
-            builder.store(v.fma(deviation, deviation, builder.load(squares)), squares)
-        return v.total(builder.load(squares))
-
-    integer = types.int64
-    return types.float64(points, integer, middles, integer, integer), generate
-
-
 _BOOL, _INT, _FLOAT = types.boolean, types.int64, types.float64
 
 
@@ -365,6 +380,7 @@ def split_cells_signature(real: Any) -> Any:
         _INT[:, ::1],  # stack
         _INT[::1],  # progress
         _INT,  # seed
+        _BOOL,  # pairs
         _INT,  # work
         _FLOAT[::1],  # nearest
         _INT[::1],  # cells

@@ -11,18 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Engine, Float64Array, Frame, LabelArray, RunTasks
-from shoal_server.engines.numba.decorators import Reals, compiled, compiled_exactly, generated, inlined
-from shoal_server.engines.numba.simd import I64, Lanes
-from shoal_server.engines.numba.vectors import pointers
+from shoal_server.engines.numba.decorators import Reals, compiled_exactly, inlined
+from shoal_server.engines.numba.deviations import WIDTH, add_vectors
 
-# Columns that are added up together: the same on all machines, and as many float64 as the widest vectors hold.
-WIDTH = 8
 # SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
 _STEP, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _SHIFTS = np.uint64(30), np.uint64(27), np.uint64(31)
@@ -47,7 +42,7 @@ class NumbaSummaryKernels:
         return found.labels, found.distances
 
 
-@compiled
+@compiled_exactly
 def sample_rows(
     points: Reals,
     weight: Float64Array,
@@ -108,38 +103,6 @@ def sample_rows(
     stop, kept, full
         The first row that was not looked at, how many were kept, and whether the block is full.
     """
-    return _sample_rows(
-        points, weight, labels, ages, start, stop, first_number, seed, origin, reference, begin, span, uniform,
-        by_distance, by_label, max_weight, max_rows, totals, counts, sums, squares, kept, kept_weight,
-    )  # fmt: skip
-
-
-@compiled_exactly
-def _sample_rows(
-    points: Reals,
-    weight: Float64Array,
-    labels: LabelArray,
-    ages: Float64Array,
-    start: int,
-    stop: int,
-    first_number: int,
-    seed: int,
-    origin: Reals,
-    reference: Reals,
-    begin: float,
-    span: float,
-    uniform: float,
-    by_distance: float,
-    by_label: Float64Array,
-    max_weight: float,
-    max_rows: int,
-    totals: Float64Array,
-    counts: Float64Array,
-    sums: Float64Array,
-    squares: Float64Array,
-    kept: NDArray[np.int64],
-    kept_weight: Float64Array,
-) -> tuple[int, int, bool]:
     weighted, ageing = len(weight) > 0, len(ages) > 1
     age = ages[0]
     factor = 2.0 ** (age - begin)
@@ -196,46 +159,6 @@ def draw(seed: int, number: int) -> float:
     word = (word ^ (word >> _SHIFTS[1])) * _SECOND
     word ^= word >> _SHIFTS[2]
     return np.float64(np.int64(word >> _SPARE_BITS)) * _UNIT
-
-
-@generated
-def add_vectors(
-    _typing: Any, points: Any, row: Any, origin: Any, reference: Any, label: Any, whole: Any, value: Any, sums: Any
-) -> Any:
-    """Add value times the deviation of a row from a reference to sums, and return its square.
-
-    Parameters
-    ----------
-    points, row
-        And where in them the row begins.
-    origin
-        (d,) what is subtracted from it first.
-    reference, label
-        And where in them, and in the sums, the reference begins.
-    whole
-        How many columns to look at: a multiple of WIDTH.
-    value, sums
-        What to multiply with, and what to add to.
-    """
-    real = points.dtype
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        v = Lanes(builder, real, WIDTH)
-        points_at, row_, origin_at, reference_at, label_, whole_, value_, sums_at = pointers(
-            context, builder, signature, arguments
-        )
-        squares = cgutils.alloca_once_value(builder, ir.Constant(v.wide, [0.0] * WIDTH))
-        factor = v.splat(value_)
-        with cgutils.for_range_slice(builder, I64(0), whole_, I64(WIDTH)) as (column, _):
-            at = builder.add(label_, column)
-            x = builder.fsub(v.load(points_at, builder.add(row_, column)), v.load(origin_at, column))
-            deviation = builder.fsub(v.widened(x), v.widened(v.load(reference_at, at)))
-            builder.store(v.fma(deviation, deviation, builder.load(squares)), squares)
-            v.store(v.fma(deviation, factor, v.load(sums_at, at, v.wide)), sums_at, at)
-        return v.total(builder.load(squares))
-
-    integer, floating = types.int64, types.float64
-    return floating(points, integer, origin, reference, integer, integer, floating, sums), generate
 
 
 _BOOL, _INT, _FLOAT = types.boolean, types.int64, types.float64
