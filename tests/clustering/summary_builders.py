@@ -9,6 +9,7 @@ import numpy as np
 
 from shoal_server.clustering.buckets import SummaryKernels, WeightedPoints
 from shoal_server.clustering.summary import Summary, absorb, empty_summary
+from shoal_server.clustering.summary import weighted_points as summary_points
 from shoal_server.engines.contract import RunTasks, run_in_order
 from tests.warm import warm_engine
 
@@ -81,3 +82,26 @@ def centre_sets(random: np.random.Generator, points: Any, k: int) -> list[Any]:
         labels = labels_of(points, chosen)
         means.append(np.stack([points[labels == label].mean(axis=0) for label in range(k) if (labels == label).any()]))
     return rows + means
+
+
+def weighted_points(summary: Summary, age: float) -> WeightedPoints:
+    return summary_points(summary, age, run_in_order)
+
+
+def assert_exact(weighted: WeightedPoints, points: Any, weight: Any) -> None:
+    """Check total weight and mean."""
+    np.testing.assert_allclose(weighted.weights.sum(), weight.sum(), rtol=1e-9)
+    rounding = 1e-6 if points.dtype == np.float32 else 1e-12
+    spread = np.abs(points).max()
+    np.testing.assert_allclose(
+        weighted.weights @ weighted.points.astype(np.float64) / weight.sum(),
+        weight @ points.astype(np.float64) / weight.sum(),
+        atol=rounding * spread,
+    )
+    assert (weighted.weights > 0).all()
+    assert (weighted.scatter >= 0).all()
+
+
+def errors(weighted: WeightedPoints, points: Any, weight: Any, k: int) -> list[float]:
+    sets = centre_sets(np.random.default_rng(1), points, k)
+    return [estimated(weighted, centres) / cost(points, weight, centres) - 1 for centres in sets]

@@ -1,4 +1,4 @@
-"""A summary of a stream is bounded, exact in weight and mean, unbiased, and the same however its rows came."""
+"""A summary of a stream is bounded, exact in weight and mean, and the same however its rows came."""
 
 from __future__ import annotations
 
@@ -11,67 +11,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal_server.clustering.buckets import WeightedPoints
 from shoal_server.clustering.reduction import MAX_BUCKETS
 from shoal_server.clustering.state import _same_bits
 from shoal_server.clustering.summary import (
-    Summary,
     absorb,
     empty_summary,
     max_summary_bytes,
-    merge,
-    relabelled,
     summary_bytes,
     total_weight,
 )
-from shoal_server.clustering.summary import weighted_points as summary_points
-from shoal_server.engines.contract import Task, run_in_order, to_sphere
+from shoal_server.engines.contract import Task, run_in_order
 from tests.clustering.summary_builders import (
+    assert_exact,
     blobs,
-    centre_sets,
-    cost,
-    estimated,
+    errors,
     kernels_of,
     labels_of,
     summarised,
+    weighted_points,
 )
 from tests.engines.builders import unaligned
 
 DATA_TYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 Random = np.random.default_rng
-
-
-def points_in(summary: Summary) -> int:
-    return len(weighted_points(summary, latest(summary)).weights)
-
-
-def weighted_points(summary: Summary, age: float) -> WeightedPoints:
-    return summary_points(summary, age, run_in_order)
-
-
-def latest(summary: Summary) -> float:
-    block, waiting = summary.block, summary.waiting
-    ages = [bucket.age for bucket in summary.buckets] + ([] if block is None else [block.latest])
-    return max([*ages, *waiting.ages.tolist()], default=0.0)
-
-
-def assert_exact(weighted: WeightedPoints, points: Any, weight: Any) -> None:
-    """Check total weight and mean."""
-    np.testing.assert_allclose(weighted.weights.sum(), weight.sum(), rtol=1e-9)
-    rounding = 1e-6 if points.dtype == np.float32 else 1e-12
-    spread = np.abs(points).max()
-    np.testing.assert_allclose(
-        weighted.weights @ weighted.points.astype(np.float64) / weight.sum(),
-        weight @ points.astype(np.float64) / weight.sum(),
-        atol=rounding * spread,
-    )
-    assert (weighted.weights > 0).all()
-    assert (weighted.scatter >= 0).all()
-
-
-def errors(weighted: WeightedPoints, points: Any, weight: Any, k: int) -> list[float]:
-    sets = centre_sets(Random(1), points, k)
-    return [estimated(weighted, centres) / cost(points, weight, centres) - 1 for centres in sets]
 
 
 # ------------------------------------------------------------------ grouping
@@ -306,169 +268,6 @@ def test_values_near_the_largest_of_float64_stay_finite() -> None:
 
     assert np.isfinite(weighted.points).all()
     assert np.isfinite(weighted.scatter).all()
-
-
-# ------------------------------------------------------------------ what is unbiased
-
-
-@pytest.mark.parametrize("order", ["shuffled", "sorted"])
-@pytest.mark.parametrize("weighting", ["none", "pareto"])
-def test_inertia_is_estimated_within_a_few_percent(order: str, weighting: str) -> None:
-    random = Random(3)
-    points, centroids = blobs(random, 60_000, 3, 12)
-    if order == "sorted":
-        points = points[np.argsort(points[:, 0])]
-    weight = np.ones(60_000) if weighting == "none" else random.pareto(1.5, 60_000) + 0.1
-
-    summary = summarised(points, centroids, weight=weight, size=2000)
-
-    found = errors(weighted_points(summary, 0.0), points, weight, 12)
-    assert max(map(abs, found)) < 0.06
-    assert abs(float(np.mean(found))) < 0.03
-
-
-def test_inertia_is_estimated_where_old_rows_are_forgotten() -> None:
-    points, centroids = blobs(Random(3), 60_000, 3, 12)
-    points[30_000:] += 3.0
-    ages = np.arange(60_000) // 100 * (100 / 15_000)
-    weight = 0.5 ** (ages[-1] - ages)
-
-    summary = summarised(points, centroids, ages=ages, size=2000)
-
-    found = errors(weighted_points(summary, ages[-1]), points, weight, 12)
-    assert max(map(abs, found)) < 0.06
-
-
-def test_inertia_of_directions_is_estimated() -> None:
-    random = Random(3)
-    raw, middles = blobs(random, 40_000, 8, 10, np.float64)
-    points, centroids = to_sphere(raw).astype(np.float32), to_sphere(middles).astype(np.float32)
-
-    weighted = weighted_points(summarised(points, centroids, size=2000), 0.0)
-
-    sets = [to_sphere(each.astype(np.float64)) for each in centre_sets(random, points, 10)]
-    found = [estimated(weighted, each) / cost(points, np.ones(40_000), each) - 1 for each in sets]
-    assert max(map(abs, found)) < 0.06
-
-
-def test_no_sample_is_biased_over_many_seeds() -> None:
-    points, centroids = blobs(Random(3), 6000, 2, 6)
-    sets = centre_sets(Random(1), points, 6)[:3]
-    truth = [cost(points, np.ones(6000), each) for each in sets]
-
-    found = []
-    for seed in range(30):
-        weighted = weighted_points(summarised(points, centroids, size=240, seed=seed), 0.0)
-        found.append([estimated(weighted, each) for each in sets])
-
-    assert np.abs(np.mean(found, axis=0) / truth - 1).max() < 0.03
-
-
-def test_a_small_cluster_keeps_its_weight() -> None:
-    random = Random(0)
-    points, centroids = blobs(random, 100_000, 3, 6)
-    rare = random.choice(100_000, 100, replace=False)
-    points[rare] = 200 + random.normal(size=(100, 3))
-    centroids = np.concatenate([centroids, np.full((1, 3), 200, np.float32)])
-
-    weighted = weighted_points(summarised(points, centroids, size=1000), 0.0)
-
-    near = np.abs(weighted.points - 200).max(axis=1) < 20
-    np.testing.assert_allclose(weighted.weights[near].sum(), 100, rtol=1e-3)
-    assert near.sum() >= 3
-
-
-# ------------------------------------------------------------------ relabelling and merging
-
-
-@given(seed=st.integers(0, 2**32), k=st.integers(1, 9))
-def test_labels_may_mean_other_clusters_from_any_row_on(seed: int, k: int) -> None:
-    random = Random(seed)
-    points, centroids = blobs(random, 3000, 3, 5)
-    others = random.normal(size=(k, 3)).astype(np.float32)
-    kernels, cut = kernels_of(points.dtype), int(random.integers(0, 3000))
-
-    summary = summarised(points[:cut], centroids, size=100)
-    summary = relabelled(summary, others, np.full(k, cut / k), 1.0, 0.0, 0, kernels, run_in_order)
-    summary = absorb(
-        summary, points[cut:], None, labels_of(points[cut:], others), others, 0.0, 0, kernels, run_in_order
-    )  # fmt: skip
-
-    assert_exact(weighted_points(summary, 0.0), points, np.ones(3000))
-    assert sum(len(bucket.weights) for bucket in summary.buckets) <= 100
-
-
-def test_relabelling_at_every_row_keeps_few_buckets() -> None:
-    points, centroids = blobs(Random(0), 300, 2, 3)
-    kernels, labels = kernels_of(points.dtype), labels_of(points, centroids)
-    summary = empty_summary(400, 2, points.dtype)
-
-    for row in range(300):
-        summary = absorb(
-            summary, points[row : row + 1], None, labels[row : row + 1], centroids, 0.0, 0, kernels, run_in_order
-        )  # fmt: skip
-        summary = relabelled(summary, centroids, np.ones(3), 1.0, 0.0, 0, kernels, run_in_order)
-
-    assert len(summary.buckets) <= MAX_BUCKETS
-    np.testing.assert_array_equal(weighted_points(summary, 0.0).points, points)
-
-
-def test_merged_summaries_stand_for_the_rows_of_both() -> None:
-    points, centroids = blobs(Random(0), 40_000, 3, 6)
-    shift = np.array([5.0, 0.0, -2.0])
-    one = summarised(points[:25_000], centroids, size=1000)
-    other = summarised(points[25_000:] - shift.astype(np.float32), centroids, size=3000, ages=7.0)
-
-    merged = merge(one, other, 0.0, 7.0, shift, 0, kernels_of(points.dtype), run_in_order)
-
-    weighted = weighted_points(merged, 0.0)
-    assert len(weighted.weights) <= 1000
-    assert_exact(weighted, points, np.ones(40_000))
-    assert max(map(abs, errors(weighted, points, np.ones(40_000), 6))) < 0.06
-
-
-def test_a_merged_summary_weighs_rows_by_how_long_ago_they_came() -> None:
-    points, centroids = blobs(Random(0), 2000, 2, 3)
-    one = summarised(points[:1000], centroids, ages=10.0)
-    other = summarised(points[1000:], centroids, ages=100.0)
-
-    merged = merge(one, other, 11.0, 103.0, np.zeros(2), 0, kernels_of(points.dtype), run_in_order)
-
-    np.testing.assert_allclose(total_weight(merged, 11.0), 1000 / 2 + 1000 / 8, rtol=1e-9)
-
-
-def test_a_summary_may_be_merged_into_an_empty_one_and_go_on() -> None:
-    points, centroids = blobs(Random(0), 20_000, 2, 3)
-    kernels, empty, nothing = kernels_of(points.dtype), empty_summary(500, 2, points.dtype), np.zeros(2)
-    other = summarised(points[:10_000], centroids, size=500)
-
-    merged = merge(empty, other, 0.0, 0.0, nothing, 0, kernels, run_in_order)
-    unchanged = merge(merged, empty, 0.0, 0.0, nothing, 0, kernels, run_in_order)
-    rest = points[10_000:]
-    whole = absorb(
-        unchanged, rest, None, labels_of(rest, centroids), centroids, 0.0, 0, kernels, run_in_order
-    )  # fmt: skip
-
-    assert _same_bits(unchanged, merged)
-    assert _same_bits(merge(empty, empty, 0.0, 0.0, nothing, 0, kernels, run_in_order), empty)
-    assert_exact(weighted_points(whole, 0.0), points, np.ones(20_000))
-
-
-@given(seed=st.integers(0, 2**32), chain=st.booleans())
-def test_many_merges_in_any_order_estimate_inertia(seed: int, chain: bool) -> None:
-    random = Random(seed)
-    points, centroids = blobs(random, 16_000, 2, 5)
-    kernels = kernels_of(points.dtype)
-    parts = [summarised(each, centroids, size=500) for each in np.array_split(points, 40)]
-
-    while len(parts) > 1:
-        first, second = (0, 1) if chain else sorted(random.choice(len(parts), 2, replace=False))
-        other = parts.pop(second)
-        parts[first] = merge(parts[first], other, 0.0, 0.0, np.zeros(2), 0, kernels, run_in_order)
-
-    weighted = weighted_points(parts[0], 0.0)
-    assert_exact(weighted, points, np.ones(16_000))
-    assert max(map(abs, errors(weighted, points, np.ones(16_000), 5))) < 0.1
 
 
 def test_long_work_is_cut_in_pieces() -> None:

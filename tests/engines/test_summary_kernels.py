@@ -15,7 +15,7 @@ from shoal_server.engines.numba.sampling import NumbaSummaryKernels
 from tests import naive_summary
 from tests.warm import warm_engine
 
-DATA_TYPES = [np.dtype(np.float32), np.dtype(np.float64)]
+DATA_TYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
 SPAN = 32.0
 seeds = st.integers(0, 2**63 - 1)
 
@@ -93,8 +93,9 @@ def test_rows_without_weights_and_of_one_age_are_sampled_like_others(dtype: Any)
         np.testing.assert_array_equal(one, other)
 
 
-def split(points: Any, weight: Any, scatter: Any, sets: Any, allotted: Any, seed: int, pairs: bool, work: int) -> Any:
+def split(problem: Any, work: int) -> Any:
     """Return what split_cells makes of sets of points, given by where each ends, and in how many calls."""
+    points, weight, scatter, sets, allotted, seed, pairs = problem
     n, d = points.shape
     stack = np.zeros((n, 3), np.int64)
     ends = np.array(sets)
@@ -130,7 +131,7 @@ def point_sets(draw: st.DrawFn) -> Any:
 def test_cells_keep_weight_mean_and_sum_of_squares_of_each_set(problem: Any) -> None:
     points, weight, scatter, sets, allotted, _, pairs = problem
 
-    means, weights, inner, _, order = split(*problem, work=1 << 40)
+    means, weights, inner, _, order = split(problem, 1 << 40)
 
     rounding = 1e-5 if points.dtype == np.float32 else 1e-10
     wide, found = points.astype(np.float64), means.astype(np.float64)
@@ -147,8 +148,8 @@ def test_cells_keep_weight_mean_and_sum_of_squares_of_each_set(problem: Any) -> 
 
 @given(point_sets())
 def test_cells_are_the_same_in_pieces_of_any_size(problem: Any) -> None:
-    whole = split(*problem, work=1 << 40)
-    cut = split(*problem, work=1)
+    whole = split(problem, 1 << 40)
+    cut = split(problem, 1)
 
     for one, other in zip(whole[:3], cut[:3], strict=True):
         np.testing.assert_array_equal(one, other)
@@ -159,9 +160,7 @@ def test_cells_are_the_same_in_pieces_of_any_size(problem: Any) -> None:
 def test_equal_points_become_one_cell(dtype: Any, pairs: bool) -> None:
     points = np.full((1000, 3), 0.1, dtype)
 
-    means, weights, inner, _, _ = split(
-        points, np.ones(1000), np.zeros(1000), [1000], [100], 7, pairs, 1 << 40
-    )  # fmt: skip
+    means, weights, inner, _, _ = split((points, np.ones(1000), np.zeros(1000), [1000], [100], 7, pairs), 1 << 40)
 
     np.testing.assert_allclose(means, points[:1], rtol=1e-6 if dtype == np.float32 else 1e-13)
     np.testing.assert_array_equal(weights, [1000.0])
@@ -171,7 +170,7 @@ def test_equal_points_become_one_cell(dtype: Any, pairs: bool) -> None:
 def test_distinct_points_fill_the_cells_that_they_may_make() -> None:
     points = np.random.default_rng(0).normal(size=(2000, 4))
 
-    means, _, inner, calls, _ = split(points, np.ones(2000), np.zeros(2000), [2000], [500], 7, False, 10_000)
+    means, _, inner, calls, _ = split((points, np.ones(2000), np.zeros(2000), [2000], [500], 7, False), 10_000)
 
     assert len(means) >= 490
     assert calls > 5

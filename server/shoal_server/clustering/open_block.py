@@ -274,11 +274,13 @@ def _paged(page: KeptRows, new: KeptRows) -> tuple[tuple[KeptRows, ...], KeptRow
     if not len(new.labels):
         return (), page
     whole = _joined((page, new))
-    count = len(whole.labels) // PAGE_ROWS
-    pages = [
-        KeptRows(*[field[PAGE_ROWS * number : PAGE_ROWS * (number + 1)] for field in whole]) for number in range(count)
-    ]
-    return tuple(pages), whole if not count else KeptRows(*[field[PAGE_ROWS * count :].copy() for field in whole])
+    begins = range(0, len(whole.labels) - PAGE_ROWS + 1, PAGE_ROWS)
+    pages = tuple([_part(whole, begin, begin + PAGE_ROWS) for begin in begins])
+    return pages, _part(whole, PAGE_ROWS * len(pages), len(whole.labels)) if pages else whole
+
+
+def _part(rows: KeptRows, begin: int, end: int) -> KeptRows:
+    return KeptRows(rows.points[begin:end].copy(), rows.weights[begin:end].copy(), rows.labels[begin:end].copy())
 
 
 def _shares(weights: Float64Array) -> Float64Array:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from shoal_server.clustering.buckets import Bucket, Reals, SummaryKernels, bucket_of, decayed, joined, mixed
+from shoal_server.clustering.buckets import Bucket, IndexArray, Reals, SummaryKernels, bucket_of, decayed, joined, mixed
 from shoal_server.engines.contract import Float64Array, LabelArray, RunTasks
 
 # Of the total weight, below which a bucket counts nothing.
@@ -125,7 +125,7 @@ def without_tiny(buckets: tuple[Bucket, ...], age: float) -> tuple[Bucket, ...]:
 
 def _sets(
     labels: LabelArray, weights: Float64Array, errors: Float64Array, size: int
-) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int, int], np.dtype[np.int64]], int]:
+) -> tuple[IndexArray, IndexArray, int]:
     """Return points sorted into sets, the stack of `split_cells` with these sets, and how many they are.
 
     A set is what has one label; all points are one set where the sets could make fewer than two cells each.
@@ -137,15 +137,13 @@ def _sets(
     ends = np.cumsum(counts)
     stack = np.zeros((len(labels), 3), np.int64)
     stack[:sets, 0], stack[:sets, 1] = ends - counts, ends
-    stack[:sets, 2] = _allotted(
-        np.bincount(label_of, weights, sets), np.bincount(label_of, errors, sets), counts.astype(np.int64), size
-    )
+    set_weights = np.bincount(label_of, weights, sets).astype(np.float64)
+    set_errors = np.bincount(label_of, errors, sets).astype(np.float64)
+    stack[:sets, 2] = _allotted(set_weights, set_errors, counts.astype(np.int64), size)
     return np.argsort(label_of, kind="stable"), stack, sets
 
 
-def _allotted(
-    weights: Float64Array, errors: Float64Array, counts: np.ndarray[tuple[int], np.dtype[np.int64]], size: int
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _allotted(weights: Float64Array, errors: Float64Array, counts: IndexArray, size: int) -> IndexArray:
     """Return how many cells each set may make, (sets,): one, and the rest shared, half by weight and half by error.
 
     None gets more than it has points, (sets,) `counts`; together they get `size`, or all points.

@@ -7,9 +7,10 @@ commit needs to write the buckets that are new, the last page of the open block'
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shoal_server.clustering.buckets import (
     Bucket,
@@ -35,6 +36,8 @@ from shoal_server.clustering.open_block import (
 )
 from shoal_server.clustering.reduction import reduced, without_tiny
 from shoal_server.engines.contract import Float64Array, LabelArray, RunTasks
+
+Real = TypeVar("Real", bound=np.floating[Any])
 
 # Rows wait until the row number is a multiple of this: a call for one row copies these instead of the sums (k, d).
 CHUNK_ROWS = 64
@@ -302,7 +305,7 @@ def _waiting(waiting: Rows, rows: Rows, start: int, origin: Reals | None) -> Row
     )
 
 
-def _aligned(array: Reals) -> Reals:
+def _aligned(array: NDArray[Real]) -> NDArray[Real]:
     """Return an array as the kernels take it: those of a message lie anywhere."""
     return array if array.flags.aligned else array.copy()
 

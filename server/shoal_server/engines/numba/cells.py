@@ -121,7 +121,7 @@ def split_cells(
         _share_cells(allotted, count, weights, squares, sizes, stack, place)
         _sort_by_cell(order, begin, end, cells, count, stack, place, spare)
         progress[_SETS] += count
-    return progress[_SETS] == 0
+    return bool(progress[_SETS] == 0)
 
 
 @compiled_exactly
