@@ -224,6 +224,16 @@ def test_calls_of_one_row_that_are_forgotten_fast_leave_the_newest(half_lives_a_
     )
 
 
+def test_weights_that_decay_to_nothing_leave_no_points() -> None:
+    points, centroids = blobs(Random(0), 2000, 2, 3)
+    weight = np.where(np.arange(2000) % 2, 1.0, 1e-200)
+
+    summary = summarised(points, centroids, size=5000, weight=weight)
+
+    assert len(weighted_points(summary, 500.0).weights) == 1000
+    assert len(weighted_points(summary, 1e4).weights) == 0
+
+
 def test_equal_rows_are_one_place_whatever_their_number() -> None:
     points = np.full((20_000, 3), 0.1, np.float32)
 

@@ -128,7 +128,10 @@ def weighted_points(summary: Summary, age: float, run: RunTasks) -> WeightedPoin
         empty = _no_rows(summary.waiting.points.shape[1], summary.waiting.points.dtype)
         return WeightedPoints(empty.points, empty.weights, np.empty(0))
     whole = joined(buckets, age)
-    return WeightedPoints(whole.points, whole.weights, whole.scatter)
+    counting = whole.weights > 0  # what has decayed to nothing does not
+    if counting.all():
+        return WeightedPoints(whole.points, whole.weights, whole.scatter)
+    return WeightedPoints(whole.points[counting], whole.weights[counting], whole.scatter[counting])
 
 
 def total_weight(summary: Summary, age: float) -> float:
