@@ -30,13 +30,17 @@ def sampled(
     """Give the compiled kernel what the oracle gets, and return what it makes of a block without rows."""
     points, weight, labels, ages, origin = rows
     k, d = block.reference.shape
-    totals, counts, sums, squares = np.zeros(3), np.zeros(k), np.zeros((k, d)), np.zeros(k)
+    length = kernels.row_length(d)
+    totals, counts, sums, squares = np.zeros(3), np.zeros(k), np.zeros((k, length)), np.zeros(k)
+    padding = (0, length - d)
+    origin, reference = np.pad(origin, padding), np.pad(block.reference, ((0, 0), padding))
     kept, kept_weight = np.empty(most[2], np.int64), np.empty(most[2])
     stop, found, full = kernels.sample_rows(
-        points, weight, labels, ages, 0, len(points), number, seed, origin, block.reference, begin, SPAN, *rates,
+        points, weight, labels, ages, 0, len(points), number, seed, origin, reference, begin, SPAN, *rates,
         most[0], most[1], totals, counts, sums, squares, kept, kept_weight,
     )  # fmt: skip
-    return stop, full, (totals, counts, sums, squares, kept[:found], kept_weight[:found])
+    assert not sums[:, d:].any()
+    return stop, full, (totals, counts, sums[:, :d], squares, kept[:found], kept_weight[:found])
 
 
 @st.composite

@@ -89,6 +89,10 @@ class SummaryKernels(Protocol):
         """Divide sets of points into cells, each of which becomes one point, and return whether that is done."""
         ...
 
+    def row_length(self, n_features: int) -> int:
+        """Return the length of the rows of origin, reference and sums: zeros follow the columns."""
+        ...
+
     def nearest(self, points: Reals, centroids: Reals, run: RunTasks) -> tuple[LabelArray, Reals]:
         """Return the label of the centroid (k, d) nearest to each point (n, d), and its squared distance, (n,) both."""
         ...

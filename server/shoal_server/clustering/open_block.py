@@ -66,7 +66,7 @@ class OpenBlock(NamedTuple):
 
     begin: float  # age of the first row
     latest: float  # and of the last
-    reference: Reals  # (k, d)
+    reference: Reals  # (k, length): d columns, and zeros behind them; see SummaryKernels.row_length
     uniform: float  # of the chance to be kept; infinite: all rows are
     by_distance: float
     by_label: Float64Array  # (k,)
@@ -75,7 +75,7 @@ class OpenBlock(NamedTuple):
     max_kept: int
     totals: Float64Array  # (3,): weight, decayed number and number of the rows
     counts: Float64Array  # (k,) weights of the rows of each label,
-    sums: Float64Array  # (k, d) of weight times deviation from the reference,
+    sums: Float64Array  # (k, length) of weight times deviation from the reference,
     squares: Float64Array  # (k,) of weight times its square
     pages: tuple[KeptRows, ...]  # of PAGE_ROWS each
     page: KeptRows  # the last ones
@@ -91,7 +91,7 @@ def block_points(size: int) -> int:
     return max(size // _SIZE_SHARE, 1)
 
 
-def begin_block(buckets: tuple[Bucket, ...], reference: Reference, size: int, age: float) -> OpenBlock:
+def begin_block(buckets: tuple[Bucket, ...], reference: Reference, size: int, age: float, row_length: int) -> OpenBlock:
     """Return a block without rows for a summary of `size` points that has these buckets.
 
     It is to hold half of that, of half the weight of all rows before it; of rows fewer than `size` all are kept.
@@ -111,9 +111,11 @@ def begin_block(buckets: tuple[Bucket, ...], reference: Reference, size: int, ag
         np.divide(uniform, share * np.count_nonzero(share), out=by_label, where=share > 1 / _MAX_RATE)
     nothing = KeptRows(np.empty((0, d), centroids.dtype), np.empty(0), np.empty(0, np.int32))
     max_rows = kept if rows < size else 1 << 62
+    padded = np.zeros((k, row_length), centroids.dtype)
+    padded[:, :d] = centroids
     return OpenBlock(
-        age, age, centroids, uniform, by_distance, by_label, max_weight, max_rows, MAX_OVERSHOOT * kept, np.zeros(3),
-        np.zeros(k), np.zeros((k, d)), np.zeros(k), (), nothing,
+        age, age, padded, uniform, by_distance, by_label, max_weight, max_rows, MAX_OVERSHOOT * kept, np.zeros(3),
+        np.zeros(k), np.zeros((k, row_length)), np.zeros(k), (), nothing,
     )  # fmt: skip
 
 
@@ -139,6 +141,8 @@ def add_rows(
     stop, found, full = start, 0, False
     n, d = rows.points.shape
     piece = max(_PIECE_WORK // d, 1)
+    padded_origin = np.zeros(block.reference.shape[1], origin.dtype)
+    padded_origin[:d] = origin
 
     def work(_: int) -> Iterator[None]:
         nonlocal stop, found, full
@@ -147,7 +151,7 @@ def add_rows(
                 yield
             stop, more, full = kernels.sample_rows(
                 rows.points, rows.weights, rows.labels, rows.ages, stop, min(stop + piece, n), first_number, seed,
-                origin, block.reference, block.begin, MAX_SPAN, block.uniform, block.by_distance, block.by_label,
+                padded_origin, block.reference, block.begin, MAX_SPAN, block.uniform, block.by_distance, block.by_label,
                 block.max_weight, block.max_rows, totals, counts, sums, squares, kept[found:], kept_weights[found:],
             )  # fmt: skip
             found += more
@@ -192,20 +196,19 @@ def calibrated(block: OpenBlock, run: RunTasks) -> Bucket | None:
 def _calibration(block: OpenBlock, sample: KeptRows, live: BoolArray) -> Generator[None, None, WeightedPoints]:
     """Return the sample calibrated to what all rows of the clusters (k,) that are `live` add up to."""
     points, weights, labels = sample
-    k, d = block.sums.shape
+    k, d = len(block.sums), points.shape[1]
+    reference = block.reference[:, :d]
     rows = max(_PIECE_VALUES // d, 1)
     pieces = [slice(start, start + rows) for start in range(0, len(labels), rows)]
     sampled = np.bincount(labels, weights, k)
     present = sampled > 0
     means = np.zeros((k, d))  # of the deviations from the reference, in the sample
     for piece in pieces:
-        _add_by_label(
-            points[piece].astype(np.float64) - block.reference[labels[piece]], weights[piece], labels[piece], means
-        )
+        _add_by_label(points[piece].astype(np.float64) - reference[labels[piece]], weights[piece], labels[piece], means)
         yield
     np.divide(means, sampled[:, None], out=means, where=present[:, None])
     weights = weights * np.divide(block.counts, sampled, out=np.zeros(k), where=present)[labels]
-    middles = block.reference + means
+    middles = reference + means
     found = np.zeros(k)
     for piece in pieces:
         deviations = points[piece] - middles[labels[piece]]
@@ -213,9 +216,9 @@ def _calibration(block: OpenBlock, sample: KeptRows, live: BoolArray) -> Generat
             squares = np.einsum("nd,nd->n", deviations, deviations)
             found += np.bincount(labels[piece], weights[piece] * squares, k)
         yield
-    exact, wanted = _moments(block, live)
+    exact, wanted = _moments(block, live, d)
     stretch, missing = _stretch(found, np.where(np.isfinite(wanted), wanted, found))
-    goals = block.reference + exact
+    goals = reference + exact
     moved = np.empty_like(points)
     for piece in pieces:
         own = labels[piece]
@@ -230,9 +233,10 @@ def _calibration(block: OpenBlock, sample: KeptRows, live: BoolArray) -> Generat
     )
 
 
-def _moments(block: OpenBlock, live: BoolArray) -> tuple[Float64Array, Float64Array]:
+def _moments(block: OpenBlock, live: BoolArray, d: int) -> tuple[Float64Array, Float64Array]:
     """Return of all rows of each label the mean deviation from the reference (k, d), and the scatter around it (k,)."""
-    means = np.divide(block.sums, block.counts[:, None], out=np.zeros_like(block.sums), where=live[:, None])
+    sums = block.sums[:, :d]
+    means = np.divide(sums, block.counts[:, None], out=np.zeros_like(sums), where=live[:, None])
     with np.errstate(over="ignore", invalid="ignore"):
         scatter = np.maximum(block.squares - block.counts * np.einsum("kd,kd->k", means, means), 0.0)
     return means, np.where(live, scatter, 0.0)
@@ -251,7 +255,8 @@ def _stretch(found: Float64Array, wanted: Float64Array) -> tuple[Float64Array, F
 def followed(reference: Reference, block: OpenBlock) -> Reference:
     """Return the reference after a block: each centroid is the mean of all its cluster's rows."""
     weights = reference.weights * decayed(1.0, reference.age, block.begin) + block.counts
-    shift = np.divide(block.sums, weights[:, None], out=np.zeros_like(block.sums), where=block.counts[:, None] > 0)
+    sums = block.sums[:, : reference.centroids.shape[1]]
+    shift = np.divide(sums, weights[:, None], out=np.zeros_like(sums), where=block.counts[:, None] > 0)
     weight = float(block.totals[0])
     inertia = float(block.squares.sum()) / weight if weight else reference.inertia
     centroids = (reference.centroids + shift).astype(reference.centroids.dtype)

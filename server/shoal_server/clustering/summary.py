@@ -225,7 +225,7 @@ def max_summary_bytes(size: int, n_clusters: int, n_features: int, precision: np
     row = n_features * precision.itemsize
     kept = MAX_OVERSHOOT * block_points(size)
     buckets = size * (row + 16)
-    block = kept * (row + 12) + n_clusters * (row + 8 * n_features + 24) + 24
+    block = kept * (row + 12) + n_clusters * ((n_features + 7) * (precision.itemsize + 8) + 24) + 24  # in whole vectors
     reference = n_clusters * (row + 16)
     return buckets + block + reference + CHUNK_ROWS * (row + 20)
 
@@ -239,7 +239,8 @@ def _with_rows(
         block = summary.block
         if block is None:
             age = float(rows.ages[min(stop, len(rows.ages) - 1)])
-            block = begin_block(summary.buckets, _reference(summary), summary.size, age)
+            length = kernels.row_length(rows.points.shape[1])
+            block = begin_block(summary.buckets, _reference(summary), summary.size, age, length)
         block, stop, full = add_rows(block, rows, stop, number, origin, seed, kernels, run)
         summary = summary._replace(block=block)
         if full:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Engine, Float64Array, Frame, LabelArray, RunTasks
 from shoal_server.engines.numba.decorators import Reals, compiled_exactly, inlined
-from shoal_server.engines.numba.deviations import WIDTH, add_vectors
+from shoal_server.engines.numba.deviations import FEW, WIDTH, add_deviation
 
 # SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
 _STEP, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -31,6 +31,11 @@ class NumbaSummaryKernels:
     engine: Engine  # that assigns
     sample_rows: Callable[..., tuple[int, int, bool]]
     split_cells: Callable[..., bool]
+
+    def row_length(self, n_features: int) -> int:
+        """Return the length of the rows of references and sums: whole vectors, with zeros behind the columns."""
+        width = FEW if n_features <= FEW else WIDTH
+        return -(-n_features // width) * width
 
     def nearest(self, points: Reals, centroids: Reals, run: RunTasks) -> tuple[LabelArray, Reals]:
         """Return the label of the centroid (k, d) nearest to each point (n, d), and its squared distance, (n,) both."""
@@ -71,7 +76,7 @@ def sample_rows(
     """Add rows to a block and draw those to keep, until the block is full.
 
     A row of weight w that comes t half-lives after `begin` counts v = w·2^t, and is kept with the chance
-    min(1, v·(uniform + by_distance·d² + by_label[label])), d² its squared distance to its label's reference.
+    min(1, v·(uniform + by_distance·d² + by_label[place])), d² its squared distance to its label's reference.
 
     Parameters
     ----------
@@ -84,9 +89,9 @@ def sample_rows(
     first_number, seed
         Number of row 0 in the stream, and what is hashed with it.
     origin
-        (d,) what is subtracted from each row.
+        (length,) what is subtracted from each row: d columns, and zeros up to `row_length`.
     reference
-        (k, d) relative to the origin.
+        (k, length) relative to the origin.
     begin, span
         The age at which the block began, and how many half-lives later it ends before the next row.
     max_weight, max_rows
@@ -94,7 +99,7 @@ def sample_rows(
     totals
         (3,): sum of v, sum of 2^t, and number of rows of the block; kept up to date.
     counts, sums, squares
-        (k,), (k, d) and (k,): sums of v, v·(x - reference) and v·d² of each label; kept up to date.
+        (k,), (k, length) and (k,): sums of v, v·(x - reference) and v·d² of each label; kept up to date.
     kept, kept_weight
         Get the rows kept, and their v divided by their chance; at as many as these hold the block is full.
 
@@ -103,29 +108,44 @@ def sample_rows(
     stop, kept, full
         The first row that was not looked at, how many were kept, and whether the block is full.
     """
+    n, d = points.shape
+    length, few = len(origin), d <= FEW
+    last = np.zeros((1, length), points.dtype)
     weighted, ageing = len(weight) > 0, len(ages) > 1
     age = ages[0]
-    factor = 2.0 ** (age - begin)
+    factor, expired = 2.0 ** (age - begin), age - begin > span
     total, count, rows = totals[0], totals[1], totals[2]
     row, found, full = start, 0, False
     while row < stop and not full:
         own = weight[row] if weighted else 1.0
         if ageing and ages[row] != age:
             age = ages[row]
-            factor = 2.0 ** (age - begin)
+            factor, expired = 2.0 ** (age - begin), age - begin > span
         if own > 0:
-            if age - begin > span:
+            if expired:
                 full = True
                 break
             label = labels[row]
+            place = np.uint64(label)  # a signed index may count from the end: that is looked at each time
             value = own * factor
-            square = _add_deviation(points, row, value, origin, reference, label, sums)
-            counts[label] += value
-            squares[label] += value * square
+            # The literals are FEW and WIDTH. A function of its own takes three times as long: it counts references.
+            if row * d + length > n * d:  # nothing is read behind the last row
+                for column in range(d):
+                    last[0, column] = points[row, column]
+                if few:
+                    square = add_deviation(4, last, 0, d, origin, reference, label * length, value, sums)
+                else:
+                    square = add_deviation(8, last, 0, d, origin, reference, label * length, value, sums)
+            elif few:
+                square = add_deviation(4, points, row * d, d, origin, reference, label * length, value, sums)
+            else:
+                square = add_deviation(8, points, row * d, d, origin, reference, label * length, value, sums)
+            counts[place] += value
+            squares[place] += value * square
             total += value
             count += factor
             rows += 1
-            chance = value * (uniform + by_distance * square + by_label[label])
+            chance = value * (uniform + by_distance * square + by_label[place])
             if draw(seed, first_number + row) < chance:
                 kept[found] = row
                 kept_weight[found] = value / min(chance, 1.0)
@@ -134,21 +154,6 @@ def sample_rows(
         row += 1
     totals[0], totals[1], totals[2] = total, count, rows
     return row, found, full
-
-
-@inlined
-def _add_deviation(
-    points: Reals, row: int, value: float, origin: Reals, reference: Reals, label: int, sums: Float64Array
-) -> float:
-    """Add value times a row's deviation from its label's reference to the label's sums, and return its square."""
-    d = points.shape[1]
-    whole = d - d % WIDTH
-    square = add_vectors(points, row * d, origin, reference, label * d, whole, value, sums) if whole > 0 else 0.0
-    for column in range(whole, d):
-        deviation = np.float64(points[row, column] - origin[column]) - np.float64(reference[label, column])
-        sums[label, column] += value * deviation
-        square += deviation * deviation
-    return square
 
 
 @inlined
