@@ -14,6 +14,8 @@ import pytest
 from shoal_server.engines.numba import NumbaEngine, compilation
 from shoal_server.process import available_cores
 
+FUNCTIONS = 14  # that are compiled: half of them in each precision
+
 # Prints how many functions were loaded, how many compiled, and how many processes helped.
 STARTING = """
     import json, sys
@@ -33,6 +35,7 @@ STARTING = """
 READING = """
     import ctypes, mmap
     import numpy as np
+    from shoal_server.clustering.summary import absorb, empty_summary, weighted_points
     from shoal_server.engines.contract import FusedBatches, run_in_order
     from tests.engines.builders import WIDTHS, both_ways, bounded, frame_of, row_counts
     from shoal_server.engines.numba import NumbaEngine
@@ -56,6 +59,11 @@ READING = """
                         both_ways(engine, points, np.ones(n), frame)
                         wide = frame.centroids.astype(float)
                         engine.apply_batches(FusedBatches([points], np.ones(1), wide, frame, True), run_in_order)
+                        summary = absorb(
+                            empty_summary(4, d, dtype), points, None, np.zeros(n, np.int32), frame.centroids, 0.0, 0,
+                            engine.summary_kernels(dtype), run_in_order,
+                        )
+                        weighted_points(summary, 0.0, run_in_order)
     print("survived")
 """
 
@@ -63,6 +71,8 @@ READING = """
 # A machine with vectors of another width: compiled code uses what it has, and must be right with it.
 NARROW = """
     import numpy as np
+    from shoal_server.clustering.summary import absorb, empty_summary, weighted_points
+    from shoal_server.engines.contract import run_in_order
     from shoal_server.engines.numba import simd
     simd.VECTOR_BYTES, simd.VECTOR_REGISTERS = 16, 32
     from shoal_server.engines.numba import NumbaEngine
@@ -84,6 +94,13 @@ NARROW = """
             np.testing.assert_array_equal(assignment.labels, labels)
             np.testing.assert_allclose(contribution.sums, sums, rtol=1e-12, atol=1e-12)
             np.testing.assert_allclose(contribution.inertia, weight @ squares.min(axis=1), rtol=1e-12)
+            kernels = engine.summary_kernels(precision)
+            summary = absorb(
+                empty_summary(20, d, precision), points, weight, labels.astype(np.int32), frame.centroids, 0.0, 0,
+                kernels, run_in_order,
+            )
+            weighted = weighted_points(summary, 0.0, run_in_order)
+            np.testing.assert_allclose(weighted.weights @ weighted.points, weight @ points, rtol=1e-9, atol=1e-9)
     print("right")
 """
 
@@ -104,7 +121,7 @@ def _run(code: str, **environment: str) -> str:
 def test_a_process_compiles_nothing_and_starts_no_helper_if_another_has_compiled(engine: NumbaEngine) -> None:
     assert engine is not None  # it has compiled what the process is to load
 
-    assert json.loads(_run(STARTING)) == [10, 0, 0]
+    assert json.loads(_run(STARTING)) == [FUNCTIONS, 0, 0]
 
 
 @pytest.mark.torture
@@ -112,7 +129,8 @@ def test_a_first_start_compiles_in_two_processes_and_a_later_one_compiles_nothin
     two_starts = [json.loads(_run(STARTING, NUMBA_CACHE_DIR=str(tmp_path))) for _ in range(2)]
 
     helpers = 1 if available_cores() > 1 else 0
-    assert two_starts == [[5 * helpers, 10 - 5 * helpers, helpers], [10, 0, 0]]
+    helped = helpers * FUNCTIONS // 2
+    assert two_starts == [[helped, FUNCTIONS - helped, helpers], [FUNCTIONS, 0, 0]]
 
 
 def test_the_compiling_helper_process_ends_with_its_parent(tmp_path: Path) -> None:

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from numba.core import event
 
+from shoal_server.clustering.summary import absorb, empty_summary, relabelled, weighted_points
 from shoal_server.engines.chunks import MAX_SUMS
 from shoal_server.engines.contract import Contribution, Frame, FusedBatches, run_in_order, to_sphere
 from shoal_server.engines.numba import NumbaEngine
 from tests.engines.builders import bounded, frame_of, unaligned
+from tests.warm import warm_engine
 
 DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
 DATA_TYPES = pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -88,6 +90,27 @@ def test_no_call_of_apply_batches_compiles(engine: NumbaEngine, dtype: Any, cosi
             engine.apply_batches(
                 FusedBatches(batches, np.ones(3), _frozen(np.ones((K, D))), frame, labels), run_in_order
             )
+
+    assert not seen
+
+
+@DATA_TYPES
+def test_no_call_of_the_kernels_of_a_summary_compiles(dtype: Any) -> None:
+    random = np.random.default_rng(0)
+    labels = _frozen(random.integers(0, K, 3000).astype(np.int32))
+    ages, centroids = _frozen(np.arange(3000) / 1000), _frozen(random.normal(size=(K, D)).astype(dtype))
+    kernels = warm_engine().summary_kernels(dtype)
+    with _compilations() as seen:
+        for columns in (2, D):
+            points = _frozen(random.normal(size=(3000, columns)).astype(dtype))
+            for weight in (None, _frozen(np.ones(3000))):
+                summary = empty_summary(100, columns, dtype)
+                for _ in range(2):
+                    summary = absorb(
+                        summary, points, weight, labels, centroids[:, :columns], ages, 0, kernels, run_in_order
+                    )
+                relabelled(summary, centroids[:, :columns], np.ones(K), 1.0, 3.0, 0, kernels, run_in_order)
+                weighted_points(summary, 3.0, run_in_order)
 
     assert not seen
 

@@ -30,6 +30,7 @@ from shoal_server.engines.numba.compilation import Kernels, compile_kernels
 from shoal_server.engines.numba.decorators import Reals
 from shoal_server.engines.numba.layout import Layout, lay_out
 from shoal_server.engines.numba.pruning_policy import MIN_SAMPLE_ROWS, PruningPolicy, sample_rows
+from shoal_server.engines.numba.sampling import NumbaSummaryKernels
 from shoal_server.engines.numba.snapshot_buffers import SnapshotBuffers, SumBuffers
 
 _NO_VALUES = np.empty(0)
@@ -140,6 +141,11 @@ class NumbaEngine:
         )
         return self._moved(frame, buffers, before, after) if finite else None
 
+    def summary_kernels(self, precision: np.dtype[Any]) -> NumbaSummaryKernels:
+        """Return what a summary of this precision computes with."""
+        kernels = self._kernels_of(precision)
+        return NumbaSummaryKernels(self, kernels.sample_rows, kernels.split_cells)
+
     def _moved(self, frame: Frame, buffers: SnapshotBuffers, before: Version, after: Version) -> NewCentroids:
         buffers.keep(before, after)
         moved = frame.at(after.relative, after.weights)
@@ -165,9 +171,12 @@ class NumbaEngine:
             frame.keep(self._lay_out, self._lay_out(frame))
 
     def _compiled(self, frame: Frame) -> Kernels:
+        return self._kernels_of(frame.dtype)
+
+    def _kernels_of(self, precision: np.dtype[Any]) -> Kernels:
         if not self._kernels:
             raise RuntimeError("warm_up comes before the first batch")
-        return self._kernels[frame.dtype]
+        return self._kernels[precision]
 
 
 @lru_cache(maxsize=1024)

@@ -25,9 +25,11 @@ from numba import types
 from numpy.typing import NDArray
 
 from shoal_server.engines.numba.cache import caching_in, compile_cached, is_kept, part_of_cache
-from shoal_server.engines.numba.decorators import FASTMATH, FLAGS
+from shoal_server.engines.numba.cells import split_cells, split_cells_signature
+from shoal_server.engines.numba.decorators import EXACT, FASTMATH, FLAGS
 from shoal_server.engines.numba.kernels import add_rows, assign_rows
 from shoal_server.engines.numba.layout import PRECISIONS, Layout, lay_out_rows, layout_type
+from shoal_server.engines.numba.sampling import sample_rows, sample_rows_signature
 from shoal_server.engines.numba.update_kernel import apply_batches, apply_contribution
 from shoal_server.process import available_cores
 
@@ -47,6 +49,8 @@ class Kernels:
     apply_batches: Callable[..., tuple[int, int]]
     apply_contribution: Callable[..., bool]
     lay_out_rows: Callable[[NDArray[np.int32], Layout], None]
+    sample_rows: Callable[..., tuple[int, int, bool]]
+    split_cells: Callable[..., bool]
 
 
 def compile_kernels() -> dict[np.dtype[Any], Kernels]:
@@ -64,6 +68,8 @@ def compile_precision(dtype: np.dtype[Any]) -> Kernels:
             apply_batches=_compile(apply_batches, _apply_batches_signature(real)),
             apply_contribution=_compile(apply_contribution, _apply_contribution_signature(real)),
             lay_out_rows=_compile(lay_out_rows, _lay_out_rows_signature(real)),
+            sample_rows=_compile(sample_rows, sample_rows_signature(real), EXACT),
+            split_cells=_compile(split_cells, split_cells_signature(real), EXACT),
         )
 
 
@@ -74,8 +80,8 @@ def _compile_all() -> dict[np.dtype[Any], Kernels]:
     return kernels | {dtype: compile_precision(dtype) for dtype in others}
 
 
-def _compile(function: Any, signature: Any) -> Any:
-    return numba.njit([signature], cache=is_kept(), fastmath=FASTMATH, **FLAGS)(function.py_func)
+def _compile(function: Any, signature: Any, fastmath: set[str] = FASTMATH) -> Any:
+    return numba.njit([signature], cache=is_kept(), fastmath=fastmath, **FLAGS)(function.py_func)
 
 
 @contextmanager

@@ -16,6 +16,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 # All of fast-math but nnan and ninf, which would break the handling of NaN and infinity.
 FASTMATH = {"reassoc", "nsz", "arcp", "contract", "afn"}
+# Of what rounds as NumPy does: 0 and -0 may be the same. With no flag at all a function inherits those of its caller.
+EXACT = {"nsz"}
 # Divisions by zero give what NumPy gives: the kernels look at results, and don't raise.
 FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
@@ -32,8 +34,7 @@ def inlined(function: Function) -> Function:
 
 def compiled_exactly(function: Function) -> Function:
     """Compile a function as `compiled` does, but so that it rounds as NumPy does."""
-    # With no flag at all a function inherits those of its caller; this one only lets 0 and -0 be the same.
-    return cast("Function", numba.njit(**FLAGS, fastmath={"nsz"})(function))
+    return cast("Function", numba.njit(**FLAGS, fastmath=EXACT)(function))
 
 
 def generated(function: Callable[..., Any]) -> Any:

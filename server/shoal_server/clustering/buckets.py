@@ -1,0 +1,143 @@
+"""What a summary is made of: weighted points, immutable buckets of them, and the kernels that make them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shoal_server.engines.contract import Float64Array, LabelArray, RunTasks
+
+Reals = NDArray[np.floating[Any]]
+IndexArray = NDArray[np.int64]
+
+
+class WeightedPoints(NamedTuple):
+    """Points that each stand for many. They cost centroids Σ weight·(squared distance to the nearest) + Σ scatter."""
+
+    points: Reals  # (m, d) in the model's precision, relative to its origin
+    weights: Float64Array  # (m,)
+    scatter: Float64Array  # (m,) weighted squares of what a point stands for, around it
+
+
+class Bucket(NamedTuple):
+    """A part of a summary. Never changed once made.
+
+    Weights are as they were at an age, in half-lives: at a later one they are 0.5 ** (later - age) of that. What came
+    after that age weighs more than it did, to decay to the same.
+    """
+
+    points: Reals  # (m, d)
+    weights: Float64Array  # (m,) above 0
+    scatter: Float64Array  # (m,)
+    age: float
+    weight: float  # sum of the weights
+    rows: float  # how many it stands for, decayed as the weights are
+
+
+class SummaryKernels(Protocol):
+    """The hot loops of a summary; see engines/numba/sampling.py for what the arrays mean."""
+
+    def sample_rows(
+        self,
+        points: Reals,
+        weight: Float64Array,
+        labels: LabelArray,
+        ages: Float64Array,
+        start: int,
+        stop: int,
+        first_number: int,
+        seed: int,
+        origin: Reals,
+        reference: Reals,
+        begin: float,
+        span: float,
+        uniform: float,
+        by_distance: float,
+        by_label: Float64Array,
+        max_weight: float,
+        max_rows: int,
+        totals: Float64Array,
+        counts: Float64Array,
+        sums: Float64Array,
+        squares: Float64Array,
+        kept: IndexArray,
+        kept_weight: Float64Array,
+    ) -> tuple[int, int, bool]:
+        """Add rows to a block and draw those to keep, until the block is full."""
+        ...
+
+    def split_cells(
+        self,
+        points: Reals,
+        weight: Float64Array,
+        scatter: Float64Array,
+        order: IndexArray,
+        stack: IndexArray,
+        progress: IndexArray,
+        seed: int,
+        pairs: bool,
+        work: int,
+        nearest: Float64Array,
+        cells: IndexArray,
+        spare: IndexArray,
+        means: Reals,
+        mean_weight: Float64Array,
+        mean_scatter: Float64Array,
+    ) -> bool:
+        """Divide sets of points into cells, each of which becomes one point, and return whether that is done."""
+        ...
+
+    def row_length(self, n_features: int) -> int:
+        """Return the length of the rows of origin, reference and sums: zeros follow the columns."""
+        ...
+
+    def nearest(self, points: Reals, centroids: Reals, run: RunTasks) -> tuple[LabelArray, Reals]:
+        """Return the label of the centroid (k, d) nearest to each point (n, d), and its squared distance, (n,) both."""
+        ...
+
+
+def decayed(weight: float, age: float, later: float) -> float:
+    """Return what a weight as of an age is at a later one."""
+    return float(weight * 0.5 ** (later - age))
+
+
+def total_of(buckets: tuple[Bucket, ...], age: float) -> float:
+    """Return what buckets weigh together at an age."""
+    return sum(decayed(bucket.weight, bucket.age, age) for bucket in buckets)
+
+
+def bucket_of(points: Reals, weights: Float64Array, scatter: Float64Array, age: float, rows: float) -> Bucket:
+    """Return a bucket of arrays that nobody else will change."""
+    for array in (points, weights, scatter):
+        array.setflags(write=False)
+    return Bucket(points, weights, scatter, age, float(weights.sum()), rows)
+
+
+def joined(buckets: tuple[Bucket, ...], age: float) -> Bucket:
+    """Return buckets as one, at an age."""
+    if len(buckets) == 1 and buckets[0].age == age:
+        return buckets[0]
+    factors = [0.5 ** (age - bucket.age) for bucket in buckets]
+    return bucket_of(
+        np.concatenate([bucket.points for bucket in buckets]),
+        np.concatenate([bucket.weights * factor for bucket, factor in zip(buckets, factors, strict=True)]),
+        np.concatenate([bucket.scatter * factor for bucket, factor in zip(buckets, factors, strict=True)]),
+        age,
+        sum(bucket.rows * factor for bucket, factor in zip(buckets, factors, strict=True)),
+    )
+
+
+def mixed(*numbers: int) -> int:
+    """Return a seed of 63 bits that is a hash of numbers: SplitMix64, see engines/numba/sampling.py."""
+    word = 0
+    for number in numbers:
+        word = (word + number + 0x9E3779B97F4A7C15) & _WORD
+        word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
+        word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & _WORD
+        word ^= word >> 31
+    return word >> 1
+
+
+_WORD = (1 << 64) - 1

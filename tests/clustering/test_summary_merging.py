@@ -1,0 +1,119 @@
+"""A summary goes on when labels mean other clusters, and two become one."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shoal_server.clustering.reduction import MAX_BUCKETS
+from shoal_server.clustering.state import _same_bits
+from shoal_server.clustering.summary import (
+    absorb,
+    empty_summary,
+    merge,
+    relabelled,
+    total_weight,
+)
+from shoal_server.engines.contract import run_in_order
+from tests.clustering.summary_builders import (
+    assert_exact,
+    blobs,
+    errors,
+    kernels_of,
+    labels_of,
+    summarised,
+    weighted_points,
+)
+
+Random = np.random.default_rng
+
+
+@given(seed=st.integers(0, 2**32), k=st.integers(1, 9))
+def test_labels_may_mean_other_clusters_from_any_row_on(seed: int, k: int) -> None:
+    random = Random(seed)
+    points, centroids = blobs(random, 3000, 3, 5)
+    others = random.normal(size=(k, 3)).astype(np.float32)
+    kernels, cut = kernels_of(points.dtype), int(random.integers(0, 3000))
+
+    summary = summarised(points[:cut], centroids, size=100)
+    summary = relabelled(summary, others, np.full(k, cut / k), 1.0, 0.0, 0, kernels, run_in_order)
+    summary = absorb(
+        summary, points[cut:], None, labels_of(points[cut:], others), others, 0.0, 0, kernels, run_in_order
+    )  # fmt: skip
+
+    assert_exact(weighted_points(summary, 0.0), points, np.ones(3000))
+    assert sum(len(bucket.weights) for bucket in summary.buckets) <= 100
+
+
+def test_relabelling_at_every_row_keeps_few_buckets() -> None:
+    points, centroids = blobs(Random(0), 300, 2, 3)
+    kernels, labels = kernels_of(points.dtype), labels_of(points, centroids)
+    summary = empty_summary(400, 2, points.dtype)
+
+    for row in range(300):
+        summary = absorb(
+            summary, points[row : row + 1], None, labels[row : row + 1], centroids, 0.0, 0, kernels, run_in_order
+        )  # fmt: skip
+        summary = relabelled(summary, centroids, np.ones(3), 1.0, 0.0, 0, kernels, run_in_order)
+
+    assert len(summary.buckets) <= MAX_BUCKETS
+    np.testing.assert_array_equal(weighted_points(summary, 0.0).points, points)
+
+
+def test_merged_summaries_stand_for_the_rows_of_both() -> None:
+    points, centroids = blobs(Random(0), 40_000, 3, 6)
+    shift = np.array([5.0, 0.0, -2.0])
+    one = summarised(points[:25_000], centroids, size=1000)
+    other = summarised(points[25_000:] - shift.astype(np.float32), centroids, size=3000, ages=7.0)
+
+    merged = merge(one, other, 0.0, 7.0, shift, 0, kernels_of(points.dtype), run_in_order)
+
+    weighted = weighted_points(merged, 0.0)
+    assert len(weighted.weights) <= 1000
+    assert_exact(weighted, points, np.ones(40_000))
+    assert max(map(abs, errors(weighted, points, np.ones(40_000), 6))) < 0.06
+
+
+def test_a_merged_summary_weighs_rows_by_how_long_ago_they_came() -> None:
+    points, centroids = blobs(Random(0), 2000, 2, 3)
+    one = summarised(points[:1000], centroids, ages=10.0)
+    other = summarised(points[1000:], centroids, ages=100.0)
+
+    merged = merge(one, other, 11.0, 103.0, np.zeros(2), 0, kernels_of(points.dtype), run_in_order)
+
+    np.testing.assert_allclose(total_weight(merged, 11.0), 1000 / 2 + 1000 / 8, rtol=1e-9)
+
+
+def test_a_summary_may_be_merged_into_an_empty_one_and_go_on() -> None:
+    points, centroids = blobs(Random(0), 20_000, 2, 3)
+    kernels, empty, nothing = kernels_of(points.dtype), empty_summary(500, 2, points.dtype), np.zeros(2)
+    other = summarised(points[:10_000], centroids, size=500)
+
+    merged = merge(empty, other, 0.0, 0.0, nothing, 0, kernels, run_in_order)
+    unchanged = merge(merged, empty, 0.0, 0.0, nothing, 0, kernels, run_in_order)
+    rest = points[10_000:]
+    whole = absorb(
+        unchanged, rest, None, labels_of(rest, centroids), centroids, 0.0, 0, kernels, run_in_order
+    )  # fmt: skip
+
+    assert _same_bits(unchanged, merged)
+    assert _same_bits(merge(empty, empty, 0.0, 0.0, nothing, 0, kernels, run_in_order), empty)
+    assert_exact(weighted_points(whole, 0.0), points, np.ones(20_000))
+
+
+@given(seed=st.integers(0, 2**32), chain=st.booleans())
+def test_many_merges_in_any_order_estimate_inertia(seed: int, chain: bool) -> None:
+    random = Random(seed)
+    points, centroids = blobs(random, 16_000, 2, 5)
+    kernels = kernels_of(points.dtype)
+    parts = [summarised(each, centroids, size=500) for each in np.array_split(points, 40)]
+
+    while len(parts) > 1:
+        first, second = (0, 1) if chain else sorted(random.choice(len(parts), 2, replace=False))
+        other = parts.pop(second)
+        parts[first] = merge(parts[first], other, 0.0, 0.0, np.zeros(2), 0, kernels, run_in_order)
+
+    weighted = weighted_points(parts[0], 0.0)
+    assert_exact(weighted, points, np.ones(16_000))
+    assert max(map(abs, errors(weighted, points, np.ones(16_000), 5))) < 0.1
