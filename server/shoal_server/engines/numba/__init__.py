@@ -30,6 +30,7 @@ from shoal_server.engines.numba.compilation import Kernels, compile_kernels
 from shoal_server.engines.numba.decorators import Reals
 from shoal_server.engines.numba.layout import Layout, lay_out
 from shoal_server.engines.numba.pruning_policy import MIN_SAMPLE_ROWS, PruningPolicy, sample_rows
+from shoal_server.engines.numba.search import NumbaSearch
 from shoal_server.engines.numba.snapshot_buffers import SnapshotBuffers, SumBuffers
 
 _NO_VALUES = np.empty(0)
@@ -39,6 +40,8 @@ _NO_SUMS = np.empty((0, 0))
 # Values of a partial sum that stays in the first cache beside the rows. A larger one costs much to zero, to reach, and
 # to add to the others.
 SMALL_SUM = 1 << 12
+
+_NOT_WARM = "warm_up comes before the first batch"
 
 _ADDRESS = ctypes.c_ssize_t
 
@@ -58,6 +61,13 @@ class NumbaEngine:
     def warm_up(self) -> None:
         """Compile the kernels, or load them from the cache of an earlier run."""
         self._kernels = compile_kernels()
+
+    @property
+    def search(self) -> NumbaSearch:
+        """What searches for better centroids, for sessions of any engine."""
+        if not self._kernels:
+            raise RuntimeError(_NOT_WARM)
+        return NumbaSearch(self._kernels)
 
     def contribute(
         self,
@@ -166,7 +176,7 @@ class NumbaEngine:
 
     def _compiled(self, frame: Frame) -> Kernels:
         if not self._kernels:
-            raise RuntimeError("warm_up comes before the first batch")
+            raise RuntimeError(_NOT_WARM)
         return self._kernels[frame.dtype]
 
 
