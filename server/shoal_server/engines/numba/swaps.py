@@ -106,7 +106,7 @@ def _fill_index(partition: Partition, index: Index) -> float:
     for row in range(m):
         label = labels[0, row]
         starts[label] += 1
-        losses[label] += weights[row] * (squares[1, row] - squares[0, row])
+        losses[label] += weights[row] * (np.float64(squares[1, row]) - squares[0, row])
     end = 0
     for label in range(k):  # where each cluster ends
         end += starts[label]
@@ -163,7 +163,9 @@ def _choose_swap(partition: Partition, index: Index, swap: Swap) -> tuple[int, i
                 own, label = weights[row], labels[0, row]
                 if own == 0.0:
                     continue
-                near, first, second = measured[candidate, row], squares[0, row], squares[1, row]
+                # Wide: what is taken from a loss must be what was added to it, however far the second is.
+                near, first = np.float64(measured[candidate, row]), np.float64(squares[0, row])
+                second = np.float64(squares[1, row])
                 if near < first:
                     saved += own * (first - near)
                     weight += own
