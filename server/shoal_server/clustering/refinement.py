@@ -16,7 +16,16 @@ from typing import Literal
 
 import numpy as np
 
-from shoal_server.clustering.search import Pieces, Points, Refined, Search, SearchKernels, overshoot, seed_work
+from shoal_server.clustering.search import (
+    Pieces,
+    Points,
+    Refined,
+    Search,
+    SearchKernels,
+    overshoot,
+    pack_work,
+    seed_work,
+)
 from shoal_server.engines.chunks import row_work
 from shoal_server.engines.contract import Float64Array, RunTasks
 
@@ -105,9 +114,9 @@ def expected_work(m: int, k: int, d: int, depth: Depth, *, fresh: bool) -> int:
     one_pass = m * row_work(k, d)
     if depth == "light":
         swaps = _max_work(_LIGHT_PASSES, _LIGHT_WORK, m, k, d) + overshoot(m, k, d)
-        return m * d + (1 + _FIRST_STEPS + _LIGHT_STEPS) * one_pass + swaps
+        return pack_work(m, d) + (1 + _FIRST_STEPS + _LIGHT_STEPS) * one_pass + swaps
     a_stage = _max_work(_DEEP_PASSES, _DEEP_WORK, m, k, d) // len(STAGES) + overshoot(m, k, d)
-    warm = m * d + (1 + _STEPS + _LAST_STEPS) * one_pass + len(STAGES) * a_stage
+    warm = pack_work(m, d) + (1 + _STEPS + _LAST_STEPS) * one_pass + len(STAGES) * a_stage
     anew = seed_work(m, k, d) + (1 + _STEPS + _STEPS + 1) * one_pass + a_stage
     return warm + anew if fresh else warm
 

@@ -30,6 +30,8 @@ _TOLERANCE = 1e-4
 _PIECE_WORK = PIECE_WORK // 2
 # What a distance costs beside its columns, in multiplications, where few are computed at a time: see the kernels.
 _DISTANCE_WORK = 16
+# What it costs to lay out a value, in multiplications: it is written far from the one before it.
+_PACK_WORK = 8
 # Points that are drawn at once, centroids that move together when a swap is tried, and how often they are assigned.
 _CANDIDATES, _MAX_LOCAL, _LOCAL_ASSIGNMENTS = 4, 16, 5
 # Points are left as they are up to 2 to this power, and down to its inverse: their squares are far from any limit.
@@ -138,8 +140,8 @@ class Search:
     def pack(self) -> Pieces[None]:
         """Lay the points out: before anything else."""
         m, _, d = self.shape
-        yield from self._in_groups(self._kernels.pack, d)
-        self.work += m * d
+        yield from self._in_groups(self._kernels.pack, _PACK_WORK * d)
+        self.work += pack_work(m, d)
 
     def place(self, centroids: Float64Array) -> Pieces[None]:
         """Begin with centroids (k, d)."""
@@ -245,6 +247,11 @@ class Search:
         lengths = np.linalg.norm(means, axis=1, keepdims=True)
         some = lengths > _EPSILON
         return np.where(some, means / np.where(some, lengths, 1.0), others)
+
+
+def pack_work(m: int, d: int) -> int:
+    """Return the multiplications that cost as much as laying out m points of d columns."""
+    return _PACK_WORK * m * d
 
 
 def seed_work(m: int, k: int, d: int) -> int:

@@ -18,6 +18,7 @@ from shoal_server.engines.numba.partition import (
     fill_tiles,
     find_nearest_two,
     nearest_two_of_groups,
+    pack_rows,
     tile_values,
 )
 from shoal_server.engines.numba.scores import lowest_bit
@@ -27,7 +28,7 @@ from shoal_server.engines.numba.squared_distances import lanes_below
 MAX_LOCAL = 16
 LOCAL_STEPS = 4
 # Fewer move where their points and columns are so many that one step would take more multiplications than these.
-MAX_LOCAL_WORK = 1 << 25
+MAX_LOCAL_WORK = 1 << 23
 # What is left to save after some steps is seldom more than so many times what the last one saved.
 HOPE = 3.0
 # Directions that cancel out leave none.
@@ -121,7 +122,8 @@ def gather(partition: Partition, index: Index, candidate: int, leaving: int, swa
         for at in range(starts[label], starts[label + 1]):
             swap.rows[rows] = order[at]
             rows += 1
-    _pack_rows(partition.points, swap.rows, rows, swap.lanes)
+    group = partition.lanes.shape[2]
+    pack_rows(partition.points, swap.rows, rows, 0, -(-rows // group), swap.lanes)
     return count, rows
 
 
@@ -161,21 +163,6 @@ def _choose_members(involved: Float64Array, leaving: int, members: NDArray[np.in
             members[place] = label
             count = min(count + 1, MAX_LOCAL)
     return count
-
-
-@compiled
-def _pack_rows(points: Reals, rows: NDArray[np.int64], count: int, lanes: Reals) -> None:
-    """Write some points as lanes, zeros behind the last."""
-    _, d, group = lanes.shape
-    for place in range(-(-count // group) * group):
-        number, lane = place // group, place % group
-        if place < count:
-            row = rows[place]
-            for feature in range(d):
-                lanes[number, feature, lane] = points[row, feature]
-        else:
-            for feature in range(d):
-                lanes[number, feature, lane] = 0.0
 
 
 @compiled
@@ -232,7 +219,7 @@ def _find_means(partition: Partition, count: int, rows: int, cosine: bool, swap:
 @compiled
 def keep_swap(partition: Partition, count: int, swap: Swap) -> int:
     """Move the centroids in the partition, and bring it up to date; return the multiplications."""
-    lanes, centroids, squares, labels = partition.lanes, partition.centroids, partition.squares, partition.labels
+    lanes, centroids = partition.lanes, partition.centroids
     groups, d, _ = lanes.shape
     k, m = len(centroids), len(partition.points)
     for place in range(count):
@@ -242,41 +229,66 @@ def keep_swap(partition: Partition, count: int, swap: Swap) -> int:
         find_nearest_two(partition, 0, groups)
         return distances_work(m, k, d)
     nearest_two_of_groups(lanes, 0, groups, swap.tiles, count, swap.squares, swap.labels)
-    doubtful = 0
-    for row in range(m):
-        if swap.places[labels[0, row]] >= 0 or swap.places[labels[1, row]] >= 0:
-            swap.rows[doubtful] = row
-            doubtful += 1
-        elif swap.squares[0, row] < squares[1, row]:
-            _merge(row, squares, labels, swap)
+    doubtful = _rank_moved(partition, swap)
     _find_nearest_two_of(partition, doubtful, swap)
     return distances_work(m, count, d) + distances_work(doubtful, k, d)
 
 
 @compiled
-def _merge(row: int, squares: Reals, labels: Labels, swap: Swap) -> None:
-    """Take the nearest of the centroids that moved among the nearest two of a row, neither of which moved."""
-    near, label = swap.squares[0, row], swap.members[swap.labels[0, row]]
-    if near >= squares[0, row]:
-        squares[1, row], labels[1, row] = near, label
-        return
-    if swap.squares[1, row] < squares[0, row]:
-        squares[1, row], labels[1, row] = swap.squares[1, row], swap.members[swap.labels[1, row]]
-    else:
-        squares[1, row], labels[1, row] = squares[0, row], labels[0, row]
-    squares[0, row], labels[0, row] = near, label
+def _rank_moved(partition: Partition, swap: Swap) -> int:
+    """Find the nearest two of each point among those that it had and those that moved.
+
+    Of the centroids that didn't move, all others are at least as far away as the second was. Where that isn't enough,
+    the number of the point is written to the rows of the swap; returned is how many these are.
+    """
+    # Taken out of their tuples once: Numba counts references wherever it takes one out.
+    squares, labels, doubtful = partition.squares, partition.labels, swap.rows
+    places, members, near_squares, near_places = swap.places, swap.members, swap.squares, swap.labels
+    count = 0
+    for row in range(len(partition.points)):
+        limit, own, other = np.float64(squares[1, row]), labels[0, row], labels[1, row]
+        stays, other_stays = places[own] < 0, places[other] < 0
+        if stays and other_stays and near_squares[0, row] >= limit:
+            continue
+        first, second = (np.inf, own), (np.inf, own)
+        if stays:
+            first = (np.float64(squares[0, row]), own)
+        if other_stays:
+            first, second = _inserted(first, second, limit, other)
+        for rank in range(2):
+            square, label = np.float64(near_squares[rank, row]), members[near_places[rank, row]]
+            first, second = _inserted(first, second, square, label)
+        if second[0] > limit:
+            doubtful[count] = row
+            count += 1
+            continue
+        squares[0, row], labels[0, row] = first
+        squares[1, row], labels[1, row] = second
+    return count
+
+
+@compiled
+def _inserted(
+    first: tuple[float, int], second: tuple[float, int], square: float, label: int
+) -> tuple[tuple[float, int], tuple[float, int]]:
+    """Return the nearest two of the two nearest so far and one more: squared distances and labels."""
+    if square < first[0]:
+        return (square, label), first
+    if square < second[0]:
+        return first, (square, label)
+    return first, second
 
 
 @compiled
 def _find_nearest_two_of(partition: Partition, count: int, swap: Swap) -> None:
     """Find the nearest two of all centroids for some rows."""
     squares, labels = partition.squares, partition.labels
-    _, d, group = swap.lanes.shape
-    k = len(partition.centroids)
+    (k, d), group = partition.centroids.shape, swap.lanes.shape[2]
     tiles = np.empty(tile_values(k, d), partition.centroids.dtype)
     fill_tiles(partition.centroids, k, tiles)
-    _pack_rows(partition.points, swap.rows, count, swap.lanes)
-    nearest_two_of_groups(swap.lanes, 0, -(-count // group), tiles, k, swap.squares, swap.labels)
+    groups = -(-count // group)
+    pack_rows(partition.points, swap.rows, count, 0, groups, swap.lanes)
+    nearest_two_of_groups(swap.lanes, 0, groups, tiles, k, swap.squares, swap.labels)
     for place in range(count):
         row = swap.rows[place]
         for rank in range(2):

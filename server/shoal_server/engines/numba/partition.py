@@ -20,6 +20,8 @@ Labels = NDArray[np.int32]
 
 # Points that are drawn at once; the best of them is taken.
 CANDIDATES = TILE
+# Values of a cache line.
+LINE_VALUES = 16
 # What a distance costs beside its columns, in multiplications, where few are computed at a time.
 DISTANCE_WORK = 16
 
@@ -51,13 +53,22 @@ def partition_type(real: Any) -> Any:
 @compiled
 def pack_points(partition: Partition, first: int, last: int) -> None:
     """Write the lanes of some groups."""
-    points, lanes = partition.points, partition.lanes
+    count = len(partition.points)
+    pack_rows(partition.points, np.arange(count), count, first, last, partition.lanes)
+
+
+@compiled
+def pack_rows(points: Reals, rows: NDArray[np.int64], count: int, first: int, last: int, lanes: Reals) -> None:
+    """Write the first `count` of some rows as lanes, of groups `first` to `last` - 1, and zeros behind them."""
     _, d, group = lanes.shape
     for number in range(first, last):
-        for lane in range(group):
-            row = number * group + lane
-            for feature in range(d):
-                lanes[number, feature, lane] = points[row, feature] if row < len(points) else 0.0
+        for begin in range(0, d, LINE_VALUES):  # so that what is written stays in the first cache
+            end = min(begin + LINE_VALUES, d)
+            for lane in range(group):
+                place = number * group + lane
+                row = rows[place] if place < count else -1
+                for feature in range(begin, end):
+                    lanes[number, feature, lane] = points[row, feature] if row >= 0 else 0.0
 
 
 @compiled
