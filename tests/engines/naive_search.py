@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.engines.numba.local_moves import HOPE, LOCAL_STEPS, MAX_LOCAL
-from shoal_server.engines.numba.swaps import MIN_SAVED
+from shoal_server.engines.numba.swaps import MAX_LOSS, MIN_SAVED
 from tests import naive
 
 Array = NDArray[np.float64]
@@ -44,6 +44,7 @@ def after_swap(
     best = None
     if not (weights * first).any():
         return None
+    spare = (allowed / len(centroids) - MIN_SAVED) * (weights @ first)
     for share in draws:
         row = draw(weights * first, share)
         candidate = centroids[own[row]] + reach * (points[row] - centroids[own[row]])
@@ -56,9 +57,10 @@ def after_swap(
         without = np.minimum(near, second) - np.minimum(near, first)
         losses = np.array([weights[own == label] @ without[own == label] for label in range(len(centroids))])
         residual = weights[taken] @ (points[taken] - candidate)
-        saved = weights[taken] @ (first - near)[taken] + residual @ residual / weights[taken].sum() - losses.min()
-        if best is None or saved > best[0]:
-            best = saved, candidate, int(losses.argmin()), near
+        saved = weights[taken] @ (first - near)[taken] + residual @ residual / weights[taken].sum()
+        loss = losses.min()
+        if loss <= MAX_LOSS * saved + spare and (best is None or saved - loss > best[0]):
+            best = saved - loss, candidate, int(losses.argmin()), near
     if best is None:
         return None
     _, candidate, leaving, near = best
@@ -70,7 +72,7 @@ def after_swap(
     rows = np.isin(own, members)
     moved = _moved(points[rows], weights[rows], np.array([candidate, *centroids[members[1:]]]), first[rows], cosine)
     saved = weights[rows] @ first[rows] - moved[1]
-    if saved <= (MIN_SAVED - allowed / len(centroids)) * (weights @ first):
+    if saved <= -spare:
         return None
     result = centroids.copy()
     result[members] = moved[0]

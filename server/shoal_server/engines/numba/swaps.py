@@ -35,6 +35,8 @@ from shoal_server.engines.numba.partition import (
 from shoal_server.engines.numba.scores import lowest_bit
 from shoal_server.engines.numba.squared_distances import lanes_below
 
+# Moving the centroids around helps both sides of a swap; but not where so many times as much is lost as is won.
+MAX_LOSS = 4.0
 # A swap has to save so much of the inertia: rounding must not.
 MIN_SAVED = 1e-5
 
@@ -79,7 +81,7 @@ def try_swaps(
     while number < len(draws) and work < max_work and total > 0.0:
         work += _place_candidates(partition, index, draws[number], reach[number % len(reach)], cosine, swap)
         number += 1
-        candidate, leaving = _choose_swap(partition, index, swap)
+        candidate, leaving = _choose_swap(partition, index, -least * total, swap)
         if candidate < 0:
             continue
         count, rows = gather(partition, index, candidate, leaving, swap)
@@ -142,10 +144,10 @@ def _place_candidates(
 
 
 @compiled
-def _choose_swap(partition: Partition, index: Index, swap: Swap) -> tuple[int, int]:
+def _choose_swap(partition: Partition, index: Index, allowed: float, swap: Swap) -> tuple[int, int]:
     """Return the candidate and the centroid to swap, by what that saves once the new one is at its points' mean.
 
-    The candidate is -1 if none is the nearest of any point.
+    The candidate is -1 if none is the nearest of any point, or all are without hope.
     """
     points, weights, squares, labels = partition.points, partition.weights, partition.squares, partition.labels
     measured, changes, residual, losses = swap.measured, swap.changes, swap.residual, index.losses
@@ -179,9 +181,10 @@ def _choose_swap(partition: Partition, index: Index, swap: Swap) -> tuple[int, i
         square = 0.0
         for feature in range(d):
             square += residual[feature] * residual[feature]
+        saved += square / weight
         label, loss = _least_sum(losses, changes)
-        if saved + square / weight - loss > most:
-            best, leaving, most = candidate, label, saved + square / weight - loss
+        if saved - loss > most and loss <= MAX_LOSS * saved + allowed:
+            best, leaving, most = candidate, label, saved - loss
     return best, leaving
 
 
