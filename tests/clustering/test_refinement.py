@@ -268,6 +268,18 @@ def test_under_cosine_a_mean_without_a_direction_stays(depth: Depth) -> None:
 
 
 @EACH_DEPTH
+def test_under_cosine_centroids_have_length_1_though_directions_cancel_out(depth: Depth) -> None:
+    points = np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1], [0, 0]])
+    for k in (1, 2, 3):
+        for seed in range(20):
+            start = to_sphere(np.random.default_rng(seed).normal(size=(k, 2)))
+
+            result = refined(points, start, depth=depth, fresh=True, seed=seed, cosine=True)
+
+            np.testing.assert_allclose(np.linalg.norm(result.centroids, axis=1), 1)
+
+
+@EACH_DEPTH
 @pytest.mark.parametrize("fresh", [False, True])
 def test_a_refinement_is_the_same_whatever_the_pieces(
     depth: Depth, fresh: bool, monkeypatch: pytest.MonkeyPatch

@@ -157,7 +157,7 @@ class Search:
             yield
         self.work += seed_work(m, k, d)
         seeds = self._partition.points[chosen].astype(np.float64)
-        yield from self._place(self._to_sphere(seeds, seeds))
+        yield from self._place(self._to_sphere(seeds, np.eye(1, d)))
 
     def settle(self, steps: int) -> Pieces[Refined]:
         """Move all centroids to the means of their points, at most so many times, and return what they make."""

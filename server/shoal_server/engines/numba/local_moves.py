@@ -194,7 +194,7 @@ def move_locally(partition: Partition, count: int, rows: int, cosine: bool, swap
 
 @compiled
 def _find_means(partition: Partition, count: int, rows: int, cosine: bool, swap: Swap) -> None:
-    """Write the means of the points of each centroid that moves; one without points keeps its place."""
+    """Write the means of the points of each centroid that moves; one without any, or without a direction, stays."""
     points, weights, labels = partition.points, partition.weights, swap.labels
     counts, sums, means = swap.counts, swap.sums, swap.means
     d = sums.shape[1]
@@ -211,9 +211,10 @@ def _find_means(partition: Partition, count: int, rows: int, cosine: bool, swap:
     for place in range(count):
         if counts[place] > 0.0:
             for feature in range(d):
-                means[place, feature] = sums[place, feature] / counts[place]
-            if cosine:
-                scale(means, place)
+                sums[place, feature] /= counts[place]
+            if not cosine or scale(sums, place):
+                for feature in range(d):
+                    means[place, feature] = sums[place, feature]
 
 
 @compiled
@@ -296,15 +297,17 @@ def _find_nearest_two_of(partition: Partition, count: int, swap: Swap) -> None:
 
 
 @compiled
-def scale(rows: Float64Array, row: int) -> None:
-    """Scale a row to length 1, if it has a direction."""
-    length = 0.0
+def scale(rows: Float64Array, row: int) -> bool:
+    """Scale a row to length 1, and return whether it has a direction."""
+    square = 0.0
     for feature in range(rows.shape[1]):
-        length += rows[row, feature] * rows[row, feature]
-    length = np.sqrt(length)
-    if length > EPSILON:
-        for feature in range(rows.shape[1]):
-            rows[row, feature] /= length
+        square += rows[row, feature] * rows[row, feature]
+    length = np.sqrt(square)
+    if not length > EPSILON:
+        return False
+    for feature in range(rows.shape[1]):
+        rows[row, feature] /= length
+    return True
 
 
 @compiled

@@ -135,8 +135,9 @@ def _place_candidates(
         for feature in range(d):
             begin = np.float64(centroids[label, feature])
             candidates[candidate, feature] = begin + share * (points[row, feature] - begin)
-        if cosine:
-            scale(candidates, candidate)
+        if cosine and not scale(candidates, candidate):
+            for feature in range(d):  # where it is the nearest of no point
+                candidates[candidate, feature] = centroids[label, feature]
         for feature in range(d):
             tile[feature * TILE + candidate] = candidates[candidate, feature]
     measure_groups(lanes, tile, measured)
