@@ -20,8 +20,8 @@ Labels = NDArray[np.int32]
 
 # Points that are drawn at once; the best of them is taken.
 CANDIDATES = TILE
-# Values of a cache line.
-LINE_VALUES = 16
+# Columns that are laid out at a time: what is written should stay in the first cache, and rows be read on and on.
+BLOCK_COLUMNS = 128
 # What a distance costs beside its columns, in multiplications, where few are computed at a time.
 DISTANCE_WORK = 16
 
@@ -62,8 +62,8 @@ def pack_rows(points: Reals, rows: NDArray[np.int64], count: int, first: int, la
     """Write the first `count` of some rows as lanes, of groups `first` to `last` - 1, and zeros behind them."""
     _, d, group = lanes.shape
     for number in range(first, last):
-        for begin in range(0, d, LINE_VALUES):  # so that what is written stays in the first cache
-            end = min(begin + LINE_VALUES, d)
+        for begin in range(0, d, BLOCK_COLUMNS):
+            end = min(begin + BLOCK_COLUMNS, d)
             for lane in range(group):
                 place = number * group + lane
                 row = rows[place] if place < count else -1
