@@ -16,6 +16,7 @@ from shoal_server.clustering.summary import absorb, empty_summary, relabelled, w
 from shoal_server.engines.chunks import MAX_SUMS
 from shoal_server.engines.contract import Contribution, Frame, FusedBatches, run_in_order, to_sphere
 from shoal_server.engines.numba import NumbaEngine
+from shoal_server.engines.numba.search import NumbaSearch
 from tests.engines.builders import bounded, frame_of, unaligned
 from tests.warm import warm_engine
 
@@ -113,6 +114,27 @@ def test_no_call_of_the_kernels_of_a_summary_compiles(dtype: Any) -> None:
                 weighted_points(summary, 3.0, run_in_order)
 
     assert not seen
+
+
+@DATA_TYPES
+def test_no_call_of_the_search_compiles(engine: NumbaEngine, dtype: Any) -> None:
+    points = np.random.default_rng(0).normal(size=(300, D)).astype(dtype)
+    with _compilations() as seen:
+        for pushed in (points, _frozen(points.copy()), unaligned(points)):
+            for cosine in (False, True):
+                _search(engine.search, pushed, cosine=cosine)
+
+    assert not seen
+
+
+def _search(search: NumbaSearch, points: Any, *, cosine: bool) -> None:
+    partition = search.partition(points, _frozen(np.ones(len(points))), K)
+    groups, draws = len(partition.lanes), np.full((K, search.candidates), 0.5)
+    search.pack(partition, 0, groups)
+    search.seed(partition, draws, np.empty(K, np.int64), 0, K)
+    search.find_nearest_two(partition, 0, groups)
+    search.add_members(partition, 0, len(points), np.zeros(K), np.zeros((K, D)))
+    search.try_swaps(partition, draws, np.ones((2, search.candidates)), 0, 1 << 40, allowed=0.1, cosine=cosine)
 
 
 def _most_memory(call: Callable[[], object]) -> int:

@@ -31,6 +31,7 @@ from shoal_server.engines.numba.decorators import Reals
 from shoal_server.engines.numba.layout import Layout, lay_out
 from shoal_server.engines.numba.pruning_policy import MIN_SAMPLE_ROWS, PruningPolicy, sample_rows
 from shoal_server.engines.numba.sampling import NumbaSummaryKernels
+from shoal_server.engines.numba.search import NumbaSearch
 from shoal_server.engines.numba.snapshot_buffers import SnapshotBuffers, SumBuffers
 
 _NO_VALUES = np.empty(0)
@@ -40,6 +41,8 @@ _NO_SUMS = np.empty((0, 0))
 # Values of a partial sum that stays in the first cache beside the rows. A larger one costs much to zero, to reach, and
 # to add to the others.
 SMALL_SUM = 1 << 12
+
+_NOT_WARM = "warm_up comes before the first batch"
 
 _ADDRESS = ctypes.c_ssize_t
 
@@ -59,6 +62,13 @@ class NumbaEngine:
     def warm_up(self) -> None:
         """Compile the kernels, or load them from the cache of an earlier run."""
         self._kernels = compile_kernels()
+
+    @property
+    def search(self) -> NumbaSearch:
+        """What searches for better centroids, for sessions of any engine."""
+        if not self._kernels:
+            raise RuntimeError(_NOT_WARM)
+        return NumbaSearch(self._kernels)
 
     def contribute(
         self,
@@ -175,7 +185,7 @@ class NumbaEngine:
 
     def _kernels_of(self, precision: np.dtype[Any]) -> Kernels:
         if not self._kernels:
-            raise RuntimeError("warm_up comes before the first batch")
+            raise RuntimeError(_NOT_WARM)
         return self._kernels[precision]
 
 

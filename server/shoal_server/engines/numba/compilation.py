@@ -29,7 +29,15 @@ from shoal_server.engines.numba.cells import split_cells, split_cells_signature
 from shoal_server.engines.numba.decorators import EXACT, FASTMATH, FLAGS
 from shoal_server.engines.numba.kernels import add_rows, assign_rows
 from shoal_server.engines.numba.layout import PRECISIONS, Layout, lay_out_rows, layout_type
+from shoal_server.engines.numba.partition import (
+    add_members,
+    find_nearest_two,
+    pack_points,
+    partition_type,
+    seed,
+)
 from shoal_server.engines.numba.sampling import sample_rows, sample_rows_signature
+from shoal_server.engines.numba.swaps import try_swaps
 from shoal_server.engines.numba.update_kernel import apply_batches, apply_contribution
 from shoal_server.process import available_cores
 
@@ -51,6 +59,11 @@ class Kernels:
     lay_out_rows: Callable[[NDArray[np.int32], Layout], None]
     sample_rows: Callable[..., tuple[int, int, bool]]
     split_cells: Callable[..., bool]
+    pack_points: Callable[..., None]
+    find_nearest_two: Callable[..., None]
+    add_members: Callable[..., float]
+    seed: Callable[..., None]
+    try_swaps: Callable[..., tuple[int, int, int]]
 
 
 def compile_kernels() -> dict[np.dtype[Any], Kernels]:
@@ -70,6 +83,11 @@ def compile_precision(dtype: np.dtype[Any]) -> Kernels:
             lay_out_rows=_compile(lay_out_rows, _lay_out_rows_signature(real)),
             sample_rows=_compile(sample_rows, sample_rows_signature(real), EXACT),
             split_cells=_compile(split_cells, split_cells_signature(real), EXACT),
+            pack_points=_compile(pack_points, _groups_signature(real)),
+            find_nearest_two=_compile(find_nearest_two, _groups_signature(real)),
+            add_members=_compile(add_members, _add_members_signature(real)),
+            seed=_compile(seed, _seed_signature(real)),
+            try_swaps=_compile(try_swaps, _try_swaps_signature(real)),
         )
 
 
@@ -190,6 +208,46 @@ def _lay_out_rows_signature(real: Any) -> Any:
     return types.void(
         _read(types.int32),  # labels
         layout_type(real),
+    )
+
+
+def _groups_signature(real: Any) -> Any:
+    return types.void(
+        partition_type(real),
+        _INT,  # first
+        _INT,  # last
+    )
+
+
+def _add_members_signature(real: Any) -> Any:
+    return _FLOAT(
+        partition_type(real),
+        _INT,  # first
+        _INT,  # last
+        types.float64[::1],  # counts
+        types.float64[:, ::1],  # sums
+    )
+
+
+def _seed_signature(real: Any) -> Any:
+    return types.void(
+        partition_type(real),
+        types.float64[:, ::1],  # draws
+        types.int64[::1],  # chosen
+        _INT,  # first
+        _INT,  # last
+    )
+
+
+def _try_swaps_signature(real: Any) -> Any:
+    return types.UniTuple(_INT, 3)(
+        partition_type(real),
+        types.float64[:, ::1],  # draws
+        types.float64[:, ::1],  # reach
+        _INT,  # first
+        _INT,  # max_work
+        _FLOAT,  # allowed
+        _BOOL,  # cosine
     )
 
 

@@ -1,0 +1,200 @@
+"""Fitting centroids anew to weighted points, such as a summary of a stream; and fitting any other number of them.
+
+An update only moves a centroid to where its own points are, and so ends in whatever optimum the first points led to. A
+refinement leaves it: a centroid is taken away where little is lost by that, and put where more is won. A light one
+costs a few assignments of all points. A deep one also keeps swaps that lose a little, ever less of it (as in simulated
+annealing), and finds better optima than the best of ten fits from scratch.
+
+Work is counted, and bounded, in multiplications: nothing here looks at the clock. It is done on one thread, in pieces
+between which others go first, and the pieces change no bit of the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+
+from shoal_server.clustering.search import (
+    Pieces,
+    Points,
+    Refined,
+    Search,
+    SearchKernels,
+    overshoot,
+    pack_work,
+    seed_work,
+)
+from shoal_server.engines.chunks import row_work
+from shoal_server.engines.contract import Float64Array, RunTasks
+
+Depth = Literal["light", "deep"]
+
+# How much a swap may lose in each stage of a deep refinement, in shares of what a cluster adds to the inertia on
+# average. A light one has the first stage alone.
+STAGES = (0.0, 0.3, 0.2, 0.1, 0.05, 0.0)
+# The swaps of a stage: so many, and one more for each cluster; and half the clusters' number in a light refinement.
+_LIGHT_SWAPS, _STAGE_SWAPS = 32, 32
+# The multiplications of these swaps, of all stages together: in assignments of all points, and for small problems.
+_LIGHT_PASSES, _LIGHT_WORK = 2, 1 << 27
+_DEEP_PASSES, _DEEP_WORK = 16, 1 << 30
+# Moves of all centroids to their means, at most: before and after a light refinement's swaps, after the first stage of
+# a deep one, and at its end.
+_FIRST_STEPS, _LIGHT_STEPS, _STEPS, _LAST_STEPS = 2, 2, 3, 12
+
+
+def refine(
+    points: Points,
+    weights: Float64Array,
+    centroids: Float64Array,
+    *,
+    depth: Depth,
+    fresh: bool,
+    seed: Sequence[int],
+    cosine: bool,
+    kernels: SearchKernels,
+    run: RunTasks,
+) -> Refined:
+    """Return better centroids for weighted points, or the same if none are found.
+
+    A centroid keeps its place where it only moves; one that is swapped takes the place of the one that it replaces. One
+    without points stays where it is, or goes to a point that has none of its own.
+
+    Parameters
+    ----------
+    points, weights
+        (m, d) relative to an origin among them, and (m,) not negative. Under cosine the centroids have length 1, and
+        the points length 1 or, as means of such, less.
+    centroids
+        (k, d) to begin with, in the same coordinates.
+    depth
+        How much is done.
+    fresh
+        Whether a deep refinement also begins with greedy k-means++, and goes on with the better one of the two.
+    seed
+        Numbers, not negative, that settle what is drawn.
+    cosine
+        Whether centroids are scaled to length 1.
+    kernels, run
+        What computes; and lets others go first, or raises Halted.
+    """
+    if not (weights > 0).any():
+        return Refined(centroids.copy(), np.zeros(len(centroids)), 0.0, 0)
+    search = Search(points, weights, len(centroids), cosine=cosine, kernels=kernels)
+    random = np.random.default_rng(seed)
+    if depth == "light":
+        return _result(_refine_lightly(search, centroids, random), search, run)
+    return _result(_refine_deeply(search, centroids, random, fresh=fresh), search, run)
+
+
+def fit(
+    points: Points,
+    weights: Float64Array,
+    n_clusters: int,
+    *,
+    seed: Sequence[int],
+    cosine: bool,
+    kernels: SearchKernels,
+    run: RunTasks,
+    n_starts: int,
+) -> Refined:
+    """Return the best of so many fits of any number of centroids to weighted points; parameters as those of `refine`.
+
+    There must be points; more centroids than different points lie on some of them.
+    """
+    if not (weights > 0).any():
+        raise ValueError("no point has a weight above 0")
+    search = Search(points, weights, n_clusters, cosine=cosine, kernels=kernels)
+    return _result(_fit(search, np.random.default_rng(seed), n_starts), search, run)
+
+
+def expected_work(m: int, k: int, d: int, depth: Depth, *, fresh: bool) -> int:
+    """Return the most multiplications that `refine` does with m points of d columns and k centroids."""
+    one_pass = m * row_work(k, d)
+    if depth == "light":
+        swaps = _max_work(_LIGHT_PASSES, _LIGHT_WORK, m, k, d) + overshoot(m, k, d)
+        return pack_work(m, d) + (1 + _FIRST_STEPS + _LIGHT_STEPS) * one_pass + swaps
+    a_stage = _max_work(_DEEP_PASSES, _DEEP_WORK, m, k, d) // len(STAGES) + overshoot(m, k, d)
+    warm = pack_work(m, d) + (1 + _STEPS + _LAST_STEPS) * one_pass + len(STAGES) * a_stage
+    anew = seed_work(m, k, d) + (1 + _STEPS + _STEPS + 1) * one_pass + a_stage
+    return warm + anew if fresh else warm
+
+
+def _refine_lightly(search: Search, centroids: Float64Array, random: np.random.Generator) -> Pieces[Refined]:
+    yield from search.pack()
+    yield from search.place(centroids)
+    before = yield from search.settle(0)
+    yield from search.settle(_FIRST_STEPS)
+    m, k, d = search.shape
+    max_work = _max_work(_LIGHT_PASSES, _LIGHT_WORK, m, k, d)
+    yield from search.swap(_LIGHT_SWAPS + k // 2, 0.0, max_work, random)
+    return _better(before, (yield from search.settle(_LIGHT_STEPS)))
+
+
+def _refine_deeply(
+    search: Search, centroids: Float64Array, random: np.random.Generator, *, fresh: bool
+) -> Pieces[Refined]:
+    yield from search.pack()
+    yield from search.place(centroids)
+    before = yield from search.settle(0)
+    yield from _stage(search, STAGES[0], random)
+    best = _better(before, (yield from search.settle(_STEPS)))
+    if fresh:
+        seeded = yield from _seeded(search, random)
+        if seeded.inertia < best.inertia:
+            best = seeded
+        else:
+            yield from search.place(best.centroids)
+    return _better(best, (yield from _annealed(search, random)))
+
+
+def _fit(search: Search, random: np.random.Generator, n_starts: int) -> Pieces[Refined]:
+    yield from search.pack()
+    found = []
+    for _ in range(n_starts):
+        yield from _seeded(search, random)
+        found.append((yield from _annealed(search, random)))
+    return min(found, key=lambda refined: refined.inertia)
+
+
+def _seeded(search: Search, random: np.random.Generator) -> Pieces[Refined]:
+    """Begin anew, and do the first stage."""
+    yield from search.seed(random)
+    yield from search.settle(_STEPS)
+    yield from _stage(search, STAGES[0], random)
+    return (yield from search.settle(_STEPS))
+
+
+def _annealed(search: Search, random: np.random.Generator) -> Pieces[Refined]:
+    """Do the other stages, unless there is no way even to a worse optimum nearby."""
+    for allowed in STAGES[1:]:
+        kept = yield from _stage(search, allowed, random)
+        if not kept and allowed > 0:
+            break
+    return (yield from search.settle(_LAST_STEPS))
+
+
+def _stage(search: Search, allowed: float, random: np.random.Generator) -> Pieces[int]:
+    m, k, d = search.shape
+    max_work = _max_work(_DEEP_PASSES, _DEEP_WORK, m, k, d) // len(STAGES)
+    return (yield from search.swap(_STAGE_SWAPS + k, allowed, max_work, random))
+
+
+def _max_work(passes: int, least: int, m: int, k: int, d: int) -> int:
+    return passes * m * row_work(k, d) + least
+
+
+def _better(one: Refined, other: Refined) -> Refined:
+    return other if other.inertia < one.inertia else one
+
+
+def _result(steps: Pieces[Refined], search: Search, run: RunTasks) -> Refined:
+    """Run the steps in pieces, and return what they find."""
+    found: list[Refined] = []
+
+    def work(_: int) -> Iterator[None]:
+        found.append((yield from steps))
+
+    run(work, 1)
+    return found[0]._replace(work=search.work)
