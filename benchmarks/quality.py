@@ -64,14 +64,14 @@ class Ratios:
 def rows(plan: Plan) -> Iterator[Row | str]:
     """Measure every case, then rare clusters, drift and costs."""
     seeds = plan.with_rounds(plan.choose(_SEEDS, _QUICK_SEEDS)).rounds
-    peers = {PARTIAL_FIT: partial_fit, WINDOW: refitted_window}
+    peers: dict[str, Contestant] = {PARTIAL_FIT: partial_fit, WINDOW: refitted_window}
     if find_spec("river") is None:
         yield "River is left out: it isn't installed; pip install 'shoal[bench]'"
     else:
         models = import_module("benchmarks.one_pass.river_models")
         peers |= models.river_contestants(plan.choose(_RIVER_ROWS, _QUICK_RIVER_ROWS))
     with settled_server(log_level="warning") as server, shoal.connect(server.target) as client:
-        contestants = {SHOAL: partial(ingested, client), **peers}
+        contestants: dict[str, Contestant] = {SHOAL: partial(ingested, client), **peers}
         for case in track(chosen_cases(plan), "quality", console=plan.console, transient=True):
             if case.is_available:
                 yield from case_rows(case, contestants, seeds, plan)

@@ -14,11 +14,11 @@ from typing import IO
 from zipfile import ZipFile
 
 import numpy as np
-from numpy.typing import NDArray
 from pyarrow import csv
 from sklearn.datasets import load_breast_cancer
 
 from benchmarks.datasets import Float32Array
+from benchmarks.one_pass.offline import Float64Array
 
 _SCHEDULE = ("year", "month", "day", "hour", "minute")
 _FLIGHTS = ("dep_delay", "arr_delay", "air_time", "distance", "hour")
@@ -87,16 +87,17 @@ def tumours() -> Float32Array:
     return standardised(load_breast_cancer().data)
 
 
-def read_table(path: Path, columns: tuple[str, ...]) -> NDArray[np.float64]:
+def read_table(path: Path, columns: tuple[str, ...]) -> Float64Array:
     """Return the named columns (n, d) of a CSV file, which may be compressed, without rows that miss a value."""
     options = csv.ConvertOptions(include_columns=list(columns), null_values=["", "NA"])
     with closing(_opened(path)) as file:
         table = csv.read_csv(file, convert_options=options)
     rows = np.column_stack([table[name].to_numpy().astype(np.float64) for name in columns])
-    return rows[np.isfinite(rows).all(axis=1)]
+    complete: Float64Array = rows[np.isfinite(rows).all(axis=1)]
+    return complete
 
 
-def standardised(rows: NDArray[np.float64]) -> Float32Array:
+def standardised(rows: Float64Array) -> Float32Array:
     """Return the rows with each column moved to mean 0 and scaled to variance 1; a constant one isn't scaled."""
     deviations = rows.std(axis=0)
     scaled: Float32Array = ((rows - rows.mean(axis=0)) / np.where(deviations > 0, deviations, 1.0)).astype(np.float32)
@@ -110,7 +111,7 @@ def _file(package: str, name: str) -> Path:
     return Path(spec.submodule_search_locations[0]) / name
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:
     """Open a file for reading, decompressed: of a zip archive its only file."""
     if path.suffix == ".gz":
         return gzip.open(path)

@@ -16,6 +16,7 @@ import shoal
 from benchmarks import quality
 from benchmarks.one_pass import costs, drift, peers, plot, rare, sessions, streams, tables
 from benchmarks.one_pass.cases import Case, all_cases
+from benchmarks.one_pass.figures import against_offline, against_peer, worst_against_offline
 from benchmarks.one_pass.offline import inertia, offline_fit
 from benchmarks.pairing import Plan
 from benchmarks.results import Suite, Target
@@ -80,7 +81,7 @@ def test_partial_fit_gets_batches_of_any_size(batch_rows: int) -> None:
     found = peers.partial_fit(replace(CASE, batch_rows=batch_rows), points, [120, 200], seed=0)
 
     assert [centroids.shape for centroids in found] == [(4, 3), (4, 3)]
-    assert not np.array_equal(*found) or batch_rows == 1000
+    assert np.array_equal(found[0], found[1]) == (batch_rows == 1000)
 
 
 def test_a_window_knows_only_its_last_rows() -> None:
@@ -132,7 +133,7 @@ def test_a_case_has_a_row_for_each_contestant_stop_and_target(
 
 
 def test_the_worst_seed_is_the_one_with_the_highest_ratio() -> None:
-    row = quality.worst_against_offline("case", [1.0, 1.2, 1.1], most=1.15)
+    row = worst_against_offline("case", [1.0, 1.2, 1.1], most=1.15)
 
     assert (row.ratio.median, row.facts["seed"]) == (1.2, 1)
     assert row.target
@@ -140,7 +141,7 @@ def test_the_worst_seed_is_the_one_with_the_highest_ratio() -> None:
 
 
 def test_a_peer_with_fewer_seeds_is_compared_with_those() -> None:
-    row = quality.against_peer("case", "peer", [1.0, 2.0, 9.0], [2.0, 4.0])
+    row = against_peer("case", "peer", [1.0, 2.0, 9.0], [2.0, 4.0])
 
     assert (row.ratio.median, row.ratio.count) == (0.5, 2)
 
@@ -276,11 +277,11 @@ def test_sorted_blobs_are_sorted_and_directions_have_length_one() -> None:
 
 def test_the_picture_has_every_case_and_contestant(tmp_path: Path) -> None:
     rows = [
-        quality.against_offline("blobs, k=4", [1.1, 1.2], headline=True),
-        quality.worst_against_offline("blobs, k=4", [1.1, 1.2]),
-        quality.against_offline("blobs, k=4, stopped at 10%", [1.3, 1.4]),
-        quality.against_peer("blobs, k=4", "somebody else", [1.1, 1.2], [2.0, 3.0]),
-        quality.against_peer("blobs, k=4, stopped early", "somebody else", [1.1, 1.2], [2.0, 3.0]),
+        against_offline("blobs, k=4", [1.1, 1.2], headline=True),
+        worst_against_offline("blobs, k=4", [1.1, 1.2]),
+        against_offline("blobs, k=4, stopped at 10%", [1.3, 1.4]),
+        against_peer("blobs, k=4", "somebody else", [1.1, 1.2], [2.0, 3.0]),
+        against_peer("blobs, k=4, stopped early", "somebody else", [1.1, 1.2], [2.0, 3.0]),
         rare.found_row(None, [1.0]),
     ]
 
