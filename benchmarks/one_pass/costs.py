@@ -72,7 +72,7 @@ def rows(client: shoal.Client, server: LocalServer, _: int, plan: Plan) -> Itera
             name: partial(cost, client, cpu_clock_of(server.pid), shape, rule)
             for name, rule in ((_DEFAULT, None), (INCREMENTAL, INCREMENTAL))
         }
-        taken = take_turns(contestants, plan.with_rounds(plan.choose(5, 3)), f"quality: costs, {shape.case}")
+        taken = take_turns(contestants, plan.with_rounds(plan.choose(9, 3)), f"quality: costs, {shape.case}")
         yield from cost_rows(shape, taken[_DEFAULT], taken[INCREMENTAL])
 
 

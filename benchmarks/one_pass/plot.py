@@ -23,7 +23,7 @@ _MARKERS = "oXsDv^P"
 
 def draw(suite: Suite, folder: Path) -> list[Path]:
     """Draw the cases with all contestants as NAME.svg, the rest as NAME-more.svg, and return the paths."""
-    titles = [row.case for row in suite.rows if row.headline]
+    titles = [row.case for row in suite.rows if row.headline and row.peer == OFFLINE]
     of_cases = [row for row in suite.rows if row.unit == UNIT and row.case.split(STOPPED)[0] in titles]
     others = [row for row in suite.rows if row not in of_cases]
     drawn = [_draw_cases(titles, of_cases, folder / f"{suite.name}.svg")] if titles else []

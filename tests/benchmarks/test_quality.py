@@ -19,7 +19,7 @@ from benchmarks.one_pass.cases import Case, all_cases
 from benchmarks.one_pass.figures import against_offline, against_peer, worst_against_offline
 from benchmarks.one_pass.offline import inertia, offline_fit
 from benchmarks.pairing import Plan
-from benchmarks.results import Suite, Target
+from benchmarks.results import Limit, Suite, Target
 from shoal.testing import LocalServer
 
 PLAN = Plan(quick=True, rounds=2, console=Console(file=io.StringIO()))
@@ -283,6 +283,7 @@ def test_the_picture_has_every_case_and_contestant(tmp_path: Path) -> None:
         against_peer("blobs, k=4", "somebody else", [1.1, 1.2], [2.0, 3.0]),
         against_peer("blobs, k=4, stopped early", "somebody else", [1.1, 1.2], [2.0, 3.0]),
         rare.found_row(None, [1.0]),
+        Limit("20 ms", 20.0, "ms").row("costs", [10.0]),
     ]
 
     drawn = plot.draw(Suite("quality", rows, 1.0, quick=False), tmp_path)
