@@ -109,8 +109,9 @@ async def refine(work: Work) -> None:
 
     async with shoal.aio.connect(work.target) as client, asyncio.TaskGroup() as tasks:
         for number in range(work.size):
-            options = {"half_life": half_life, "random_state": number}
-            tasks.create_task(pour(await client.create_session(f"refined-{number}", k, **options)))
+            name = f"refined-{number}"
+            session = await client.create_session(name, k, half_life=half_life, random_state=number)
+            tasks.create_task(pour(session))
         work.start(0, "batches")
 
 
