@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
+from math import ceil
 
 from benchmarks.datasets import Float32Array
 from benchmarks.one_pass import streams, tables
@@ -44,9 +45,12 @@ class Case:
     def stops(self, rows: int) -> list[int]:
         """Return the numbers of rows after which a stream of `rows` rows is looked at: ends of batches, the last: all.
 
-        Stops too early to have ten rows a cluster are left out.
+        They are the ends nearest to STOPS, the first not before its share. Stops too early to have ten rows a cluster
+        are left out.
         """
-        ends = [min(rows, max(1, round(rows * stop / self.batch_rows)) * self.batch_rows) for stop in STOPS]
+        first = ceil(rows * STOPS[0] / self.batch_rows)
+        batches = [max(first, round(rows * stop / self.batch_rows)) for stop in STOPS]
+        ends = [min(rows, count * self.batch_rows) for count in batches]
         enough = _MIN_ROWS_A_CLUSTER * self.n_clusters
         return sorted({end for end in ends[:-1] if enough <= end < rows} | {rows})
 

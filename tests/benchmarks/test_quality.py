@@ -43,6 +43,7 @@ def test_stops_are_ends_of_batches_and_leave_the_beginning_out() -> None:
     assert replace(CASE, batch_rows=65_536).stops(400) == [400]
     assert replace(CASE, n_clusters=15).stops(400) == [200, 400]
     assert replace(CASE, batch_rows=7).stops(403) == [42, 98, 203, 403]
+    assert replace(CASE, batch_rows=70).stops(800) == [140, 210, 420, 800]  # the first: after a tenth
 
 
 def test_a_session_is_read_at_its_stops(client: shoal.Client) -> None:
