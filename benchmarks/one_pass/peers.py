@@ -8,6 +8,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 from sklearn.cluster import KMeans, MiniBatchKMeans
+from threadpoolctl import threadpool_limits
 
 from benchmarks.datasets import Float32Array
 from benchmarks.one_pass.cases import Case
@@ -31,7 +32,8 @@ def partial_fit(case: Case, points: Float32Array, stops: list[int], seed: int) -
     model = MiniBatchKMeans(case.n_clusters, random_state=seed, compute_labels=False)
     first = math.ceil(case.n_clusters / case.batch_rows) * case.batch_rows
     found = []
-    with warnings.catch_warnings():
+    # One thread: on small batches more gain nothing, and wait for each other actively.
+    with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that there are fewer distinct rows than clusters
         for begin, end in pairwise([0, *stops]):
             joined = [points[:first]] if begin == 0 else []
