@@ -18,7 +18,7 @@ generate = $(protoc) --python_out=$(1) --mypy_out=quiet:$(1) proto/shoal/v1/*.pr
 	$(protoc) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) $(SERVICES)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bench bench-quick test test-suite test-unit test-torture test-compose pictures lint format typecheck proto proto-check constraints clean
+.PHONY: help setup demo bench bench-quick bench-quality test test-suite test-unit test-torture test-compose pictures lint format typecheck proto proto-check constraints clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -37,11 +37,14 @@ $(BENCH_INSTALLED): $(INSTALLED)
 demo: $(INSTALLED) ## cluster a photograph live with three engines, on a page to watch, and write a report
 	$(BIN)/shoal demo
 
-bench: $(BENCH_INSTALLED) ## measure Shoal beside its peers: tables, benchmarks/results/ (25 minutes)
+bench: $(BENCH_INSTALLED) ## measure Shoal beside its peers: tables, benchmarks/results/ (30 minutes)
 	$(BIN)/python -m benchmarks
 
-bench-quick: $(BENCH_INSTALLED) ## the same with fewer shapes and rounds, benchmarks/results/quick/ (5 minutes)
+bench-quick: $(BENCH_INSTALLED) ## the same with fewer shapes and rounds, benchmarks/results/quick/ (8 minutes)
 	$(BIN)/python -m benchmarks --quick
+
+bench-quality: $(BENCH_INSTALLED) ## the clusters after one pass beside an offline fit and other libraries (hours)
+	$(BIN)/python -m benchmarks quality
 
 test: lint proto-check ## check and test everything (10 minutes on two cores)
 	@$(MAKE) --no-print-directory --jobs 2 --keep-going typecheck test-suite

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -28,7 +29,9 @@ SUITES = (
     "starvation",
     "memory",
     "hostile",
+    "quality",
 )
+LONG = ("quality",)  # an hour or more: a run of all suites has the quick form of these, beside the others' results
 QUIET = 0.5  # the most load under which figures are worth keeping
 WIDTH = 160  # of tables in a file
 ROUNDS, QUICK_ROUNDS = 15, 5
@@ -38,27 +41,34 @@ def main() -> None:
     """Run the suites on the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)}; none: all")
-    parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds, under five minutes for all")
+    parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds, under eight minutes for all")
     parser.add_argument("--rounds", type=int, help=f"default {ROUNDS}, quick {QUICK_ROUNDS}")
+    parser.add_argument("--only", default="", metavar="PATTERN", help="of the suite quality: the cases that match")
     parser.add_argument("--into", type=Path, help="folder of the results; default benchmarks/results, quick below it")
     chosen = parser.parse_args()
     if unknown := set(chosen.suites) - set(SUITES):
         parser.error(f"there is no suite {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    plan = Plan(chosen.quick, chosen.rounds or (QUICK_ROUNDS if chosen.quick else ROUNDS), console)
-    run_suites(chosen.suites or SUITES, plan, chosen.into or (FOLDER / "quick" if chosen.quick else FOLDER))
+    plan = Plan(chosen.quick, chosen.rounds or (QUICK_ROUNDS if chosen.quick else ROUNDS), console, chosen.only)
+    folder = chosen.into or (FOLDER / "quick" if chosen.quick else FOLDER)
+    if chosen.suites or chosen.quick:
+        run_suites(chosen.suites or SUITES, plan, folder)
+    else:
+        run_suites([name for name in SUITES if name not in LONG], plan, folder)
+        run_suites(LONG, replace(plan, quick=True), folder / "quick")
 
 
-def run_suites(names: list[str] | tuple[str, ...], plan: Plan, folder: Path) -> None:
+def run_suites(names: Sequence[str], plan: Plan, folder: Path) -> None:
     """Run suites one after another, and write the results of each at once."""
     machine = results.describe_machine()
     if machine["load_average_before"] > QUIET:
         plan.console.print(f"The machine is busy (load {machine['load_average_before']}): take the figures with care.")
     for name in names:
-        suite = run_suite(name, import_module(f"benchmarks.{name}").rows, plan)
+        module = import_module(f"benchmarks.{name}")
+        suite = run_suite(name, module.rows, plan)
         report.show(suite, plan.console)
         results.write(suite, machine, folder)
-        plots.draw(suite, folder)
+        getattr(module, "draw", plots.draw)(suite, folder)
     kept = [results.read(path) for name in SUITES if (path := folder / f"{name}.json").exists()]
     if drawn := plots.draw_summary(kept, folder / "summary.svg"):
         plan.console.print(f"drawn: {drawn}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,6 +30,7 @@ class Plan:
     quick: bool
     rounds: int
     console: Console
+    only: str = ""  # a pattern of the cases to run, for the suites that have many; empty: all
 
     def choose(self, full: T, quick: T) -> T:
         """Return the full or the quick size, depending on the plan."""
@@ -37,7 +38,7 @@ class Plan:
 
     def with_rounds(self, rounds: int) -> Plan:
         """Return the plan with at most this many rounds."""
-        return Plan(self.quick, min(self.rounds, rounds), self.console)
+        return replace(self, rounds=min(self.rounds, rounds))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import grpc
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 
 import shoal
 import shoal.aio
+from benchmarks.one_pass.streams import blobs
 from shoal import wire
 from shoal._channels import CHANNEL_OPTIONS
 from shoal.v1 import clustering_pb2, sessions_pb2, sessions_pb2_grpc
@@ -37,6 +39,7 @@ _OFTEN = (0.01, 0.1, 1.0)  # seconds: the first that the server accepts
 _AT_ONCE = 64  # sessions that are made at the same time
 _LISTED = (256, 64)
 _BATCHES_A_MESSAGE = 256
+_REGIME_BATCHES = 16  # before blobs jump
 
 Points = NDArray[np.float32]
 
@@ -86,6 +89,29 @@ async def ingest(work: Work) -> None:
     async with shoal.aio.connect(work.target) as client, asyncio.TaskGroup() as tasks:
         for number in range(work.size):
             tasks.create_task(pour(await _create(client, f"poured-{number}", 1024, 128)))
+        work.start(0, "batches")
+
+
+async def refine(work: Work) -> None:
+    """Ingest blobs that keep jumping to other places into many sessions that forget: each jump is fitted anew."""
+    d, k = 16, 64
+    regimes = [blobs(seed, k, d, _REGIME_BATCHES * 1024, 6.0).reshape(-1, 1024, d) for seed in range(4)]
+    half_life = shoal.HalfLife(_REGIME_BATCHES / 2)
+
+    async def endlessly() -> AsyncIterator[Points]:
+        while True:
+            for batch in chain.from_iterable(regimes):
+                yield batch
+
+    async def pour(session: shoal.aio.Session) -> None:
+        async for _ in session.ingest(endlessly()):
+            work.done += 1
+
+    async with shoal.aio.connect(work.target) as client, asyncio.TaskGroup() as tasks:
+        for number in range(work.size):
+            name = f"refined-{number}"
+            session = await client.create_session(name, k, half_life=half_life, random_state=number)
+            tasks.create_task(pour(session))
         work.start(0, "batches")
 
 
@@ -204,6 +230,7 @@ async def warm(work: Work) -> None:
 LOADS: dict[str, Callable[[Work], Coroutine[Any, Any, None]]] = {
     "nothing": nothing,
     "ingest": ingest,
+    "refine": refine,
     "assign-small": assigning(64, 16),
     "assign-large": assigning(1024, 128),
     "watch": watching(_WIDE, reading=True),

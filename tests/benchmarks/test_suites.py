@@ -26,7 +26,7 @@ def test_a_suite_is_a_module_that_yields_rows(name: str) -> None:
 
 
 def test_every_module_of_the_benchmarks_is_python_with_a_docstring() -> None:
-    assert all(ast.get_docstring(ast.parse(path.read_text())) for path in FOLDER.glob("*.py"))
+    assert all(ast.get_docstring(ast.parse(path.read_text())) for path in FOLDER.rglob("*.py"))
 
 
 def test_patches_are_cut_side_by_side() -> None:

@@ -1,0 +1,99 @@
+"""The contestant that is measured: a session of a real server, over the wire, with default settings.
+
+`session_options` is the one place that knows which options this version of the client has.
+"""
+
+from __future__ import annotations
+
+import inspect
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import shoal
+from benchmarks.datasets import Float32Array
+from benchmarks.ingest import exhaust
+from benchmarks.one_pass.cases import Case
+from benchmarks.one_pass.offline import Float64Array
+from shoal import HalfLife, Metric
+
+INCREMENTAL = "incremental"  # the update rule without refinement
+
+
+def has_update_rules() -> bool:
+    """Return whether sessions have more than the incremental rule."""
+    return "update_rule" in inspect.signature(shoal.Client.create_session).parameters
+
+
+def session_options(
+    seed: int, *, metric: Metric = "euclidean", half_life: float | None = None, update_rule: str | None = None
+) -> dict[str, Any]:
+    """Return the options of a session beside its name and number of clusters; the rest are the defaults.
+
+    Parameters
+    ----------
+    seed
+        The session's random_state.
+    metric
+        As of a session.
+    half_life
+        In batches; None: nothing is forgotten.
+    update_rule
+        None: the default. Where sessions have only one rule, it is left out.
+    """
+    options: dict[str, Any] = {"random_state": seed, "metric": metric}
+    if half_life is not None:
+        options["half_life"] = HalfLife(half_life)
+    if update_rule is not None and has_update_rules():
+        options["update_rule"] = update_rule
+    return options
+
+
+@contextmanager
+def new_session(client: shoal.Client, n_clusters: int, options: dict[str, Any]) -> Iterator[shoal.Session]:
+    """Create a session of a name of its own, and delete it afterwards."""
+    session = client.create_session(f"quality-{uuid.uuid4().hex}", n_clusters, **options)
+    try:
+        yield session
+    finally:
+        session.delete()
+
+
+def cut(points: Float32Array, rows: int) -> list[Float32Array]:
+    """Return points (n, d) as batches of `rows` rows; the last may have fewer."""
+    return [points[begin : begin + rows] for begin in range(0, len(points), rows)]
+
+
+def ingested(
+    client: shoal.Client,
+    case: Case,
+    points: Float32Array,
+    stops: list[int],
+    seed: int,
+    *,
+    half_life: float | None = None,
+) -> list[Float64Array]:
+    """Return the centroids (k, d) that a session has after each stop of a stream.
+
+    Parameters
+    ----------
+    client
+        Of the server.
+    case
+        How the points (n, d) are clustered.
+    points, stops
+        The stream, and the numbers of rows after which the centroids are fetched; each at the end of a batch.
+    seed
+        The session's random_state.
+    half_life
+        In batches; None: nothing is forgotten.
+    """
+    found = []
+    options = session_options(seed, metric=case.metric, half_life=half_life)
+    with new_session(client, case.n_clusters, options) as session:
+        for begin, end in pairwise([0, *stops]):
+            exhaust(session, cut(points[begin:end], case.batch_rows))
+            found.append(session.centroids().centroids)
+    return found
