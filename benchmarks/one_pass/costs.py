@@ -12,11 +12,12 @@ import numpy as np
 
 import shoal
 from benchmarks.datasets import Float32Array
-from benchmarks.one_pass.sessions import INCREMENTAL, cut, has_update_rules, new_session, session_options
+from benchmarks.one_pass.sessions import cut, new_session, session_options
 from benchmarks.one_pass.streams import blobs
 from benchmarks.pairing import Plan, ratios, spread, take_turns
 from benchmarks.processes import Taken, cpu_clock_of, measure
 from benchmarks.results import Limit, Row, Target
+from shoal import UpdateRule
 from shoal.testing import LocalServer
 
 BEGINNING = 300_000  # rows, of which refinements are frequent
@@ -27,7 +28,7 @@ _PUSHES = 100
 _MORE_CPU = Limit("0.5 s more", 0.5, "CPU s")
 _WAIT = Limit("20 ms", 20.0, "ms")
 _MAX_SIZE_OF_CPU, _MAX_SIZE_OF_WAIT = 1024, 4096  # k × d up to which the limits are meant
-_DEFAULT = "default rule"
+_RULES: tuple[UpdateRule, UpdateRule] = ("refined", "incremental")
 
 
 @dataclass(frozen=True)
@@ -63,20 +64,16 @@ class Cost:
 
 
 def rows(client: shoal.Client, server: LocalServer, _: int, plan: Plan) -> Iterator[Row | str]:
-    """Compare the default rule with the incremental one."""
-    if not has_update_rules():
-        yield "costs are left out: this version has no update rule but the incremental one"
-        return
+    """Compare the refined rule with the incremental one."""
     for shape in SHAPES[: plan.choose(3, 1)]:
         contestants: dict[str, Callable[[], Cost]] = {
-            name: partial(cost, client, cpu_clock_of(server.pid), shape, rule)
-            for name, rule in ((_DEFAULT, None), (INCREMENTAL, INCREMENTAL))
+            rule: partial(cost, client, cpu_clock_of(server.pid), shape, rule) for rule in _RULES
         }
         taken = take_turns(contestants, plan.with_rounds(plan.choose(9, 3)), f"quality: costs, {shape.case}")
-        yield from cost_rows(shape, taken[_DEFAULT], taken[INCREMENTAL])
+        yield from cost_rows(shape, *(taken[rule] for rule in _RULES))
 
 
-def cost(client: shoal.Client, cpu_clock: Callable[[], float], shape: Shape, update_rule: str | None) -> Cost:
+def cost(client: shoal.Client, cpu_clock: Callable[[], float], shape: Shape, update_rule: UpdateRule) -> Cost:
     """Measure one stream into a new session, and single pushes into another."""
     points = blobs(0, shape.k, shape.d, _DISTINCT_ROWS, shape.apart)
     options = session_options(0, update_rule=update_rule)

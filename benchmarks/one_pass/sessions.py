@@ -1,11 +1,7 @@
-"""The contestant that is measured: a session of a real server, over the wire, with default settings.
-
-`session_options` is the one place that knows which options this version of the client has.
-"""
+"""The contestant that is measured: a session of a real server, over the wire, with refinements and default settings."""
 
 from __future__ import annotations
 
-import inspect
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,18 +13,11 @@ from benchmarks.datasets import Float32Array
 from benchmarks.ingest import exhaust
 from benchmarks.one_pass.cases import Case
 from benchmarks.one_pass.offline import Float64Array
-from shoal import HalfLife, Metric
-
-INCREMENTAL = "incremental"  # the update rule without refinement
-
-
-def has_update_rules() -> bool:
-    """Return whether sessions have more than the incremental rule."""
-    return "update_rule" in inspect.signature(shoal.Client.create_session).parameters
+from shoal import HalfLife, Metric, UpdateRule
 
 
 def session_options(
-    seed: int, *, metric: Metric = "euclidean", half_life: float | None = None, update_rule: str | None = None
+    seed: int, *, metric: Metric = "euclidean", half_life: float | None = None, update_rule: UpdateRule = "refined"
 ) -> dict[str, Any]:
     """Return the options of a session beside its name and number of clusters; the rest are the defaults.
 
@@ -41,13 +30,11 @@ def session_options(
     half_life
         In batches; None: nothing is forgotten.
     update_rule
-        None: the default. Where sessions have only one rule, it is left out.
+        Whether the centroids are refined.
     """
-    options: dict[str, Any] = {"random_state": seed, "metric": metric}
+    options: dict[str, Any] = {"random_state": seed, "metric": metric, "update_rule": update_rule}
     if half_life is not None:
         options["half_life"] = HalfLife(half_life)
-    if update_rule is not None and has_update_rules():
-        options["update_rule"] = update_rule
     return options
 
 

@@ -129,7 +129,7 @@ class Client:
             Delete the session after this many seconds without use. None: the server's default.
         update_rule
             ``incremental``: batches move the centroids. ``refined``: now and then the centroids are also fitted anew to
-            a summary of the stream; not available yet. None: the server's default.
+            a summary of the stream. None: the server's default.
         summary_size
             Maximum number of points of the session's summary of the stream; 0: no summary. None: the server's default.
         exist_ok

@@ -73,19 +73,15 @@ async def serve(settings: Settings) -> bool:
     compute_on_one_thread()
     stop = _stop_requested(settings)
     started = monotonic()
-    engines: dict[EngineName, Engine] = {
-        "numba": NumbaEngine(),
-        "sklearn": SklearnEngine(),
-        "scipy": ScipyEngine(),
-    }
-    async with _parts(settings, engines) as parts:
+    numba = NumbaEngine()
+    engines: dict[EngineName, Engine] = {"numba": numba, "sklearn": SklearnEngine(), "scipy": ScipyEngine()}
+    async with _parts(settings, engines, numba) as parts:
         port = await parts.server.start(settings.host, settings.port)
         address = host_and_port(settings.host, port)
         log.info("starting", address=address, compute_threads=settings.compute_threads)
-        compiled = engines["numba"]
         others: list[Loadable] = [engines["sklearn"], engines["scipy"], parts.comparisons]
         loader = FairExecutor(1, "loading")
-        loading = asyncio.wrap_future(loader.submit(load, [compiled]))
+        loading = asyncio.wrap_future(loader.submit(load, [numba]))
         if await _done_before(stop, loading):
             await parts.server.serve()
             log.info("serving", address=address, seconds=round(monotonic() - started, 3))
@@ -140,7 +136,7 @@ class Parts:
 
 
 @asynccontextmanager
-async def _parts(settings: Settings, engines: dict[EngineName, Engine]) -> AsyncIterator[Parts]:
+async def _parts(settings: Settings, engines: dict[EngineName, Engine], numba: NumbaEngine) -> AsyncIterator[Parts]:
     # A comparison that is given up gives its place to another at once, and its thread when a library's call is over.
     compute = ComputePool(settings.compute_threads, 2 * settings.max_comparisons)
     limits = settings.limits()
@@ -157,9 +153,10 @@ async def _parts(settings: Settings, engines: dict[EngineName, Engine]) -> Async
         now=lambda: datetime.now(UTC),
         draw_random_state=lambda: secrets.randbits(32),
         shared=SharedResults(compute.begin),
+        fitter=numba,
     )
     comparisons = Comparisons(
-        runners(engines["numba"]),
+        runners(numba),
         compute.submit_background,
         perf_counter,
         settings.max_comparisons,

@@ -107,7 +107,6 @@ class Reason(StrEnum):
     TOO_MANY_VALUES = auto()
     UPDATE_MASK_EMPTY = auto()
     UPDATE_MASK_INVALID = auto()
-    UPDATE_RULE_INVALID = auto()
     UPDATE_RULE_UNKNOWN = auto()
     VALUE_TOO_LARGE = auto()
     VERSION_IN_FUTURE = auto()

@@ -14,7 +14,7 @@ from rich.console import Console
 
 import shoal
 from benchmarks import quality
-from benchmarks.one_pass import costs, drift, peers, plot, rare, sessions, streams, tables
+from benchmarks.one_pass import costs, drift, peers, plot, rare, river_models, sessions, streams, tables
 from benchmarks.one_pass.cases import Case, all_cases
 from benchmarks.one_pass.figures import against_offline, against_peer, worst_against_offline
 from benchmarks.one_pass.offline import inertia, offline_fit
@@ -68,11 +68,16 @@ def test_a_measured_session_is_deleted(client: shoal.Client) -> None:
         session.describe()
 
 
-def test_an_update_rule_is_asked_for_where_sessions_have_several() -> None:
-    options = sessions.session_options(3, half_life=2.5, update_rule="incremental")
+def test_measured_sessions_are_refined_unless_said_otherwise() -> None:
+    incremental = sessions.session_options(3, half_life=2.5, update_rule="incremental")
 
-    assert options.pop("update_rule", None) == ("incremental" if sessions.has_update_rules() else None)
-    assert options == {"random_state": 3, "metric": "euclidean", "half_life": shoal.HalfLife(2.5)}
+    assert sessions.session_options(3)["update_rule"] == "refined"
+    assert incremental == {
+        "random_state": 3,
+        "metric": "euclidean",
+        "half_life": shoal.HalfLife(2.5),
+        "update_rule": "incremental",
+    }
 
 
 @pytest.mark.parametrize("batch_rows", [1, 3, 40, 1000])
@@ -95,13 +100,12 @@ def test_a_window_knows_only_its_last_rows() -> None:
 
 
 def test_river_gets_rows_in_order_and_no_more_than_it_may() -> None:
-    models = pytest.importorskip("benchmarks.one_pass.river_models", reason="River is in the extra `bench`")
     points = tiny_blobs(0)
 
-    few = models.thinned(points, 4, 150)
+    few = river_models.thinned(points, 4, 150)
 
     np.testing.assert_array_equal(few, points[::3])
-    contestants = models.river_contestants(400)
+    contestants = river_models.river_contestants(400)
     found = {name: contestant(CASE, points, [400], 0)[0] for name, contestant in contestants.items()}
     assert {name: centroids.shape for name, centroids in found.items()} == dict.fromkeys(contestants, (4, 3))
 
@@ -218,7 +222,7 @@ def test_costs_are_those_of_both_rules(client: shoal.Client) -> None:
     shape = costs.Shape(2, 3, 8_192, 5.0)
     clock = iter(float(number) for number in range(100))
 
-    one = costs.cost(client, lambda: next(clock), shape, None)
+    one = costs.cost(client, lambda: next(clock), shape, "refined")
     rows = list(costs.cost_rows(shape, [one, one], [one, one]))
 
     assert (one.beginning.rows, one.after.rows, len(one.pushes)) == (74 * 4096, 8_192, 100)
@@ -248,10 +252,8 @@ def test_tables_are_scaled_and_complete(name: str) -> None:
         "yeast": (2_417, 103),
         "tumours": (569, 30),
     }
-    try:
-        points = getattr(tables, name)()
-    except ModuleNotFoundError as error:
-        pytest.skip(str(error))
+
+    points = getattr(tables, name)()
 
     assert points.shape == shapes[name]
     assert points.dtype == np.float32

@@ -28,14 +28,13 @@ def test_sessions_create_uses_every_option(command: InProcess, client: shoal.Cli
     assert (config.update_rule, config.summary_size) == ("incremental", 0)
 
 
-@pytest.mark.parametrize("options", [("--update-rule", "refined"), ("--summary-size", 500)])
-def test_sessions_create_refuses_what_is_not_available_yet(
-    command: InProcess, name: str, options: tuple[object, ...]
-) -> None:
-    outcome = command("sessions", "create", name, "-k", 5, *options)
+def test_sessions_create_takes_an_update_rule_and_the_size_of_the_summary(command: InProcess, name: str) -> None:
+    outcome = command("sessions", "create", name, "-k", 5, "--update-rule", "refined", "--summary-size", 500)
 
-    assert outcome.exit_code == FAILED
-    assert "not available yet" in outcome.stderr
+    assert outcome.exit_code == 0
+    shown = command("sessions", "show", name).stdout.split()
+    assert shown[shown.index("config.update_rule") + 1] == "refined"
+    assert shown[shown.index("config.summary_size") + 1] == "500"
 
 
 def test_sessions_show_prints_the_update_rule_and_the_size_of_the_summary(command: InProcess, name: str) -> None:

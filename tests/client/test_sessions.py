@@ -116,11 +116,9 @@ def test_update_without_changes_raises(client: shoal.Client, name: str) -> None:
         ({"n_clusters": 10**9}, "n_clusters can be 16,777,216 at most"),
         ({"durability": "durable"}, "durability 'durable' is not available yet; use 'memory'"),
         ({"durability": "disk"}, "unknown durability 'disk'; use 'memory'"),
-        ({"update_rule": "refined"}, "update_rule 'refined' is not available yet; use 'incremental'"),
         ({"update_rule": "refined", "summary_size": 0}, "summary_size is 0, and update_rule 'refined' fits the cent"),
         ({"update_rule": "lloyd"}, "update_rule 'lloyd' is not known; use one of incremental, refined"),
         ({"summary_size": -1}, "summary_size is -1; use at least 0, at most 2,147,483,647"),
-        ({"summary_size": 100}, "summary_size is 100, and summaries are not available yet; use 0, or leave it out"),
     ],
 )
 def test_invalid_configuration_is_reported_with_a_valid_value(
@@ -163,7 +161,7 @@ def test_only_an_init_that_float64_can_hold_is_advised_to_use_it(client: shoal.C
         ({"idle_ttl": 10**400}, "idle_ttl"),
         ({"idle_ttl": 315_576_000_001}, "idle_ttl"),
         ({"durability": "eternal"}, "durability"),
-        ({"update_rule": "refined"}, "update_rule"),
+        ({"update_rule": "eternal"}, "update_rule"),
         ({"summary_size": 2**31}, "summary_size"),
     ],
 )

@@ -79,8 +79,6 @@ def test_the_limit_counts_for_no_summary_of_the_default_size() -> None:
     assert reason_of(ModelConfig(2, 10, update_rule="refined")) != "TOO_MANY_VALUES"
 
 
-def test_refined_sessions_and_summaries_are_refused_until_they_are_there() -> None:
-    assert reason_of(ModelConfig(2, update_rule="refined")) == "UPDATE_RULE_INVALID"
-    assert reason_of(ModelConfig(2, update_rule="refined", summary_size=100)) == "UPDATE_RULE_INVALID"
-    assert reason_of(ModelConfig(2, summary_size=100)) == "SUMMARY_SIZE_INVALID"
-    assert reason_of(ModelConfig(2, summary_size=0)) == reason_of(ModelConfig(2)) == ""
+@pytest.mark.parametrize("size", [None, 0, 100])
+def test_an_incremental_session_may_have_a_summary(size: int | None) -> None:
+    assert reason_of(ModelConfig(2, summary_size=size)) == ""

@@ -98,16 +98,20 @@ def test_the_page_shows_the_servers_message_for_a_refused_session(page: Page, se
     expect(page.get_by_role("alert").filter(has_text="exists")).to_be_visible()
 
 
-def test_the_form_offers_the_update_rules(page: Page) -> None:
+def test_the_form_offers_the_update_rules(page: Page, client: shoal.Client) -> None:
+    name = f"refined-{uuid.uuid4().hex[:8]}"
     page.goto("/sessions")
 
     page.get_by_text("New session").click()
-    page.get_by_label("Name", exact=True).fill("refined")
+    page.get_by_label("Name", exact=True).fill(name)
     page.get_by_label("Update rule").click()
     page.get_by_role("option", name="refined").click()
     page.get_by_role("button", name="Create").click()
 
-    expect(page.get_by_role("alert").filter(has_text="not available yet")).to_be_visible()
+    expect(row(page, name)).to_contain_text("warming: 0 of 24")
+    session = client.session(name)
+    assert session.describe().config.update_rule == "refined"
+    session.delete()
 
 
 def test_the_page_of_a_session_says_its_update_rule(page: Page, session: shoal.Session) -> None:

@@ -81,7 +81,7 @@ class InProcessServer:
 
     async def _start(self) -> int:
         engines = {"numba": self._engine, "sklearn": SklearnEngine(), "scipy": ScipyEngine()}
-        self._parts = await self._open.enter_async_context(_parts(self._settings, engines))  # type: ignore[arg-type]
+        self._parts = await self._open.enter_async_context(_parts(self._settings, engines, self._engine))  # type: ignore[arg-type]
         self.rpc = self._parts.server
         port = await self.rpc.start("127.0.0.1", 0)
         if self._serving:

@@ -118,16 +118,6 @@ BAD_CONFIGS = [
         "summary_size is 49, below n_clusters 50",
         "use 50 or more, best 1,000 or more",
     ),
-    # Until they are there.
-    BadConfig(
-        "refined",
-        config(update_rule=REFINED),
-        Refusal("UPDATE_RULE_INVALID", ("'refined' is not available yet; use 'incremental'",), "config.update_rule"),
-    ),
-    *(
-        _summary(f"a summary with update rule {rule}", config(update_rule=rule, summary_size=1), "not available yet")
-        for rule in (sessions_pb2.UPDATE_RULE_UNSPECIFIED, INCREMENTAL)
-    ),
     _unknown("update_rule", 99, "incremental, refined"),
     _unknown("update_rule", -1, "incremental, refined"),
     _unknown("engine", 99, "numba, sklearn, scipy"),

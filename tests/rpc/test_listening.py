@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from shoal_server.app import _parts
-from shoal_server.engines.scipy import ScipyEngine
+from shoal_server.engines.numba import NumbaEngine
 from shoal_server.errors import StartError
 from shoal_server.rpc.server import _explained
 from shoal_server.settings import Settings
@@ -23,7 +23,7 @@ def refusal(host: str, port: int) -> str:
     """Return why a server doesn't start."""
 
     async def start() -> None:
-        async with _parts(Settings(**NO_SETTINGS), {"numba": ScipyEngine()}) as parts:
+        async with _parts(Settings(**NO_SETTINGS), {}, NumbaEngine()) as parts:
             try:
                 await parts.server.start(host, port)
             finally:

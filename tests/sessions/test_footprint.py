@@ -28,6 +28,7 @@ from shoal_server.sessions.session_memory import (
     warmup_bytes,
     workspace_bytes,
 )
+from tests.warm import warm_engine
 
 SHAPES = [(1024, 128), (64, 4096), (20_000, 1), (1, 65_536), (300, 17)]
 FEW = 50  # rows
@@ -172,7 +173,7 @@ def test_points_that_wait_for_centroids_take_no_more_than_is_reserved_for_them(
 @pytest.mark.parametrize("precision", [4, 8])
 @pytest.mark.parametrize(("size", "points"), [(None, DEFAULT_SUMMARY_SIZE), (700, 700)])
 @pytest.mark.parametrize("name", ["numba", "scipy", "sklearn"])
-def test_a_refined_session_reserves_its_summary_two_and_a_half_times(
+def test_a_refined_session_reserves_its_summary_and_what_searching_takes(
     name: EngineName, size: int | None, points: int, precision: int
 ) -> None:
     k, d = 64, 16
@@ -181,7 +182,32 @@ def test_a_refined_session_reserves_its_summary_two_and_a_half_times(
 
     more = model_bytes(refined, d, precision) - model_bytes(incremental, d, precision)
 
-    assert more == 2.5 * points * (d * precision + 16) + 3 * 8 * k * d
+    assert more == points * (9 * d * precision + 2.5 * 16 + 240) + 5 * 8 * k * d
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(64, 3), (64, 16), (512, 64), (8, 200)])
+def test_a_refined_model_takes_no_more_than_is_reserved_for_it(shape: tuple[int, int], dtype: type) -> None:
+    k, d = shape
+    config = ModelConfig(k, update_rule="refined", random_state=0)
+    random = np.random.default_rng(0)
+    batches = [Batch((random.normal(size=(1000, d)) + random.integers(5)).astype(dtype)) for _ in range(30)]
+    engine = warm_engine()
+    tracemalloc.start()
+    try:
+        before = traced()
+        model, refinements = new_model(config), 0
+        for batch in batches:
+            model, result = apply(model, batch, engine, run_in_order, engine)
+            refinements += result.refined
+        peak = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+    workspace = workspace_bytes(config, d, batches[0].points.size)
+    assert refinements > 3
+    assert peak <= model_bytes(config, d, np.dtype(dtype).itemsize) + paused_bytes(config, d) + workspace
+    assert model_bytes(config, d, np.dtype(dtype).itemsize) <= 5 * peak
 
 
 def test_an_incremental_session_reserves_only_a_summary_that_it_asks_for() -> None:

@@ -113,7 +113,6 @@ async def test_a_session_above_max_sessions_is_refused(sessions: Sessions) -> No
         (given_centroids(*range(101)), "TOO_MANY_VALUES"),
         (warming(init_size=301), "TOO_MANY_VALUES"),
         (warming(summary_size=301, update_rule="refined"), "TOO_MANY_VALUES"),
-        (warming(summary_size=300, update_rule="refined"), "UPDATE_RULE_INVALID"),  # until it is there
         (ModelConfig(0), "N_CLUSTERS_INVALID"),
     ],
 )

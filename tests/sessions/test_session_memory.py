@@ -118,5 +118,5 @@ async def test_the_summary_of_a_refined_session_is_reserved_until_it_ends(deps: 
             await until_quiet()
             used.append(deps.budget.used)
 
-    assert used[1] - used[0] == 2.5 * 1000 * (8 + 16)
+    assert used[1] - used[0] == 1000 * (9 * 8 + 2.5 * 16 + 240)
     assert deps.budget.used == 0

@@ -34,6 +34,7 @@ WAYS: dict[str, Callable[..., StreamResults]] = {
     "a batch a message": partial(ingest, batches_a_message=1),
     "many batches a message": partial(ingest, batches_a_message=24),
 }
+REFINED = sessions_pb2.UPDATE_RULE_REFINED
 FLOAT32 = (np.uint8, np.float32, np.float16, np.int16)
 FLOAT64 = (np.float64, np.uint8, np.float32, np.int32, np.float16, np.int64)
 
@@ -57,6 +58,8 @@ CASES = {
     "numba under cosine": Case(FLOAT32, config={"metric": sessions_pb2.METRIC_COSINE}),
     "sklearn": Case(FLOAT32, config={"engine": sessions_pb2.ENGINE_SKLEARN}),
     "scipy": Case(FLOAT64, config={"engine": sessions_pb2.ENGINE_SCIPY}),
+    "refined": Case(FLOAT32, MANY, {"update_rule": REFINED, "half_life": sessions_pb2.HalfLife(value=40)}),
+    "refined by scipy": Case(FLOAT64, config={"engine": sessions_pb2.ENGINE_SCIPY, "update_rule": REFINED}),
 }
 
 

@@ -91,8 +91,8 @@ def create(
     update_rule: Annotated[
         UpdateRule | None,
         typer.Option(
-            help="What moves the centroids: incremental: the batches; refined (not available yet): also refinements "
-            "between them. By default as the server says."
+            help="What moves the centroids: incremental: the batches; refined: also refinements between them. "
+            "By default as the server says."
         ),
     ] = None,
     summary_size: Annotated[

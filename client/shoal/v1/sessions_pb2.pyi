@@ -306,7 +306,7 @@ class SessionConfig(_message.Message):
     update_rule: Global___UpdateRule.ValueType
     summary_size: _builtins.int
     """Maximum number of points of the session's summary of the stream; 0: no summary, which `refined` needs. Absent: the
-    server's default for the update rule. Above 0 not available yet: the server refuses it.
+    server's default for the update rule.
     """
     @_builtins.property
     def init(self) -> Global___Init: ...

@@ -100,7 +100,7 @@ def validate(
     ------
     DomainError
         N_CLUSTERS_INVALID, N_FEATURES_INVALID, INIT_SIZE_INVALID, INIT_INVALID, HALF_LIFE_INVALID,
-        SUMMARY_SIZE_INVALID, UPDATE_RULE_INVALID, or TOO_MANY_VALUES or WORK_TOO_LARGE for what is over a limit.
+        SUMMARY_SIZE_INVALID, or TOO_MANY_VALUES or WORK_TOO_LARGE for what is over a limit.
     """
     if config.n_clusters < 1:
         raise invalid(
@@ -119,23 +119,6 @@ def validate(
     _check_init(config)
     check_half_life(config.half_life)
     _check_summary_size(config)
-    _refuse_what_is_to_come(config)
-
-
-def _refuse_what_is_to_come(config: ModelConfig) -> None:
-    """Raise UPDATE_RULE_INVALID or SUMMARY_SIZE_INVALID for what nothing computes yet."""
-    if config.update_rule == "refined":
-        raise invalid(
-            Reason.UPDATE_RULE_INVALID,
-            "config.update_rule",
-            "update_rule 'refined' is not available yet; use 'incremental'",
-        )
-    if config.summary_size:
-        raise invalid(
-            Reason.SUMMARY_SIZE_INVALID,
-            "config.summary_size",
-            f"summary_size is {config.summary_size:,}, and summaries are not available yet; use 0, or leave it out",
-        )
 
 
 def check_width(

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from shoal_server.clustering.forgetting import MIN_WEIGHT, Decay
 from shoal_server.clustering.forgetting import decay as decay_of
 from shoal_server.clustering.model import apply, can_skip_validation
+from shoal_server.clustering.refined import (
+    Fitter,
+    LabelledRows,
+    batches_until_done,
+    due_depth,
+    is_summarised,
+    learned,
+    refined_if_due,
+    schedule_of,
+)
+from shoal_server.clustering.refinement_schedule import RefinementSchedule
 from shoal_server.clustering.state import Batch, BatchResult, Model
 from shoal_server.clustering.update import newest, next_version
 from shoal_server.clustering.validation import MAX_WEIGHT, are_weights
@@ -22,6 +33,7 @@ from shoal_server.engines.contract import (
     FusedEngine,
     FusedResult,
     Halted,
+    LabelArray,
     PointArray,
     RunTasks,
     is_fused,
@@ -38,6 +50,7 @@ def apply_batches(
     run: RunTasks,
     halted: Callable[[], bool],
     on_bug: Callable[[Exception], Refusal],
+    fitter: Fitter | None = None,
 ) -> tuple[Model, list[BatchResult]]:
     """Apply batches in their order, each its own version.
 
@@ -50,6 +63,8 @@ def apply_batches(
         same, and then the batch that it is for has none either.
     on_bug
         Returns what is said of an exception that is no refusal.
+    fitter
+        As for `apply`.
 
     Returns
     -------
@@ -63,7 +78,7 @@ def apply_batches(
     while len(results) < len(batches) and not halted():
         ahead = batches[len(results) : len(results) + reach]
         try:
-            model, outcomes, tried = _apply_fused(model, ahead, engine, run)
+            model, outcomes, tried = _apply_fused(model, ahead, engine, run, fitter)
         except Halted:
             break
         results.extend(outcomes)
@@ -74,7 +89,7 @@ def apply_batches(
             # Not much more is looked at in vain than was applied before: else many bad batches would cost the square.
             reach = max(len(outcomes), 1)
         try:
-            model, result = _apply_one(model, ahead[len(outcomes)], engine, run, on_bug)
+            model, result = _apply_one(model, ahead[len(outcomes)], engine, run, on_bug, fitter)
         except Halted:
             break
         results.append(result)
@@ -89,9 +104,14 @@ class _Fusible(NamedTuple):
     decays: list[Decay]
     sample_weights: list[Float64Array]  # with what the batches lose by being late; empty: each row counts 1
 
+    def first(self, count: int) -> _Fusible:
+        """Return so many of them."""
+        batches, points, decays, weights = self
+        return _Fusible(batches[:count], points[:count], decays[:count], weights[:count])
+
 
 def _apply_fused(
-    model: Model, batches: Sequence[Batch], engine: Engine, run: RunTasks
+    model: Model, batches: Sequence[Batch], engine: Engine, run: RunTasks, fitter: Fitter | None
 ) -> tuple[Model, list[BatchResult], int]:
     """Apply the first batches in one call, up to one that needs special care; return of how many that was tried, too.
 
@@ -104,7 +124,7 @@ def _apply_fused(
         fusible = _fusible(model, batches, engine)
         if not fusible.batches:
             return model, [], 0
-        return *_apply_together(model, fusible, engine, run), len(fusible.batches)
+        return _apply_together(model, fusible, engine, run, fitter)
     except Halted:
         raise
     except Exception:  # noqa: BLE001  (a batch that also fails by itself gets its own refusal)
@@ -167,29 +187,71 @@ def _are_usual(weight: Float64Array) -> bool:
 
 
 def _apply_together(
-    model: Model, fusible: _Fusible, engine: FusedEngine, run: RunTasks
-) -> tuple[Model, list[BatchResult]]:
-    """Apply batches in one call, up to the first that turns out to have an invalid value."""
+    model: Model, fusible: _Fusible, engine: FusedEngine, run: RunTasks, fitter: Fitter | None
+) -> tuple[Model, list[BatchResult], int]:
+    """Apply batches in one call, up to one with an invalid value, or one after which a refinement is due.
+
+    Return also of how many that was tried.
+    """
+    learns = fitter is not None and is_summarised(model)
+    if fitter is not None and learns:
+        done = batches_until_done(model, len(fusible.batches), fitter, run)
+        fusible = fusible.first(done) if done else fusible
     batches, points, decays, weights = fusible
-    before = newest(model)
+    before, frame = newest(model), model.frame
     fused = engine.apply_batches(
         FusedBatches(
             points,
             None if model.config.half_life is None else np.array([decay.before for decay in decays]),
             before.centroids,
-            model.frame,
-            any([batch.return_labels for batch in batches]),  # noqa: C419  (a generator costs more)
+            frame,
+            learns or any([batch.return_labels for batch in batches]),  # noqa: C419  (a generator costs more)
             weights or None,
         ),
         run,
     )
     results = _results(before.version, fusible, fused)
     if not results:
-        return model, results
+        return model, results, len(batches)
+    schedule = None
+    if learns:
+        due, schedule = _until_refinement(model, results, decays)
+        if due < len(results):
+            return _apply_together(model, fusible.first(due), engine, run, fitter)
     accepted = model.state.points_accepted + sum([each.accepted for each in results])
     last, latest_event = results[-1], decays[len(results) - 1].latest_event
     model = next_version(model, len(results), fused.moved, last.inertia, last.accepted, accepted, latest_event)
-    return model, results
+    if fitter is not None and schedule is not None:
+        rows = _labelled(model, fusible.first(len(results)), fused.labels)
+        model, refined = refined_if_due(learned(model, frame, rows, schedule, fitter, run), len(results), fitter, run)
+        results[-1] = last._replace(refined=refined)
+    return model, results, len(batches)
+
+
+def _until_refinement(model: Model, results: list[BatchResult], decays: list[Decay]) -> tuple[int, RefinementSchedule]:
+    """Return how many results there are up to that after which a refinement is due, and the schedule after them."""
+    schedule = schedule_of(model)
+    for count, (result, decay) in enumerate(zip(results, decays, strict=False), 1):
+        weight = float(result.accepted) if result.weight is None else result.weight
+        schedule = schedule.after(decay.half_lives, result.accepted, weight, result.inertia)
+        if schedule.is_due and due_depth(model, schedule):
+            return count, schedule
+    return len(results), schedule
+
+
+def _labelled(model: Model, applied: _Fusible, labels: LabelArray) -> LabelledRows:
+    """Return the rows of batches that have been applied, with their labels."""
+    _, points, decays, weights = applied
+    age = schedule_of(model).age
+    ages: Float64Array | float = age
+    if model.config.half_life is not None:
+        passed = np.cumsum([age, *(decay.half_lives for decay in decays)])[1:]
+        ages = float(passed[0]) if len(points) == 1 else np.repeat(passed, [len(each) for each in points])
+    return LabelledRows(_together(points), _together(weights) if weights else None, labels, ages)
+
+
+def _together(parts: list[Any]) -> Any:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _results(version: int, fusible: _Fusible, fused: FusedResult) -> list[BatchResult]:
@@ -220,11 +282,16 @@ def _sum(weights: Float64Array) -> float:
 
 
 def _apply_one(
-    model: Model, batch: Batch, engine: Engine, run: RunTasks, on_bug: Callable[[Exception], Refusal]
+    model: Model,
+    batch: Batch,
+    engine: Engine,
+    run: RunTasks,
+    on_bug: Callable[[Exception], Refusal],
+    fitter: Fitter | None,
 ) -> tuple[Model, BatchResult]:
     try:
         if batch.refusal is None:
-            return apply(model, batch, engine, run)
+            return apply(model, batch, engine, run, fitter)
         refusal = batch.refusal
     except Halted:
         raise

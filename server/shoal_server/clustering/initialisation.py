@@ -6,7 +6,7 @@ No point is lost: they all count in version 1.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from shoal_server.clustering.forgetting import Decay, without_tiny
 from shoal_server.clustering.state import CoordinateSystem, Model, WarmupBatch, WarmupBuffer, origin_among
 from shoal_server.clustering.update import advance, first_snapshot
 from shoal_server.clustering.validation import ValidRows
-from shoal_server.engines.contract import Assignment, Engine, Float64Array, LabelArray, PointArray, RunTasks
+from shoal_server.engines.contract import Assignment, Engine, Float64Array, Frame, LabelArray, PointArray, RunTasks
 
 MAX_SHUFFLED = 1 << 17  # rows, in 5 ms
 BLOCK_VALUES = 1 << 20  # of points, and of distances to the candidates: 5 ms of work, and 16 MiB
@@ -35,7 +35,20 @@ def collect(warmup: WarmupBuffer, rows: ValidRows, decay: Decay) -> WarmupBuffer
     return WarmupBuffer(_appended(warmup.batches, batch), warmup.seen + len(points), age)
 
 
-def start(model: Model, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple[Model, float, LabelArray]:
+class FirstRows(NamedTuple):
+    """All rows that were collected for the initial centroids, as version 1 took them."""
+
+    points: PointArray  # (n, d)
+    sample_weight: Float64Array  # (n,) as it was when each came
+    weights: Float64Array  # (n,) as it is when the warm-up ends
+    born: Float64Array  # (n,) half-lives that had passed when each came
+    age: float  # half-lives that have passed
+    labels: LabelArray  # (n,)
+    inertia: float
+    frame: Frame  # at the initial centroids
+
+
+def start(model: Model, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple[Model, float, LabelArray, FirstRows]:
     """End the warming: compute the initial centroids, and make version 1 of all points collected.
 
     Returns
@@ -44,11 +57,14 @@ def start(model: Model, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple
         At version 1.
     inertia, labels
         Of the rows of the batch that ended the warming.
+    first
+        All rows that version 1 is made of.
     """
     state = model.state
     if state.warmup is None or state.coordinates is None:
         raise AssertionError("a model starts once, after points have come")
-    points, weight = _together(state.warmup)
+    whole = _joined(state.warmup.batches)
+    points, weight = whole.points, _decayed_weights(whole, state.warmup.age)
     precision = state.coordinates.precision
     coordinates = CoordinateSystem(precision, origin_among([points], precision, model.config.metric, run))
     nowhere = np.zeros((model.config.n_clusters, points.shape[1]))
@@ -61,8 +77,10 @@ def start(model: Model, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple
     own = engine.assign(rows.points, model.frame, run, return_distances=True)
     inertia = float(np.dot(_distances(own), _ones_or(rows.sample_weight, len(own.labels))))
     # Version 1 says the inertia of the batch that made it, like every other: not that of all the points that count.
-    model = advance(model, model.frame, contribution, engine, inertia=inertia, batch_points=len(rows.points))
-    return model, inertia, own.labels
+    frame, age = model.frame, state.warmup.age
+    first = FirstRows(points, whole.weights, weight, whole.born, age, contribution.labels, contribution.inertia, frame)
+    model = advance(model, frame, contribution, engine, inertia=inertia, batch_points=len(rows.points))
+    return model, inertia, own.labels, first
 
 
 def initial_centroids(
@@ -218,10 +236,9 @@ def _joined(batches: tuple[WarmupBatch, ...]) -> WarmupBatch:
     )
 
 
-def _together(warmup: WarmupBuffer) -> tuple[PointArray, Float64Array]:
-    """Return all points, (n, d) in a type that holds every batch, and what they still weigh, (n,)."""
-    whole = _joined(warmup.batches)
-    return whole.points, without_tiny(whole.weights * 0.5 ** (warmup.age - whole.born))
+def _decayed_weights(rows: WarmupBatch, age: float) -> Float64Array:
+    """Return what rows weigh at an age, (n,)."""
+    return without_tiny(rows.weights * 0.5 ** (age - rows.born))
 
 
 def _distances(assignment: Assignment) -> NDArray[np.floating[Any]]:

@@ -10,7 +10,9 @@ import numpy as np
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.forgetting import Decay
 from shoal_server.clustering.forgetting import decay as decay_of
-from shoal_server.clustering.initialisation import collect, start
+from shoal_server.clustering.initialisation import FirstRows, collect, start
+from shoal_server.clustering.refined import Fitter, LabelledRows, is_summarised, learned, refined_if_due, schedule_of
+from shoal_server.clustering.refinement_schedule import RefinementSchedule
 from shoal_server.clustering.state import Batch, BatchResult, Model, ModelState, WarmupBuffer, fit_coordinates
 from shoal_server.clustering.update import given_centroids, update
 from shoal_server.clustering.validation import (
@@ -21,7 +23,7 @@ from shoal_server.clustering.validation import (
     unchecked,
     validate_points,
 )
-from shoal_server.engines.contract import Assignment, Engine, LabelArray, PointArray, RunTasks, UnusablePoints
+from shoal_server.engines.contract import Assignment, Engine, Frame, LabelArray, PointArray, RunTasks, UnusablePoints
 from shoal_server.errors import DomainError, Reason, Refusal
 
 
@@ -39,8 +41,12 @@ def reconfigure(model: Model, config: ModelConfig) -> Model:
     return model.with_state(model.state._replace(column_means=means)).with_config(config)
 
 
-def apply(model: Model, batch: Batch, engine: Engine, run: RunTasks) -> tuple[Model, BatchResult]:
+def apply(
+    model: Model, batch: Batch, engine: Engine, run: RunTasks, fitter: Fitter | None = None
+) -> tuple[Model, BatchResult]:
     """Apply one batch: the model of the next version, or, while it is warming, with more points collected.
+
+    The fitter computes summaries and refinements: only a model that keeps no summary can do without.
 
     Raises
     ------
@@ -51,8 +57,8 @@ def apply(model: Model, batch: Batch, engine: Engine, run: RunTasks) -> tuple[Mo
     if can_skip_validation(model):
         # Almost always all rows are valid, and engines notice on their way if one is not.
         with suppress(UnusablePoints):
-            return _apply(model, batch, unchecked(batch), engine, run)
-    return _apply(model, batch, admit(model, batch), engine, run)
+            return _apply(model, batch, unchecked(batch), engine, run, fitter)
+    return _apply(model, batch, admit(model, batch), engine, run, fitter)
 
 
 def assign(
@@ -95,7 +101,9 @@ def can_skip_validation(model: Model) -> bool:
     return state.coordinates is not None and state.warmup is None and model.config.on_invalid != "impute"
 
 
-def _apply(model: Model, batch: Batch, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple[Model, BatchResult]:
+def _apply(
+    model: Model, batch: Batch, rows: ValidRows, engine: Engine, run: RunTasks, fitter: Fitter | None
+) -> tuple[Model, BatchResult]:
     decay = decay_of(model.config.half_life, len(rows.points), batch.event_time, model.state.latest_event)
     weights = decay.weights(rows.sample_weight, len(rows.points))
     if weights is not rows.sample_weight:
@@ -103,13 +111,50 @@ def _apply(model: Model, batch: Batch, rows: ValidRows, engine: Engine, run: Run
     model = _count(model, batch, rows, decay, run)
     warmup = model.state.warmup
     if warmup is None:
-        model, inertia, labels = update(model, rows, decay, engine, run, return_labels=batch.return_labels)
-        return model, _outcome(model, batch, rows, decay, inertia, labels)
+        learns = fitter is not None and is_summarised(model)
+        before = model.frame
+        model, inertia, labels = update(model, rows, decay, engine, run, return_labels=batch.return_labels or learns)
+        outcome = _outcome(model, batch, rows, decay, inertia, labels)
+        if fitter is None or not learns:
+            return model, outcome
+        return _learn(model, before, rows, decay, labels, outcome, fitter, run)
     model = model.with_state(model.state._replace(warmup=collect(warmup, rows, decay)))
     if model.warming and model.warming.seen < model.warming.needed:
         return model, _outcome(model, batch, rows, decay, 0.0, None)
-    model, inertia, labels = start(model, rows, engine, run)
-    return model, _outcome(model, batch, rows, decay, inertia, labels)
+    model, inertia, labels, first = start(model, rows, engine, run)
+    outcome = _outcome(model, batch, rows, decay, inertia, labels)
+    if fitter is None or not is_summarised(model):
+        return model, outcome
+    return _learn_first(model, first, outcome, fitter, run)
+
+
+def _learn(
+    model: Model,
+    before: Frame,
+    rows: ValidRows,
+    decay: Decay,
+    labels: LabelArray,
+    outcome: BatchResult,
+    fitter: Fitter,
+    run: RunTasks,
+) -> tuple[Model, BatchResult]:
+    """Return a model that has been updated with one more batch in its summary, refined if that is due."""
+    accepted = len(rows.points)
+    weight = float(accepted) if outcome.weight is None else outcome.weight
+    schedule = schedule_of(model).after(decay.half_lives, accepted, weight, outcome.inertia)
+    labelled = LabelledRows(rows.points, rows.sample_weight, labels, schedule.age)
+    model, refined = refined_if_due(learned(model, before, labelled, schedule, fitter, run), 1, fitter, run)
+    return model, outcome._replace(refined=refined)
+
+
+def _learn_first(
+    model: Model, first: FirstRows, outcome: BatchResult, fitter: Fitter, run: RunTasks
+) -> tuple[Model, BatchResult]:
+    """Do the same with all rows that have been collected for the initial centroids."""
+    schedule = RefinementSchedule().after(first.age, len(first.points), float(first.weights.sum()), first.inertia)
+    rows = LabelledRows(first.points, first.sample_weight, first.labels, first.born)
+    model, refined = refined_if_due(learned(model, first.frame, rows, schedule, fitter, run), 1, fitter, run)
+    return model, outcome._replace(refined=refined)
 
 
 def _count(model: Model, batch: Batch, rows: ValidRows, decay: Decay, run: RunTasks) -> Model:

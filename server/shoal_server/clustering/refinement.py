@@ -88,6 +88,42 @@ def refine(
     return _result(_refine_deeply(search, centroids, random, fresh=fresh), search, run)
 
 
+class DeepRefinement:
+    """A deep refinement that is done bit by bit; parameters as those of `refine`. There must be points."""
+
+    def __init__(
+        self,
+        points: Points,
+        weights: Float64Array,
+        centroids: Float64Array,
+        *,
+        fresh: bool,
+        seed: Sequence[int],
+        cosine: bool,
+        kernels: SearchKernels,
+    ) -> None:
+        self.pieces = 0  # that have been done
+        self.refined: Refined | None = None  # None: it isn't done yet
+        self._search = Search(points, weights, len(centroids), cosine=cosine, kernels=kernels)
+        self._steps = _refine_deeply(self._search, centroids, np.random.default_rng(seed), fresh=fresh)
+
+    def advance(self, pieces: int, run: RunTasks) -> bool:
+        """Go on until so many pieces have been done in all, and return whether the last of all was among them."""
+
+        def work(_: int) -> Iterator[None]:
+            while self.refined is None and self.pieces < pieces:
+                try:
+                    next(self._steps)
+                except StopIteration as end:
+                    found: Refined = end.value
+                    self.refined = found._replace(work=self._search.work)
+                self.pieces += 1
+                yield
+
+        run(work, 1)
+        return self.refined is not None and self.pieces <= pieces
+
+
 def fit(
     points: Points,
     weights: Float64Array,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.clustering.config import Metric, ModelConfig
+from shoal_server.clustering.refinement_schedule import Learning
 from shoal_server.engines.chunks import BLOCK_ROWS
 from shoal_server.engines.contract import (
     BoolArray,
@@ -197,6 +198,7 @@ class ModelState(NamedTuple):
     column_means: ColumnMeans | None = None
     points_accepted: int = 0
     points_dropped: int = 0
+    learning: Learning | None = None  # None: the stream isn't summarised, or no centroids have been updated
 
     def __eq__(self, other: object) -> bool:
         """Return whether the other is a state of the same bits."""

@@ -122,6 +122,7 @@ def next_version(
         state.column_means,
         points_accepted,
         state.points_dropped,
+        state.learning,
     )
     return model.with_centroids(after, moved)
 

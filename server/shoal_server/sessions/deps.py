@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from shoal_server.budget import MemoryBudget
+from shoal_server.clustering.refined import Fitter
 from shoal_server.clustering.state import BatchResult, Model
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.jobs import BatchJob, Engines, Job
@@ -55,6 +56,7 @@ class SessionDeps:
     now: Callable[[], datetime]
     draw_random_state: Callable[[], int]
     shared: SharedResults
+    fitter: Fitter | None = None  # of summaries and refinements
     commit_log: CommitLog = field(default_factory=NoCommitLog)
     watch_scheduler: WatchScheduler = field(default_factory=WatchScheduler)
 

@@ -11,6 +11,7 @@ from typing import Protocol
 from shoal_server.clustering.config import EngineName
 from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import reconfigure
+from shoal_server.clustering.refined import Fitter
 from shoal_server.clustering.state import Batch, BatchResult, Model
 from shoal_server.engines.contract import Engine, RunTasks
 from shoal_server.errors import DomainError, Refusal
@@ -28,6 +29,7 @@ class Computing:
     run: RunTasks
     halted: Callable[[], bool]  # asked now and then whether to stop
     on_bug: Callable[[Exception], Refusal]
+    fitter: Fitter | None = None
 
 
 class Job(Protocol):
@@ -63,7 +65,9 @@ class BatchJob:
     def apply(self, model: Model, computing: Computing) -> tuple[Model, Sequence[BatchResult]]:
         """Apply the batches, each its own version; one that is refused leaves the model as it was."""
         engine = computing.engines[model.config.engine]
-        return apply_batches(model, self.batches, engine, computing.run, computing.halted, computing.on_bug)
+        return apply_batches(
+            model, self.batches, engine, computing.run, computing.halted, computing.on_bug, computing.fitter
+        )
 
     def refused(self, refusal: Refusal) -> Sequence[BatchResult]:
         """Return the refusals of all batches; one that could not be read keeps its own."""

@@ -34,8 +34,10 @@ _SUMS = MAX_SUMS + 2  # (k, d): those of its chunks, their total, and SciPy's ce
 _BLOCKS = 3  # of rows, in the frame's coordinates
 _SKLEARN_SUMS, _SKLEARN_COPIES = 4, 4  # of the centroids and of a batch, in float64
 # A summary's buckets, its open block, and what is merged from some of them before these are let go; of a point its
-# values, its weight and its scatter. And sets of centroids, in float64, while they are fitted to it.
-_SUMMARY_COPIES, _SUMMARY_EXTRAS, _FITTED = 2.5, 2 * FLOAT64, 3
+# values, its weight and its scatter. While centroids are fitted to it, and of a deep refinement that is pending: its
+# points as one array and as a search packs them, what that knows of each point in bytes, and centroids in float64.
+_SUMMARY_COPIES, _SUMMARY_EXTRAS = 2.5, 2 * FLOAT64
+_SEARCHED_COPIES, _SEARCHED_EXTRAS, _FITTED = 6.5, 240, 5
 
 
 class SessionMemory:
@@ -255,9 +257,12 @@ def summary_bytes(config: ModelConfig, n_features: int, precision_bytes: int) ->
     precision_bytes
         Of a value of its points.
     """
-    point = precision_bytes * n_features + _SUMMARY_EXTRAS
-    fitted = _FITTED * FLOAT64 * config.n_clusters * n_features if config.update_rule == "refined" else 0
-    return int(_SUMMARY_COPIES * config.summary_points(n_features) * point) + fitted
+    values, points = precision_bytes * n_features, config.summary_points(n_features)
+    summary = int(_SUMMARY_COPIES * points * (values + _SUMMARY_EXTRAS))
+    if config.update_rule == "incremental":
+        return summary
+    searched = int(points * (_SEARCHED_COPIES * values + _SEARCHED_EXTRAS))
+    return summary + searched + _FITTED * FLOAT64 * config.n_clusters * n_features
 
 
 def kept_bytes(model: Model) -> int:

@@ -150,7 +150,8 @@ class Writer:
     async def _apply_and_commit(self, jobs: Sequence[Job], work: int) -> Sequence[Sequence[BatchResult]]:
         """Return the results of jobs, which may be published; where the commit fails nothing has changed."""
         compute = self.compute
-        computing = Computing(self._deps.engines, compute.run_tasks, compute.is_halted, self.responder.on_bug)
+        deps = self._deps
+        computing = Computing(deps.engines, compute.run_tasks, compute.is_halted, self.responder.on_bug, deps.fitter)
         if self.model.snapshot is None:
             work = MAX_DISPATCH_WORK  # it may end the warm-up, with all points that were collected
         engines = [self.model.config.engine, *(job.changes.engine for job in jobs if isinstance(job, ChangeJob))]

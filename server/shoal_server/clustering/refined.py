@@ -1,0 +1,268 @@
+"""The refined rule: each batch goes into the summary too, and when it is due the centroids are fitted to that anew.
+
+Such a refinement makes a version of its own, in a place among the batches that depends on the rows alone. Between two
+of them the incremental rule applies. A light one follows its batch at once. A deep one begins there, goes on a little
+with each batch that follows, and takes effect when it is done, if it has found better centroids than there are by then:
+so no batch waits long for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from shoal_server.clustering.buckets import Reals, SummaryKernels
+from shoal_server.clustering.refinement import DeepRefinement, expected_work, refine
+from shoal_server.clustering.refinement_schedule import Depth, Learning, PendingRefinement, RefinementSchedule
+from shoal_server.clustering.search import SearchKernels
+from shoal_server.clustering.state import Model, Snapshot, read_only_snapshot, shifts
+from shoal_server.clustering.summary import absorb, empty_summary, relabelled, weighted_points
+from shoal_server.clustering.update import newest
+from shoal_server.engines.contract import Float64Array, Frame, LabelArray, PointArray, RunTasks
+
+FRESH_STARTS = 2  # deep refinements that also start from scratch: no bad start survives them
+# A deep refinement is done bit by bit: so many pieces, each about 5 ms, with each batch that follows.
+PIECES_A_BATCH = 3
+
+
+class Fitter(Protocol):
+    """The compiled loops of summaries and refinements."""
+
+    def summary_kernels(self, precision: np.dtype[Any]) -> SummaryKernels:
+        """Return those of a summary, for a precision."""
+        ...
+
+    @property
+    def search(self) -> SearchKernels:
+        """Those of a refinement."""
+        ...
+
+
+class LabelledRows(NamedTuple):
+    """Rows that have updated the centroids, in their order."""
+
+    points: PointArray  # (n, d) as they came
+    sample_weight: Float64Array | None  # (n,)
+    labels: LabelArray  # (n,)
+    ages: Float64Array | float  # half-lives that had passed when each came, (n,) or one for all
+
+
+def is_summarised(model: Model) -> bool:
+    """Return whether the model keeps a summary of its stream."""
+    return model.config.summary_points(model.state.n_features) > 0
+
+
+def schedule_of(model: Model) -> RefinementSchedule:
+    """Return how far a model is from its next refinement."""
+    return model.state.learning.schedule if model.state.learning else RefinementSchedule()
+
+
+def learned(
+    model: Model, before: Frame, rows: LabelledRows, schedule: RefinementSchedule, fitter: Fitter, run: RunTasks
+) -> Model:
+    """Return the model with rows in its summary.
+
+    Parameters
+    ----------
+    model
+        After the rows' updates.
+    before
+        Its frame before them.
+    rows
+        In their order.
+    schedule
+        After them.
+    fitter, run
+        Compute.
+    """
+    d, precision = rows.points.shape[1], before.dtype
+    learning = model.state.learning
+    summary = learning.summary if learning else empty_summary(model.config.summary_points(d), d, precision)
+    points, origin = _readable(rows.points, before)
+    summary = absorb(
+        summary,
+        points,
+        rows.sample_weight,
+        rows.labels,
+        before.centroids,
+        rows.ages,
+        seed_of(model),
+        fitter.summary_kernels(precision),
+        run,
+        origin=origin,
+    )
+    return _with_learning(model, Learning(summary, schedule, learning.pending if learning else None))
+
+
+def due_depth(model: Model, schedule: RefinementSchedule) -> Depth | None:
+    """Return which refinement is due at this point of the schedule; None: none."""
+    if model.config.update_rule != "refined" or not schedule.is_due:
+        return None
+    light, deep = _expected_work(model, schedule, "light"), _expected_work(model, schedule, "deep")
+    depth = schedule.depth(light, deep, newest(model).centroids.size)
+    is_pending = model.state.learning is not None and model.state.learning.pending is not None
+    return "light" if depth == "deep" and is_pending else depth
+
+
+def batches_until_done(model: Model, batches: int, fitter: Fitter, run: RunTasks) -> int:
+    """Return after how many of so many batches to come a deep refinement that is pending is done; 0: after none."""
+    pending = model.state.learning.pending if model.state.learning else None
+    if pending is None:
+        return 0
+    deep = _deep_refinement(model, pending, fitter)
+    for count in range(1, batches + 1):
+        if deep.advance(pending.pieces + count * PIECES_A_BATCH, run):
+            return count
+    return 0
+
+
+def refined_if_due(model: Model, batches: int, fitter: Fitter, run: RunTasks) -> tuple[Model, bool]:
+    """Return the model, refined if that is due, and whether it is; a refinement makes the next version.
+
+    Parameters
+    ----------
+    model
+        With all rows in its summary.
+    batches
+        How many have come since it was asked for the last time.
+    fitter, run
+        Compute.
+    """
+    learning = model.state.learning
+    if learning is None:
+        return model, False
+    pending = learning.pending
+    if pending is not None:
+        paid = pending._replace(pieces=pending.pieces + batches * PIECES_A_BATCH)
+        deep = _deep_refinement(model, pending, fitter)
+        if deep.advance(paid.pieces, run) and deep.refined is not None:
+            schedule = learning.schedule.done_deep(pending.work, deep.refined.work)
+            model = _with_learning(model, Learning(learning.summary, schedule))
+            return _refined(model, deep.refined.centroids, fitter, run, only_if_better=True)
+        model = _with_learning(model, learning._replace(pending=paid))
+    depth = due_depth(model, learning.schedule)
+    if depth is None:
+        return model, False
+    model, _ = _refined(model, newest(model).centroids - model.frame.origin, fitter, run)
+    return (_with_deep_begun(model, run) if depth == "deep" else model), True
+
+
+def _refined(
+    model: Model, start: Float64Array, fitter: Fitter, run: RunTasks, *, only_if_better: bool = False
+) -> tuple[Model, bool]:
+    """Return the model after a light refinement from some centroids (k, d), and whether there was one.
+
+    With `only_if_better` there is none if the centroids of the model are as good already.
+    """
+    if model.state.learning is None:
+        raise AssertionError("a model that is refined has a summary")
+    summary, schedule, pending = model.state.learning
+    frame = model.frame
+    stands_for = weighted_points(summary, schedule.age, run)
+    kernels = fitter.summary_kernels(frame.dtype)
+    refined = refine(
+        stands_for.points,
+        stands_for.weights,
+        start,
+        depth="light",
+        fresh=False,
+        seed=(seed_of(model), schedule.refinements),
+        cosine=frame.cosine,
+        kernels=fitter.search,
+        run=run,
+    )
+    if only_if_better:
+        _, squares = kernels.nearest(stands_for.points, frame.centroids, run)
+        if refined.inertia >= float(np.dot(squares, stands_for.weights)):
+            return model, False
+    weight = float(stands_for.weights.sum())
+    expected = (refined.inertia + float(stands_for.scatter.sum())) / weight if weight > 0 else 0.0
+    summary = relabelled(
+        summary, refined.centroids, refined.weights, expected, schedule.age, seed_of(model), kernels, run
+    )
+    snapshot = _refined_snapshot(newest(model), refined.centroids + frame.origin, refined.weights)
+    learning = Learning(summary, schedule.refined(expected, refined.work), pending)
+    return model.with_state(model.state._replace(snapshot=snapshot, learning=learning)), True
+
+
+def _with_deep_begun(model: Model, run: RunTasks) -> Model:
+    """Return the model with a deep refinement pending, from where its centroids are now."""
+    if model.state.learning is None:
+        raise AssertionError("a model that is refined has a summary")
+    summary, schedule, _ = model.state.learning
+    stands_for = weighted_points(summary, schedule.age, run)
+    if not (stands_for.weights > 0).any():
+        return model
+    work = _expected_work(model, schedule, "deep")
+    pending = PendingRefinement(
+        stands_for.points,
+        stands_for.weights,
+        newest(model).centroids - model.frame.origin,
+        schedule.deep_refinements < FRESH_STARTS,
+        schedule.refinements,
+        work,
+        0,
+    )
+    return _with_learning(model, Learning(summary, schedule.begun_deep(work), pending))
+
+
+class _Running:
+    """The deep refinement of the newest version, as far as it has been computed: perhaps ahead of its batches."""
+
+    def __init__(self) -> None:
+        self.points: Reals | None = None  # that it was begun with
+        self.deep: DeepRefinement | None = None
+
+
+def _deep_refinement(model: Model, pending: PendingRefinement, fitter: Fitter) -> DeepRefinement:
+    """Return the one that is pending; begun anew, if it has been lost."""
+    running = model.cache.get(_Running)
+    if running.deep is None or running.points is not pending.points:
+        running.points = pending.points
+        running.deep = DeepRefinement(
+            pending.points,
+            pending.weights,
+            pending.centroids,
+            fresh=pending.fresh,
+            seed=(seed_of(model), pending.number, 1),
+            cosine=model.frame.cosine,
+            kernels=fitter.search,
+        )
+    return running.deep
+
+
+def _expected_work(model: Model, schedule: RefinementSchedule, depth: Depth) -> int:
+    k, d = newest(model).centroids.shape
+    size = min(schedule.rows, model.config.summary_points(d))
+    return expected_work(size, k, d, depth, fresh=depth == "deep" and schedule.deep_refinements < FRESH_STARTS)
+
+
+def seed_of(model: Model) -> int:
+    """Return the seed of what is drawn for a model's summary."""
+    return model.config.random_state or 0
+
+
+def _refined_snapshot(before: Snapshot, centroids: Float64Array, weights: Float64Array) -> Snapshot:
+    """Return the version after one; what it says of a batch stays as it was measured."""
+    return read_only_snapshot(
+        before.version + 1,
+        centroids,
+        weights,
+        before.inertia,
+        shifts(before.centroids, centroids),
+        before.points_accepted,
+        before.batch_points,
+        refined=True,
+    )
+
+
+def _with_learning(model: Model, learning: Learning) -> Model:
+    return model.with_state(model.state._replace(learning=learning))
+
+
+def _readable(points: PointArray, frame: Frame) -> tuple[Reals, Reals | None]:
+    """Return points as the kernels read them, and what they are to subtract."""
+    if points.dtype == frame.dtype and points.flags.c_contiguous and points.dtype.isnative and not frame.cosine:
+        return points, frame.origin
+    return frame.transform(points), None

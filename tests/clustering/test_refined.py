@@ -1,0 +1,246 @@
+"""The refined rule: the stream is summarised, and the centroids are fitted to the summary anew."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+
+from shoal_server.clustering.config import EngineName, ModelConfig
+from shoal_server.clustering.fused import apply_batches
+from shoal_server.clustering.model import new_model, reconfigure
+from shoal_server.clustering.refined import PIECES_A_BATCH
+from shoal_server.clustering.state import Batch, BatchResult, Model
+from shoal_server.clustering.summary import total_weight
+from shoal_server.engines.contract import Engine, Halted, RunTasks, Task, run_in_order
+from tests.clustering.builders import half_life, on_bug, snapshot
+from tests.warm import warm_engine
+
+CONFIG = ModelConfig(8, random_state=3, update_rule="refined", summary_size=400)
+LARGE = ModelConfig(50, random_state=3, update_rule="refined")
+
+
+def applied(
+    model: Model, batches: Sequence[Batch], group: int, *, engine: Engine | None = None, run: RunTasks = run_in_order
+) -> tuple[Model, list[BatchResult]]:
+    """Return a model after batches, so many of which come in one call, and their results."""
+    results: list[BatchResult] = []
+    for start in range(0, len(batches), group):
+        ahead = batches[start : start + group]
+        model, more = apply_batches(model, ahead, engine or warm_engine(), run, lambda: False, on_bug, warm_engine())
+        results += more
+    assert not [each.refusal for each in results if each.refusal]
+    return model, results
+
+
+def blobs(n: int, k: int = 8, d: int = 2, seed: int = 0, *, ordered: bool = False) -> NDArray[np.float32]:
+    """Return points around k middles that lie far apart."""
+    random = np.random.default_rng(seed)
+    middles = 20 * random.normal(size=(k, d))
+    points = (middles[random.integers(0, k, n)] + random.normal(size=(n, d))).astype(np.float32)
+    return points[np.argsort(points[:, 0], kind="stable")] if ordered else points
+
+
+def cut(points: NDArray[Any], sizes: Sequence[int]) -> list[Batch]:
+    """Return batches whose sizes take turns."""
+    batches: list[Batch] = []
+    start = 0
+    for size in itertools.cycle(sizes):
+        if start >= len(points):
+            return batches
+        batches.append(Batch(points[start : start + size]))
+        start += size
+    raise AssertionError
+
+
+def ratio(points: NDArray[Any], model: Model) -> float:
+    """Return the inertia of a model's centroids over that of an offline fit."""
+    wide = points.astype(np.float64)
+    best = KMeans(model.config.n_clusters, n_init=10, random_state=0).fit(wide).inertia_
+    squares = ((wide[:, None] - snapshot(model).centroids[None]) ** 2).sum(axis=2)
+    return float(squares.min(axis=1).sum() / best)
+
+
+def test_one_pass_over_sorted_points_ends_near_the_offline_fit() -> None:
+    points = blobs(20_000, ordered=True)
+
+    refined, _ = applied(new_model(CONFIG), cut(points, [500]), 8)
+    incremental, _ = applied(new_model(replace(CONFIG, update_rule="incremental")), cut(points, [500]), 8)
+
+    assert ratio(points, refined) < 1.03
+    assert ratio(points, incremental) > 2
+
+
+def test_equal_first_rows_leave_no_bad_start() -> None:
+    points = np.concatenate([np.zeros((24, 2), np.float32), blobs(8_000)])
+
+    model, _ = applied(new_model(CONFIG), cut(points, [200]), 8)
+
+    assert ratio(points, model) < 1.03
+
+
+@pytest.mark.parametrize("group", [2, 7, 1000])
+@pytest.mark.parametrize("unit", ["batches", "points", "seconds", None])
+def test_a_model_is_the_same_bit_for_bit_however_its_batches_are_grouped(group: int, unit: Any) -> None:
+    random = np.random.default_rng(1)
+    config = replace(CONFIG, half_life=half_life(300.0, unit) if unit else None)
+    batches = [
+        batch._replace(
+            event_time=1000.0 + number - 3 * (number % 5 == 0),
+            sample_weight=random.exponential(size=len(batch.points)) if number % 4 == 0 else None,
+            points=batch.points.astype(np.int16) if number % 9 == 8 else batch.points,
+        )
+        for number, batch in enumerate(cut(blobs(6_000), [1, 7, 64, 1, 1, 200, 3]))
+    ]
+
+    one, results = applied(new_model(config), batches, 1)
+    other, same_results = applied(new_model(config), batches, group)
+
+    assert one.state == other.state
+    assert results == same_results
+    assert sum(each.refined for each in results) > 3
+
+
+def test_a_refinement_is_a_version_of_its_own_that_says_so() -> None:
+    batches = cut(blobs(3_000), [50])
+    model, version, refinements = new_model(CONFIG), 0, 0
+    for batch in batches:
+        before = model
+        model, (result,) = applied(model, [batch], 1)
+
+        assert result.version in {0, version + 1}
+        assert snapshot(model).refined == result.refined
+        version = model.version
+        assert version == (result.version + 1 if result.refined else result.version)
+        refinements += result.refined
+        if result.refined:
+            assert snapshot(model).inertia == result.inertia
+            assert snapshot(model).batch_points == 50
+            assert model.state.points_accepted == before.state.points_accepted + 50
+    assert refinements > 3
+
+
+def test_the_weights_are_those_of_all_rows_after_a_refinement() -> None:
+    model, results = applied(new_model(CONFIG), cut(blobs(5_000), [100]), 4)
+
+    assert snapshot(model).weights.sum() == pytest.approx(5_000, rel=1e-9)
+    assert model.state.learning is not None
+    assert total_weight(model.state.learning.summary, 0.0) == pytest.approx(5_000, rel=1e-9)
+    assert any(each.refined for each in results)
+
+
+def test_the_weights_are_forgotten_as_without_refinements() -> None:
+    config = replace(CONFIG, half_life=half_life(5.0))
+    batches = cut(blobs(5_000), [100])
+
+    refined, _ = applied(new_model(config), batches, 4)
+    incremental, _ = applied(new_model(replace(config, update_rule="incremental")), batches, 4)
+
+    assert snapshot(refined).weights.sum() == pytest.approx(snapshot(incremental).weights.sum(), rel=1e-9)
+
+
+@pytest.mark.parametrize("stage", [0, 1, 3, 40])
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_a_refined_model_made_of_a_pickled_state_goes_on_bit_for_bit(stage: int, metric: Any) -> None:
+    config = replace(CONFIG, metric=metric, half_life=half_life(30.0))
+    batches = cut(blobs(4_000) + 50, [5, 100])
+    model, _ = applied(new_model(config), batches[:stage], 3)
+
+    carried = Model(config, pickle.loads(pickle.dumps(model.state)))  # noqa: S301  (of this test's own)
+    model, _ = applied(model, batches[stage:], 3)
+    carried, _ = applied(carried, batches[stage:], 3)
+
+    assert carried.state == model.state
+
+
+@pytest.mark.parametrize("name", ["sklearn", "scipy"])
+def test_every_engine_refines(engines: dict[EngineName, Engine], name: EngineName) -> None:
+    points = blobs(10_000, ordered=True)
+
+    model, results = applied(new_model(replace(CONFIG, engine=name)), cut(points, [250]), 8, engine=engines[name])
+
+    assert ratio(points, model) < 1.03
+    assert any(each.refined for each in results)
+
+
+def test_an_incremental_model_with_a_summary_is_not_refined() -> None:
+    batches = cut(blobs(3_000), [50])
+
+    plain, _ = applied(new_model(replace(CONFIG, update_rule="incremental", summary_size=0)), batches, 4)
+    summarised, results = applied(new_model(replace(CONFIG, update_rule="incremental")), batches, 4)
+
+    assert not any(each.refined for each in results)
+    assert plain.state.learning is None
+    assert summarised.state.learning is not None
+    assert summarised.state._replace(learning=None) == plain.state
+
+
+def test_a_model_that_changes_its_half_life_goes_on() -> None:
+    batches = cut(blobs(4_000), [100])
+    model, _ = applied(new_model(CONFIG), batches[:20], 4)
+
+    model, _ = applied(reconfigure(model, replace(CONFIG, half_life=half_life(2.0))), batches[20:], 4)
+
+    assert snapshot(model).weights.sum() < 500
+
+
+def until_pending(batches: Sequence[Batch]) -> tuple[Model, list[Batch]]:
+    """Return a model in the middle of a deep refinement, and the batches that are left."""
+    model = new_model(LARGE)
+    for number, batch in enumerate(batches):
+        learning = model.state.learning
+        if learning and learning.pending and learning.pending.pieces > 0:
+            return model, list(batches[number:])
+        model, _ = applied(model, [batch], 1)
+    raise AssertionError("no deep refinement takes several batches")
+
+
+def test_a_deep_refinement_is_done_in_pieces_with_the_batches_that_follow() -> None:
+    model, batches = until_pending(cut(blobs(60_000, 50, 8), [500]))
+    pieces: list[int] = []
+
+    while (learning := model.state.learning) and learning.pending:
+        pieces.append(learning.pending.pieces)
+        model, _ = applied(model, [batches.pop(0)], 1)
+
+    assert len(pieces) > 1
+    assert pieces == list(range(pieces[0], pieces[0] + PIECES_A_BATCH * len(pieces), PIECES_A_BATCH))
+
+
+def test_a_deep_refinement_that_is_lost_halfway_ends_with_the_same_bits() -> None:
+    model, batches = until_pending(cut(blobs(60_000, 50, 8), [500]))
+
+    carried = Model(LARGE, pickle.loads(pickle.dumps(model.state)))  # noqa: S301  (of this test's own)
+    model, results = applied(model, batches[:20], 1)
+    carried, same_results = applied(carried, batches[:20], 7)
+
+    assert carried.state == model.state
+    assert same_results == results
+
+
+def test_a_halted_refinement_applies_nothing() -> None:
+    batches = cut(blobs(4_000), [100])
+    pauses = itertools.count()
+
+    def halted_after(limit: int) -> RunTasks:
+        def run(task: Task, count: int) -> None:
+            for index in range(count):
+                for _ in task(index) or ():
+                    if next(pauses) >= limit:
+                        raise Halted
+
+        return run
+
+    model = new_model(CONFIG)
+    model, results = apply_batches(model, batches, warm_engine(), halted_after(3), lambda: False, on_bug, warm_engine())
+
+    assert len(results) < len(batches)
+    expected, _ = applied(new_model(CONFIG), batches[: len(results)], 1)
+    assert model.state == expected.state
