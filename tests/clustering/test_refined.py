@@ -108,6 +108,100 @@ def test_a_model_is_the_same_bit_for_bit_however_its_batches_are_grouped(group: 
     assert sum(each.refined for each in results) > 3
 
 
+@pytest.mark.parametrize("group", [5, 1000])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e19])
+def test_refused_batches_in_the_middle_of_a_message_leave_no_trace(group: int, bad: float) -> None:
+    batches = cut(blobs(3_000), [10])
+    for number in range(7, len(batches), 7):
+        points = batches[number].points.copy()
+        points[4, 1] = bad
+        batches[number] = Batch(points)
+    good = [batch for batch in batches if np.isfinite(batch.points).all() and np.abs(batch.points).max() < 1e18]
+
+    model, results = apply_batches(
+        new_model(CONFIG), batches[:group], warm_engine(), run_in_order, lambda: False, on_bug, warm_engine()
+    )
+    for start in range(group, len(batches), group):
+        model, more = apply_batches(
+            model, batches[start : start + group], warm_engine(), run_in_order, lambda: False, on_bug, warm_engine()
+        )
+        results += more
+    expected, _ = applied(new_model(CONFIG), good, 1)
+
+    assert len(results) == len(batches)
+    assert sum(each.refusal is not None for each in results) == len(batches) - len(good)
+    assert model.state == expected.state
+
+
+def test_a_first_batch_of_dropped_rows_is_applied() -> None:
+    config = replace(CONFIG, init=np.zeros((8, 2)) + np.arange(8)[:, None], on_invalid="drop")
+    empty = Batch(np.full((2, 2), np.nan, np.float32))
+
+    model, results = applied(new_model(config), [empty, *cut(blobs(2_000), [100])], 4)
+
+    assert (results[0].accepted, results[0].dropped) == (0, 2)
+    assert ratio(blobs(2_000), model) < 1.03
+
+
+def test_batches_without_weight_are_applied_in_time() -> None:
+    config = replace(CONFIG, init=np.zeros((8, 2)) + np.arange(8)[:, None])
+    calls = itertools.count()
+
+    class Counting:
+        def __getattr__(self, name: str) -> Any:
+            if name == "apply_batches":
+                next(calls)
+            return getattr(warm_engine(), name)
+
+    batches = [Batch(np.ones((1, 2), np.float32), np.zeros(1)) for _ in range(256)]
+    model, results = applied(new_model(config), batches, 256, engine=Counting())
+
+    assert not any(each.refined for each in results)
+    assert next(calls) < 20
+    assert model.version == 256
+
+
+def test_refinements_are_within_their_budget_with_a_short_half_life() -> None:
+    config = replace(CONFIG, half_life=half_life(1.0))
+    random = np.random.default_rng(0)
+    batches = [Batch(random.normal(size=(32, 2)).astype(np.float32)) for _ in range(1500)]
+
+    _, results = applied(new_model(config), batches, 50)
+
+    assert sum(each.refined for each in results) < 300
+
+
+@pytest.mark.parametrize("scale", [1e18, 1e-30])
+def test_points_of_every_scale_are_applied(scale: float) -> None:
+    batches = cut((blobs(3_000).astype(np.float64) * scale / 60).astype(np.float32), [100])
+
+    _, refined = applied(new_model(CONFIG), batches, 4)
+    _, incremental = applied(new_model(replace(CONFIG, update_rule="incremental", summary_size=0)), batches, 4)
+
+    assert [each.accepted for each in refined] == [each.accepted for each in incremental]
+
+
+def test_a_bug_in_a_refinement_refuses_no_batch() -> None:
+    class Broken:
+        search = warm_engine().search
+
+        def summary_kernels(self, _: Any) -> Any:
+            raise RuntimeError("a bug")
+
+    seen: list[Exception] = []
+
+    def note(bug: Exception) -> Any:
+        seen.append(bug)
+        return on_bug(bug)
+
+    _, results = apply_batches(
+        new_model(CONFIG), cut(blobs(500), [50]), warm_engine(), run_in_order, lambda: False, note, Broken()
+    )
+
+    assert not any(each.refusal for each in results)
+    assert {str(bug) for bug in seen} == {"a bug"}
+
+
 def test_a_refinement_is_a_version_of_its_own_that_says_so() -> None:
     batches = cut(blobs(3_000), [50])
     model, version, refinements = new_model(CONFIG), 0, 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,10 +62,24 @@ def test_a_summary_size_below_0_is_refused(rule: UpdateRule, size: int) -> None:
     assert reason_of(ModelConfig(2, update_rule=rule, summary_size=size)) == "SUMMARY_SIZE_INVALID"
 
 
-@pytest.mark.parametrize("size", [0, 1, 49])
-def test_a_refined_session_needs_a_point_of_the_summary_for_each_centroid(size: int) -> None:
-    assert reason_of(ModelConfig(50, update_rule="refined", summary_size=size)) == "SUMMARY_SIZE_INVALID"
-    assert reason_of(ModelConfig(50, update_rule="refined", summary_size=50)) != "SUMMARY_SIZE_INVALID"
+@pytest.mark.parametrize("rule", ["incremental", "refined"])
+@pytest.mark.parametrize(("k", "least"), [(1, 100), (50, 100), (250, 250)])
+def test_a_summary_has_a_hundred_points_and_one_for_each_centroid(rule: UpdateRule, k: int, least: int) -> None:
+    for size in (1, least - 1):
+        assert reason_of(ModelConfig(k, update_rule=rule, summary_size=size)) == "SUMMARY_SIZE_INVALID"
+    assert reason_of(ModelConfig(k, update_rule=rule, summary_size=least)) == ""
+
+
+def test_a_refined_session_needs_a_summary() -> None:
+    assert reason_of(ModelConfig(50, update_rule="refined", summary_size=0)) == "SUMMARY_SIZE_INVALID"
+
+
+def test_a_session_with_a_summary_has_a_limit_of_its_own() -> None:
+    config = ModelConfig(2**12, 2**6 + 1, update_rule="refined")
+
+    assert reason_of(config) == "TOO_MANY_VALUES"
+    assert reason_of(replace(config, update_rule="incremental", summary_size=None)) == ""
+    assert reason_of(replace(config, n_features=64)) == ""
 
 
 @pytest.mark.parametrize("rule", ["incremental", "refined"])

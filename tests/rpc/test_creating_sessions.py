@@ -115,8 +115,7 @@ BAD_CONFIGS = [
     _summary(
         "refined with a summary of fewer points than clusters",
         config(50, update_rule=REFINED, summary_size=49),
-        "summary_size is 49, below n_clusters 50",
-        "use 50 or more, best 1,000 or more",
+        "summary_size is 49; with n_clusters 50 use 100 or more, best 1,000 or more",
     ),
     _unknown("update_rule", 99, "incremental, refined"),
     _unknown("update_rule", -1, "incremental, refined"),

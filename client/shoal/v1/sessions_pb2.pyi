@@ -153,7 +153,7 @@ class _DurabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Durability
     DURABILITY_UNSPECIFIED: _Durability.ValueType  # 0
     """The server's default."""
     DURABILITY_DURABLE: _Durability.ValueType  # 1
-    """Not available yet: the server refuses it."""
+    """."""
     DURABILITY_MEMORY: _Durability.ValueType  # 2
     """The session ends with the server."""
 
@@ -162,7 +162,7 @@ class Durability(_Durability, metaclass=_DurabilityEnumTypeWrapper): ...
 DURABILITY_UNSPECIFIED: Durability.ValueType  # 0
 """The server's default."""
 DURABILITY_DURABLE: Durability.ValueType  # 1
-"""Not available yet: the server refuses it."""
+"""."""
 DURABILITY_MEMORY: Durability.ValueType  # 2
 """The session ends with the server."""
 Global___Durability: _TypeAlias = Durability  # noqa: Y015
@@ -178,9 +178,7 @@ class _UpdateRuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UpdateRule
     UPDATE_RULE_INCREMENTAL: _UpdateRule.ValueType  # 1
     """The batches: each one moves the centroids to which its points are assigned."""
     UPDATE_RULE_REFINED: _UpdateRule.ValueType  # 2
-    """The batches, and refinements between them: the centroids are fitted anew to a summary of the stream. Not available
-    yet: the server refuses it.
-    """
+    """The batches, and refinements between them: the centroids are fitted anew to a summary of the stream."""
 
 class UpdateRule(_UpdateRule, metaclass=_UpdateRuleEnumTypeWrapper):
     """What moves the centroids."""
@@ -190,9 +188,7 @@ UPDATE_RULE_UNSPECIFIED: UpdateRule.ValueType  # 0
 UPDATE_RULE_INCREMENTAL: UpdateRule.ValueType  # 1
 """The batches: each one moves the centroids to which its points are assigned."""
 UPDATE_RULE_REFINED: UpdateRule.ValueType  # 2
-"""The batches, and refinements between them: the centroids are fitted anew to a summary of the stream. Not available
-yet: the server refuses it.
-"""
+"""The batches, and refinements between them: the centroids are fitted anew to a summary of the stream."""
 Global___UpdateRule: _TypeAlias = UpdateRule  # noqa: Y015
 
 class _SessionState:

@@ -26,6 +26,10 @@ DEFAULT_UPDATE_RULE: UpdateRule = "incremental"  # of a session that doesn't say
 DEFAULT_SUMMARY_SIZE = 5000
 DEFAULT_SUMMARY_VALUES = 1 << 22
 _MIN_POINTS_PER_CLUSTER = 2
+_MIN_SUMMARY_SIZE = 100  # of fewer, blocks would be closed all the time
+# The most values of the centroids of a session with a summary: beyond it, parts of the work that aren't cut would take
+# longer than others are to wait.
+MAX_SUMMARISED_VALUES = 1 << 18
 _GOOD_POINTS_PER_CLUSTER = 20  # on image patches (d 192, k 256): 6 % above the offline inertia with 8, and 2 % with 20
 
 _MAX_INIT_SIZE = 2**31 - 1  # an int32 where sessions are described
@@ -143,6 +147,15 @@ def check_width(
                 f"allows {most:,}: {_most_of(field, rows, n_features, most)}",
                 field=f"config.{field}",
             )
+    if config.summary_points(n_features) and config.n_clusters * n_features > MAX_SUMMARISED_VALUES:
+        raise refused(
+            Reason.TOO_MANY_VALUES,
+            f"n_clusters {config.n_clusters:,} times n_features {n_features:,} is {config.n_clusters * n_features:,} "
+            f"values, and a session with a summary may have {MAX_SUMMARISED_VALUES:,}: "
+            f"{_most_of('n_clusters', config.n_clusters, n_features, MAX_SUMMARISED_VALUES)}; or use update_rule "
+            f"'incremental' without a summary",
+            field="config.n_clusters",
+        )
     if not isinstance(config.init, str):
         return  # nothing is chosen
     work = config.n_clusters * config.points_needed * n_features
@@ -214,12 +227,13 @@ def _check_summary_size(config: ModelConfig) -> None:
             "summary_size is 0, and update_rule 'refined' fits the centroids to the summary; leave summary_size out "
             "for the default, or use update_rule 'incremental'",
         )
-    if config.update_rule == "refined" and size < k:
+    least = max(k, _MIN_SUMMARY_SIZE)
+    if 0 < size < least:
         raise invalid(
             Reason.SUMMARY_SIZE_INVALID,
             "config.summary_size",
-            f"summary_size is {size:,}, below n_clusters {k:,}; every centroid is fitted to some of its points, so use "
-            f"{k:,} or more, best {_GOOD_POINTS_PER_CLUSTER * k:,} or more, or leave it out for the default",
+            f"summary_size is {size:,}; with n_clusters {k:,} use {least:,} or more, best "
+            f"{max(_GOOD_POINTS_PER_CLUSTER * k, least):,} or more, or leave it out for the default",
         )
 
 

@@ -83,7 +83,8 @@ def apply_batches(
             break
         results.extend(outcomes)
         if tried and len(outcomes) == tried:
-            reach = min(2 * reach, len(batches))
+            # After a refinement all that was looked at beyond it is looked at once more.
+            reach = min(2 * (tried if outcomes[-1].refined else reach), len(batches))
             continue
         if tried:
             # Not much more is looked at in vain than was applied before: else many bad batches would cost the square.
@@ -234,7 +235,7 @@ def _until_refinement(model: Model, results: list[BatchResult], decays: list[Dec
     for count, (result, decay) in enumerate(zip(results, decays, strict=False), 1):
         weight = float(result.accepted) if result.weight is None else result.weight
         schedule = schedule.after(decay.half_lives, result.accepted, weight, result.inertia)
-        if schedule.is_due and due_depth(model, schedule):
+        if due_depth(model, schedule):
             return count, schedule
     return len(results), schedule
 
@@ -299,4 +300,7 @@ def _apply_one(
         refusal = error.refusal
     except Exception as bug:  # noqa: BLE001  (whatever it is, it is this batch's answer, and the session lives on)
         refusal = on_bug(bug)
+        if fitter is not None and is_summarised(model):
+            # Perhaps the bug is in the summary or a refinement, which the batch itself doesn't need.
+            return _apply_one(model, batch, engine, run, on_bug, None)
     return model, BatchResult(sequence=batch.sequence, refusal=refusal)

@@ -87,7 +87,7 @@ def reduced_bucket(
     labels, squares = kernels.nearest(points, centroids, run)
     relative = weights / bucket.weight  # lest the product with a square overflow
     inner = scatter / bucket.weight
-    pairs = points.shape[1] <= MAX_PAIR_FEATURES
+    pairs = points.shape[1] <= MAX_PAIR_FEATURES and size > 1
     order, stack, sets = _sets(labels, relative, relative * squares + inner, max(size // 2, 1) if pairs else size)
     progress = np.array([sets, 0, 0])
     count = int(stack[:sets, 2].sum()) * (2 if pairs else 1)

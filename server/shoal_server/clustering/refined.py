@@ -8,18 +8,26 @@ so no batch waits long for it.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from shoal_server.clustering.buckets import Reals, SummaryKernels
 from shoal_server.clustering.refinement import DeepRefinement, expected_work, refine
-from shoal_server.clustering.refinement_schedule import Depth, Learning, PendingRefinement, RefinementSchedule
+from shoal_server.clustering.refinement_schedule import (
+    FIXED_WORK,
+    Depth,
+    Learning,
+    PendingRefinement,
+    RefinementSchedule,
+)
 from shoal_server.clustering.search import SearchKernels
 from shoal_server.clustering.state import Model, Snapshot, read_only_snapshot, shifts
 from shoal_server.clustering.summary import absorb, empty_summary, relabelled, weighted_points
 from shoal_server.clustering.update import newest
-from shoal_server.engines.contract import Float64Array, Frame, LabelArray, PointArray, RunTasks
+from shoal_server.engines.chunks import row_work
+from shoal_server.engines.contract import Float64Array, Frame, LabelArray, PointArray, RunTasks, UnusablePoints
 
 FRESH_STARTS = 2  # deep refinements that also start from scratch: no bad start survives them
 # A deep refinement is done bit by bit: so many pieces, each about 5 ms, with each batch that follows.
@@ -78,31 +86,36 @@ def learned(
     """
     d, precision = rows.points.shape[1], before.dtype
     learning = model.state.learning
+    if not len(rows.points):
+        return model if learning is None else _with_learning(model, learning._replace(schedule=schedule))
     summary = learning.summary if learning else empty_summary(model.config.summary_points(d), d, precision)
-    points, origin = _readable(rows.points, before)
-    summary = absorb(
-        summary,
-        points,
-        rows.sample_weight,
-        rows.labels,
-        before.centroids,
-        rows.ages,
-        seed_of(model),
-        fitter.summary_kernels(precision),
-        run,
-        origin=origin,
-    )
+    with suppress(UnusablePoints):  # so far from one another that they can be assigned, but not summarised
+        points, origin = _readable(rows.points, before)
+        summary = absorb(
+            summary,
+            points,
+            rows.sample_weight,
+            rows.labels,
+            before.centroids,
+            rows.ages,
+            seed_of(model),
+            fitter.summary_kernels(precision),
+            run,
+            origin=origin,
+        )
     return _with_learning(model, Learning(summary, schedule, learning.pending if learning else None))
 
 
 def due_depth(model: Model, schedule: RefinementSchedule) -> Depth | None:
     """Return which refinement is due at this point of the schedule; None: none."""
-    if model.config.update_rule != "refined" or not schedule.is_due:
+    k, d = newest(model).centroids.shape
+    if model.config.update_rule != "refined" or not schedule.is_due(k):
         return None
-    light, deep = _expected_work(model, schedule, "light"), _expected_work(model, schedule, "deep")
-    depth = schedule.depth(light, deep, newest(model).centroids.size)
+    size, a_row = min(schedule.rows, model.config.summary_points(d)), row_work(k, d)
+    if not schedule.may_take(expected_work(size, k, d, "light", fresh=False) + FIXED_WORK, a_row):
+        return None
     is_pending = model.state.learning is not None and model.state.learning.pending is not None
-    return "light" if depth == "deep" and is_pending else depth
+    return "light" if is_pending or not schedule.may_begin_deep(_deep_work(model, schedule), a_row) else "deep"
 
 
 def batches_until_done(model: Model, batches: int, fitter: Fitter, run: RunTasks) -> int:
@@ -132,6 +145,15 @@ def refined_if_due(model: Model, batches: int, fitter: Fitter, run: RunTasks) ->
     learning = model.state.learning
     if learning is None:
         return model, False
+    try:
+        return _refined_if_due(model, learning, batches, fitter, run)
+    except UnusablePoints:  # so far from one another that they can be assigned, but not fitted to
+        return _with_learning(model, Learning(learning.summary, learning.schedule._replace(new_rows=0))), False
+
+
+def _refined_if_due(
+    model: Model, learning: Learning, batches: int, fitter: Fitter, run: RunTasks
+) -> tuple[Model, bool]:
     pending = learning.pending
     if pending is not None:
         paid = pending._replace(pieces=pending.pieces + batches * PIECES_A_BATCH)
@@ -144,8 +166,8 @@ def refined_if_due(model: Model, batches: int, fitter: Fitter, run: RunTasks) ->
     depth = due_depth(model, learning.schedule)
     if depth is None:
         return model, False
-    model, _ = _refined(model, newest(model).centroids - model.frame.origin, fitter, run)
-    return (_with_deep_begun(model, run) if depth == "deep" else model), True
+    model, is_refined = _refined(model, newest(model).centroids - model.frame.origin, fitter, run)
+    return (_with_deep_begun(model, run) if is_refined and depth == "deep" else model), is_refined
 
 
 def _refined(
@@ -161,6 +183,8 @@ def _refined(
     frame = model.frame
     stands_for = weighted_points(summary, schedule.age, run)
     kernels = fitter.summary_kernels(frame.dtype)
+    if not (stands_for.weights > 0).any():  # its rows have decayed to nothing, or could not be summarised
+        return _with_learning(model, Learning(summary, schedule._replace(new_rows=0), pending)), False
     refined = refine(
         stands_for.points,
         stands_for.weights,
@@ -176,8 +200,7 @@ def _refined(
         _, squares = kernels.nearest(stands_for.points, frame.centroids, run)
         if refined.inertia >= float(np.dot(squares, stands_for.weights)):
             return model, False
-    weight = float(stands_for.weights.sum())
-    expected = (refined.inertia + float(stands_for.scatter.sum())) / weight if weight > 0 else 0.0
+    expected = (refined.inertia + float(stands_for.scatter.sum())) / float(stands_for.weights.sum())
     summary = relabelled(
         summary, refined.centroids, refined.weights, expected, schedule.age, seed_of(model), kernels, run
     )
@@ -192,9 +215,7 @@ def _with_deep_begun(model: Model, run: RunTasks) -> Model:
         raise AssertionError("a model that is refined has a summary")
     summary, schedule, _ = model.state.learning
     stands_for = weighted_points(summary, schedule.age, run)
-    if not (stands_for.weights > 0).any():
-        return model
-    work = _expected_work(model, schedule, "deep")
+    work = _deep_work(model, schedule)
     pending = PendingRefinement(
         stands_for.points,
         stands_for.weights,
@@ -232,10 +253,11 @@ def _deep_refinement(model: Model, pending: PendingRefinement, fitter: Fitter) -
     return running.deep
 
 
-def _expected_work(model: Model, schedule: RefinementSchedule, depth: Depth) -> int:
+def _deep_work(model: Model, schedule: RefinementSchedule) -> int:
+    """Return how many multiplications a deep refinement takes at most."""
     k, d = newest(model).centroids.shape
     size = min(schedule.rows, model.config.summary_points(d))
-    return expected_work(size, k, d, depth, fresh=depth == "deep" and schedule.deep_refinements < FRESH_STARTS)
+    return expected_work(size, k, d, "deep", fresh=schedule.deep_refinements < FRESH_STARTS)
 
 
 def seed_of(model: Model) -> int:

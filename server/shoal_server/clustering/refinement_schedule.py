@@ -19,12 +19,14 @@ Depth = Literal["light", "deep"]
 NEW_WEIGHT, NEW_WEIGHT_DEEP = 1 / 3, 1 / 2  # of all weight
 REGRET, LARGE_REGRET = 0.02, 0.2  # of the inertia that the last refinement left
 # Multiplications that refinements may take, some 12 of which a core does in a nanosecond: FIRST_WORK at first, for
-# models of more values than SMALL_MODEL so many times more, up to MAX_FIRST_WORK; and for each row a share of what
+# models whose rows take more than SMALL_ROW_WORK so many times more, up to MAX_FIRST_WORK; and for each row as much as
 # assigning it takes.
-FIRST_WORK, MAX_FIRST_WORK, SMALL_MODEL = 6_000_000_000, 40_000_000_000, 1024
-ROW_SHARE = 0.1
-RESERVE = 1 / 3  # of what there is at first, that deep refinements leave to light ones
-MAX_LIGHT_WORK = 10_000_000_000  # no refinement takes place where a light one takes longer
+FIRST_WORK, MAX_FIRST_WORK, SMALL_ROW_WORK = 6_000_000_000, 40_000_000_000, 1500
+FIXED_WORK = 30_000_000  # of each refinement besides that of its search: to join the summary, and to begin a new block
+# Of what there is at first: deep refinements leave so much to light ones, and these overdraw it by so much where the
+# regret is large.
+RESERVE = 1 / 3
+MIN_ROWS_PER_CLUSTER = 3  # for the first refinement; and new ones between two, for each cluster
 
 
 class RefinementSchedule(NamedTuple):
@@ -37,6 +39,7 @@ class RefinementSchedule(NamedTuple):
     new_weight_deep: float = 0.0  # since the last deep one
     regret: float = 0.0  # inertia beyond what the last refinement left
     expected: float | None = None  # inertia of a weight of 1 that the last refinement left; None: there was none
+    new_rows: int = 0  # since the last refinement
     refinements: int = 0
     deep_refinements: int = 0
     work: int = 0  # multiplications of all refinements
@@ -61,36 +64,30 @@ class RefinementSchedule(NamedTuple):
             self.new_weight_deep * kept + weight,
             regret,
             self.expected,
+            self.new_rows + rows,
             self.refinements,
             self.deep_refinements,
             self.work,
         )
 
-    @property
-    def is_due(self) -> bool:
-        """Whether a refinement is due, if there is work left for one."""
-        return self._is_new or self._regrets(REGRET)
+    def is_due(self, n_clusters: int) -> bool:
+        """Return whether a refinement is due, if there is work left for one."""
+        has_rows = self.new_rows >= MIN_ROWS_PER_CLUSTER * n_clusters and self.weight > 0
+        return has_rows and (self._is_new or self._regrets(REGRET))
 
-    def depth(self, light_work: int, deep_work: int, assign_work: int) -> Depth | None:
-        """Return which refinement there is work for, once one is due; None: for none, as with very many clusters.
+    def work_left(self, row_work: int) -> float:
+        """Return how many multiplications refinements may take, where so many assign a row; below 0: overdrawn."""
+        return _first_work(row_work) + self.rows * row_work - self.work
 
-        Parameters
-        ----------
-        light_work, deep_work
-            Multiplications that one of each takes at most.
-        assign_work
-            Multiplications that assigning one point takes.
-        """
-        if light_work > MAX_LIGHT_WORK:
-            return None
-        first = min(FIRST_WORK * max(assign_work / SMALL_MODEL, 1.0), MAX_FIRST_WORK)
-        left = first + ROW_SHARE * self.rows * assign_work - self.work
+    def may_take(self, work: int, row_work: int) -> bool:
+        """Return whether a light refinement of so much work may take place."""
+        left = self.work_left(row_work)
+        return left >= work or (left >= -RESERVE * _first_work(row_work) and self._regrets(LARGE_REGRET))
+
+    def may_begin_deep(self, work: int, row_work: int) -> bool:
+        """Return whether a deep refinement of so much work is due and may begin."""
         is_stale = not self.deep_refinements or self.new_weight_deep >= NEW_WEIGHT_DEEP * self.weight
-        if is_stale and left - deep_work >= first * RESERVE:
-            return "deep"
-        if left >= light_work or self._regrets(LARGE_REGRET):
-            return "light"
-        return None
+        return is_stale and self.work_left(row_work) - work >= RESERVE * _first_work(row_work)
 
     def refined(self, expected: float, work: int) -> RefinementSchedule:
         """Return the schedule after a refinement.
@@ -103,7 +100,12 @@ class RefinementSchedule(NamedTuple):
             Multiplications that it took.
         """
         return self._replace(
-            new_weight=0.0, regret=0.0, expected=expected, refinements=self.refinements + 1, work=self.work + work
+            new_weight=0.0,
+            new_rows=0,
+            regret=0.0,
+            expected=expected,
+            refinements=self.refinements + 1,
+            work=self.work + work + FIXED_WORK,
         )
 
     def begun_deep(self, work: int) -> RefinementSchedule:
@@ -120,6 +122,10 @@ class RefinementSchedule(NamedTuple):
     def done_deep(self, expected_work: int, work: int) -> RefinementSchedule:
         """Return the schedule once a deep refinement has ended that took fewer multiplications than expected."""
         return self._replace(work=self.work + work - expected_work)
+
+
+def _first_work(row_work: int) -> float:
+    return float(min(FIRST_WORK * max(row_work / SMALL_ROW_WORK, 1.0), MAX_FIRST_WORK))
 
 
 class PendingRefinement(NamedTuple):

@@ -7,6 +7,7 @@ commit needs to write the buckets that are new, the last page of the open block'
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -245,7 +246,13 @@ def _with_rows(
         summary = summary._replace(block=block)
         if full:
             summary = _closed(summary, seed, kernels, run)
+            run(_one_piece, 1)
     return summary
+
+
+def _one_piece(_: int) -> Iterator[None]:
+    """Let others go first between two blocks."""
+    yield
 
 
 def _with_waiting(summary: Summary, seed: int, kernels: SummaryKernels, run: RunTasks) -> Summary:

@@ -38,6 +38,7 @@ _SKLEARN_SUMS, _SKLEARN_COPIES = 4, 4  # of the centroids and of a batch, in flo
 # points as one array and as a search packs them, what that knows of each point in bytes, and centroids in float64.
 _SUMMARY_COPIES, _SUMMARY_EXTRAS = 2.5, 2 * FLOAT64
 _SEARCHED_COPIES, _SEARCHED_EXTRAS, _FITTED = 6.5, 240, 5
+_BLOCK_VALUES_BYTES = 6 * FLOAT64  # of the open block and its reference, for each value of the centroids
 
 
 class SessionMemory:
@@ -260,7 +261,7 @@ def summary_bytes(config: ModelConfig, n_features: int, precision_bytes: int) ->
     values, points = precision_bytes * n_features, config.summary_points(n_features)
     summary = int(_SUMMARY_COPIES * points * (values + _SUMMARY_EXTRAS))
     if config.update_rule == "incremental":
-        return summary
+        return summary + (_BLOCK_VALUES_BYTES * config.n_clusters * n_features if points else 0)
     searched = int(points * (_SEARCHED_COPIES * values + _SEARCHED_EXTRAS))
     return summary + searched + _FITTED * FLOAT64 * config.n_clusters * n_features
 
