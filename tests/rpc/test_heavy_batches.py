@@ -84,7 +84,12 @@ def test_sigterm_ends_the_server_in_time_while_the_heaviest_batch_is_computed(
         server.stop()
         seconds, exit_code = time.monotonic() - signalled, process.wait(PATIENCE)
 
-        DRAINING.check(refused_call(lambda: call.result(PATIENCE)))
+        # On a fast machine scikit-learn is done within the time that a last batch has: then it has counted.
+        is_applied = engine == "sklearn" and call.exception(PATIENCE) is None
+        if is_applied:
+            assert call.result().version == before.version + 1
+        else:
+            DRAINING.check(refused_call(lambda: call.result(PATIENCE)))
     assert before.version == 1
     # A call of scikit-learn that can't be stopped ends with the process, which then ends as by the signal.
     assert exit_code == 0 or (engine, exit_code) == ("sklearn", -signal.SIGTERM)
