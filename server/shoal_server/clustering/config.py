@@ -22,7 +22,7 @@ UpdateRule = Literal["incremental", "refined"]
 
 DEFAULT_UPDATE_RULE: UpdateRule = "incremental"  # of a session that doesn't say
 # The points of the summary of a session that doesn't say: fewer where they would be more values than that, but never
-# fewer than some for each centroid, so that every session can be refined.
+# fewer than some for each centroid.
 DEFAULT_SUMMARY_SIZE = 5000
 DEFAULT_SUMMARY_VALUES = 1 << 22
 _MIN_POINTS_PER_CLUSTER = 2

@@ -112,16 +112,16 @@ class RefinementSchedule(NamedTuple):
         """Return the schedule once a deep refinement has begun that takes so many multiplications at most."""
         return self._replace(new_weight_deep=0.0, deep_refinements=self.deep_refinements + 1, work=self.work + work)
 
+    def done_deep(self, expected_work: int, work: int) -> RefinementSchedule:
+        """Return the schedule once a deep refinement has ended that took fewer multiplications than expected."""
+        return self._replace(work=self.work + work - expected_work)
+
     @property
     def _is_new(self) -> bool:
         return not self.refinements or self.new_weight >= NEW_WEIGHT * self.weight
 
     def _regrets(self, share: float) -> bool:
         return self.expected is not None and self.regret > share * self.expected * self.weight
-
-    def done_deep(self, expected_work: int, work: int) -> RefinementSchedule:
-        """Return the schedule once a deep refinement has ended that took fewer multiplications than expected."""
-        return self._replace(work=self.work + work - expected_work)
 
 
 def _first_work(row_work: int) -> float:
