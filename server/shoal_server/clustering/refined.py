@@ -205,7 +205,8 @@ def _refined(
         summary, refined.centroids, refined.weights, expected, schedule.age, seed_of(model), kernels, run
     )
     snapshot = _refined_snapshot(newest(model), refined.centroids + frame.origin, refined.weights)
-    learning = Learning(summary, schedule.refined(expected, refined.work), pending)
+    per_point = len(refined.centroids) / len(stands_for.weights)
+    learning = Learning(summary, schedule.refined(expected, per_point, refined.work), pending)
     return model.with_state(model.state._replace(snapshot=snapshot, learning=learning)), True
 
 
