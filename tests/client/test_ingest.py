@@ -252,7 +252,7 @@ def test_a_client_closed_meanwhile_ends_the_stream(driver: Driver, client: shoal
 
 
 def test_streams_of_one_client_run_side_by_side(session: shoal.Session) -> None:
-    def pour() -> list[shoal.BatchResult]:
+    def pour() -> list[shoal.PushResult]:
         return list(session.ingest(batches(100)))
 
     with ThreadPoolExecutor(4) as threads:

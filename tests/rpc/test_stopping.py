@@ -19,7 +19,7 @@ from shoal.v1 import clustering_pb2
 from tests.rpc.refusals import Refusal, status_of
 from tests.rpc.waiting import until_queued, until_version
 from tests.rpc.ways import opening
-from tests.rpc.wire import PATIENCE, Wire, batch, config, tensor
+from tests.rpc.wire import PATIENCE, Wire, batch, config, plain, tensor
 from tests.versions import follow_one_another, newest_version
 
 BOUND = 10.0  # seconds from the signal to the end of the process
@@ -75,7 +75,7 @@ def test_sigterm_with_fifty_open_streams_answers_accepted_batches_and_ends_soon(
         server = stack.enter_context(LocalServer(shutdown_grace=GRACE))
         wires = [stack.enter_context(Wire(server.target)) for _ in range(5)]
         for name in (*READ, UNREAD):
-            wires[0].create(name, config(4, init=POINTS[:4]))
+            wires[0].create(name, plain(4, init=POINTS[:4]))  # so that what is queued is applied within the grace
         producers = [
             (name, Reader(wire.clustering.Ingest(batches(name, f"p-{number}"), timeout=PATIENCE)))
             for number, wire in enumerate(wires[:4])
