@@ -35,7 +35,9 @@ def rows(plan: Plan) -> Iterator[Row]:
     """Compare in both widths."""
     sample = random_sample(_D, _CENTROIDS, _ROWS)
     with TemporaryDirectory() as folder, settled_server() as server, shoal.connect(server.target) as client:
-        session = client.create_session("pushed", _CENTROIDS, init=sample.centroids, durability="memory")
+        session = client.create_session(
+            "pushed", _CENTROIDS, init=sample.centroids, durability="memory", update_rule="incremental"
+        )
         push = timed(partial(session.push, sample.points), least=0.0)
         for d in (2, 16):
             points, path = blobs(_N, d, _K), Path(folder) / f"{d}.npy"

@@ -32,7 +32,7 @@ def rows(plan: Plan) -> Iterator[Row]:
     sample = random_sample(_D, _K, 64 * _ROWS)
     batches = [*sample.points.reshape(-1, _ROWS, _D)] * plan.choose(48, 16)
     with settled_server() as server, shoal.connect(server.target) as client:
-        client.create_session("watched", _K, init=sample.centroids, durability="memory")
+        client.create_session("watched", _K, init=sample.centroids, durability="memory", update_rule="incremental")
         yield from _with_watchers(client, server, batches, plan)
         yield from _with_sessions(client, server, sample.centroids, batches, plan)
 
@@ -63,7 +63,7 @@ def _with_sessions(
 ) -> Iterator[Row]:
     names = [f"crowd-{number}" for number in range(64)]
     for name in names:
-        client.create_session(name, len(centroids), init=centroids, durability="memory")
+        client.create_session(name, len(centroids), init=centroids, durability="memory", update_rule="incremental")
 
     def contestant(count: int) -> Callable[[], Taken]:
         parts = [(name, batches[number::count]) for number, name in enumerate(names[:count])]

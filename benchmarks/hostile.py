@@ -27,7 +27,9 @@ def rows(plan: Plan) -> Iterator[Row]:
     """Measure one client's calls alone, and while another one sends every hostile message of the tests."""
     sample = random_sample(_D, _K, _ROWS)
     with settled_server() as server, shoal.connect(server.target) as client:
-        session = client.create_session("pushed-into", _K, init=sample.centroids, durability="memory")
+        session = client.create_session(
+            "pushed-into", _K, init=sample.centroids, durability="memory", update_rule="incremental"
+        )
         process = psutil.Process(server.pid)
         _once(server.target, 100)  # what the server keeps of its first calls isn't counted
         alone = [_push(session, sample.points) for _ in range(plan.choose(_ALONE, _ALONE // 5))]

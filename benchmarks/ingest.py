@@ -87,7 +87,9 @@ def rows(plan: Plan) -> Iterator[Row]:
         bare = stack.enter_context(Bare(process.said))
         for number, shape in enumerate(shapes(plan)):
             pour = _Pouring(shape)
-            session = client.create_session(f"ingest-{number}", shape.k, init=pour.centroids, durability="memory")
+            session = client.create_session(
+                f"ingest-{number}", shape.k, init=pour.centroids, durability="memory", update_rule="incremental"
+            )
             contestants = pour.contestants(session, server.pid, bare, process.pid)
             taken = take_turns(contestants, plan, f"ingest: {shape.case}")
             session.delete()

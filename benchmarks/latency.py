@@ -32,7 +32,10 @@ def rows(plan: Plan) -> Iterator[Row]:
         process = stack.enter_context(Process("bare_server"))
         bare = stack.enter_context(Bare(process.said))
         names = ("called", "poured")
-        session, _ = (client.create_session(name, _K, init=sample.centroids, durability="memory") for name in names)
+        session, _ = (
+            client.create_session(name, _K, init=sample.centroids, durability="memory", update_rule="incremental")
+            for name in names
+        )
         calls = _calls(session, sample.points, bare)
         for load, count in ((ALONE, plan.choose(3000, 300)), (LOADED, plan.choose(1500, 200))):
             with _pouring(server.target) if load == LOADED else nullcontext():

@@ -28,6 +28,7 @@ _MEMORY = Limit(f"{_LIMIT // _MIB:,} MiB", float(_LIMIT // _MIB), "MiB")
 _PUSHES, _PUSH_ROWS, _PUSH_COLUMNS, _CONNECTIONS = 200, 23 * 1024, 256, 20  # 23 MiB each, in float32
 _SESSIONS, _K, _D = 10_000, 256, 64
 _TIMEOUT = 120.0
+_PLAIN = sessions_pb2.SessionConfig(n_clusters=64, update_rule=sessions_pb2.UPDATE_RULE_INCREMENTAL)
 
 
 def rows(plan: Plan) -> Iterator[Row]:
@@ -64,7 +65,7 @@ async def _push_all(target: str, count: int) -> Counter[str]:
     async with AsyncExitStack() as stack:
         channels = [await stack.enter_async_context(_channel(target, number)) for number in range(_CONNECTIONS)]
         await sessions_pb2_grpc.SessionServiceStub(channels[0]).CreateSession(
-            sessions_pb2.CreateSessionRequest(name="pushed", config=sessions_pb2.SessionConfig(n_clusters=64))
+            sessions_pb2.CreateSessionRequest(name="pushed", config=_PLAIN)
         )
         pushes: list[Any] = [channel.unary_unary("/shoal.v1.ClusteringService/Push") for channel in channels]
         calls = [pushes[number % _CONNECTIONS](contents, timeout=_TIMEOUT) for number in range(count)]
@@ -78,7 +79,9 @@ async def _create_all(target: str, count: int) -> Counter[str]:
     async with shoal.aio.connect(target) as client:
         for number in range(count):
             try:
-                session = await client.create_session(f"s{number}", n_clusters=_K, init=centroids)
+                session = await client.create_session(
+                    f"s{number}", n_clusters=_K, init=centroids, update_rule="incremental"
+                )
                 await session.push(centroids)
             except shoal.ShoalError as error:
                 outcomes[error.reason] += 1

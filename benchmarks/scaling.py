@@ -95,7 +95,9 @@ async def _create(target: str, begin: int, end: int) -> None:
 
         async def create(number: int) -> None:
             async with limit:
-                await client.create_session(f"idle-{number}", _K, init=centroids, durability="memory")
+                await client.create_session(
+                    f"idle-{number}", _K, init=centroids, durability="memory", update_rule="incremental"
+                )
 
         await asyncio.gather(*(create(number) for number in range(begin, end)))
 

@@ -64,7 +64,9 @@ def rows(plan: Plan) -> Iterator[Row]:
         with ExitStack() as stack:
             server = stack.enter_context(settled_server(max_sessions=_MAX_SESSIONS, log_level="warning"))
             client = stack.enter_context(shoal.connect(server.target, timeout=_MAX_SECONDS))
-            session = client.create_session("bystander", _K, init=random_sample(_D, _K).centroids, durability="memory")
+            session = client.create_session(
+                "bystander", _K, init=random_sample(_D, _K).centroids, durability="memory", update_rule="incremental"
+            )
             session.push(np.zeros((1, _D), np.float32))  # what is cold the first time isn't counted
             size = plan.choose(scenario.size, scenario.quick_size)
             load = stack.enter_context(Process("starving", scenario.load, server.target, str(size)))

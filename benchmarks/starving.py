@@ -110,7 +110,9 @@ async def refine(work: Work) -> None:
     async with shoal.aio.connect(work.target) as client, asyncio.TaskGroup() as tasks:
         for number in range(work.size):
             name = f"refined-{number}"
-            session = await client.create_session(name, k, half_life=half_life, random_state=number)
+            session = await client.create_session(
+                name, k, half_life=half_life, random_state=number, update_rule="refined"
+            )
             tasks.create_task(pour(session))
         work.start(0, "batches")
 
@@ -193,7 +195,7 @@ async def create(work: Work) -> None:
 
         async def one(number: int) -> None:
             async with limit:
-                await client.create_session(f"made-{number}", 8, durability="memory")
+                await client.create_session(f"made-{number}", 8, durability="memory", update_rule="incremental")
                 work.done += 1
 
         work.start(work.size, "sessions created")
@@ -204,7 +206,9 @@ async def warm(work: Work) -> None:
     """Ingest rows, one for each batch, into a session that never ends its warm-up."""
     point = wire.tensor_message(np.zeros((1, 2), np.float32))
     async with shoal.aio.connect(work.target) as client, AsyncExitStack() as stack:
-        await client.create_session("warming", 64, init_size=10 * work.size, durability="memory")
+        await client.create_session(
+            "warming", 64, init_size=10 * work.size, durability="memory", update_rule="incremental"
+        )
         channel = await stack.enter_async_context(_channel(work.target))
         call = channel.stream_stream(
             f"/{_SERVICE}/Ingest",
@@ -266,7 +270,7 @@ async def _first(working: asyncio.Task[None], other: Awaitable[Any]) -> None:
 
 async def _create(client: shoal.aio.Client, name: str, k: int, d: int) -> shoal.aio.Session:
     centroids = np.random.default_rng([k, d]).standard_normal((k, d))
-    return await client.create_session(name, k, init=centroids, durability="memory")
+    return await client.create_session(name, k, init=centroids, durability="memory", update_rule="incremental")
 
 
 async def _watches(

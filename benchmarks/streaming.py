@@ -60,7 +60,9 @@ def _river(client: shoal.Client, plan: Plan) -> Iterator[Row]:
     blobs, _ = make_blobs(plan.choose(400, 100) * _ROWS, d, centers=k, random_state=0)
     points = blobs.astype(np.float32)
     few = points[: plan.choose(8_000, 3_000)]
-    session = client.create_session("river", k, n_features=d, random_state=0, durability="memory")
+    session = client.create_session(
+        "river", k, n_features=d, random_state=0, durability="memory", update_rule="incremental"
+    )
     model = cluster.KMeans(n_clusters=k, halflife=0.5, seed=0)
     observations = [dict(enumerate(row.tolist())) for row in few]
 
@@ -81,7 +83,9 @@ def _river(client: shoal.Client, plan: Plan) -> Iterator[Row]:
 
 def _spark(client: shoal.Client, spark: Spark, d: int, k: int, plan: Plan) -> Row:
     sample = random_sample(d, k, _SPARK_ROWS)
-    session = client.create_session(f"spark-{d}-{k}", k, init=sample.centroids, durability="memory")
+    session = client.create_session(
+        f"spark-{d}-{k}", k, init=sample.centroids, durability="memory", update_rule="incremental"
+    )
     batches = [*sample.points.reshape(-1, _ROWS, d)] * plan.choose(16, 4)
     update = spark.updates(sample.points, sample.centroids)
     contestants = {

@@ -113,7 +113,9 @@ def longest_still(sightings: Iterable[Sighting], received: Received) -> float:
 
 
 def _create(client: shoal.Client, number: int, centroids: Float32Array) -> shoal.Session:
-    return client.create_session(f"shown-{number}", len(centroids), init=centroids, durability="memory")
+    return client.create_session(
+        f"shown-{number}", len(centroids), init=centroids, durability="memory", update_rule="incremental"
+    )
 
 
 async def _pour(target: str, names: list[str], batches: list[Float32Array]) -> dict[str, dict[int, float]]:

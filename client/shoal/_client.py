@@ -105,7 +105,7 @@ class Client:
         n_features
             Columns of the points; None: as many as the first batch has.
         engine
-            The library that computes; all give the same answers.
+            The library that computes; all assign points alike.
         metric
             ``cosine`` scales rows and centroids to length 1.
         on_invalid
@@ -129,7 +129,8 @@ class Client:
             Delete the session after this many seconds without use. None: the server's default.
         update_rule
             ``incremental``: batches move the centroids. ``refined``: now and then the centroids are also fitted anew to
-            a summary of the stream. None: the server's default.
+            a summary of the stream. None: the server's default, ``refined``, but ``incremental`` for so many values of
+            centroids that a session with a summary may not have them.
         summary_size
             Maximum number of points of the session's summary of the stream; 0: no summary. None: the server's default.
         exist_ok

@@ -177,6 +177,7 @@ class SessionConfig:
     idle_ttl: float | None
     """Seconds without use after which the session is deleted; None: never."""
     update_rule: UpdateRule
+    """The rule that applies. If neither it nor n_features was given, the first batch may make it incremental."""
     summary_size: int
     """The maximum number of points of the summary; 0: there is none."""
 

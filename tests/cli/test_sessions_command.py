@@ -29,11 +29,11 @@ def test_sessions_create_uses_every_option(command: InProcess, client: shoal.Cli
 
 
 def test_sessions_create_takes_an_update_rule_and_the_size_of_the_summary(command: InProcess, name: str) -> None:
-    outcome = command("sessions", "create", name, "-k", 5, "--update-rule", "refined", "--summary-size", 500)
+    outcome = command("sessions", "create", name, "-k", 5, "--update-rule", "incremental", "--summary-size", 500)
 
     assert outcome.exit_code == 0
     shown = command("sessions", "show", name).stdout.split()
-    assert shown[shown.index("config.update_rule") + 1] == "refined"
+    assert shown[shown.index("config.update_rule") + 1] == "incremental"
     assert shown[shown.index("config.summary_size") + 1] == "500"
 
 
@@ -42,8 +42,8 @@ def test_sessions_show_prints_the_update_rule_and_the_size_of_the_summary(comman
 
     lines = [line.split() for line in command("sessions", "show", name).stdout.splitlines()]
 
-    assert ["config.update_rule", "incremental"] in lines
-    assert ["config.summary_size", "0"] in lines
+    assert ["config.update_rule", "refined"] in lines
+    assert ["config.summary_size", "5,000"] in lines
 
 
 def test_sessions_create_prints_json(command: InProcess, name: str) -> None:

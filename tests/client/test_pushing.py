@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import shoal
+from tests.versions import newest_version
 
 CENTROIDS = [[0.0, 0.0], [10.0, 10.0]]
 POINTS = np.array([[0.0, 1.0], [10.0, 9.0], [1.0, 0.0]])
@@ -155,7 +156,8 @@ def test_the_batch_that_ends_the_warming_has_its_own_inertia(client: shoal.Clien
     update = next(updates)
 
     assert warming.inertia_per_point == 0
-    assert (update.version, update.batch_points, update.inertia) == (1, 6, result.inertia)
+    assert (result.version, update.batch_points, update.inertia) == (1, 6, result.inertia)
+    assert update.version in (1, newest_version([result]))  # a refinement may have followed
     assert session.describe().inertia_per_point == result.inertia / 6 > 0
 
 

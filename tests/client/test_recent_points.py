@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import shoal
+from tests.versions import newest_version
 
 CENTROIDS = [[0.0, 0.0], [10.0, 10.0]]
 
@@ -11,14 +12,13 @@ CENTROIDS = [[0.0, 0.0], [10.0, 10.0]]
 def test_recent_points_are_those_that_were_pushed_oldest_first(client: shoal.Client, name: str) -> None:
     session = client.create_session(name, 2, init=CENTROIDS)
     points = np.arange(40, dtype=np.float32).reshape(20, 2)
-    for part in np.split(points, 4):
-        session.push(part)
+    results = [session.push(part) for part in np.split(points, 4)]
 
     recent = session.recent_points()
     newest = session.recent_points(max_points=3)
 
     assert isinstance(recent, shoal.RecentPoints)
-    assert (recent.version, newest.version) == (4, 4)
+    assert recent.version == newest.version == newest_version(results)
     assert recent.points.dtype == np.float32
     np.testing.assert_array_equal(recent.points, points)
     np.testing.assert_array_equal(newest.points, points[-3:])

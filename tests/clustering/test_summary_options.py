@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from shoal_server.clustering.config import (
     DEFAULT_SUMMARY_SIZE,
     DEFAULT_SUMMARY_VALUES,
+    DEFAULT_UPDATE_RULE,
+    MAX_SUMMARISED_VALUES,
     ModelConfig,
     UpdateRule,
     validate,
@@ -73,6 +75,43 @@ def test_a_summary_has_a_hundred_points_and_one_for_each_centroid(rule: UpdateRu
 
 def test_a_refined_session_needs_a_summary() -> None:
     assert reason_of(ModelConfig(50, update_rule="refined", summary_size=0)) == "SUMMARY_SIZE_INVALID"
+
+
+@pytest.mark.parametrize("n_features", [None, 1, MAX_SUMMARISED_VALUES // 64])
+def test_a_session_that_names_no_rule_gets_the_default_while_its_centroids_are_few(n_features: int | None) -> None:
+    config = ModelConfig(64, update_rule=None)
+
+    assert config.rule(n_features) == DEFAULT_UPDATE_RULE == "refined"
+    assert config.summary_points(n_features) == replace(config, update_rule="refined").summary_points(n_features)
+
+
+@pytest.mark.parametrize("asked_columns", [None, MAX_SUMMARISED_VALUES // 64 + 1])
+def test_a_session_that_names_no_rule_is_incremental_when_a_summary_would_be_refused(asked_columns: int | None) -> None:
+    columns = MAX_SUMMARISED_VALUES // 64 + 1
+    config = ModelConfig(64, asked_columns, update_rule=None)
+
+    assert (config.rule(columns), config.summary_points(columns)) == ("incremental", 0)
+    assert reason_of(config) == ""
+
+
+def test_a_session_that_names_no_rule_and_wants_no_summary_is_incremental() -> None:
+    config = ModelConfig(8, update_rule=None, summary_size=0)
+
+    assert (config.rule(3), config.summary_points(3)) == ("incremental", 0)
+    assert reason_of(config) == ""
+
+
+def test_a_session_that_names_no_rule_is_refused_the_summary_it_asks_for_when_its_centroids_are_too_many() -> None:
+    config = ModelConfig(2, MAX_SUMMARISED_VALUES, update_rule=None, summary_size=100)
+
+    assert reason_of(replace(config, n_features=1)) == ""
+    assert reason_of(config) == "TOO_MANY_VALUES"
+
+
+@pytest.mark.parametrize("rule", ["incremental", "refined"])
+@pytest.mark.parametrize("n_features", [None, 3, 10**6])
+def test_a_rule_that_is_named_is_the_rule(rule: UpdateRule, n_features: int | None) -> None:
+    assert ModelConfig(8, update_rule=rule).rule(n_features) == rule
 
 
 def test_a_session_with_a_summary_has_a_limit_of_its_own() -> None:

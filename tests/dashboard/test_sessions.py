@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 import shoal
 from shoal.testing import LocalServer
 from tests.dashboard.browsing import SCHEMES, change_scheme, check_with_axe
+from tests.versions import newest_version
 
 POINTS = np.random.default_rng(0).normal(size=(2000, 2)) + 8 * np.random.default_rng(1).integers(0, 2, (2000, 1))
 
@@ -37,13 +38,13 @@ def row(page: Page, name: str) -> Any:
 
 
 def test_sessions_are_listed_with_their_figures(page: Page, session: shoal.Session) -> None:
-    session.push(POINTS)
+    newest = newest_version([session.push(POINTS)])
 
     page.goto("/sessions")
 
     expect(row(page, session.name)).to_contain_text("ready")
     cells = row(page, session.name).locator("td").all_inner_texts()
-    assert cells[:5] == ["ready", "numba", "2", "2", "1"]
+    assert cells[:5] == ["ready", "numba", "2", "2", str(newest)]
     assert float(cells[6]) == pytest.approx(session.describe().inertia_per_point, rel=1e-4)
 
 
@@ -99,38 +100,37 @@ def test_the_page_shows_the_servers_message_for_a_refused_session(page: Page, se
 
 
 def test_the_form_offers_the_update_rules(page: Page, client: shoal.Client) -> None:
-    name = f"refined-{uuid.uuid4().hex[:8]}"
+    name = f"incremental-{uuid.uuid4().hex[:8]}"
     page.goto("/sessions")
 
     page.get_by_text("New session").click()
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_label("Update rule").click()
-    page.get_by_role("option", name="refined").click()
+    page.get_by_role("option", name="incremental").click()
     page.get_by_role("button", name="Create").click()
 
     expect(row(page, name)).to_contain_text("warming: 0 of 24")
     session = client.session(name)
-    assert session.describe().config.update_rule == "refined"
+    assert session.describe().config.update_rule == "incremental"
     session.delete()
 
 
 def test_the_page_of_a_session_says_its_update_rule(page: Page, session: shoal.Session) -> None:
     page.goto(f"/sessions/{session.name}")
 
-    expect(page.get_by_text("warming: 0 of 6 points · numba · incremental")).to_be_visible()
+    expect(page.get_by_text("warming: 0 of 6 points · numba · refined")).to_be_visible()
 
 
 def test_a_session_fills_live_while_a_producer_pushes(page: Page, session: shoal.Session) -> None:
     page.goto(f"/sessions/{session.name}")
     expect(page.get_by_text("warming: 0 of 6 points")).to_be_visible()
 
-    for batch in np.array_split(POINTS, 20):
-        session.push(batch)
+    newest = newest_version([session.push(batch) for batch in np.array_split(POINTS, 20)])
 
     expect(page.locator(".layers .centroids use")).to_have_count(2)
-    expect(page.get_by_label("centroids of version 20")).to_be_visible()
+    expect(page.get_by_label(f"centroids of version {newest}")).to_be_visible()
     expect(page.locator(".layers .points use").first).to_be_attached()
-    expect(page.get_by_text("version 20 · 2,000 points")).to_be_visible()
+    expect(page.get_by_text(f"version {newest} · 2,000 points")).to_be_visible()
     expect(page.locator(".events")).to_contain_text("the session has its first centroids")
 
 
@@ -152,15 +152,15 @@ def test_the_page_shows_another_session_that_takes_the_name(page: Page, client: 
 
 
 def test_points_are_assigned_on_the_page(page: Page, session: shoal.Session) -> None:
-    session.push(POINTS)
+    newest = newest_version([session.push(POINTS)])
     page.goto(f"/sessions/{session.name}")
-    expect(page.locator(".events")).to_contain_text("looking at version 1")  # the page is connected
+    expect(page.locator(".events")).to_contain_text(f"looking at version {newest}")  # the page is connected
 
     page.get_by_label("Points: a row a line").fill("0, 0\n8, 8")
     page.get_by_role("button", name="Assign").click()
 
     labels = session.assign([[0, 0], [8, 8]]).labels.tolist()
-    expect(page.get_by_text(f"labels at version 1: {labels[0]} {labels[1]}")).to_be_visible()
+    expect(page.get_by_text(f"labels at version {newest}: {labels[0]} {labels[1]}")).to_be_visible()
 
 
 def test_engine_and_half_life_are_changed_on_the_page(page: Page, session: shoal.Session) -> None:

@@ -17,7 +17,7 @@ from shoal_server.sessions.work import MIN_BATCH_BYTES
 from tests.rpc.inprocess import GatedEngine, InProcessServer, QuickEngine
 from tests.rpc.waiting import until_nothing_moves, until_queued
 from tests.rpc.ways import Stream, opening
-from tests.rpc.wire import PATIENCE, Wire, array, batch, config
+from tests.rpc.wire import PATIENCE, Wire, array, batch, plain
 
 MIB = 1024 * 1024
 QUEUE_BYTES = 2 * MIB
@@ -52,7 +52,7 @@ class Counted:
 
 
 def test_a_full_queue_stops_reading_the_stream_and_loses_nothing(wire: Wire, engine: GatedEngine, name: str) -> None:
-    wire.create(name, config(1, init=np.zeros((1, 1))))
+    wire.create(name, plain(1, init=np.zeros((1, 1))))
     batches = [batch(np.full((MIB, 1), number, np.uint8), sequence=number) for number in range(1, BATCHES + 1)]
     requests = Counted([opening(name, "tester"), *(clustering_pb2.IngestRequest(batches=[each]) for each in batches)])
 
@@ -70,7 +70,7 @@ def test_a_full_queue_stops_reading_the_stream_and_loses_nothing(wire: Wire, eng
 
 
 def test_a_push_waits_for_room_in_a_full_queue(wire: Wire, engine: GatedEngine, name: str) -> None:
-    wire.create(name, config(1, init=np.zeros((1, 1))))
+    wire.create(name, plain(1, init=np.zeros((1, 1))))
     message = batch(np.ones((MIB, 1), np.uint8))
 
     pushes = [wire.clustering.Push.future(clustering_pb2.PushRequest(session=name, batch=message)) for _ in range(8)]
@@ -84,7 +84,7 @@ def test_a_push_waits_for_room_in_a_full_queue(wire: Wire, engine: GatedEngine, 
 def test_a_batch_larger_than_the_queue_gets_in_when_the_queue_is_empty(
     wire: Wire, engine: GatedEngine, name: str
 ) -> None:
-    wire.create(name, config(1, init=np.zeros((1, 1))))
+    wire.create(name, plain(1, init=np.zeros((1, 1))))
     engine.gate.set()
 
     results = [wire.push(name, batch(np.ones((3 * MIB, 1), np.uint8))) for _ in range(2)]
@@ -94,8 +94,8 @@ def test_a_batch_larger_than_the_queue_gets_in_when_the_queue_is_empty(
 
 def test_a_full_queue_of_one_session_delays_no_other_session(wire: Wire, engine: GatedEngine, name: str) -> None:
     for each in (name, f"{name}-other"):
-        wire.create(each, config(1, init=np.zeros((1, 1))))
-    wire.update(f"{name}-other", config(engine=3), ["engine"])  # scipy: not held up by the gate
+        wire.create(each, plain(1, init=np.zeros((1, 1))))
+    wire.update(f"{name}-other", plain(engine=3), ["engine"])  # scipy: not held up by the gate
     message = batch(np.ones((QUEUE_BYTES, 1), np.uint8))
     pushes = [wire.clustering.Push.future(clustering_pb2.PushRequest(session=name, batch=message)) for _ in range(2)]
     until_nothing_moves(wire, name, lambda: wire.describe(name).queued_batches)
@@ -109,7 +109,7 @@ def test_a_full_queue_of_one_session_delays_no_other_session(wire: Wire, engine:
 def test_the_stream_of_a_producer_that_does_not_read_its_results_is_not_read(
     wire: Wire, engine: GatedEngine, name: str
 ) -> None:
-    wire.create(name, config(2, init=[[0], [9]]))
+    wire.create(name, plain(2, init=[[0], [9]]))
     engine.gate.set()
     total = 3000
     points = np.zeros((4096, 1), np.uint8)  # labels are four times as large
@@ -129,7 +129,7 @@ def test_the_stream_of_a_producer_that_does_not_read_its_results_is_not_read(
 
 
 def test_a_message_of_very_many_batches_is_queued_in_parts(wire: Wire, engine: GatedEngine, name: str) -> None:
-    wire.create(name, config(1, init=np.zeros((1, 1))))
+    wire.create(name, plain(1, init=np.zeros((1, 1))))
     total = 3 * MAX_UNANSWERED
     message = clustering_pb2.IngestRequest(batches=[batch(np.zeros((1, 1), np.uint8))] * total)
 
@@ -149,7 +149,7 @@ def test_a_message_of_very_many_batches_is_queued_in_parts(wire: Wire, engine: G
 def test_other_producers_push_between_the_parts_of_a_large_message(
     wire: Wire, engine: GatedEngine, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wire.create(name, config(1, init=np.zeros((1, 1))))
+    wire.create(name, plain(1, init=np.zeros((1, 1))))
     engine.gate.set()
     happened: list[str] = []
     submit = Session.submit
@@ -169,7 +169,7 @@ def test_other_producers_push_between_the_parts_of_a_large_message(
 
 
 def test_results_that_are_ready_share_messages_of_bounded_size(wire: Wire, engine: GatedEngine, name: str) -> None:
-    wire.create(name, config(1, init=np.zeros((1, 1))))
+    wire.create(name, plain(1, init=np.zeros((1, 1))))
     message = batch(np.zeros((64 * 1024, 1), np.uint8), return_labels=True)  # labels of 256 KiB
 
     push = wire.clustering.Push.future(clustering_pb2.PushRequest(session=name, batch=message))

@@ -21,7 +21,7 @@ from tests.rpc.inprocess import InProcessServer
 from tests.rpc.refusals import Refusal, detail, refused_call, status_of
 from tests.rpc.ways import Stream, opening
 from tests.rpc.wire import PATIENCE as STUCK
-from tests.rpc.wire import Wire, batch, config
+from tests.rpc.wire import Wire, batch, plain
 
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
@@ -59,7 +59,7 @@ def check_healthy(client: Wire) -> None:
 def test_a_call_above_the_limit_is_refused_until_another_ends_but_health_checks_are_answered(
     client: Wire, server: InProcessServer, name: str
 ) -> None:
-    client.create(name, config(init=GOOD))
+    client.create(name, plain(init=GOOD))
     streams = [client.clustering.Ingest(_blocked([opening(name)])) for _ in range(MAX_CALLS)]
     for stream in streams:
         next(stream)
@@ -157,12 +157,12 @@ def test_a_call_that_waited_for_memory_is_answered(client: Wire, server: InProce
     stalled = [push.future(_blocked([])) for _ in range(receiver.direct_places)]
     until(lambda: len(server.rpc._receive_layer._direct) == receiver.direct_places)
 
-    client.create(name, config(init=GOOD))
+    client.create(name, plain(init=GOOD))
     assert client.push(name, batch(GOOD)).version == 1
     watch = client.clustering.WatchCentroids(clustering_pb2.WatchCentroidsRequest(session=name), timeout=STUCK)
     assert next(watch).update.snapshot.version == 1
     Refusal("SESSION_EXISTS", (name,), code=grpc.StatusCode.ALREADY_EXISTS, session=name).check(
-        refused_call(lambda: client.create(name, config(init=GOOD)))
+        refused_call(lambda: client.create(name, plain(init=GOOD)))
     )
 
     watch.cancel()
@@ -175,7 +175,7 @@ def test_a_call_that_waited_for_memory_is_answered(client: Wire, server: InProce
 def test_a_stream_ends_with_memory_limit_reached_when_memory_is_short_for_its_next_message(
     client: Wire, server: InProcessServer, name: str
 ) -> None:
-    client.create(name, config(init=GOOD))
+    client.create(name, plain(init=GOOD))
     with Stream(client.clustering.Ingest) as stream:
         stream.send(opening(name, "p"))
         stream.receive()

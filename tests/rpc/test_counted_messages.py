@@ -12,7 +12,7 @@ from shoal.v1 import clustering_pb2
 from shoal_server.budget import MIB
 from tests.rpc.inprocess import GatedEngine, InProcessServer, QuickEngine
 from tests.rpc.waiting import until_nothing_moves
-from tests.rpc.wire import PATIENCE, Wire, batch, config, tensor
+from tests.rpc.wire import PATIENCE, Wire, batch, plain, tensor
 
 QUEUE_BYTES = 2 * MIB
 SMALL = MIB // 8  # bytes for everything around the points
@@ -42,7 +42,7 @@ class Pushes:
         self._engine = engine
         self._name = name
         self._waiting: list[Any] = []
-        wire.create(name, config(1, init=np.zeros((1, 1))))
+        wire.create(name, plain(1, init=np.zeros((1, 1))))
         self.add(batch(np.zeros((first, 1), np.uint8), sequence=1), "tester")
         assert engine.waiting.acquire(timeout=PATIENCE)
         self.first = self._used()

@@ -11,7 +11,7 @@ import pytest
 from shoal.v1 import sessions_pb2, tensor_pb2
 from tests.rpc.bad_points import CENTROIDS, INF, NAN
 from tests.rpc.refusals import Refusal, no_session, refused_call
-from tests.rpc.wire import Wire, config, duration, tensor
+from tests.rpc.wire import Wire, batch, config, duration, tensor
 
 COSINE = sessions_pb2.METRIC_COSINE
 INCREMENTAL, REFINED = sessions_pb2.UPDATE_RULE_INCREMENTAL, sessions_pb2.UPDATE_RULE_REFINED
@@ -211,14 +211,38 @@ def test_an_invalid_configuration_is_refused_and_makes_no_session(wire: Wire, na
     no_session(name).check(refused_call(lambda: wire.describe(name)))
 
 
-@pytest.mark.parametrize("asked", [{}, {"update_rule": INCREMENTAL}, {"summary_size": 0}], ids=str)
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({}, (REFINED, 5000)),
+        ({"update_rule": REFINED}, (REFINED, 5000)),
+        ({"summary_size": 300}, (REFINED, 300)),
+        ({"summary_size": 0}, (INCREMENTAL, 0)),
+        ({"update_rule": INCREMENTAL}, (INCREMENTAL, 0)),
+        ({"n_features": 2**17 + 1}, (INCREMENTAL, 0)),  # with 2 clusters too many values for a summary
+    ],
+    ids=str,
+)
 def test_a_session_is_described_with_its_update_rule_and_the_size_of_its_summary(
-    wire: Wire, name: str, asked: dict[str, int]
+    wire: Wire, name: str, asked: dict[str, int], expected: tuple[int, int]
 ) -> None:
     described = wire.create(name, config(**asked)).config
 
-    assert (described.update_rule, described.summary_size) == (INCREMENTAL, 0)
+    assert (described.update_rule, described.summary_size) == expected
     assert described.HasField("summary_size")
+
+
+def test_a_session_that_names_no_rule_is_incremental_when_its_first_batch_has_too_many_columns(
+    wire: Wire, name: str
+) -> None:
+    columns = 2**17 + 1
+    before = wire.create(name, config(2, init_size=2, random_state=0)).config
+
+    result = wire.push(name, batch(np.eye(2, columns, dtype=np.uint8)))
+
+    after = wire.describe(name).config
+    assert (before.update_rule, after.update_rule, after.summary_size) == (REFINED, INCREMENTAL, 0)
+    assert (result.version, result.refined) == (1, False)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tests.rpc.refusals import Refusal, refused_call, status_of
 from tests.rpc.test_finding_sessions import CALLS
 from tests.rpc.waiting import forever, until_nothing_moves, until_queued
 from tests.rpc.ways import Stream, opening
-from tests.rpc.wire import PATIENCE, Wire, batch, config, tensor
+from tests.rpc.wire import PATIENCE, Wire, batch, plain, tensor
 
 GRACE = 60.0  # seconds; no test needs them
 QUEUE_BYTES = 32 * 1024
@@ -48,7 +48,7 @@ def wire(server: InProcessServer) -> Iterator[Wire]:
 def test_accepted_batches_are_applied_and_answered_before_the_server_stops(
     server: InProcessServer, wire: Wire, engine: GatedEngine, name: str
 ) -> None:
-    wire.create(name, config(init=GOOD))
+    wire.create(name, plain(init=GOOD))
     watch = wire.watch(name)
     next(watch)
     request = clustering_pb2.PushRequest(session=name, batch=batch(GOOD))
@@ -78,7 +78,7 @@ def test_accepted_batches_are_applied_and_answered_before_the_server_stops(
 def test_the_end_of_the_grace_period_refuses_waiting_batches_and_answers_the_running_one(
     server: InProcessServer, wire: Wire, engine: GatedEngine, name: str
 ) -> None:
-    wire.create(name, config(init=GOOD))
+    wire.create(name, plain(init=GOOD))
     request = clustering_pb2.PushRequest(session=name, batch=batch(GOOD))
     with Stream(wire.clustering.Ingest) as ingest, structlog.testing.capture_logs() as logs:
         ingest.send(opening(name))
@@ -106,7 +106,7 @@ def test_the_end_of_the_grace_period_refuses_waiting_batches_and_answers_the_run
 def test_a_draining_server_refuses_batches_that_wait_for_room(
     server: InProcessServer, wire: Wire, engine: GatedEngine, name: str
 ) -> None:
-    wire.create(name, config(1, init=np.zeros((1, 1))))
+    wire.create(name, plain(1, init=np.zeros((1, 1))))
     filling = batch(np.ones((QUEUE_BYTES, 1), np.uint8))
     with Stream(wire.clustering.Ingest) as stream:
         stream.send(opening(name))
@@ -129,7 +129,7 @@ def test_a_draining_server_refuses_batches_that_wait_for_room(
 def test_a_client_that_reads_late_gets_every_result_of_a_draining_server(
     server: InProcessServer, wire: Wire, engine: GatedEngine, name: str
 ) -> None:
-    wire.create(name, config(1, init=np.zeros((1, 1))))
+    wire.create(name, plain(1, init=np.zeros((1, 1))))
     engine.gate.set()
     points = np.zeros((1024, 1), np.uint8)
     message = clustering_pb2.IngestRequest(batches=[batch(points, return_labels=True)] * 100)
@@ -152,7 +152,7 @@ def test_a_client_that_reads_late_gets_every_result_of_a_draining_server(
 def test_a_client_that_never_reads_delays_a_stop_by_the_grace_period_at_most(
     server: InProcessServer, wire: Wire, engine: GatedEngine, name: str
 ) -> None:
-    wire.create(name, config(1, init=np.zeros((1, 1))))
+    wire.create(name, plain(1, init=np.zeros((1, 1))))
     engine.gate.set()
     points = np.zeros((1024, 1), np.uint8)
     message = clustering_pb2.IngestRequest(batches=[batch(points, return_labels=True)] * 100)
@@ -171,7 +171,7 @@ def test_a_client_that_never_reads_delays_a_stop_by_the_grace_period_at_most(
 def test_a_call_to_a_draining_server_is_refused(
     server: InProcessServer, wire: Wire, engine: GatedEngine, method: str, name: str
 ) -> None:
-    wire.create(name, config(init=GOOD))
+    wire.create(name, plain(init=GOOD))
     request = clustering_pb2.PushRequest(session=name, batch=batch(GOOD))
     push = wire.clustering.Push.future(request, timeout=PATIENCE)
     assert engine.waiting.acquire(timeout=PATIENCE)

@@ -11,7 +11,7 @@ from shoal.v1 import clustering_pb2, sessions_pb2
 from tests.rpc.inprocess import InProcessServer
 from tests.rpc.refusals import Refusal, refused_call
 from tests.rpc.ways import Stream, opening
-from tests.rpc.wire import Wire, array, batch, config
+from tests.rpc.wire import Wire, array, batch, plain
 
 HALF_LIFE = sessions_pb2.HalfLife(value=10, unit=sessions_pb2.HALF_LIFE_UNIT_SECONDS)
 EPOCH = 1_700_000_000.0  # some day in 2023
@@ -25,7 +25,7 @@ def state(wire: Wire, name: str) -> tuple[float, float]:
 
 @pytest.fixture
 def session(wire: Wire, name: str) -> str:
-    wire.create(name, config(1, init=np.zeros((1, 1)), half_life=HALF_LIFE))
+    wire.create(name, plain(1, init=np.zeros((1, 1)), half_life=HALF_LIFE))
     return name
 
 
@@ -55,7 +55,7 @@ def test_event_times_count_fractions_of_a_second(wire: Wire, session: str) -> No
 def test_a_late_batch_counts_as_if_it_had_come_in_time(wire: Wire, name: str) -> None:
     early, late = batch(np.full((4, 1), 3.0), event_time=EPOCH), batch(np.full((1, 1), 9.0), event_time=EPOCH + 20)
     for suffix, order in (("in-order", (early, late)), ("late", (late, early))):
-        wire.create(f"{name}-{suffix}", config(1, init=np.zeros((1, 1)), half_life=HALF_LIFE))
+        wire.create(f"{name}-{suffix}", plain(1, init=np.zeros((1, 1)), half_life=HALF_LIFE))
         for message in order:
             wire.push(f"{name}-{suffix}", message)
 
@@ -92,7 +92,7 @@ def test_a_batch_slightly_ahead_of_the_servers_clock_is_accepted(wire: Wire, ses
 
 def test_a_batch_from_the_future_is_refused_even_without_a_half_life(wire: Wire, name: str) -> None:
     # One may be asked for later, and the newest event time is kept.
-    wire.create(name, config(1, init=np.zeros((1, 1))))
+    wire.create(name, plain(1, init=np.zeros((1, 1))))
 
     refusal = refused_call(lambda: wire.push(name, batch(np.ones((1, 1)), event_time=time.time() + 1e6)))
 
@@ -122,7 +122,7 @@ def test_a_batch_from_the_future_uses_its_sequence_and_the_stream_continues(wire
 
 def test_max_event_time_ahead_sets_how_far_ahead_a_batch_may_be(name: str) -> None:
     with InProcessServer(max_event_time_ahead=3e11) as server, Wire(server.target) as wire:
-        wire.create(name, config(1, init=np.zeros((1, 1)), half_life=HALF_LIFE))
+        wire.create(name, plain(1, init=np.zeros((1, 1)), half_life=HALF_LIFE))
 
         assert wire.push(name, batch(np.ones((1, 1)), event_time=253_402_300_799.0)).version == 1
 
@@ -148,7 +148,7 @@ def test_the_result_of_a_weighted_batch_has_its_total_weight(wire: Wire, session
 
 
 def test_a_late_batch_counts_in_full_without_a_half_life_in_seconds(wire: Wire, name: str) -> None:
-    wire.create(name, config(1, init=np.zeros((1, 1))))
+    wire.create(name, plain(1, init=np.zeros((1, 1))))
     rows = np.ones((4, 1))
     times = (EPOCH, EPOCH - 30, None, EPOCH - 5)
 
@@ -159,7 +159,7 @@ def test_a_late_batch_counts_in_full_without_a_half_life_in_seconds(wire: Wire, 
 
 
 def test_each_result_of_a_message_has_the_lateness_of_its_batch(wire: Wire, name: str) -> None:
-    wire.create(name, config(1, init=np.zeros((1, 1))))
+    wire.create(name, plain(1, init=np.zeros((1, 1))))
     rows = np.ones((4, 1))
     with Stream(wire.clustering.Ingest) as stream:
         stream.send(opening(name, "p"))

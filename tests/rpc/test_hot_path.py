@@ -27,7 +27,7 @@ from shoal_server.sessions.work import MAX_DISPATCH_WORK, dispatch_work
 from tests.rpc.inprocess import InProcessServer
 from tests.rpc.waiting import until_queued_bytes
 from tests.rpc.ways import Stream, opening
-from tests.rpc.wire import Wire, batch, config
+from tests.rpc.wire import Wire, batch, plain
 from tests.warm import warm_engine
 
 MESSAGES, BATCHES = 50, 64
@@ -67,7 +67,7 @@ def server() -> Iterator[InProcessServer]:
 @pytest.fixture
 def client(server: InProcessServer, name: str) -> Iterator[Wire]:
     with Wire(server.target) as client:
-        client.create(name, config(len(CENTROIDS), init=CENTROIDS))
+        client.create(name, plain(len(CENTROIDS), init=CENTROIDS))
         yield client
 
 
@@ -221,7 +221,7 @@ def test_the_arrays_of_a_version_without_readers_are_reused_by_a_newer_one(
 
     monkeypatch.setattr(Version, "copy", note)
     with Wire(server.target) as client:
-        client.create(name, config(len(wide), init=wide))
+        client.create(name, plain(len(wide), init=wide))
         watch = client.watch(name)
         versions = []
         for row in wide[:20].astype(np.float32):

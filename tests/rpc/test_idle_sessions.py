@@ -13,7 +13,7 @@ from tests.rpc.inprocess import GatedEngine, InProcessServer
 from tests.rpc.refusals import no_session, refused_call
 from tests.rpc.waiting import until_gone, until_unwatched
 from tests.rpc.ways import Stream, opening
-from tests.rpc.wire import PATIENCE, Wire, batch, config, duration, tensor
+from tests.rpc.wire import PATIENCE, Wire, batch, duration, plain, tensor
 
 TTL = 100.0  # seconds of a clock that only `pass_time` moves far
 
@@ -54,12 +54,12 @@ USES: dict[str, Callable[[Wire, str], object]] = {
     "GetCentroids": lambda wire, name: wire.centroids(name),
     "GetRecentPoints": lambda wire, name: wire.recent_points(name),
     "WatchCentroids": watch_one_update,
-    "UpdateSession": lambda wire, name: wire.update(name, config(engine=3), ["engine"]),
+    "UpdateSession": lambda wire, name: wire.update(name, plain(engine=3), ["engine"]),
 }
 
 
 def idle(seconds: float | None = TTL) -> Any:
-    return config(init=GOOD, idle_ttl=None if seconds is None else duration(seconds))
+    return plain(init=GOOD, idle_ttl=None if seconds is None else duration(seconds))
 
 
 def test_a_session_does_not_expire_while_a_watch_is_open(server: InProcessServer, wire: Wire, name: str) -> None:
@@ -138,8 +138,8 @@ def test_idle_ttl_can_be_set_and_removed_later(server: InProcessServer, wire: Wi
     wire.create(name, idle(None))
     wire.create(f"{name}-stays", idle())
 
-    wire.update(name, config(idle_ttl=duration(TTL)), ["idle_ttl"])
-    wire.update(f"{name}-stays", config(), ["idle_ttl"])
+    wire.update(name, plain(idle_ttl=duration(TTL)), ["idle_ttl"])
+    wire.update(f"{name}-stays", plain(), ["idle_ttl"])
     server.pass_time(TTL + 1)
 
     until_gone(wire, name)

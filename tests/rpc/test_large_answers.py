@@ -15,7 +15,7 @@ from shoal_server.rpc import compare as compare_module
 from shoal_server.rpc import server as server_module
 from shoal_server.rpc.server import LARGE_ANSWER
 from tests.rpc.inprocess import InProcessServer
-from tests.rpc.wire import PATIENCE, Wire, batch, config, tensor
+from tests.rpc.wire import PATIENCE, Wire, batch, plain, tensor
 
 ROWS = LARGE_ANSWER // 4  # whose labels are a large answer
 POINTS = np.zeros((ROWS, 1), np.uint8)
@@ -47,7 +47,7 @@ def server(monkeypatch: pytest.MonkeyPatch, threads: list[str]) -> Iterator[InPr
 @pytest.fixture
 def client(server: InProcessServer, name: str) -> Iterator[Wire]:
     with Wire(server.target) as client:
-        client.create(name, config(init=CENTROIDS))
+        client.create(name, plain(init=CENTROIDS))
         yield client
 
 

@@ -18,7 +18,7 @@ from shoal_server.shared_results import SMALL as SMALL_BYTES
 from shoal_server.shared_results import SharedResults
 from tests.rpc.inprocess import InProcessServer
 from tests.rpc.refusals import refused_call
-from tests.rpc.wire import Wire, config, duration, tensor
+from tests.rpc.wire import Wire, duration, plain, tensor
 
 LARGE = np.arange(2.0 * SMALL_BYTES / 8).reshape(2, -1)
 SMALL = np.ones((2, 3))
@@ -54,7 +54,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 def test_large_given_centroids_are_checked_and_encoded_on_a_thread(
     wire: Wire, begun: list[object], init: Any, on_threads: list[int]
 ) -> None:
-    created = wire.create("given", config(2, init=init))
+    created = wire.create("given", plain(2, init=init))
     after_creation = len(begun)
     described = wire.describe("given")
 
@@ -63,9 +63,9 @@ def test_large_given_centroids_are_checked_and_encoded_on_a_thread(
 
 
 def test_a_large_session_can_be_updated_and_described(wire: Wire) -> None:
-    wire.create("given", config(2, init=LARGE))
+    wire.create("given", plain(2, init=LARGE))
 
-    changed = wire.update("given", config(idle_ttl=duration(100)), ["idle_ttl"])
+    changed = wire.update("given", plain(idle_ttl=duration(100)), ["idle_ttl"])
 
     assert changed.config.init.centroids == tensor(LARGE)
     assert changed.config.idle_ttl == duration(100)
@@ -75,7 +75,7 @@ def test_invalid_large_given_centroids_are_refused_and_make_no_session(wire: Wir
     wrong = LARGE.copy()
     wrong[1, 7] = np.nan
 
-    refused = refused_call(lambda: wire.create("given", config(2, init=wrong)))
+    refused = refused_call(lambda: wire.create("given", plain(2, init=wrong)))
 
     assert "init row 1" in refused.message
     assert not wire.sessions.ListSessions(sessions_pb2.ListSessionsRequest()).sessions
@@ -84,7 +84,7 @@ def test_invalid_large_given_centroids_are_refused_and_make_no_session(wire: Wir
 def test_one_of_two_large_sessions_created_at_once_with_one_name_is_refused(
     server: InProcessServer, wire: Wire
 ) -> None:
-    request = sessions_pb2.CreateSessionRequest(name="given", config=config(2, init=LARGE))
+    request = sessions_pb2.CreateSessionRequest(name="given", config=plain(2, init=LARGE))
     calls = [wire.sessions.CreateSession.future(request) for _ in range(4)]
 
     failures = [call.exception() for call in calls]
@@ -95,7 +95,7 @@ def test_one_of_two_large_sessions_created_at_once_with_one_name_is_refused(
 
 
 def test_a_list_does_not_copy_given_centroids(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    wire.create("given", config(2, init=LARGE))
+    wire.create("given", plain(2, init=LARGE))
     copied: list[Any] = []
 
     tensor_message = codec.tensor_message
@@ -113,7 +113,7 @@ def test_a_list_does_not_copy_given_centroids(wire: Wire, monkeypatch: pytest.Mo
 def test_other_calls_are_served_while_a_long_list_is_encoded(server: InProcessServer, wire: Wire) -> None:
     count = 10 * rpc_sessions.LISTED_AT_ONCE
     for number in range(count):
-        wire.create(f"listed-{number}", config(2))
+        wire.create(f"listed-{number}", plain(2))
     sessions = LocalSessions(server._parts.sessions)
     shared = SharedResults(server._parts.compute.begin)
     service = rpc_sessions.SessionService(sessions, server._settings.limits(), shared)

@@ -14,7 +14,7 @@ from tests.rpc.inprocess import GatedEngine, InProcessServer
 from tests.rpc.refusals import Refusal, as_google, no_session, refused_call
 from tests.rpc.waiting import until_gone, until_queued
 from tests.rpc.ways import Stream, as_duplicate, opening
-from tests.rpc.wire import PATIENCE, Wire, batch, config
+from tests.rpc.wire import PATIENCE, Wire, batch, plain
 
 BUSY = batch([[7, 7]])
 
@@ -36,7 +36,7 @@ def wire(engine: GatedEngine) -> Iterator[Wire]:
 @pytest.fixture
 def busy(wire: Wire, engine: GatedEngine, name: str) -> Any:
     """A session whose writer is computing; the answer to come."""
-    wire.create(name, config(init=GOOD))
+    wire.create(name, plain(init=GOOD))
     push = wire.clustering.Push.future(clustering_pb2.PushRequest(session=name, batch=BUSY), timeout=PATIENCE)
     assert engine.waiting.acquire(timeout=PATIENCE)
     return push
@@ -59,7 +59,7 @@ def test_an_update_is_applied_in_order_with_the_batches(wire: Wire, engine: Gate
 
     first = wire.clustering.Push.future(before, timeout=PATIENCE)
     until_queued(wire, name, 1)
-    update = updating(wire, name, config(engine=sessions_pb2.ENGINE_SCIPY), "engine")
+    update = updating(wire, name, plain(engine=sessions_pb2.ENGINE_SCIPY), "engine")
     until_queued(wire, name, 2)
     second = wire.clustering.Push.future(after, timeout=PATIENCE)
     waiting = until_queued(wire, name, 3)
@@ -75,10 +75,10 @@ def test_an_etag_is_stale_as_soon_as_a_change_is_on_its_way(
     wire: Wire, engine: GatedEngine, name: str, busy: Any
 ) -> None:
     etag = wire.describe(name).etag
-    first = updating(wire, name, config(engine=sessions_pb2.ENGINE_SCIPY), "engine", etag)
+    first = updating(wire, name, plain(engine=sessions_pb2.ENGINE_SCIPY), "engine", etag)
     waiting = until_queued(wire, name, 1)
 
-    status = refused_call(lambda: wire.update(name, config(), ["on_invalid"], etag))
+    status = refused_call(lambda: wire.update(name, plain(), ["on_invalid"], etag))
     engine.gate.set()
 
     says = (f"etag '{etag}' is stale", "read the session and try again")
@@ -86,7 +86,7 @@ def test_an_etag_is_stale_as_soon_as_a_change_is_on_its_way(
     assert (waiting.etag, waiting.config.engine) == (etag, sessions_pb2.ENGINE_NUMBA)
     assert first.result().etag != etag
     assert busy.result().version == 1
-    assert wire.update(name, config(), ["on_invalid"], first.result().etag).config.engine == sessions_pb2.ENGINE_SCIPY
+    assert wire.update(name, plain(), ["on_invalid"], first.result().etag).config.engine == sessions_pb2.ENGINE_SCIPY
 
 
 def test_deleting_a_session_refuses_waiting_batches_and_answers_the_one_being_computed(
@@ -97,7 +97,7 @@ def test_deleting_a_session_refuses_waiting_batches_and_answers_the_one_being_co
         stream.send(opening(name))
         stream.receive()
         stream.send(clustering_pb2.IngestRequest(batches=[batch(GOOD), batch(GOOD)]))
-        update = updating(wire, name, config(), "engine")
+        update = updating(wire, name, plain(), "engine")
         until_queued(wire, name, 3)
 
         deletion = wire.sessions.DeleteSession.future(sessions_pb2.DeleteSessionRequest(name=name), timeout=PATIENCE)

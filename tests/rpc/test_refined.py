@@ -11,7 +11,7 @@ import pytest
 
 from shoal import wire
 from shoal.v1 import clustering_pb2, sessions_pb2, tensor_pb2
-from shoal_server.clustering.config import DEFAULT_UPDATE_RULE, ModelConfig
+from shoal_server.clustering.config import MAX_SUMMARISED_VALUES, ModelConfig
 from shoal_server.clustering.state import BatchResult, Snapshot, read_only_snapshot
 from shoal_server.errors import Reason, Refusal
 from shoal_server.rpc import watch_messages
@@ -54,10 +54,19 @@ def version(number: int, *, refined: bool) -> Snapshot:
     return passed(read_only_snapshot(number, centroids, np.ones(2), 0.5, np.zeros(2), 9, 0, refined))
 
 
-def test_a_configuration_that_says_nothing_gets_the_servers_update_rule_and_summary() -> None:
+@pytest.mark.parametrize(
+    ("n_features", "rule"), [(None, "refined"), (MAX_SUMMARISED_VALUES, "incremental")], ids=["unknown", "many columns"]
+)
+def test_a_configuration_that_says_nothing_comes_back_with_the_rule_for_its_width(
+    n_features: int | None, rule: str
+) -> None:
     model = model_of(config())
 
-    assert (model.update_rule, model.summary_size) == (DEFAULT_UPDATE_RULE, None)
+    back = described(model, n_features)
+
+    assert (model.update_rule, model.summary_size) == (None, None)
+    assert back.update_rule == wire.UPDATE_RULES[rule]
+    assert bool(back.summary_size) == (rule == "refined")
 
 
 @pytest.mark.parametrize("rule", wire.UPDATE_RULES)

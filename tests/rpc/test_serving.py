@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tests.rpc.inprocess import InProcessServer
 from tests.rpc.refusals import Refusal, refused_call
 from tests.rpc.test_finding_sessions import CALLS
-from tests.rpc.wire import PATIENCE, Wire, config
+from tests.rpc.wire import PATIENCE, Wire, plain
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -62,7 +62,7 @@ def test_a_call_is_answered_once_the_server_serves(starting: InProcessServer, na
     with Wire(starting.target) as wire:
         starting.run(starting.rpc.serve())
 
-        assert wire.create(name, config()).name == name
+        assert wire.create(name, plain()).name == name
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -20,7 +20,7 @@ from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.port import SentVersion, Update
 from shoal_server.sessions.session import Session
 from tests.rpc.inprocess import InProcessServer
-from tests.rpc.wire import Wire, array, batch, config, duration
+from tests.rpc.wire import Wire, array, batch, duration, plain
 
 WATCHERS, VERSIONS = 20, 10
 CENTROIDS = [[0.0], [100.0], [200.0]]
@@ -66,7 +66,7 @@ def test_each_frame_is_encoded_once_for_all_watchers(
     server: InProcessServer, encoded: Counter[tuple[int, int | None]], *, delta: bool
 ) -> None:
     with Wire(server.target) as wire, ExitStack() as stack:
-        wire.create("watched", config(3, init=CENTROIDS))
+        wire.create("watched", plain(3, init=CENTROIDS))
         watches = [_watch(stack, wire, delta=delta) for _ in range(WATCHERS)]
         assert {next(watch).update.snapshot.version for watch in watches} == {0}
 
@@ -83,7 +83,7 @@ def test_no_frame_is_encoded_without_watchers(
     server: InProcessServer, encoded: Counter[tuple[int, int | None]]
 ) -> None:
     with Wire(server.target) as wire:
-        wire.create("unwatched", config(3, init=CENTROIDS))
+        wire.create("unwatched", plain(3, init=CENTROIDS))
         wire.push("unwatched", batch([[1.0]]))
 
     assert not encoded
@@ -92,7 +92,7 @@ def test_no_frame_is_encoded_without_watchers(
 def test_wide_frames_are_encoded_off_the_event_loop(begun: list[object], server: InProcessServer) -> None:
     wide = np.zeros((2, WIDE))
     with Wire(server.target) as wire, ExitStack() as stack:
-        wire.create("watched", config(2, init=wide))
+        wire.create("watched", plain(2, init=wide))
         begun.clear()  # what the creation took
         watches = [_watch(stack, wire, delta=False) for _ in range(3)]
 
@@ -107,7 +107,7 @@ def test_frames_for_watchers_that_come_from_many_versions_are_not_kept(
     server: InProcessServer, encoded: Counter[tuple[int, int | None]], width: int
 ) -> None:
     with Wire(server.target) as wire:
-        wire.create("watched", config(2, init=np.zeros((2, width))))
+        wire.create("watched", plain(2, init=np.zeros((2, width))))
         session = server._parts.sessions.get("watched")
         bases = [_pushed(wire, session, width) for _ in range(10)]
         newest = _pushed(wire, session, width)
@@ -125,7 +125,7 @@ def test_versions_and_frames_are_freed_once_there_are_newer_ones_though_a_watch_
     server: InProcessServer, options: dict[str, Any]
 ) -> None:
     with Wire(server.target) as wire, ExitStack() as stack:
-        wire.create("watched", config(3, init=CENTROIDS))
+        wire.create("watched", plain(3, init=CENTROIDS))
         session = server._parts.sessions.get("watched")
         versions: list[ref[Snapshot]] = []
         for version in range(5):  # each is sent to a watch that is sent no other
@@ -150,7 +150,7 @@ def test_a_frame_that_failed_to_encode_is_encoded_for_the_next_watcher(
         raise MemoryError
 
     with Wire(server.target) as wire:
-        wire.create("watched", config(2, init=np.zeros((2, width))))
+        wire.create("watched", plain(2, init=np.zeros((2, width))))
         session = server._parts.sessions.get("watched")
         base, newest = _pushed(wire, session, width), _pushed(wire, session, width)
         with monkeypatch.context() as broken:
@@ -177,7 +177,7 @@ def test_readers_of_a_version_share_its_encoding_without_blocking_others(
     monkeypatch.setattr(watch_messages, "_encode_snapshot", note)
     centroids = np.random.default_rng(0).normal(size=(2, width))
     with Wire(server.target) as wire:
-        wire.create("read", config(2, init=centroids))
+        wire.create("read", plain(2, init=centroids))
         begun.clear()  # what the creation took
 
         read = [wire.centroids("read") for _ in range(3)]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from shoal.v1 import clustering_pb2
-from tests.rpc.wire import Wire, array, batch, config, duration
+from tests.rpc.wire import Wire, array, batch, config, duration, plain
+from tests.versions import newest_version
 
 CENTROIDS = np.array([[0.0], [100.0], [200.0]])
 OFTEN = duration(1)
@@ -26,17 +27,17 @@ def test_a_watcher_of_a_warming_session_gets_its_progress_and_then_version_1(wir
     seen = next(watch).progress.warming.seen
     wire.push(name, batch([[0.0], [1.0], [8.0], [9.0]]))
     later = next(event.progress for event in watch if event.progress.warming.seen != seen)
-    wire.push(name, batch([[0.0], [9.0]]))
+    result = wire.push(name, batch([[0.0], [9.0]]))
     first = next(event.update for event in watch if not event.HasField("progress"))
 
     assert (seen, later.warming.seen, later.warming.needed, later.version) == (0, 4, 6, 0)
     assert first.snapshot == wire.centroids(name)
-    assert first.snapshot.version == 1
+    assert first.snapshot.version == newest_version([result])
     watch.cancel()
 
 
 def test_every_version_is_sent_to_a_watcher_that_keeps_up(wire: Wire, name: str) -> None:
-    wire.create(name, config(3, init=CENTROIDS))
+    wire.create(name, plain(3, init=CENTROIDS))
     watch = wire.watch(name)
 
     for version in range(50):
@@ -57,7 +58,7 @@ def test_a_quiet_watch_says_which_version_is_the_newest(wire: Wire, name: str) -
 
 
 def test_no_second_version_is_sent_within_min_interval(wire: Wire, name: str) -> None:
-    wire.create(name, config(3, init=CENTROIDS))
+    wire.create(name, plain(3, init=CENTROIDS))
     watch = wire.watch(name, min_interval=SELDOM, progress_interval=OFTEN)
     assert next(watch).update.snapshot.version == 0
 
@@ -70,7 +71,7 @@ def test_no_second_version_is_sent_within_min_interval(wire: Wire, name: str) ->
 
 
 def test_versions_that_moved_less_than_min_shift_are_not_sent(wire: Wire, name: str) -> None:
-    wire.create(name, config(3, init=CENTROIDS))
+    wire.create(name, plain(3, init=CENTROIDS))
     watch = wire.watch(name, min_shift=5, progress_interval=OFTEN)
     assert next(watch).update.snapshot.version == 0
 
@@ -86,7 +87,7 @@ def test_versions_that_moved_less_than_min_shift_are_not_sent(wire: Wire, name: 
 
 
 def test_after_version_skips_old_versions_and_sends_the_newest_at_once(wire: Wire, name: str) -> None:
-    wire.create(name, config(3, init=CENTROIDS))
+    wire.create(name, plain(3, init=CENTROIDS))
     for value in range(10):
         wire.push(name, batch([[float(value)]]))
 
@@ -99,7 +100,7 @@ def test_after_version_skips_old_versions_and_sends_the_newest_at_once(wire: Wir
 
 
 def test_deltas_have_the_rows_that_moved_and_add_up_to_whole_centroids(wire: Wire, name: str) -> None:
-    wire.create(name, config(3, init=CENTROIDS))
+    wire.create(name, plain(3, init=CENTROIDS))
     watch = wire.watch(name, delta=True)
     whole = array(next(watch).update.snapshot.centroids).copy()
 

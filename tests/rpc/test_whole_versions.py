@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from shoal.testing import LocalServer
 from shoal.v1 import clustering_pb2, sessions_pb2
 from tests.rpc.ways import Stream, opening
-from tests.rpc.wire import PATIENCE, Wire, array, batch, config, tensor
+from tests.rpc.wire import PATIENCE, Wire, array, batch, plain, tensor
 
 K, D = 4, 8
 CORNERS = 1000.0 * np.arange(K)
@@ -97,7 +97,7 @@ READERS = [snapshots, snapshots, assignments, assignments, streamed_assignments,
 def test_every_read_during_a_heavy_ingest_is_of_one_whole_version(server: LocalServer, name: str, engine: Any) -> None:
     with Wire(server.target) as wire:
         first = np.repeat(CORNERS[:, None], D, axis=1)
-        wire.create(name, config(K, init=first, half_life=FORGET_ALL, engine=engine))
+        wire.create(name, plain(K, init=first, half_life=FORGET_ALL, engine=engine))
         wire.push(name, batch(points(1)))
     stop = threading.Event()
 

@@ -130,6 +130,14 @@ def config(n_clusters: int = 2, *, init: Any = None, **fields: Any) -> sessions_
     return message
 
 
+def plain(n_clusters: int = 2, **options: Any) -> sessions_pb2.SessionConfig:
+    """Return a configuration of the incremental rule, for what counts versions or memory, or has an engine of a test.
+
+    Only numba's kernels can compute summaries and refinements.
+    """
+    return config(n_clusters, **{"update_rule": sessions_pb2.UPDATE_RULE_INCREMENTAL, **options})
+
+
 def duration(seconds: float) -> Duration:
     message = Duration()
     message.FromNanoseconds(round(seconds * 1e9))

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 from shoal.testing import LocalServer
 from shoal.v1 import clustering_pb2, sessions_pb2
 from tests.effort import choose
-from tests.rpc.wire import Wire, config
+from tests.rpc.wire import Wire, plain
 from tests.soak.streams import StreamResults, draw_batches, ingest, push_each
 
 pytestmark = pytest.mark.soak
@@ -89,7 +89,7 @@ def expected(wires: dict[str, Wire]) -> dict[str, StreamResults]:
 
 def run(wire: Wire, name: str, case: Case, send: Callable[..., StreamResults]) -> StreamResults:
     session = name.replace(" ", "-")
-    wire.create(session, config(n_clusters=16, random_state=3, **case.config))
+    wire.create(session, plain(16, random_state=3, **case.config))
     return send(wire, session, case.batches)
 
 

@@ -13,7 +13,7 @@ from shoal.v1 import clustering_pb2
 from shoal.v1.clustering_pb2 import Producer
 from tests.rpc.refusals import refused_call
 from tests.rpc.ways import Stream, opening
-from tests.rpc.wire import Wire, batch, config, tensor
+from tests.rpc.wire import Wire, batch, plain, tensor
 from tests.soak.measuring import MIB, Measured
 
 pytestmark = pytest.mark.soak
@@ -27,7 +27,7 @@ CENTROIDS = np.zeros((8192, 64))  # 4 MiB
 @pytest.fixture(scope="module")
 def wire(measured: Measured) -> Iterator[Wire]:
     with Wire(measured.server.target) as wire:
-        wire.create("warm-up", config(init=ORIGIN))
+        wire.create("warm-up", plain(init=ORIGIN))
         for _ in range(MANY):
             wire.push("warm-up", batch(POINTS))
             wire.assign("warm-up", tensor(POINTS))
@@ -38,14 +38,14 @@ def test_a_session_keeps_no_batch_after_applying_it(measured: Measured, wire: Wi
     before = measured.memory()
 
     for number in range(MANY):
-        wire.create(f"quiet-{number}", config(init=ORIGIN))
+        wire.create(f"quiet-{number}", plain(init=ORIGIN))
         wire.push(f"quiet-{number}", batch(POINTS))
 
     assert measured.memory() - before < MANY * 2 * MIB
 
 
 def test_batches_that_are_applied_together_make_one_version_each(measured: Measured, wire: Wire) -> None:
-    wire.create("together", config(len(CENTROIDS), init=CENTROIDS))
+    wire.create("together", plain(len(CENTROIDS), init=CENTROIDS))
     message = opening("together")
     message.batches.extend([batch(np.ones((1, 64), np.uint8))] * 2 * MANY)
     before = measured.memory()
@@ -60,7 +60,7 @@ def test_batches_that_are_applied_together_make_one_version_each(measured: Measu
 
 
 def test_the_result_of_a_refused_batch_keeps_none_of_its_points(measured: Measured, wire: Wire) -> None:
-    wire.create("refusing", config(init=ORIGIN))
+    wire.create("refusing", plain(init=ORIGIN))
     invalid = np.full((256, 4096), np.nan, np.float32)
     before = measured.memory()
 
@@ -73,7 +73,7 @@ def test_the_result_of_a_refused_batch_keeps_none_of_its_points(measured: Measur
 
 
 def test_a_quiet_ingest_stream_keeps_no_batch(measured: Measured, wire: Wire) -> None:
-    wire.create("ingest", config(init=ORIGIN))
+    wire.create("ingest", plain(init=ORIGIN))
     before = measured.memory()
 
     with ExitStack() as stack:
@@ -90,7 +90,7 @@ def test_a_quiet_ingest_stream_keeps_no_batch(measured: Measured, wire: Wire) ->
 
 
 def test_a_quiet_assign_stream_keeps_no_points(measured: Measured, wire: Wire) -> None:
-    wire.create("assign", config(init=ORIGIN))
+    wire.create("assign", plain(init=ORIGIN))
     before = measured.memory()
 
     with ExitStack() as stack:
@@ -103,7 +103,7 @@ def test_a_quiet_assign_stream_keeps_no_points(measured: Measured, wire: Wire) -
 
 
 def test_a_quiet_watch_keeps_no_version_but_the_sessions_newest(measured: Measured, wire: Wire) -> None:
-    wire.create("watched", config(len(CENTROIDS), init=CENTROIDS))
+    wire.create("watched", plain(len(CENTROIDS), init=CENTROIDS))
     watches = []
     before = measured.memory()
 

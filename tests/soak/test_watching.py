@@ -15,7 +15,7 @@ from shoal.v1 import clustering_pb2
 from tests.client.proxy import Proxy
 from tests.effort import choose
 from tests.rpc.ways import Stream, opening
-from tests.rpc.wire import Wire, batch, config
+from tests.rpc.wire import Wire, batch, plain
 from tests.soak.measuring import MIB, Measured
 
 pytestmark = pytest.mark.soak
@@ -36,7 +36,7 @@ def wire(measured: Measured) -> Iterator[Wire]:
 
 @pytest.fixture
 def name(wire: Wire, request: pytest.FixtureRequest) -> str:
-    return wire.create(request.node.name, config(len(CENTROIDS), init=CENTROIDS)).name
+    return wire.create(request.node.name, plain(len(CENTROIDS), init=CENTROIDS)).name
 
 
 def test_hanging_watchers_take_no_memory_and_delay_no_others(measured: Measured, wire: Wire, name: str) -> None:

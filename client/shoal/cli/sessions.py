@@ -92,7 +92,7 @@ def create(
         UpdateRule | None,
         typer.Option(
             help="What moves the centroids: incremental: the batches; refined: also refinements between them. "
-            "By default as the server says."
+            "By default refined, if the session isn't too large for a summary."
         ),
     ] = None,
     summary_size: Annotated[
@@ -100,7 +100,8 @@ def create(
         typer.Option(
             min=0,
             max=INT32[1],
-            help="Maximum number of points of the session's summary; 0: none. By default as the server says.",
+            help="Maximum number of points of the session's summary; 0: none, and incremental. By default as the "
+            "server says.",
         ),
     ] = None,
     exist_ok: Annotated[bool, typer.Option("--exist-ok", help="Succeed if the session exists already.")] = False,

@@ -174,7 +174,9 @@ class _UpdateRule:
 class _UpdateRuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UpdateRule.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     UPDATE_RULE_UNSPECIFIED: _UpdateRule.ValueType  # 0
-    """The server's default."""
+    """The server's default: refined where n_clusters times n_features is small enough for a summary, incremental
+    otherwise and where summary_size is 0. With n_features 0 the first batch decides.
+    """
     UPDATE_RULE_INCREMENTAL: _UpdateRule.ValueType  # 1
     """The batches: each one moves the centroids to which its points are assigned."""
     UPDATE_RULE_REFINED: _UpdateRule.ValueType  # 2
@@ -184,7 +186,9 @@ class UpdateRule(_UpdateRule, metaclass=_UpdateRuleEnumTypeWrapper):
     """What moves the centroids."""
 
 UPDATE_RULE_UNSPECIFIED: UpdateRule.ValueType  # 0
-"""The server's default."""
+"""The server's default: refined where n_clusters times n_features is small enough for a summary, incremental
+otherwise and where summary_size is 0. With n_features 0 the first batch decides.
+"""
 UPDATE_RULE_INCREMENTAL: UpdateRule.ValueType  # 1
 """The batches: each one moves the centroids to which its points are assigned."""
 UPDATE_RULE_REFINED: UpdateRule.ValueType  # 2
@@ -300,6 +304,7 @@ class SessionConfig(_message.Message):
     """
     durability: Global___Durability.ValueType
     update_rule: Global___UpdateRule.ValueType
+    """In a description the rule that applies; where the first batch decides, the one that is to be expected."""
     summary_size: _builtins.int
     """Maximum number of points of the session's summary of the stream; 0: no summary, which `refined` needs. Absent: the
     server's default for the update rule.

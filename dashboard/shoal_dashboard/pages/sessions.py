@@ -29,7 +29,7 @@ _HEADINGS = (
 )
 
 
-_UPDATE_RULES = ["server's default", *get_args(shoal.UpdateRule)]
+_UPDATE_RULES = ["default: refined", *get_args(shoal.UpdateRule)]
 _REFRESH_SECONDS = 0.25
 _MAX_ROWS = 100  # of the table: thousands are more than a browser draws in time
 

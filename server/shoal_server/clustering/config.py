@@ -20,7 +20,7 @@ Precision = Literal["float32", "float64"]
 HalfLifeUnit = Literal["batches", "points", "seconds"]
 UpdateRule = Literal["incremental", "refined"]
 
-DEFAULT_UPDATE_RULE: UpdateRule = "incremental"  # of a session that doesn't say
+DEFAULT_UPDATE_RULE: UpdateRule = "refined"  # of a session that doesn't say, where its centroids are few enough
 # The points of the summary of a session that doesn't say: more where there are many centroids, and fewer where they and
 # their weights would be more values than that, but never fewer than some for each centroid.
 DEFAULT_SUMMARY_SIZE = 5000
@@ -60,7 +60,7 @@ class ModelConfig:
     random_state: int | None = None
     dtype: Precision | None = None  # None: follows the first points
     half_life: HalfLife | None = None  # None: nothing is forgotten
-    update_rule: UpdateRule = "incremental"
+    update_rule: UpdateRule | None = "incremental"  # None: what suits the shape of the centroids; see `rule`
     summary_size: int | None = None  # None: the default; see `summary_points`
 
     @property
@@ -70,11 +70,22 @@ class ModelConfig:
             return 0
         return self.init_size if self.init_size is not None else 3 * self.n_clusters
 
+    def rule(self, n_features: int | None) -> UpdateRule:
+        """Return the update rule for points of so many columns (None: not known yet).
+
+        A configuration that names none has the default, unless it asks for no summary, or a session with one may not
+        have so many values of centroids: then it is incremental.
+        """
+        if self.update_rule is not None:
+            return self.update_rule
+        is_too_large = self.n_clusters * (n_features or 1) > MAX_SUMMARISED_VALUES
+        return "incremental" if is_too_large or self.summary_size == 0 else DEFAULT_UPDATE_RULE
+
     def summary_points(self, n_features: int | None) -> int:
         """Return how many points of so many columns (None: not known yet) the summary may have; 0: there is none."""
         if self.summary_size is not None:
             return self.summary_size
-        if self.update_rule == "incremental":
+        if self.rule(n_features) == "incremental":
             return 0
         good = max(DEFAULT_SUMMARY_SIZE, _GOOD_POINTS_PER_CLUSTER * self.n_clusters)
         size = min(good, DEFAULT_SUMMARY_VALUES // ((n_features or 1) + _VALUES_BESIDE))

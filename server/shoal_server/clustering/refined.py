@@ -109,7 +109,7 @@ def learned(
 def due_depth(model: Model, schedule: RefinementSchedule) -> Depth | None:
     """Return which refinement is due at this point of the schedule; None: none."""
     k, d = newest(model).centroids.shape
-    if model.config.update_rule != "refined" or not schedule.is_due(k):
+    if model.config.rule(d) != "refined" or not schedule.is_due(k):
         return None
     size, a_row = min(schedule.rows, model.config.summary_points(d)), row_work(k, d)
     if not schedule.may_take(expected_work(size, k, d, "light", fresh=False) + FIXED_WORK, a_row):

@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from shoal import wire
 from shoal.v1 import sessions_pb2, tensor_pb2
-from shoal_server.clustering.config import DEFAULT_UPDATE_RULE, HalfLife, ModelConfig
+from shoal_server.clustering.config import HalfLife, ModelConfig
 from shoal_server.clustering.state import Warming
 from shoal_server.errors import Reason, invalid, quoted
 from shoal_server.rpc.tensor import decode_points
@@ -44,7 +44,7 @@ def decode_config(
             random_state=config.random_state if config.HasField("random_state") else None,
             dtype=_decode(wire.PRECISIONS, config.dtype, "dtype") if config.dtype else None,
             half_life=_decode_half_life(config),
-            update_rule=_decode_update_rule(config),
+            update_rule=_decode(wire.UPDATE_RULES, config.update_rule, "update_rule") if config.update_rule else None,
             summary_size=config.summary_size if config.HasField("summary_size") else None,
         ),
         durability=_decode_durability(config),
@@ -197,11 +197,6 @@ def _decode_half_life(config: sessions_pb2.SessionConfig) -> HalfLife | None:
     return HalfLife(config.half_life.value, _decode(wire.HALF_LIFE_UNITS, unit, "half_life.unit"))
 
 
-def _decode_update_rule(config: sessions_pb2.SessionConfig) -> Any:
-    rule = config.update_rule or wire.UPDATE_RULES[DEFAULT_UPDATE_RULE]
-    return _decode(wire.UPDATE_RULES, rule, "update_rule")
-
-
 def _decode_idle_ttl(config: sessions_pb2.SessionConfig, limits: Limits) -> float | None:
     if not config.HasField("idle_ttl"):
         return limits.idle_ttl
@@ -248,7 +243,7 @@ def _encode_config(session: Description, *, with_centroids: bool) -> sessions_pb
         random_state=model.random_state,
         dtype=wire.PRECISIONS[model.dtype] if model.dtype else tensor_pb2.DTYPE_UNSPECIFIED,
         durability=wire.DURABILITIES[session.config.durability],
-        update_rule=wire.UPDATE_RULES[model.update_rule],
+        update_rule=wire.UPDATE_RULES[model.rule(session.n_features)],
         summary_size=model.summary_points(session.n_features),
     )
     if model.half_life:

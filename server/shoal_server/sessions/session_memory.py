@@ -260,7 +260,7 @@ def summary_bytes(config: ModelConfig, n_features: int, precision_bytes: int) ->
     """
     values, points = precision_bytes * n_features, config.summary_points(n_features)
     summary = int(_SUMMARY_COPIES * points * (values + _SUMMARY_EXTRAS))
-    if config.update_rule == "incremental":
+    if config.rule(n_features) == "incremental":
         return summary + (_BLOCK_VALUES_BYTES * config.n_clusters * n_features if points else 0)
     searched = int(points * (_SEARCHED_COPIES * values + _SEARCHED_EXTRAS))
     return summary + searched + _FITTED * FLOAT64 * config.n_clusters * n_features
