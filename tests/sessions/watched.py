@@ -43,8 +43,16 @@ class PlayedSession:
 class Stage:
     """A played session and one watch of it."""
 
-    def __init__(self, options: WatchOptions | None = None, version: int | None = None, *, delta: bool = True) -> None:
+    def __init__(
+        self,
+        options: WatchOptions | None = None,
+        version: int | None = None,
+        *,
+        delta: bool = True,
+        log: EventLog | None = None,
+    ) -> None:
         self.session = PlayedSession(None if version is None else snapshot(version))
+        self.session.event_log = log or self.session.event_log
         self.budget = MemoryBudget(MIB)
         self.queue = WatchQueue(WatchScheduler(), SentVersions(self.budget))
         self.watch = Watch(self.session, replace(options or WatchOptions(), delta=delta), self.queue, SHARED)
