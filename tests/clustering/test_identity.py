@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
@@ -28,15 +29,19 @@ def after(table: Any, ids: Any = None, ids_given: int = 100) -> Succession:
 def shared_weight(table: NDArray[np.float64]) -> float:
     """Return how much weight the matched pairs of a table share."""
     old, new = (labels.ravel().astype(np.int32) for labels in np.indices(table.shape))
-    steps = match(overlaps(old, new, table.ravel() / table.max(), *table.shape))
-    try:
-        while True:
-            next(steps)
-    except StopIteration as end:
-        partners = end.value
+    partners = result(match(result(overlaps(old, new, table.ravel() / table.max(), *table.shape))))
     matched = partners >= 0
     assert len(set(partners[matched])) == matched.sum()
     return float(table[matched, partners[matched]].sum())
+
+
+def result(steps: Generator[None, None, Any]) -> Any:
+    """Return what is computed in steps."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def best_weight(table: NDArray[np.float64]) -> float:

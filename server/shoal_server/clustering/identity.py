@@ -10,6 +10,7 @@ none, or grows to four times its weight and loses none, or that keeps half and d
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from itertools import pairwise
 from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -26,12 +27,14 @@ SAME = 0.5  # the least Ochiai coefficient of a matched pair that is the same cl
 # A cluster that ends is said to be starving if it has less than this share of what a cluster weighs on average: a
 # small but distinct one, of a thousandth of the weight, never is.
 STARVING = 1e-3
-# Old or new clusters of a component that are matched exactly, in 8 ms at most; in a larger one the pairs that share
-# most are taken first, which leaves at least half of the shared weight.
-MAX_EXACT = 256
+# Old or new clusters of a component that are matched exactly, in 10 ms at most. In a larger one, and in all of them
+# where more pairs share weight than MAX_ENTRIES, the pairs that share most are taken first: they share half as much
+# weight, at least, as those of the best matching.
+MAX_EXACT = 192
+MAX_ENTRIES = 1 << 16
 _MAX_ROUNDS = 16  # of looking for pairs that are sure
 _MARGIN = 1 + 1e-9  # of rounding: so that no two pairs of one cluster are sure
-_ENTRIES_A_PIECE = 4096
+_POINTS_A_PIECE, _STEPS_A_PIECE = 1 << 15, 4096  # of NumPy, and of Python: some milliseconds
 
 
 class Change(NamedTuple):
@@ -90,26 +93,32 @@ def succeed(
     found: list[Succession] = []
 
     def work(_: int) -> Iterator[None]:
-        shared = overlaps(before, after, weights, len(ids), n_clusters)
-        yield
+        shared = yield from overlaps(before, after, weights, len(ids), n_clusters)
         partners = yield from match(shared)
         heirs = _heirs(shared, partners)
         order = _order(heirs, n_clusters)
         yield
-        found.append(_succession(ids, ids_given, shared, heirs, order))
+        found.append((yield from _succession(ids, ids_given, shared, heirs, order)))
 
     run(work, 1)
     return found[0]
 
 
-def overlaps(before: LabelArray, after: LabelArray, weights: Float64Array, k_before: int, k_after: int) -> Overlaps:
+def overlaps(
+    before: LabelArray, after: LabelArray, weights: Float64Array, k_before: int, k_after: int
+) -> Pieces[Overlaps]:
     """Return how much weight points (m,) with labels before and after make old and new clusters share."""
     weights = weights / weights.max()  # lest their sums overflow
-    keys, pairs = np.unique(before.astype(np.int64) * k_after + after, return_inverse=True)
-    shared = np.bincount(pairs, weights, len(keys))
-    keys, shared = keys[shared > 0], shared[shared > 0]
-    old, new = np.divmod(keys, k_after)
-    return Overlaps(old, new, shared, np.bincount(before, weights, k_before), np.bincount(after, weights, k_after))
+    keys = before.astype(np.int64) * k_after + after
+    parts = []
+    for first, last in pairwise(np.linspace(0, k_before, 2 + len(keys) // _POINTS_A_PIECE, dtype=np.int64)):
+        points = np.flatnonzero((before >= first) & (before < last))
+        some, pairs = np.unique(keys[points], return_inverse=True)
+        shared = np.bincount(pairs, weights[points], len(some))
+        parts.append((*np.divmod(some[shared > 0], k_after), shared[shared > 0]))
+        yield
+    old, new, weight = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Overlaps(old, new, weight, np.bincount(before, weights, k_before), np.bincount(after, weights, k_after))
 
 
 def match(shared: Overlaps) -> Pieces[IndexArray]:
@@ -132,7 +141,9 @@ def match(shared: Overlaps) -> Pieces[IndexArray]:
         left = (partners[old] < 0) & ~taken[new]
         old, new, weight = old[left], new[left], weight[left]
         yield
-    if len(old):
+    if len(old) > MAX_ENTRIES:
+        yield from _match_greedily(old, new, weight, partners)
+    elif len(old):
         yield from _match_components(old, new, weight, partners)
     return partners
 
@@ -166,13 +177,16 @@ def _match_exactly(old: IndexArray, new: IndexArray, weight: Float64Array, partn
 
 
 def _match_greedily(old: IndexArray, new: IndexArray, weight: Float64Array, partners: IndexArray) -> Pieces[None]:
-    taken: set[int] = set()
-    for place, entry in enumerate(np.lexsort((new, old, -weight)), 1):
-        if partners[old[entry]] < 0 and int(new[entry]) not in taken:
-            partners[old[entry]] = new[entry]
-            taken.add(int(new[entry]))
-        if place % _ENTRIES_A_PIECE == 0:
-            yield
+    by_weight = np.argsort(-weight, kind="stable")
+    matched, taken = set(), set()
+    for start in range(0, len(by_weight), _STEPS_A_PIECE):
+        yield
+        some = by_weight[start : start + _STEPS_A_PIECE]
+        for one, other in zip(old[some].tolist(), new[some].tolist(), strict=True):
+            if one not in matched and other not in taken:
+                partners[one] = other
+                matched.add(one)
+                taken.add(other)
 
 
 def _heirs(shared: Overlaps, partners: IndexArray) -> IndexArray:
@@ -216,12 +230,15 @@ def _succession(ids: IndexArray, ids_given: int, shared: Overlaps, heirs: IndexA
     by_label[begun] = np.arange(ids_given, ids_given + len(begun))
     after = by_label[order]
     from_old, into_new = _mostly(shared, living, lives)
-    changes = [
-        Change("born" if source < 0 else "split", new, None if source < 0 else int(ids[source]))
-        for new, source in zip(by_label[begun].tolist(), from_old[begun].tolist(), strict=True)
-    ]
+    changes: list[Change] = []
+    for new, source in zip(by_label[begun].tolist(), from_old[begun].tolist(), strict=True):
+        if len(changes) % _STEPS_A_PIECE == 0:
+            yield
+        changes.append(Change("born", new, None) if source < 0 else Change("split", new, int(ids[source])))
     starving = shared.old_weight <= STARVING * shared.old_weight.sum() / len(ids)
-    for place in np.flatnonzero(~living).tolist():
+    for number, place in enumerate(np.flatnonzero(~living).tolist()):
+        if number % _STEPS_A_PIECE == 0:
+            yield
         heir = int(into_new[place])
         if starving[place] and place < len(order) and after[place] >= ids_given:
             changes.append(Change("reseeded", int(ids[place]), int(after[place])))
