@@ -178,6 +178,6 @@ def test_very_many_changes_are_told_in_one_event_of_each_kind() -> None:
 
     split, retired = cluster_events(Succession(np.arange(1), np.arange(1), 1, changes))
 
-    assert (split.kind, split.count, split.other) == ("split", MAX_SINGLE_EVENTS, None)
+    assert (split.kind, split.cluster_count, split.other) == ("split", MAX_SINGLE_EVENTS, None)
     assert split.clusters == tuple(range(MAX_LISTED))
-    assert (retired.kind, retired.count, retired.clusters) == ("retired", 5, (0, 1, 2, 3, 4))
+    assert (retired.kind, retired.cluster_count, retired.clusters) == ("retired", 5, (0, 1, 2, 3, 4))

@@ -44,7 +44,7 @@ class Event(NamedTuple):
 
     kind: EventKind
     clusters: Sequence[int] = ()  # ids of those that it happened to, at most MAX_LISTED of them
-    count: int = 0  # how many these are in all
+    cluster_count: int = 0  # how many these are in all
     other: int | None = None  # id of another cluster
     before: float | None = None
     after: float | None = None

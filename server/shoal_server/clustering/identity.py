@@ -118,7 +118,9 @@ def overlaps(
         parts.append((*np.divmod(some[shared > 0], k_after), shared[shared > 0]))
         yield
     old, new, weight = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return Overlaps(old, new, weight, np.bincount(before, weights, k_before), np.bincount(after, weights, k_after))
+    old_weight = np.bincount(before, weights, k_before).astype(np.float64, copy=False)
+    new_weight = np.bincount(after, weights, k_after).astype(np.float64, copy=False)
+    return Overlaps(old, new, weight, old_weight, new_weight)
 
 
 def match(shared: Overlaps) -> Pieces[IndexArray]:
@@ -222,7 +224,9 @@ def _order(heirs: IndexArray, k_after: int) -> IndexArray:
     return order
 
 
-def _succession(ids: IndexArray, ids_given: int, shared: Overlaps, heirs: IndexArray, order: IndexArray) -> Succession:
+def _succession(
+    ids: IndexArray, ids_given: int, shared: Overlaps, heirs: IndexArray, order: IndexArray
+) -> Pieces[Succession]:
     living = heirs >= 0
     by_label, lives = np.full(len(order), -1), np.zeros(len(order), np.bool_)  # of the new clusters
     by_label[heirs[living]], lives[heirs[living]] = ids[living], True

@@ -24,7 +24,7 @@ from shoal_server.clustering.refinement_schedule import (
     PendingRefinement,
     RefinementSchedule,
 )
-from shoal_server.clustering.search import Refined, SearchKernels
+from shoal_server.clustering.search import SearchKernels
 from shoal_server.clustering.state import Model, Snapshot, read_only_snapshot, shifts
 from shoal_server.clustering.summary import absorb, empty_summary, relabelled, weighted_points
 from shoal_server.clustering.update import newest
@@ -198,15 +198,17 @@ def _refined(
         kernels=fitter.search,
         run=run,
     )
-    before = fitted.before
-    if only_if_better or before is None:
+    if fitted.before is None:
+        raise AssertionError("a light refinement tells what it began with")
+    labels, inertia = fitted.before.labels, fitted.before.inertia
+    if only_if_better:
         labels, squares = kernels.nearest(stands_for.points, frame.centroids, run)
-        before = Refined(frame.centroids, frame.weights, float(np.dot(squares, stands_for.weights)), 0, labels)
-        if fitted.inertia >= before.inertia:
+        inertia = float(np.dot(squares, stands_for.weights))
+        if fitted.inertia >= inertia:
             return model, False
     newest_ids, ids_given = newest(model).ids, model.state.ids_given
     k = len(newest_ids)
-    clusters = succeed(newest_ids, ids_given, before.labels, fitted.labels, stands_for.weights, k, run)
+    clusters = succeed(newest_ids, ids_given, labels, fitted.labels, stands_for.weights, k, run)
     centroids, weights = fitted.centroids[clusters.order], fitted.weights[clusters.order]
     scatter, total = float(stands_for.scatter.sum()), float(stands_for.weights.sum())
     expected = (fitted.inertia + scatter) / total
@@ -214,7 +216,7 @@ def _refined(
     snapshot = _refined_snapshot(newest(model), centroids + frame.origin, weights, clusters.ids, expected)
     learning = Learning(summary, schedule.refined(expected, k / len(stands_for.weights), fitted.work), pending)
     state = model.state._replace(snapshot=snapshot, learning=learning, ids_given=clusters.ids_given)
-    events = refinement_events(clusters, (before.inertia + scatter) / total, expected)
+    events = refinement_events(clusters, (inertia + scatter) / total, expected)
     return tell(model.with_state(state), events), True
 
 

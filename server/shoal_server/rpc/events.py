@@ -35,7 +35,7 @@ def _encode_event(published: PublishedEvent) -> events_pb2.Event:
         kind=wire.EVENT_KINDS[event.kind],
         version=event.version,
         clusters=event.clusters,
-        cluster_count=event.count,
+        cluster_count=event.cluster_count,
         other=event.other,
         before=event.before,
         after=event.after,
