@@ -39,6 +39,7 @@ from shoal._errors import (
     UnsupportedError,
     Violation,
 )
+from shoal._events import Event, EventKind
 from shoal._session import Session
 from shoal._session_codec import UNSET, Unset
 from shoal._types import (
@@ -90,6 +91,8 @@ __all__ = [
     "DeadlineExceededError",
     "Durability",
     "Engine",
+    "Event",
+    "EventKind",
     "HalfLife",
     "HalfLifeUnit",
     "InitMethod",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from shoal import wire
 from shoal._errors import InternalError
@@ -87,18 +88,25 @@ def decode_assignment(answer: wire.AssignResponse) -> Assignment:
     return Assignment(answer.message.version, wire.array_of(answer.labels), distances)
 
 
-def decode_snapshot(snapshot: clustering_pb2.Snapshot) -> Snapshot:
-    """Return one version."""
+def decode_snapshot(snapshot: clustering_pb2.Snapshot, ids: NDArray[np.int64] | None = None) -> Snapshot:
+    """Return one version; ids (k,) are those of its clusters if it doesn't say."""
+    centroids = wire.array_of(snapshot.centroids)
+    if snapshot.HasField("ids"):
+        ids = wire.array_of(snapshot.ids)
+    elif ids is None:  # the server is older than ids
+        ids = np.arange(len(centroids))
     return Snapshot(
         version=snapshot.version,
-        centroids=wire.array_of(snapshot.centroids),
+        centroids=centroids,
         weights=wire.array_of(snapshot.weights),
         inertia=snapshot.inertia,
         movement=wire.array_of(snapshot.movement),
         points_accepted=snapshot.points_accepted,
         session_uid=snapshot.session_uid,
         batch_points=snapshot.batch_points,
+        ids=ids,
         refined=snapshot.refined,
+        estimated_inertia=snapshot.estimated_inertia if snapshot.HasField("estimated_inertia") else None,
     )
 
 

@@ -15,12 +15,14 @@ from numpy.typing import ArrayLike
 
 from shoal import wire
 from shoal._batch_codec import decode_assignment, decode_recent_points, decode_result, decode_snapshot, encode_batch
+from shoal._event_codec import EventPage, decode_page
 from shoal._session_codec import checked_etag, decode_description
 from shoal._types import Assignment, Batch, PushResult, RecentPoints, SessionDescription, Snapshot
 from shoal._validation import INT32, INT64, checked_name, flag, integer, invalid, points_array, text
-from shoal.v1 import clustering_pb2, sessions_pb2
+from shoal.v1 import clustering_pb2, events_pb2, sessions_pb2
 
 Answer = TypeVar("Answer")
+MAX_PAGE_SIZE = 1000  # of events
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,12 @@ def get_recent_points(name: str, max_points: int | None) -> Call[RecentPoints]:
     most = 0 if max_points is None else integer("max_points", max_points, INT32)
     request = clustering_pb2.GetRecentPointsRequest(session=name, max_points=most)
     return Call("GetRecentPoints", request, repeatable=True, decode=decode_recent_points, session=name)
+
+
+def list_events(name: str, after: int, page_size: int = MAX_PAGE_SIZE) -> Call[EventPage]:
+    """Read some of the events that are newer than a number."""
+    request = events_pb2.ListEventsRequest(name=name, after=integer("after", after, INT64), page_size=page_size)
+    return Call("ListEvents", request, repeatable=True, decode=decode_page, session=name)
 
 
 def check_producer(producer: str | None) -> None:

@@ -12,6 +12,8 @@ from shoal import _calls
 from shoal._assign_stream import assign_pipeline
 from shoal._batch_codec import as_batch
 from shoal._connection import Connection
+from shoal._event_listing import EventListing
+from shoal._events import Event
 from shoal._ingest_stream import ingest_pipeline
 from shoal._session_codec import UNSET, Unset, encode_changes
 from shoal._stream_runner import run_pipeline, run_watch
@@ -28,7 +30,7 @@ from shoal._types import (
     Snapshot,
 )
 from shoal._validation import checked_name
-from shoal._watch import new_watch
+from shoal._watch import EventWatch, new_watch
 
 
 class Session:
@@ -275,6 +277,49 @@ class Session:
             If max_points is invalid.
         """
         return self._connection.call(_calls.get_recent_points(self._name, max_points))
+
+    def events(self, after: int = 0) -> list[Event]:
+        """Return what happened to the clusters and to the session, oldest first.
+
+        The session keeps the newest 1,000 events, or as many as the server's setting ``max_events`` says. If some that
+        you haven't seen are lost, the next event has their number in `Event.missed`.
+
+        Parameters
+        ----------
+        after
+            The number of the last event seen; only newer ones are returned. 0: all that the session keeps.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If `after` is invalid, or newer than the newest event.
+        """
+        listing = EventListing(self._name, after)
+        while (call := listing.next_call()) is not None:
+            listing.take(self._connection.call(call))
+        return listing.events
+
+    def watch_events(self, after: int | None = None) -> Generator[Event, None, None]:
+        """Yield events as they happen, until the session is deleted or expires.
+
+        Each comes once and in order, also after a broken connection: the watch reconnects and continues after the last
+        event seen; it raises UnavailableError after a minute without success. If you read so slowly that the session
+        drops events that you haven't seen, the next one has their number in `Event.missed`.
+
+        Parameters
+        ----------
+        after
+            The number of the last event seen; 0: begin with the oldest that the session keeps. None: only those that
+            happen from now on, that is from the first ``next`` on.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If `after` is invalid, or newer than the newest event.
+        SessionReplacedError
+            If the session was replaced by another one while the connection was broken.
+        """
+        return run_watch(self._connection, EventWatch(self._name, after))
 
     def watch(
         self,

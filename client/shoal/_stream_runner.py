@@ -10,12 +10,11 @@ from typing import Any, Generic
 
 import grpc
 
-from shoal import _calls
 from shoal._connection import Connection
 from shoal._errors import ShoalError
 from shoal._pipeline import Delivery, Item, Pipeline, Result
 from shoal._retries import ResumableStream
-from shoal._types import CentroidUpdate
+from shoal._watch import Item as WatchedItem
 from shoal._watch import Watch
 
 
@@ -32,15 +31,13 @@ def run_pipeline(
         pipeline.finish()
 
 
-def run_watch(connection: Connection, watch: Watch) -> Generator[CentroidUpdate, None, None]:
-    """Yield updates until the session is gone."""
-    watch.identify(connection.call(_calls.get_session(watch.session)).uid)
+def run_watch(connection: Connection, watch: Watch[WatchedItem]) -> Generator[WatchedItem, None, None]:
+    """Yield what is watched until the session is gone."""
+    watch.open(connection.call(watch.opening()))
     while not watch.ended:
         with _stream(connection, "WatchCentroids", watch.connect()) as responses:
             while (response := _next(connection, responses, watch)) is not None:
-                update = watch.receive(response)
-                if update is not None:
-                    yield update
+                yield from watch.receive(response)
 
 
 @contextmanager

@@ -134,8 +134,14 @@ class Snapshot:
     batch_points: int
     """Rows accepted in the batch that made the version, so ``inertia / batch_points`` is the inertia per point; 0 in
     version 0."""
+    ids: NDArray[np.int64]
+    """Shape (k,): the id of the cluster that each centroid belongs to. A cluster keeps its id as long as it lives, and
+    no other one gets it later. Refinements begin and end clusters; see `Session.events`."""
     refined: bool = False
     """Whether a refinement made the version, and no batch."""
+    estimated_inertia: float | None = None
+    """The inertia per point (per weight of 1) that the last refinement left, estimated from the session's summary;
+    None before the first one."""
 
 
 @dataclass(frozen=True, eq=False)

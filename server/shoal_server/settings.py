@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     replay_bytes: Bytes = Field(
         4 * MIB, description="Maximum bytes of results that a session keeps for batches that are sent again much later."
     )
+    max_events: Count = Field(
+        1000, description="Maximum number of events that a session keeps for those who read them later."
+    )
     max_comparisons: Threads = Field(4, description="Maximum comparisons at once; more are refused.")
     max_comparison_distances: Count = Field(
         2**25,
@@ -196,4 +199,5 @@ class Settings(BaseSettings):
             idle_ttl=self.idle_ttl,
             progress_interval=self.progress_interval,
             max_event_time_ahead=self.max_event_time_ahead,
+            max_events=self.max_events,
         )

@@ -119,6 +119,7 @@ def test_centroids_are_a_table_or_a_json_document(command: InProcess, session: s
     assert f"version {snapshot.version}, 1,000 points" in table.stderr
     assert document["centroids"] == snapshot.centroids.tolist()
     assert document["weights"] == snapshot.weights.tolist()
+    assert document["ids"] == snapshot.ids.tolist()
 
 
 def test_a_table_of_many_coordinates_shows_the_first_and_says_how_many_there_are(

@@ -137,6 +137,8 @@ SESSION = {
     ),
     "centroids": ({}, {}),
     "recent_points": ({}, {"max_points": NO_INT32}),
+    "events": ({}, {"after": NO_INT64}),
+    "watch_events": ({}, {"after": NO_INT64}),
     "watch": (
         {},
         {

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 import pytest
 
 import shoal
 from shoal import wire
-from shoal._watch import Watch, new_watch
+from shoal._watch import CentroidWatch, new_watch
 from shoal.v1 import clustering_pb2
 
 
-def watch(after_version: int | None = None) -> Watch:
+def watch(after_version: int | None = None) -> CentroidWatch:
     return new_watch(
         "s", after_version=after_version, min_interval=None, min_shift=None, delta=True, progress_interval=None
     )
@@ -32,9 +36,9 @@ def update(
     return response
 
 
-def centroids_of(received: shoal.CentroidUpdate | None) -> list[float]:
-    assert received is not None
-    return [float(value) for value in received.centroids[:, 0]]
+def centroids_of(received: Sequence[shoal.CentroidUpdate]) -> list[float]:
+    (update,) = received
+    return [float(value) for value in update.centroids[:, 0]]
 
 
 def test_watch_completes_a_delta_to_all_centroids() -> None:
@@ -57,7 +61,28 @@ def test_watch_tells_versions_of_a_refinement_from_those_of_a_batch() -> None:
 
     received = [state.receive(each) for each in (whole, update(2, [], rows=[], base_version=1), delta)]
 
-    assert [each.refined for each in received if each] == [True, False, True]
+    assert [each.refined for (each,) in received] == [True, False, True]
+
+
+def test_a_delta_without_ids_keeps_those_of_the_version_before() -> None:
+    state = watch()
+    state.connect()
+    whole, delta = update(1, [[1], [2], [3]]), update(3, [[30]], rows=[2], base_version=2)
+    whole.update.snapshot.ids.CopyFrom(wire.tensor_message(np.array([4, 0, 9])))
+    delta.update.snapshot.ids.CopyFrom(wire.tensor_message(np.array([4, 10, 9])))
+
+    received = [state.receive(each) for each in (whole, update(2, [], rows=[], base_version=1), delta)]
+
+    assert [each.ids.tolist() for (each,) in received] == [[4, 0, 9], [4, 0, 9], [4, 10, 9]]
+
+
+def test_a_server_without_ids_gives_each_centroid_its_label_as_id() -> None:
+    state = watch()
+    state.connect()
+
+    (received,) = state.receive(update(1, [[1], [2], [3]]))
+
+    assert received.ids.tolist() == [0, 1, 2]
 
 
 def test_a_delta_from_a_version_not_seen_is_a_bug() -> None:
@@ -73,7 +98,7 @@ def test_a_delta_from_a_version_not_seen_is_a_bug() -> None:
 
 def test_a_resumed_watch_continues_after_the_last_version_with_whole_centroids() -> None:
     state = watch(after_version=2)
-    state.identify("uid")
+    state.open(cast("shoal.SessionDescription", SimpleNamespace(uid="uid")))
     assert state.connect().after_version == 2
     state.receive(update(7, [[1], [2], [3]]))
 
@@ -101,11 +126,9 @@ def test_watch_ends_on_an_end_message_and_ignores_progress_messages() -> None:
     state = watch()
     state.connect()
 
-    assert (
-        state.receive(clustering_pb2.WatchCentroidsResponse(progress=clustering_pb2.WatchProgress(version=3))) is None
-    )
+    assert not state.receive(clustering_pb2.WatchCentroidsResponse(progress=clustering_pb2.WatchProgress(version=3)))
     assert not state.ended
-    assert state.receive(clustering_pb2.WatchCentroidsResponse(end=clustering_pb2.WatchEnd(version=3))) is None
+    assert not state.receive(clustering_pb2.WatchCentroidsResponse(end=clustering_pb2.WatchEnd(version=3)))
 
     assert state.ended
     assert state.reconnect_delay(None, now=0.0) == 0.0

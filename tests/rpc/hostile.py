@@ -82,6 +82,7 @@ def valid(method: str, session: str) -> Any:
             "update_mask": field_mask_pb2.FieldMask(paths=["half_life", "idle_ttl"]),
         },
         "DeleteSession": {"name": session},
+        "ListEvents": {"name": session, "after": 1, "page_size": 10},
         "Push": {"session": session, "batch": points, "producer": producer},
         "Ingest": {
             "open": clustering_pb2.IngestOpen(session=session, producer=producer),
@@ -99,6 +100,8 @@ def valid(method: str, session: str) -> Any:
             "min_shift": 0.1,
             "delta": True,
             "progress_interval": duration(0.05),
+            "after_event": 0,
+            "events_only": True,
         },
         "Compare": {
             "points": tensor(POINTS),

@@ -19,17 +19,16 @@ from shoal_server.sessions.local import LocalSessions
 from shoal_server.sessions.port import (
     Changes,
     Description,
-    End,
+    EventPage,
     IngestOpened,
     IngestPort,
     Producer,
-    Progress,
     RecentPoints,
     SessionConfig,
     SessionPage,
     SessionSnapshot,
-    Update,
     VersionedAssignment,
+    WatchEvent,
     WatchOptions,
     WatchPort,
 )
@@ -86,7 +85,7 @@ class PicklingWatch:
     def begin_write(self) -> None:
         self._watch.begin_write()
 
-    async def events(self) -> AsyncIterator[Update | Progress | End]:
+    async def events(self) -> AsyncIterator[WatchEvent]:
         async for event in self._watch.events():
             yield passed(event)
 
@@ -128,6 +127,9 @@ class PicklingSessions:
 
     async def recent_points(self, name: str, max_points: int) -> RecentPoints:
         return await call(self._inner.recent_points, name, max_points)
+
+    async def events(self, name: str, after: int, most: int) -> EventPage:
+        return await call(self._inner.events, name, after, most)
 
     @asynccontextmanager
     async def watch(self, name: str, uid: str, options: WatchOptions) -> AsyncIterator[PicklingWatch]:

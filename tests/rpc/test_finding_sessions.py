@@ -24,6 +24,7 @@ CALLS: dict[str, Callable[[Wire, str], Any]] = {
     "Assign": lambda wire, name: wire.assign(name, tensor(GOOD)),
     "GetCentroids": lambda wire, name: wire.centroids(name),
     "GetRecentPoints": lambda wire, name: wire.recent_points(name),
+    "ListEvents": lambda wire, name: wire.events(name),
     "WatchCentroids": lambda wire, name: list(wire.watch(name)),
 }
 

@@ -53,6 +53,7 @@ USES: dict[str, Callable[[Wire, str], object]] = {
     "Assign": lambda wire, name: wire.assign(name, tensor(GOOD)),
     "GetCentroids": lambda wire, name: wire.centroids(name),
     "GetRecentPoints": lambda wire, name: wire.recent_points(name),
+    "ListEvents": lambda wire, name: wire.events(name),
     "WatchCentroids": watch_one_update,
     "UpdateSession": lambda wire, name: wire.update(name, plain(engine=3), ["engine"]),
 }

@@ -12,7 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
-from shoal.v1 import clustering_pb2, clustering_pb2_grpc, sessions_pb2, sessions_pb2_grpc, tensor_pb2
+from shoal.v1 import clustering_pb2, clustering_pb2_grpc, events_pb2, sessions_pb2, sessions_pb2_grpc, tensor_pb2
 
 PATIENCE = 60.0  # seconds after which a call is stuck
 
@@ -78,6 +78,10 @@ class Wire:
     def recent_points(self, name: str, max_points: int = 0) -> clustering_pb2.RecentPoints:
         request = clustering_pb2.GetRecentPointsRequest(session=name, max_points=max_points)
         return self.clustering.GetRecentPoints(request, timeout=PATIENCE)
+
+    def events(self, name: str, after: int = 0, page_size: int = 0) -> events_pb2.ListEventsResponse:
+        request = events_pb2.ListEventsRequest(name=name, after=after, page_size=page_size)
+        return self.sessions.ListEvents(request, timeout=PATIENCE)
 
     def watch(self, name: str, **options: Any) -> Any:
         """Return a watch: an iterator of answers that can be cancelled."""

@@ -15,7 +15,8 @@ from shoal_server.sessions import watching
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.port import Update, WatchOptions
 from shoal_server.sessions.sent_versions import SentVersions
-from shoal_server.sessions.watching import MESSAGE_BYTES, TURN_BYTES, Watch, WatchQueue, WatchScheduler
+from shoal_server.sessions.watch_turns import MESSAGE_BYTES, TURN_BYTES, WatchQueue, WatchScheduler
+from shoal_server.sessions.watching import Watch
 from shoal_server.shared_results import SharedResults
 from tests.sessions.clock import JumpingLoop, until_quiet
 from tests.sessions.watched import SHARED, PlayedSession, Stage, snapshot

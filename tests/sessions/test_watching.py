@@ -9,10 +9,10 @@ import pytest
 
 from shoal_server.clustering.state import Warming
 from shoal_server.errors import Kind
-from shoal_server.sessions.port import End, Progress, SentVersion, Update, WatchOptions
+from shoal_server.sessions.port import End, Progress, SentVersion, Update, WatchEvent, WatchOptions
 from tests.sessions.clock import until_quiet
 from tests.sessions.refusing import refusal
-from tests.sessions.watched import Event, Stage
+from tests.sessions.watched import Stage
 
 
 async def test_a_watch_begins_with_the_newest_version() -> None:
@@ -80,7 +80,7 @@ async def test_many_wakes_send_the_newest_version_once() -> None:
     second = await update(events)
 
     assert second.snapshot is stage.session.snapshot
-    assert second.base == SentVersion(1, first.snapshot.centroids)
+    assert second.base == SentVersion(1, first.snapshot.centroids, first.snapshot.ids)
     assert await anext(events) == Progress(999, None)
 
 
@@ -176,7 +176,7 @@ async def test_wakes_do_not_postpone_a_progress_message() -> None:
     assert await stage.timeline() == [(0, "4"), (10, "still 4"), (12, "deleted at 4")]
 
 
-async def update(events: AsyncIterator[Event]) -> Update:
+async def update(events: AsyncIterator[WatchEvent]) -> Update:
     """Wait for an event that has to be an update."""
     event = await anext(events)
     assert isinstance(event, Update)

@@ -15,10 +15,11 @@ from tests.rpc.wire import Wire, batch
 
 @dataclass(frozen=True)
 class StreamResults:
-    """The result of each batch, and the final centroids; equal if every bit is."""
+    """The result of each batch, the final centroids, and the events; equal if every bit is."""
 
     results: tuple[bytes, ...]
     newest: bytes
+    events: tuple[bytes, ...]
 
 
 def draw_batches(sizes: Sequence[int], features: int, dtypes: Iterable[DTypeLike]) -> Iterator[clustering_pb2.Batch]:
@@ -56,4 +57,12 @@ def _answers(wire: Wire, session: str, results: Iterable[clustering_pb2.BatchRes
     return StreamResults(
         tuple(result.SerializeToString(deterministic=True) for result in results),
         newest.SerializeToString(deterministic=True),
+        tuple(_events(wire, session)),
     )
+
+
+def _events(wire: Wire, session: str) -> Iterator[bytes]:
+    """Yield the events but for their times."""
+    for event in wire.events(session, page_size=1000).events:
+        event.ClearField("time")
+        yield event.SerializeToString(deterministic=True)

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import DTypeLike
 
 from shoal.testing import LocalServer
-from shoal.v1 import clustering_pb2, sessions_pb2
+from shoal.v1 import clustering_pb2, events_pb2, sessions_pb2
 from tests.effort import choose
 from tests.rpc.wire import Wire, plain
 from tests.soak.streams import StreamResults, draw_batches, ingest, push_each
@@ -124,3 +124,11 @@ def test_all_batches_count_in_the_compared_centroids(expected: dict[str, StreamR
 
     assert len(set(answers.results)) == MANY
     assert clustering_pb2.Snapshot.FromString(answers.newest).points_accepted == sum(sizes(MANY))
+
+
+def test_clusters_have_begun_and_ended_in_the_compared_events(expected: dict[str, StreamResults]) -> None:
+    kinds = [events_pb2.Event.FromString(event).kind for event in expected["refined"].events]
+
+    assert kinds[0] == events_pb2.EVENT_KIND_BORN
+    assert kinds.count(events_pb2.EVENT_KIND_REFINED) > 3
+    assert {events_pb2.EVENT_KIND_SPLIT, events_pb2.EVENT_KIND_MERGED} <= set(kinds)

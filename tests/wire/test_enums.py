@@ -9,8 +9,9 @@ import pytest
 
 import shoal
 from shoal import wire
-from shoal.v1 import compare_pb2, sessions_pb2
+from shoal.v1 import compare_pb2, events_pb2, sessions_pb2
 from shoal_server.clustering import config as models
+from shoal_server.clustering import events
 from shoal_server.sessions import port as sessions
 
 # The names of each enum, the generated enum, and the types of the client and of the server that list the names too.
@@ -22,6 +23,7 @@ ENUMS: dict[str, tuple[Mapping[str, int], Any, list[Any]]] = {
     "unit": (wire.HALF_LIFE_UNITS, sessions_pb2.HalfLifeUnit, [shoal.HalfLifeUnit, models.HalfLifeUnit]),
     "durability": (wire.DURABILITIES, sessions_pb2.Durability, [shoal.Durability, sessions.Durability]),
     "update rule": (wire.UPDATE_RULES, sessions_pb2.UpdateRule, [shoal.UpdateRule, models.UpdateRule]),
+    "event kind": (wire.EVENT_KINDS, events_pb2.EventKind, [shoal.EventKind, events.EventKind]),
     "compared engine": (wire.COMPARE_ENGINES, compare_pb2.CompareEngine, [shoal.CompareEngine]),
     "action": (wire.COMPARE_ACTIONS, compare_pb2.CompareAction, [shoal.CompareAction]),
 }

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 from shoal import _calls
 from shoal._assign_stream import assign_pipeline
 from shoal._batch_codec import as_batch
+from shoal._event_listing import EventListing
+from shoal._events import Event
 from shoal._ingest_stream import ingest_pipeline
 from shoal._session_codec import UNSET, Unset, encode_changes
 from shoal._types import (
@@ -26,7 +28,7 @@ from shoal._types import (
     Snapshot,
 )
 from shoal._validation import checked_name
-from shoal._watch import new_watch
+from shoal._watch import EventWatch, new_watch
 from shoal.aio._connection import AsyncConnection
 from shoal.aio._stream_runner import run_pipeline, run_watch
 
@@ -144,6 +146,17 @@ class Session:
     async def recent_points(self, max_points: int | None = None) -> RecentPoints:
         """Return a few of the points that were applied lately; see shoal.Session.recent_points."""
         return await self._connection.call(_calls.get_recent_points(self._name, max_points))
+
+    async def events(self, after: int = 0) -> list[Event]:
+        """Return what happened to the clusters and to the session; see shoal.Session.events."""
+        listing = EventListing(self._name, after)
+        while (call := listing.next_call()) is not None:
+            listing.take(await self._connection.call(call))
+        return listing.events
+
+    def watch_events(self, after: int | None = None) -> AsyncGenerator[Event, None]:
+        """Yield events as they happen, until the session is deleted or expires; see shoal.Session.watch_events."""
+        return run_watch(self._connection, EventWatch(self._name, after))
 
     def watch(
         self,

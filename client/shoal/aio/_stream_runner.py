@@ -11,10 +11,9 @@ from typing import Any, Generic
 import grpc
 from google.protobuf.message import Message
 
-from shoal import _calls
 from shoal._pipeline import Delivery, Pipeline, Result
 from shoal._retries import ResumableStream
-from shoal._types import CentroidUpdate
+from shoal._watch import Item as WatchedItem
 from shoal._watch import Watch
 from shoal.aio._connection import AsyncConnection
 
@@ -36,15 +35,14 @@ async def run_pipeline(
         pipeline.finish()
 
 
-async def run_watch(connection: AsyncConnection, watch: Watch) -> AsyncGenerator[CentroidUpdate, None]:
-    """Yield updates until the session is gone."""
-    watch.identify((await connection.call(_calls.get_session(watch.session))).uid)
+async def run_watch(connection: AsyncConnection, watch: Watch[WatchedItem]) -> AsyncGenerator[WatchedItem, None]:
+    """Yield what is watched until the session is gone."""
+    watch.open(await connection.call(watch.opening()))
     while not watch.ended:
         async with _stream(connection, "WatchCentroids", watch.connect()) as call:
             while (response := await _next(connection, call, watch)) is not None:
-                update = watch.receive(response)
-                if update is not None:
-                    yield update
+                for item in watch.receive(response):
+                    yield item
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from shoal.cli import assign, centroids, compare, demo, ingest, sessions, watch
+from shoal.cli import assign, centroids, compare, demo, events, ingest, sessions, watch
 from shoal.cli.invocation import DEFAULT_SERVER, Invocation
 from shoal.cli.output import Format
 from shoal.cli.root import RootCommand
@@ -26,6 +26,7 @@ app.command("ingest")(ingest.ingest)
 app.command("assign")(assign.assign)
 app.command("centroids")(centroids.centroids)
 app.command("watch")(watch.watch)
+app.command("events")(events.events)
 app.command("compare")(compare.compare)
 app.command("demo")(demo.demo)
 

@@ -28,7 +28,12 @@ def centroids(ctx: typer.Context, session: Annotated[str, typer.Argument(metavar
 
 def _rows(snapshot: shoal.Snapshot) -> list[dict[str, Any]]:
     return [
-        {"label": label, "weight": float(snapshot.weights[label]), **_coordinates(centroid.tolist())}
+        {
+            "label": label,
+            "id": int(snapshot.ids[label]),
+            "weight": float(snapshot.weights[label]),
+            **_coordinates(centroid.tolist()),
+        }
         for label, centroid in enumerate(snapshot.centroids)
     ]
 

@@ -25,57 +25,60 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from shoal.v1 import errors_pb2 as shoal_dot_v1_dot_errors__pb2
+from shoal.v1 import events_pb2 as shoal_dot_v1_dot_events__pb2
 from shoal.v1 import sessions_pb2 as shoal_dot_v1_dot_sessions__pb2
 from shoal.v1 import tensor_pb2 as shoal_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19shoal/v1/clustering.proto\x12\x08shoal.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15shoal/v1/errors.proto\x1a\x17shoal/v1/sessions.proto\x1a\x15shoal/v1/tensor.proto\"\xab\x01\n\x05\x42\x61tch\x12 \n\x06points\x18\x01 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12\'\n\rsample_weight\x18\x02 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12.\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rreturn_labels\x18\x05 \x01(\x08\"8\n\x08Producer\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x11\n\tephemeral\x18\x03 \x01(\x08\"d\n\x0bPushRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x1e\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x0f.shoal.v1.Batch\x12$\n\x08producer\x18\x03 \x01(\x0b\x32\x12.shoal.v1.Producer\"k\n\rIngestRequest\x12\"\n\x04open\x18\x01 \x01(\x0b\x32\x14.shoal.v1.IngestOpen\x12 \n\x07\x62\x61tches\x18\x02 \x03(\x0b\x32\x0f.shoal.v1.Batch\x12\x14\n\x0c\x61\x63knowledged\x18\x03 \x01(\x03\"C\n\nIngestOpen\x12\x0f\n\x07session\x18\x01 \x01(\t\x12$\n\x08producer\x18\x02 \x01(\x0b\x32\x12.shoal.v1.Producer\"`\n\x0eIngestResponse\x12&\n\x06opened\x18\x01 \x01(\x0b\x32\x16.shoal.v1.IngestOpened\x12&\n\x07results\x18\x02 \x03(\x0b\x32\x15.shoal.v1.BatchResult\"b\n\x0cIngestOpened\x12\x13\n\x0bsession_uid\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x15\n\rlast_sequence\x18\x03 \x01(\x03\x12\x17\n\x0fmax_batch_bytes\x18\x04 \x01(\x03\"\xc1\x02\n\x0b\x42\x61tchResult\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x03\x12\x0f\n\x07\x64ropped\x18\x04 \x01(\x03\x12\x0f\n\x07inertia\x18\x05 \x01(\x01\x12 \n\x06labels\x18\x06 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12\x0f\n\x07\x64urable\x18\x07 \x01(\x08\x12\x11\n\tduplicate\x18\x08 \x01(\x08\x12\"\n\x07warming\x18\t \x01(\x0b\x32\x11.shoal.v1.Warming\x12\x1f\n\x05\x65rror\x18\n \x01(\x0b\x32\x10.shoal.v1.Status\x12\x11\n\tforgotten\x18\x0b \x01(\x08\x12\x0c\n\x04late\x18\x0c \x01(\x01\x12\x13\n\x06weight\x18\r \x01(\x01H\x00\x88\x01\x01\x12\x0f\n\x07refined\x18\x0e \x01(\x08\x42\t\n\x07_weight\"\\\n\rAssignRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12 \n\x06points\x18\x02 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12\x18\n\x10return_distances\x18\x03 \x01(\x08\"\x89\x01\n\x0e\x41ssignResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12 \n\x06labels\x18\x02 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12#\n\tdistances\x18\x03 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12\x1f\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x10.shoal.v1.Status\"&\n\x13GetCentroidsRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"\xed\x01\n\x08Snapshot\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12#\n\tcentroids\x18\x02 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12!\n\x07weights\x18\x03 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12\x0f\n\x07inertia\x18\x04 \x01(\x01\x12\"\n\x08movement\x18\x05 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12\x17\n\x0fpoints_accepted\x18\x06 \x01(\x03\x12\x13\n\x0bsession_uid\x18\x07 \x01(\t\x12\x14\n\x0c\x62\x61tch_points\x18\x08 \x01(\x03\x12\x0f\n\x07refined\x18\t \x01(\x08\"=\n\x16GetRecentPointsRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x12\n\nmax_points\x18\x02 \x01(\x05\"A\n\x0cRecentPoints\x12 \n\x06points\x18\x01 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12\x0f\n\x07version\x18\x02 \x01(\x03\"\xf4\x01\n\x15WatchCentroidsRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x1a\n\rafter_version\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12/\n\x0cmin_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tmin_shift\x18\x04 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x05 \x01(\x08\x12\x34\n\x11progress_interval\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bsession_uid\x18\x07 \x01(\tB\x10\n\x0e_after_version\"\x9d\x01\n\x16WatchCentroidsResponse\x12*\n\x06update\x18\x01 \x01(\x0b\x32\x18.shoal.v1.CentroidUpdateH\x00\x12+\n\x08progress\x18\x02 \x01(\x0b\x32\x17.shoal.v1.WatchProgressH\x00\x12!\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x12.shoal.v1.WatchEndH\x00\x42\x07\n\x05\x65vent\"l\n\x0e\x43\x65ntroidUpdate\x12$\n\x08snapshot\x18\x01 \x01(\x0b\x32\x12.shoal.v1.Snapshot\x12\x1e\n\x04rows\x18\x02 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12\x14\n\x0c\x62\x61se_version\x18\x03 \x01(\x03\"Y\n\rWatchProgress\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\"\n\x07warming\x18\x02 \x01(\x0b\x32\x11.shoal.v1.Warming\x12\x13\n\x0bsession_uid\x18\x03 \x01(\t\"E\n\x08WatchEnd\x12(\n\x06reason\x18\x01 \x01(\x0e\x32\x18.shoal.v1.WatchEndReason\x12\x0f\n\x07version\x18\x02 \x01(\x03*n\n\x0eWatchEndReason\x12 \n\x1cWATCH_END_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18WATCH_END_REASON_DELETED\x10\x01\x12\x1c\n\x18WATCH_END_REASON_EXPIRED\x10\x02\x32\xf5\x03\n\x11\x43lusteringService\x12\x34\n\x04Push\x12\x15.shoal.v1.PushRequest\x1a\x15.shoal.v1.BatchResult\x12?\n\x06Ingest\x12\x17.shoal.v1.IngestRequest\x1a\x18.shoal.v1.IngestResponse(\x01\x30\x01\x12;\n\x06\x41ssign\x12\x17.shoal.v1.AssignRequest\x1a\x18.shoal.v1.AssignResponse\x12\x45\n\x0c\x41ssignStream\x12\x17.shoal.v1.AssignRequest\x1a\x18.shoal.v1.AssignResponse(\x01\x30\x01\x12\x41\n\x0cGetCentroids\x12\x1d.shoal.v1.GetCentroidsRequest\x1a\x12.shoal.v1.Snapshot\x12K\n\x0fGetRecentPoints\x12 .shoal.v1.GetRecentPointsRequest\x1a\x16.shoal.v1.RecentPoints\x12U\n\x0eWatchCentroids\x12\x1f.shoal.v1.WatchCentroidsRequest\x1a .shoal.v1.WatchCentroidsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19shoal/v1/clustering.proto\x12\x08shoal.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15shoal/v1/errors.proto\x1a\x15shoal/v1/events.proto\x1a\x17shoal/v1/sessions.proto\x1a\x15shoal/v1/tensor.proto\"\xab\x01\n\x05\x42\x61tch\x12 \n\x06points\x18\x01 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12\'\n\rsample_weight\x18\x02 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12.\n\nevent_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rreturn_labels\x18\x05 \x01(\x08\"8\n\x08Producer\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x11\n\tephemeral\x18\x03 \x01(\x08\"d\n\x0bPushRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x1e\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x0f.shoal.v1.Batch\x12$\n\x08producer\x18\x03 \x01(\x0b\x32\x12.shoal.v1.Producer\"k\n\rIngestRequest\x12\"\n\x04open\x18\x01 \x01(\x0b\x32\x14.shoal.v1.IngestOpen\x12 \n\x07\x62\x61tches\x18\x02 \x03(\x0b\x32\x0f.shoal.v1.Batch\x12\x14\n\x0c\x61\x63knowledged\x18\x03 \x01(\x03\"C\n\nIngestOpen\x12\x0f\n\x07session\x18\x01 \x01(\t\x12$\n\x08producer\x18\x02 \x01(\x0b\x32\x12.shoal.v1.Producer\"`\n\x0eIngestResponse\x12&\n\x06opened\x18\x01 \x01(\x0b\x32\x16.shoal.v1.IngestOpened\x12&\n\x07results\x18\x02 \x03(\x0b\x32\x15.shoal.v1.BatchResult\"b\n\x0cIngestOpened\x12\x13\n\x0bsession_uid\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x15\n\rlast_sequence\x18\x03 \x01(\x03\x12\x17\n\x0fmax_batch_bytes\x18\x04 \x01(\x03\"\xc1\x02\n\x0b\x42\x61tchResult\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x03\x12\x0f\n\x07\x64ropped\x18\x04 \x01(\x03\x12\x0f\n\x07inertia\x18\x05 \x01(\x01\x12 \n\x06labels\x18\x06 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12\x0f\n\x07\x64urable\x18\x07 \x01(\x08\x12\x11\n\tduplicate\x18\x08 \x01(\x08\x12\"\n\x07warming\x18\t \x01(\x0b\x32\x11.shoal.v1.Warming\x12\x1f\n\x05\x65rror\x18\n \x01(\x0b\x32\x10.shoal.v1.Status\x12\x11\n\tforgotten\x18\x0b \x01(\x08\x12\x0c\n\x04late\x18\x0c \x01(\x01\x12\x13\n\x06weight\x18\r \x01(\x01H\x00\x88\x01\x01\x12\x0f\n\x07refined\x18\x0e \x01(\x08\x42\t\n\x07_weight\"\\\n\rAssignRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12 \n\x06points\x18\x02 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12\x18\n\x10return_distances\x18\x03 \x01(\x08\"\x89\x01\n\x0e\x41ssignResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12 \n\x06labels\x18\x02 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12#\n\tdistances\x18\x03 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12\x1f\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x10.shoal.v1.Status\"&\n\x13GetCentroidsRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\"\xc2\x02\n\x08Snapshot\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12#\n\tcentroids\x18\x02 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12!\n\x07weights\x18\x03 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12\x0f\n\x07inertia\x18\x04 \x01(\x01\x12\"\n\x08movement\x18\x05 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12\x17\n\x0fpoints_accepted\x18\x06 \x01(\x03\x12\x13\n\x0bsession_uid\x18\x07 \x01(\t\x12\x14\n\x0c\x62\x61tch_points\x18\x08 \x01(\x03\x12\x0f\n\x07refined\x18\t \x01(\x08\x12\x1d\n\x03ids\x18\n \x01(\x0b\x32\x10.shoal.v1.Tensor\x12\x1e\n\x11\x65stimated_inertia\x18\x0b \x01(\x01H\x00\x88\x01\x01\x42\x14\n\x12_estimated_inertia\"=\n\x16GetRecentPointsRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x12\n\nmax_points\x18\x02 \x01(\x05\"A\n\x0cRecentPoints\x12 \n\x06points\x18\x01 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12\x0f\n\x07version\x18\x02 \x01(\x03\"\xb3\x02\n\x15WatchCentroidsRequest\x12\x0f\n\x07session\x18\x01 \x01(\t\x12\x1a\n\rafter_version\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12/\n\x0cmin_interval\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tmin_shift\x18\x04 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x05 \x01(\x08\x12\x34\n\x11progress_interval\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bsession_uid\x18\x07 \x01(\t\x12\x18\n\x0b\x61\x66ter_event\x18\x08 \x01(\x03H\x01\x88\x01\x01\x12\x13\n\x0b\x65vents_only\x18\t \x01(\x08\x42\x10\n\x0e_after_versionB\x0e\n\x0c_after_event\"\xc6\x01\n\x16WatchCentroidsResponse\x12*\n\x06update\x18\x01 \x01(\x0b\x32\x18.shoal.v1.CentroidUpdateH\x00\x12+\n\x08progress\x18\x02 \x01(\x0b\x32\x17.shoal.v1.WatchProgressH\x00\x12!\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x12.shoal.v1.WatchEndH\x00\x12\'\n\x06\x65vents\x18\x04 \x01(\x0b\x32\x15.shoal.v1.WatchEventsH\x00\x42\x07\n\x05\x65vent\"l\n\x0e\x43\x65ntroidUpdate\x12$\n\x08snapshot\x18\x01 \x01(\x0b\x32\x12.shoal.v1.Snapshot\x12\x1e\n\x04rows\x18\x02 \x01(\x0b\x32\x10.shoal.v1.Tensor\x12\x14\n\x0c\x62\x61se_version\x18\x03 \x01(\x03\".\n\x0bWatchEvents\x12\x1f\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x0f.shoal.v1.Event\"Y\n\rWatchProgress\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\"\n\x07warming\x18\x02 \x01(\x0b\x32\x11.shoal.v1.Warming\x12\x13\n\x0bsession_uid\x18\x03 \x01(\t\"E\n\x08WatchEnd\x12(\n\x06reason\x18\x01 \x01(\x0e\x32\x18.shoal.v1.WatchEndReason\x12\x0f\n\x07version\x18\x02 \x01(\x03*n\n\x0eWatchEndReason\x12 \n\x1cWATCH_END_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18WATCH_END_REASON_DELETED\x10\x01\x12\x1c\n\x18WATCH_END_REASON_EXPIRED\x10\x02\x32\xf5\x03\n\x11\x43lusteringService\x12\x34\n\x04Push\x12\x15.shoal.v1.PushRequest\x1a\x15.shoal.v1.BatchResult\x12?\n\x06Ingest\x12\x17.shoal.v1.IngestRequest\x1a\x18.shoal.v1.IngestResponse(\x01\x30\x01\x12;\n\x06\x41ssign\x12\x17.shoal.v1.AssignRequest\x1a\x18.shoal.v1.AssignResponse\x12\x45\n\x0c\x41ssignStream\x12\x17.shoal.v1.AssignRequest\x1a\x18.shoal.v1.AssignResponse(\x01\x30\x01\x12\x41\n\x0cGetCentroids\x12\x1d.shoal.v1.GetCentroidsRequest\x1a\x12.shoal.v1.Snapshot\x12K\n\x0fGetRecentPoints\x12 .shoal.v1.GetRecentPointsRequest\x1a\x16.shoal.v1.RecentPoints\x12U\n\x0eWatchCentroids\x12\x1f.shoal.v1.WatchCentroidsRequest\x1a .shoal.v1.WatchCentroidsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shoal.v1.clustering_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WATCHENDREASON']._serialized_start=2532
-  _globals['_WATCHENDREASON']._serialized_end=2642
-  _globals['_BATCH']._serialized_start=176
-  _globals['_BATCH']._serialized_end=347
-  _globals['_PRODUCER']._serialized_start=349
-  _globals['_PRODUCER']._serialized_end=405
-  _globals['_PUSHREQUEST']._serialized_start=407
-  _globals['_PUSHREQUEST']._serialized_end=507
-  _globals['_INGESTREQUEST']._serialized_start=509
-  _globals['_INGESTREQUEST']._serialized_end=616
-  _globals['_INGESTOPEN']._serialized_start=618
-  _globals['_INGESTOPEN']._serialized_end=685
-  _globals['_INGESTRESPONSE']._serialized_start=687
-  _globals['_INGESTRESPONSE']._serialized_end=783
-  _globals['_INGESTOPENED']._serialized_start=785
-  _globals['_INGESTOPENED']._serialized_end=883
-  _globals['_BATCHRESULT']._serialized_start=886
-  _globals['_BATCHRESULT']._serialized_end=1207
-  _globals['_ASSIGNREQUEST']._serialized_start=1209
-  _globals['_ASSIGNREQUEST']._serialized_end=1301
-  _globals['_ASSIGNRESPONSE']._serialized_start=1304
-  _globals['_ASSIGNRESPONSE']._serialized_end=1441
-  _globals['_GETCENTROIDSREQUEST']._serialized_start=1443
-  _globals['_GETCENTROIDSREQUEST']._serialized_end=1481
-  _globals['_SNAPSHOT']._serialized_start=1484
-  _globals['_SNAPSHOT']._serialized_end=1721
-  _globals['_GETRECENTPOINTSREQUEST']._serialized_start=1723
-  _globals['_GETRECENTPOINTSREQUEST']._serialized_end=1784
-  _globals['_RECENTPOINTS']._serialized_start=1786
-  _globals['_RECENTPOINTS']._serialized_end=1851
-  _globals['_WATCHCENTROIDSREQUEST']._serialized_start=1854
-  _globals['_WATCHCENTROIDSREQUEST']._serialized_end=2098
-  _globals['_WATCHCENTROIDSRESPONSE']._serialized_start=2101
-  _globals['_WATCHCENTROIDSRESPONSE']._serialized_end=2258
-  _globals['_CENTROIDUPDATE']._serialized_start=2260
-  _globals['_CENTROIDUPDATE']._serialized_end=2368
-  _globals['_WATCHPROGRESS']._serialized_start=2370
-  _globals['_WATCHPROGRESS']._serialized_end=2459
-  _globals['_WATCHEND']._serialized_start=2461
-  _globals['_WATCHEND']._serialized_end=2530
-  _globals['_CLUSTERINGSERVICE']._serialized_start=2645
-  _globals['_CLUSTERINGSERVICE']._serialized_end=3146
+  _globals['_WATCHENDREASON']._serialized_start=2792
+  _globals['_WATCHENDREASON']._serialized_end=2902
+  _globals['_BATCH']._serialized_start=199
+  _globals['_BATCH']._serialized_end=370
+  _globals['_PRODUCER']._serialized_start=372
+  _globals['_PRODUCER']._serialized_end=428
+  _globals['_PUSHREQUEST']._serialized_start=430
+  _globals['_PUSHREQUEST']._serialized_end=530
+  _globals['_INGESTREQUEST']._serialized_start=532
+  _globals['_INGESTREQUEST']._serialized_end=639
+  _globals['_INGESTOPEN']._serialized_start=641
+  _globals['_INGESTOPEN']._serialized_end=708
+  _globals['_INGESTRESPONSE']._serialized_start=710
+  _globals['_INGESTRESPONSE']._serialized_end=806
+  _globals['_INGESTOPENED']._serialized_start=808
+  _globals['_INGESTOPENED']._serialized_end=906
+  _globals['_BATCHRESULT']._serialized_start=909
+  _globals['_BATCHRESULT']._serialized_end=1230
+  _globals['_ASSIGNREQUEST']._serialized_start=1232
+  _globals['_ASSIGNREQUEST']._serialized_end=1324
+  _globals['_ASSIGNRESPONSE']._serialized_start=1327
+  _globals['_ASSIGNRESPONSE']._serialized_end=1464
+  _globals['_GETCENTROIDSREQUEST']._serialized_start=1466
+  _globals['_GETCENTROIDSREQUEST']._serialized_end=1504
+  _globals['_SNAPSHOT']._serialized_start=1507
+  _globals['_SNAPSHOT']._serialized_end=1829
+  _globals['_GETRECENTPOINTSREQUEST']._serialized_start=1831
+  _globals['_GETRECENTPOINTSREQUEST']._serialized_end=1892
+  _globals['_RECENTPOINTS']._serialized_start=1894
+  _globals['_RECENTPOINTS']._serialized_end=1959
+  _globals['_WATCHCENTROIDSREQUEST']._serialized_start=1962
+  _globals['_WATCHCENTROIDSREQUEST']._serialized_end=2269
+  _globals['_WATCHCENTROIDSRESPONSE']._serialized_start=2272
+  _globals['_WATCHCENTROIDSRESPONSE']._serialized_end=2470
+  _globals['_CENTROIDUPDATE']._serialized_start=2472
+  _globals['_CENTROIDUPDATE']._serialized_end=2580
+  _globals['_WATCHEVENTS']._serialized_start=2582
+  _globals['_WATCHEVENTS']._serialized_end=2628
+  _globals['_WATCHPROGRESS']._serialized_start=2630
+  _globals['_WATCHPROGRESS']._serialized_end=2719
+  _globals['_WATCHEND']._serialized_start=2721
+  _globals['_WATCHEND']._serialized_end=2790
+  _globals['_CLUSTERINGSERVICE']._serialized_start=2905
+  _globals['_CLUSTERINGSERVICE']._serialized_end=3406
 # @@protoc_insertion_point(module_scope)

@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from shoal.v1 import errors_pb2 as _errors_pb2
+from shoal.v1 import events_pb2 as _events_pb2
 from shoal.v1 import sessions_pb2 as _sessions_pb2
 from shoal.v1 import tensor_pb2 as _tensor_pb2
 import builtins as _builtins
@@ -450,6 +451,8 @@ class Snapshot(_message.Message):
     SESSION_UID_FIELD_NUMBER: _builtins.int
     BATCH_POINTS_FIELD_NUMBER: _builtins.int
     REFINED_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
+    ESTIMATED_INERTIA_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     inertia: _builtins.float
     """Of the batch that made the version, before it moved the centroids."""
@@ -460,6 +463,10 @@ class Snapshot(_message.Message):
     """Rows accepted in the batch that made the version: `inertia` divided by it is the inertia per point. 0 in version 0."""
     refined: _builtins.bool
     """Whether a refinement made the version, and no batch."""
+    estimated_inertia: _builtins.float
+    """The inertia of a weight of 1 that the last refinement left, estimated from the session's summary. Absent: there was
+    no refinement.
+    """
     @_builtins.property
     def centroids(self) -> _tensor_pb2.Tensor:
         """Shape (n_clusters, n_features) float64."""
@@ -471,6 +478,13 @@ class Snapshot(_message.Message):
     @_builtins.property
     def movement(self) -> _tensor_pb2.Tensor:
         """Shape (n_clusters,) float64: how far the update moved each centroid (Euclidean)."""
+
+    @_builtins.property
+    def ids(self) -> _tensor_pb2.Tensor:
+        """Shape (n_clusters,) int64: the id of the cluster that each centroid belongs to. A cluster keeps its id as long as it
+        lives, and no other one gets it later. Only refinements change the ids: in a delta they are absent unless they
+        differ from those of the base version, and then they are whole.
+        """
 
     def __init__(
         self,
@@ -484,12 +498,16 @@ class Snapshot(_message.Message):
         session_uid: _builtins.str = ...,
         batch_points: _builtins.int = ...,
         refined: _builtins.bool = ...,
+        ids: _tensor_pb2.Tensor | None = ...,
+        estimated_inertia: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["centroids", b"centroids", "movement", b"movement", "weights", b"weights"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_estimated_inertia", b"_estimated_inertia", "centroids", b"centroids", "estimated_inertia", b"estimated_inertia", "ids", b"ids", "movement", b"movement", "weights", b"weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_points", b"batch_points", "centroids", b"centroids", "inertia", b"inertia", "movement", b"movement", "points_accepted", b"points_accepted", "refined", b"refined", "session_uid", b"session_uid", "version", b"version", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_estimated_inertia", b"_estimated_inertia", "batch_points", b"batch_points", "centroids", b"centroids", "estimated_inertia", b"estimated_inertia", "ids", b"ids", "inertia", b"inertia", "movement", b"movement", "points_accepted", b"points_accepted", "refined", b"refined", "session_uid", b"session_uid", "version", b"version", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__estimated_inertia: _TypeAlias = _typing.Literal["estimated_inertia"]  # noqa: Y015
+    _WhichOneofArgType__estimated_inertia: _TypeAlias = _typing.Literal["_estimated_inertia", b"_estimated_inertia"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__estimated_inertia) -> _WhichOneofReturnType__estimated_inertia | None: ...
 
 Global___Snapshot: _TypeAlias = Snapshot  # noqa: Y015
 
@@ -557,6 +575,8 @@ class WatchCentroidsRequest(_message.Message):
     DELTA_FIELD_NUMBER: _builtins.int
     PROGRESS_INTERVAL_FIELD_NUMBER: _builtins.int
     SESSION_UID_FIELD_NUMBER: _builtins.int
+    AFTER_EVENT_FIELD_NUMBER: _builtins.int
+    EVENTS_ONLY_FIELD_NUMBER: _builtins.int
     session: _builtins.str
     after_version: _builtins.int
     """The last version seen; only newer ones are sent. Absent: the current one is sent first."""
@@ -566,6 +586,13 @@ class WatchCentroidsRequest(_message.Message):
     """After the first update send only the centroids that moved."""
     session_uid: _builtins.str
     """If given, the session must have this uid; otherwise it is another session of the same name."""
+    after_event: _builtins.int
+    """The number of the last event seen: newer ones are sent too, each once and in order, as soon as they happen. 0: all
+    that the session keeps. Absent: none. They are not skipped for a slow watcher, unless the session drops them: then
+    the numbers of those that follow have a gap.
+    """
+    events_only: _builtins.bool
+    """Send events and no centroids. Needs after_event."""
     @_builtins.property
     def min_interval(self) -> _duration_pb2.Duration:
         """Minimum time between two updates. Absent: no limit."""
@@ -584,13 +611,20 @@ class WatchCentroidsRequest(_message.Message):
         delta: _builtins.bool = ...,
         progress_interval: _duration_pb2.Duration | None = ...,
         session_uid: _builtins.str = ...,
+        after_event: _builtins.int | None = ...,
+        events_only: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_after_version", b"_after_version", "after_version", b"after_version", "min_interval", b"min_interval", "progress_interval", b"progress_interval"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after_event", b"_after_event", "_after_version", b"_after_version", "after_event", b"after_event", "after_version", b"after_version", "min_interval", b"min_interval", "progress_interval", b"progress_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_version", b"_after_version", "after_version", b"after_version", "delta", b"delta", "min_interval", b"min_interval", "min_shift", b"min_shift", "progress_interval", b"progress_interval", "session", b"session", "session_uid", b"session_uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_event", b"_after_event", "_after_version", b"_after_version", "after_event", b"after_event", "after_version", b"after_version", "delta", b"delta", "events_only", b"events_only", "min_interval", b"min_interval", "min_shift", b"min_shift", "progress_interval", b"progress_interval", "session", b"session", "session_uid", b"session_uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__after_event: _TypeAlias = _typing.Literal["after_event"]  # noqa: Y015
+    _WhichOneofArgType__after_event: _TypeAlias = _typing.Literal["_after_event", b"_after_event"]  # noqa: Y015
     _WhichOneofReturnType__after_version: _TypeAlias = _typing.Literal["after_version"]  # noqa: Y015
     _WhichOneofArgType__after_version: _TypeAlias = _typing.Literal["_after_version", b"_after_version"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after_event) -> _WhichOneofReturnType__after_event | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__after_version) -> _WhichOneofReturnType__after_version | None: ...
 
 Global___WatchCentroidsRequest: _TypeAlias = WatchCentroidsRequest  # noqa: Y015
@@ -602,24 +636,28 @@ class WatchCentroidsResponse(_message.Message):
     UPDATE_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def update(self) -> Global___CentroidUpdate: ...
     @_builtins.property
     def progress(self) -> Global___WatchProgress: ...
     @_builtins.property
     def end(self) -> Global___WatchEnd: ...
+    @_builtins.property
+    def events(self) -> Global___WatchEvents: ...
     def __init__(
         self,
         *,
         update: Global___CentroidUpdate | None = ...,
         progress: Global___WatchProgress | None = ...,
         end: Global___WatchEnd | None = ...,
+        events: Global___WatchEvents | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "event", b"event", "progress", b"progress", "update", b"update"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "event", b"event", "events", b"events", "progress", b"progress", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "event", b"event", "progress", b"progress", "update", b"update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "event", b"event", "events", b"events", "progress", b"progress", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["update", "progress", "end"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["update", "progress", "end", "events"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -656,6 +694,28 @@ class CentroidUpdate(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CentroidUpdate: _TypeAlias = CentroidUpdate  # noqa: Y015
+
+@_typing.final
+class WatchEvents(_message.Message):
+    """What happened since the last events, before the update to the version that it came with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_events_pb2.Event]: ...
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[_events_pb2.Event] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchEvents: _TypeAlias = WatchEvents  # noqa: Y015
 
 @_typing.final
 class WatchProgress(_message.Message):

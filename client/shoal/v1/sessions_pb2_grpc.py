@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from shoal.v1 import events_pb2 as shoal_dot_v1_dot_events__pb2
 from shoal.v1 import sessions_pb2 as shoal_dot_v1_dot_sessions__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -60,6 +61,11 @@ class SessionServiceStub:
                 request_serializer=shoal_dot_v1_dot_sessions__pb2.DeleteSessionRequest.SerializeToString,
                 response_deserializer=shoal_dot_v1_dot_sessions__pb2.DeleteSessionResponse.FromString,
                 _registered_method=True)
+        self.ListEvents = channel.unary_unary(
+                '/shoal.v1.SessionService/ListEvents',
+                request_serializer=shoal_dot_v1_dot_events__pb2.ListEventsRequest.SerializeToString,
+                response_deserializer=shoal_dot_v1_dot_events__pb2.ListEventsResponse.FromString,
+                _registered_method=True)
 
 
 class SessionServiceServicer:
@@ -100,6 +106,13 @@ class SessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEvents(self, request, context):
+        """What happened to the clusters and to the session, a page at a time; the session keeps the newest max_events events.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SessionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -127,6 +140,11 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     servicer.DeleteSession,
                     request_deserializer=shoal_dot_v1_dot_sessions__pb2.DeleteSessionRequest.FromString,
                     response_serializer=shoal_dot_v1_dot_sessions__pb2.DeleteSessionResponse.SerializeToString,
+            ),
+            'ListEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvents,
+                    request_deserializer=shoal_dot_v1_dot_events__pb2.ListEventsRequest.FromString,
+                    response_serializer=shoal_dot_v1_dot_events__pb2.ListEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -265,6 +283,33 @@ class SessionService:
             '/shoal.v1.SessionService/DeleteSession',
             shoal_dot_v1_dot_sessions__pb2.DeleteSessionRequest.SerializeToString,
             shoal_dot_v1_dot_sessions__pb2.DeleteSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.v1.SessionService/ListEvents',
+            shoal_dot_v1_dot_events__pb2.ListEventsRequest.SerializeToString,
+            shoal_dot_v1_dot_events__pb2.ListEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

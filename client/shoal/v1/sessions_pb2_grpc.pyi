@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from shoal.v1 import events_pb2 as _events_pb2
 from shoal.v1 import sessions_pb2 as _sessions_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -42,6 +43,8 @@ class SessionServiceStub:
     """Changes the configuration. The change takes its place in the order of batches, like a batch."""
     DeleteSession: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.DeleteSessionRequest, _sessions_pb2.DeleteSessionResponse]
     """Deletes a session. Its watches end with a message that says so; batches still queued are refused."""
+    ListEvents: _grpc.UnaryUnaryMultiCallable[_events_pb2.ListEventsRequest, _events_pb2.ListEventsResponse]
+    """What happened to the clusters and to the session, a page at a time; the session keeps the newest max_events events."""
 
 @_typing.type_check_only
 class SessionServiceAsyncStub(SessionServiceStub):
@@ -57,6 +60,8 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """Changes the configuration. The change takes its place in the order of batches, like a batch."""
     DeleteSession: _aio.UnaryUnaryMultiCallable[_sessions_pb2.DeleteSessionRequest, _sessions_pb2.DeleteSessionResponse]  # type: ignore[assignment]
     """Deletes a session. Its watches end with a message that says so; batches still queued are refused."""
+    ListEvents: _aio.UnaryUnaryMultiCallable[_events_pb2.ListEventsRequest, _events_pb2.ListEventsResponse]  # type: ignore[assignment]
+    """What happened to the clusters and to the session, a page at a time; the session keeps the newest max_events events."""
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     """The life of named clustering sessions."""
@@ -99,5 +104,13 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_sessions_pb2.DeleteSessionResponse, _abc.Awaitable[_sessions_pb2.DeleteSessionResponse]]:
         """Deletes a session. Its watches end with a message that says so; batches still queued are refused."""
+
+    @_abc_1.abstractmethod
+    def ListEvents(
+        self,
+        request: _events_pb2.ListEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_pb2.ListEventsResponse, _abc.Awaitable[_events_pb2.ListEventsResponse]]:
+        """What happened to the clusters and to the session, a page at a time; the session keeps the newest max_events events."""
 
 def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shoal.v1 import compare_pb2, sessions_pb2, tensor_pb2
+from shoal.v1 import compare_pb2, events_pb2, sessions_pb2, tensor_pb2
 
 ENGINES: dict[str, sessions_pb2.Engine.ValueType] = {
     "numba": sessions_pb2.ENGINE_NUMBA,
@@ -44,6 +44,16 @@ DURABILITIES: dict[str, sessions_pb2.Durability.ValueType] = {
 UPDATE_RULES: dict[str, sessions_pb2.UpdateRule.ValueType] = {
     "incremental": sessions_pb2.UPDATE_RULE_INCREMENTAL,
     "refined": sessions_pb2.UPDATE_RULE_REFINED,
+}
+EVENT_KINDS: dict[str, events_pb2.EventKind.ValueType] = {
+    "born": events_pb2.EVENT_KIND_BORN,
+    "split": events_pb2.EVENT_KIND_SPLIT,
+    "merged": events_pb2.EVENT_KIND_MERGED,
+    "reseeded": events_pb2.EVENT_KIND_RESEEDED,
+    "retired": events_pb2.EVENT_KIND_RETIRED,
+    "refined": events_pb2.EVENT_KIND_REFINED,
+    "drift": events_pb2.EVENT_KIND_DRIFT,
+    "reconfigured": events_pb2.EVENT_KIND_RECONFIGURED,
 }
 COMPARE_ENGINES: dict[str, compare_pb2.CompareEngine.ValueType] = {
     "scipy": compare_pb2.COMPARE_ENGINE_SCIPY,

@@ -209,8 +209,8 @@ CODECS: Mapping[str, Codec] = {
 }
 # These get their arrays beside the message.
 WITH_ARRAYS = {"CreateSession", "Compare"}
-# Once for all watchers and readers; a session with given centroids, and the steps of a comparison, on a thread.
-ENCODED = {"GetCentroids", "WatchCentroids", "CreateSession", "GetSession", "UpdateSession", "Compare"}
+# Once for all watchers and readers; a session with given centroids, many events, and a comparison's steps, on a thread.
+ENCODED = {"GetCentroids", "WatchCentroids", "CreateSession", "GetSession", "UpdateSession", "ListEvents", "Compare"}
 
 
 def service_handlers(descriptor: ServiceDescriptor, service: object, shared: SharedResults) -> grpc.GenericRpcHandler:

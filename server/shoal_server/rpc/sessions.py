@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from shoal import wire
-from shoal.v1 import sessions_pb2
+from shoal.v1 import events_pb2, sessions_pb2
 from shoal_server.errors import Reason, invalid
 from shoal_server.rpc.call_layers import CallContext
 from shoal_server.rpc.config import decode_changes, decode_config, encode_description
+from shoal_server.rpc.events import encode_page, encoded_size
 from shoal_server.sessions.port import Description, Limits, SessionPort
 from shoal_server.shared_results import SharedResults
 
@@ -61,6 +62,11 @@ class SessionService:
     ) -> sessions_pb2.DeleteSessionResponse:
         """Delete a session."""
         return sessions_pb2.DeleteSessionResponse(version=await self._sessions.delete(request.name, request.etag))
+
+    async def ListEvents(self, request: events_pb2.ListEventsRequest, _call: CallContext) -> bytes:
+        """List what has happened to a session, a page at a time."""
+        page = await self._sessions.events(request.name, request.after, _page_size(request.page_size))
+        return await self._shared.make(encoded_size(page.events), lambda: encode_page(page))
 
     async def _encode(self, session: Description) -> bytes:
         return await self._shared.make(

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from shoal import wire
 from shoal.v1 import clustering_pb2
 from shoal_server.clustering.state import Snapshot, moved_rows
 from shoal_server.errors import DomainError, Reason, internal, invalid
 from shoal_server.rpc.config import decode_duration, encode_warming
-from shoal_server.sessions.port import End, Progress, SentVersion, SessionSnapshot, Update, WatchOptions
+from shoal_server.rpc.events import encode_events, encoded_size
+from shoal_server.sessions.port import (
+    NewEvents,
+    Progress,
+    SentVersion,
+    SessionSnapshot,
+    Update,
+    WatchEvent,
+    WatchOptions,
+)
 from shoal_server.shared_results import SharedResults
 
 END_REASONS = {
@@ -28,8 +39,14 @@ def decode_options(request: clustering_pb2.WatchCentroidsRequest, default_progre
     Raises
     ------
     DomainError
-        DURATION_NEGATIVE, PROGRESS_INTERVAL_INVALID or MIN_SHIFT_INVALID.
+        DURATION_NEGATIVE, PROGRESS_INTERVAL_INVALID, MIN_SHIFT_INVALID or EVENT_MISSING.
     """
+    if request.events_only and not request.HasField("after_event"):
+        raise invalid(
+            Reason.EVENT_MISSING,
+            "after_event",
+            "events_only needs an after_event; use 0 for all that the session keeps, or the newest event's number",
+        )
     if not 0 <= request.min_shift < math.inf:
         raise invalid(
             Reason.MIN_SHIFT_INVALID, "min_shift", f"min_shift is {request.min_shift}; use a number from 0 up"
@@ -40,6 +57,8 @@ def decode_options(request: clustering_pb2.WatchCentroidsRequest, default_progre
         min_shift=request.min_shift,
         delta=request.delta,
         progress_interval=_progress_interval(request, default_progress),
+        after_event=request.after_event if request.HasField("after_event") else None,
+        events_only=request.events_only,
     )
 
 
@@ -56,8 +75,10 @@ class FrameEncoder:
             snapshot, snapshot.centroids.nbytes, "whole", lambda: _encode_snapshot(snapshot, uid).SerializeToString()
         )
 
-    async def encode_event(self, event: Update | Progress | End, session_uid: str) -> bytes:
+    async def encode_event(self, event: WatchEvent, session_uid: str) -> bytes:
         """Return an event of a watch."""
+        if isinstance(event, NewEvents):
+            return await self._shared.make(encoded_size(event.events), lambda: _encode_events(event))
         if isinstance(event, Update):
             return await self._encode_update(event.snapshot, event.base, session_uid)
         if isinstance(event, Progress):
@@ -87,6 +108,11 @@ class FrameEncoder:
         return await self._shared.make(size, encode)
 
 
+def _encode_events(new: NewEvents) -> bytes:
+    events = clustering_pb2.WatchEvents(events=encode_events(new.events))
+    return clustering_pb2.WatchCentroidsResponse(events=events).SerializeToString()
+
+
 def _encode_update(snapshot: Snapshot, base: SentVersion | None, session_uid: str) -> bytes:
     if base is None:
         update = clustering_pb2.CentroidUpdate(snapshot=_encode_snapshot(snapshot, session_uid))
@@ -98,12 +124,15 @@ def _encode_update(snapshot: Snapshot, base: SentVersion | None, session_uid: st
             base_version=base.version,
         )
         update.snapshot.centroids.CopyFrom(wire.tensor_message(snapshot.centroids[rows]))
+        if base.ids is None or not np.array_equal(base.ids, snapshot.ids):
+            update.snapshot.ids.CopyFrom(wire.tensor_message(snapshot.ids))
     return clustering_pb2.WatchCentroidsResponse(update=update).SerializeToString()
 
 
 def _encode_snapshot(snapshot: Snapshot, session_uid: str) -> clustering_pb2.Snapshot:
     message = _without_centroids(snapshot, session_uid)
     message.centroids.CopyFrom(wire.tensor_message(snapshot.centroids))
+    message.ids.CopyFrom(wire.tensor_message(snapshot.ids))
     return message
 
 
@@ -117,6 +146,7 @@ def _without_centroids(snapshot: Snapshot, session_uid: str) -> clustering_pb2.S
         session_uid=session_uid,
         batch_points=snapshot.batch_points,
         refined=snapshot.refined,
+        estimated_inertia=snapshot.estimated_inertia,
     )
 
 

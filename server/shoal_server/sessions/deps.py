@@ -17,7 +17,7 @@ from shoal_server.clustering.state import BatchResult, Model
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.jobs import BatchJob, Engines, Job
 from shoal_server.sessions.port import Limits, Position, Producer
-from shoal_server.sessions.watching import WatchScheduler
+from shoal_server.sessions.watch_turns import WatchScheduler
 from shoal_server.shared_results import SharedResults
 
 

@@ -16,6 +16,7 @@ from shoal_server.sessions.jobs import Receipt
 from shoal_server.sessions.port import (
     Changes,
     Description,
+    EventPage,
     IngestOpened,
     Producer,
     RecentPoints,
@@ -103,6 +104,10 @@ class LocalSessions:
     async def recent_points(self, name: str, max_points: int) -> RecentPoints:
         """Return a sample of the points that were applied lately."""
         return RecentPoints(*self._sessions.get(name).recent_points(max_points))
+
+    async def events(self, name: str, after: int, most: int) -> EventPage:
+        """Return the oldest events of a session that are newer than a number, at most so many."""
+        return self._sessions.get(name).read_events(after, most)
 
     @asynccontextmanager
     async def watch(self, name: str, uid: str, options: WatchOptions) -> AsyncIterator[Watch]:

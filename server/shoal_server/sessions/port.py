@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
 
+from shoal_server.clustering.buckets import IndexArray
 from shoal_server.clustering.config import EngineName, ModelConfig
+from shoal_server.clustering.events import Event
 from shoal_server.clustering.state import Batch, BatchResult, Snapshot, Warming
 from shoal_server.engines.contract import Assignment, Float64Array, PointArray
 
@@ -67,6 +69,7 @@ class Limits:
     idle_ttl: float | None  # of a session that doesn't say
     progress_interval: float  # of a watch that doesn't say
     max_event_time_ahead: float  # of the server's clock, when a batch comes
+    max_events: int = 1000  # kept by one session
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,23 @@ class RecentPoints:
     points: PointArray  # (m, d)
 
 
+class PublishedEvent(NamedTuple):
+    """An event of a session, and when it was published."""
+
+    event: Event
+    time: datetime
+
+
+@dataclass(frozen=True)
+class EventPage:
+    """Some of the events that a session keeps, in their order."""
+
+    session_uid: str
+    events: Sequence[PublishedEvent]
+    first: int  # number of the oldest that is kept; the next one's, if none is
+    newest: int  # number of the newest; 0: there was none
+
+
 @dataclass(frozen=True)
 class WatchOptions:
     """What a watcher wants to see. Times in seconds. The end and the version before it wait for no interval."""
@@ -157,6 +177,8 @@ class WatchOptions:
     min_shift: float = 0.0
     delta: bool = False  # whether updates say what they are based on
     progress_interval: float = 15.0
+    after_event: int | None = None  # number of the last event that was seen; None: no events are wanted
+    events_only: bool = False  # no updates are wanted
 
 
 class SentVersion(NamedTuple):
@@ -164,6 +186,7 @@ class SentVersion(NamedTuple):
 
     version: int
     centroids: Float64Array  # (k, d)
+    ids: IndexArray | None = None  # (k,); None: not known
 
 
 @dataclass(frozen=True)
@@ -172,6 +195,13 @@ class Update:
 
     snapshot: Snapshot
     base: SentVersion | None
+
+
+@dataclass(frozen=True)
+class NewEvents:
+    """Events that the watcher hasn't seen, in their order."""
+
+    events: Sequence[PublishedEvent]
 
 
 @dataclass(frozen=True)
@@ -188,6 +218,9 @@ class End:
 
     reason: EndReason
     version: int
+
+
+WatchEvent = NewEvents | Update | Progress | End
 
 
 class IngestPort(Protocol):
@@ -223,8 +256,8 @@ class WatchPort(Protocol):
         """Note that what `events` has yielded is written now."""
         ...
 
-    def events(self) -> AsyncIterator[Update | Progress | End]:
-        """Yield each newer version as it comes, signs of life between, and the end."""
+    def events(self) -> AsyncIterator[WatchEvent]:
+        """Yield each newer version as it comes, what has happened, signs of life between, and the end."""
         ...
 
 
@@ -269,6 +302,10 @@ class SessionPort(Protocol):
 
     async def recent_points(self, name: str, max_points: int) -> RecentPoints:
         """Return a sample of at most `max_points` points that were applied lately; 0: all that are kept."""
+        ...
+
+    async def events(self, name: str, after: int, most: int) -> EventPage:
+        """Return the oldest events of a session that are newer than a number, at most so many."""
         ...
 
     def watch(self, name: str, uid: str, options: WatchOptions) -> AbstractAsyncContextManager[WatchPort]:

@@ -30,6 +30,15 @@ def shutting_down() -> Refusal:
     )
 
 
+def etag_mismatch(name: str, etag: str, newest: str) -> Refusal:
+    """Return the refusal of a change of a session that has changed meanwhile."""
+    return Refusal(
+        Reason.ETAG_MISMATCH,
+        f"etag {quoted(etag)} is stale, session {name!r} has {newest!r}: read the session and try again",
+        session=name,
+    )
+
+
 def too_many_changes(name: str, most: int) -> Refusal:
     """Return the refusal of a change of the configuration while too many wait."""
     return Refusal(

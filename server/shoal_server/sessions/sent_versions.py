@@ -32,7 +32,7 @@ class SentVersions:
     def replace(self, version: int | None, newer: Snapshot | None) -> None:
         """Keep for a watch the newer version that it is sent, if any, and no longer the one that it was sent before."""
         if newer is not None:
-            self._kept.setdefault(newer.version, SentVersion(newer.version, newer.centroids))
+            self._kept.setdefault(newer.version, SentVersion(newer.version, newer.centroids, newer.ids))
             self._watches[newer.version] = self._watches.get(newer.version, 0) + 1
         if version is not None and version in self._kept:
             self._watches[version] -= 1

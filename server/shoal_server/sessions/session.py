@@ -10,18 +10,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from shoal_server.clustering.config import EngineName, ModelConfig, check_half_life
-from shoal_server.clustering.model import assign, still_warming
+from shoal_server.clustering.model import still_warming
 from shoal_server.clustering.state import Batch, BatchResult, Model, Snapshot, Warming
 from shoal_server.engines.contract import Assignment, Halted, PointArray
-from shoal_server.errors import DomainError, Reason, Refusal, quoted, refused
+from shoal_server.errors import DomainError, Refusal
 from shoal_server.sessions import work
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.event_log import EventLog
 from shoal_server.sessions.jobs import BatchJob, ChangeJob, Receipt
 from shoal_server.sessions.port import (
     Changes,
     Description,
     EndReason,
+    EventPage,
     Position,
     Producer,
     SessionConfig,
@@ -31,6 +33,7 @@ from shoal_server.sessions.port import (
 from shoal_server.sessions.producers import ProducerLedger
 from shoal_server.sessions.refusals import (
     errors_of_session,
+    etag_mismatch,
     future_refused,
     session_gone,
     shutting_down,
@@ -111,6 +114,11 @@ class Session:
         return self._writer.ended
 
     @property
+    def event_log(self) -> EventLog:
+        """What has happened to the session and its clusters."""
+        return self._writer.event_log
+
+    @property
     def expires_at(self) -> float:
         """When it ends unless somebody uses it; infinity: it has no `idle_ttl`, or a stream is open."""
         if self._config.idle_ttl is None or self._open_streams:
@@ -182,13 +190,9 @@ class Session:
             SESSION_NOT_FOUND or SERVER_DRAINING: the session takes nothing more; MEMORY_LIMIT_REACHED.
         """
         self._touch()
-        message = future_refused(message, self._deps.now, self._deps.limits.max_event_time_ahead)
-        room = work.queue_bytes(message)
-        # A value has one byte at least: most messages are too small for any of their batches to be too much.
-        config, limits = self._asked_model_config, self._deps.limits
-        if self._model.n_features is None or room > work.max_values(config, limits.max_batch_work):
-            message = [work.refused_if_too_large(batch, config, self._model.n_features, limits) for batch in message]
-            room = work.queue_bytes(message)
+        limits = self._deps.limits
+        message = future_refused(message, self._deps.now, limits.max_event_time_ahead)
+        message, room = work.large_refused(message, self._asked_model_config, self._model.n_features, limits)
         try:
             if not self._writer.closing and self.memory.asks_for_batches(self._model):
                 with errors_of_session(self.name):
@@ -270,6 +274,11 @@ class Session:
         self._touch()
         return self._model.version, self._writer.recent.newest(most, self._model.n_features or 0)
 
+    def read_events(self, after: int, most: int) -> EventPage:
+        """Return the oldest events that are newer than a number, at most so many; raises as EventLog.check does."""
+        self._touch()
+        return self.event_log.page(self.uid, after, most)
+
     @contextmanager
     def watch(self, options: WatchOptions) -> Iterator[Watch]:
         """Watch the session while the context is open."""
@@ -298,11 +307,7 @@ class Session:
         """Raise ETAG_MISMATCH unless the etag is empty or the session's own."""
         newest = self._etag_of(self._asked_revision)
         if etag and etag != newest:
-            raise refused(
-                Reason.ETAG_MISMATCH,
-                f"etag {quoted(etag)} is stale, session {self.name!r} has {newest!r}: read the session and try again",
-                session=self.name,
-            )
+            raise DomainError(etag_mismatch(self.name, etag, newest))
 
     async def end(self, reason: EndReason) -> None:
         """Refuse what is queued, and tell the watchers once what is being computed is done, whoever waits for it."""
@@ -360,13 +365,9 @@ class Session:
         return replace(known, return_labels=batch.return_labels) if isinstance(known, Receipt) else known
 
     def _assign(self, model: Model, points: PointArray, return_distances: bool) -> Assignment:
-        # On a compute thread, and perhaps long after it was asked for.
-        compute = self._writer.compute
-        if compute.halted:
-            raise DomainError(self._writer.refusal)
         engine = self._deps.engines[model.config.engine]
         try:
-            return assign(model, points, engine, compute.run_tasks, return_distances=return_distances)
+            return self._writer.compute.assign(model, points, engine, return_distances=return_distances)
         except Halted:
             raise DomainError(self._writer.refusal) from None
 

@@ -65,7 +65,7 @@ class SessionMemory:
         self._workspace = 0
         self._settled: tuple[object, ...] = ()  # the parts of the model that decide what it takes
         self._model_bytes = 0
-        self._other_bytes = 0  # recent points and answers
+        self._other_bytes = 0  # recent points, events and answers
         # What the model and its computing may take after what waits: batches in the queue, and changes of the engine.
         self._promised_model = self._promised_workspace = 0
         self._changes_waiting = 0
@@ -168,14 +168,14 @@ class SessionMemory:
         )
         self._budget.check(size, f"points that {self._what} has to keep until it is ready")
 
-    def count(self, model: Model, recent_bytes: int) -> None:
-        """Count what is kept after a step of the writer."""
+    def count(self, model: Model, other_bytes: int) -> None:
+        """Count what is kept after a step of the writer: the model, answers, and what else takes so many bytes."""
         parts = (model.config, model.n_features, model.state.coordinates, model.state.warmup)
         is_settled = self._settled and all(map(is_, parts, self._settled))
         if not is_settled or (self._promised_model and not self._waits):
             self._settled = parts
             self._settle(model)
-        other = recent_bytes + self._answers.bytes
+        other = other_bytes + self._answers.bytes
         if other != self._other_bytes:
             difference = other - self._other_bytes
             self._other_bytes = other  # before others are served, for whom more may be reclaimed
@@ -236,13 +236,13 @@ def model_bytes(config: ModelConfig, n_features: int, precision_bytes: int = FLO
         Of a value in the precision that it computes in.
     """
     k, d = config.n_clusters, n_features
-    snapshot = FLOAT64 * (k * d + 3 * k)
+    snapshot = FLOAT64 * (k * d + 4 * k)
     inside = precision_bytes * k * d
     if config.engine == "numba":
         rows, columns = -(-k // _TILE) * _TILE, -(-d // _MIN_COLUMNS) * _MIN_COLUMNS
         inside = precision_bytes * (rows * (d + 2) + k * columns) + FLOAT64 * k
     given = 0 if isinstance(config.init, str) else config.init.nbytes
-    encoded = _ENCODED_VERSIONS * FLOAT64 * (k * d + 2 * k)
+    encoded = _ENCODED_VERSIONS * FLOAT64 * (k * d + 3 * k)
     return SESSION_BYTES + 2 * (snapshot + inside) + given + encoded + summary_bytes(config, d, precision_bytes)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from time import sleep
 from typing import ParamSpec, TypeVar
 
 from shoal_server.clustering.config import EngineName, ModelConfig, check_width
-from shoal_server.clustering.state import Batch
-from shoal_server.engines.contract import Halted, Task
+from shoal_server.clustering.model import assign
+from shoal_server.clustering.state import Batch, Model
+from shoal_server.engines.contract import Assignment, Engine, Halted, PointArray, Task
 from shoal_server.errors import DomainError, Reason, Refusal
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.port import Limits
@@ -93,6 +94,18 @@ def refused_if_too_large(batch: Batch, config: ModelConfig, n_features: int | No
     return batch if refusal is None else batch._replace(refusal=refusal)
 
 
+def large_refused(
+    message: Sequence[Batch], config: ModelConfig, n_features: int | None, limits: Limits
+) -> tuple[Sequence[Batch], int]:
+    """Return batches, refused as in `refused_if_too_large`, and the bytes of the queue that they take."""
+    room = queue_bytes(message)
+    # A value has one byte at least: most messages are too small for any of their batches to be too much.
+    if n_features is not None and room <= max_values(config, limits.max_batch_work):
+        return message, room
+    message = [refused_if_too_large(batch, config, n_features, limits) for batch in message]
+    return message, queue_bytes(message)
+
+
 def runs_uncut(engines: Iterable[EngineName | None], work: int) -> bool:
     """Return whether work takes long and one of the engines does it in one piece."""
     return work > MAX_UNCUT_WORK and any(engine in _UNCUT_SHARE for engine in engines)
@@ -126,6 +139,12 @@ class SessionCompute:
     def run_tasks(self, task: Task, count: int) -> None:
         """Run the tasks of a batch (see engines.contract.RunTasks); raise Halted between two pieces. On a thread."""
         self._pool.run_tasks(task, count, self._pause)
+
+    def assign(self, model: Model, points: PointArray, engine: Engine, *, return_distances: bool) -> Assignment:
+        """Assign points (n, d), perhaps long after that was asked for; raise Halted if it was stopped."""
+        if self.halted:
+            raise Halted
+        return assign(model, points, engine, self.run_tasks, return_distances=return_distances)
 
     def is_halted(self) -> bool:
         """Let others go first between two batches, and return whether to stop there. On a thread."""

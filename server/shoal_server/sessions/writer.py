@@ -6,9 +6,11 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable, Sequence
 
+from shoal_server.clustering.events import Event
 from shoal_server.clustering.state import BatchResult, Model
 from shoal_server.errors import Refusal
 from shoal_server.sessions.deps import Commit, SessionDeps, positions_after
+from shoal_server.sessions.event_log import EventLog
 from shoal_server.sessions.jobs import BatchJob, ChangeJob, Computing, Job, apply_jobs
 from shoal_server.sessions.port import Changes, EndReason
 from shoal_server.sessions.queue import ByteQueue
@@ -17,7 +19,7 @@ from shoal_server.sessions.refusals import session_gone
 from shoal_server.sessions.responder import Responder
 from shoal_server.sessions.sent_versions import SentVersions
 from shoal_server.sessions.session_memory import SessionMemory
-from shoal_server.sessions.watching import WatchQueue
+from shoal_server.sessions.watch_turns import WatchQueue
 from shoal_server.sessions.work import MAX_DISPATCH_WORK, SessionCompute
 
 LAST_BATCH = 2.0  # seconds for a call that can't be stopped when the time for a stop is over
@@ -71,7 +73,9 @@ class Writer:
         self._memory = memory
         self._adopt = adopt
         self._on_end = on_end
-        self.watch_queue.announce(model.snapshot)
+        self.event_log = EventLog(deps.limits.max_events, deps.now)
+        self._adopt_model(model.with_events(()), model.events)
+        self._announce()
         self._task = asyncio.create_task(self._run(), name=f"writer of {name}")
 
     def put(self, job: Job, size: int, work: int) -> None:
@@ -139,12 +143,12 @@ class Writer:
                 self._publish(job, result)
                 answered = await _let_others_go_first(answered + job.size)
             await self._refuse_all(jobs[len(results) :])
-            self.watch_queue.announce(self.model.snapshot)
+            self._announce()
         finally:
             self.queue.release(size)
         self._in_hand = ()
         self.recent.note(jobs, results, self.model)
-        self._memory.count(self.model, self.recent.bytes)
+        self._memory.count(self.model, self.recent.bytes + self.event_log.bytes)
         return True
 
     async def _apply_and_commit(self, jobs: Sequence[Job], work: int) -> Sequence[Sequence[BatchResult]]:
@@ -162,8 +166,16 @@ class Writer:
         except Exception as bug:  # noqa: BLE001  (nothing has been applied, and the session lives on)
             refusal = self.responder.on_bug(bug)
             return [job.refused(refusal) for job in jobs]
-        self.model = model.committed()
+        self._adopt_model(model.committed(), model.events)
         return results
+
+    def _adopt_model(self, model: Model, events: Sequence[Event]) -> None:
+        """Let everybody read a model, and the events that made it of the one before."""
+        self.model = model
+        self.event_log.publish(events)
+
+    def _announce(self) -> None:
+        self.watch_queue.announce(self.model.snapshot, self.event_log.newest)
 
     def _publish(self, job: Job, results: Sequence[BatchResult]) -> None:
         """Answer a job that has been applied or refused."""
