@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.model import new_model
-from shoal_server.clustering.state import origin_among
+from shoal_server.clustering.origin import origin_among
 from shoal_server.engines.contract import Engine, Task, run_in_order
 from tests.clustering.builders import push, snapshot
 

@@ -104,6 +104,7 @@ def test_a_model_is_the_same_bit_for_bit_however_its_batches_are_grouped(group: 
     other, same_results = applied(new_model(config), batches, group)
 
     assert one.state == other.state
+    assert one.events == other.events
     assert results == same_results
     assert sum(each.refined for each in results) > 3
 
@@ -248,10 +249,11 @@ def test_a_refined_model_made_of_a_pickled_state_goes_on_bit_for_bit(stage: int,
     model, _ = applied(new_model(config), batches[:stage], 3)
 
     carried = Model(config, pickle.loads(pickle.dumps(model.state)))  # noqa: S301  (of this test's own)
-    model, _ = applied(model, batches[stage:], 3)
+    model, _ = applied(model.committed(), batches[stage:], 3)
     carried, _ = applied(carried, batches[stage:], 3)
 
     assert carried.state == model.state
+    assert carried.events == model.events
 
 
 @pytest.mark.parametrize("name", ["sklearn", "scipy"])
@@ -312,10 +314,11 @@ def test_a_deep_refinement_that_is_lost_halfway_ends_with_the_same_bits() -> Non
     model, batches = until_pending(cut(blobs(60_000, 50, 8), [500]))
 
     carried = Model(LARGE, pickle.loads(pickle.dumps(model.state)))  # noqa: S301  (of this test's own)
-    model, results = applied(model, batches[:20], 1)
+    model, results = applied(model.committed(), batches[:20], 1)
     carried, same_results = applied(carried, batches[:20], 7)
 
     assert carried.state == model.state
+    assert carried.events == model.events
     assert same_results == results
 
 

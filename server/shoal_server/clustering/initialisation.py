@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.clustering.config import InitMethod, ModelConfig, n_trials
+from shoal_server.clustering.events import first_clusters, tell
 from shoal_server.clustering.forgetting import Decay, without_tiny
-from shoal_server.clustering.state import CoordinateSystem, Model, WarmupBatch, WarmupBuffer, origin_among
+from shoal_server.clustering.origin import origin_among
+from shoal_server.clustering.state import CoordinateSystem, Model, WarmupBatch, WarmupBuffer
 from shoal_server.clustering.update import advance, first_snapshot
 from shoal_server.clustering.validation import ValidRows
 from shoal_server.engines.contract import Assignment, Engine, Float64Array, Frame, LabelArray, PointArray, RunTasks
@@ -72,7 +74,10 @@ def start(model: Model, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple
         points
     )
     centroids = initial_centroids(relative, weight, model.config, run) + coordinates.origin
-    model = model.with_state(state._replace(warmup=None, coordinates=coordinates, snapshot=first_snapshot(centroids)))
+    snapshot = first_snapshot(centroids)
+    model = model.with_state(
+        state._replace(warmup=None, coordinates=coordinates, snapshot=snapshot, ids_given=len(centroids))
+    )
     contribution = engine.contribute(points, weight, model.frame, run)
     own = engine.assign(rows.points, model.frame, run, return_distances=True)
     inertia = float(np.dot(_distances(own), _ones_or(rows.sample_weight, len(own.labels))))
@@ -80,7 +85,7 @@ def start(model: Model, rows: ValidRows, engine: Engine, run: RunTasks) -> tuple
     frame, age = model.frame, state.warmup.age
     first = FirstRows(points, whole.weights, weight, whole.born, age, contribution.labels, contribution.inertia, frame)
     model = advance(model, frame, contribution, engine, inertia=inertia, batch_points=len(rows.points))
-    return model, inertia, own.labels, first
+    return tell(model, [first_clusters(len(centroids))]), inertia, own.labels, first
 
 
 def initial_centroids(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 
 from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.events import Event, first_clusters, tell
 from shoal_server.clustering.forgetting import Decay
 from shoal_server.clustering.forgetting import decay as decay_of
 from shoal_server.clustering.initialisation import FirstRows, collect, start
+from shoal_server.clustering.origin import fit_coordinates
 from shoal_server.clustering.refined import Fitter, LabelledRows, is_summarised, learned, refined_if_due, schedule_of
 from shoal_server.clustering.refinement_schedule import RefinementSchedule
-from shoal_server.clustering.state import Batch, BatchResult, Model, ModelState, WarmupBuffer, fit_coordinates
+from shoal_server.clustering.state import Batch, BatchResult, Model, ModelState, WarmupBuffer
 from shoal_server.clustering.update import given_centroids, update
 from shoal_server.clustering.validation import (
     ValidRows,
@@ -32,13 +34,21 @@ def new_model(config: ModelConfig) -> Model:
     if isinstance(config.init, str):
         return Model(config, ModelState(config.n_features, warmup=WarmupBuffer()))
     snapshot = given_centroids(config.init, config.metric)
-    return Model(config, ModelState(config.init.shape[1], snapshot=snapshot))
+    k, d = config.init.shape
+    return tell(Model(config, ModelState(d, snapshot=snapshot, ids_given=k)), [first_clusters(k)])
 
 
-def reconfigure(model: Model, config: ModelConfig) -> Model:
-    """Return the model with another configuration; what it has learnt stays."""
+def reconfigure(model: Model, config: ModelConfig, *others: str) -> Model:
+    """Return the model with another configuration; what it has learnt stays.
+
+    The event of it names the fields that differ, and others of the session's that have changed with them.
+    """
     means = model.state.column_means if config.on_invalid == "impute" else None
-    return model.with_state(model.state._replace(column_means=means)).with_config(config)
+    names = [field.name for field in fields(config)]
+    differing = [name for name in names if not np.array_equal(getattr(config, name), getattr(model.config, name))]
+    changed = (*differing, *others)
+    model = model.with_state(model.state._replace(column_means=means)).with_config(config)
+    return tell(model, [Event("reconfigured", fields=changed)]) if changed else model
 
 
 def apply(

@@ -13,7 +13,9 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from shoal_server.clustering.buckets import Reals, SummaryKernels
+from shoal_server.clustering.buckets import IndexArray, Reals, SummaryKernels
+from shoal_server.clustering.events import refinement_events, tell
+from shoal_server.clustering.identity import succeed
 from shoal_server.clustering.refinement import DeepRefinement, expected_work, refine
 from shoal_server.clustering.refinement_schedule import (
     FIXED_WORK,
@@ -22,7 +24,7 @@ from shoal_server.clustering.refinement_schedule import (
     PendingRefinement,
     RefinementSchedule,
 )
-from shoal_server.clustering.search import SearchKernels
+from shoal_server.clustering.search import Refined, SearchKernels
 from shoal_server.clustering.state import Model, Snapshot, read_only_snapshot, shifts
 from shoal_server.clustering.summary import absorb, empty_summary, relabelled, weighted_points
 from shoal_server.clustering.update import newest
@@ -185,7 +187,7 @@ def _refined(
     kernels = fitter.summary_kernels(frame.dtype)
     if not (stands_for.weights > 0).any():  # its rows have decayed to nothing, or could not be summarised
         return _with_learning(model, Learning(summary, schedule._replace(new_rows=0), pending)), False
-    refined = refine(
+    fitted = refine(
         stands_for.points,
         stands_for.weights,
         start,
@@ -196,17 +198,24 @@ def _refined(
         kernels=fitter.search,
         run=run,
     )
-    if only_if_better:
-        _, squares = kernels.nearest(stands_for.points, frame.centroids, run)
-        if refined.inertia >= float(np.dot(squares, stands_for.weights)):
+    before = fitted.before
+    if only_if_better or before is None:
+        labels, squares = kernels.nearest(stands_for.points, frame.centroids, run)
+        before = Refined(frame.centroids, frame.weights, float(np.dot(squares, stands_for.weights)), 0, labels)
+        if fitted.inertia >= before.inertia:
             return model, False
-    expected = (refined.inertia + float(stands_for.scatter.sum())) / float(stands_for.weights.sum())
-    summary = relabelled(
-        summary, refined.centroids, refined.weights, expected, schedule.age, seed_of(model), kernels, run
-    )
-    snapshot = _refined_snapshot(newest(model), refined.centroids + frame.origin, refined.weights)
-    learning = Learning(summary, schedule.refined(expected, refined.work), pending)
-    return model.with_state(model.state._replace(snapshot=snapshot, learning=learning)), True
+    newest_ids, ids_given = newest(model).ids, model.state.ids_given
+    k = len(newest_ids)
+    clusters = succeed(newest_ids, ids_given, before.labels, fitted.labels, stands_for.weights, k, run)
+    centroids, weights = fitted.centroids[clusters.order], fitted.weights[clusters.order]
+    scatter, total = float(stands_for.scatter.sum()), float(stands_for.weights.sum())
+    expected = (fitted.inertia + scatter) / total
+    summary = relabelled(summary, centroids, weights, expected, schedule.age, seed_of(model), kernels, run)
+    snapshot = _refined_snapshot(newest(model), centroids + frame.origin, weights, clusters.ids, expected)
+    learning = Learning(summary, schedule.refined(expected, fitted.work), pending)
+    state = model.state._replace(snapshot=snapshot, learning=learning, ids_given=clusters.ids_given)
+    events = refinement_events(clusters, (before.inertia + scatter) / total, expected)
+    return tell(model.with_state(state), events), True
 
 
 def _with_deep_begun(model: Model, run: RunTasks) -> Model:
@@ -265,7 +274,9 @@ def seed_of(model: Model) -> int:
     return model.config.random_state or 0
 
 
-def _refined_snapshot(before: Snapshot, centroids: Float64Array, weights: Float64Array) -> Snapshot:
+def _refined_snapshot(
+    before: Snapshot, centroids: Float64Array, weights: Float64Array, ids: IndexArray, estimated_inertia: float
+) -> Snapshot:
     """Return the version after one; what it says of a batch stays as it was measured."""
     return read_only_snapshot(
         before.version + 1,
@@ -276,6 +287,8 @@ def _refined_snapshot(before: Snapshot, centroids: Float64Array, weights: Float6
         before.points_accepted,
         before.batch_points,
         refined=True,
+        ids=ids,
+        estimated_inertia=estimated_inertia,
     )
 
 

@@ -80,7 +80,7 @@ def refine(
         What computes; and lets others go first, or raises Halted.
     """
     if not (weights > 0).any():
-        return Refined(centroids.copy(), np.zeros(len(centroids)), 0.0, 0)
+        return Refined(centroids.copy(), np.zeros(len(centroids)), 0.0, 0, np.zeros(len(points), np.int32))
     search = Search(points, weights, len(centroids), cosine=cosine, kernels=kernels)
     random = np.random.default_rng(seed)
     if depth == "light":
@@ -165,7 +165,7 @@ def _refine_lightly(search: Search, centroids: Float64Array, random: np.random.G
     m, k, d = search.shape
     max_work = _max_work(_LIGHT_PASSES, _LIGHT_WORK, m, k, d)
     yield from search.swap(_LIGHT_SWAPS + k // 2, 0.0, max_work, random)
-    return _better(before, (yield from search.settle(_LIGHT_STEPS)))
+    return _better(before, (yield from search.settle(_LIGHT_STEPS)))._replace(before=before)
 
 
 def _refine_deeply(

@@ -47,6 +47,8 @@ class Refined(NamedTuple):
     weights: Float64Array  # (k,) of the points of each cluster
     inertia: float  # of the points alone: a summary's points stand for rows that scatter around them
     work: int  # multiplications done to find them
+    labels: LabelArray  # (m,) of the points
+    before: Refined | None = None  # what the centroids make of the points that a light refinement began with
 
 
 class Partition(Protocol):
@@ -168,7 +170,9 @@ class Search:
                 break
             before = inertia
             yield from self._place(self._new_means(counts, sums, occupy=step == 0))
-        return Refined(self._means * self._scale, counts * self._unit, inertia * self._scale**2 * self._unit, self.work)
+        inertia *= self._scale**2 * self._unit
+        labels = self._partition.labels[0, : len(self._partition.points)].copy()
+        return Refined(self._means * self._scale, counts * self._unit, inertia, self.work, labels)
 
     def swap(self, swaps: int, allowed: float, max_work: int, random: np.random.Generator) -> Pieces[int]:
         """Try so many swaps, and no more after so much work; return how many were kept.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from struct import pack
 from typing import Any, NamedTuple
@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_server.clustering.config import Metric, ModelConfig
+from shoal_server.clustering.buckets import IndexArray
+from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.events import Event
 from shoal_server.clustering.refinement_schedule import Learning
-from shoal_server.engines.chunks import BLOCK_ROWS
 from shoal_server.engines.contract import (
     BoolArray,
     EngineCache,
@@ -21,14 +22,8 @@ from shoal_server.engines.contract import (
     LabelArray,
     NewCentroids,
     PointArray,
-    RunTasks,
 )
 from shoal_server.errors import Refusal
-
-# The grid's step is the column's spread times 4 to 8: so an origin is at most that far from the mean, which costs three
-# of the 24 bits that float32 has.
-_SPREADS = 4.0
-_BLOCK_VALUES = 1 << 18  # whose mean is computed at once: 2 MiB in float64, and less than a millisecond
 
 
 class Batch(NamedTuple):
@@ -87,7 +82,9 @@ class Snapshot:
     movement: Float64Array  # (k,) Euclidean
     points_accepted: int
     batch_points: int  # rows accepted in the batch that made the version
+    ids: IndexArray  # (k,) int64 of the clusters whose centroids they are
     refined: bool = False  # whether a refinement made the version
+    estimated_inertia: float | None = None  # of a weight of 1, as the last refinement left it; None: there was none
 
     def __reduce__(self) -> tuple[Callable[..., Snapshot], tuple[Any, ...]]:
         """Pickle it so that its arrays come back read-only."""
@@ -100,6 +97,8 @@ class Snapshot:
             self.points_accepted,
             self.batch_points,
             self.refined,
+            self.ids,
+            self.estimated_inertia,
         )
 
     @property
@@ -117,11 +116,25 @@ def read_only_snapshot(
     points_accepted: int,
     batch_points: int,
     refined: bool = False,
+    ids: IndexArray | None = None,
+    estimated_inertia: float | None = None,
 ) -> Snapshot:
-    """Return a snapshot of arrays that nobody else will change."""
-    for array in (centroids, weights, movement):
+    """Return a snapshot of arrays that nobody else will change; without ids they count from 0."""
+    ids = np.arange(len(centroids)) if ids is None else ids
+    for array in (centroids, weights, movement, ids):
         array.setflags(write=False)
-    return Snapshot(version, centroids, weights, inertia, movement, points_accepted, batch_points, refined)
+    return Snapshot(
+        version,
+        centroids,
+        weights,
+        inertia,
+        movement,
+        points_accepted,
+        batch_points,
+        ids,
+        refined,
+        estimated_inertia,
+    )
 
 
 def shifts(before: Float64Array, after: Float64Array) -> Float64Array:
@@ -199,6 +212,8 @@ class ModelState(NamedTuple):
     points_accepted: int = 0
     points_dropped: int = 0
     learning: Learning | None = None  # None: the stream isn't summarised, or no centroids have been updated
+    ids_given: int = 0  # to clusters: the next one has this id
+    events_told: int = 0  # the number of the last event
 
     def __eq__(self, other: object) -> bool:
         """Return whether the other is a state of the same bits."""
@@ -226,9 +241,11 @@ class Model:
         What engines have learnt of it, shared by all its versions; it may be lost.
     moved_rows
         (k,) whether a row of the centroids has moved since `committed`; None: all are to be taken as moved.
+    events
+        Since `committed`.
     """
 
-    __slots__ = ("_frame", "cache", "config", "moved_rows", "state")
+    __slots__ = ("_frame", "cache", "config", "events", "moved_rows", "state")
 
     def __init__(
         self,
@@ -238,11 +255,13 @@ class Model:
         *,
         frame: Frame | None = None,
         moved_rows: BoolArray | None = None,
+        events: tuple[Event, ...] = (),
     ) -> None:
         self.config = config
         self.state = state
         self.cache = EngineCache() if cache is None else cache
         self.moved_rows = moved_rows
+        self.events = events
         self._frame = frame  # what an engine left behind when it made the snapshot
 
     @property
@@ -281,22 +300,27 @@ class Model:
 
     def with_config(self, config: ModelConfig) -> Model:
         """Return the model with another configuration."""
-        return Model(config, self.state, self.cache, frame=self._frame, moved_rows=self.moved_rows)
+        return Model(config, self.state, self.cache, frame=self._frame, moved_rows=self.moved_rows, events=self.events)
+
+    def with_events(self, events: tuple[Event, ...]) -> Model:
+        """Return the model with other events since it was committed."""
+        return Model(self.config, self.state, self.cache, frame=self._frame, moved_rows=self.moved_rows, events=events)
 
     def with_state(self, state: ModelState) -> Model:
         """Return the model in another state."""
         before = self.state
         alike = state.snapshot is before.snapshot and state.coordinates is before.coordinates
         rows = self.moved_rows if state.snapshot is before.snapshot else None
-        return Model(self.config, state, self.cache, frame=self._frame if alike else None, moved_rows=rows)
+        frame = self._frame if alike else None
+        return Model(self.config, state, self.cache, frame=frame, moved_rows=rows, events=self.events)
 
     def with_centroids(self, state: ModelState, moved: NewCentroids) -> Model:
         """Return the model in a state whose snapshot has centroids that an update made of this one's."""
         rows = None if self.moved_rows is None else self.moved_rows | moved.moved_rows
-        return Model(self.config, state, self.cache, frame=moved.frame, moved_rows=rows)
+        return Model(self.config, state, self.cache, frame=moved.frame, moved_rows=rows, events=self.events)
 
     def committed(self) -> Model:
-        """Return the model with no row to be taken as moved: what it is now has been written."""
+        """Return the model with no events, and no row to be taken as moved: what it is now has been written."""
         rows = None if self.state.snapshot is None else np.zeros(len(self.state.snapshot.centroids), np.bool_)
         return Model(self.config, self.state, self.cache, frame=self._frame, moved_rows=rows)
 
@@ -308,67 +332,6 @@ class Model:
             coordinates = CoordinateSystem(np.dtype(np.float64), np.zeros(snapshot.centroids.shape[1]))
         cosine = self.config.metric == "cosine"
         return coordinates.frame(snapshot.centroids, snapshot.weights, self.cache, cosine=cosine)
-
-
-def fit_coordinates(points: PointArray, model: Model, run: RunTasks) -> CoordinateSystem:
-    """Return the precision and the origin that the first points (n, d) settle.
-
-    The precision follows them as in scikit-learn: float64 stays; float32, float16 and the integers that float32 holds
-    exactly are computed in float32; wider integers in float64. `dtype` in the configuration overrides.
-    """
-    precision = precision_for(points.dtype, model.config)
-    # Given centroids say where the points will lie, too: a first row that is far off must not settle it alone.
-    parts = [points] if model.snapshot is None else [model.snapshot.centroids, points]
-    return CoordinateSystem(precision, origin_among(parts, precision, model.config.metric, run))
-
-
-def precision_for(dtype: np.dtype[Any], config: ModelConfig) -> np.dtype[Any]:
-    """Return the precision in which a model computes whose first points have this type."""
-    if config.dtype:
-        return np.dtype(config.dtype)
-    return np.dtype(np.float32 if np.can_cast(dtype, np.float32, "safe") else np.float64)
-
-
-def origin_among(
-    parts: Sequence[PointArray], precision: np.dtype[Any], metric: Metric, run: RunTasks
-) -> NDArray[np.floating[Any]]:
-    """Return an origin (d,) near the mean of finite points, parts of (n, d); under cosine zero, where directions begin.
-
-    It is computed block by block, since it is computed in float64, and others may go first between two.
-    """
-    columns = parts[0].shape[1]
-    if metric == "cosine":
-        return np.zeros(columns, precision)
-    first = parts[0][0].astype(np.float64)
-    count = sum(len(part) for part in parts)
-    mean, variance = np.zeros(columns), np.zeros(columns)  # of the offsets from the first point
-
-    def compute(_: int) -> Iterator[None]:
-        for block in _blocks(parts):
-            mean[:] += (block - first).sum(axis=0)
-            yield
-        mean[:] /= count
-        for block in _blocks(parts):
-            offsets = block - first
-            offsets -= mean
-            variance[:] += np.multiply(offsets, offsets, out=offsets).sum(axis=0)
-            yield
-        variance[:] /= count
-
-    run(compute, 1)
-    mean += first
-    spread = np.sqrt(variance)
-    spreads = spread > 0
-    step = np.exp2(np.ceil(np.log2(_SPREADS * spread, where=spreads, out=np.zeros_like(spread))))
-    origin: NDArray[np.floating[Any]] = np.where(spreads, np.round(mean / step) * step, mean).astype(precision)
-    return origin
-
-
-def _blocks(parts: Sequence[PointArray]) -> Iterator[PointArray]:
-    for part in parts:
-        rows = min(BLOCK_ROWS, max(_BLOCK_VALUES // part.shape[1], 1))
-        for start in range(0, len(part), rows):
-            yield part[start : start + rows]
 
 
 def _same_bits(one: object, other: object) -> bool:

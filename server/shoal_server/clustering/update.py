@@ -103,15 +103,17 @@ def next_version(
     latest_event: float | None,
 ) -> Model:
     """Return the model after some updates, with the centroids that they made."""
-    state = model.state
+    state, before = model.state, newest(model)
     snapshot = Snapshot(
-        newest(model).version + updates,
+        before.version + updates,
         moved.centroids,
         moved.weights,
         inertia,
         moved.movement,
         points_accepted,
         batch_points,
+        before.ids,
+        estimated_inertia=before.estimated_inertia,
     )
     after = ModelState(
         state.n_features,
@@ -123,6 +125,8 @@ def next_version(
         points_accepted,
         state.points_dropped,
         state.learning,
+        state.ids_given,
+        state.events_told,
     )
     return model.with_centroids(after, moved)
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_server.clustering.state import Batch, ColumnMeans, Model, precision_for
+from shoal_server.clustering.origin import precision_for
+from shoal_server.clustering.state import Batch, ColumnMeans, Model
 from shoal_server.engines.contract import BoolArray, Float64Array, PointArray, max_value
 from shoal_server.errors import Reason, invalid
 

@@ -89,7 +89,8 @@ class ChangeJob:
     def apply(self, model: Model, computing: Computing) -> tuple[Model, Sequence[BatchResult]]:
         """Return the model with the new configuration; a refusal is the one result."""
         try:
-            return reconfigure(model, dataclasses.replace(model.config, **self.changes.model)), ()
+            config = dataclasses.replace(model.config, **self.changes.model)
+            return reconfigure(model, config, *self.changes.session), ()
         except DomainError as error:
             refusal = error.refusal
         except Exception as bug:  # noqa: BLE001  (whatever it is, it is this job's answer, and the session lives on)
