@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal_server.clustering.search import seed_work
 from shoal_server.engines.contract import max_value
 from shoal_server.errors import Reason, invalid, refused
 
@@ -21,16 +23,19 @@ HalfLifeUnit = Literal["batches", "points", "seconds"]
 UpdateRule = Literal["incremental", "refined"]
 
 DEFAULT_UPDATE_RULE: UpdateRule = "incremental"  # of a session that doesn't say
-# The points of the summary of a session that doesn't say: fewer where they would be more values than that, but never
-# fewer than some for each centroid.
+# The points of the summary of a session that doesn't say: more where there are many centroids, and fewer where they and
+# their weights would be more values than that, but never fewer than some for each centroid.
 DEFAULT_SUMMARY_SIZE = 5000
 DEFAULT_SUMMARY_VALUES = 1 << 22
+_VALUES_BESIDE = 4  # of a point, besides its columns
 _MIN_POINTS_PER_CLUSTER = 2
 _MIN_SUMMARY_SIZE = 100  # of fewer, blocks would be closed all the time
 # The most values of the centroids of a session with a summary: beyond it, parts of the work that aren't cut would take
 # longer than others are to wait.
 MAX_SUMMARISED_VALUES = 1 << 18
-_GOOD_POINTS_PER_CLUSTER = 20  # on image patches (d 192, k 256): 6 % above the offline inertia with 8, and 2 % with 20
+# On image patches (d 192, k 256): 6 % above the offline inertia with 8, and 2 % with 20. On noise (d 128, k 1024): 5 %
+# above that of 20 with 5, worse than without refinements.
+_GOOD_POINTS_PER_CLUSTER = 20
 
 _MAX_INIT_SIZE = 2**31 - 1  # an int32 where sessions are described
 
@@ -73,7 +78,8 @@ class ModelConfig:
             return self.summary_size
         if self.update_rule == "incremental":
             return 0
-        size = min(DEFAULT_SUMMARY_SIZE, DEFAULT_SUMMARY_VALUES // (n_features or 1))
+        good = max(DEFAULT_SUMMARY_SIZE, _GOOD_POINTS_PER_CLUSTER * self.n_clusters)
+        size = min(good, DEFAULT_SUMMARY_VALUES // ((n_features or 1) + _VALUES_BESIDE))
         return max(size, _MIN_POINTS_PER_CLUSTER * self.n_clusters)
 
 
@@ -106,10 +112,7 @@ def validate(
         N_CLUSTERS_INVALID, N_FEATURES_INVALID, INIT_SIZE_INVALID, INIT_INVALID, HALF_LIFE_INVALID,
         SUMMARY_SIZE_INVALID, or TOO_MANY_VALUES or WORK_TOO_LARGE for what is over a limit.
     """
-    if config.n_clusters < 1:
-        raise invalid(
-            Reason.N_CLUSTERS_INVALID, "config.n_clusters", f"n_clusters is {config.n_clusters}; use a number from 1 up"
-        )
+    check_n_clusters(config)
     if config.n_features is not None and config.n_features < 1:
         raise invalid(
             Reason.N_FEATURES_INVALID,
@@ -122,7 +125,39 @@ def validate(
     _check_init_size(config)
     _check_init(config)
     check_half_life(config.half_life)
-    _check_summary_size(config)
+
+
+def check_resize(config: ModelConfig, n_features: int, max_centroid_values: int, max_work: int) -> None:
+    """Check the configuration of a model with centroids that gets another number of them.
+
+    Parameters
+    ----------
+    config
+        With that number.
+    n_features
+        Columns of the model's points.
+    max_centroid_values
+        The most that n_clusters * n_features may be.
+    max_work
+        The most multiplications that the choice of more centroids may take.
+
+    Raises
+    ------
+    DomainError
+        N_CLUSTERS_INVALID, SUMMARY_SIZE_INVALID, TOO_MANY_VALUES or WORK_TOO_LARGE.
+    """
+    check_n_clusters(config)
+    _check_values((("n_clusters", config.n_clusters, max_centroid_values),), n_features)
+    _check_summarised_values(config, n_features)
+    points = config.summary_points(n_features)
+    work = seed_work(points, config.n_clusters, n_features)
+    if work > max_work:
+        raise refused(
+            Reason.WORK_TOO_LARGE,
+            f"to choose up to {config.n_clusters:,} centroids among the summary's {points:,} points of {n_features:,} "
+            f"columns takes {work:,} multiplications, and the server allows {max_work:,}: ask for fewer clusters",
+            field="config.n_clusters",
+        )
 
 
 def check_width(
@@ -139,6 +174,22 @@ def check_width(
         ("init_size", config.points_needed, max_init_values),
         ("summary_size", config.summary_size or 0, max_summary_values),
     )
+    _check_values(sizes, n_features)
+    _check_summarised_values(config, n_features)
+    _check_init_work(config, n_features, max_init_work)
+
+
+def check_n_clusters(config: ModelConfig) -> None:
+    """Raise N_CLUSTERS_INVALID, or SUMMARY_SIZE_INVALID if the summary has fewer points than there are clusters."""
+    if config.n_clusters < 1:
+        raise invalid(
+            Reason.N_CLUSTERS_INVALID, "config.n_clusters", f"n_clusters is {config.n_clusters}; use a number from 1 up"
+        )
+    _check_summary_size(config)
+
+
+def _check_values(sizes: Iterable[tuple[str, int, int]], n_features: int) -> None:
+    """Raise TOO_MANY_VALUES if rows of one of the sizes (field, rows, most) have more values than they may."""
     for field, rows, most in sizes:
         if rows * n_features > most:
             raise refused(
@@ -147,6 +198,9 @@ def check_width(
                 f"allows {most:,}: {_most_of(field, rows, n_features, most)}",
                 field=f"config.{field}",
             )
+
+
+def _check_summarised_values(config: ModelConfig, n_features: int) -> None:
     if config.summary_points(n_features) and config.n_clusters * n_features > MAX_SUMMARISED_VALUES:
         raise refused(
             Reason.TOO_MANY_VALUES,
@@ -156,6 +210,10 @@ def check_width(
             f"'incremental' without a summary",
             field="config.n_clusters",
         )
+
+
+def _check_init_work(config: ModelConfig, n_features: int, max_init_work: int) -> None:
+    """Raise WORK_TOO_LARGE if the choice of the initial centroids takes too many multiplications."""
     if not isinstance(config.init, str):
         return  # nothing is chosen
     work = config.n_clusters * config.points_needed * n_features

@@ -90,11 +90,11 @@ class SessionMemory:
         self._admit_computing(config, n_features, 0)
         self._set_model_bytes(max(needed, self._model_bytes))
 
-    def admit_change(self, model: Model, engine: EngineName | None) -> None:
-        """Reserve until `change_ended` what a model takes with another engine, if any; raises as `admit_model` does."""
-        if engine is not None:
+    def admit_change(self, model: Model, config: ModelConfig) -> None:
+        """Reserve until `change_ended` what a model takes with a configuration; raises as `admit_model` does."""
+        if config is not model.config:
             try:
-                self._promise(replace(model.config, engine=engine), model.n_features or 1, 0)
+                self._promise(config, model.n_features or 1, 0)
             except DomainError:
                 self.drop_promises(model)
                 raise

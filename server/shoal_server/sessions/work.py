@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from time import sleep
 from typing import ParamSpec, TypeVar
 
-from shoal_server.clustering.config import EngineName, ModelConfig, check_width
-from shoal_server.clustering.state import Batch
+from shoal_server.clustering.config import EngineName, ModelConfig, check_n_clusters, check_resize, check_width
+from shoal_server.clustering.resizing import check_resizable
+from shoal_server.clustering.state import Batch, Model
 from shoal_server.engines.contract import Halted, Task
 from shoal_server.errors import DomainError, Reason, Refusal
 from shoal_server.sessions.compute import ComputePool
@@ -55,6 +56,23 @@ def check_model_size(config: ModelConfig, n_features: int, limits: Limits) -> No
     check_width(
         config, n_features, limits.max_centroid_values, limits.max_init_values, limits.max_summary_values, max_work
     )
+
+
+def check_change(model: Model, config: ModelConfig, limits: Limits) -> None:
+    """Raise why a model can't get a configuration with another engine or number of clusters.
+
+    Raises
+    ------
+    DomainError
+        N_CLUSTERS_INVALID, SUMMARY_SIZE_INVALID, SUMMARY_MISSING, TOO_MANY_VALUES or WORK_TOO_LARGE.
+    """
+    columns = model.n_features or 1
+    if model.warming:
+        check_n_clusters(config)
+        check_model_size(config, columns, limits)
+    elif config.n_clusters != model.config.n_clusters:
+        check_resizable(model)
+        check_resize(config, columns, limits.max_centroid_values, limits.max_batch_work)
 
 
 def max_values(config: ModelConfig, max_batch_work: int) -> int:
