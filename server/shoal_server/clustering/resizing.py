@@ -1,8 +1,8 @@
 """Another number of clusters for a running model, made of those that it has.
 
-For more of them, points of the summary are chosen as new centroids where the inertia is largest (greedy k-means++, which
-goes on from the centroids that there are). For fewer, those go whose loss costs least. Either way a light refinement
-follows, and clusters that live on keep their ids and, where it is left, their places.
+For more of them, points of the summary are chosen as new centroids where the inertia is largest: greedy k-means++ goes
+on from the centroids that there are. For fewer, those go whose loss costs least. Either way a light refinement follows,
+and clusters that live on keep their ids and, where it is left, their places.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ class Search:
         m, k, _ = self.shape
         weights, (nearest, second) = self._partition.weights[:m], self._partition.labels[:, :m]
         squares = self._partition.squares[:, :m].astype(np.float64)
-        lost = np.bincount(nearest, weights * (squares[1] - squares[0]), k)
+        lost = np.bincount(nearest, weights * (squares[1] - squares[0]), k).astype(np.float64)
         keys, pairs = np.unique(nearest.astype(np.int64) * k + second, return_inverse=True)
         shared = np.bincount(pairs, weights, len(keys))
         old, heirs = np.divmod(keys, k)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from operator import is_
 
 from shoal_server.budget import MemoryBudget, Reservation
-from shoal_server.clustering.config import EngineName, ModelConfig
+from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.state import Batch, Model
 from shoal_server.engines.chunks import BLOCK_ROWS, MAX_SUMS, piece_rows
 from shoal_server.engines.contract import PointArray
