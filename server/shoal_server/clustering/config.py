@@ -175,7 +175,8 @@ def check_width(
         ("summary_size", config.summary_size or 0, max_summary_values),
     )
     _check_values(sizes, n_features)
-    _check_summarised_values(config, n_features)
+    if config.summary_points(n_features):
+        _check_summarised_values(config, n_features)
     _check_init_work(config, n_features, max_init_work)
 
 
@@ -201,7 +202,7 @@ def _check_values(sizes: Iterable[tuple[str, int, int]], n_features: int) -> Non
 
 
 def _check_summarised_values(config: ModelConfig, n_features: int) -> None:
-    if config.summary_points(n_features) and config.n_clusters * n_features > MAX_SUMMARISED_VALUES:
+    if config.n_clusters * n_features > MAX_SUMMARISED_VALUES:
         raise refused(
             Reason.TOO_MANY_VALUES,
             f"n_clusters {config.n_clusters:,} times n_features {n_features:,} is {config.n_clusters * n_features:,} "
