@@ -59,6 +59,7 @@ class Session:
     def update(
         self,
         *,
+        n_clusters: int | Unset = UNSET,
         engine: Engine | Unset | None = UNSET,
         half_life: HalfLife | Unset | None = UNSET,
         on_invalid: OnInvalid | Unset | None = UNSET,
@@ -69,6 +70,10 @@ class Session:
 
         Parameters
         ----------
+        n_clusters
+            Number of clusters. The server makes them from those that the session has, with its summary of the stream:
+            clusters split or merge, and the others keep their ids. That makes the next version. A session without a
+            summary can change it only while it is warming.
         engine, half_life, on_invalid, idle_ttl
             As in `Client.create_session`. Only these change; None resets to the default.
         etag
@@ -80,9 +85,17 @@ class Session:
             If the session has changed since its etag was read.
         InvalidArgumentError
             If an argument is invalid, or nothing is given.
+        PreconditionError
+            If the number of clusters can't change, because the session has no summary.
         """
         request = encode_changes(
-            self._name, etag, engine=engine, half_life=half_life, on_invalid=on_invalid, idle_ttl=idle_ttl
+            self._name,
+            etag,
+            n_clusters=n_clusters,
+            engine=engine,
+            half_life=half_life,
+            on_invalid=on_invalid,
+            idle_ttl=idle_ttl,
         )
         return self._connection.call(_calls.update_session(request))
 

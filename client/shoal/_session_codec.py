@@ -83,15 +83,24 @@ def encode_changes(
     name: str,
     etag: str | None,
     *,
+    n_clusters: int | Unset,
     engine: str | Unset | None,
     half_life: HalfLife | Unset | None,
     on_invalid: str | Unset | None,
     idle_ttl: float | Unset | None,
 ) -> sessions_pb2.UpdateSessionRequest:
     """Return the request that changes what is given; None is back to the default."""
-    given = {"engine": engine, "half_life": half_life, "on_invalid": on_invalid, "idle_ttl": idle_ttl}
+    given = {
+        "n_clusters": n_clusters,
+        "engine": engine,
+        "half_life": half_life,
+        "on_invalid": on_invalid,
+        "idle_ttl": idle_ttl,
+    }
     paths = [path for path, value in given.items() if value is not UNSET]
     request = sessions_pb2.UpdateSessionRequest(name=name, update_mask=FieldMask(paths=paths), etag=checked_etag(etag))
+    if n_clusters is not UNSET:
+        request.config.n_clusters = integer("n_clusters", n_clusters, INT32)
     if engine is not None and engine is not UNSET:
         request.config.engine = enum_number("engine", engine, wire.ENGINES)
     if on_invalid is not None and on_invalid is not UNSET:

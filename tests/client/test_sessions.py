@@ -102,7 +102,7 @@ def test_a_stale_etag_stops_an_update_and_a_deletion(client: shoal.Client, name:
 def test_update_without_changes_raises(client: shoal.Client, name: str) -> None:
     session = client.create_session(name, 2)
 
-    with pytest.raises(shoal.InvalidArgumentError, match="nothing to change; give engine"):
+    with pytest.raises(shoal.InvalidArgumentError, match="nothing to change; give one of n_clusters, engine"):
         session.update()
 
 

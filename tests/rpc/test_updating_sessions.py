@@ -15,9 +15,8 @@ from tests.rpc.refusals import Refusal, refused_call
 from tests.rpc.ways import Stream, opening
 from tests.rpc.wire import Wire, array, batch, config, duration, plain
 
-CHANGEABLE = "engine, half_life, on_invalid, idle_ttl"
+CHANGEABLE = "n_clusters, engine, half_life, on_invalid, idle_ttl"
 IMMUTABLE = [
-    "n_clusters",
     "n_features",
     "metric",
     "init",
@@ -35,7 +34,7 @@ def half_life(value: float, unit: Any = sessions_pb2.HALF_LIFE_UNIT_BATCHES) -> 
 
 
 BAD_UPDATES: list[tuple[sessions_pb2.SessionConfig, list[str], Refusal]] = [
-    (config(), [], Refusal("UPDATE_MASK_EMPTY", ("nothing to change; give engine, half_life",), "update_mask")),
+    (config(), [], Refusal("UPDATE_MASK_EMPTY", ("nothing to change; give one of n_clusters, engine",), "update_mask")),
     *(
         (
             config(engine=sessions_pb2.ENGINE_SCIPY),

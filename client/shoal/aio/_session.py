@@ -55,6 +55,7 @@ class Session:
     async def update(
         self,
         *,
+        n_clusters: int | Unset = UNSET,
         engine: Engine | Unset | None = UNSET,
         half_life: HalfLife | Unset | None = UNSET,
         on_invalid: OnInvalid | Unset | None = UNSET,
@@ -63,7 +64,13 @@ class Session:
     ) -> SessionDescription:
         """Change the configuration; see shoal.Session.update."""
         request = encode_changes(
-            self._name, etag, engine=engine, half_life=half_life, on_invalid=on_invalid, idle_ttl=idle_ttl
+            self._name,
+            etag,
+            n_clusters=n_clusters,
+            engine=engine,
+            half_life=half_life,
+            on_invalid=on_invalid,
+            idle_ttl=idle_ttl,
         )
         return await self._connection.call(_calls.update_session(request))
 

@@ -153,6 +153,17 @@ def show(ctx: typer.Context, name: Name) -> None:
 def update(
     ctx: typer.Context,
     name: Name,
+    clusters: Annotated[
+        int | None,
+        typer.Option(
+            "--clusters",
+            "--n-clusters",
+            "-k",
+            min=1,
+            max=INT32[1],
+            help="The number of clusters: some split or merge, the others stay.",
+        ),
+    ] = None,
     engine: Annotated[Engine | None, typer.Option(help="The library that computes from the next batch on.")] = None,
     half_life: HalfLifeText = None,
     on_invalid: Annotated[OnInvalid | None, typer.Option(help="How to treat NaN and infinity.")] = None,
@@ -163,14 +174,22 @@ def update(
     etag: Annotated[str | None, typer.Option(help="Fail unless the session still has this etag.")] = None,
 ) -> None:
     """Change a session, from the next batch on."""
-    wanted = {"engine": engine, "half_life": _half_life(half_life), "on_invalid": on_invalid, "idle_ttl": idle_ttl}
+    wanted = {
+        "n_clusters": clusters,
+        "engine": engine,
+        "half_life": _half_life(half_life),
+        "on_invalid": on_invalid,
+        "idle_ttl": idle_ttl,
+    }
     changes: dict[str, Any] = {field: value for field, value in wanted.items() if value is not None}
     resets = {field.replace("-", "_") for field in reset or ()}
     if both := sorted(resets & set(changes)):
         raise usage_error(f"{both[0]} can't be given and reset at once")
     changes.update(dict.fromkeys(resets, None))
     if not changes:
-        raise usage_error("nothing to change; give --engine, --half-life, --on-invalid, --idle-ttl or --reset")
+        raise usage_error(
+            "nothing to change; give --clusters, --engine, --half-life, --on-invalid, --idle-ttl or --reset"
+        )
     with invocation(ctx).connect() as client:
         _show(client.session(name).update(**changes, etag=etag), invocation(ctx))
 

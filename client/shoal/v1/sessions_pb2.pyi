@@ -567,7 +567,10 @@ class UpdateSessionRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Of engine, half_life, on_invalid and idle_ttl. A field that is named but absent from config is reset to its default."""
+        """Of n_clusters, engine, half_life, on_invalid and idle_ttl. A field that is named but absent from config is reset to
+        its default; n_clusters has none. Another n_clusters makes the next version: from the session's summary, clusters are
+        split or merged, and the others keep their ids. A session without a summary can't change it once it has centroids.
+        """
 
     def __init__(
         self,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shoal_server.clustering.search import seed_work
 from shoal_server.engines.contract import max_value
 from shoal_server.errors import Reason, invalid, refused
 
@@ -121,10 +123,7 @@ def validate(
         N_CLUSTERS_INVALID, N_FEATURES_INVALID, INIT_SIZE_INVALID, INIT_INVALID, HALF_LIFE_INVALID,
         SUMMARY_SIZE_INVALID, or TOO_MANY_VALUES or WORK_TOO_LARGE for what is over a limit.
     """
-    if config.n_clusters < 1:
-        raise invalid(
-            Reason.N_CLUSTERS_INVALID, "config.n_clusters", f"n_clusters is {config.n_clusters}; use a number from 1 up"
-        )
+    check_n_clusters(config)
     if config.n_features is not None and config.n_features < 1:
         raise invalid(
             Reason.N_FEATURES_INVALID,
@@ -137,7 +136,39 @@ def validate(
     _check_init_size(config)
     _check_init(config)
     check_half_life(config.half_life)
-    _check_summary_size(config)
+
+
+def check_resize(config: ModelConfig, n_features: int, max_centroid_values: int, max_work: int) -> None:
+    """Check the configuration of a model with centroids that gets another number of them.
+
+    Parameters
+    ----------
+    config
+        With that number.
+    n_features
+        Columns of the model's points.
+    max_centroid_values
+        The most that n_clusters * n_features may be.
+    max_work
+        The most multiplications that the choice of more centroids may take.
+
+    Raises
+    ------
+    DomainError
+        N_CLUSTERS_INVALID, SUMMARY_SIZE_INVALID, TOO_MANY_VALUES or WORK_TOO_LARGE.
+    """
+    check_n_clusters(config)
+    _check_values((("n_clusters", config.n_clusters, max_centroid_values),), n_features)
+    _check_summarised_values(config, n_features)
+    points = config.summary_points(n_features)
+    work = seed_work(points, config.n_clusters, n_features)
+    if work > max_work:
+        raise refused(
+            Reason.WORK_TOO_LARGE,
+            f"to choose up to {config.n_clusters:,} centroids among the summary's {points:,} points of {n_features:,} "
+            f"columns takes {work:,} multiplications, and the server allows {max_work:,}: ask for fewer clusters",
+            field="config.n_clusters",
+        )
 
 
 def check_width(
@@ -154,6 +185,23 @@ def check_width(
         ("init_size", config.points_needed, max_init_values),
         ("summary_size", config.summary_size or 0, max_summary_values),
     )
+    _check_values(sizes, n_features)
+    if config.summary_points(n_features):
+        _check_summarised_values(config, n_features)
+    _check_init_work(config, n_features, max_init_work)
+
+
+def check_n_clusters(config: ModelConfig) -> None:
+    """Raise N_CLUSTERS_INVALID, or SUMMARY_SIZE_INVALID if the summary has fewer points than there are clusters."""
+    if config.n_clusters < 1:
+        raise invalid(
+            Reason.N_CLUSTERS_INVALID, "config.n_clusters", f"n_clusters is {config.n_clusters}; use a number from 1 up"
+        )
+    _check_summary_size(config)
+
+
+def _check_values(sizes: Iterable[tuple[str, int, int]], n_features: int) -> None:
+    """Raise TOO_MANY_VALUES if rows of one of the sizes (field, rows, most) have more values than they may."""
     for field, rows, most in sizes:
         if rows * n_features > most:
             raise refused(
@@ -162,7 +210,10 @@ def check_width(
                 f"allows {most:,}: {_most_of(field, rows, n_features, most)}",
                 field=f"config.{field}",
             )
-    if config.summary_points(n_features) and config.n_clusters * n_features > MAX_SUMMARISED_VALUES:
+
+
+def _check_summarised_values(config: ModelConfig, n_features: int) -> None:
+    if config.n_clusters * n_features > MAX_SUMMARISED_VALUES:
         raise refused(
             Reason.TOO_MANY_VALUES,
             f"n_clusters {config.n_clusters:,} times n_features {n_features:,} is {config.n_clusters * n_features:,} "
@@ -171,6 +222,10 @@ def check_width(
             f"'incremental' without a summary",
             field="config.n_clusters",
         )
+
+
+def _check_init_work(config: ModelConfig, n_features: int, max_init_work: int) -> None:
+    """Raise WORK_TOO_LARGE if the choice of the initial centroids takes too many multiplications."""
     if not isinstance(config.init, str):
         return  # nothing is chosen
     work = config.n_clusters * config.points_needed * n_features

@@ -66,19 +66,6 @@ def first_clusters(n_clusters: int) -> Event:
     return Event("born", range(min(n_clusters, MAX_LISTED)), n_clusters)
 
 
-def refinement_events(succession: Succession, before: float, after: float) -> list[Event]:
-    """Return the events of a refinement.
-
-    Parameters
-    ----------
-    succession
-        What became of the clusters.
-    before, after
-        Inertia of a weight of 1 in the summary.
-    """
-    return [Event("refined", before=before, after=after), *cluster_events(succession)]
-
-
 def cluster_events(succession: Succession) -> list[Event]:
     """Return the events of the clusters that began and ended."""
     changes = succession.changes

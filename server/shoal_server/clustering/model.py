@@ -15,6 +15,7 @@ from shoal_server.clustering.initialisation import FirstRows, collect, start
 from shoal_server.clustering.origin import fit_coordinates
 from shoal_server.clustering.refined import Fitter, LabelledRows, is_summarised, learned, refined_if_due, schedule_of
 from shoal_server.clustering.refinement_schedule import RefinementSchedule
+from shoal_server.clustering.resizing import resized
 from shoal_server.clustering.state import Batch, BatchResult, Model, ModelState, WarmupBuffer
 from shoal_server.clustering.update import given_centroids, update
 from shoal_server.clustering.validation import (
@@ -25,7 +26,16 @@ from shoal_server.clustering.validation import (
     unchecked,
     validate_points,
 )
-from shoal_server.engines.contract import Assignment, Engine, Frame, LabelArray, PointArray, RunTasks, UnusablePoints
+from shoal_server.engines.contract import (
+    Assignment,
+    Engine,
+    Frame,
+    LabelArray,
+    PointArray,
+    RunTasks,
+    UnusablePoints,
+    run_in_order,
+)
 from shoal_server.errors import DomainError, Reason, Refusal
 
 
@@ -38,16 +48,31 @@ def new_model(config: ModelConfig) -> Model:
     return tell(Model(config, ModelState(d, snapshot=snapshot, ids_given=k)), [first_clusters(k)])
 
 
-def reconfigure(model: Model, config: ModelConfig, *others: str) -> Model:
+def reconfigure(
+    model: Model,
+    config: ModelConfig,
+    *others: str,
+    fitter: Fitter | None = None,
+    run: RunTasks = run_in_order,
+) -> Model:
     """Return the model with another configuration; what it has learnt stays.
 
-    The event of it names the fields that differ, and others of the session's that have changed with them.
+    With another number of clusters it is in the next version. The event of it names the fields that differ, and others
+    of the session's that have changed with them.
+
+    Raises
+    ------
+    DomainError
+        SUMMARY_MISSING or SUMMARY_EMPTY: the number of clusters can't change without a summary.
     """
     means = model.state.column_means if config.on_invalid == "impute" else None
     names = [field.name for field in fields(config)]
     differing = [name for name in names if not np.array_equal(getattr(config, name), getattr(model.config, name))]
     changed = (*differing, *others)
-    model = model.with_state(model.state._replace(column_means=means)).with_config(config)
+    model = model.with_state(model.state._replace(column_means=means))
+    if config.n_clusters != model.config.n_clusters and model.snapshot is not None:
+        return resized(model, config, [Event("reconfigured", fields=changed)], fitter, run)
+    model = model.with_config(config)
     return tell(model, [Event("reconfigured", fields=changed)]) if changed else model
 
 

@@ -8,13 +8,14 @@ so no batch waits long for it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from shoal_server.clustering.buckets import IndexArray, Reals, SummaryKernels
-from shoal_server.clustering.events import refinement_events, tell
+from shoal_server.clustering.buckets import IndexArray, Reals, SummaryKernels, WeightedPoints
+from shoal_server.clustering.events import Event, cluster_events, tell
 from shoal_server.clustering.identity import succeed
 from shoal_server.clustering.refinement import DeepRefinement, expected_work, refine
 from shoal_server.clustering.refinement_schedule import (
@@ -24,7 +25,7 @@ from shoal_server.clustering.refinement_schedule import (
     PendingRefinement,
     RefinementSchedule,
 )
-from shoal_server.clustering.search import SearchKernels
+from shoal_server.clustering.search import Refined, SearchKernels
 from shoal_server.clustering.state import Model, Snapshot, read_only_snapshot, shifts
 from shoal_server.clustering.summary import absorb, empty_summary, relabelled, weighted_points
 from shoal_server.clustering.update import newest
@@ -150,7 +151,9 @@ def refined_if_due(model: Model, batches: int, fitter: Fitter, run: RunTasks) ->
     try:
         return _refined_if_due(model, learning, batches, fitter, run)
     except UnusablePoints:  # so far from one another that they can be assigned, but not fitted to
-        return _with_learning(model, Learning(learning.summary, learning.schedule._replace(new_rows=0))), False
+        given_up = learning.pending.work if learning.pending else 0
+        schedule = learning.schedule.done_deep(given_up, 0)._replace(new_rows=0)
+        return _with_learning(model, Learning(learning.summary, schedule)), False
 
 
 def _refined_if_due(
@@ -206,18 +209,64 @@ def _refined(
         inertia = float(np.dot(squares, stands_for.weights))
         if fitted.inertia >= inertia:
             return model, False
-    newest_ids, ids_given = newest(model).ids, model.state.ids_given
-    k = len(newest_ids)
-    clusters = succeed(newest_ids, ids_given, labels, fitted.labels, stands_for.weights, k, run)
+    expected = per_weight(fitted.inertia, stands_for)
+    schedule = schedule.refined(expected, len(start) / len(stands_for.weights), fitted.work)
+    event = Event("refined", before=per_weight(inertia, stands_for), after=expected)
+    return with_fitted(model, stands_for, fitted, labels, schedule, pending, [event], fitter, run), True
+
+
+def per_weight(inertia: float, stands_for: WeightedPoints) -> float:
+    """Return the inertia of a row of weight 1, from that of the points that stand for the rows."""
+    return (inertia + float(stands_for.scatter.sum())) / float(stands_for.weights.sum())
+
+
+def with_fitted(
+    model: Model,
+    stands_for: WeightedPoints,
+    fitted: Refined,
+    before: LabelArray,
+    schedule: RefinementSchedule,
+    pending: PendingRefinement | None,
+    events: Sequence[Event],
+    fitter: Fitter,
+    run: RunTasks,
+) -> Model:
+    """Return the model in the next version, with centroids that were fitted to its summary, perhaps more or fewer.
+
+    Parameters
+    ----------
+    model
+        Before it.
+    stands_for
+        The points (m, d) of its summary.
+    fitted
+        To these.
+    before
+        (m,) labels of the points in the version before.
+    schedule, pending
+        After it.
+    events
+        That come before those of its clusters.
+    fitter, run
+        Compute.
+    """
+    if model.state.learning is None:
+        raise AssertionError("a model whose centroids are fitted to its summary has one")
+    newest_ids, frame = newest(model).ids, model.frame
+    clusters = succeed(
+        newest_ids, model.state.ids_given, before, fitted.labels, stands_for.weights, len(fitted.weights), run
+    )
     centroids, weights = fitted.centroids[clusters.order], fitted.weights[clusters.order]
-    scatter, total = float(stands_for.scatter.sum()), float(stands_for.weights.sum())
-    expected = (fitted.inertia + scatter) / total
+    expected = per_weight(fitted.inertia, stands_for)
+    kernels = fitter.summary_kernels(frame.dtype)
+    size = model.config.summary_points(centroids.shape[1])
+    summary = model.state.learning.summary._replace(size=size)
     summary = relabelled(summary, centroids, weights, expected, schedule.age, seed_of(model), kernels, run)
     snapshot = _refined_snapshot(newest(model), centroids + frame.origin, weights, clusters.ids, expected)
-    learning = Learning(summary, schedule.refined(expected, k / len(stands_for.weights), fitted.work), pending)
-    state = model.state._replace(snapshot=snapshot, learning=learning, ids_given=clusters.ids_given)
-    events = refinement_events(clusters, (inertia + scatter) / total, expected)
-    return tell(model.with_state(state), events), True
+    state = model.state._replace(
+        snapshot=snapshot, learning=Learning(summary, schedule, pending), ids_given=clusters.ids_given
+    )
+    return tell(model.with_state(state), [*events, *cluster_events(clusters)])
 
 
 def _with_deep_begun(model: Model, run: RunTasks) -> Model:
@@ -285,13 +334,26 @@ def _refined_snapshot(
         centroids,
         weights,
         before.inertia,
-        shifts(before.centroids, centroids),
+        _movement(before, centroids, ids),
         before.points_accepted,
         before.batch_points,
         refined=True,
         ids=ids,
         estimated_inertia=estimated_inertia,
     )
+
+
+def _movement(before: Snapshot, centroids: Float64Array, ids: IndexArray) -> Float64Array:
+    """Return how far each of the centroids (k, d) is from that at its place before, (k,).
+
+    Where their number has changed, from that of the same cluster; one that began then has not moved.
+    """
+    if len(centroids) == len(before.centroids):
+        return shifts(before.centroids, centroids)
+    order = np.argsort(before.ids)
+    places = order[np.searchsorted(before.ids, ids, sorter=order).clip(max=len(order) - 1)]
+    lived = before.ids[places] == ids
+    return np.where(lived, shifts(before.centroids[places], centroids), 0.0)
 
 
 def _with_learning(model: Model, learning: Learning) -> Model:

@@ -151,15 +151,39 @@ class Search:
 
     def seed(self, random: np.random.Generator) -> Pieces[None]:
         """Begin with points that greedy k-means++ chooses."""
-        m, k, d = self.shape
+        _, k, d = self.shape
         draws, chosen = random.random((k, self._kernels.candidates)), np.empty(k, np.int64)
-        step = max(1, _PIECE_WORK // seed_work(m, 1, d))
-        for first in range(0, k, step):
-            self._kernels.seed(self._partition, draws, chosen, first, min(first + step, k))
-            yield
-        self.work += seed_work(m, k, d)
+        yield from self._seed(draws, chosen, 0)
         seeds = self._partition.points[chosen].astype(np.float64)
         yield from self._place(self._to_sphere(seeds, np.eye(1, d)))
+
+    def grow(self, centroids: Float64Array, random: np.random.Generator) -> Pieces[None]:
+        """Begin with fewer centroids (j, d), and add points that greedy k-means++ chooses to go with them."""
+        _, k, d = self.shape
+        present = len(centroids)
+        start = np.concatenate((centroids, np.repeat(centroids[:1], k - present, axis=0))) / self._scale
+        yield from self._place(start)  # squared distances to those that there are
+        draws, chosen = random.random((k, self._kernels.candidates)), np.empty(k, np.int64)
+        yield from self._seed(draws, chosen, present)
+        start[present:] = self._to_sphere(self._partition.points[chosen[present:]].astype(np.float64), np.eye(1, d))
+        yield from self._place(start)
+
+    def losses(self) -> tuple[Float64Array, LabelArray]:
+        """Return what the inertia gains if a centroid is taken away, (k,), and which one gets most of its points, (k,).
+
+        That of a centroid without points is itself. At least two centroids, as they have been placed.
+        """
+        m, k, _ = self.shape
+        weights, (nearest, second) = self._partition.weights[:m], self._partition.labels[:, :m]
+        squares = self._partition.squares[:, :m].astype(np.float64)
+        lost = np.bincount(nearest, weights * (squares[1] - squares[0]), k).astype(np.float64)
+        keys, pairs = np.unique(nearest.astype(np.int64) * k + second, return_inverse=True)
+        shared = np.bincount(pairs, weights, len(keys))
+        old, heirs = np.divmod(keys, k)
+        largest = np.lexsort((-heirs, shared))  # the last one of a cluster is its largest; of equals the lowest label
+        heir = np.arange(k, dtype=np.int32)
+        heir[old[largest]] = heirs[largest]
+        return lost, heir
 
     def settle(self, steps: int) -> Pieces[Refined]:
         """Move all centroids to the means of their points, at most so many times, and return what they make."""
@@ -208,6 +232,15 @@ class Search:
         self._partition.centroids[...] = means
         yield from self._in_groups(self._kernels.find_nearest_two, row_work(k, d))
         self.work += m * row_work(k, d)
+
+    def _seed(self, draws: Float64Array, chosen: NDArray[np.int64], first: int) -> Iterator[None]:
+        """Choose points for the centroids from number `first` on."""
+        m, k, d = self.shape
+        step = max(1, _PIECE_WORK // seed_work(m, 1, d))
+        for begin in range(first, k, step):
+            self._kernels.seed(self._partition, draws, chosen, begin, min(begin + step, k))
+            yield
+        self.work += seed_work(m, k - first, d)
 
     def _in_groups(self, kernel: Callable[[Any, int, int], None], a_row: int) -> Iterator[None]:
         groups, _, rows = self._partition.lanes.shape

@@ -19,7 +19,7 @@ from shoal_server.sessions.port import Changes, Description, Limits, SessionConf
 
 _DURABILITIES = {"memory": sessions_pb2.DURABILITY_MEMORY}  # those of wire.DURABILITIES that this server has
 NANOS = 1_000_000_000  # of a second
-CHANGEABLE = ("engine", "half_life", "on_invalid", "idle_ttl")
+CHANGEABLE = ("n_clusters", "engine", "half_life", "on_invalid", "idle_ttl")
 
 
 def decode_config(
@@ -68,9 +68,7 @@ def decode_changes(request: sessions_pb2.UpdateSessionRequest, limits: Limits) -
             f"update_mask names {len(paths):,} fields; name each at most once, of {_LISTED}",
         )
     if not paths:
-        raise invalid(
-            Reason.UPDATE_MASK_EMPTY, "update_mask", "nothing to change; give engine, half_life, on_invalid or idle_ttl"
-        )
+        raise invalid(Reason.UPDATE_MASK_EMPTY, "update_mask", f"nothing to change; give one of {_LISTED}")
     for path in paths:
         _check_changeable(path)
     return Changes(
@@ -220,6 +218,8 @@ def _check_changeable(path: str) -> None:
 
 def _decode_change(path: str, config: sessions_pb2.SessionConfig) -> Any:
     match path:
+        case "n_clusters":
+            return config.n_clusters
         case "engine":
             return _decode_engine(config)
         case "on_invalid":

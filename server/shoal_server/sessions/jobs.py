@@ -13,7 +13,7 @@ from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import reconfigure
 from shoal_server.clustering.refined import Fitter
 from shoal_server.clustering.state import Batch, BatchResult, Model
-from shoal_server.engines.contract import Engine, RunTasks
+from shoal_server.engines.contract import Engine, Halted, RunTasks
 from shoal_server.errors import DomainError, Refusal
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.port import Changes, Producer
@@ -90,7 +90,9 @@ class ChangeJob:
         """Return the model with the new configuration; a refusal is the one result."""
         try:
             config = dataclasses.replace(model.config, **self.changes.model)
-            return reconfigure(model, config, *self.changes.session), ()
+            return reconfigure(model, config, *self.changes.session, fitter=computing.fitter, run=computing.run), ()
+        except Halted:
+            raise
         except DomainError as error:
             refusal = error.refusal
         except Exception as bug:  # noqa: BLE001  (whatever it is, it is this job's answer, and the session lives on)
@@ -142,6 +144,9 @@ def apply_jobs(model: Model, jobs: Sequence[Job], computing: Computing) -> tuple
     for job in jobs:
         if computing.halted():
             break
-        model, result = job.apply(model, computing)
+        try:
+            model, result = job.apply(model, computing)
+        except Halted:  # in the middle of a change, of which nothing has been applied
+            break
         results.append(result)
     return model, results

@@ -47,6 +47,11 @@ class Changes:
         """The new engine; None: it stays."""
         return self.model.get("engine")
 
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """The changes on which depends how much work and memory the session takes."""
+        return {name: value for name, value in self.model.items() if name in {"engine", "n_clusters"}}
+
 
 def changed(config: SessionConfig, changes: Changes) -> SessionConfig:
     """Return the configuration after changes."""

@@ -8,8 +8,9 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
-from shoal_server.clustering.config import EngineName, ModelConfig, check_half_life
+from shoal_server.clustering.config import ModelConfig, check_half_life
 from shoal_server.clustering.model import still_warming
 from shoal_server.clustering.state import Batch, BatchResult, Model, Snapshot, Warming
 from shoal_server.engines.contract import Assignment, Halted, PointArray
@@ -81,7 +82,7 @@ class Session:
         self._on_change = on_change
         self._revision = 1  # of the configuration in force
         self._asked_revision = 1  # with the changes that wait in the queue
-        self._asked_engine: EngineName | None = None  # of the last of them that has one
+        self._asked_sizes: dict[str, Any] = {}  # that these make, see Changes.sizes
         self._created = self._updated = deps.now()
         self._ledger = ProducerLedger(deps.limits.max_producers, deps.limits.replay_bytes)
         self.memory = SessionMemory(name, deps.budget, deps.compute.threads, self._ledger.answers)
@@ -214,7 +215,8 @@ class Session:
         Raises
         ------
         DomainError
-            ETAG_MISMATCH: the configuration has changed since the caller read it; HALF_LIFE_INVALID; TOO_MANY_CHANGES.
+            ETAG_MISMATCH: the configuration has changed since the caller read it; TOO_MANY_CHANGES; HALF_LIFE_INVALID
+            or as `work.checked_change`.
         """
         self._touch()
         if self._writer.closing:
@@ -224,12 +226,10 @@ class Session:
             raise DomainError(too_many_changes(self.name, MAX_QUEUED_CHANGES))
         check_half_life(changes.model.get("half_life"))
         with errors_of_session(self.name):
-            if changes.engine and self._model.warming:
-                config, columns = replace(self._config.model, engine=changes.engine), self._model.n_features or 1
-                work.check_model_size(config, columns, self._deps.limits)
-            self.memory.admit_change(self._model, changes.engine)
+            config = work.checked_change(self._model, self._asked_model_config, changes, self._deps.limits)
+            self.memory.admit_change(self._model, config)
         self._asked_revision += 1
-        self._asked_engine = changes.engine or self._asked_engine
+        self._asked_sizes = {**self._asked_sizes, **changes.sizes}
         job = ChangeJob(changes, Completion())
         job.completion.add_done_callback(self._note_change)
         self._writer.put(job, 0, 0)
@@ -381,7 +381,7 @@ class Session:
         self.memory.change_ended()
         self._revision += 1
         if self._revision == self._asked_revision:
-            self._asked_engine = None
+            self._asked_sizes = {}
 
     def _finish(self) -> None:
         self._ledger.close()
@@ -397,4 +397,4 @@ class Session:
     def _asked_model_config(self) -> ModelConfig:
         """The configuration that batches to come will meet, as far as their work depends on it."""
         config = self._config.model
-        return config if self._asked_engine is None else replace(config, engine=self._asked_engine)
+        return replace(config, **self._asked_sizes) if self._asked_sizes else config

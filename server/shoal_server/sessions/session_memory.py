@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from operator import is_
 
 from shoal_server.budget import MemoryBudget, Reservation
-from shoal_server.clustering.config import EngineName, ModelConfig
+from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.state import Batch, Model
 from shoal_server.engines.chunks import BLOCK_ROWS, MAX_SUMS, piece_rows
 from shoal_server.engines.contract import PointArray
@@ -90,11 +89,11 @@ class SessionMemory:
         self._admit_computing(config, n_features, 0)
         self._set_model_bytes(max(needed, self._model_bytes))
 
-    def admit_change(self, model: Model, engine: EngineName | None) -> None:
-        """Reserve until `change_ended` what a model takes with another engine, if any; raises as `admit_model` does."""
-        if engine is not None:
+    def admit_change(self, model: Model, config: ModelConfig) -> None:
+        """Reserve until `change_ended` what a model takes with a configuration; raises as `admit_model` does."""
+        if config is not model.config:
             try:
-                self._promise(replace(model.config, engine=engine), model.n_features or 1, 0)
+                self._promise(config, model.n_features or 1, 0)
             except DomainError:
                 self.drop_promises(model)
                 raise

@@ -207,6 +207,8 @@ class Watch:
         self._seen = snapshot.version
         options, sent = self._options, self._queue.sent
         base = sent.get(self._sent)
+        if base is not None and base.centroids.shape != snapshot.centroids.shape:
+            base = None  # the number of clusters has changed: nothing of the update before is left
         if base is not None and options.min_shift and await self._shift(base, snapshot) < options.min_shift:
             return None
         if options.delta or options.min_shift:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from time import sleep
 from typing import ParamSpec, TypeVar
 
-from shoal_server.clustering.config import EngineName, ModelConfig, check_width
+from shoal_server.clustering.config import EngineName, ModelConfig, check_n_clusters, check_resize, check_width
 from shoal_server.clustering.model import assign
+from shoal_server.clustering.resizing import check_resizable
 from shoal_server.clustering.state import Batch, Model
 from shoal_server.engines.contract import Assignment, Engine, Halted, PointArray, Task
 from shoal_server.errors import DomainError, Reason, Refusal
 from shoal_server.sessions.compute import ComputePool
-from shoal_server.sessions.port import Limits
+from shoal_server.sessions.port import Changes, Limits
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,6 +58,37 @@ def check_model_size(config: ModelConfig, n_features: int, limits: Limits) -> No
     check_width(
         config, n_features, limits.max_centroid_values, limits.max_init_values, limits.max_summary_values, max_work
     )
+
+
+def checked_change(model: Model, config: ModelConfig, changes: Changes, limits: Limits) -> ModelConfig:
+    """Return the configuration after changes, as far as its size and its engine decide what a model takes.
+
+    Parameters
+    ----------
+    model
+        As it is now.
+    config
+        With the changes that wait.
+    changes
+        That are asked for.
+    limits
+        Of the server.
+
+    Raises
+    ------
+    DomainError
+        N_CLUSTERS_INVALID, SUMMARY_SIZE_INVALID, SUMMARY_MISSING, TOO_MANY_VALUES or WORK_TOO_LARGE.
+    """
+    if not changes.sizes:
+        return model.config
+    config, columns = replace(config, **changes.sizes), model.n_features or 1
+    if model.warming:
+        check_n_clusters(config)
+        check_model_size(config, columns, limits)
+    elif config.n_clusters != model.config.n_clusters:
+        check_resizable(model)
+        check_resize(config, columns, limits.max_centroid_values, limits.max_batch_work)
+    return config
 
 
 def max_values(config: ModelConfig, max_batch_work: int) -> int:

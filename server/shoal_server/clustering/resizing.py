@@ -1,0 +1,155 @@
+"""Another number of clusters for a running model, made of those that it has.
+
+For more of them, points of the summary are chosen as new centroids where the inertia is largest: greedy k-means++ goes
+on from the centroids that there are. For fewer, those go whose loss costs least. Either way a light refinement follows,
+and clusters that live on keep their ids and, where it is left, their places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.events import Event
+from shoal_server.clustering.refined import Fitter, seed_of, with_fitted
+from shoal_server.clustering.refinement import refine
+from shoal_server.clustering.search import Pieces, Points, Search, SearchKernels
+from shoal_server.clustering.state import Model
+from shoal_server.clustering.summary import weighted_points
+from shoal_server.engines.contract import BoolArray, Float64Array, LabelArray, RunTasks
+from shoal_server.errors import DomainError, Reason, Refusal
+
+_SEED = 2  # told from the seeds of refinements, which have 0 or 1 here
+_ROUND_SHARE = 2  # of the clusters that are too many, at most one in so many goes before the others are looked at anew
+
+
+def resized(model: Model, config: ModelConfig, events: Sequence[Event], fitter: Fitter | None, run: RunTasks) -> Model:
+    """Return the model with another number of clusters, in the next version.
+
+    Parameters
+    ----------
+    model
+        With centroids.
+    config
+        The configuration after it.
+    events
+        That come before those of the clusters.
+    fitter, run
+        Compute.
+
+    Raises
+    ------
+    DomainError
+        SUMMARY_MISSING or SUMMARY_EMPTY: there is nothing to fit the clusters to.
+    """
+    check_resizable(model)
+    learning, snapshot = model.state.learning, model.snapshot
+    if learning is None or snapshot is None or fitter is None:
+        raise AssertionError("a model that is resizable has a summary")
+    frame, schedule = model.frame, learning.schedule
+    stands_for = weighted_points(learning.summary, schedule.age, run)
+    if not (stands_for.weights > 0).any():
+        raise DomainError(
+            Refusal(Reason.SUMMARY_EMPTY, "the session's summary has no points of any weight left; push some first")
+        )
+    seed = (seed_of(model), schedule.refinements, _SEED)
+    kernels = fitter.summary_kernels(frame.dtype)
+    before, _ = kernels.nearest(stands_for.points, frame.centroids, run)
+    start = other_number(
+        stands_for.points, stands_for.weights, snapshot.centroids - frame.origin, config.n_clusters,
+        seed=seed, cosine=frame.cosine, kernels=fitter.search, run=run,
+    )  # fmt: skip
+    fitted = refine(
+        stands_for.points, stands_for.weights, start,
+        depth="light", fresh=False, seed=seed, cosine=frame.cosine, kernels=fitter.search, run=run,
+    )  # fmt: skip
+    expected = (fitted.inertia + float(stands_for.scatter.sum())) / float(stands_for.weights.sum())
+    schedule = schedule.refined(expected, len(start) / len(stands_for.weights), fitted.work)
+    renewed = Model(config, model.state, events=model.events)  # what engines have learnt is of other clusters
+    return with_fitted(renewed, stands_for, fitted, before, schedule, None, events, fitter, run)
+
+
+def check_resizable(model: Model) -> None:
+    """Raise SUMMARY_MISSING if a model that has centroids has no summary to fit others to."""
+    if model.state.learning is None:
+        raise DomainError(_no_summary(model))
+
+
+def other_number(
+    points: Points,
+    weights: Float64Array,
+    centroids: Float64Array,
+    n_clusters: int,
+    *,
+    seed: Sequence[int],
+    cosine: bool,
+    kernels: SearchKernels,
+    run: RunTasks,
+) -> Float64Array:
+    """Return centroids (n_clusters, d) made of others (k, d): more of them, or fewer.
+
+    Parameters
+    ----------
+    points, weights
+        (m, d) and (m,), some above 0.
+    centroids
+        (k, d) in the same coordinates.
+    n_clusters
+        Their number afterwards.
+    seed, cosine, kernels, run
+        As for `refinement.refine`.
+    """
+    found: list[Float64Array] = []
+
+    def search_for(count: int) -> Search:
+        return Search(points, weights, count, cosine=cosine, kernels=kernels)
+
+    def work(_: int) -> Iterator[None]:
+        if n_clusters > len(centroids):
+            search = search_for(n_clusters)
+            yield from search.pack()
+            yield from search.grow(centroids, np.random.default_rng(seed))
+            found.append((yield from search.settle(0)).centroids)
+            return
+        left = centroids
+        while len(left) > n_clusters:
+            left = yield from _with_fewer(search_for(len(left)), left, len(left) - n_clusters)
+        found.append(left)
+
+    run(work, 1)
+    return found[0]
+
+
+def _with_fewer(search: Search, centroids: Float64Array, too_many: int) -> Pieces[Float64Array]:
+    """Return some of the centroids (k, d): without those whose loss costs least, at most `too_many` of them."""
+    yield from search.pack()
+    yield from search.place(centroids)
+    lost, heirs = search.losses()
+    goes = _least(lost, heirs, max(too_many // _ROUND_SHARE, 1))
+    return centroids[~goes]
+
+
+def _least(lost: Float64Array, heirs: LabelArray, count: int) -> BoolArray:
+    """Return which of the clusters (k,) go: those that lose least, and of which none gets the points of another."""
+    goes, stays = np.zeros(len(lost), np.bool_), np.zeros(len(lost), np.bool_)
+    for label in np.argsort(lost, kind="stable").tolist():
+        if not stays[label] and not goes[heirs[label]]:
+            goes[label], stays[heirs[label]] = True, heirs[label] != label
+            count -= 1
+        if not count:
+            break
+    return goes
+
+
+def _no_summary(model: Model) -> Refusal:
+    return Refusal(
+        Reason.SUMMARY_MISSING,
+        "n_clusters can change in a session that keeps a summary of its stream, and this one has none"
+        + (
+            " yet: push some points first"
+            if model.config.summary_points(model.state.n_features)
+            else "; create a session with update_rule 'refined', or with a summary_size, and push the points into it"
+        ),
+    )
