@@ -9,7 +9,6 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
-from mpl_toolkits.axes_grid1.inset_locator import inset_axes
 
 from shoal_presentation.demo.results import OFFLINE, PARTIAL_FIT, SHOAL, DemoResults
 from shoal_presentation.demo.style import PARTIAL_FIT_COLOUR, SHOAL_COLOUR, Style
@@ -88,9 +87,7 @@ def _name_ends(axes: Axes, results: DemoResults) -> None:
 
 def _draw_strip(axes: Axes, results: DemoResults) -> None:
     """Draw the photograph on its side under the axis: what came in at each moment."""
-    strip = inset_axes(
-        axes, "100%", "100%", bbox_to_anchor=(0, -0.135, 1, 0.125), bbox_transform=axes.transAxes, borderpad=0
-    )
+    strip = axes.inset_axes((0, -0.135, 1, 0.125))
     strip.imshow(np.rot90(results.photograph.picture), aspect="auto", interpolation="antialiased")
     strip.set_axis_off()
     axes.xaxis.set_major_locator(NullLocator())

@@ -94,8 +94,8 @@ def measure(
 
 def seen_pixels(photograph: Photograph) -> Iterator[SeenPixels]:
     """Yield what has come after each batch."""
-    colours, which = np.unique(photograph.pixels, axis=0, return_inverse=True)
-    colours, which = colours.astype(np.float64), which.reshape(-1)
+    unique, which = np.unique(photograph.pixels, axis=0, return_inverse=True)
+    colours, which = unique.astype(np.float64), which.reshape(-1)  # (n, 1) in NumPy 2.0
     counts = np.zeros(len(colours), np.int64)
     for batch in range(photograph.n_batches):
         rows = slice(batch * photograph.batch_rows, (batch + 1) * photograph.batch_rows)
