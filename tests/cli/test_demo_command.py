@@ -84,7 +84,7 @@ def document(demo: StayingDemo) -> Any:
     return json.loads(demo.stdout)
 
 
-def test_the_page_and_the_sessions_are_there_until_ctrl_c(demo: StayingDemo, taken_port: int | None) -> None:
+def test_the_page_and_the_session_are_there_until_ctrl_c(demo: StayingDemo, taken_port: int | None) -> None:
     assert demo.statuses == (HTTPStatus.OK, HTTPStatus.OK)
     assert demo.url.endswith("/sessions")
     assert f":{taken_port}/" not in demo.url

@@ -35,7 +35,7 @@ def demo(
         typer.Option(
             "--stay/--no-stay",
             show_default="on a terminal",
-            help="Keep page, sessions and server running until Ctrl-C.",
+            help="Keep page, session and server running until Ctrl-C.",
         ),
     ] = None,
 ) -> None:

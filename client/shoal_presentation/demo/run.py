@@ -35,7 +35,7 @@ from shoal_presentation.demo.streams import (
 
 @dataclass(frozen=True)
 class FinishedDemo:
-    """A demo whose report is written and whose server, sessions and page still run."""
+    """A demo whose report is written and whose server, session and page still run."""
 
     summaries: list[FitSummary]
     report: Path
@@ -45,7 +45,7 @@ class FinishedDemo:
 
 @contextmanager
 def run_demo(folder: Path, step: int, *, server: str | None, timeout: float) -> Iterator[FinishedDemo]:
-    """Run the demo and yield its results; server, sessions and page end with the context.
+    """Run the demo and yield its results; server, session and page end with the context.
 
     Parameters
     ----------
