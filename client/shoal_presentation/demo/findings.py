@@ -33,10 +33,10 @@ def findings(results: DemoResults) -> list[tuple[str, str]]:
 
 def _one_pass(results: DemoResults) -> str:
     ratio = results.ratio(results.shoal.fit)
-    luck = " That can be: k-means finds a local optimum, and the offline fit started once." if ratio < 1 else ""
+    reason = " That can be: k-means finds a local optimum, and the offline fit started once." if ratio < 1 else ""
     return (
         f"Shoal saw each pixel once, in scan order, and is {_against_offline(ratio)}, which had all "
-        f"{len(results.photograph.pixels):,} pixels in memory and read them {results.n_iter} times.{luck} "
+        f"{len(results.photograph.pixels):,} pixels in memory and read them {results.n_iter} times.{reason} "
         f"partial_fit saw the same pixels in the same order, and has "
         f"{results.ratio(results.partial_fit.fit):.2f} times the offline fit’s inertia."
     )
@@ -53,7 +53,7 @@ def _before_the_end(results: DemoResults) -> str:
 def _partial_fit(results: DemoResults) -> str:
     partial_fit = results.partial_fit.fit
     return (
-        "The stream begins with sky, so it places its first centroids there. Each later pixel only pulls its "
+        "The stream begins with sky, so partial_fit places its first centroids there. Each later pixel only pulls its "
         "nearest centroid a little, and the less, the more pixels that one has had. Now and then it moves centroids "
         "that have very few pixels to random ones of the batch, and only so do more of them get to the trees. "
         f"{_sky_colours(partial_fit)} of its {len(partial_fit.centroids)} colours have most of their pixels in the top "
