@@ -34,7 +34,7 @@ $(BENCH_INSTALLED): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,$(BENCH)]'
 	@touch $@
 
-demo: $(INSTALLED) ## cluster a photograph live with three engines, on a page to watch, and write a report
+demo: $(INSTALLED) ## cluster a photograph in one pass, as well as an offline fit, on a page to watch, and write a report
 	$(BIN)/shoal demo
 
 bench: $(BENCH_INSTALLED) ## measure Shoal beside its peers: tables, benchmarks/results/ (30 minutes)

@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from shoal_presentation.demo.image import load_photograph
-from shoal_presentation.demo.results import Array, DemoResults, EngineRun, Pass, Update, WatchedVersion
-from shoal_presentation.demo.run import fit_offline
+from shoal_presentation.demo.image import Photograph, load_photograph
+from shoal_presentation.demo.quality import fit_of, fit_offline, measure
+from shoal_presentation.demo.results import PARTIAL_FIT, SHOAL, Array, DemoResults, OnePass, Version
 
 N_CLUSTERS = 4
-UPDATES = 3  # of a pass
 
 
-def demo_results(engines: dict[str, Array], watched: int = 2 * UPDATES) -> DemoResults:
-    """Return results in which each engine ends with the centroids given."""
-    picture = load_photograph(step=8)
-    runs = tuple(_run(name, centroids, picture.pixels, watched) for name, centroids in engines.items())
-    return DemoResults(picture, runs, fit_offline(picture, N_CLUSTERS, 0), seconds=12.3, half_life=1)
+def demo_results(partial_fit: Array, shoal: Array, missed: int = 0) -> DemoResults:
+    """Return results in which the passes end with the centroids given, and the watcher missed the first versions."""
+    photograph = load_photograph(step=8)
+    passes = one_pass(PARTIAL_FIT, partial_fit, photograph), one_pass(SHOAL, shoal, photograph, missed)
+    offline, n_iter = fit_offline(photograph, N_CLUSTERS, 0)
+    return DemoResults(photograph, *passes, offline, n_iter, measure(photograph, passes, offline, 0), seconds=12.3)
+
+
+def one_pass(name: str, ends: Array, photograph: Photograph, missed: int = 0) -> OnePass:
+    """Return a pass with a version for each batch, each second one of a refinement, without the missed ones."""
+    n_batches = photograph.n_batches
+    versions = tuple(
+        Version(
+            version,
+            min(version * photograph.batch_rows, len(photograph.pixels)),
+            ends + (n_batches - version),
+            refined=name == SHOAL and version % 2 == 0,
+        )
+        for version in range(1, n_batches + 1)
+    )
+    fit = fit_of(name, ends, photograph, seconds=0.5)
+    return OnePass(fit, versions[missed:], refinements=n_batches // 2 if name == SHOAL else 0)
 
 
 def centroids() -> Array:
     return np.linspace(30, 220, 3 * N_CLUSTERS).reshape(N_CLUSTERS, 3)
-
-
-def _run(engine: str, ends: Array, pixels: NDArray[np.uint8], watched: int) -> EngineRun:
-    distances = ((pixels[:, None, :] - ends[None]) ** 2).sum(axis=2)
-    inertia = float(distances.min(axis=1).sum())
-    return EngineRun(
-        engine=engine,
-        passes=tuple(Pass(_updates(first), 0.5, inertia * worse) for first, worse in ((1, 2), (UPDATES + 1, 1))),
-        watched=tuple(WatchedVersion(version, ends + 9 / version) for version in range(1, watched + 1)),
-        centroids=ends,
-        labels=distances.argmin(axis=1).astype(np.int32),
-    )
-
-
-def _updates(first: int) -> tuple[Update, ...]:
-    return tuple(Update(version, 100, 5e4 / version) for version in range(first, first + UPDATES))

@@ -10,7 +10,7 @@ import shoal
 
 PATIENCE = 60.0  # seconds after which what is waited for won't come any more
 WATCH = "watch it live: "
-STAYS = "the page and the sessions on "
+STAYS = "the page and the session on "
 
 
 def noted(lines: Iterable[str], into: list[str]) -> Iterator[str]:

@@ -6,10 +6,10 @@ import io
 
 from rich.console import Console
 
-from shoal_presentation.demo.display import Display, EngineProgress, display_on
+from shoal_presentation.demo.display import Display, StreamProgress, display_on
 from tests.cli.cli_runner import without_escapes
 
-ENGINES = ("numba", "scipy")
+NAMES = ("partial_fit", "Shoal")
 
 
 def drawn(console: Console) -> str:
@@ -19,34 +19,35 @@ def drawn(console: Console) -> str:
 
 def run(display: Display) -> None:
     display.begin("1,000 pixels in scan order", 1000)
-    display.advance(EngineProgress("numba", 400, 0.5, 4, 12.5))
-    display.finish(EngineProgress("scipy", 1000, 0.5, 10, 12.5))
-    display.finish(EngineProgress("numba", 1000, 0.25, 10, 12.5))
+    display.advance(StreamProgress("partial_fit", 400, 0.5, 4))
+    display.finish(StreamProgress("partial_fit", 1000, 0.5, 10))
+    display.finish(StreamProgress("Shoal", 1000, 0.25, 18))
     display.end()
     with display.busy("thinking"):
         pass
 
 
-def test_each_engine_gets_a_line_when_it_has_finished_without_a_terminal() -> None:
+def test_each_stream_gets_a_line_when_it_has_finished_without_a_terminal() -> None:
     console = Console(file=io.StringIO(), width=200)
 
-    run(display_on(console, ENGINES))
+    run(display_on(console, NAMES))
 
-    title, scipy, numba, busy = drawn(console).splitlines()
+    title, partial_fit, session, busy = drawn(console).splitlines()
     assert title == "1,000 pixels in scan order"
-    assert scipy.split() == ["scipy", "2,000", "rows/s", "version", "10", "inertia", "per", "point", "12.5"]
-    assert numba.split()[:3] == ["numba", "4,000", "rows/s"]
+    assert partial_fit.split() == ["partial_fit", "2,000", "rows/s", "version", "10"]
+    assert session.split() == ["Shoal", "4,000", "rows/s", "version", "18"]
     assert busy == "thinking"
 
 
-def test_a_terminal_shows_a_bar_for_each_engine_under_the_title_of_the_pass() -> None:
+def test_a_terminal_shows_a_bar_for_each_stream_under_the_title() -> None:
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None, legacy_windows=False)
 
-    run(display_on(console, ENGINES))
+    run(display_on(console, NAMES))
 
     title, *lines = drawn(console).splitlines()
-    numba, scipy = [line for line in lines if "rows/s" in line][-2:]
+    partial_fit, session = [line for line in lines if "rows/s" in line][-2:]
     assert title == "1,000 pixels in scan order"
-    assert numba.split()[0] == "numba"
-    assert scipy.split()[0] == "scipy"
-    assert all(line.rstrip().endswith("version  10  inertia per point    12.5") for line in (numba, scipy))
+    assert partial_fit.split()[0] == "partial_fit"
+    assert partial_fit.rstrip().endswith("2,000 rows/s  version  10")
+    assert session.split()[0] == "Shoal"
+    assert session.rstrip().endswith("4,000 rows/s  version  18")

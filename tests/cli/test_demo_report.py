@@ -9,21 +9,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shoal_presentation.demo.comparison import compare, few_digits
-from shoal_presentation.demo.findings import findings
+from shoal_presentation.demo.findings import findings, headline
 from shoal_presentation.demo.pictures import PALETTE_SHAPE
 from shoal_presentation.demo.report import write_report
-from shoal_presentation.demo.results import DemoResults, differing_labels, disagreement, distance_travelled
+from shoal_presentation.demo.results import OFFLINE, PARTIAL_FIT, SHOAL, DemoResults, Moment
 from tests.cli.demo_builders import centroids, demo_results
 from tests.cli.html_page import Page, page, size
 
-ENGINES = ("numba", "sklearn", "scipy")
+FITS = (PARTIAL_FIT, SHOAL, OFFLINE)
 SIZE = (80, 54)  # china.jpg, every eighth pixel
 
 
 @pytest.fixture(scope="module")
 def results() -> DemoResults:
-    return demo_results({"numba": centroids(), "sklearn": centroids() + 1e-5, "scipy": centroids() - 1e-5})
+    return demo_results(partial_fit=centroids()[::-1] / 2, shoal=centroids())
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +38,16 @@ def report(folder: Path) -> Page:
 
 
 def test_the_photograph_and_every_fit_are_embedded_in_full_size(report: Page) -> None:
-    for title in ("The photograph", *ENGINES, "offline KMeans"):
+    for title in ("The photograph", *FITS):
         assert size(report.pictures[f"{title}: the picture"]) == SIZE
         assert size(report.pictures[f"{title}: the palette, from dark to light"]) == PALETTE_SHAPE[::-1]
 
 
-def test_the_plots_are_embedded_in_light_and_in_dark(report: Page) -> None:
+def test_the_plot_is_embedded_in_light_and_in_dark(report: Page) -> None:
     plots = [address for address in report.addresses if size(address)[0] > 1000]
 
-    assert len(plots) == 4
-    assert len(set(plots)) == 4
+    assert len(plots) == 2
+    assert len(set(plots)) == 2
 
 
 def test_the_demo_report_fetches_nothing(folder: Path, report: Page) -> None:
@@ -58,14 +57,22 @@ def test_the_demo_report_fetches_nothing(folder: Path, report: Page) -> None:
     assert not any(word in text for word in ("http:", "https:", "url(", "@import", "<script"))
 
 
-def test_the_table_compares_each_engine_with_the_offline_fit(report: Page, results: DemoResults) -> None:
+def test_the_table_compares_each_pass_with_the_offline_fit(report: Page, results: DemoResults) -> None:
     heading, *rows = report.rows
 
     assert heading[1:4] == ["inertia", "inertia per point", "ratio to offline"]
-    assert [row[0] for row in rows] == [*ENGINES, "offline KMeans"]
-    assert rows[0][3] == f"{results.runs[0].inertia / results.offline.inertia:.4f}"
+    assert [row[0] for row in rows] == list(FITS)
+    assert rows[1][3] == f"{results.shoal.fit.inertia / results.offline.inertia:.4f}"
     assert rows[-1][3] == "1.0000"
-    assert [row[-1] for row in rows] == ["0.00001 levels", "0.00002 levels", "0.00002 levels", "–"]
+
+
+def test_the_plot_says_its_finding_in_words(report: Page, results: DemoResults) -> None:
+    ratios = [fit.inertia / results.offline.inertia for fit in (results.shoal.fit, results.partial_fit.fit)]
+
+    said = f"Shoal has {ratios[0]:.2f} times the inertia of an offline fit, partial_fit {ratios[1]:.2f} times"
+    assert headline(results) == f"After one pass {said}"
+    assert any(said in words for words in report.words)
+    assert [alt for alt in report.pictures if said in alt]
 
 
 def test_provenance_is_escaped(folder: Path, report: Page) -> None:
@@ -83,93 +90,78 @@ def test_the_report_follows_the_preferred_colour_scheme(folder: Path) -> None:
 def test_the_pictures_are_also_files_beside_the_report(folder: Path) -> None:
     names = {path.name for path in folder.iterdir()}
 
-    fits = {f"{name}{kind}.png" for name in ("original", "offline", *ENGINES) for kind in ("", "-palette")}
-    plots = {f"{name}-{style}.png" for name in ("inertia", "distance", "overview") for style in ("light", "dark")}
+    fits = {
+        f"{name}{kind}.png" for name in ("original", "offline", "partial_fit", "shoal") for kind in ("", "-palette")
+    }
+    plots = {f"{name}-{style}.png" for name in ("quality", "overview") for style in ("light", "dark")}
     assert names == {"report.html", *fits, *plots}
 
 
 def test_a_quantised_picture_has_the_colour_of_its_centroid_in_every_pixel(folder: Path, results: DemoResults) -> None:
-    with Image.open(folder / "numba.png") as image:
+    with Image.open(folder / "shoal.png") as image:
         pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
 
-    run = results.runs[0]
-    assert np.array_equal(pixels, np.round(run.centroids)[run.labels])
+    fit = results.shoal.fit
+    assert np.array_equal(pixels, np.round(fit.centroids)[fit.labels])
 
 
 def test_colours_of_a_palette_are_as_wide_as_they_are_frequent(folder: Path, results: DemoResults) -> None:
-    with Image.open(folder / "numba-palette.png") as image:
+    with Image.open(folder / "shoal-palette.png") as image:
         row = np.asarray(image.convert("RGB"))[0]
 
-    shares = np.bincount(results.runs[0].labels) / len(results.runs[0].labels)
-    widths = [np.all(row == colour, axis=1).mean() for colour in np.round(results.runs[0].centroids)]
+    fit = results.shoal.fit
+    shares = np.bincount(fit.labels) / len(fit.labels)
+    widths = [np.all(row == colour, axis=1).mean() for colour in np.round(fit.centroids)]
     assert np.allclose(widths, shares, atol=1 / PALETTE_SHAPE[1])
 
 
-def test_the_disagreement_is_the_largest_between_any_two_engines(results: DemoResults) -> None:
-    assert disagreement(results.runs) == pytest.approx(2e-5)
-    assert [row.largest_disagreement for row in compare(results)[:3]] == pytest.approx([1e-5, 2e-5, 2e-5])
+def test_findings_say_how_far_each_pass_is_from_the_offline_fit(results: DemoResults) -> None:
+    text = dict(findings(results))["Is one pass enough?"]
+
+    shoal, partial_fit = (one.fit.inertia / results.offline.inertia for one in (results.shoal, results.partial_fit))
+    assert f"{shoal - 1:.1%} above the inertia of an offline fit" in text
+    assert f"{partial_fit:.2f} times the offline fit’s inertia" in text
+    assert "local optimum" not in text
 
 
-def test_distance_travelled_is_the_sum_of_movements_between_versions(results: DemoResults) -> None:
-    versions, distances = distance_travelled(results.runs[0].watched)
+def test_findings_explain_a_pass_better_than_the_offline_fit(results: DemoResults) -> None:
+    worse = replace(results.offline, inertia=results.shoal.fit.inertia / 0.98)
 
-    assert versions == [1, 2, 3, 4, 5, 6]
-    assert distances[0] == 0
-    assert distances[-1] == pytest.approx((9 - 9 / 6) * np.sqrt(3))
+    text = dict(findings(replace(results, offline=worse)))["Is one pass enough?"]
 
-
-def test_findings_say_that_engines_agree(results: DemoResults) -> None:
-    same = demo_results({"numba": centroids(), "scipy": centroids()})
-
-    assert "0.00002 of the 255 levels" in dict(findings(results))["Do the engines agree?"]
-    assert "That is rounding" in dict(findings(results))["Do the engines agree?"]
-    assert "0 of 4,320 pixels" in dict(findings(same))["Do the engines agree?"]
-    assert "the pictures are the same" in dict(findings(same))["Do the engines agree?"]
+    assert "2.0% below the inertia of an offline fit" in text
+    assert "local optimum" in text
 
 
-def test_findings_call_a_difference_between_engines_a_bug() -> None:
-    results = demo_results({"numba": centroids(), "scipy": centroids()[::-1]})
+def test_findings_say_how_good_the_centroids_were_at_every_offline_fit(results: DemoResults) -> None:
+    curves = {
+        OFFLINE: (Moment(10, 2.0), Moment(20, 4.0), Moment(30, 8.0)),
+        PARTIAL_FIT: (Moment(10, 20.0), Moment(20, 12.0), Moment(30, 32.0)),
+        SHOAL: (Moment(15, 100.0), Moment(20, 9.0), Moment(20, 5.0, refined=True), Moment(30, 8.08)),
+    }
 
-    assert differing_labels(results.runs) > 0
-    assert "a bug worth reporting" in dict(findings(results))["Do the engines agree?"]
+    text = dict(findings(replace(results, curves=curves)))["And before the end?"]
 
-
-def test_findings_say_by_how_much_a_fit_is_worse_than_offline(results: DemoResults) -> None:
-    text = dict(findings(results))["Is it as good as the offline fit?"]
-
-    ratio = max(run.inertia for run in results.runs) / results.offline.inertia
-    assert f"{ratio - 1:.1%} above the offline fit’s inertia" in text
-    assert "All 4 colours are in use" in text
+    assert "Shoal had 1.01 to 1.25 times" in text  # at the newest version of that moment, where the watcher got one
+    assert "partial_fit 3.00 to 10.00 times" in text
 
 
-def test_findings_call_a_fit_better_than_offline_luck(results: DemoResults) -> None:
-    one_run = demo_results({"numba": centroids()})
-    worse = replace(results.offline, inertia=one_run.runs[0].inertia / 0.98)
-    lucky = replace(one_run, offline=worse)
+def test_findings_count_the_colours_of_the_sky(results: DemoResults) -> None:
+    labels = results.shoal.fit.labels.copy()
+    labels[:] = 3
+    labels[:100], labels[100:200] = 0, 1
+    fit = replace(results.shoal.fit, labels=labels)
 
-    assert (
-        "2.0% below the offline fit’s inertia, which is luck"
-        in dict(findings(lucky))["Is it as good as the offline fit?"]
-    )
+    text = dict(findings(replace(results, shoal=replace(results.shoal, fit=fit))))["What does partial_fit do?"]
 
-
-def test_findings_count_colours_that_no_pixel_has() -> None:
-    results = demo_results({"numba": np.vstack([centroids()[:3], [[-900, -900, -900]]])})
-
-    assert "3 of 4 colours are in use" in dict(findings(results))["Is it as good as the offline fit?"]
+    assert "; 2 of Shoal’s" in text
 
 
-def test_findings_count_versions_that_a_watcher_missed() -> None:
-    results = demo_results({"numba": centroids()}, watched=4)
+def test_findings_count_refinements_and_the_versions_that_the_watcher_got(results: DemoResults) -> None:
+    missed = demo_results(partial_fit=centroids(), shoal=centroids(), missed=4)
 
-    assert "numba 4 of 6. " in dict(findings(results))["What did the watchers see?"]
-    assert "no more than the true ones" in dict(findings(results))["What did the watchers see?"]
+    all_seen, some_missed = (dict(findings(each))["What does Shoal do instead?"] for each in (results, missed))
 
-
-def test_findings_call_distances_exact_when_watchers_missed_nothing(results: DemoResults) -> None:
-    assert "the distances above are exact" in dict(findings(results))["What did the watchers see?"]
-
-
-@pytest.mark.parametrize(("value", "text"), [(0.0, "0"), (0.00021, "0.0002"), (12.0, "10"), (4.6e-14, "5e-14")])
-def test_a_small_number_has_one_digit_and_no_row_of_zeros(value: float, text: str) -> None:
-    assert few_digits(value) == text
+    assert "after 11 of 23 batches" in all_seen
+    assert all_seen.endswith("The watcher was sent 23 of 23 versions.")
+    assert "The watcher was sent 19 of 23 versions; those that are published together" in some_missed

@@ -35,14 +35,14 @@ def demo(
         typer.Option(
             "--stay/--no-stay",
             show_default="on a terminal",
-            help="Keep page, sessions and server running until Ctrl-C.",
+            help="Keep page, session and server running until Ctrl-C.",
         ),
     ] = None,
 ) -> None:
-    """Cluster a photograph live with three engines, and write a report of it.
+    """Cluster a photograph in one pass, compare with an offline fit, and write a report of it.
 
-    Streams the pixels into three sessions at once, in scan order and then shuffled, and fits them offline to compare.
-    The dashboard shows the sessions live.
+    Streams the pixels once, in scan order, into a session and into scikit-learn's partial_fit, and fits them offline.
+    The dashboard shows the session live.
 
     Starts a local server unless you name one with --server or SHOAL_SERVER.
     """
@@ -67,17 +67,13 @@ def _show(finished: FinishedDemo, form: Format) -> None:
         show_records([_row(summary) for summary in finished.summaries], "table")
 
 
-def _row(summary: FitSummary) -> dict[str, str | int | float | None]:
-    from shoal_presentation.demo.comparison import few_digits  # noqa: PLC0415
-
-    differs = summary.largest_disagreement
+def _row(summary: FitSummary) -> dict[str, str | int | float]:
     return {
         "fit": summary.fit,
         "inertia/point": round(summary.inertia_per_point, 2),
         "x offline": round(summary.ratio_to_offline, 4),
         "seconds": round(summary.seconds, 2),
         "rows/s": round(summary.rows_per_second),
-        "disagreement": None if differs is None else f"{few_digits(differs)} levels",
     }
 
 

@@ -6,103 +6,108 @@ import math
 
 import numpy as np
 
-from shoal_presentation.demo.comparison import few_digits
-from shoal_presentation.demo.results import DemoResults, EngineRun, differing_labels, disagreement
+from shoal_presentation.demo.results import PARTIAL_FIT, SHOAL, DemoResults, Fit
 
-_ROUNDING = 1e-4 * 255  # what the engines promise in float32, in levels of colour
+_TOP = 4  # the top quarter of the picture is sky
+
+
+def headline(results: DemoResults) -> str:
+    """Return the finding of the plot in a sentence."""
+    shoal, partial_fit = (results.ratio(one.fit) for one in (results.shoal, results.partial_fit))
+    return (
+        f"After one pass Shoal has {shoal:.2f} times the inertia of an offline fit, partial_fit {partial_fit:.2f} times"
+    )
 
 
 def findings(results: DemoResults) -> list[tuple[str, str]]:
     """Return titles and plain texts, in the order of the report."""
     return [
-        ("Do the engines agree?", _agreement(results)),
-        ("Is it as good as the offline fit?", _fit(results)),
-        ("Does the order of the pixels matter?", _order(results)),
+        ("Is one pass enough?", _one_pass(results)),
+        ("And before the end?", _before_the_end(results)),
+        ("What does partial_fit do?", _partial_fit(results)),
+        ("What does Shoal do instead?", _refinements(results)),
         ("What is lost?", _loss(results)),
         ("Is it fast?", _speed(results)),
-        ("What did the watchers see?", _watching(results)),
     ]
 
 
-def _agreement(results: DemoResults) -> str:
-    largest, labels = disagreement(results.runs), differing_labels(results.runs)
-    verdict = "That is more than rounding explains, and a bug worth reporting."
-    if largest <= _ROUNDING:
-        verdict = "That is rounding: " + (
-            "a pixel halfway between two colours may get either." if labels else "the pictures are the same."
-        )
+def _one_pass(results: DemoResults) -> str:
+    ratio = results.ratio(results.shoal.fit)
+    reason = " That can be: k-means finds a local optimum, and the offline fit started once." if ratio < 1 else ""
     return (
-        f"After {results.runs[0].version:,} updates no coordinate of a centroid differs between two engines by more "
-        f"than {few_digits(largest)} of the 255 levels of colour, and {labels:,} of "
-        f"{len(results.photograph.pixels):,} pixels have different labels. {verdict}"
+        f"Shoal saw each pixel once, in scan order, and is {_against_offline(ratio)}, which had all "
+        f"{len(results.photograph.pixels):,} pixels in memory and read them {results.n_iter} times.{reason} "
+        f"partial_fit saw the same pixels in the same order, and has "
+        f"{results.ratio(results.partial_fit.fit):.2f} times the offline fit’s inertia."
     )
 
 
-def _fit(results: DemoResults) -> str:
-    above = max(run.inertia for run in results.runs) / results.offline.inertia - 1
-    verdict = (
-        f"It ends {above:.1%} above the offline fit’s inertia."
-        if above > 0
-        else f"It ends {-above:.1%} below the offline fit’s inertia, which is luck: k-means finds a local optimum."
-    )
+def _before_the_end(results: DemoResults) -> str:
+    shoal, partial_fit = results.ratios(SHOAL), results.ratios(PARTIAL_FIT)
     return (
-        f"The offline fit had all {len(results.photograph.pixels):,} pixels in memory and read them "
-        f"{results.offline.n_iter} times, from one k-means++ start. The stream sent each pixel twice, "
-        f"{results.photograph.batch_rows:,} at a time, and started from the first rows of sky. {verdict} "
-        f"{_colours_used(results.runs)}"
+        f"You can stop at any time. At {len(shoal)} moments of the stream an offline fit was made of the pixels that "
+        f"had come by then. Shoal had {_range(shoal)} times its inertia, partial_fit {_range(partial_fit)} times."
     )
 
 
-def _colours_used(runs: tuple[EngineRun, ...]) -> str:
-    n_clusters = len(runs[0].centroids)
-    used = min(len(np.unique(run.labels)) for run in runs)
+def _partial_fit(results: DemoResults) -> str:
+    partial_fit = results.partial_fit.fit
     return (
-        f"All {n_clusters} colours are in use." if used == n_clusters else f"{used} of {n_clusters} colours are in use."
+        "The stream begins with sky, so partial_fit places its first centroids there. Each later pixel only pulls its "
+        "nearest centroid a little, and the less, the more pixels that one has had. Now and then it moves centroids "
+        "that have very few pixels to random ones of the batch, and only so do more of them get to the trees. "
+        f"{_sky_colours(partial_fit)} of its {len(partial_fit.centroids)} colours have most of their pixels in the top "
+        f"quarter of the picture; {_sky_colours(results.shoal.fit)} of Shoal’s and {_sky_colours(results.offline)} of "
+        "the offline fit’s do."
     )
 
 
-def _order(results: DemoResults) -> str:
-    first, last = (results.runs[0].passes[index].inertia / results.offline.inertia for index in (0, -1))
-    batches = "one batch" if results.half_life == 1 else f"{results.half_life:g} batches"
+def _sky_colours(fit: Fit) -> int:
+    sky = fit.labels[: len(fit.labels) // _TOP]
+    in_sky, everywhere = (np.bincount(labels, minlength=len(fit.centroids)) for labels in (sky, fit.labels))
+    return int(np.count_nonzero(2 * in_sky > everywhere))
+
+
+def _refinements(results: DemoResults) -> str:
+    one = results.shoal
+    missed = one.last_version - len({version.version for version in one.versions})
+    seen = f"The watcher was sent {one.last_version - missed:,} of {one.last_version:,} versions"
+    why = "; those that are published together reach it as one." if missed else "."
     return (
-        "Yes. The scan runs from the sky down to the trees, so the stream drifts. The curve jumps where the picture "
-        f"changes, and the centroids follow, because points count half after {batches}. The price: at the bottom of "
-        "the picture the sessions have forgotten its top, and the inertia of the whole picture is "
-        f"{first:.2f} × that of the offline fit. With shuffled pixels each batch is a fair sample, and it is "
-        f"{last:.2f} ×. The half-life was chosen for this picture; without one the centroids would stay in the sky."
+        "It keeps a summary of the stream: a few thousand weighted points that stand for all pixels so far. Now and "
+        f"then it fits its centroids to the summary anew: after {one.refinements} of {results.photograph.n_batches} "
+        f"batches here, often at first, seldom once nothing new comes. Each refinement is a version. {seen}{why}"
     )
 
 
 def _loss(results: DemoResults) -> str:
-    run = results.runs[0]
-    channel = math.sqrt(run.inertia / results.photograph.pixels.size)
+    shoal, partial_fit = (_channel_error(fit, results) for fit in (results.shoal.fit, results.partial_fit.fit))
     return (
-        f"{len(run.centroids)} colours stand for {results.photograph.n_colours:,}, so a channel of a pixel is off by "
-        f"{channel:.0f} of 255 levels (root mean square). Soft gradients, as in the sky, break into patches. Small "
-        "striking areas, such as the red of the pavilion, turn pale or brown. Inertia counts pixels, so large areas "
-        "win, in the offline fit too."
+        f"{len(results.offline.centroids)} colours stand for {results.photograph.n_colours:,}, so a channel of a pixel "
+        f"is off by {shoal:.0f} of 255 levels with Shoal and by {partial_fit:.0f} with partial_fit (root mean square). "
+        "Soft gradients, as in the sky, break into bands. Inertia counts pixels, so large areas win over small "
+        "striking ones, in the offline fit too."
     )
+
+
+def _channel_error(fit: Fit, results: DemoResults) -> float:
+    return math.sqrt(fit.inertia / results.photograph.pixels.size)
 
 
 def _speed(results: DemoResults) -> str:
-    fastest = max(results.runs, key=lambda run: run.rows_per_second)
+    shoal, rows = results.shoal.fit, len(results.photograph.pixels)
     return (
-        f"{fastest.engine} received {fastest.rows_per_second:,.0f} rows a second over gRPC. Each batch waited for the "
-        "result of the previous one, so that you could watch; with more batches in flight it is faster. Don’t compare "
-        "the seconds in the table: three sessions, their server, this client and its watchers shared the machine, but "
-        "the offline fit had it to itself and used no network. In return, the stream gives clusters while data arrives."
+        f"Shoal received {rows / shoal.seconds:,.0f} rows a second over gRPC, refinements included. Each batch waited "
+        "for the result of the previous one, so that you could watch; with more batches in flight it is faster. The "
+        f"three took turns: Shoal {shoal.seconds:.1f} s, partial_fit {results.partial_fit.fit.seconds:.1f} s, the "
+        f"offline fit {results.offline.seconds:.1f} s. The last two used no network, and only the stream had "
+        "centroids to serve from its first batch on."
     )
 
 
-def _watching(results: DemoResults) -> str:
-    seen = ", ".join(f"{run.engine} {len(run.watched):,} of {run.version:,}" for run in results.runs)
-    missed = any(len(run.watched) < run.version for run in results.runs)
-    consequence = (
-        "so the distances above are of the versions seen, and no more than the true ones"
-        if missed
-        else "here none did, so the distances above are exact"
-    )
-    return (
-        f"Versions that reached each session’s watcher: {seen}. A watcher slower than the updates skips versions, but "
-        f"never the newest; {consequence}."
-    )
+def _against_offline(ratio: float) -> str:
+    return f"{abs(ratio - 1):.1%} {'above' if ratio >= 1 else 'below'} the inertia of an offline fit"
+
+
+def _range(ratios: tuple[float, ...]) -> str:
+    return f"{min(ratios):.2f} to {max(ratios):.2f}"

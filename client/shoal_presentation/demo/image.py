@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from sklearn.datasets import load_sample_image
 NAME = "china.jpg"
 
 _BATCH_ROWS = 4096
-_MIN_ROWS = 64  # more than the first centroids need, so that the first batch makes version 1
+_MIN_ROWS = 192  # three for each cluster: so many the first centroids need, so that the first batch makes version 1
 
 
 @dataclass(frozen=True)
@@ -33,23 +34,18 @@ class Photograph:
         """How many batches the pixels make."""
         return math.ceil(len(self.pixels) / self.batch_rows)
 
-    @property
+    @cached_property
     def n_colours(self) -> int:
         """How many different colours the picture has."""
         return len(np.unique(self.pixels, axis=0))
 
-    def shuffled(self, random_state: int) -> NDArray[np.uint8]:
-        """Return the pixels in an order that `random_state` fixes, (height * width, 3)."""
-        return np.random.default_rng(random_state).permutation(self.pixels)
+    def batches(self) -> Iterator[NDArray[np.uint8]]:
+        """Yield the pixels in scan order, (n, 3), in batches of `batch_rows`."""
+        for start in range(0, len(self.pixels), self.batch_rows):
+            yield self.pixels[start : start + self.batch_rows]
 
 
 def load_photograph(step: int) -> Photograph:
-    """Return the photograph with every `step`-th pixel of every `step`-th row, for the same number of batches."""
+    """Return the photograph with every `step`-th pixel of every `step`-th row, for about the same number of batches."""
     picture: NDArray[np.uint8] = load_sample_image(NAME)
     return Photograph(np.ascontiguousarray(picture[::step, ::step]), max(_BATCH_ROWS // step**2, _MIN_ROWS))
-
-
-def batches(pixels: NDArray[np.uint8], batch_rows: int) -> Iterator[NDArray[np.uint8]]:
-    """Yield (n, 3) pixels in batches of `batch_rows`."""
-    for start in range(0, len(pixels), batch_rows):
-        yield pixels[start : start + batch_rows]

@@ -1,4 +1,4 @@
-"""One picture of the whole demo: the photograph, each engine's result, and the inertia per point."""
+"""One picture of the whole demo: the photograph in the colours of each fit, and the plot."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from numpy.typing import NDArray
 
+from shoal_presentation.demo.findings import headline
 from shoal_presentation.demo.pictures import as_colours, palette, spectrum
-from shoal_presentation.demo.plots import draw_inertia
-from shoal_presentation.demo.results import DemoResults, EngineRun
-from shoal_presentation.demo.style import Style
+from shoal_presentation.demo.plots import draw_quality
+from shoal_presentation.demo.results import OFFLINE, DemoResults, Fit
+from shoal_presentation.demo.style import FIT_COLOURS, Style
 
-_DPI = 120
-_SIZE = (14, 6.7)  # inches; the grids below leave every picture the photograph's own proportions
+_DPI = 150
+_SIZE = (11, 7)  # inches; the grid below leaves every picture the photograph's own proportions
 
 
 def save_overview(results: DemoResults, style: Style, path: Path) -> None:
-    """Write the original, each engine's quantised picture with its palette, and the inertia per point by version."""
+    """Write the original, each fit's quantised picture with its palette, and the plot under its finding."""
     with rc_context(style.rc):
         figure = Figure(figsize=_SIZE)
         pictures = figure.add_gridspec(
-            2, 4, height_ratios=(11, 1), hspace=0.04, wspace=0.03, left=0.012, right=0.988, top=0.947, bottom=0.575
+            2, 4, height_ratios=(12, 1), hspace=0.03, wspace=0.035, left=0.012, right=0.988, top=0.925, bottom=0.628
         )
         _draw_original(figure, pictures, results, style)
-        for column, run in enumerate(results.runs, start=1):
-            _draw_run(figure, pictures, column, run, results, style)
-        curve = figure.add_gridspec(1, 1, left=0.06, right=0.988, top=0.485, bottom=0.08)
-        draw_inertia(figure.add_subplot(curve[0, 0]), results, style)
+        for column, fit in enumerate(results.fits, start=1):
+            _draw_fit(figure, pictures, column, fit, results, style)
+        figure.text(0.012, 0.565, headline(results), fontsize=11.5, fontweight="bold", va="center")
+        draw_quality(figure.add_axes((0.045, 0.118, 0.805, 0.385)), results, style)
         figure.savefig(path, dpi=_DPI)
 
 
@@ -39,17 +40,20 @@ def _draw_original(figure: Figure, grid: GridSpec, results: DemoResults, style: 
     photograph = results.photograph
     axes = figure.add_subplot(grid[0, 0])
     _show(axes, photograph.picture)
-    _title(axes, "photograph", f"{photograph.n_colours:,} colours", style)
+    _title(axes, "photograph", f"{photograph.n_colours:,} colours", style.text, style)
     _show(figure.add_subplot(grid[1, 0]), spectrum(photograph.pixels))
 
 
-def _draw_run(figure: Figure, grid: GridSpec, column: int, run: EngineRun, results: DemoResults, style: Style) -> None:
+def _draw_fit(figure: Figure, grid: GridSpec, column: int, fit: Fit, results: DemoResults, style: Style) -> None:
     height, width, _ = results.photograph.picture.shape
-    colours, ratio = as_colours(run.centroids), run.inertia / results.offline.inertia
+    colours = as_colours(fit.centroids)
     axes = figure.add_subplot(grid[0, column])
-    _show(axes, colours[run.labels].reshape(height, width, 3))
-    _title(axes, run.engine, f"{len(colours)} colours, {ratio:.2f} × offline inertia", style)
-    _show(figure.add_subplot(grid[1, column]), colours[palette(run.centroids, run.labels)])
+    _show(axes, colours[fit.labels].reshape(height, width, 3))
+    remark = f"{len(colours)} colours, all pixels at once"
+    if fit.name != OFFLINE:
+        remark = f"{len(colours)} colours, one pass: {results.ratio(fit):.2f} × offline"
+    _title(axes, fit.name, remark, FIT_COLOURS.get(fit.name, style.text), style)
+    _show(figure.add_subplot(grid[1, column]), colours[palette(fit.centroids, fit.labels)])
 
 
 def _show(axes: Axes, picture: NDArray[np.uint8]) -> None:
@@ -57,6 +61,6 @@ def _show(axes: Axes, picture: NDArray[np.uint8]) -> None:
     axes.set_axis_off()
 
 
-def _title(axes: Axes, name: str, remark: str, style: Style) -> None:
-    axes.set_title(name, loc="left", pad=5)
-    axes.set_title(remark, loc="right", pad=5, fontsize=9.5, fontweight="normal", color=style.muted)
+def _title(axes: Axes, name: str, remark: str, colour: str, style: Style) -> None:
+    axes.set_title(name, loc="left", pad=19, color=colour)
+    axes.annotate(remark, (0, 1), (0, 5), "axes fraction", "offset points", fontsize=9.2, color=style.muted)

@@ -53,7 +53,7 @@ async def _wait_for_user(target: str, tell: Callable[[str], None]) -> None:
         termios.tcflush(sys.stdin, termios.TCIFLUSH)  # who was impatient during the race didn't mean the page
         loop.add_reader(sys.stdin, stop.set)
         keys = "Enter or Ctrl-C"
-    tell(f"the page and the sessions on {target} stay until you press {keys}")
+    tell(f"the page and the session on {target} stay until you press {keys}")
     await stop.wait()
     if sys.stdin.isatty():
         termios.tcflush(sys.stdin, termios.TCIFLUSH)  # the shell isn't meant either

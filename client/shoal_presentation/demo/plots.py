@@ -1,85 +1,95 @@
-"""The two plots of the report: inertia per point, and the distance that the centroids have travelled."""
+"""The plot of the report: how good the centroids of every moment were for the pixels seen so far."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, NullLocator
 
-from shoal_presentation.demo.results import DemoResults, EngineRun, distance_travelled
-from shoal_presentation.demo.style import ENGINE_COLOURS, ENGINE_WIDTHS, OFFLINE_COLOUR, Style
+from shoal_presentation.demo.results import OFFLINE, PARTIAL_FIT, SHOAL, DemoResults
+from shoal_presentation.demo.style import PARTIAL_FIT_COLOUR, SHOAL_COLOUR, Style
 
 _DPI = 160
 
 
-def save_inertia_plot(results: DemoResults, style: Style, path: Path) -> None:
-    """Write the plot of inertia per point by version."""
+def save_quality_plot(results: DemoResults, style: Style, path: Path) -> None:
+    """Write the plot as PNG."""
     with rc_context(style.rc):
-        figure, axes = _figure()
-        draw_inertia(axes, results, style)
+        figure = Figure(figsize=(9, 4.4))
+        draw_quality(figure.add_axes((0.055, 0.18, 0.775, 0.73)), results, style)
         figure.savefig(path, dpi=_DPI)
 
 
-def save_distance_plot(results: DemoResults, style: Style, path: Path) -> None:
-    """Write the plot of the distance that the centroids have travelled."""
-    with rc_context(style.rc):
-        figure, axes = _figure()
-        draw_distance(axes, results, style)
-        figure.savefig(path, dpi=_DPI)
-
-
-def draw_inertia(axes: Axes, results: DemoResults, style: Style) -> None:
-    """Draw the inertia per point of each batch, both passes, and the offline fit's as a line."""
-    for run in results.runs:
-        versions = [update.version for update in run.updates]
-        values = [update.inertia / update.rows for update in run.updates]
-        axes.plot(versions, values, **_line(run))
-    offline = results.offline.inertia / len(results.photograph.pixels)
-    axes.axhline(offline, color=OFFLINE_COLOUR, linewidth=1.4, linestyle=(0, (5, 3)), label="offline KMeans")
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+def draw_quality(axes: Axes, results: DemoResults, style: Style) -> None:
+    """Draw the inertia per pixel of all pixels seen so far, and the photograph on its side under it."""
+    _draw_curve(axes, results, PARTIAL_FIT, PARTIAL_FIT_COLOUR)
+    _draw_curve(axes, results, SHOAL, SHOAL_COLOUR)
+    _draw_refinements(axes, results, style)
+    _draw_offline(axes, results, style)
+    _name_ends(axes, results)
+    axes.set_xlim(0, len(results.photograph.pixels))
+    axes.set_ylim(bottom=-0.03 * axes.get_ylim()[1])  # room for the first diamond
+    above = "inertia per pixel of all pixels seen so far (lower is better)"
+    axes.annotate(above, (0, 1), (-26, 8), "axes fraction", "offset points", color=style.muted)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_ylabel("inertia per point (log scale)")
-    _dress(axes, results, style)
+    axes.grid(visible=False, axis="x")
+    axes.legend(loc="upper left", borderaxespad=0.2, handlelength=1.8)
+    _draw_strip(axes, results)
 
 
-def draw_distance(axes: Axes, results: DemoResults, style: Style) -> None:
-    """Draw how far a centroid has come on average, from the versions that its watcher was sent."""
-    for run in results.runs:
-        versions, distances = distance_travelled(run.watched)
-        axes.plot(versions, distances, **_line(run), marker=".", markersize=3 + ENGINE_WIDTHS[run.engine])
-    axes.set_ylim(bottom=0)
-    axes.set_ylabel("mean distance, in levels of colour")
-    _dress(axes, results, style)
+def _draw_curve(axes: Axes, results: DemoResults, name: str, colour: str) -> None:
+    moments = results.curves[name]
+    rows, values = [moment.rows for moment in moments], [moment.inertia_per_point for moment in moments]
+    axes.plot(rows, values, color=colour, linewidth=2.4, solid_capstyle="round")
 
 
-def _figure() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(8, 3.8), layout="constrained")
-    return figure, figure.add_subplot()
+def _draw_refinements(axes: Axes, results: DemoResults, style: Style) -> None:
+    refined = [moment for moment in results.curves[SHOAL] if moment.refined]
+    axes.plot(
+        [moment.rows for moment in refined],
+        [moment.inertia_per_point for moment in refined],
+        "o",
+        color=SHOAL_COLOUR,
+        markeredgecolor=style.surface,
+        markeredgewidth=0.6,
+        markersize=4.6,
+        label="Shoal refined its centroids here",
+    )
 
 
-def _line(run: EngineRun) -> dict[str, Any]:
-    return {
-        "color": ENGINE_COLOURS[run.engine],
-        "linewidth": ENGINE_WIDTHS[run.engine],
-        "label": run.engine,
-        "solid_capstyle": "round",
-    }
+def _draw_offline(axes: Axes, results: DemoResults, style: Style) -> None:
+    moments = results.curves[OFFLINE]
+    axes.plot(
+        [moment.rows for moment in moments],
+        [moment.inertia_per_point for moment in moments],
+        "D",
+        color="none",
+        markeredgecolor=style.text,
+        markeredgewidth=1.4,
+        markersize=9,
+        label="an offline fit of the same pixels",
+        clip_on=False,
+        zorder=5,
+    )
 
 
-def _dress(axes: Axes, results: DemoResults, style: Style) -> None:
-    """Shade the second pass, and name the passes and the lines."""
-    run = results.runs[0]
-    border, last = run.passes[0].updates[-1].version + 0.5, run.version
-    axes.axvspan(border, last + 0.5, color=style.band, zorder=0)
-    axes.set_xlim(0.5, last + 0.5)
-    for middle, title in ((border / 2, "scan order"), ((border + last) / 2, "shuffled")):
-        across = axes.get_xaxis_transform()
-        axes.text(middle, 0.97, title, transform=across, ha="center", va="top", color=style.muted, fontsize=9)
-    axes.set_xlabel("version (one a batch of pixels)")
-    axes.legend(ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, handlelength=1.6)
+def _name_ends(axes: Axes, results: DemoResults) -> None:
+    """Write beside the end of each line what it is, and how it compares."""
+    for fit, colour in ((results.partial_fit.fit, PARTIAL_FIT_COLOUR), (results.shoal.fit, SHOAL_COLOUR)):
+        text = f"{fit.name}\n{results.ratio(fit):.2f} × offline"
+        end = (len(results.photograph.pixels), fit.inertia / len(results.photograph.pixels))
+        axes.annotate(text, end, (12, 0), textcoords="offset points", va="center", color=colour, fontweight="bold")
+
+
+def _draw_strip(axes: Axes, results: DemoResults) -> None:
+    """Draw the photograph on its side under the axis: what came in at each moment."""
+    strip = axes.inset_axes((0, -0.135, 1, 0.125))
+    strip.imshow(np.rot90(results.photograph.picture), aspect="auto", interpolation="antialiased")
+    strip.set_axis_off()
+    axes.xaxis.set_major_locator(NullLocator())
+    stream = f"{results.photograph.n_batches} batches of {results.photograph.batch_rows:,} pixels"
+    axes.set_xlabel(f"the stream: {stream}, row by row from the sky down to the trees", labelpad=33)

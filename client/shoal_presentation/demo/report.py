@@ -9,21 +9,27 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from shoal_presentation.demo.comparison import FitSummary, compare, few_digits
-from shoal_presentation.demo.findings import findings
+from shoal_presentation.demo.comparison import FitSummary, compare
+from shoal_presentation.demo.findings import findings, headline
 from shoal_presentation.demo.image import NAME
 from shoal_presentation.demo.overview import save_overview
 from shoal_presentation.demo.pictures import as_colours, palette, save_picture, save_quantised, spectrum
-from shoal_presentation.demo.plots import save_distance_plot, save_inertia_plot
-from shoal_presentation.demo.results import Array, DemoResults, disagreement
-from shoal_presentation.demo.style import DARK, ENGINE_COLOURS, LIGHT
+from shoal_presentation.demo.plots import save_quality_plot
+from shoal_presentation.demo.results import OFFLINE, PARTIAL_FIT, SHOAL, DemoResults, Fit
+from shoal_presentation.demo.style import DARK, FIT_COLOURS, LIGHT
 
-_ORIGINAL, _OFFLINE = "original", "offline"
-_BESIDE_THE_PICTURE = 2  # findings that stand beside the offline fit's picture
+_ORIGINAL = "original"
+_FILES = {
+    PARTIAL_FIT: "partial_fit",
+    SHOAL: "shoal",
+    OFFLINE: "offline",
+}  # names of the pictures, without their endings
+_PLOT = (
+    "Inertia per pixel of all pixels seen so far, over the stream: lines for partial_fit and Shoal, diamonds for "
+    "offline fits of the same pixels. "
+)
 
 
 def write_report(results: DemoResults, provenance: Mapping[str, str], folder: Path) -> Path:
@@ -60,28 +66,24 @@ def _parts(results: DemoResults, provenance: Mapping[str, str], folder: Path) ->
         "pixels": f"{len(results.photograph.pixels):,}",
         "n_clusters": str(len(results.offline.centroids)),
         "batch_rows": f"{results.photograph.batch_rows:,}",
-        "tiles": _tiles(results, summaries),
+        "tiles": _tiles(results),
         "pictures": _pictures(results, summaries, folder),
-        "inertia_plot": _plot("inertia", "Inertia per point by version, one curve an engine.", folder),
-        "distance_plot": _plot("distance", "Distance travelled by version, one curve an engine.", folder),
+        "headline": escape(headline(results)),
+        "plot": _plot("quality", f"{_PLOT}{headline(results)}.", folder),
         "table": _table(summaries),
-        "offline_picture": _fit_figure(summaries[-1], _OFFLINE, folder),
-        "findings_beside": "".join(said[:_BESIDE_THE_PICTURE]),
-        "findings": "".join(said[_BESIDE_THE_PICTURE:]),
+        "findings": "".join(said),
         "provenance": "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in provenance.items()),
     }
 
 
-def _tiles(results: DemoResults, summaries: list[FitSummary]) -> str:
-    *engines, _ = summaries
-    fastest = max(engines, key=lambda summary: summary.rows_per_second)
-    worst = max(summary.ratio_to_offline for summary in engines)
+def _tiles(results: DemoResults) -> str:
+    shoal, partial_fit, rows = results.shoal.fit, results.partial_fit.fit, len(results.photograph.pixels)
     tiles = [
-        (f"{sum(run.rows for run in results.runs):,}", "pixels pushed into all sessions"),
-        (f"{fastest.rows_per_second:,.0f}", f"rows per second, {fastest.fit}, while the others streamed too"),
-        (f"{worst:.3f} ×", "the inertia of an offline fit"),
-        (few_digits(disagreement(results.runs)), "of 255 levels: the largest difference of a centroid between engines"),
-        (f"{results.seconds:.0f} s", "from the server’s start to the last fit"),
+        (f"{results.ratio(shoal):.3f} ×", "the inertia of an offline fit: Shoal, one pass"),
+        (f"{results.ratio(partial_fit):.2f} ×", "the same for partial_fit, one pass"),
+        (f"{rows / shoal.seconds:,.0f}", "rows per second into Shoal, one batch in flight"),
+        (f"{results.shoal.refinements}", f"refinements after {results.photograph.n_batches} batches"),
+        (f"{results.seconds:.0f} s", "from the server’s start to the last measurement"),
     ]
     return "".join(f'<div class="tile"><b>{value}</b><span>{escape(label)}</span></div>' for value, label in tiles)
 
@@ -89,18 +91,18 @@ def _tiles(results: DemoResults, summaries: list[FitSummary]) -> str:
 def _pictures(results: DemoResults, summaries: list[FitSummary], folder: Path) -> str:
     colours = f"{results.photograph.n_colours:,} colours"
     original = _figure(_ORIGINAL, "The photograph", colours, folder)
-    return original + "".join(_fit_figure(summary, summary.fit, folder) for summary in summaries[:-1])
+    return original + "".join(_fit_figure(summary, folder) for summary in summaries)
 
 
-def _fit_figure(summary: FitSummary, name: str, folder: Path) -> str:
+def _fit_figure(summary: FitSummary, folder: Path) -> str:
     inertia = f"{summary.inertia_per_point:,.1f} inertia per point · {summary.ratio_to_offline:.3f} × offline"
-    return _figure(name, summary.fit, inertia, folder)
+    return _figure(_FILES[summary.fit], summary.fit, inertia, folder)
 
 
 def _figure(name: str, title: str, caption: str, folder: Path) -> str:
     picture = _image(folder / f"{name}.png", f"{title}: the picture")
     strip = _image(folder / f"{name}-palette.png", f"{title}: the palette, from dark to light", "strip")
-    words = f"<figcaption><span>{_dot(name)}<b>{escape(title)}</b></span><span>{escape(caption)}</span></figcaption>"
+    words = f"<figcaption><span>{_dot(title)}<b>{escape(title)}</b></span><span>{escape(caption)}</span></figcaption>"
     return f'<figure class="card">{picture}{strip}{words}</figure>'
 
 
@@ -122,14 +124,13 @@ def _data_uri(path: Path) -> str:
 
 
 def _table(summaries: list[FitSummary]) -> str:
-    names = ("fit", "inertia", "inertia per point", "ratio to offline", "seconds", "rows/s", "largest disagreement")
+    names = ("fit", "inertia", "inertia per point", "ratio to offline", "seconds", "rows/s")
     head = "".join(f"<th>{name}</th>" for name in names)
     body = "".join(_row(summary) for summary in summaries)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _row(summary: FitSummary) -> str:
-    differs = summary.largest_disagreement
     cells = (
         f"{_dot(summary.fit)}{escape(summary.fit)}",
         f"{summary.inertia:,.0f}",
@@ -137,9 +138,8 @@ def _row(summary: FitSummary) -> str:
         f"{summary.ratio_to_offline:.4f}",
         f"{summary.seconds:,.2f}",
         f"{summary.rows_per_second:,.0f}",
-        "–" if differs is None else f"{few_digits(differs)} levels",
     )
-    kind = ' class="offline"' if differs is None else ""
+    kind = ' class="offline"' if summary.fit == OFFLINE else ""
     return f"<tr{kind}>{_cells(cells)}</tr>"
 
 
@@ -148,7 +148,7 @@ def _cells(cells: Iterable[str]) -> str:
 
 
 def _dot(name: str) -> str:
-    return f'<i style="background: {ENGINE_COLOURS[name]}"></i>' if name in ENGINE_COLOURS else ""
+    return f'<i style="background: {FIT_COLOURS[name]}"></i>' if name in FIT_COLOURS else ""
 
 
 def _save_pictures(results: DemoResults, folder: Path) -> None:
@@ -157,16 +157,14 @@ def _save_pictures(results: DemoResults, folder: Path) -> None:
     height, width, _ = photograph.picture.shape
     save_picture(photograph.picture, folder / f"{_ORIGINAL}.png")
     save_picture(spectrum(photograph.pixels), folder / f"{_ORIGINAL}-palette.png")
-    for run in results.runs:
-        _save_fit(folder / run.engine, run.centroids, run.labels, (height, width))
-    _save_fit(folder / _OFFLINE, results.offline.centroids, results.offline.labels, (height, width))
+    for fit in results.fits:
+        _save_fit(fit, folder / _FILES[fit.name], (height, width))
     for style in (LIGHT, DARK):
-        save_inertia_plot(results, style, folder / f"inertia-{style.name}.png")
-        save_distance_plot(results, style, folder / f"distance-{style.name}.png")
+        save_quality_plot(results, style, folder / f"quality-{style.name}.png")
         save_overview(results, style, folder / f"overview-{style.name}.png")
 
 
-def _save_fit(stem: Path, centroids: Array, labels: NDArray[np.int32], shape: tuple[int, int]) -> None:
-    colours = as_colours(centroids)
-    save_quantised(labels.reshape(shape), colours, stem.with_name(f"{stem.name}.png"))
-    save_quantised(palette(centroids, labels), colours, stem.with_name(f"{stem.name}-palette.png"))
+def _save_fit(fit: Fit, stem: Path, shape: tuple[int, int]) -> None:
+    colours = as_colours(fit.centroids)
+    save_quantised(fit.labels.reshape(shape), colours, stem.with_name(f"{stem.name}.png"))
+    save_quantised(palette(fit.centroids, fit.labels), colours, stem.with_name(f"{stem.name}-palette.png"))

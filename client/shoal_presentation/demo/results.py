@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,83 +12,51 @@ from shoal_presentation.demo.image import Photograph
 
 Array = NDArray[np.float64]
 
-
-@dataclass(frozen=True)
-class Update:
-    """The result of one batch."""
-
-    version: int
-    rows: int
-    inertia: float
+PARTIAL_FIT, SHOAL, OFFLINE = "partial_fit", "Shoal", "offline KMeans"
 
 
 @dataclass(frozen=True)
-class Pass:
-    """One engine's pass over all pixels."""
+class Fit:
+    """How one of the three ended: what paints the whole photograph."""
 
-    updates: tuple[Update, ...]
-    seconds: float
-    inertia: float  # of the whole picture, with the centroids as they were at the end of the pass
-
-
-@dataclass(frozen=True)
-class WatchedVersion:
-    """A version that a watcher was sent."""
-
-    version: int
-    centroids: Array  # (k, 3)
-
-
-@dataclass(frozen=True)
-class EngineRun:
-    """The results of one engine."""
-
-    engine: str
-    passes: tuple[Pass, ...]
-    watched: tuple[WatchedVersion, ...]
+    name: str
     centroids: Array  # (k, 3)
     labels: NDArray[np.int32]  # (height * width,)
-
-    @property
-    def updates(self) -> list[Update]:
-        """The updates of all passes, in order."""
-        return [update for one in self.passes for update in one.updates]
-
-    @property
-    def inertia(self) -> float:
-        """The inertia of the whole picture at the end."""
-        return self.passes[-1].inertia
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of streaming, over all passes."""
-        return sum(one.seconds for one in self.passes)
-
-    @property
-    def rows(self) -> int:
-        """The number of points streamed."""
-        return sum(update.rows for update in self.updates)
-
-    @property
-    def rows_per_second(self) -> float:
-        """The rate of streaming, while the other engines streamed too."""
-        return self.rows / self.seconds
-
-    @property
-    def version(self) -> int:
-        """The last version."""
-        return self.updates[-1].version
+    inertia: float  # of the whole photograph
+    seconds: float
 
 
 @dataclass(frozen=True)
-class OfflineRun:
-    """The fit to all pixels at once."""
+class Version:
+    """The centroids of one moment of a stream."""
 
+    version: int
+    rows: int  # pixels that had come
     centroids: Array  # (k, 3)
-    labels: NDArray[np.int32]
-    inertia: float
-    seconds: float
-    n_iter: int
+    refined: bool = False
+
+
+@dataclass(frozen=True)
+class OnePass:
+    """One pass over the pixels in scan order."""
+
+    fit: Fit
+    versions: tuple[Version, ...]  # those that were seen: a watcher may miss some, but not the last
+    refinements: int
+
+    @property
+    def last_version(self) -> int:
+        """How many versions the pass made."""
+        return self.versions[-1].version
+
+
+@dataclass(frozen=True)
+class Moment:
+    """How good centroids were at one moment of the stream, for all pixels that had come by then."""
+
+    rows: int
+    inertia_per_point: float
+    refined: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,27 +64,27 @@ class DemoResults:
     """All data of the report."""
 
     photograph: Photograph
-    runs: tuple[EngineRun, ...]
-    offline: OfflineRun
-    seconds: float  # from the start of the server to the end of the last fit
-    half_life: float  # batches
+    partial_fit: OnePass
+    shoal: OnePass
+    offline: Fit
+    n_iter: int  # of the offline fit
+    curves: Mapping[str, tuple[Moment, ...]]  # by name of the fit; those of offline fits are few
+    seconds: float  # from the start of the server to the last measurement
 
+    @property
+    def fits(self) -> tuple[Fit, Fit, Fit]:
+        """The three fits, in the order in which they are shown."""
+        return self.partial_fit.fit, self.shoal.fit, self.offline
 
-def distance_travelled(watched: tuple[WatchedVersion, ...]) -> tuple[list[int], list[float]]:
-    """Return the versions, and the distance that the centroids have travelled from the first version to each.
+    def ratio(self, fit: Fit) -> float:
+        """Return how many times the offline fit's inertia a fit has."""
+        return fit.inertia / self.offline.inertia
 
-    It is the sum, over versions, of a centroid's mean distance from its previous place, in levels of colour (0 to 255).
-    """
-    steps = [np.linalg.norm(new.centroids - old.centroids, axis=1).mean() for old, new in pairwise(watched)]
-    return [frame.version for frame in watched], [0.0, *np.cumsum(steps).tolist()][: len(watched)]
-
-
-def disagreement(runs: Sequence[EngineRun]) -> float:
-    """Return the largest difference between two engines in any coordinate of a centroid, in levels of colour."""
-    return float(np.ptp([run.centroids for run in runs], axis=0).max())
-
-
-def differing_labels(runs: Sequence[EngineRun]) -> int:
-    """Return the number of pixels whose labels differ between engines."""
-    labels = np.stack([run.labels for run in runs])
-    return int(np.count_nonzero((labels != labels[0]).any(axis=0)))
+    def ratios(self, name: str) -> tuple[float, ...]:
+        """Return how many times the inertia of an offline fit a fit had, at each moment that has one, in order."""
+        newest = {moment.rows: moment.inertia_per_point for moment in self.curves[name]}
+        return tuple(
+            newest[moment.rows] / moment.inertia_per_point
+            for moment in self.curves[OFFLINE]
+            if moment.rows in newest  # unless the watcher missed it
+        )

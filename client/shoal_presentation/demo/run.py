@@ -1,4 +1,4 @@
-"""Runs the demo: a server, its page, the race of the engines, the offline fit and the report."""
+"""Runs the demo: a server, its page, the three fits, their measurement and the report."""
 
 from __future__ import annotations
 
@@ -13,22 +13,29 @@ from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
-from sklearn.cluster import KMeans
 
 import shoal
-from shoal.testing import LocalServer, load_engines
+from shoal.testing import LocalServer
 from shoal_presentation.demo.comparison import FitSummary, compare
 from shoal_presentation.demo.display import Display, display_on
 from shoal_presentation.demo.image import Photograph, load_photograph
 from shoal_presentation.demo.page import page_of
-from shoal_presentation.demo.race import ENGINES, HALF_LIFE, N_CLUSTERS, RANDOM_STATE, race
+from shoal_presentation.demo.quality import fit_offline, measure
 from shoal_presentation.demo.report import write_report
-from shoal_presentation.demo.results import DemoResults, OfflineRun
+from shoal_presentation.demo.results import PARTIAL_FIT, SHOAL, DemoResults, OnePass
+from shoal_presentation.demo.streams import (
+    N_CLUSTERS,
+    RANDOM_STATE,
+    WatchedSession,
+    stream_to_partial_fit,
+    stream_to_session,
+    watched_session,
+)
 
 
 @dataclass(frozen=True)
 class FinishedDemo:
-    """A demo whose report is written and whose server, sessions and page still run."""
+    """A demo whose report is written and whose server, session and page still run."""
 
     summaries: list[FitSummary]
     report: Path
@@ -38,7 +45,7 @@ class FinishedDemo:
 
 @contextmanager
 def run_demo(folder: Path, step: int, *, server: str | None, timeout: float) -> Iterator[FinishedDemo]:
-    """Run the demo and yield its results; server, sessions and page end with the context.
+    """Run the demo and yield its results; server, session and page end with the context.
 
     Parameters
     ----------
@@ -53,33 +60,33 @@ def run_demo(folder: Path, step: int, *, server: str | None, timeout: float) -> 
     """
     start = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
-    display = display_on(Console(stderr=True), ENGINES)
-    picture = load_photograph(step)
+    display = display_on(Console(stderr=True), (PARTIAL_FIT, SHOAL))
+    photograph = load_photograph(step)
     with (
         _target(server, display) as target,
         page_of(target, display) as url,
         shoal.connect(target, timeout=timeout) as client,
-        race(client, picture, display) as runs,
+        watched_session(client) as watched,
     ):
+        # Last comes what there is to watch: who opens the page now is in time for it.
         with display.busy("fitting all pixels offline with scikit-learn"):
-            offline = fit_offline(picture, N_CLUSTERS, RANDOM_STATE)
-        results = DemoResults(picture, runs, offline, time.perf_counter() - start, HALF_LIFE.value)
+            offline, n_iter = fit_offline(photograph, N_CLUSTERS, RANDOM_STATE)
+        partial_fit, session = _stream(watched, photograph, display)
+        with display.busy("measuring every version"):
+            curves = measure(photograph, (partial_fit, session), offline, RANDOM_STATE)
+        results = DemoResults(photograph, partial_fit, session, offline, n_iter, curves, time.perf_counter() - start)
         with display.busy("writing the report"):
             report = write_report(results, _provenance(), folder).resolve()
         yield FinishedDemo(compare(results), report, target, url)
 
 
-def fit_offline(photograph: Photograph, n_clusters: int, random_state: int) -> OfflineRun:
-    """Fit all pixels at once with scikit-learn's KMeans, from one initialisation."""
-    start = time.perf_counter()
-    model = KMeans(n_clusters, n_init=1, random_state=random_state).fit(photograph.pixels)
-    return OfflineRun(
-        centroids=model.cluster_centers_,
-        labels=model.labels_,
-        inertia=float(model.inertia_),
-        seconds=time.perf_counter() - start,
-        n_iter=int(model.n_iter_),
-    )
+def _stream(watched: WatchedSession, photograph: Photograph, display: Display) -> tuple[OnePass, OnePass]:
+    rows = len(photograph.pixels)
+    display.begin(f"{rows:,} pixels in scan order, one pass, {photograph.n_batches} batches", rows)
+    try:
+        return stream_to_partial_fit(photograph, display), stream_to_session(watched, photograph, display)
+    finally:
+        display.end()
 
 
 @contextmanager
@@ -89,17 +96,17 @@ def _target(server: str | None, display: Display) -> Iterator[str]:
         return
     with ExitStack() as stack:
         with display.busy("starting a server"):
-            local = stack.enter_context(LocalServer(preload=True))
-            load_engines(local.target)
+            local = stack.enter_context(LocalServer())
         yield local.target
 
 
 def _provenance() -> Mapping[str, str]:
-    packages = ("shoal", "numpy", "scikit-learn", "scipy")
+    packages = ("shoal", "numpy", "scikit-learn")
     return {
         "Made": datetime.now().astimezone().strftime("%d %B %Y, %H:%M %Z"),
         "On": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "With": ", ".join(f"{name} {version(name)}" for name in packages),
-        "Sessions": f"{N_CLUSTERS} clusters, k-means++ with random_state {RANDOM_STATE}, half-life "
-        f"{HALF_LIFE.value:g} (in {HALF_LIFE.unit}), durability memory",
+        "Shoal": f"create_session(…, {N_CLUSTERS}, random_state={RANDOM_STATE}), one batch in flight",
+        "partial_fit": f"MiniBatchKMeans({N_CLUSTERS}, random_state={RANDOM_STATE})",
+        "Offline": f"KMeans({N_CLUSTERS}, n_init=1, random_state={RANDOM_STATE})",
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from shoal_presentation.demo.results import PARTIAL_FIT, SHOAL
+
 
 @dataclass(frozen=True)
 class Style:
@@ -49,13 +51,13 @@ class Style:
     def css(self) -> str:
         """As variables of a stylesheet."""
         names = ("page", "surface", "text", "muted", "grid", "band")
-        colours = {name: getattr(self, name) for name in names} | ENGINE_COLOURS
+        colours = {name: getattr(self, name) for name in names} | {"accent": SHOAL_COLOUR}
         return " ".join(f"--{name}: {colour};" for name, colour in colours.items())
 
 
 LIGHT = Style("light", "#f6f8fa", "#ffffff", "#17212b", "#5b6b7a", "#e3e8ed", "#f3f6f9")
 DARK = Style("dark", "#0e141a", "#151c24", "#e8eef4", "#93a3b3", "#2b3642", "#1b242e")
 
-ENGINE_COLOURS = {"numba": "#17a398", "sklearn": "#f2913d", "scipy": "#8468e8"}
-ENGINE_WIDTHS = {"numba": 5.0, "sklearn": 2.6, "scipy": 1.0}  # the curves coincide: the widest lies below
-OFFLINE_COLOUR = "#d1495b"
+# Far apart for the colour-blind too, and at least 3 : 1 on both surfaces; lines are also named where they end.
+SHOAL_COLOUR, PARTIAL_FIT_COLOUR = "#0d9488", "#e0640b"
+FIT_COLOURS = {SHOAL: SHOAL_COLOUR, PARTIAL_FIT: PARTIAL_FIT_COLOUR}
