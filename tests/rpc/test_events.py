@@ -102,7 +102,7 @@ def test_snapshots_have_the_ids_of_their_clusters(wire: Wire, name: str) -> None
 
 
 def test_an_incremental_session_has_no_estimated_inertia(wire: Wire, name: str) -> None:
-    wire.create(name, config(8))
+    wire.create(name, config(8, update_rule=sessions_pb2.UPDATE_RULE_INCREMENTAL))
     push_all(wire, name)
 
     assert not wire.centroids(name).HasField("estimated_inertia")

@@ -61,6 +61,15 @@ def test_a_log_counts_the_bytes_of_what_it_keeps() -> None:
     assert kept.bytes == 4 * (EVENT_BYTES + ID_BYTES)
 
 
+def test_a_log_goes_on_after_events_of_which_it_has_none() -> None:
+    kept = EventLog(10, lambda: NOW, newest=7)
+
+    assert (kept.first, kept.newest, numbers(kept, 0)) == (8, 7, [])
+    kept.check(7, "after")
+    kept.publish([event(8)])
+    assert (kept.first, kept.newest, numbers(kept, 0)) == (8, 8, [8])
+
+
 def test_events_that_come_together_have_the_time_of_their_publication() -> None:
     times = iter(NOW + timedelta(seconds=second) for second in range(10))
     kept = EventLog(10, lambda: next(times))

@@ -26,7 +26,7 @@ class Commit:
     """What has become of a session in one dispatch."""
 
     session_uid: str
-    model: Model  # after it
+    model: Model  # after it; its events are those of the dispatch
     positions: Mapping[Producer, Position]  # how far the producers have come whose batches were applied or refused
 
 

@@ -25,11 +25,13 @@ class EventLog:
         How many are kept.
     now
         The time.
+    newest
+        The number of the last event that the session has had already; 0: there was none.
     """
 
-    def __init__(self, max_events: int, now: Callable[[], datetime]) -> None:
+    def __init__(self, max_events: int, now: Callable[[], datetime], newest: int = 0) -> None:
+        self.newest = newest
         self.bytes = 0  # that the events take
-        self.newest = 0  # number; 0: there was none
         self._max_events = max_events
         self._now = now
         self._kept: dict[int, PublishedEvent] = {}  # by their numbers, which have no gaps

@@ -107,8 +107,8 @@ class WatchQueue:
 
     def _wake(self, group: OrderedDict[Waiting, None]) -> None:
         self._ready.update(group)
-        for other in (self._idle, self._following, self._resting):
-            if other is not group and other:
+        for other in (self._idle, self._resting) if group is self._following else (self._following,):
+            if other:
                 for watch in group:
                     other.pop(watch, None)
         group.clear()

@@ -73,7 +73,8 @@ class Writer:
         self._memory = memory
         self._adopt = adopt
         self._on_end = on_end
-        self.event_log = EventLog(deps.limits.max_events, deps.now)
+        told = model.state.events_told - len(model.events)
+        self.event_log = EventLog(deps.limits.max_events, deps.now, told)
         self._adopt_model(model.with_events(()), model.events)
         self._announce()
         self._task = asyncio.create_task(self._run(), name=f"writer of {name}")
