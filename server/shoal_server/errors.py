@@ -79,6 +79,7 @@ class Reason(StrEnum):
     N_CLUSTERS_INVALID = auto()
     N_FEATURES_INVALID = auto()
     N_FEATURES_MISMATCH = auto()
+    N_TYPICAL_INVALID = auto()
     ON_INVALID_UNKNOWN = auto()
     OUT_OF_MEMORY = auto()
     PAGE_SIZE_INVALID = auto()
@@ -99,6 +100,8 @@ class Reason(StrEnum):
     SHAPE_INVALID = auto()
     STREAM_NOT_OPENED = auto()
     STREAM_OPENED_TWICE = auto()
+    SUMMARY_EMPTY = auto()
+    SUMMARY_MISSING = auto()
     SUMMARY_SIZE_INVALID = auto()
     TOKEN_MISSING = auto()
     TOL_INVALID = auto()
@@ -130,6 +133,8 @@ _KINDS = {
     Reason.PRODUCER_FENCED: Kind.ABORTED,
     Reason.SESSION_EXISTS: Kind.ALREADY_EXISTS,
     Reason.SESSION_WARMING: Kind.FAILED_PRECONDITION,
+    Reason.SUMMARY_EMPTY: Kind.FAILED_PRECONDITION,
+    Reason.SUMMARY_MISSING: Kind.FAILED_PRECONDITION,
     Reason.INTERNAL: Kind.INTERNAL,
     Reason.SESSION_NOT_FOUND: Kind.NOT_FOUND,
     Reason.BATCH_TOO_LARGE: Kind.RESOURCE_EXHAUSTED,

@@ -15,6 +15,7 @@ from shoal_server.clustering.state import Batch, BatchResult, Model, Snapshot, W
 from shoal_server.engines.contract import Assignment, Halted, PointArray
 from shoal_server.errors import DomainError, Refusal
 from shoal_server.sessions import work
+from shoal_server.sessions.analysis import Analysis
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.event_log import EventLog
@@ -88,6 +89,7 @@ class Session:
         self.memory.admit_model(config.model, model.n_features or 1)
         self._watches = 0
         self._writer = Writer(name, self.uid, model, deps, self.memory, self._adopt, self._finish)
+        self.analysis = Analysis(name, self.uid, self._writer, deps)
 
     @property
     def _model(self) -> Model:
@@ -241,8 +243,7 @@ class Session:
         """Assign points (n, d) to the centroids of the newest version, and say which version that is."""
         self._touch()
         model = self._model
-        rows, columns = points.shape
-        refusal = work.work_refusal(self._config.model, rows, columns, self._deps.limits.max_batch_work)
+        refusal = work.work_refusal(self._config.model, *points.shape, max_batch_work=self._deps.limits.max_batch_work)
         if refusal is not None:
             raise DomainError(refusal.for_session(self.name))
         cost = points.size * model.config.n_clusters  # in multiplications
