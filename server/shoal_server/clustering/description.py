@@ -37,7 +37,7 @@ def describe_clusters(
     """Return what the clusters of the newest version are like.
 
     A point that stands for several rows has their scatter as a whole: in the variances it is shared among the columns
-    as the variance between the cluster's points is.
+    as the standard deviation of the cluster's points is.
 
     Parameters
     ----------
@@ -121,8 +121,10 @@ def _moments(
     divisor = np.where(some, weights, 1.0)[:, None]
     shifts /= divisor
     variances = np.maximum(squares / divisor - shifts**2, 0.0)
-    between = variances.sum(axis=1, keepdims=True)
-    share = np.divide(variances, between, out=np.full((k, d), 1 / d), where=between > 0)
+    # Near points were moved together where they varied most, so that they vary more evenly than these do.
+    deviations = np.sqrt(variances)
+    all_columns = deviations.sum(axis=1, keepdims=True)
+    share = np.divide(deviations, all_columns, out=np.full((k, d), 1 / d), where=all_columns > 0)
     return centroids + shifts, variances + share * within[:, None] / divisor
 
 

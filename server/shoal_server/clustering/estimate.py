@@ -7,6 +7,7 @@ centroids that were fitted to the summary lie nearer to its points than to the r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -99,12 +100,12 @@ def estimation(
     stands_for = WeightedPoints(stands_for.points, stands_for.weights / unit, stands_for.scatter / unit)
     row_weight /= unit
     nearest = _Nearest(stands_for.weights, labels[0], squares, len(centroids))
-    counts, inertia, variance = yield from nearest.add_up(row_weight)
+    counts, inertia, drawn = yield from nearest.add_up(row_weight)
     scatter = float(stands_for.scatter.sum())
     optimism = (yield from nearest.optimism(counts, row_weight)) if fitted else 0.0
     spread = yield from _spread(stands_for, centroids, labels[0], inertia + scatter, seed, kernels)
-    error = np.sqrt(variance + (_SPREAD_DOUBT * spread) ** 2 + (_FITTED_DOUBT * optimism) ** 2)
-    return Estimate(max(inertia + scatter - spread + optimism, 0.0) * unit, float(error) * unit)
+    error = math.hypot(drawn, _SPREAD_DOUBT * spread, _FITTED_DOUBT * optimism)
+    return Estimate(max(inertia + scatter - spread + optimism, 0.0) * unit, error * unit)
 
 
 def estimation_work(m: int, k: int, d: int) -> int:
@@ -121,7 +122,7 @@ class _Nearest(NamedTuple):
     n_clusters: int
 
     def add_up(self, row_weight: float) -> Pieces[tuple[Float64Array, float, float]]:
-        """Return the weight of each cluster (k,), the inertia, and the variance of that by the draw of the points.
+        """Return the weight of each cluster (k,), the inertia, and the standard error of that by the draw of the points.
 
         Of the draw only what makes the points of a cluster differ counts: the clusters' weights are known.
         """
@@ -138,7 +139,7 @@ class _Nearest(NamedTuple):
             yield
         means = np.divide(costs, counts, out=np.zeros(k), where=counts > 0)
         variance = float((drawn[2] - 2 * means * drawn[1] + means**2 * drawn[0]).sum())
-        return counts, float(costs.sum()) * unit, max(variance, 0.0) * unit**2
+        return counts, float(costs.sum()) * unit, math.sqrt(max(variance, 0.0)) * unit
 
     def optimism(self, counts: Float64Array, row_weight: float) -> Pieces[float]:
         """Return how much more the points cost if each is measured against its centroid without it.
