@@ -122,9 +122,9 @@ def _moments(
     shifts /= divisor
     variances = np.maximum(squares / divisor - shifts**2, 0.0)
     # Near points were moved together where they varied most, so that they vary more evenly than these do.
-    deviations = np.sqrt(variances)
-    all_columns = deviations.sum(axis=1, keepdims=True)
-    share = np.divide(deviations, all_columns, out=np.full((k, d), 1 / d), where=all_columns > 0)
+    spreads = np.sqrt(variances)
+    all_columns = spreads.sum(axis=1, keepdims=True)
+    share = np.divide(spreads, all_columns, out=np.full((k, d), 1 / d), where=all_columns > 0)
     return centroids + shifts, variances + share * within[:, None] / divisor
 
 

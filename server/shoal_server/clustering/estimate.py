@@ -122,7 +122,7 @@ class _Nearest(NamedTuple):
     n_clusters: int
 
     def add_up(self, row_weight: float) -> Pieces[tuple[Float64Array, float, float]]:
-        """Return the weight of each cluster (k,), the inertia, and the standard error of that by the draw of the points.
+        """Return the weight of each cluster (k,), the inertia, and its standard error by the draw of the points.
 
         Of the draw only what makes the points of a cluster differ counts: the clusters' weights are known.
         """
