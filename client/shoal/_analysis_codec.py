@@ -81,12 +81,11 @@ class ReclusterDecoder:
 
     def all(self) -> Reclustering:
         """Return all clusterings, and the suggestion."""
-        if len(self._clusterings) != len(self._start.n_clusters):
-            raise _ended_early()
-        start, found = self._start, tuple(self._clusterings)
-        suggestion = self._suggestion
-        if len(found) == 1 and not suggestion.reason:
+        start, found, suggestion = self._start, tuple(self._clusterings), self._suggestion
+        if len(found) == 1:
             suggestion = Suggestion(found[0].n_clusters, "no other number was tried")
+        if not found or len(found) != len(start.n_clusters) or not suggestion.reason:
+            raise _ended_early()
         return Reclustering(start.version, start.summary_points, start.weight, found, suggestion)
 
 
