@@ -143,7 +143,8 @@ def test_describe_clusters_describes_each(session: shoal.Session) -> None:
         np.testing.assert_allclose(cluster.variance, own.var(axis=0))
         apart = np.linalg.norm(snapshot.centroids - snapshot.centroids[cluster.label], axis=1)
         apart[cluster.label] = np.inf
-        assert (cluster.nearest, cluster.nearest_distance) == (apart.argmin(), pytest.approx(apart.min()))
+        assert cluster.nearest == apart.argmin()
+        assert cluster.nearest_distance == pytest.approx(apart.min())
         far = np.linalg.norm(own - snapshot.centroids[cluster.label], axis=1)
         assert cluster.radius == pytest.approx(np.sqrt((far**2).mean()))
         np.testing.assert_allclose(cluster.typical_points, own[np.argsort(far)[:2]])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import tracemalloc
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 
 from shoal_server.clustering.config import HalfLife, ModelConfig
+from shoal_server.clustering.description import describe_bytes, describe_clusters
 from shoal_server.clustering.model import new_model
-from shoal_server.clustering.recluster import Reclusterer, recluster_work
+from shoal_server.clustering.recluster import Reclusterer, recluster_bytes, recluster_work
 from shoal_server.clustering.search import Search
 from shoal_server.clustering.summarised import check_summarised, max_points, summarised_rows
-from shoal_server.engines.contract import Halted, Task, run_in_order, to_sphere
+from shoal_server.engines.contract import Frame, Halted, Task, run_in_order, to_sphere
 from shoal_server.errors import DomainError, Reason
 from tests.clustering.analysis_builders import as_rows, inertia, reclustered, rows_of, spread_blobs, streamed
 from tests.warm import warm_engine
@@ -241,3 +243,26 @@ def test_a_model_without_summary_centroids_or_rows_is_refused(
         check_summarised(new_model(config))
 
     assert refused.value.refusal.reason is reason
+
+
+@pytest.mark.parametrize(("m", "k", "d"), [(500, 2, 2), (6000, 20, 3), (3000, 40, 100), (600, 3, 700), (3000, 900, 4)])
+def test_no_more_memory_is_taken_than_is_announced(m: int, k: int, d: int) -> None:
+    random = np.random.default_rng(0)
+    rows = as_rows(random.normal(size=(m, d)).astype(np.float32), scatter=random.uniform(size=m))
+    reclusterer = Reclusterer(rows, [k - 1, k], 1, warm_engine().search)
+    described = rows._replace(frame=Frame(rows.points.points[:k], np.zeros(d, np.float32), np.ones(k), cosine=False))
+
+    assert peak(lambda: [reclusterer.fit(each, run_in_order) for each in (k - 1, k)]) < recluster_bytes(m, k, d, 4)
+    assert peak(lambda: describe_clusters(described, 5, warm_engine().search, run_in_order)) < describe_bytes(
+        m, k, d, 5, 4
+    )
+
+
+def peak(function: Callable[[], object]) -> int:
+    """Return the most bytes that NumPy's arrays take while a function runs, besides those there were."""
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()

@@ -73,7 +73,7 @@ def deps(deps: SessionDeps, kernels: GatedKernels) -> SessionDeps:
         deps,
         engines={"numba": warm_engine()},
         fitter=GatedFitter(kernels),
-        limits=replace(deps.limits, **ROOMY),  # type: ignore[arg-type]
+        limits=replace(deps.limits, **ROOMY),
     )
 
 

@@ -195,8 +195,9 @@ def recluster_bytes(m: int, k: int, d: int, precision_bytes: int) -> int:
     """Return how many bytes reclustering takes at most, with k the largest number of clusters."""
     points = m * (precision_bytes * d * 3 + 96)  # of the summary, packed twice: as they are, and as moved copies
     centroids = 6 * 8 * k * (d + 4)
-    cloud = cloud_points(m, d) * (precision_bytes * d * 2 + 96)
-    return 2 * points + centroids + cloud + 2 * sample_bytes(d) + 8 * _MAX_AXES * (d + _MAX_AXES)
+    size = cloud_points(m, d)
+    cloud = size * (precision_bytes * d * 2 + 96) + 8 * min(d, _MAX_AXES) * (d + _MAX_AXES)
+    return 2 * points + centroids + cloud + sample_bytes(m, d) + sample_bytes(size, d)
 
 
 def _principal_axes(stands_for: WeightedPoints) -> Pieces[tuple[Float64Array, Float64Array, Float64Array]]:

@@ -99,9 +99,10 @@ def silhouette_work(k: int, d: int) -> int:
     return SAMPLE_SIZE**2 * 16 + SAMPLE_SIZE * k * 2 + d
 
 
-def sample_bytes(d: int) -> int:
-    """Return how many bytes a sample takes at most, with what it is made of."""
-    return SAMPLE_SIZE * (SAMPLE_SIZE * 4 + 2 * 8 * d + 64) + 4 * 8 * _PIECE_VALUES
+def sample_bytes(m: int, d: int) -> int:
+    """Return how many bytes a sample of m points of d columns takes at most, with what it is made of."""
+    size = min(m, SAMPLE_SIZE)
+    return size * (size * 4 + 2 * 8 * d + 64) + 6 * 8 * _PIECE_VALUES
 
 
 def _values(

@@ -243,7 +243,7 @@ class Session:
         """Assign points (n, d) to the centroids of the newest version, and say which version that is."""
         self._touch()
         model = self._model
-        refusal = work.work_refusal(self._config.model, *points.shape, max_batch_work=self._deps.limits.max_batch_work)
+        refusal = work.work_refusal(self._config.model, len(points), points.shape[1], self._deps.limits.max_batch_work)
         if refusal is not None:
             raise DomainError(refusal.for_session(self.name))
         cost = points.size * model.config.n_clusters  # in multiplications
