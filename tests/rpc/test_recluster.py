@@ -112,7 +112,11 @@ def test_an_invalid_number_of_typical_points_is_refused(wire: Wire, session: str
 @pytest.mark.parametrize(
     ("settings", "reason", "says"),
     [
-        ({}, "SUMMARY_MISSING", ("update_rule='refined'", "summary_size")),
+        (
+            {"update_rule": sessions_pb2.UPDATE_RULE_INCREMENTAL},
+            "SUMMARY_MISSING",
+            ("update_rule='refined'", "summary_size"),
+        ),
         ({"update_rule": REFINED}, "SESSION_WARMING", ("0 of 6 points", "push more")),
         ({"update_rule": REFINED, "init": GOOD}, "SUMMARY_EMPTY", ("no rows", "push more")),
     ],

@@ -28,7 +28,7 @@ def describe(
     """Print what each cluster is like: weight, radius, columns, nearest other cluster, typical points.
 
     Columns are shown as mean ± standard deviation. It is all computed from the summary of the session, which must keep
-    one: create it with --update-rule refined or a --summary-size.
+    one, as sessions of the refined rule do.
     """
     with invocation(ctx).connect() as client:
         report = client.session(session).describe_clusters(typical)

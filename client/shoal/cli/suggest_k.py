@@ -30,7 +30,7 @@ def suggest_k(
 ) -> None:
     """Fit several numbers of clusters to the summary of a session, and suggest one.
 
-    The session itself stays as it is. It must keep a summary: create it with --update-rule refined or a --summary-size.
+    The session itself stays as it is. It must keep a summary, as sessions of the refined rule do.
 
     With --output json you get all centroids and weights too.
     """
