@@ -19,7 +19,7 @@ from shoal_server.clustering.recluster import Clustering
 from shoal_server.clustering.state import Batch
 from shoal_server.clustering.suggestion import Suggestion
 from shoal_server.errors import DomainError, Reason
-from shoal_server.sessions.analysis import MAX_ANALYSES
+from shoal_server.sessions.analysis import MAX_RECLUSTERINGS
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.port import ReclusterEvent, ReclusterRequest, ReclusterStart, SessionConfig
 from shoal_server.sessions.session import Session
@@ -190,7 +190,7 @@ async def test_the_end_of_the_session_ends_the_call(session: Session, kernels: G
 
 async def test_more_calls_than_are_allowed_are_refused(session: Session, kernels: GatedKernels) -> None:
     kernels.gate.clear()
-    running = [asyncio.create_task(reclustered(session, 2)) for _ in range(MAX_ANALYSES)]
+    running = [asyncio.create_task(reclustered(session, 2)) for _ in range(MAX_RECLUSTERINGS)]
     await asyncio.sleep(0)
 
     refused = await refusal(session, 2)
@@ -200,6 +200,18 @@ async def test_more_calls_than_are_allowed_are_refused(session: Session, kernels
     assert refused.reason is Reason.TOO_MANY_CALLS
     assert refused.retry_after
     assert len(await reclustered(session, 2)) == 2
+
+
+async def test_descriptions_wait_for_one_another(session: Session, kernels: GatedKernels) -> None:
+    kernels.gate.clear()
+    reclusterings = [asyncio.create_task(reclustered(session, 2)) for _ in range(MAX_RECLUSTERINGS)]
+    await asyncio.sleep(0)
+
+    kernels.gate.set()
+    reports = await asyncio.gather(*[session.analysis.describe_clusters(1) for _ in range(20)])
+    await asyncio.gather(*reclusterings)
+
+    assert {report.version for report in reports} == {session.version}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
-from shoal_server.budget import Reservation
 from shoal_server.clustering.config import MAX_SUMMARISED_VALUES
 from shoal_server.clustering.description import describe_bytes, describe_clusters, describe_work
 from shoal_server.clustering.recluster import Reclusterer, recluster_bytes, recluster_work
@@ -35,8 +34,9 @@ from shoal_server.sessions.writer import Writer
 
 T = TypeVar("T")
 
-# Calls that read a session's summary at once: each holds copies of it.
-MAX_ANALYSES = 4
+# Calls that recluster a session at once: each holds copies of its summary. Descriptions, which take less, wait for one
+# another.
+MAX_RECLUSTERINGS, MAX_DESCRIBING = 4, 2
 # What one call may take, in the work of a batch: minutes of one thread at most.
 BATCHES_OF_WORK = 4
 # Typical points of a cluster, and values of all of them in an answer: 32 MiB.
@@ -62,7 +62,8 @@ class Analysis:
         self._uid = uid
         self._writer = writer
         self._deps = deps
-        self._running = 0
+        self._reclusterings = 0
+        self._describing = asyncio.Semaphore(MAX_DESCRIBING)
 
     async def recluster(self, request: ReclusterRequest) -> AsyncGenerator[ReclusterEvent, None]:
         """Yield what is asked about, the fit of each number of clusters as it is found, and the suggestion.
@@ -79,7 +80,7 @@ class Analysis:
             m, _, d, precision = _shape(model)
             self._check_numbers(numbers, m, d)
             needed = recluster_bytes(m, numbers[-1], d, precision)
-            with self._call(needed, "reclustering") as call:
+            with self._call(needed, "reclustering", is_reclustering=True) as call:
                 rows = await call.compute(lambda: summarised_rows(model, call.run))
                 found = len(rows.points.weights)
                 if numbers[-1] > found:
@@ -107,12 +108,14 @@ class Analysis:
             self._check_work(
                 describe_work(m, k, d), "to describe the clusters", "create it with a smaller summary_size"
             )
-            with self._call(describe_bytes(m, k, d, n_typical, precision), "describing the clusters of") as call:
-                descriptions = await call.compute(
-                    lambda: describe_clusters(
-                        summarised_rows(model, call.run), n_typical, self._fitter.search, call.run
+            needed = describe_bytes(m, k, d, n_typical, precision)
+            async with self._describing:
+                with self._call(needed, "describing the clusters of") as call:
+                    descriptions = await call.compute(
+                        lambda: describe_clusters(
+                            summarised_rows(model, call.run), n_typical, self._fitter.search, call.run
+                        )
                     )
-                )
         return ClusterReport(self._uid, model.version, descriptions)
 
     @property
@@ -150,25 +153,26 @@ class Analysis:
             )
 
     @contextmanager
-    def _call(self, size: int, what: str) -> Iterator[_Call]:
+    def _call(self, size: int, what: str, *, is_reclustering: bool = False) -> Iterator[_Call]:
         """Reserve so many bytes for a call, and stop its computing with the context."""
-        if self._running >= MAX_ANALYSES:
+        if is_reclustering and self._reclusterings >= MAX_RECLUSTERINGS:
             raise refused(
                 Reason.TOO_MANY_CALLS,
-                f"{MAX_ANALYSES} calls read the summary of session {self._name!r} already; try again in a moment",
+                f"{MAX_RECLUSTERINGS} calls recluster session {self._name!r} already; try again in a few seconds",
                 retry_after=_RETRY_AFTER,
             )
         memory = self._deps.budget.reserve(size, f"{what} session {self._name!r}")
         call = _Call(f"{self._uid} analysis", self._deps.compute, self._writer)
-        self._running += 1
+        self._reclusterings += is_reclustering
+
+        def end() -> None:
+            memory.release()
+            self._reclusterings -= is_reclustering
+
         try:
             yield call
         finally:
-            call.stop(lambda: self._end(memory))
-
-    def _end(self, memory: Reservation) -> None:
-        memory.release()
-        self._running -= 1
+            call.stop(end)
 
 
 class _Call:
