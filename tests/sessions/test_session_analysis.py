@@ -218,7 +218,8 @@ async def test_descriptions_wait_for_one_another(session: Session, kernels: Gate
     ("limits", "numbers", "reason", "says"),
     [
         ({"max_centroid_values": 30}, [11], Reason.TOO_MANY_VALUES, "n_clusters can be 10 at most"),
-        ({"max_batch_work": 1 << 29}, [2, 3, 4], Reason.WORK_TOO_LARGE, "ask for fewer of them or smaller ones"),
+        ({"max_batch_work": 1 << 30}, range(2, 9), Reason.WORK_TOO_LARGE, "ask for 1 of them up to 2, or for fewer"),
+        ({"max_batch_work": 1 << 20}, [2], Reason.WORK_TOO_LARGE, "ask for smaller numbers"),
         ({}, [401], Reason.N_CLUSTERS_INVALID, "the summary of the session has 400 points"),
     ],
 )

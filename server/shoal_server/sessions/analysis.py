@@ -7,6 +7,7 @@ with the call that asked for it. It sees the model as it is when it is asked, an
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -105,9 +106,9 @@ class Analysis:
             check_summarised(model)
             m, k, d, precision = _shape(model)
             _check_typical(n_typical, k, d)
-            self._check_work(
-                describe_work(m, k, d), "to describe the clusters", "create it with a smaller summary_size"
-            )
+            work = describe_work(m, k, d)
+            if work > self._max_work:
+                raise self._too_much_work(work, "to describe the clusters", "use a smaller summary_size")
             needed = describe_bytes(m, k, d, n_typical, precision)
             async with self._describing:
                 with self._call(needed, "describing the clusters of") as call:
@@ -137,20 +138,29 @@ class Analysis:
                 f"{most * d:,}: n_clusters can be {most:,} at most",
                 field="n_clusters",
             )
-        self._check_work(
-            recluster_work(m, numbers, d), f"to fit {len(numbers)} numbers of clusters up to {largest:,}",
-            "ask for fewer of them or smaller ones", "n_clusters",
-        )  # fmt: skip
+        work = recluster_work(m, numbers, d)
+        if work > self._max_work:
+            what = f"to fit {len(numbers)} numbers of clusters up to {largest:,}"
+            raise self._too_much_work(work, what, self._fitting(numbers, m, d), "n_clusters")
 
-    def _check_work(self, work: int, what: str, advice: str, field: str = "") -> None:
-        most = BATCHES_OF_WORK * self._deps.limits.max_batch_work
-        if work > most:
-            raise refused(
-                Reason.WORK_TOO_LARGE,
-                f"{what} takes up to {work:,} multiplications with this summary, and the server allows {most:,} at "
-                f"once: {advice}, or raise SHOAL_MAX_BATCH_WORK",
-                field=field,
-            )
+    def _fitting(self, numbers: Sequence[int], m: int, d: int) -> str:
+        """Return which of numbers of clusters are not too much work."""
+        count = bisect_right(range(len(numbers)), self._max_work, key=lambda end: recluster_work(m, numbers[:end], d))
+        if count <= 1:
+            return "ask for smaller numbers"
+        return f"ask for {count - 1} of them up to {numbers[count - 2]:,}, or for fewer that are larger"
+
+    @property
+    def _max_work(self) -> int:
+        return BATCHES_OF_WORK * self._deps.limits.max_batch_work
+
+    def _too_much_work(self, work: int, what: str, advice: str, field: str = "") -> DomainError:
+        return refused(
+            Reason.WORK_TOO_LARGE,
+            f"{what} takes up to {work:,} multiplications with this summary, and the server allows {self._max_work:,} "
+            f"at once: {advice}, or raise SHOAL_MAX_BATCH_WORK",
+            field=field,
+        )
 
     @contextmanager
     def _call(self, size: int, what: str, *, is_reclustering: bool = False) -> Iterator[_Call]:
