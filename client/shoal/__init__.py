@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 from shoal import aio
+from shoal._analysis_types import ClusterDescription, Clustering, ClusterReport, Reclustering, Suggestion
 from shoal._client import Client, connect
 from shoal._comparison import Comparison
 from shoal._comparison_types import CompareInit, ComparisonStart, ComparisonStep
@@ -80,6 +81,9 @@ __all__ = [
     "CentroidUpdate",
     "Client",
     "ClientClosedError",
+    "ClusterDescription",
+    "ClusterReport",
+    "Clustering",
     "CompareAction",
     "CompareEngine",
     "CompareInit",
@@ -108,6 +112,7 @@ __all__ = [
     "ProducerFencedError",
     "PushResult",
     "RecentPoints",
+    "Reclustering",
     "ServerStartError",
     "Session",
     "SessionConfig",
@@ -120,6 +125,7 @@ __all__ = [
     "ShoalError",
     "Snapshot",
     "StaleEtagError",
+    "Suggestion",
     "UnauthenticatedError",
     "UnavailableError",
     "Unset",

@@ -9,6 +9,7 @@ from typing import Literal
 from numpy.typing import ArrayLike
 
 from shoal import _calls
+from shoal._analysis import SummaryMethods
 from shoal._assign_stream import assign_pipeline
 from shoal._batch_codec import as_batch
 from shoal._connection import Connection
@@ -33,7 +34,7 @@ from shoal._validation import checked_name
 from shoal._watch import EventWatch, new_watch
 
 
-class Session:
+class Session(SummaryMethods):
     """A named session on a server; made by `Client.create_session` and `Client.session`. Safe for threads.
 
     Every call raises SessionNotFoundError if there is no such session, UnavailableError if the server can't be reached

@@ -79,6 +79,7 @@ class Reason(StrEnum):
     N_CLUSTERS_INVALID = auto()
     N_FEATURES_INVALID = auto()
     N_FEATURES_MISMATCH = auto()
+    N_TYPICAL_INVALID = auto()
     ON_INVALID_UNKNOWN = auto()
     OUT_OF_MEMORY = auto()
     PAGE_SIZE_INVALID = auto()

@@ -15,9 +15,9 @@ HEAVY = {"numba", "scipy", "sklearn", "typer", "rich", "pyarrow", "PIL", "matplo
 @pytest.mark.parametrize("kind", ["Client", "Session"])
 def test_the_asyncio_client_has_the_methods_and_parameters_of_the_sync_one(kind: str) -> None:
     sync, aio = getattr(shoal, kind), getattr(shoal.aio, kind)
-    names = {name for name in vars(sync) if not name.startswith("_")}
+    names = {name for name in dir(sync) if not name.startswith("_")}
 
-    assert names == {name for name in vars(aio) if not name.startswith("_")}
+    assert names == {name for name in dir(aio) if not name.startswith("_")}
     for name in names:
         mine, theirs = getattr(sync, name), getattr(aio, name)
         if callable(mine):

@@ -93,6 +93,8 @@ def valid(method: str, session: str) -> Any:
         "AssignStream": {"session": session, "points": points.points, "return_distances": True},
         "GetCentroids": {"session": session},
         "GetRecentPoints": {"session": session, "max_points": 5},
+        "Recluster": {"session": session, "n_clusters": [2, 3, 1], "random_state": 5},
+        "DescribeClusters": {"session": session, "n_typical": 2},
         "WatchCentroids": {
             "session": session,
             "after_version": 0,

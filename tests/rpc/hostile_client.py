@@ -10,7 +10,7 @@ import grpc
 
 from shoal.v1 import clustering_pb2, sessions_pb2
 from tests.rpc.hostile import METHODS, POINTS, Hostile, valid
-from tests.rpc.wire import PATIENCE, Wire, config, tensor
+from tests.rpc.wire import PATIENCE, Wire, batch, config, tensor
 
 # Seconds for a watch that has nothing to say for now: to wait longer would tell nothing more.
 _WATCH = 0.2
@@ -65,7 +65,9 @@ class HostileClient:
 
     def _make_session(self) -> None:
         try:
-            self._wire.create(self.session, config(2, init=tensor(POINTS[:2])))
+            rule = sessions_pb2.UPDATE_RULE_REFINED  # so that it has a summary
+            self._wire.create(self.session, config(2, init=tensor(POINTS[:2]), update_rule=rule))
+            self._wire.push(self.session, batch(POINTS))
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
                 raise

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
 from shoal_server import app
@@ -18,12 +18,15 @@ from shoal_server.errors import DomainError
 from shoal_server.sessions.local import LocalSessions
 from shoal_server.sessions.port import (
     Changes,
+    ClusterReport,
     Description,
     EventPage,
     IngestOpened,
     IngestPort,
     Producer,
     RecentPoints,
+    ReclusterEvent,
+    ReclusterRequest,
     SessionConfig,
     SessionPage,
     SessionSnapshot,
@@ -130,6 +133,14 @@ class PicklingSessions:
 
     async def events(self, name: str, after: int, most: int) -> EventPage:
         return await call(self._inner.events, name, after, most)
+
+    async def recluster(self, name: str, request: ReclusterRequest) -> AsyncGenerator[ReclusterEvent, None]:
+        async with aclosing(self._inner.recluster(name, passed(request))) as events:
+            async for event in events:
+                yield passed(event)
+
+    async def describe_clusters(self, name: str, n_typical: int) -> ClusterReport:
+        return await call(self._inner.describe_clusters, name, n_typical)
 
     @asynccontextmanager
     async def watch(self, name: str, uid: str, options: WatchOptions) -> AsyncIterator[PicklingWatch]:

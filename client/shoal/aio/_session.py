@@ -29,11 +29,12 @@ from shoal._types import (
 )
 from shoal._validation import checked_name
 from shoal._watch import EventWatch, new_watch
+from shoal.aio._analysis import SummaryMethods
 from shoal.aio._connection import AsyncConnection
 from shoal.aio._stream_runner import run_pipeline, run_watch
 
 
-class Session:
+class Session(SummaryMethods):
     """A named session on a server; made by `Client.create_session` and `Client.session`."""
 
     def __init__(self, name: str, connection: AsyncConnection) -> None:

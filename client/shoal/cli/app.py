@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from shoal.cli import assign, centroids, compare, demo, events, ingest, sessions, watch
+from shoal.cli import assign, centroids, compare, demo, describe, events, ingest, sessions, suggest_k, watch
 from shoal.cli.invocation import DEFAULT_SERVER, Invocation
 from shoal.cli.output import Format
 from shoal.cli.root import RootCommand
@@ -25,6 +25,8 @@ app.add_typer(sessions.app, name="sessions")
 app.command("ingest")(ingest.ingest)
 app.command("assign")(assign.assign)
 app.command("centroids")(centroids.centroids)
+app.command("describe")(describe.describe)
+app.command("suggest-k")(suggest_k.suggest_k)
 app.command("watch")(watch.watch)
 app.command("events")(events.events)
 app.command("compare")(compare.compare)

@@ -1,4 +1,4 @@
-"""The progress of `ingest` and `compare` on standard error, if that is a terminal."""
+"""The progress of `ingest`, `compare` and `suggest-k` on standard error, if that is a terminal."""
 
 from __future__ import annotations
 
@@ -60,6 +60,30 @@ def activity() -> Iterator[Callable[[str], None]]:
     ) as progress:
         task = progress.add_task("")
         yield lambda text: progress.update(task, description=text)
+
+
+@contextmanager
+def counted_progress(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """Draw a bar until the context ends; call the yielded function after each of `total` steps, with a number to show.
+
+    Parameters
+    ----------
+    total
+        Steps.
+    what
+        The numbers count.
+    """
+    console = Console(stderr=True)
+    with Progress(
+        SpinnerColumn(),
+        BarColumn(),
+        TextColumn("{task.fields[shown]}", table_column=Column(no_wrap=True)),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task("", total=total, shown="")
+        yield lambda number: progress.update(task, advance=1, shown=f"{number:,} {what}")
 
 
 class _RowsColumn(ProgressColumn):

@@ -565,6 +565,301 @@ class RecentPoints(_message.Message):
 Global___RecentPoints: _TypeAlias = RecentPoints  # noqa: Y015
 
 @_typing.final
+class ReclusterRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    N_CLUSTERS_FIELD_NUMBER: _builtins.int
+    RANDOM_STATE_FIELD_NUMBER: _builtins.int
+    session: _builtins.str
+    random_state: _builtins.int
+    """Makes the result repeatable: the same summary gives the same clusterings. Absent: the session's own."""
+    @_builtins.property
+    def n_clusters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The numbers of clusters, each from 1 up, at most 256 of them; in any order."""
+
+    def __init__(
+        self,
+        *,
+        session: _builtins.str = ...,
+        n_clusters: _abc.Iterable[_builtins.int] | None = ...,
+        random_state: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_random_state", b"_random_state", "random_state", b"random_state"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_random_state", b"_random_state", "n_clusters", b"n_clusters", "random_state", b"random_state", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__random_state: _TypeAlias = _typing.Literal["random_state"]  # noqa: Y015
+    _WhichOneofArgType__random_state: _TypeAlias = _typing.Literal["_random_state", b"_random_state"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__random_state) -> _WhichOneofReturnType__random_state | None: ...
+
+Global___ReclusterRequest: _TypeAlias = ReclusterRequest  # noqa: Y015
+
+@_typing.final
+class ReclusterResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    CLUSTERING_FIELD_NUMBER: _builtins.int
+    SUGGESTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def start(self) -> Global___ReclusterStart: ...
+    @_builtins.property
+    def clustering(self) -> Global___Clustering: ...
+    @_builtins.property
+    def suggestion(self) -> Global___Suggestion: ...
+    def __init__(
+        self,
+        *,
+        start: Global___ReclusterStart | None = ...,
+        clustering: Global___Clustering | None = ...,
+        suggestion: Global___Suggestion | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clustering", b"clustering", "event", b"event", "start", b"start", "suggestion", b"suggestion"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clustering", b"clustering", "event", b"event", "start", b"start", "suggestion", b"suggestion"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["start", "clustering", "suggestion"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___ReclusterResponse: _TypeAlias = ReclusterResponse  # noqa: Y015
+
+@_typing.final
+class ReclusterStart(_message.Message):
+    """What the numbers of clusters are fitted to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_UID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    N_CLUSTERS_FIELD_NUMBER: _builtins.int
+    SUMMARY_POINTS_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    session_uid: _builtins.str
+    version: _builtins.int
+    """The session's newest version when the call began."""
+    summary_points: _builtins.int
+    """Points of the summary."""
+    weight: _builtins.float
+    """Of all rows that they stand for, after forgetting."""
+    @_builtins.property
+    def n_clusters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Ascending, each once: a clustering of each follows."""
+
+    def __init__(
+        self,
+        *,
+        session_uid: _builtins.str = ...,
+        version: _builtins.int = ...,
+        n_clusters: _abc.Iterable[_builtins.int] | None = ...,
+        summary_points: _builtins.int = ...,
+        weight: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["n_clusters", b"n_clusters", "session_uid", b"session_uid", "summary_points", b"summary_points", "version", b"version", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReclusterStart: _TypeAlias = ReclusterStart  # noqa: Y015
+
+@_typing.final
+class Clustering(_message.Message):
+    """The fit of a number of clusters to the summary."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    N_CLUSTERS_FIELD_NUMBER: _builtins.int
+    CENTROIDS_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    ESTIMATED_INERTIA_FIELD_NUMBER: _builtins.int
+    STANDARD_ERROR_FIELD_NUMBER: _builtins.int
+    SILHOUETTE_FIELD_NUMBER: _builtins.int
+    SINGLE_CLOUD_SILHOUETTE_FIELD_NUMBER: _builtins.int
+    n_clusters: _builtins.int
+    estimated_inertia: _builtins.float
+    """The sum of weight times squared distance to the nearest centroid over all rows of the stream, estimated from the
+    summary.
+    """
+    standard_error: _builtins.float
+    """Of the estimate."""
+    silhouette: _builtins.float
+    """The mean silhouette of a sample of at most 2000 points of the summary. Absent: there is one cluster, or there are
+    more than half as many as sampled points.
+    """
+    single_cloud_silhouette: _builtins.float
+    """The silhouette of a single cloud of the same extent that is cut into as many clusters. Absent unless several numbers
+    of clusters were requested.
+    """
+    @_builtins.property
+    def centroids(self) -> _tensor_pb2.Tensor:
+        """Shape (n_clusters, n_features) float64."""
+
+    @_builtins.property
+    def weights(self) -> _tensor_pb2.Tensor:
+        """Shape (n_clusters,) float64: the weight of the rows of each cluster, after forgetting."""
+
+    def __init__(
+        self,
+        *,
+        n_clusters: _builtins.int = ...,
+        centroids: _tensor_pb2.Tensor | None = ...,
+        weights: _tensor_pb2.Tensor | None = ...,
+        estimated_inertia: _builtins.float = ...,
+        standard_error: _builtins.float = ...,
+        silhouette: _builtins.float | None = ...,
+        single_cloud_silhouette: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_silhouette", b"_silhouette", "_single_cloud_silhouette", b"_single_cloud_silhouette", "centroids", b"centroids", "silhouette", b"silhouette", "single_cloud_silhouette", b"single_cloud_silhouette", "weights", b"weights"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_silhouette", b"_silhouette", "_single_cloud_silhouette", b"_single_cloud_silhouette", "centroids", b"centroids", "estimated_inertia", b"estimated_inertia", "n_clusters", b"n_clusters", "silhouette", b"silhouette", "single_cloud_silhouette", b"single_cloud_silhouette", "standard_error", b"standard_error", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__silhouette: _TypeAlias = _typing.Literal["silhouette"]  # noqa: Y015
+    _WhichOneofArgType__silhouette: _TypeAlias = _typing.Literal["_silhouette", b"_silhouette"]  # noqa: Y015
+    _WhichOneofReturnType__single_cloud_silhouette: _TypeAlias = _typing.Literal["single_cloud_silhouette"]  # noqa: Y015
+    _WhichOneofArgType__single_cloud_silhouette: _TypeAlias = _typing.Literal["_single_cloud_silhouette", b"_single_cloud_silhouette"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__silhouette) -> _WhichOneofReturnType__silhouette | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__single_cloud_silhouette) -> _WhichOneofReturnType__single_cloud_silhouette | None: ...
+
+Global___Clustering: _TypeAlias = Clustering  # noqa: Y015
+
+@_typing.final
+class Suggestion(_message.Message):
+    """Which of the numbers fits best."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    N_CLUSTERS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    n_clusters: _builtins.int
+    """0: no number stands out, and 1 was not requested."""
+    reason: _builtins.str
+    """One sentence."""
+    def __init__(
+        self,
+        *,
+        n_clusters: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["n_clusters", b"n_clusters", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Suggestion: _TypeAlias = Suggestion  # noqa: Y015
+
+@_typing.final
+class DescribeClustersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    N_TYPICAL_FIELD_NUMBER: _builtins.int
+    session: _builtins.str
+    n_typical: _builtins.int
+    """How many typical points of each cluster to return at most. Absent: 3."""
+    def __init__(
+        self,
+        *,
+        session: _builtins.str = ...,
+        n_typical: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_n_typical", b"_n_typical", "n_typical", b"n_typical"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_n_typical", b"_n_typical", "n_typical", b"n_typical", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__n_typical: _TypeAlias = _typing.Literal["n_typical"]  # noqa: Y015
+    _WhichOneofArgType__n_typical: _TypeAlias = _typing.Literal["_n_typical", b"_n_typical"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__n_typical) -> _WhichOneofReturnType__n_typical | None: ...
+
+Global___DescribeClustersRequest: _TypeAlias = DescribeClustersRequest  # noqa: Y015
+
+@_typing.final
+class ClusterReport(_message.Message):
+    """All clusters of a version: row i is about the cluster with label i. Rows of the stream count with their weight, after
+    forgetting.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_UID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    RADII_FIELD_NUMBER: _builtins.int
+    MEANS_FIELD_NUMBER: _builtins.int
+    VARIANCES_FIELD_NUMBER: _builtins.int
+    NEAREST_FIELD_NUMBER: _builtins.int
+    NEAREST_DISTANCES_FIELD_NUMBER: _builtins.int
+    TYPICAL_POINTS_FIELD_NUMBER: _builtins.int
+    TYPICAL_LABELS_FIELD_NUMBER: _builtins.int
+    session_uid: _builtins.str
+    version: _builtins.int
+    @_builtins.property
+    def weights(self) -> _tensor_pb2.Tensor:
+        """Shape (n_clusters,) float64: the weight of the rows nearest to each centroid."""
+
+    @_builtins.property
+    def counts(self) -> _tensor_pb2.Tensor:
+        """Shape (n_clusters,) int64: the points of the summary that stand for them."""
+
+    @_builtins.property
+    def radii(self) -> _tensor_pb2.Tensor:
+        """Shape (n_clusters,) float64: the root mean square distance of the rows to the centroid."""
+
+    @_builtins.property
+    def means(self) -> _tensor_pb2.Tensor:
+        """Shape (n_clusters, n_features) float64: the mean of each column; the centroid if the cluster has no rows."""
+
+    @_builtins.property
+    def variances(self) -> _tensor_pb2.Tensor:
+        """Shape (n_clusters, n_features) float64: the variance of each column."""
+
+    @_builtins.property
+    def nearest(self) -> _tensor_pb2.Tensor:
+        """Shape (n_clusters,) int32: the label of the other cluster whose centroid is nearest; -1: there is none."""
+
+    @_builtins.property
+    def nearest_distances(self) -> _tensor_pb2.Tensor:
+        """Shape (n_clusters,) float64: the Euclidean distance to that centroid; infinite if there is none."""
+
+    @_builtins.property
+    def typical_points(self) -> _tensor_pb2.Tensor:
+        """Shape (m, n_features) float64: the points of the summary that are nearest to the centroids, cluster after cluster,
+        the nearest first. Long after they came, points with more than 8 columns are means of similar rows.
+        """
+
+    @_builtins.property
+    def typical_labels(self) -> _tensor_pb2.Tensor:
+        """Shape (m,) int32: their labels."""
+
+    def __init__(
+        self,
+        *,
+        session_uid: _builtins.str = ...,
+        version: _builtins.int = ...,
+        weights: _tensor_pb2.Tensor | None = ...,
+        counts: _tensor_pb2.Tensor | None = ...,
+        radii: _tensor_pb2.Tensor | None = ...,
+        means: _tensor_pb2.Tensor | None = ...,
+        variances: _tensor_pb2.Tensor | None = ...,
+        nearest: _tensor_pb2.Tensor | None = ...,
+        nearest_distances: _tensor_pb2.Tensor | None = ...,
+        typical_points: _tensor_pb2.Tensor | None = ...,
+        typical_labels: _tensor_pb2.Tensor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "means", b"means", "nearest", b"nearest", "nearest_distances", b"nearest_distances", "radii", b"radii", "typical_labels", b"typical_labels", "typical_points", b"typical_points", "variances", b"variances", "weights", b"weights"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "means", b"means", "nearest", b"nearest", "nearest_distances", b"nearest_distances", "radii", b"radii", "session_uid", b"session_uid", "typical_labels", b"typical_labels", "typical_points", b"typical_points", "variances", b"variances", "version", b"version", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClusterReport: _TypeAlias = ClusterReport  # noqa: Y015
+
+@_typing.final
 class WatchCentroidsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -65,6 +65,16 @@ class ClusteringServiceStub:
                 request_serializer=shoal_dot_v1_dot_clustering__pb2.GetRecentPointsRequest.SerializeToString,
                 response_deserializer=shoal_dot_v1_dot_clustering__pb2.RecentPoints.FromString,
                 _registered_method=True)
+        self.Recluster = channel.unary_stream(
+                '/shoal.v1.ClusteringService/Recluster',
+                request_serializer=shoal_dot_v1_dot_clustering__pb2.ReclusterRequest.SerializeToString,
+                response_deserializer=shoal_dot_v1_dot_clustering__pb2.ReclusterResponse.FromString,
+                _registered_method=True)
+        self.DescribeClusters = channel.unary_unary(
+                '/shoal.v1.ClusteringService/DescribeClusters',
+                request_serializer=shoal_dot_v1_dot_clustering__pb2.DescribeClustersRequest.SerializeToString,
+                response_deserializer=shoal_dot_v1_dot_clustering__pb2.ClusterReport.FromString,
+                _registered_method=True)
         self.WatchCentroids = channel.unary_stream(
                 '/shoal.v1.ClusteringService/WatchCentroids',
                 request_serializer=shoal_dot_v1_dot_clustering__pb2.WatchCentroidsRequest.SerializeToString,
@@ -119,6 +129,21 @@ class ClusteringServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Recluster(self, request, context):
+        """Fits other numbers of clusters to the session's summary: first what they are fitted to, then each number when it is
+        done, in ascending order, and then, of several, a suggestion. Never changes the session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DescribeClusters(self, request, context):
+        """What the clusters of the newest version are like, by the session's summary.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchCentroids(self, request, context):
         """The centroids as they change: the current ones first, then each newer version. A slow watcher skips versions, but
         never the newest one.
@@ -159,6 +184,16 @@ def add_ClusteringServiceServicer_to_server(servicer, server):
                     servicer.GetRecentPoints,
                     request_deserializer=shoal_dot_v1_dot_clustering__pb2.GetRecentPointsRequest.FromString,
                     response_serializer=shoal_dot_v1_dot_clustering__pb2.RecentPoints.SerializeToString,
+            ),
+            'Recluster': grpc.unary_stream_rpc_method_handler(
+                    servicer.Recluster,
+                    request_deserializer=shoal_dot_v1_dot_clustering__pb2.ReclusterRequest.FromString,
+                    response_serializer=shoal_dot_v1_dot_clustering__pb2.ReclusterResponse.SerializeToString,
+            ),
+            'DescribeClusters': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeClusters,
+                    request_deserializer=shoal_dot_v1_dot_clustering__pb2.DescribeClustersRequest.FromString,
+                    response_serializer=shoal_dot_v1_dot_clustering__pb2.ClusterReport.SerializeToString,
             ),
             'WatchCentroids': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchCentroids,
@@ -329,6 +364,60 @@ class ClusteringService:
             '/shoal.v1.ClusteringService/GetRecentPoints',
             shoal_dot_v1_dot_clustering__pb2.GetRecentPointsRequest.SerializeToString,
             shoal_dot_v1_dot_clustering__pb2.RecentPoints.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Recluster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/shoal.v1.ClusteringService/Recluster',
+            shoal_dot_v1_dot_clustering__pb2.ReclusterRequest.SerializeToString,
+            shoal_dot_v1_dot_clustering__pb2.ReclusterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeClusters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.v1.ClusteringService/DescribeClusters',
+            shoal_dot_v1_dot_clustering__pb2.DescribeClustersRequest.SerializeToString,
+            shoal_dot_v1_dot_clustering__pb2.ClusterReport.FromString,
             options,
             channel_credentials,
             insecure,

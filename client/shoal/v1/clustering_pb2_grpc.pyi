@@ -47,6 +47,12 @@ class ClusteringServiceStub:
     """The newest version, whole."""
     GetRecentPoints: _grpc.UnaryUnaryMultiCallable[_clustering_pb2.GetRecentPointsRequest, _clustering_pb2.RecentPoints]
     """A sample of recently applied points, for drawing; also while the session is warming."""
+    Recluster: _grpc.UnaryStreamMultiCallable[_clustering_pb2.ReclusterRequest, _clustering_pb2.ReclusterResponse]
+    """Fits other numbers of clusters to the session's summary: first what they are fitted to, then each number when it is
+    done, in ascending order, and then, of several, a suggestion. Never changes the session.
+    """
+    DescribeClusters: _grpc.UnaryUnaryMultiCallable[_clustering_pb2.DescribeClustersRequest, _clustering_pb2.ClusterReport]
+    """What the clusters of the newest version are like, by the session's summary."""
     WatchCentroids: _grpc.UnaryStreamMultiCallable[_clustering_pb2.WatchCentroidsRequest, _clustering_pb2.WatchCentroidsResponse]
     """The centroids as they change: the current ones first, then each newer version. A slow watcher skips versions, but
     never the newest one.
@@ -71,6 +77,12 @@ class ClusteringServiceAsyncStub(ClusteringServiceStub):
     """The newest version, whole."""
     GetRecentPoints: _aio.UnaryUnaryMultiCallable[_clustering_pb2.GetRecentPointsRequest, _clustering_pb2.RecentPoints]  # type: ignore[assignment]
     """A sample of recently applied points, for drawing; also while the session is warming."""
+    Recluster: _aio.UnaryStreamMultiCallable[_clustering_pb2.ReclusterRequest, _clustering_pb2.ReclusterResponse]  # type: ignore[assignment]
+    """Fits other numbers of clusters to the session's summary: first what they are fitted to, then each number when it is
+    done, in ascending order, and then, of several, a suggestion. Never changes the session.
+    """
+    DescribeClusters: _aio.UnaryUnaryMultiCallable[_clustering_pb2.DescribeClustersRequest, _clustering_pb2.ClusterReport]  # type: ignore[assignment]
+    """What the clusters of the newest version are like, by the session's summary."""
     WatchCentroids: _aio.UnaryStreamMultiCallable[_clustering_pb2.WatchCentroidsRequest, _clustering_pb2.WatchCentroidsResponse]  # type: ignore[assignment]
     """The centroids as they change: the current ones first, then each newer version. A slow watcher skips versions, but
     never the newest one.
@@ -128,6 +140,24 @@ class ClusteringServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_clustering_pb2.RecentPoints, _abc.Awaitable[_clustering_pb2.RecentPoints]]:
         """A sample of recently applied points, for drawing; also while the session is warming."""
+
+    @_abc_1.abstractmethod
+    def Recluster(
+        self,
+        request: _clustering_pb2.ReclusterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_clustering_pb2.ReclusterResponse], _abc.AsyncIterator[_clustering_pb2.ReclusterResponse]]:
+        """Fits other numbers of clusters to the session's summary: first what they are fitted to, then each number when it is
+        done, in ascending order, and then, of several, a suggestion. Never changes the session.
+        """
+
+    @_abc_1.abstractmethod
+    def DescribeClusters(
+        self,
+        request: _clustering_pb2.DescribeClustersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_clustering_pb2.ClusterReport, _abc.Awaitable[_clustering_pb2.ClusterReport]]:
+        """What the clusters of the newest version are like, by the session's summary."""
 
     @_abc_1.abstractmethod
     def WatchCentroids(

@@ -23,6 +23,7 @@ from shoal_server.clustering.validation import (
     admit,
     check_batch,
     check_columns,
+    still_warming,
     unchecked,
     validate_points,
 )
@@ -36,7 +37,7 @@ from shoal_server.engines.contract import (
     UnusablePoints,
     run_in_order,
 )
-from shoal_server.errors import DomainError, Reason, Refusal
+from shoal_server.errors import DomainError
 
 
 def new_model(config: ModelConfig) -> Model:
@@ -118,16 +119,6 @@ def assign(
     else:
         assignment = engine.assign(rows.points, model.frame, run, return_distances=return_distances)
     return _spread(assignment, rows)
-
-
-def still_warming(model: Model) -> Refusal:
-    """Return the refusal of what needs centroids while there are none."""
-    seen, needed = (model.warming.seen, model.warming.needed) if model.warming else (0, 0)
-    return Refusal(
-        Reason.SESSION_WARMING,
-        f"the session has no centroids yet: {seen:,} of {needed:,} points have come that the initial centroids need; "
-        f"push more",
-    )
 
 
 def can_skip_validation(model: Model) -> bool:

@@ -24,6 +24,7 @@ from shoal_server.clustering.search import (
     SearchKernels,
     overshoot,
     pack_work,
+    run_steps,
     seed_work,
 )
 from shoal_server.engines.chunks import row_work
@@ -142,7 +143,7 @@ def fit(
     if not (weights > 0).any():
         raise ValueError("no point has a weight above 0")
     search = Search(points, weights, n_clusters, cosine=cosine, kernels=kernels)
-    return _result(_fit(search, np.random.default_rng(seed), n_starts), search, run)
+    return _result(fit_steps(search, np.random.default_rng(seed), n_starts), search, run)
 
 
 def expected_work(m: int, k: int, d: int, depth: Depth, *, fresh: bool) -> int:
@@ -155,6 +156,14 @@ def expected_work(m: int, k: int, d: int, depth: Depth, *, fresh: bool) -> int:
     warm = pack_work(m, d) + (1 + _STEPS + _LAST_STEPS) * one_pass + len(STAGES) * a_stage
     anew = seed_work(m, k, d) + (1 + _STEPS + _STEPS + 1) * one_pass + a_stage
     return warm + anew if fresh else warm
+
+
+def expected_fit_work(m: int, k: int, d: int, n_starts: int) -> int:
+    """Return the most multiplications that `fit` does with m points of d columns and k centroids."""
+    one_pass = m * row_work(k, d)
+    a_stage = _max_work(_DEEP_PASSES, _DEEP_WORK, m, k, d) // len(STAGES) + overshoot(m, k, d)
+    one_start = seed_work(m, k, d) + (1 + 2 * _STEPS + _LAST_STEPS) * one_pass + len(STAGES) * a_stage
+    return pack_work(m, d) + n_starts * one_start
 
 
 def _refine_lightly(search: Search, centroids: Float64Array, random: np.random.Generator) -> Pieces[Refined]:
@@ -185,7 +194,8 @@ def _refine_deeply(
     return _better(best, (yield from _annealed(search, random)))
 
 
-def _fit(search: Search, random: np.random.Generator, n_starts: int) -> Pieces[Refined]:
+def fit_steps(search: Search, random: np.random.Generator, n_starts: int) -> Pieces[Refined]:
+    """Do what `fit` does with a search that nothing has been done with."""
     yield from search.pack()
     found = []
     for _ in range(n_starts):
@@ -227,10 +237,4 @@ def _better(one: Refined, other: Refined) -> Refined:
 
 def _result(steps: Pieces[Refined], search: Search, run: RunTasks) -> Refined:
     """Run the steps in pieces, and return what they find."""
-    found: list[Refined] = []
-
-    def work(_: int) -> Iterator[None]:
-        found.append((yield from steps))
-
-    run(work, 1)
-    return found[0]._replace(work=search.work)
+    return run_steps(steps, run)._replace(work=search.work)

@@ -13,13 +13,12 @@ import numpy as np
 
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.events import Event
-from shoal_server.clustering.refined import Fitter, seed_of, with_fitted
+from shoal_server.clustering.refined import Fitter, per_weight, with_fitted
 from shoal_server.clustering.refinement import refine
 from shoal_server.clustering.search import Pieces, Points, Search, SearchKernels
 from shoal_server.clustering.state import Model
-from shoal_server.clustering.summary import weighted_points
+from shoal_server.clustering.summarised import check_summarised, summarised_rows
 from shoal_server.engines.contract import BoolArray, Float64Array, LabelArray, RunTasks
-from shoal_server.errors import DomainError, Reason, Refusal
 
 _SEED = 2  # told from the seeds of refinements, which have 0 or 1 here
 _ROUND_SHARE = 2  # of the clusters that are too many, at most one in so many goes before the others are looked at anew
@@ -44,17 +43,13 @@ def resized(model: Model, config: ModelConfig, events: Sequence[Event], fitter: 
     DomainError
         SUMMARY_MISSING or SUMMARY_EMPTY: there is nothing to fit the clusters to.
     """
-    check_resizable(model)
+    check_summarised(model)
+    rows = summarised_rows(model, run)
     learning, snapshot = model.state.learning, model.snapshot
     if learning is None or snapshot is None or fitter is None:
-        raise AssertionError("a model that is resizable has a summary")
-    frame, schedule = model.frame, learning.schedule
-    stands_for = weighted_points(learning.summary, schedule.age, run)
-    if not (stands_for.weights > 0).any():
-        raise DomainError(
-            Refusal(Reason.SUMMARY_EMPTY, "the session's summary has no points of any weight left; push some first")
-        )
-    seed = (seed_of(model), schedule.refinements, _SEED)
+        raise AssertionError("a model whose rows are summarised keeps a summary, and something that fits to it")
+    frame, stands_for, schedule = rows.frame, rows.points, learning.schedule
+    seed = (rows.seed, schedule.refinements, _SEED)
     kernels = fitter.summary_kernels(frame.dtype)
     before, _ = kernels.nearest(stands_for.points, frame.centroids, run)
     start = other_number(
@@ -65,16 +60,10 @@ def resized(model: Model, config: ModelConfig, events: Sequence[Event], fitter: 
         stands_for.points, stands_for.weights, start,
         depth="light", fresh=False, seed=seed, cosine=frame.cosine, kernels=fitter.search, run=run,
     )  # fmt: skip
-    expected = (fitted.inertia + float(stands_for.scatter.sum())) / float(stands_for.weights.sum())
+    expected = per_weight(fitted.inertia, stands_for)
     schedule = schedule.refined(expected, len(start) / len(stands_for.weights), fitted.work)
     renewed = Model(config, model.state, events=model.events)  # what engines have learnt is of other clusters
     return with_fitted(renewed, stands_for, fitted, before, schedule, None, events, fitter, run)
-
-
-def check_resizable(model: Model) -> None:
-    """Raise SUMMARY_MISSING if a model that has centroids has no summary to fit others to."""
-    if model.state.learning is None:
-        raise DomainError(_no_summary(model))
 
 
 def other_number(
@@ -141,15 +130,3 @@ def _least(lost: Float64Array, heirs: LabelArray, count: int) -> BoolArray:
         if not count:
             break
     return goes
-
-
-def _no_summary(model: Model) -> Refusal:
-    return Refusal(
-        Reason.SUMMARY_MISSING,
-        "n_clusters can change in a session that keeps a summary of its stream, and this one has none"
-        + (
-            " yet: push some points first"
-            if model.config.summary_points(model.state.n_features)
-            else "; create a session with update_rule 'refined', or with a summary_size, and push the points into it"
-        ),
-    )

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.engines.chunks import PIECE_WORK, row_work
-from shoal_server.engines.contract import Float64Array, LabelArray
+from shoal_server.engines.contract import Float64Array, LabelArray, RunTasks
 
 Points = NDArray[np.floating[Any]]  # (m, d) float32 or float64, C-contiguous
 T = TypeVar("T")
@@ -148,6 +148,17 @@ class Search:
     def place(self, centroids: Float64Array) -> Pieces[None]:
         """Begin with centroids (k, d)."""
         yield from self._place(centroids / self._scale)
+
+    def nearest_two(self) -> tuple[LabelArray, Float64Array]:
+        """Return the labels of the nearest two centroids of each point, and the squared distances to them, (2, m) both.
+
+        Of a single centroid the second distance is infinite. The centroids must not have moved since `place`.
+        """
+        m, k, _ = self.shape
+        squares = self._partition.squares[:, :m].astype(np.float64) * self._scale**2
+        if k == 1:
+            squares[1] = np.inf
+        return self._partition.labels[:, :m].copy(), squares
 
     def seed(self, random: np.random.Generator) -> Pieces[None]:
         """Begin with points that greedy k-means++ chooses."""
@@ -284,6 +295,17 @@ class Search:
         lengths = np.linalg.norm(means, axis=1, keepdims=True)
         some = lengths > _EPSILON
         return np.where(some, means / np.where(some, lengths, 1.0), others)
+
+
+def run_steps(steps: Pieces[T], run: RunTasks) -> T:
+    """Run steps in pieces, and return what they return."""
+    found: list[T] = []
+
+    def work(_: int) -> Iterator[None]:
+        found.append((yield from steps))
+
+    run(work, 1)
+    return found[0]
 
 
 def pack_work(m: int, d: int) -> int:

@@ -135,6 +135,14 @@ def weighted_points(summary: Summary, age: float, run: RunTasks) -> WeightedPoin
     return WeightedPoints(whole.points[counting], whole.weights[counting], whole.scatter[counting])
 
 
+def max_weighted_points(summary: Summary) -> int:
+    """Return how many points `weighted_points` has at most."""
+    block, waiting = summary.block, len(summary.waiting.labels)
+    # Of an open block each cluster that has lost all its rows is a point too.
+    open_ = 0 if block is None else block.kept + len(block.counts)
+    return sum(len(bucket.weights) for bucket in summary.buckets) + open_ + waiting
+
+
 def total_weight(summary: Summary, age: float) -> float:
     """Return the weight of all rows as of an age, in half-lives."""
     block, waiting = summary.block, summary.waiting
@@ -142,6 +150,16 @@ def total_weight(summary: Summary, age: float) -> float:
     if block is not None:
         total += decayed(float(block.totals[0]), block.begin, age)
     return total + float(np.dot(waiting.weights, 0.5 ** (age - waiting.ages)))
+
+
+def mean_row_weight(summary: Summary, age: float) -> float:
+    """Return what a row weighs on average, decayed ones counted as less than one; 0: there are none."""
+    block, waiting = summary.block, summary.waiting
+    fresh = 0.5 ** (age - waiting.ages[waiting.weights > 0])
+    rows = sum(decayed(bucket.rows, bucket.age, age) for bucket in summary.buckets) + float(fresh.sum())
+    if block is not None:
+        rows += decayed(float(block.totals[1]), block.begin, age)
+    return total_weight(summary, age) / rows if rows > 0 else 0.0
 
 
 def relabelled(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shoal_server.clustering.origin import precision_for
 from shoal_server.clustering.state import Batch, ColumnMeans, Model
 from shoal_server.engines.contract import BoolArray, Float64Array, PointArray, max_value
-from shoal_server.errors import Reason, invalid
+from shoal_server.errors import Reason, Refusal, invalid
 
 # Sums are float64, and so many weighted squares may be added up that some room must be left for them.
 MAX_WEIGHT = 1e50
@@ -94,6 +94,16 @@ def only_valid(model: Model, points: PointArray) -> PointArray:
     if model.config.metric == "cosine":
         rows = _with_direction(points, rows)
     return points if rows is None else points[rows]
+
+
+def still_warming(model: Model) -> Refusal:
+    """Return the refusal of what needs centroids while there are none."""
+    seen, needed = (model.warming.seen, model.warming.needed) if model.warming else (0, 0)
+    return Refusal(
+        Reason.SESSION_WARMING,
+        f"the session has no centroids yet: {seen:,} of {needed:,} points have come that the initial centroids need; "
+        f"push more",
+    )
 
 
 def check_columns(model: Model, points: PointArray) -> None:

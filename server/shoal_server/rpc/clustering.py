@@ -13,6 +13,7 @@ from shoal_server.budget import MemoryBudget
 from shoal_server.clustering.state import BatchResult
 from shoal_server.engines.contract import Assignment
 from shoal_server.errors import Reason, invalid
+from shoal_server.rpc import analysis
 from shoal_server.rpc.batches import decode_batch, decode_producer, encode_result, in_own_memory, shared_bytes
 from shoal_server.rpc.call_layers import CallContext, error_status
 from shoal_server.rpc.receiving import PATIENCE, leave_to_queue
@@ -48,6 +49,7 @@ class ClusteringService:
         self._limits = limits
         self._serving_state = serving_state
         self._budget = budget
+        self._shared = shared
         self._frames = FrameEncoder(shared)
 
     async def Push(self, request: wire.PushRequest, _call: CallContext) -> wire.BatchResult:
@@ -97,6 +99,16 @@ class ClusteringService:
             )
         recent = await self._sessions.recent_points(request.session, request.max_points)
         return clustering_pb2.RecentPoints(points=wire.tensor_message(recent.points), version=recent.version)
+
+    async def Recluster(self, request: clustering_pb2.ReclusterRequest, _call: CallContext) -> AsyncIterator[bytes]:
+        """Fit other numbers of clusters to a session's summary: messages that are encoded already."""
+        async with aclosing(analysis.recluster(self._sessions, self._shared, request)) as responses:
+            async for response in responses:
+                yield response
+
+    async def DescribeClusters(self, request: clustering_pb2.DescribeClustersRequest, _call: CallContext) -> bytes:
+        """Describe the clusters of the newest version: a message that is encoded already."""
+        return await analysis.describe_clusters(self._sessions, self._shared, request)
 
     async def WatchCentroids(
         self, request: clustering_pb2.WatchCentroidsRequest, _call: CallContext

@@ -47,6 +47,7 @@ NAMES = [service.full_name for service in (SESSIONS, CLUSTERING, COMPARE)]
 # Ingest isn't among them: it stops reading by itself, and answers what it has taken.
 INTERRUPTIBLE = {
     f"/{CLUSTERING.full_name}/AssignStream",
+    f"/{CLUSTERING.full_name}/Recluster",
     f"/{CLUSTERING.full_name}/WatchCentroids",
     f"/{COMPARE.full_name}/Compare",
 }
@@ -210,7 +211,17 @@ CODECS: Mapping[str, Codec] = {
 # These get their arrays beside the message.
 WITH_ARRAYS = {"CreateSession", "Compare"}
 # Once for all watchers and readers; a session with given centroids, many events, and a comparison's steps, on a thread.
-ENCODED = {"GetCentroids", "WatchCentroids", "CreateSession", "GetSession", "UpdateSession", "ListEvents", "Compare"}
+ENCODED = {
+    "GetCentroids",
+    "WatchCentroids",
+    "Recluster",
+    "DescribeClusters",
+    "CreateSession",
+    "GetSession",
+    "UpdateSession",
+    "ListEvents",
+    "Compare",
+}
 
 
 def service_handlers(descriptor: ServiceDescriptor, service: object, shared: SharedResults) -> grpc.GenericRpcHandler:

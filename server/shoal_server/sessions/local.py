@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager
 from dataclasses import replace
 
 from shoal_server.clustering.state import Batch, BatchResult
@@ -15,11 +15,14 @@ from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.jobs import Receipt
 from shoal_server.sessions.port import (
     Changes,
+    ClusterReport,
     Description,
     EventPage,
     IngestOpened,
     Producer,
     RecentPoints,
+    ReclusterEvent,
+    ReclusterRequest,
     SessionConfig,
     SessionPage,
     SessionSnapshot,
@@ -108,6 +111,20 @@ class LocalSessions:
     async def events(self, name: str, after: int, most: int) -> EventPage:
         """Return the oldest events of a session that are newer than a number, at most so many."""
         return self._sessions.get(name).read_events(after, most)
+
+    async def recluster(self, name: str, request: ReclusterRequest) -> AsyncGenerator[ReclusterEvent, None]:
+        """Fit other numbers of clusters to a session's summary; this changes nothing."""
+        session = self._sessions.get(name)
+        with session.stream():
+            async with aclosing(session.analysis.recluster(request)) as events:
+                async for event in events:
+                    yield event
+
+    async def describe_clusters(self, name: str, n_typical: int) -> ClusterReport:
+        """Return what the clusters of the newest version are like."""
+        session = self._sessions.get(name)
+        with session.stream():
+            return await session.analysis.describe_clusters(n_typical)
 
     @asynccontextmanager
     async def watch(self, name: str, uid: str, options: WatchOptions) -> AsyncIterator[Watch]:

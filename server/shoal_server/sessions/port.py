@@ -5,7 +5,7 @@ The sessions of this process answer it (sessions/local.py); those of another pro
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,8 +13,11 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from shoal_server.clustering.buckets import IndexArray
 from shoal_server.clustering.config import EngineName, ModelConfig
+from shoal_server.clustering.description import ClusterDescriptions
 from shoal_server.clustering.events import Event
+from shoal_server.clustering.recluster import Clustering
 from shoal_server.clustering.state import Batch, BatchResult, Snapshot, Warming
+from shoal_server.clustering.suggestion import Suggestion
 from shoal_server.engines.contract import Assignment, Float64Array, PointArray
 
 Durability = Literal["memory", "durable"]
@@ -174,6 +177,37 @@ class EventPage:
 
 
 @dataclass(frozen=True)
+class ReclusterRequest:
+    """Which numbers of clusters to fit to a session's summary."""
+
+    numbers: Sequence[int]  # ascending, each once, from 1 up; there is one
+    random_state: int | None  # None: the session's
+
+
+@dataclass(frozen=True)
+class ReclusterStart:
+    """What the numbers of clusters are fitted to."""
+
+    session_uid: str
+    version: int  # the newest when it was asked
+    numbers: Sequence[int]  # of clusters
+    n_points: int  # of the summary
+    weight: float  # of all rows that these stand for
+
+
+ReclusterEvent = ReclusterStart | Clustering | Suggestion
+
+
+@dataclass(frozen=True)
+class ClusterReport:
+    """What the clusters of a version are like."""
+
+    session_uid: str
+    version: int
+    clusters: ClusterDescriptions
+
+
+@dataclass(frozen=True)
 class WatchOptions:
     """What a watcher wants to see. Times in seconds. The end and the version before it wait for no interval."""
 
@@ -311,6 +345,14 @@ class SessionPort(Protocol):
 
     async def events(self, name: str, after: int, most: int) -> EventPage:
         """Return the oldest events of a session that are newer than a number, at most so many."""
+        ...
+
+    def recluster(self, name: str, request: ReclusterRequest) -> AsyncGenerator[ReclusterEvent, None]:
+        """Fit other numbers of clusters to a session's summary; this changes nothing."""
+        ...
+
+    async def describe_clusters(self, name: str, n_typical: int) -> ClusterReport:
+        """Return what the clusters of the newest version are like, with `n_typical` points of each."""
         ...
 
     def watch(self, name: str, uid: str, options: WatchOptions) -> AbstractAsyncContextManager[WatchPort]:

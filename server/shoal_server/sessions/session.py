@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from shoal_server.clustering.config import ModelConfig, check_half_life
-from shoal_server.clustering.model import still_warming
+from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.state import Batch, BatchResult, Model, Snapshot, Warming
+from shoal_server.clustering.validation import still_warming
 from shoal_server.engines.contract import Assignment, Halted, PointArray
 from shoal_server.errors import DomainError, Refusal
 from shoal_server.sessions import work
+from shoal_server.sessions.analysis import Analysis
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.event_log import EventLog
@@ -89,6 +90,7 @@ class Session:
         self.memory.admit_model(config.model, model.n_features or 1)
         self._watches = 0
         self._writer = Writer(name, self.uid, model, deps, self.memory, self._adopt, self._finish)
+        self.analysis = Analysis(name, self.uid, self._writer, deps)
 
     @property
     def _model(self) -> Model:
@@ -215,8 +217,7 @@ class Session:
         Raises
         ------
         DomainError
-            ETAG_MISMATCH: the configuration has changed since the caller read it; TOO_MANY_CHANGES; HALF_LIFE_INVALID
-            or as `work.checked_change`.
+            ETAG_MISMATCH: it has changed since the caller read it; TOO_MANY_CHANGES; or as `work.checked_change`.
         """
         self._touch()
         if self._writer.closing:
@@ -224,7 +225,6 @@ class Session:
         self.check_etag(etag)
         if self._asked_revision - self._revision >= MAX_QUEUED_CHANGES:
             raise DomainError(too_many_changes(self.name, MAX_QUEUED_CHANGES))
-        check_half_life(changes.model.get("half_life"))
         with errors_of_session(self.name):
             config = work.checked_change(self._model, self._asked_model_config, changes, self._deps.limits)
             self.memory.admit_change(self._model, config)
@@ -241,8 +241,7 @@ class Session:
         """Assign points (n, d) to the centroids of the newest version, and say which version that is."""
         self._touch()
         model = self._model
-        rows, columns = points.shape
-        refusal = work.work_refusal(self._config.model, rows, columns, self._deps.limits.max_batch_work)
+        refusal = work.work_refusal(self._config.model, len(points), points.shape[1], self._deps.limits.max_batch_work)
         if refusal is not None:
             raise DomainError(refusal.for_session(self.name))
         cost = points.size * model.config.n_clusters  # in multiplications

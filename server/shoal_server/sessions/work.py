@@ -7,10 +7,17 @@ from dataclasses import replace
 from time import sleep
 from typing import ParamSpec, TypeVar
 
-from shoal_server.clustering.config import EngineName, ModelConfig, check_n_clusters, check_resize, check_width
+from shoal_server.clustering.config import (
+    EngineName,
+    ModelConfig,
+    check_half_life,
+    check_n_clusters,
+    check_resize,
+    check_width,
+)
 from shoal_server.clustering.model import assign
-from shoal_server.clustering.resizing import check_resizable
 from shoal_server.clustering.state import Batch, Model
+from shoal_server.clustering.summarised import check_summarised
 from shoal_server.engines.contract import Assignment, Engine, Halted, PointArray, Task
 from shoal_server.errors import DomainError, Reason, Refusal
 from shoal_server.sessions.compute import ComputePool
@@ -77,8 +84,9 @@ def checked_change(model: Model, config: ModelConfig, changes: Changes, limits: 
     Raises
     ------
     DomainError
-        N_CLUSTERS_INVALID, SUMMARY_SIZE_INVALID, SUMMARY_MISSING, TOO_MANY_VALUES or WORK_TOO_LARGE.
+        HALF_LIFE_INVALID, N_CLUSTERS_INVALID, SUMMARY_SIZE_INVALID, SUMMARY_MISSING, TOO_MANY_VALUES, WORK_TOO_LARGE.
     """
+    check_half_life(changes.model.get("half_life"))
     if not changes.sizes:
         return model.config
     config, columns = replace(config, **changes.sizes), model.n_features or 1
@@ -86,7 +94,7 @@ def checked_change(model: Model, config: ModelConfig, changes: Changes, limits: 
         check_n_clusters(config)
         check_model_size(config, columns, limits)
     elif config.n_clusters != model.config.n_clusters:
-        check_resizable(model)
+        check_summarised(model)
         check_resize(config, columns, limits.max_centroid_values, limits.max_batch_work)
     return config
 

@@ -1,0 +1,67 @@
+"""The rows of a model's stream as its summary has them: what other numbers of clusters and descriptions are made of."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from shoal_server.clustering.buckets import WeightedPoints
+from shoal_server.clustering.refined import schedule_of, seed_of
+from shoal_server.clustering.state import Model
+from shoal_server.clustering.summary import max_weighted_points, mean_row_weight, weighted_points
+from shoal_server.clustering.validation import still_warming
+from shoal_server.engines.contract import Frame, RunTasks
+from shoal_server.errors import DomainError, Reason, Refusal
+
+
+class SummarisedRows(NamedTuple):
+    """Weighted points that stand for all rows."""
+
+    points: WeightedPoints
+    row_weight: float  # of a row, on average
+    frame: Frame  # whose coordinates they are in
+    seed: int  # of what is drawn for the model
+
+
+def check_summarised(model: Model) -> None:
+    """Raise SUMMARY_MISSING, SESSION_WARMING or SUMMARY_EMPTY if a model has no summary, centroids or rows."""
+    if model.config.summary_points(model.n_features) == 0:
+        raise DomainError(
+            Refusal(
+                Reason.SUMMARY_MISSING,
+                "the session keeps no summary of its stream, which this is computed from: create it with "
+                "update_rule='refined', or with a summary_size above 0",
+            )
+        )
+    if model.snapshot is None:
+        raise DomainError(still_warming(model))
+    if not max_points(model):
+        raise DomainError(_empty())
+
+
+def max_points(model: Model) -> int:
+    """Return how many points `summarised_rows` has at most."""
+    learning = model.state.learning
+    return 0 if learning is None else max_weighted_points(learning.summary)
+
+
+def summarised_rows(model: Model, run: RunTasks) -> SummarisedRows:
+    """Return the rows of a model that `check_summarised` has let pass.
+
+    Raises
+    ------
+    DomainError
+        SUMMARY_EMPTY: no rows have come, or all have decayed to nothing.
+    """
+    learning, age = model.state.learning, schedule_of(model).age
+    points = None if learning is None else weighted_points(learning.summary, age, run)
+    if learning is None or points is None or not len(points.weights):
+        raise DomainError(_empty())
+    return SummarisedRows(points, mean_row_weight(learning.summary, age), model.frame, seed_of(model))
+
+
+def _empty() -> Refusal:
+    return Refusal(
+        Reason.SUMMARY_EMPTY,
+        "the summary of the session has no rows: none have come since its centroids were given, or all of them weigh "
+        "nothing; push more",
+    )

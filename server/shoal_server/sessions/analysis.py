@@ -1,0 +1,258 @@
+"""What is asked of a session's summary: other numbers of clusters, and what its clusters are like.
+
+It is computed on the session's compute threads beside its batches, in pieces between which others go first, and stops
+with the call that asked for it. It sees the model as it is when it is asked, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+from shoal_server.clustering.config import MAX_SUMMARISED_VALUES
+from shoal_server.clustering.description import describe_bytes, describe_clusters, describe_work
+from shoal_server.clustering.recluster import Reclusterer, recluster_bytes, recluster_work
+from shoal_server.clustering.refined import Fitter
+from shoal_server.clustering.state import Model
+from shoal_server.clustering.summarised import check_summarised, max_points, summarised_rows
+from shoal_server.clustering.update import newest
+from shoal_server.engines.contract import Halted, Task
+from shoal_server.errors import DomainError, Reason, invalid, refused
+from shoal_server.sessions.compute import ComputePool
+from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.port import (
+    ClusterReport,
+    ReclusterEvent,
+    ReclusterRequest,
+    ReclusterStart,
+)
+from shoal_server.sessions.refusals import errors_of_session
+from shoal_server.sessions.writer import Writer
+
+T = TypeVar("T")
+
+# Calls that recluster a session at once: each holds copies of its summary. Descriptions, which take less, wait for one
+# another.
+MAX_RECLUSTERINGS, MAX_DESCRIBING = 4, 2
+# What one call may take, in the work of a batch: minutes of one thread at most.
+BATCHES_OF_WORK = 4
+# Typical points of a cluster, and values of all of them in an answer: 32 MiB.
+MAX_TYPICAL, MAX_TYPICAL_VALUES = 1000, 1 << 22
+_RETRY_AFTER = 1.0  # seconds
+
+
+class Analysis:
+    """Reads the summary of one session.
+
+    Parameters
+    ----------
+    name, uid
+        Of the session.
+    writer
+        Whose newest model is read, and whose end ends what is computed.
+    deps
+        What the server hands to each session.
+    """
+
+    def __init__(self, name: str, uid: str, writer: Writer, deps: SessionDeps) -> None:
+        self._name = name
+        self._uid = uid
+        self._writer = writer
+        self._deps = deps
+        self._reclusterings = 0
+        self._describing = asyncio.Semaphore(MAX_DESCRIBING)
+
+    async def recluster(self, request: ReclusterRequest) -> AsyncGenerator[ReclusterEvent, None]:
+        """Yield what is asked about, the fit of each number of clusters as it is found, and the suggestion.
+
+        Raises
+        ------
+        DomainError
+            SUMMARY_MISSING, SUMMARY_EMPTY, SESSION_WARMING, N_CLUSTERS_INVALID, TOO_MANY_VALUES, WORK_TOO_LARGE,
+            TOO_MANY_CALLS, MEMORY_LIMIT_REACHED; SESSION_NOT_FOUND or SERVER_DRAINING if the session ends meanwhile.
+        """
+        model, numbers = self._writer.model, request.numbers
+        with errors_of_session(self._name):
+            check_summarised(model)
+            m, _, d, precision = _shape(model)
+            self._check_numbers(numbers, m, d)
+            needed = recluster_bytes(m, numbers[-1], d, precision)
+            with self._call(needed, "reclustering", is_reclustering=True) as call:
+                rows = await call.compute(lambda: summarised_rows(model, call.run))
+                found = len(rows.points.weights)
+                if numbers[-1] > found:
+                    raise _too_few_points(numbers[-1], found)
+                yield ReclusterStart(self._uid, model.version, numbers, found, float(rows.points.weights.sum()))
+                reclusterer = Reclusterer(rows, numbers, request.random_state, self._fitter.search)
+                for number in numbers:
+                    yield await call.compute(partial(reclusterer.fit, number, call.run))
+                if len(numbers) > 1:
+                    yield reclusterer.suggestion()
+
+    async def describe_clusters(self, n_typical: int) -> ClusterReport:
+        """Return what the clusters of the newest version are like, with so many typical points of each.
+
+        Raises
+        ------
+        DomainError
+            As `recluster` does; N_TYPICAL_INVALID.
+        """
+        model = self._writer.model
+        with errors_of_session(self._name):
+            check_summarised(model)
+            m, k, d, precision = _shape(model)
+            _check_typical(n_typical, k, d)
+            work = describe_work(m, k, d)
+            if work > self._max_work:
+                raise self._too_much_work(work, "to describe the clusters", "use a smaller summary_size")
+            needed = describe_bytes(m, k, d, n_typical, precision)
+            async with self._describing:
+                with self._call(needed, "describing the clusters of") as call:
+                    descriptions = await call.compute(
+                        lambda: describe_clusters(
+                            summarised_rows(model, call.run), n_typical, self._fitter.search, call.run
+                        )
+                    )
+        return ClusterReport(self._uid, model.version, descriptions)
+
+    @property
+    def _fitter(self) -> Fitter:
+        if self._deps.fitter is None:
+            raise AssertionError("a server whose sessions keep summaries has a fitter")
+        return self._deps.fitter
+
+    def _check_numbers(self, numbers: Sequence[int], m: int, d: int) -> None:
+        """Raise what is wrong with numbers of clusters, ascending, for a summary of at most m points of d columns."""
+        most = min(self._deps.limits.max_centroid_values, MAX_SUMMARISED_VALUES) // d
+        largest = numbers[-1]
+        if largest > m:
+            raise _too_few_points(largest, m)
+        if largest > most:
+            raise refused(
+                Reason.TOO_MANY_VALUES,
+                f"n_clusters {largest:,} times n_features {d:,} is {largest * d:,} values, and the server allows "
+                f"{most * d:,}: n_clusters can be {most:,} at most",
+                field="n_clusters",
+            )
+        work = recluster_work(m, numbers, d)
+        if work > self._max_work:
+            what = f"to fit {len(numbers)} numbers of clusters up to {largest:,}"
+            raise self._too_much_work(work, what, self._fitting(numbers, m, d), "n_clusters")
+
+    def _fitting(self, numbers: Sequence[int], m: int, d: int) -> str:
+        """Return which of numbers of clusters are not too much work."""
+        count = bisect_right(range(len(numbers)), self._max_work, key=lambda end: recluster_work(m, numbers[:end], d))
+        if count <= 1:
+            return "ask for smaller numbers"
+        return f"ask for {count - 1} of them up to {numbers[count - 2]:,}, or for fewer that are larger"
+
+    @property
+    def _max_work(self) -> int:
+        return BATCHES_OF_WORK * self._deps.limits.max_batch_work
+
+    def _too_much_work(self, work: int, what: str, advice: str, field: str = "") -> DomainError:
+        return refused(
+            Reason.WORK_TOO_LARGE,
+            f"{what} takes up to {work:,} multiplications with this summary, and the server allows {self._max_work:,} "
+            f"at once: {advice}, or raise SHOAL_MAX_BATCH_WORK",
+            field=field,
+        )
+
+    @contextmanager
+    def _call(self, size: int, what: str, *, is_reclustering: bool = False) -> Iterator[_Call]:
+        """Reserve so many bytes for a call, and stop its computing with the context."""
+        if is_reclustering and self._reclusterings >= MAX_RECLUSTERINGS:
+            raise refused(
+                Reason.TOO_MANY_CALLS,
+                f"{MAX_RECLUSTERINGS} calls recluster session {self._name!r} already; try again in a few seconds",
+                retry_after=_RETRY_AFTER,
+            )
+        memory = self._deps.budget.reserve(size, f"{what} session {self._name!r}")
+        call = _Call(f"{self._uid} analysis", self._deps.compute, self._writer)
+        self._reclusterings += is_reclustering
+
+        def end() -> None:
+            memory.release()
+            self._reclusterings -= is_reclustering
+
+        try:
+            yield call
+        finally:
+            call.stop(end)
+
+
+class _Call:
+    """Computes for one call, for an owner of its own: the session's batches go before it."""
+
+    def __init__(self, owner: str, pool: ComputePool, writer: Writer) -> None:
+        self._owner = owner
+        self._pool = pool
+        self._writer = writer
+        self._is_over = False
+        self._computing: asyncio.Future[Any] | None = None
+
+    async def compute(self, function: Callable[[], T]) -> T:
+        """Run a function on a compute thread; if the caller is cancelled it stops at its next pause."""
+
+        def begin() -> T:
+            self._pause()
+            return function()
+
+        computing = self._pool.begin(begin, self._owner)
+        self._computing = computing
+        try:
+            return await asyncio.shield(computing)
+        except Halted:
+            raise DomainError(self._writer.refusal) from None
+
+    def run(self, task: Task, count: int) -> None:
+        """Run tasks as engines.contract.RunTasks says; raise Halted if the call or the session has ended."""
+        self._pool.run_tasks(task, count, self._pause)
+
+    def stop(self, on_end: Callable[[], None]) -> None:
+        """Let what is computed stop at its next pause, and call a function once it has."""
+        self._is_over = True
+        computing = self._computing
+        if computing is None or computing.done():
+            on_end()
+            return
+
+        def end(done: asyncio.Future[Any]) -> None:
+            if not done.cancelled():
+                done.exception()  # Halted, which nobody waits for
+            on_end()
+
+        computing.add_done_callback(end)
+
+    def _pause(self) -> None:
+        self._pool.checkpoint()
+        if self._is_over or self._writer.compute.halted:
+            raise Halted
+
+
+def _shape(model: Model) -> tuple[int, int, int, int]:
+    """Return the most points that a model's summary has now, its clusters, its columns, and the bytes of a value."""
+    k, d = newest(model).centroids.shape
+    return max_points(model), k, d, model.frame.dtype.itemsize
+
+
+def _check_typical(n_typical: int, k: int, d: int) -> None:
+    most = min(MAX_TYPICAL, max(MAX_TYPICAL_VALUES // (k * d), 1))
+    if not 0 <= n_typical <= most:
+        raise invalid(
+            Reason.N_TYPICAL_INVALID,
+            "n_typical",
+            f"n_typical is {n_typical:,}; use 0 to {most:,} for {k:,} clusters of {d:,} columns",
+        )
+
+
+def _too_few_points(n_clusters: int, found: int) -> DomainError:
+    return invalid(
+        Reason.N_CLUSTERS_INVALID,
+        "n_clusters",
+        f"n_clusters is {n_clusters:,}, and the summary of the session has {found:,} points: use that many at most",
+    )
