@@ -101,7 +101,7 @@ def test_a_session_without_a_summary_keeps_its_number_of_clusters(client: shoal.
     session = client.create_session(name, K, random_state=0, update_rule="incremental")
     session.push(blobs(0))
 
-    with pytest.raises(shoal.PreconditionError, match="update_rule 'refined'"):
+    with pytest.raises(shoal.PreconditionError, match="keeps no summary"):
         session.update(n_clusters=K + 1)
 
     assert session.describe().config.n_clusters == K
