@@ -91,7 +91,7 @@ class ReclusterDecoder:
 
 def decode_report(report: clustering_pb2.ClusterReport) -> ClusterReport:
     """Return what the clusters of a version are like."""
-    weights, typical_labels = wire.array_of(report.weights), wire.array_of(report.typical_labels)
+    weights, ids, typical_labels = (wire.array_of(each) for each in (report.weights, report.ids, report.typical_labels))
     counts, radii, nearest = (wire.array_of(each) for each in (report.counts, report.radii, report.nearest))
     means, variances = wire.array_of(report.means), wire.array_of(report.variances)
     distances, typical = wire.array_of(report.nearest_distances), wire.array_of(report.typical_points)
@@ -104,6 +104,7 @@ def decode_report(report: clustering_pb2.ClusterReport) -> ClusterReport:
         tuple(
             ClusterDescription(
                 label=label,
+                id=int(ids[label]),
                 weight=float(weights[label]),
                 share=float(weights[label]) / total if total > 0 else 0.0,
                 summary_points=int(counts[label]),

@@ -81,6 +81,8 @@ class ClusterDescription:
 
     label: int
     """Its label in this version."""
+    id: int
+    """Identifies the cluster as long as it lives, across versions."""
     weight: float
     """The number of points nearest to its centroid."""
     share: float

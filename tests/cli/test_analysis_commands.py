@@ -109,10 +109,10 @@ def test_describe_prints_a_row_for_each_cluster(command: InProcess, session: sho
     outcome = command("describe", session.name)
 
     headings, *rows = outcome.stdout.splitlines()
-    assert headings.split() == ["label", "weight", "share", "radius", "nearest", "0", "1", "typical", "point"]
+    assert headings.split() == ["label", "id", "weight", "share", "radius", "nearest", "0", "1", "typical", "point"]
     assert len(rows) == 3
     for row, cluster in zip(rows, session.describe_clusters(), strict=True):
-        assert row.split()[:3] == [str(cluster.label), "300", "33.3%"]
+        assert row.split()[:4] == [str(cluster.label), str(cluster.id), "300", "33.3%"]
         assert f"{cluster.nearest} at " in row
         assert f"{cluster.mean[1]:,.4g} ± {np.sqrt(cluster.variance[1]):,.3g}" in row
     assert f"version {session.centroids().version}" in outcome.stderr

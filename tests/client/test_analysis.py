@@ -133,6 +133,7 @@ def test_describe_clusters_describes_each(session: shoal.Session) -> None:
     labels = session.assign(BLOBS).labels
     assert (report.version, report.session_uid) == (snapshot.version, snapshot.session_uid)
     assert [cluster.label for cluster in report] == [0, 1, 2, 3]
+    assert [cluster.id for cluster in report] == snapshot.ids.tolist()
     for cluster in report:
         own = BLOBS[labels == cluster.label]
         assert report[cluster.label] is cluster

@@ -48,7 +48,11 @@ KNOWN: list[Any] = [
     pytest.param(lambda: spread_blobs(400, 50, 8, 20_000, 7.0), range(46, 54), {50}, id="50 blobs"),
     pytest.param(lambda: spread_blobs(200, 50, 4, 20_000, 6.0), range(46, 54), {50}, id="50 blobs that touch"),
     pytest.param(lambda: load_digits().data.astype(np.float32), range(2, 21), {9, 10}, id="digits"),
+    pytest.param(lambda: spread_blobs(1000, 2, 2, 6000, 3.5), range(1, 9), {2}, id="2 blobs that touch"),
     pytest.param(lambda: normal(12_000, 2), range(1, 9), {1}, id="one normal cloud"),
+    pytest.param(
+        lambda: np.random.default_rng(500).standard_t(5, size=(6000, 5)), range(1, 9), {1}, id="one heavy-tailed cloud"
+    ),
     pytest.param(lambda: normal(12_000, 16), range(1, 9), {1}, id="one normal cloud d=16"),
     pytest.param(lambda: normal(12_000, 4, 10, 3, 1, 1), range(1, 9), {1}, id="one long cloud"),
     pytest.param(lambda: np.random.default_rng(1).uniform(size=(12_000, 2)), range(1, 9), {1}, id="uniform noise"),

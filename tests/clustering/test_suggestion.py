@@ -45,6 +45,12 @@ def test_the_number_at_which_the_inertia_stops_falling_wins_over_nearly_equal_si
     assert found == Suggestion(50, "the silhouette is highest at 49 (0.70), and the inertia stops falling at 50 (0.69)")
 
 
+def test_a_bend_of_the_inertia_before_the_highest_silhouette_is_nothing() -> None:
+    found = suggestion({2: 0.3, 3: 0.685, 4: 0.66, 5: 0.7}, inertia={2: 9.0, 3: 2.0, 4: 1.5, 5: 1.0})
+
+    assert found == Suggestion(5, "the silhouette is highest at 5 (0.70); the next best is 3 (0.69)")
+
+
 def test_a_bend_of_the_inertia_far_below_the_highest_silhouette_is_nothing() -> None:
     found = suggestion({2: 0.3, 3: 0.5, 4: 0.7, 5: 0.3}, inertia={2: 2.0, 3: 1.0, 4: 0.99, 5: 0.9})
 
@@ -53,13 +59,13 @@ def test_a_bend_of_the_inertia_far_below_the_highest_silhouette_is_nothing() -> 
 
 @pytest.mark.parametrize(("first", "expected"), [(1, 1), (2, None)])
 def test_silhouettes_like_those_of_a_single_cloud_suggest_nothing_or_1(first: int, expected: int | None) -> None:
-    silhouettes = {k: None if k == 1 else 0.25 for k in range(first, 6)}
+    silhouettes = {k: None if k == 1 else 0.24 for k in range(first, 6)}
 
     found = suggestion(silhouettes)
 
     assert found.n_clusters == expected
     assert found.reason == (
-        "no number of clusters stands out: the highest silhouette is 0.25 at 2, and a single cloud of this extent, cut "
+        "no number of clusters stands out: the highest silhouette is 0.24 at 2, and a single cloud of this extent, cut "
         "into 2, has 0.20"
     )
 

@@ -71,6 +71,7 @@ def test_a_report_has_a_row_for_each_cluster(wire: Wire, session: str) -> None:
     report = describe(wire, session)
 
     assert report.version == wire.centroids(session).version
+    assert report.ids == wire.centroids(session).ids
     for tensor, shape in (
         (report.weights, (3,)), (report.counts, (3,)), (report.radii, (3,)), (report.means, (3, 2)),
         (report.variances, (3, 2)), (report.nearest, (3,)), (report.nearest_distances, (3,)),

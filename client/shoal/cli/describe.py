@@ -51,6 +51,7 @@ def _row(cluster: shoal.ClusterDescription) -> dict[str, Any]:
     typical = {"typical point": _numbers(cluster.typical_points[0])} if len(cluster.typical_points) else {}
     return {
         "label": cluster.label,
+        "id": cluster.id,
         "weight": cluster.weight,
         "share": f"{cluster.share:.1%}",
         "radius": cluster.radius,

@@ -796,6 +796,7 @@ class ClusterReport(_message.Message):
     NEAREST_DISTANCES_FIELD_NUMBER: _builtins.int
     TYPICAL_POINTS_FIELD_NUMBER: _builtins.int
     TYPICAL_LABELS_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
     session_uid: _builtins.str
     version: _builtins.int
     @_builtins.property
@@ -836,6 +837,10 @@ class ClusterReport(_message.Message):
     def typical_labels(self) -> _tensor_pb2.Tensor:
         """Shape (m,) int32: their labels."""
 
+    @_builtins.property
+    def ids(self) -> _tensor_pb2.Tensor:
+        """Shape (n_clusters,) int64: the ids of the clusters, as in a Snapshot."""
+
     def __init__(
         self,
         *,
@@ -850,10 +855,11 @@ class ClusterReport(_message.Message):
         nearest_distances: _tensor_pb2.Tensor | None = ...,
         typical_points: _tensor_pb2.Tensor | None = ...,
         typical_labels: _tensor_pb2.Tensor | None = ...,
+        ids: _tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "means", b"means", "nearest", b"nearest", "nearest_distances", b"nearest_distances", "radii", b"radii", "typical_labels", b"typical_labels", "typical_points", b"typical_points", "variances", b"variances", "weights", b"weights"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "ids", b"ids", "means", b"means", "nearest", b"nearest", "nearest_distances", b"nearest_distances", "radii", b"radii", "typical_labels", b"typical_labels", "typical_points", b"typical_points", "variances", b"variances", "weights", b"weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "means", b"means", "nearest", b"nearest", "nearest_distances", b"nearest_distances", "radii", b"radii", "session_uid", b"session_uid", "typical_labels", b"typical_labels", "typical_points", b"typical_points", "variances", b"variances", "version", b"version", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "ids", b"ids", "means", b"means", "nearest", b"nearest", "nearest_distances", b"nearest_distances", "radii", b"radii", "session_uid", b"session_uid", "typical_labels", b"typical_labels", "typical_points", b"typical_points", "variances", b"variances", "version", b"version", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2,8 +2,9 @@
 
 The silhouette decides. It must be higher than that of points without clusters: of one cloud, uniform in a box along the
 principal axes, of the same extent, as in the gap statistic (Tibshirani, Walther and Hastie, "Estimating the number of
-clusters in a data set via the gap statistic", 2001). Of numbers whose silhouettes are nearly the highest that one is
-taken where the inertia stops falling, if it does so at one of them; or the least.
+clusters in a data set via the gap statistic", 2001). It also rises where two near clusters are taken for one: if it is
+nearly as high at a larger number, and the inertia stops falling there, that one is taken. Otherwise it is the least
+number of those that can't be told apart.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import NamedTuple
 
 from shoal_server.clustering.silhouette import Silhouette
 
-# What the silhouette must be above that of one cloud. Blobs, however they overlap, have 0.18 and more, handwritten
-# digits 0.13; normal and uniform clouds up to 0.03, forty points included.
-MIN_EXCESS = 0.08
+# What the silhouette must be above that of one cloud: two normal clouds 3.5 standard deviations apart have 0.07, and
+# handwritten digits 0.13; normal, uniform and long clouds up to 0.02, forty points included. Skewed ones can have 0.1.
+MIN_EXCESS = 0.05
 # Silhouettes so near the highest may be as good; within so many standard errors they are.
 _NEARLY, _UNCERTAINTY = 0.02, 2.0
 # The inertia bends where its fall to a number is so many times its fall to the next: fifty blobs that touch have 14 to
@@ -53,7 +54,11 @@ def suggest(candidates: Sequence[Candidate]) -> Suggestion:
             f"no number of clusters stands out: the highest silhouette is {highest.mean:.2f} at {best.n_clusters}, and "
             f"a single cloud of this extent, cut into {best.n_clusters}, has {without:.2f}",
         )
-    near = [each.n_clusters for each, silhouette in rated if silhouette.mean >= highest.mean - _NEARLY]
+    near = [
+        each.n_clusters
+        for each, silhouette in rated
+        if each.n_clusters >= best.n_clusters and silhouette.mean >= highest.mean - _NEARLY
+    ]
     bends = _bends(candidates)
     bent = max(near, key=lambda number: bends.get(number, 0.0))
     if bends.get(bent, 0.0) < _BEND:

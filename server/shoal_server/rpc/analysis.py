@@ -116,4 +116,5 @@ def _encode_report(report: ClusterReport) -> bytes:
         nearest_distances=wire.tensor_message(clusters.nearest_distances),
         typical_points=wire.tensor_message(clusters.typical_points),
         typical_labels=wire.tensor_message(clusters.typical_labels),
+        ids=wire.tensor_message(report.ids),
     ).SerializeToString()

@@ -117,7 +117,7 @@ class Analysis:
                             summarised_rows(model, call.run), n_typical, self._fitter.search, call.run
                         )
                     )
-        return ClusterReport(self._uid, model.version, descriptions)
+        return ClusterReport(self._uid, model.version, newest(model).ids, descriptions)
 
     @property
     def _fitter(self) -> Fitter:

@@ -204,6 +204,7 @@ class ClusterReport:
 
     session_uid: str
     version: int
+    ids: IndexArray  # (k,) of the clusters
     clusters: ClusterDescriptions
 
 

@@ -77,7 +77,7 @@ class Session:
         self.uid = uuid.uuid4().hex
         self.request_id = request_id
         self._used_at = asyncio.get_running_loop().time()
-        self._open_streams = 0
+        self._open_streams = self._watches = 0
         self._config = config
         self._deps = deps
         self._on_change = on_change
@@ -88,7 +88,6 @@ class Session:
         self._ledger = ProducerLedger(deps.limits.max_producers, deps.limits.replay_bytes)
         self.memory = SessionMemory(name, deps.budget, deps.compute.threads, self._ledger.answers)
         self.memory.admit_model(config.model, model.n_features or 1)
-        self._watches = 0
         self._writer = Writer(name, self.uid, model, deps, self.memory, self._adopt, self._finish)
         self.analysis = Analysis(name, self.uid, self._writer, deps)
 
