@@ -66,14 +66,17 @@ class Reason(StrEnum):
     INIT_INVALID = auto()
     INIT_SIZE_INVALID = auto()
     INIT_UNKNOWN = auto()
+    INIT_WEIGHTS_INVALID = auto()
     INTERNAL = auto()
     MAX_ITER_INVALID = auto()
     MAX_POINTS_NEGATIVE = auto()
     MEMORY_LIMIT_REACHED = auto()
     MESSAGE_MALFORMED = auto()
     MESSAGE_TOO_COMPLEX = auto()
+    METRIC_MISMATCH = auto()
     METRIC_UNKNOWN = auto()
     MIN_SHIFT_INVALID = auto()
+    NAMES_INVALID = auto()
     NAME_INVALID = auto()
     NOT_FINITE = auto()
     N_CLUSTERS_INVALID = auto()
@@ -94,6 +97,7 @@ class Reason(StrEnum):
     SEQUENCE_REUSED = auto()
     SERVER_DRAINING = auto()
     SERVER_STARTING = auto()
+    SESSION_EMPTY = auto()
     SESSION_EXISTS = auto()
     SESSION_NOT_FOUND = auto()
     SESSION_WARMING = auto()
@@ -132,6 +136,7 @@ _KINDS = {
     Reason.ETAG_MISMATCH: Kind.ABORTED,
     Reason.PRODUCER_FENCED: Kind.ABORTED,
     Reason.SESSION_EXISTS: Kind.ALREADY_EXISTS,
+    Reason.SESSION_EMPTY: Kind.FAILED_PRECONDITION,
     Reason.SESSION_WARMING: Kind.FAILED_PRECONDITION,
     Reason.SUMMARY_EMPTY: Kind.FAILED_PRECONDITION,
     Reason.SUMMARY_MISSING: Kind.FAILED_PRECONDITION,
