@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +27,7 @@ from tests.clustering.summary_builders import (
     summarised,
     weighted_points,
 )
+from tests.effort import examples
 
 Random = np.random.default_rng
 
@@ -102,18 +105,42 @@ def test_a_summary_may_be_merged_into_an_empty_one_and_go_on() -> None:
     assert_exact(weighted_points(whole, 0.0), points, np.ones(20_000))
 
 
-@given(seed=st.integers(0, 2**32), chain=st.booleans())
-def test_many_merges_in_any_order_estimate_inertia(seed: int, chain: bool) -> None:
+@examples(50)
+@given(
+    seed=st.integers(0, 2**32),
+    d=st.integers(1, 8),
+    k=st.integers(1, 8),
+    order=st.sampled_from(["one after another", "oldest two first", "any two"]),
+    kind=st.sampled_from(["blobs", "noise", "skewed"]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+def test_a_thousand_merges_in_any_order_estimate_inertia_within_five_percent(
+    seed: int, d: int, k: int, order: str, kind: str, dtype: Any
+) -> None:
     random = Random(seed)
-    points, centroids = blobs(random, 16_000, 2, 5)
+    points, centroids = _stream(random, kind, 20_020, d, k, dtype)
     kernels = kernels_of(points.dtype)
-    parts = [summarised(each, centroids, size=500) for each in np.array_split(points, 40)]
+    parts = [summarised(each, centroids, size=1000, seed=seed % 7) for each in np.array_split(points, 1001)]
 
+    merges = 0
     while len(parts) > 1:
-        first, second = (0, 1) if chain else sorted(random.choice(len(parts), 2, replace=False))
-        other = parts.pop(second)
-        parts[first] = merge(parts[first], other, 0.0, 0.0, np.zeros(2), 0, kernels, run_in_order)
+        first, second = (0, 1) if order != "any two" else sorted(random.choice(len(parts), 2, replace=False))
+        other, one = parts.pop(second), parts.pop(first)
+        merged = merge(one, other, 0.0, 0.0, np.zeros(d), seed % 7, kernels, run_in_order)
+        parts.insert(len(parts) if order == "oldest two first" else first, merged)
+        merges += 1
 
     weighted = weighted_points(parts[0], 0.0)
-    assert_exact(weighted, points, np.ones(16_000))
-    assert max(map(abs, errors(weighted, points, np.ones(16_000), 5))) < 0.1
+    assert merges == 1000
+    assert len(weighted.weights) <= 1000
+    assert_exact(weighted, points, np.ones(len(points)))
+    assert max(map(abs, errors(weighted, points, np.ones(len(points)), k))) < 0.05
+
+
+def _stream(random: np.random.Generator, kind: str, n: int, d: int, k: int, dtype: Any) -> tuple[Any, Any]:
+    """Return points (n, d) and where k clusters of them may be."""
+    if kind == "blobs":
+        return blobs(random, n, d, k, dtype)
+    drawn = random.normal(size=(n, d)) if kind == "noise" else random.gamma(0.5, size=(n, d))
+    points = drawn.astype(dtype)
+    return points, points[:k]
