@@ -30,7 +30,9 @@ def batches(seed: int, count: int, d: int = 3, dtype: Any = np.float32) -> list[
     random = Random(seed)
     return [
         Batch(
-            random.normal(size=(50, d)).astype(dtype), random.exponential(size=50) if number % 2 else None, 10.0 + number
+            random.normal(size=(50, d)).astype(dtype),
+            random.exponential(size=50) if number % 2 else None,
+            10.0 + number,
         )
         for number in range(count)
     ]
@@ -40,7 +42,13 @@ def applied(model: Model, some: list[Batch], group: int = 100, engine: Engine | 
     results: list[BatchResult] = []
     for start in range(0, len(some), group):
         model, more = apply_batches(
-            model, some[start : start + group], engine or warm_engine(), run_in_order, lambda: False, on_bug, warm_engine()
+            model,
+            some[start : start + group],
+            engine or warm_engine(),
+            run_in_order,
+            lambda: False,
+            on_bug,
+            warm_engine(),
         )
         results += more
     assert not [each.refusal for each in results if each.refusal]

@@ -78,9 +78,11 @@ class Merging:
     def __init__(self, deps: SessionDeps) -> None:
         self._deps = deps
         self._running: set[SessionCompute] = set()
+        self._is_halted = False
 
     def halt(self) -> None:
-        """Stop what is being computed at its next piece: its calls are refused."""
+        """Stop what is being computed at its next piece, and begin nothing more: the calls are refused."""
+        self._is_halted = True
         for compute in self._running:
             compute.halt()
 
@@ -95,6 +97,8 @@ class Merging:
         fitter = self._deps.fitter
         if fitter is None:
             raise AssertionError("where sessions have summaries there is what computes them")
+        if self._is_halted:
+            raise DomainError(shutting_down())
         memory = self._deps.budget.reserve(_needed_bytes(parts, config), f"merging into session {into!r}")
         compute = SessionCompute(uuid.uuid4().hex, self._deps.compute)
         self._running.add(compute)

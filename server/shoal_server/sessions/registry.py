@@ -105,7 +105,7 @@ class Sessions:
         DomainError
             What `create` raises, NAMES_INVALID, SESSION_NOT_FOUND, and what `mergeable` and `Merging.merge` raise.
         """
-        _check_name(into)
+        _check_name(into, "into")
         _check_request_id(request_id)
         async with self._merges.setdefault(into, asyncio.Lock()):  # the same request again waits, and merges nothing
             if into in self._sessions:
@@ -288,13 +288,13 @@ async def _end(session: Session, reason: EndReason) -> None:
     log.info("session ended", session=session.name, reason=reason, version=session.version)
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, field: str = "name") -> None:
     if not NAME.fullmatch(name):
         raise invalid(
             Reason.NAME_INVALID,
-            "name",
-            f"name is {quoted(name)}; a session's name has 1 to 128 characters, letters, digits, '.', '_' or '-', and "
-            f"begins with a letter or digit",
+            field,
+            f"{field} is {quoted(name)}; a session's name has 1 to 128 characters, letters, digits, '.', '_' or '-', "
+            f"and begins with a letter or digit",
         )
 
 
