@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from shoal import wire
 from shoal._session_codec import encode_duration, encode_half_life, enum_number
 from shoal._types import HalfLife
-from shoal._validation import INT32, NOT_NEGATIVE_INT32, UINT32, checked_name, integer, invalid, shown, text
+from shoal._validation import INT32, NOT_NEGATIVE_INT32, UINT32, integer, invalid, shown, text
 from shoal.v1 import sessions_pb2
 
 
@@ -71,4 +71,4 @@ def _checked_names(names: Iterable[str]) -> list[str]:
         raise invalid(
             "NAMES_INVALID", "names", f"names is {shown(names)}; give a list of sessions' names, such as ['a', 'b']"
         )
-    return [checked_name(name) for name in names]
+    return [text("names", name, "a session's name is a string, such as 'pixels'") for name in names]
