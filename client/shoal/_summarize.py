@@ -246,7 +246,8 @@ def _nearest(points: _Reals, pivots: _Reals) -> NDArray[np.intp]:
     """Return the pivot (p, d) nearest to each point (m, d), (m,)."""
     squares: _Reals = points @ (-2 * pivots.T)
     squares += np.einsum("pd,pd->p", pivots, pivots)
-    return squares.argmin(axis=1)
+    nearest: NDArray[np.intp] = squares.argmin(axis=1)
+    return nearest
 
 
 def _add_by_label(values: _Reals, labels: NDArray[Any], sums: _Doubles) -> None:

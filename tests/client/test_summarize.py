@@ -64,7 +64,7 @@ def test_total_weight_and_mean_are_those_of_the_rows(
 
     points, point_weights = summarized(X, size, sample_weight=weights, random_state=seed)
 
-    precision = np.dtype(np.float32 if np.can_cast(X.dtype, np.float32) else np.float64)
+    precision: Any = np.float32 if np.can_cast(X.dtype, np.float32) else np.float64
     assert points.shape == (len(point_weights), d)
     assert len(points) <= size
     assert (point_weights >= 0).all()
@@ -73,7 +73,7 @@ def test_total_weight_and_mean_are_those_of_the_rows(
     np.testing.assert_allclose(
         point_weights @ points.astype(np.float64) / weights.sum(),
         weights @ wide / weights.sum(),
-        atol=20 * np.finfo(precision).eps * max(float(np.abs(wide).max()), 1e-300),
+        atol=20 * float(np.finfo(precision).eps) * max(float(np.abs(wide).max()), 1e-300),
     )
     if n > size:
         assert points.dtype == precision

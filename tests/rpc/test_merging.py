@@ -116,7 +116,7 @@ def test_what_follows_from_the_sessions_cannot_be_given(
             {"n_clusters": 2**31 - 1},
             Refusal("TOO_MANY_VALUES", ("allows 16,777,216",), code=grpc.StatusCode.RESOURCE_EXHAUSTED),
         ),
-        ({"engine": 99}, Refusal("ENGINE_UNKNOWN", ("engine 99",), "config.engine")),  # type: ignore[dict-item]
+        ({"engine": 99}, Refusal("ENGINE_UNKNOWN", ("engine 99",), "config.engine")),
         ({"summary_size": 0}, Refusal("SUMMARY_SIZE_INVALID", ("summary_size is 0",), "config.summary_size")),
         ({"idle_ttl": duration(0)}, Refusal("IDLE_TTL_ZERO", ("idle_ttl is 0 s",), "config.idle_ttl")),
         (
