@@ -22,7 +22,9 @@ from shoal_server.engines.chunks import row_work
 from shoal_server.engines.contract import Float64Array, RunTasks
 from shoal_server.errors import DomainError, Reason, Refusal, invalid
 
-N_STARTS = 2  # of the fit: as many as a session's deep refinements make from scratch
+# Starts of the fit: as many as a session's deep refinements make from scratch; of more values of the centroids than
+# that, of which each start takes seconds, one.
+N_STARTS, MANY_VALUES = 2, 1 << 14
 
 
 class Summarised(NamedTuple):
@@ -75,7 +77,7 @@ def merged_model(sources: Sequence[Summarised], config: ModelConfig, fitter: Fit
         cosine=config.metric == "cosine",
         kernels=fitter.search,
         run=run,
-        n_starts=N_STARTS,
+        n_starts=N_STARTS if config.n_clusters * d <= MANY_VALUES else 1,
     )
     total = float(weights.sum())
     expected = (found.inertia + float(scatter.sum())) / total

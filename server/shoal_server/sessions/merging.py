@@ -99,7 +99,7 @@ class Merging:
             raise AssertionError("where sessions have summaries there is what computes them")
         if self._is_halted:
             raise DomainError(shutting_down())
-        memory = self._deps.budget.reserve(_needed_bytes(parts, config), f"merging into session {into!r}")
+        memory = self._deps.budget.reserve(needed_bytes(parts, config), f"merging into session {into!r}")
         compute = SessionCompute(uuid.uuid4().hex, self._deps.compute)
         self._running.add(compute)
         try:
@@ -171,7 +171,7 @@ def _check_alike(first: Source, first_part: Summarised, other: Source, part: Sum
             )
 
 
-def _needed_bytes(parts: Sequence[Summarised], config: ModelConfig) -> int:
+def needed_bytes(parts: Sequence[Summarised], config: ModelConfig) -> int:
     """Return what merging takes until the new session counts its own."""
     d = len(parts[0].coordinates.origin)
     size = max(config.summary_points(d), *(part.summary.size for part in parts))
