@@ -197,8 +197,8 @@ class Client:
         Parameters
         ----------
         names
-            Sessions that keep a summary (``update_rule="refined"``, or a `summary_size`) and have points, of one number
-            of columns, metric and precision; one or more, each once.
+            Sessions that keep a summary (those of the incremental rule do if they have a `summary_size`) and have
+            points, of one number of columns, metric and precision; one or more, each once.
         into
             The name of the new session.
         n_clusters

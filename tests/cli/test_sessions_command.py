@@ -116,7 +116,7 @@ def test_sessions_merge_makes_a_session_of_several(command: InProcess, client: s
 
 
 def test_sessions_merge_says_why_sessions_cannot_be_merged(command: InProcess, client: shoal.Client, name: str) -> None:
-    client.create_session(f"{name}-a", 2, init=np.eye(2))
+    client.create_session(f"{name}-a", 2, init=np.eye(2), update_rule="incremental")
 
     refused = command("sessions", "merge", f"{name}-a", "--into", name)
 

@@ -79,7 +79,7 @@ def test_merging_into_an_existing_session_raises_unless_exist_ok(client: shoal.C
 def test_sessions_that_cannot_be_merged_raise_what_is_wrong(client: shoal.Client, name: str) -> None:
     refined(client, f"{name}-a", rows(500, 0))
     client.create_session(f"{name}-warming", 2, update_rule="refined")
-    client.create_session(f"{name}-plain", 4, init=MIDDLES)
+    client.create_session(f"{name}-plain", 4, init=MIDDLES, update_rule="incremental")
 
     with pytest.raises(shoal.SessionWarmingError):
         client.merge_sessions([f"{name}-a", f"{name}-warming"], name)

@@ -12,7 +12,7 @@ from shoal.v1 import compare_pb2, compare_pb2_grpc, sessions_pb2, tensor_pb2
 from tests.rpc.refusals import Refusal, no_session, refused_call
 from tests.rpc.wire import Wire, array, batch, config, duration, tensor
 
-REFINED = sessions_pb2.UPDATE_RULE_REFINED
+INCREMENTAL, REFINED = sessions_pb2.UPDATE_RULE_INCREMENTAL, sessions_pb2.UPDATE_RULE_REFINED
 FAILED = grpc.StatusCode.FAILED_PRECONDITION
 
 
@@ -137,7 +137,7 @@ def test_changes_that_are_wrong_are_refused(wire: Wire, name: str, fields: dict[
 def test_sessions_that_cannot_be_merged_are_refused_by_name(wire: Wire, name: str) -> None:
     made(wire, f"{name}-a")
     wire.create(f"{name}-warming", config(2, update_rule=REFINED))
-    wire.create(f"{name}-plain", config(init=tensor([[0.0, 0.0], [1.0, 1.0]])))
+    wire.create(f"{name}-plain", config(init=tensor([[0.0, 0.0], [1.0, 1.0]]), update_rule=INCREMENTAL))
     made(wire, f"{name}-cosine", metric=sessions_pb2.METRIC_COSINE)
 
     def status_with(other: str) -> Any:

@@ -97,7 +97,7 @@ def decode_merge_changes(config: sessions_pb2.SessionConfig, limits: Limits) -> 
             case "n_clusters" | "random_state" | "summary_size":
                 model[field.name] = getattr(config, field.name)
             case "update_rule":
-                model["update_rule"] = _decode_update_rule(config)
+                model["update_rule"] = _decode(wire.UPDATE_RULES, config.update_rule, "update_rule")
             case name if name in CHANGEABLE:
                 model[name] = _decode_change(name, config)
             case name:
