@@ -185,7 +185,7 @@ def test_models_that_have_forgotten_all_are_refused() -> None:
     with pytest.raises(DomainError, match="have weight 0, or have decayed to it") as caught:
         merged(weightless)
 
-    assert caught.value.refusal.reason == "SESSION_EMPTY"
+    assert caught.value.refusal.reason == "SUMMARY_EMPTY"
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])

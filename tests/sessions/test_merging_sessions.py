@@ -179,13 +179,13 @@ async def test_a_session_that_does_not_exist_is_not_merged(sessions: Sessions) -
             {"update_rule": "incremental"},
             "SUMMARY_MISSING",
             Kind.FAILED_PRECONDITION,
-            "session 'b' keeps no summary, of which merged ones are made; create it with update_rule='refined'",
+            "session 'b': the session keeps no summary of its stream, which this is computed from",
         ),
         (
             {"rows": 0, "init": np.eye(2)},
-            "SESSION_EMPTY",
+            "SUMMARY_EMPTY",
             Kind.FAILED_PRECONDITION,
-            "session 'b' has no points in its summary; push some, or leave it out",
+            "session 'b': the summary of the session has no rows",
         ),
         (
             {"columns": 3},

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.events import first_clusters, tell
 from shoal_server.clustering.refined import Fitter
 from shoal_server.clustering.refinement import fit
 from shoal_server.clustering.refinement_schedule import Learning, RefinementSchedule
@@ -60,7 +61,7 @@ def merged_model(sources: Sequence[Summarised], config: ModelConfig, fitter: Fit
     Raises
     ------
     DomainError
-        SESSION_EMPTY: all rows have weight 0, or have decayed to it. N_CLUSTERS_INVALID: there are fewer points in the
+        SUMMARY_EMPTY: all rows have weight 0, or have decayed to it. N_CLUSTERS_INVALID: there are fewer points in the
         summary than clusters.
     """
     coordinates = sources[0].coordinates
@@ -83,11 +84,13 @@ def merged_model(sources: Sequence[Summarised], config: ModelConfig, fitter: Fit
     expected = (found.inertia + float(scatter.sum())) / total
     accepted = sum(source.model.state.points_accepted for source in sources)
     centroids, nothing = found.centroids + coordinates.origin, np.zeros(config.n_clusters)
-    snapshot = read_only_snapshot(1, centroids, found.weights, 0.0, nothing, accepted, 0, refined=True)
+    snapshot = read_only_snapshot(
+        1, centroids, found.weights, 0.0, nothing, accepted, 0, refined=True, estimated_inertia=expected
+    )
     learning = None
     if config.summary_points(d):
         summary = relabelled(summary, found.centroids, found.weights, expected, 0.0, seed, kernels, run)
-        learning = Learning(summary, _schedule(sources, config, total, expected))
+        learning = Learning(summary, _schedule(sources, config, len(weights), total, expected))
     state = ModelState(
         n_features=d,
         coordinates=coordinates,
@@ -97,8 +100,10 @@ def merged_model(sources: Sequence[Summarised], config: ModelConfig, fitter: Fit
         points_accepted=accepted,
         points_dropped=sum(source.model.state.points_dropped for source in sources),
         learning=learning,
+        ids_given=config.n_clusters,
     )
-    return Model(replace(config, init=centroids, init_weights=found.weights), state)
+    model = Model(replace(config, init=centroids, init_weights=found.weights), state)
+    return tell(model, [first_clusters(config.n_clusters)])
 
 
 def _merged_summary(sources: Sequence[Summarised], config: ModelConfig, fitter: Fitter, run: RunTasks) -> Summary:
@@ -130,11 +135,14 @@ def _age(source: Summarised, latest: float | None) -> float:
     return age + (latest - own_latest) / half_life.value
 
 
-def _schedule(sources: Sequence[Summarised], config: ModelConfig, weight: float, expected: float) -> RefinementSchedule:
+def _schedule(
+    sources: Sequence[Summarised], config: ModelConfig, points: int, weight: float, expected: float
+) -> RefinementSchedule:
     """Return the schedule after the fit, which was not paid for out of its budget: that is as of a new model."""
     rows = sum(source.schedule.rows for source in sources)
     work = rows * row_work(config.n_clusters, len(sources[0].coordinates.origin))
-    return RefinementSchedule(rows=rows, weight=weight, expected=expected, refinements=1, deep_refinements=1, work=work)
+    schedule = RefinementSchedule(rows=rows, weight=weight, deep_refinements=1, work=work)
+    return schedule.refined(expected, config.n_clusters / points, 0)
 
 
 def _latest_event(sources: Sequence[Summarised]) -> float | None:
@@ -156,7 +164,7 @@ def _check_points(count: int, n_clusters: int) -> None:
     if not count:
         raise DomainError(
             Refusal(
-                Reason.SESSION_EMPTY,
+                Reason.SUMMARY_EMPTY,
                 "all points of the sessions have weight 0, or have decayed to it; push points that weigh something",
             )
         )

@@ -23,8 +23,8 @@ MAX_BUCKETS = 32
 # In so few columns a cell becomes two points, which estimate inertia without bias: of china.jpg and 64 fitted centres
 # within 1 %, where means were 5 % too high. In many columns a mean is the better place to fit to.
 MAX_PAIR_FEATURES = 8
-# Few points are halved together with their neighbours if the weight of these for each of their points is at most so many
-# times as much.
+# Few points are halved together with their neighbours if these have at most so many times as much weight for each of
+# their points.
 _ALIKE = 4.0
 _PIECE_WORK = 1 << 22  # differences of two values, in 3 ms
 

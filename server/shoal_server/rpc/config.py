@@ -189,7 +189,7 @@ def decode_duration(duration: Duration, field: str) -> float:
 
 
 _LISTED = ", ".join(CHANGEABLE)
-_MERGEABLE = ", ".join(("n_clusters", *CHANGEABLE, "random_state", "update_rule", "summary_size"))
+_MERGEABLE = ", ".join((*CHANGEABLE, "random_state", "update_rule", "summary_size"))
 _MAX_PATHS = 64  # of a mask; there are fewer fields, but a name twice does no harm
 
 

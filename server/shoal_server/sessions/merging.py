@@ -11,9 +11,9 @@ import numpy as np
 
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.merging import Summarised, merged_model, summarised
-from shoal_server.clustering.model import still_warming
 from shoal_server.clustering.refined import Fitter
 from shoal_server.clustering.state import Model
+from shoal_server.clustering.summarised import check_summarised
 from shoal_server.engines.contract import Halted, RunTasks, UnusablePoints
 from shoal_server.errors import DomainError, Reason, Refusal, invalid, quoted, refused
 from shoal_server.sessions.deps import SessionDeps
@@ -51,7 +51,7 @@ def mergeable(sources: Sequence[Source]) -> list[Summarised]:
     Raises
     ------
     DomainError
-        SESSION_WARMING, SUMMARY_MISSING or SESSION_EMPTY of one of them; N_FEATURES_MISMATCH, METRIC_MISMATCH or
+        SESSION_WARMING, SUMMARY_MISSING or SUMMARY_EMPTY of one of them; N_FEATURES_MISMATCH, METRIC_MISMATCH or
         DTYPE_MISMATCH of one and the first.
     """
     found = [_summarised(source) for source in sources]
@@ -125,23 +125,14 @@ def _merged(parts: Sequence[Summarised], config: ModelConfig, fitter: Fitter, ru
 
 
 def _summarised(source: Source) -> Summarised:
-    model = source.model
-    if model.snapshot is None:
-        raise DomainError(still_warming(model).for_session(source.name))
-    if not model.config.summary_points(model.n_features):
-        raise refused(
-            Reason.SUMMARY_MISSING,
-            f"session {source.name!r} keeps no summary, of which merged ones are made; create it with "
-            f"update_rule='refined', or with a summary_size",
-            session=source.name,
-        )
-    part = summarised(model)
+    try:
+        check_summarised(source.model)
+    except DomainError as error:
+        refusal, name = error.refusal, source.name
+        raise DomainError(replace(refusal, message=f"session {name!r}: {refusal.message}", session=name)) from None
+    part = summarised(source.model)
     if part is None:
-        raise refused(
-            Reason.SESSION_EMPTY,
-            f"session {source.name!r} has no points in its summary; push some, or leave it out",
-            session=source.name,
-        )
+        raise AssertionError("a summary with rows has coordinates, and a place for each cluster")
     return part
 
 
