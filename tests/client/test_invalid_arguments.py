@@ -112,6 +112,7 @@ SESSION = {
     "update": (
         {},
         {
+            "n_clusters": NO_INT32,
             "engine": [*NO_CHOICE, "", []],
             "half_life": [20, shoal.HalfLife("x")],  # type: ignore[arg-type]  # the point of it
             "on_invalid": [*NO_CHOICE, "", np.array([1, 2])],

@@ -41,6 +41,21 @@ def test_sessions_are_merged_into_one_that_has_seen_what_they_have(client: shoal
     assert merged.push(rows(100, 2)).version == 2
 
 
+def test_the_clusters_of_a_merged_session_are_born_with_it(client: shoal.Client, name: str) -> None:
+    refined(client, f"{name}-a", rows(2000, 0))
+
+    merged = client.merge_sessions([f"{name}-a"], into=name, n_clusters=6)
+
+    (event,) = merged.events()
+    snapshot = merged.centroids()
+    assert (event.kind, event.number, event.version, list(event.clusters)) == ("born", 1, 1, list(range(6)))
+    assert snapshot.ids.tolist() == list(range(6))
+    assert snapshot.estimated_inertia == pytest.approx(2.0, rel=0.5)
+    assert merged.recluster(4).centroids.shape == (4, 2)
+    assert merged.update(n_clusters=3).version == 2
+    assert len(merged.centroids().ids) == 3
+
+
 def test_a_merged_session_is_described_with_how_it_began(client: shoal.Client, name: str) -> None:
     refined(client, f"{name}-a", rows(500, 0))
 

@@ -143,7 +143,7 @@ def test_a_thousand_merges_in_any_order_estimate_inertia_within_five_percent(
     order=st.sampled_from(ORDERS),
     kind=st.sampled_from(KINDS),
 )
-def test_a_thousand_merges_in_many_columns_do_so_once_corrected_for_what_their_points_stand_for(
+def test_a_thousand_merges_in_many_columns_estimate_inertia_within_five_percent_once_it_is_corrected(
     seed: int, d: int, k: int, order: str, kind: str
 ) -> None:
     random = Random(seed)
