@@ -73,9 +73,8 @@ def summarize(
     weights = _weights(sample_weight, len(points))
     largest = _largest(points)
     if len(points) <= most:
-        return Batch(points, weights)
-    counting = weights > 0
-    if np.count_nonzero(counting) <= most:
+        return Batch(points, weights.copy())
+    if sample_weight is not None and np.count_nonzero(counting := weights > 0) <= most:
         if not counting.any():
             raise _bad_weight("sample_weight is 0 throughout; some row has to count")
         return Batch(points[counting], weights[counting])
@@ -89,8 +88,8 @@ class _Rows:
 
     def __init__(self, points: NDArray[Any], weights: _Doubles, largest: float) -> None:
         self.points = points  # (n, d) as they came
-        self.weights = weights / weights.max()  # (n,)
         self.weight_unit = float(weights.max())
+        self.weights = weights if self.weight_unit == 1 else weights / self.weight_unit  # (n,)
         self.precision = np.dtype(np.float32 if np.can_cast(points.dtype, np.float32, "safe") else np.float64)
         self.unit = math.ldexp(1.0, math.frexp(largest)[1])  # a power of two: to divide by it loses nothing
         self.total = float(self.weights.sum())
@@ -98,6 +97,11 @@ class _Rows:
         for chunk in self.chunks(points.shape[1]):
             self.origin += self.weights[chunk] @ (points[chunk].astype(np.float64) / self.unit)
         self.origin /= self.total
+
+    @property
+    def are_alike(self) -> bool:
+        """Whether all rows weigh 1, and no array says so."""
+        return self.weights.strides == (0,)
 
     def chunks(self, width: int) -> Iterator[slice]:
         """Yield consecutive parts of the rows, of which each row takes `width` values."""
@@ -134,7 +138,8 @@ def _pivots(rows: _Rows, size: int, random: np.random.Generator) -> _Reals:
     drawn = min(max(_ROWS_A_PIVOT * count, _MIN_DRAWN), max(_DRAWN_VALUES // d, _POINTS_A_PIVOT * count))
     # Rows of the same total weight, whatever the weights are: each counts 1 then.
     places = (np.arange(drawn) + random.random(drawn)) * (rows.total / drawn)
-    which = np.minimum(np.searchsorted(np.cumsum(rows.weights), places, side="right"), n - 1)
+    found = places if rows.are_alike else np.searchsorted(np.cumsum(rows.weights), places, side="right")
+    which = np.minimum(found.astype(np.intp), n - 1)
     sample = rows.of(which)
     chosen = [int(random.integers(drawn))]
     squares = _squares(sample, sample[chosen])[:, 0]
@@ -259,7 +264,7 @@ def _add_by_label(values: _Reals, labels: NDArray[Any], sums: _Doubles) -> None:
 
 def _weights(sample_weight: ArrayLike | None, n: int) -> _Doubles:
     if sample_weight is None:
-        return np.ones(n)
+        return np.broadcast_to(np.ones(1), (n,))
     weights = weight_array(sample_weight, n).astype(np.float64)
     usable = (weights >= 0) & (weights <= _MAX_WEIGHT)
     if not usable.all():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,28 @@ def test_no_more_rows_than_the_size_are_returned_as_they_are() -> None:
     np.testing.assert_array_equal(weights, np.ones(10))
     np.testing.assert_array_equal(some, X[[1, 4, 8]])
     np.testing.assert_array_equal(some_weights, [2.5, 1, 3])
+
+
+def test_rows_that_all_weigh_one_are_summarized_alike_whether_that_is_said_or_not() -> None:
+    X = blobs(5000, 3, 5, 0)
+
+    silent, said = (summarized(X, 100, random_state=0, **given) for given in ({}, {"sample_weight": np.ones(5000)}))
+
+    np.testing.assert_array_equal(silent[0], said[0])
+    np.testing.assert_array_equal(silent[1], said[1])
+
+
+def test_summarizing_takes_a_few_bytes_a_row_besides_the_rows() -> None:
+    X = np.random.default_rng(0).normal(size=(2_000_000, 4)).astype(np.float32)
+
+    tracemalloc.start()
+    try:
+        summarized(X, 2000, random_state=0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 8 * len(X) + 32 * 2**20
 
 
 def test_a_random_state_makes_the_points_repeatable() -> None:
