@@ -43,6 +43,7 @@ from shoal._errors import (
 from shoal._events import Event, EventKind
 from shoal._session import Session
 from shoal._session_codec import UNSET, Unset
+from shoal._summarize import summarize
 from shoal._types import (
     Assignment,
     Batch,
@@ -135,4 +136,5 @@ __all__ = [
     "Warming",
     "aio",
     "connect",
+    "summarize",
 ]

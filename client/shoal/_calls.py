@@ -51,6 +51,11 @@ def create_session(name: str, config: sessions_pb2.SessionConfig) -> Call[Sessio
     return Call("CreateSession", request, repeatable=True, decode=decode_description, session=name)
 
 
+def merge_sessions(request: sessions_pb2.MergeSessionsRequest) -> Call[SessionDescription]:
+    """Merge sessions; the request has an id, so that repeating it makes no second session."""
+    return Call("MergeSessions", request, repeatable=True, decode=decode_description, session=request.into)
+
+
 def get_session(name: str) -> Call[SessionDescription]:
     """Describe a session."""
     request = sessions_pb2.GetSessionRequest(name=name)

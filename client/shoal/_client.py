@@ -14,6 +14,7 @@ from shoal._comparison import Comparison
 from shoal._comparison_codec import ComparisonDecoder, encode_comparison
 from shoal._connection import Connection
 from shoal._errors import SessionExistsError
+from shoal._merge_codec import encode_merge
 from shoal._session import Session
 from shoal._session_codec import encode_config
 from shoal._types import Durability, Engine, HalfLife, Metric, OnInvalid, SessionDescription, UpdateRule
@@ -84,6 +85,7 @@ class Client:
         metric: Metric = "euclidean",
         on_invalid: OnInvalid = "reject",
         init: Literal["k-means++", "random"] | ArrayLike = "k-means++",
+        init_weights: ArrayLike | None = None,
         init_size: int | None = None,
         random_state: int | None = None,
         dtype: DTypeLike | None = None,
@@ -114,6 +116,9 @@ class Client:
         init
             How to choose the initial centroids among the first points; or an array (n_clusters, d) of centroids, with
             which the session is ready at once.
+        init_weights
+            Of given centroids, shape (n_clusters,), from 0 up: how many points each stands for already, so that a
+            session made of the ``centroids`` and ``weights`` of another goes on as that would. None: none.
         init_size
             Number of points from which the initial centroids are computed. None: three times n_clusters.
         random_state
@@ -152,6 +157,7 @@ class Client:
             metric=metric,
             on_invalid=on_invalid,
             init=init,
+            init_weights=init_weights,
             init_size=init_size,
             random_state=random_state,
             dtype=dtype,
@@ -167,6 +173,72 @@ class Client:
             if not exist_ok:
                 raise
         return self.session(name)
+
+    def merge_sessions(
+        self,
+        names: Iterable[str],
+        into: str,
+        *,
+        n_clusters: int | None = None,
+        engine: Engine | None = None,
+        on_invalid: OnInvalid | None = None,
+        random_state: int | None = None,
+        half_life: HalfLife | None = None,
+        idle_ttl: float | None = None,
+        update_rule: UpdateRule | None = None,
+        summary_size: int | None = None,
+        exist_ok: bool = False,
+    ) -> Session:
+        """Make a session of what others have seen, and return it; the others stay as they are.
+
+        Its summary is made of theirs, its centroids are fitted to that, and its configuration is that of the first
+        session with what is given here changed. It begins with version 1. Batches that are still queued don't count.
+
+        Parameters
+        ----------
+        names
+            Sessions that keep a summary (those of the incremental rule do if they have a `summary_size`) and have
+            points, of one number of columns, metric and precision; one or more, each once.
+        into
+            The name of the new session.
+        n_clusters
+            Number of centroids.
+        engine, on_invalid, random_state, half_life, idle_ttl, update_rule, summary_size
+            As for `create_session`.
+        exist_ok
+            Return the existing session `into` if there is one, whatever it is.
+
+        Raises
+        ------
+        SessionNotFoundError
+            If one of the sessions doesn't exist.
+        SessionExistsError
+            If `into` exists and exist_ok isn't set.
+        SessionWarmingError, PreconditionError
+            If one of the sessions has no centroids yet, no summary or no points.
+        InvalidArgumentError
+            If an argument is invalid, or the sessions don't fit together.
+        LimitExceededError
+            If the server's limit on sessions, on their size or on memory is reached.
+        """
+        request = encode_merge(
+            names,
+            into,
+            n_clusters=n_clusters,
+            engine=engine,
+            on_invalid=on_invalid,
+            random_state=random_state,
+            half_life=half_life,
+            idle_ttl=idle_ttl,
+            update_rule=update_rule,
+            summary_size=summary_size,
+        )
+        try:
+            self._connection.call(_calls.merge_sessions(request))
+        except SessionExistsError:
+            if not exist_ok:
+                raise
+        return self.session(into)
 
     def session(self, name: str) -> Session:
         """Return the session of a name, without checking that it exists."""

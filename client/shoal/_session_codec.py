@@ -14,7 +14,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from shoal import wire
 from shoal._types import HalfLife, InitMethod, SessionConfig, SessionDescription, Warming
-from shoal._validation import INT32, NOT_NEGATIVE_INT32, UINT32, integer, invalid, points_array, real, shown, text
+from shoal._validation import (
+    INT32,
+    NOT_NEGATIVE_INT32,
+    UINT32,
+    integer,
+    invalid,
+    points_array,
+    real,
+    shown,
+    text,
+    weight_array,
+)
 from shoal.v1 import sessions_pb2
 
 Number = TypeVar("Number", bound=int)
@@ -37,6 +48,7 @@ def encode_config(
     metric: str,
     on_invalid: str,
     init: str | ArrayLike,
+    init_weights: ArrayLike | None,
     init_size: int | None,
     random_state: int | None,
     dtype: Any,
@@ -62,6 +74,8 @@ def encode_config(
         init_size=0 if init_size is None else integer("init_size", init_size, INT32),
     )
     encode_init(init, config.init)
+    if init_weights is not None:
+        config.init.weights.CopyFrom(wire.tensor_message(_init_weights(init, init_weights)))
     if random_state is not None:
         config.random_state = integer("random_state", random_state, UINT32)
     if dtype is not None:
@@ -74,7 +88,7 @@ def encode_config(
         config.update_rule = enum_number("update_rule", update_rule, wire.UPDATE_RULES)
     if summary_size is not None:
         config.summary_size = integer("summary_size", summary_size, NOT_NEGATIVE_INT32)
-    _encode_half_life(half_life, config)
+    encode_half_life(half_life, config)
     _encode_idle_ttl(idle_ttl, config)
     return config
 
@@ -106,7 +120,7 @@ def encode_changes(
     if on_invalid is not None and on_invalid is not UNSET:
         request.config.on_invalid = enum_number("on_invalid", on_invalid, wire.ON_INVALID)
     if half_life is not UNSET:
-        _encode_half_life(half_life, request.config)
+        encode_half_life(half_life, request.config)
     if idle_ttl is not UNSET:
         _encode_idle_ttl(idle_ttl, request.config)
     return request
@@ -167,6 +181,7 @@ def _decode_config(config: sessions_pb2.SessionConfig) -> SessionConfig:
         metric=enum_name(config.metric, wire.METRICS),
         on_invalid=enum_name(config.on_invalid, wire.ON_INVALID),
         init=_decode_init(config.init),
+        init_weights=wire.array_of(config.init.weights) if config.init.HasField("weights") else None,
         init_size=config.init_size,
         random_state=config.random_state if config.HasField("random_state") else None,
         dtype=enum_name(config.dtype, wire.PRECISIONS) if config.dtype else None,
@@ -201,7 +216,19 @@ def encode_init(init: str | ArrayLike, message: sessions_pb2.Init) -> None:
         message.centroids.CopyFrom(wire.tensor_message(points_array(init, "init")))
 
 
-def _encode_half_life(half_life: HalfLife | None, config: sessions_pb2.SessionConfig) -> None:
+def _init_weights(init: str | ArrayLike, init_weights: ArrayLike) -> NDArray[Any]:
+    """Return the weights (k,) of given centroids as numbers."""
+    if isinstance(init, str):
+        raise invalid(
+            "INIT_WEIGHTS_INVALID",
+            "init_weights",
+            f"init_weights are those of given centroids, and init is {shown(init)}; give the centroids as init too",
+        )
+    return weight_array(init_weights, len(points_array(init, "init")), "init_weights", "a centroid")
+
+
+def encode_half_life(half_life: HalfLife | None, config: sessions_pb2.SessionConfig) -> None:
+    """Put a half-life into a configuration, if there is one; raise InvalidArgumentError for what is none."""
     if half_life is None:
         return
     if not isinstance(half_life, HalfLife):

@@ -172,6 +172,8 @@ class SessionConfig:
     on_invalid: OnInvalid
     init: InitMethod | NDArray[Any] | None
     """The method, or the given centroids (k, d); None in `Client.list_sessions`, which leaves these out."""
+    init_weights: NDArray[np.float64] | None
+    """Shape (k,): how many points each of the given centroids stood for; None: none, or as `init`."""
     init_size: int
     """The number of points from which the initial centroids are computed."""
     random_state: int | None

@@ -38,20 +38,20 @@ def points_array(X: ArrayLike, field: str = "points") -> NDArray[Any]:
     return array
 
 
-def weight_array(sample_weight: ArrayLike, n_points: int) -> NDArray[Any]:
+def weight_array(
+    weights: ArrayLike, count: int, field: str = "sample_weight", of_what: str = "a point"
+) -> NDArray[Any]:
     """Return weights (n,) as numbers.
 
     Raises
     ------
     InvalidArgumentError
-        If sample_weight isn't one number a point.
+        If there isn't one number for each of `count` points.
     """
-    array = _numbers(sample_weight, "sample_weight")
-    if array.shape != (n_points,):
+    array = _numbers(weights, field)
+    if array.shape != (count,):
         raise invalid(
-            "SHAPE_INVALID",
-            "sample_weight",
-            f"sample_weight has shape {array.shape}; one number a point is shape ({n_points},)",
+            "SHAPE_INVALID", field, f"{field} has shape {array.shape}; one number {of_what} is shape ({count},)"
         )
     return array
 

@@ -75,6 +75,58 @@ def test_centroids_from_a_file_make_the_session_ready(
     assert "an array of shape (3, 2)" in outcome.stdout
 
 
+def test_weights_from_a_file_are_those_of_the_given_centroids(
+    command: InProcess, client: shoal.Client, name: str, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "init.npy", np.arange(6.0).reshape(3, 2))
+    np.save(tmp_path / "weights.npy", np.array([5, 0, 2]))
+    files = ("--init", tmp_path / "init.npy", "--init-weights", tmp_path / "weights.npy")
+
+    outcome = command("sessions", "create", name, "-k", 3, *files)
+
+    assert outcome.exit_code == 0
+    assert client.session(name).centroids().weights.tolist() == [5.0, 0.0, 2.0]
+    assert command("sessions", "create", name, "-k", 3, *files, "--exist-ok").stderr == ""
+
+
+def test_weights_need_given_centroids_and_a_file(command: InProcess, name: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "weights.npy", np.ones(3))
+
+    alone = command("sessions", "create", name, "-k", 3, "--init-weights", tmp_path / "weights.npy")
+    missing = command("sessions", "create", name, "-k", 3, "--init-weights", tmp_path / "none.npy")
+
+    assert (alone.exit_code, missing.exit_code) == (FAILED, USAGE)
+    assert "give the centroids as init too" in alone.stderr
+    assert "none.npy: not an npy file of weights (k,)" in missing.stderr
+
+
+def test_sessions_merge_makes_a_session_of_several(command: InProcess, client: shoal.Client, name: str) -> None:
+    for part in "ab":
+        client.create_session(f"{name}-{part}", 2, update_rule="refined").push(np.eye(8, 2) + ord(part))
+
+    outcome = command(
+        "--output", "json", "sessions", "merge", f"{name}-a", f"{name}-b", "--into", name, "-k", 3,
+        "--half-life", "5points", "--idle-ttl", 600,
+    )  # fmt: skip
+
+    made = json.loads(outcome.stdout)
+    assert (outcome.exit_code, made["name"], made["version"], made["points_accepted"]) == (0, name, 1, 16)
+    assert (made["config"]["n_clusters"], made["config"]["idle_ttl"]) == (3, 600)
+    assert made["config"]["half_life"] == {"value": 5.0, "unit": "points"}
+
+
+def test_sessions_merge_says_why_sessions_cannot_be_merged(command: InProcess, client: shoal.Client, name: str) -> None:
+    client.create_session(f"{name}-a", 2, init=np.eye(2), update_rule="incremental")
+
+    refused = command("sessions", "merge", f"{name}-a", "--into", name)
+
+    assert (refused.exit_code, refused.stdout) == (FAILED, "")
+    assert "keeps no summary" in refused.stderr
+    assert command("sessions", "merge", f"{name}-a").exit_code == USAGE
+    assert command("sessions", "merge", "--into", name).exit_code == USAGE
+    assert command("sessions", "merge", f"{name}-a", "--into", f"{name}-a", "--exist-ok").exit_code == 0
+
+
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04"])
 def test_sessions_create_refuses_a_file_without_centroids(
     command: InProcess, name: str, tmp_path: Path, content: bytes

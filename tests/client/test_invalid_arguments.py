@@ -64,11 +64,27 @@ CLIENT = {
             "metric": NO_CHOICE,
             "on_invalid": NO_CHOICE,
             "init": ["other", 5, *NO_POINTS],
+            "init_weights": ["x", 5, [1.0, 2.0]],  # there are no centroids
             "init_size": NO_INT32,
             "random_state": NO_UINT32,
             "dtype": ["int8", ["float32"], 5, HUGE],
             "half_life": [20, "x", *map(shoal.HalfLife, NO_NUMBER), *(shoal.HalfLife(1, unit) for unit in NO_CHOICE)],
             "durability": NO_CHOICE,
+            "idle_ttl": NO_SECONDS,
+            "update_rule": NO_CHOICE,
+            "summary_size": [*NO_INT32, -1],
+        },
+    ),
+    "merge_sessions": (
+        {"names": ["a", "b"], "into": "c"},
+        {
+            "names": ["a", 5, None, *([name] for name in NO_TEXT if name != ["a"])],
+            "into": NO_TEXT,
+            "n_clusters": [*NO_INT32, 0],
+            "engine": NO_CHOICE,
+            "on_invalid": NO_CHOICE,
+            "random_state": NO_UINT32,
+            "half_life": [20, "x", *map(shoal.HalfLife, NO_NUMBER)],
             "idle_ttl": NO_SECONDS,
             "update_rule": NO_CHOICE,
             "summary_size": [*NO_INT32, -1],
@@ -96,6 +112,7 @@ SESSION = {
     "update": (
         {},
         {
+            "n_clusters": NO_INT32,
             "engine": [*NO_CHOICE, "", []],
             "half_life": [20, shoal.HalfLife("x")],  # type: ignore[arg-type]  # the point of it
             "on_invalid": [*NO_CHOICE, "", np.array([1, 2])],

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shoal_server.clustering.buckets import WeightedPoints
+from shoal_server.clustering.estimate import estimate_inertia
 from shoal_server.clustering.reduction import MAX_BUCKETS
 from shoal_server.clustering.state import _same_bits
 from shoal_server.clustering.summary import (
@@ -19,12 +23,16 @@ from shoal_server.engines.contract import run_in_order
 from tests.clustering.summary_builders import (
     assert_exact,
     blobs,
+    centre_sets,
+    cost,
     errors,
     kernels_of,
     labels_of,
     summarised,
     weighted_points,
 )
+from tests.effort import examples
+from tests.warm import warm_engine
 
 Random = np.random.default_rng
 
@@ -102,18 +110,75 @@ def test_a_summary_may_be_merged_into_an_empty_one_and_go_on() -> None:
     assert_exact(weighted_points(whole, 0.0), points, np.ones(20_000))
 
 
-@given(seed=st.integers(0, 2**32), chain=st.booleans())
-def test_many_merges_in_any_order_estimate_inertia(seed: int, chain: bool) -> None:
+ORDERS = ["one after another", "oldest two first", "any two"]
+KINDS = ["blobs", "noise", "skewed"]
+
+
+@examples(50)
+@given(
+    seed=st.integers(0, 2**32),
+    d=st.integers(1, 8),
+    k=st.integers(1, 8),
+    order=st.sampled_from(ORDERS),
+    kind=st.sampled_from(KINDS),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+def test_a_thousand_merges_in_any_order_estimate_inertia_within_five_percent(
+    seed: int, d: int, k: int, order: str, kind: str, dtype: Any
+) -> None:
     random = Random(seed)
-    points, centroids = blobs(random, 16_000, 2, 5)
-    kernels = kernels_of(points.dtype)
-    parts = [summarised(each, centroids, size=500) for each in np.array_split(points, 40)]
+    points, centroids = _stream(random, kind, 20_020, d, k, dtype)
 
-    while len(parts) > 1:
-        first, second = (0, 1) if chain else sorted(random.choice(len(parts), 2, replace=False))
-        other = parts.pop(second)
-        parts[first] = merge(parts[first], other, 0.0, 0.0, np.zeros(2), 0, kernels, run_in_order)
+    weighted = _merged_thousandfold(points, centroids, order, random)
 
-    weighted = weighted_points(parts[0], 0.0)
-    assert_exact(weighted, points, np.ones(16_000))
-    assert max(map(abs, errors(weighted, points, np.ones(16_000), 5))) < 0.1
+    assert_exact(weighted, points, np.ones(len(points)))
+    assert max(map(abs, errors(weighted, points, np.ones(len(points)), k))) < 0.05
+
+
+@examples(50)
+@given(
+    seed=st.integers(0, 2**32),
+    d=st.integers(9, 24),
+    k=st.integers(1, 8),
+    order=st.sampled_from(ORDERS),
+    kind=st.sampled_from(KINDS),
+)
+def test_a_thousand_merges_in_many_columns_estimate_inertia_within_five_percent_once_it_is_corrected(
+    seed: int, d: int, k: int, order: str, kind: str
+) -> None:
+    random = Random(seed)
+    points, centroids = _stream(random, kind, 20_020, d, k, np.float32)
+
+    weighted = _merged_thousandfold(points, centroids, order, random)
+
+    assert_exact(weighted, points, np.ones(len(points)))
+    for centres in centre_sets(np.random.default_rng(1), points, k):
+        estimate = estimate_inertia(
+            weighted, centres.astype(np.float64), row_weight=1.0, fitted=False, seed=[0],
+            kernels=warm_engine().search, run=run_in_order,
+        )  # fmt: skip
+        assert abs(estimate.inertia / cost(points, np.ones(len(points)), centres) - 1) < 0.05
+
+
+def _merged_thousandfold(points: Any, centroids: Any, order: str, random: np.random.Generator) -> WeightedPoints:
+    """Return what is left of 1,001 summaries of as many parts of points, after 1,000 merges."""
+    kernels, nothing = kernels_of(points.dtype), np.zeros(points.shape[1])
+    parts = [summarised(each, centroids, size=1000) for each in np.array_split(points, 1001)]
+    for _ in range(1000):
+        first, second = (0, 1) if order != "any two" else sorted(random.choice(len(parts), 2, replace=False))
+        other, one = parts.pop(second), parts.pop(first)
+        merged = merge(one, other, 0.0, 0.0, nothing, 0, kernels, run_in_order)
+        parts.insert(len(parts) if order == "oldest two first" else first, merged)
+    (whole,) = parts
+    weighted = weighted_points(whole, 0.0)
+    assert len(weighted.weights) <= 1000
+    return weighted
+
+
+def _stream(random: np.random.Generator, kind: str, n: int, d: int, k: int, dtype: Any) -> tuple[Any, Any]:
+    """Return points (n, d) and where k clusters of them may be."""
+    if kind == "blobs":
+        return blobs(random, n, d, k, dtype)
+    drawn = random.normal(size=(n, d)) if kind == "noise" else random.gamma(0.5, size=(n, d))
+    points = drawn.astype(dtype)
+    return points, points[:k]

@@ -61,7 +61,7 @@ def valid(method: str, session: str) -> Any:
     """Return a valid request of a method, with most fields set."""
     points = batch(POINTS, sample_weight=[1.0, 1.0, 0.5], sequence=1, event_time=1e9, return_labels=True)
     producer = clustering_pb2.Producer(id="p", epoch=1)
-    init = sessions_pb2.Init(centroids=tensor(POINTS[:2]))
+    init = sessions_pb2.Init(centroids=tensor(POINTS[:2]), weights=tensor([1.0, 2.5]))
     settings = config(
         2,
         n_features=2,
@@ -74,6 +74,19 @@ def valid(method: str, session: str) -> Any:
     )
     by_method: dict[str, dict[str, Any]] = {
         "CreateSession": {"name": f"{session}-made", "config": settings, "request_id": "r"},
+        "MergeSessions": {
+            "names": [session],
+            "into": f"{session}-merged",
+            "config": config(
+                2,
+                random_state=7,
+                half_life=sessions_pb2.HalfLife(value=3.0, unit=sessions_pb2.HALF_LIFE_UNIT_BATCHES),
+                idle_ttl=duration(3600.5),
+                update_rule=sessions_pb2.UPDATE_RULE_REFINED,
+                summary_size=100,
+            ),
+            "request_id": "r",
+        },
         "GetSession": {"name": session},
         "ListSessions": {"page_size": 10, "page_token": "a"},
         "UpdateSession": {
@@ -108,7 +121,7 @@ def valid(method: str, session: str) -> Any:
         "Compare": {
             "points": tensor(POINTS),
             "n_clusters": 2,
-            "init": init,
+            "init": sessions_pb2.Init(centroids=init.centroids),
             "random_state": 1,
             "engines": [compare_pb2.COMPARE_ENGINE_SCIPY, compare_pb2.COMPARE_ENGINE_NUMBA],
             "max_iter": 5,

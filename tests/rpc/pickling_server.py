@@ -102,6 +102,9 @@ class PicklingSessions:
     async def create(self, name: str, config: SessionConfig, request_id: str) -> Description:
         return await call(self._inner.create, name, config, request_id)
 
+    async def merge(self, names: Sequence[str], into: str, changes: Changes, request_id: str) -> Description:
+        return await call(self._inner.merge, names, into, changes, request_id)
+
     async def describe(self, name: str) -> Description:
         return await call(self._inner.describe, name)
 

@@ -49,6 +49,11 @@ def _centroids(title: str, made: sessions_pb2.SessionConfig, *says: str) -> BadC
     return BadConfig(title, made, Refusal("INIT_INVALID", says, "config.init.centroids"))
 
 
+def _init_weights(title: str, weights: tensor_pb2.Tensor, reason: str, *says: str, at: str = "") -> BadConfig:
+    init = sessions_pb2.Init(centroids=tensor(CENTROIDS), weights=weights)
+    return BadConfig(title, config(len(CENTROIDS), init=init), Refusal(reason, says, f"config.init.weights{at}"))
+
+
 def _too_many(title: str, made: sessions_pb2.SessionConfig, field: str, *says: str) -> BadConfig:
     return BadConfig(
         title, made, Refusal("TOO_MANY_VALUES", says, f"config.{field}", grpc.StatusCode.RESOURCE_EXHAUSTED)
@@ -119,6 +124,25 @@ BAD_CONFIGS = [
     ),
     _unknown("update_rule", 99, "incremental, refined"),
     _unknown("update_rule", -1, "incremental, refined"),
+    BadConfig(
+        "init weights without centroids",
+        config(init=sessions_pb2.Init(weights=tensor([1.0, 1.0]))),
+        Refusal("INIT_WEIGHTS_INVALID", ("init is 'k-means++'", "give the centroids too"), "config.init.weights"),
+    ),
+    _init_weights("an init weight too few", tensor([1.0]), "INIT_WEIGHTS_INVALID", "shape [1]", "makes it [2]"),
+    _init_weights("init weights in rows", tensor([[1.0, 1.0]]), "SHAPE_INVALID", "2 axes", "it must have one"),
+    _init_weights("init weights of no type", tensor([1.0, 1.0], dtype=0), "DTYPE_UNKNOWN", "dtype 0", at=".dtype"),
+    _init_weights("init weights in part", tensor([1.0], shape=[2]), "BYTES_MISMATCH", "4 bytes", "8", at=".data"),
+    *(
+        _init_weights(
+            f"init weight {value}",
+            tensor(np.array([1.0, value])),
+            "INIT_WEIGHTS_INVALID",
+            f"init_weights[1] is {value}",
+            "a number from 0 to 1e+60",
+        )
+        for value in (-1.0, NAN, INF, 1e61)
+    ),
     _unknown("engine", 99, "numba, sklearn, scipy"),
     _unknown("engine", -1, "numba, sklearn, scipy"),
     _unknown("metric", 99, "euclidean, cosine"),

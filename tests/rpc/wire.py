@@ -47,6 +47,10 @@ class Wire:
         request = sessions_pb2.CreateSessionRequest(name=name, config=config, request_id=request_id)
         return self.sessions.CreateSession(request, timeout=PATIENCE)
 
+    def merge(self, names: Iterable[str], into: str, **fields: Any) -> sessions_pb2.Session:
+        request = sessions_pb2.MergeSessionsRequest(names=names, into=into, **fields)
+        return self.sessions.MergeSessions(request, timeout=PATIENCE)
+
     def describe(self, name: str) -> sessions_pb2.Session:
         return self.sessions.GetSession(sessions_pb2.GetSessionRequest(name=name), timeout=PATIENCE)
 

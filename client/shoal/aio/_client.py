@@ -12,6 +12,7 @@ from shoal import _calls
 from shoal._channels import DEFAULT_TARGET, DEFAULT_TIMEOUT, checked_target, checked_timeout
 from shoal._comparison_codec import ComparisonDecoder, encode_comparison
 from shoal._errors import SessionExistsError
+from shoal._merge_codec import encode_merge
 from shoal._session_codec import encode_config
 from shoal._types import Durability, Engine, HalfLife, Metric, OnInvalid, SessionDescription, UpdateRule
 from shoal._validation import points_array
@@ -84,6 +85,7 @@ class Client:
         metric: Metric = "euclidean",
         on_invalid: OnInvalid = "reject",
         init: Literal["k-means++", "random"] | ArrayLike = "k-means++",
+        init_weights: ArrayLike | None = None,
         init_size: int | None = None,
         random_state: int | None = None,
         dtype: DTypeLike | None = None,
@@ -102,6 +104,7 @@ class Client:
             metric=metric,
             on_invalid=on_invalid,
             init=init,
+            init_weights=init_weights,
             init_size=init_size,
             random_state=random_state,
             dtype=dtype,
@@ -117,6 +120,41 @@ class Client:
             if not exist_ok:
                 raise
         return self.session(name)
+
+    async def merge_sessions(
+        self,
+        names: Iterable[str],
+        into: str,
+        *,
+        n_clusters: int | None = None,
+        engine: Engine | None = None,
+        on_invalid: OnInvalid | None = None,
+        random_state: int | None = None,
+        half_life: HalfLife | None = None,
+        idle_ttl: float | None = None,
+        update_rule: UpdateRule | None = None,
+        summary_size: int | None = None,
+        exist_ok: bool = False,
+    ) -> Session:
+        """Make a session of what others have seen; see shoal.Client.merge_sessions."""
+        request = encode_merge(
+            names,
+            into,
+            n_clusters=n_clusters,
+            engine=engine,
+            on_invalid=on_invalid,
+            random_state=random_state,
+            half_life=half_life,
+            idle_ttl=idle_ttl,
+            update_rule=update_rule,
+            summary_size=summary_size,
+        )
+        try:
+            await self._connection.call(_calls.merge_sessions(request))
+        except SessionExistsError:
+            if not exist_ok:
+                raise
+        return self.session(into)
 
     def session(self, name: str) -> Session:
         """Return the session of a name, without checking that it exists."""

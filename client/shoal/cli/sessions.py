@@ -1,4 +1,4 @@
-"""`shoal sessions`: create, list, show, update and delete."""
+"""`shoal sessions`: create, merge, list, show, update and delete."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from shoal.cli.invocation import Invocation, invocation
 from shoal.cli.output import show_record, show_records
 from shoal.wire import MAX_DURATION_SECONDS
 
-app = typer.Typer(help="Create, list, show, update and delete sessions.", no_args_is_help=True)
+app = typer.Typer(help="Create, merge, list, show, update and delete sessions.", no_args_is_help=True)
 
 
 class Resettable(StrEnum):
@@ -76,6 +76,10 @@ def create(
     init: Annotated[
         str, typer.Option(metavar="METHOD|FILE", help="k-means++, random, or an npy file of centroids (k, d).")
     ] = "k-means++",
+    init_weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="An npy file of weights (k,): how many points each of --init's stands for."),
+    ] = None,
     init_size: Annotated[
         int | None,
         typer.Option(min=1, max=INT32[1], help="Number of points for the initial centroids. By default three times k."),
@@ -114,6 +118,7 @@ def create(
         "metric": metric,
         "on_invalid": on_invalid,
         "init": _init(init),
+        "init_weights": None if init_weights is None else _npy("--init-weights", str(init_weights), "weights (k,)"),
         "init_size": init_size,
         "random_state": random_state,
         "dtype": dtype,
@@ -127,6 +132,27 @@ def create(
     if exist_ok:
         _tell_differences(session, asked)
     _show(session, invocation(ctx))
+
+
+@app.command()
+def merge(
+    ctx: typer.Context,
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="The sessions to merge; they stay.")],
+    into: Annotated[str, typer.Option(metavar="NAME", help="The name of the new session.")],
+    clusters: Annotated[
+        int | None,
+        typer.Option(
+            "--clusters", "--n-clusters", "-k", min=1, max=INT32[1], help="Number of centroids. By default the first's."
+        ),
+    ] = None,
+    half_life: HalfLifeText = None,
+    idle_ttl: IdleTtl = None,
+    exist_ok: Annotated[bool, typer.Option("--exist-ok", help="Succeed if the session exists already.")] = False,
+) -> None:
+    """Make a session of what others have seen, with the configuration of the first."""
+    asked: dict[str, Any] = {"n_clusters": clusters, "half_life": _half_life(half_life), "idle_ttl": idle_ttl}
+    with invocation(ctx).connect() as client:
+        _show(client.merge_sessions(names, into, **asked, exist_ok=exist_ok).describe(), invocation(ctx))
 
 
 @app.command("list")
@@ -233,11 +259,17 @@ def _init(text: str) -> InitMethod | Array:
         return cast("InitMethod", text)
     if not Path(text).is_file():
         raise usage_error(f"--init {text}: neither k-means++ nor random nor an npy file of centroids (k, d)")
+    return _npy("--init", text, "centroids (k, d)")
+
+
+def _npy(option: str, path: str, what: str) -> Array:
+    if not Path(path).is_file():
+        raise usage_error(f"{option} {path}: not an npy file of {what}")
     try:
-        centroids: Array = np.lib.format.open_memmap(text, mode="r")
+        array: Array = np.lib.format.open_memmap(path, mode="r")
     except ValueError as error:
-        raise CommandError(f"{text}: not an npy file of centroids (k, d): {error}") from error
-    return centroids
+        raise CommandError(f"{path}: not an npy file of {what}: {error}") from error
+    return array
 
 
 def _half_life(text: str | None) -> shoal.HalfLife | None:

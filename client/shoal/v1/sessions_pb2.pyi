@@ -222,21 +222,29 @@ class Init(_message.Message):
 
     METHOD_FIELD_NUMBER: _builtins.int
     CENTROIDS_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
     method: Global___InitMethod.ValueType
     """Chosen among the first points."""
     @_builtins.property
     def centroids(self) -> _tensor_pb2.Tensor:
         """Given, shape (n_clusters, n_features): the session is ready at once."""
 
+    @_builtins.property
+    def weights(self) -> _tensor_pb2.Tensor:
+        """Of given centroids, shape (n_clusters,), from 0 up: how many points each stands for already. Absent: none, so that
+        the first points of a cluster decide where its centroid goes.
+        """
+
     def __init__(
         self,
         *,
         method: Global___InitMethod.ValueType = ...,
         centroids: _tensor_pb2.Tensor | None = ...,
+        weights: _tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["centroids", b"centroids", "method", b"method", "source", b"source"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["centroids", b"centroids", "method", b"method", "source", b"source", "weights", b"weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["centroids", b"centroids", "method", b"method", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["centroids", b"centroids", "method", b"method", "source", b"source", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["method", "centroids"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
@@ -630,3 +638,41 @@ class DeleteSessionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteSessionResponse: _TypeAlias = DeleteSessionResponse  # noqa: Y015
+
+@_typing.final
+class MergeSessionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: _builtins.int
+    INTO_FIELD_NUMBER: _builtins.int
+    CONFIG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    into: _builtins.str
+    """The name of the new session."""
+    request_id: _builtins.str
+    """As in CreateSessionRequest."""
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """One or more sessions, each with a summary that has points: all of one n_features, metric and precision."""
+
+    @_builtins.property
+    def config(self) -> Global___SessionConfig:
+        """What is to differ from the configuration of the first session: n_clusters, engine, on_invalid, random_state,
+        half_life, idle_ttl, update_rule and summary_size. Fields that are absent are taken from the first session.
+        """
+
+    def __init__(
+        self,
+        *,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+        into: _builtins.str = ...,
+        config: Global___SessionConfig | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "into", b"into", "names", b"names", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MergeSessionsRequest: _TypeAlias = MergeSessionsRequest  # noqa: Y015

@@ -66,6 +66,11 @@ class SessionServiceStub:
                 request_serializer=shoal_dot_v1_dot_events__pb2.ListEventsRequest.SerializeToString,
                 response_deserializer=shoal_dot_v1_dot_events__pb2.ListEventsResponse.FromString,
                 _registered_method=True)
+        self.MergeSessions = channel.unary_unary(
+                '/shoal.v1.SessionService/MergeSessions',
+                request_serializer=shoal_dot_v1_dot_sessions__pb2.MergeSessionsRequest.SerializeToString,
+                response_deserializer=shoal_dot_v1_dot_sessions__pb2.Session.FromString,
+                _registered_method=True)
 
 
 class SessionServiceServicer:
@@ -113,6 +118,14 @@ class SessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MergeSessions(self, request, context):
+        """Makes a session of what others have seen: its summary is made of theirs, and its centroids are fitted to that. The
+        others stay as they are. With a request_id it is safe to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SessionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -145,6 +158,11 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     servicer.ListEvents,
                     request_deserializer=shoal_dot_v1_dot_events__pb2.ListEventsRequest.FromString,
                     response_serializer=shoal_dot_v1_dot_events__pb2.ListEventsResponse.SerializeToString,
+            ),
+            'MergeSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergeSessions,
+                    request_deserializer=shoal_dot_v1_dot_sessions__pb2.MergeSessionsRequest.FromString,
+                    response_serializer=shoal_dot_v1_dot_sessions__pb2.Session.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -310,6 +328,33 @@ class SessionService:
             '/shoal.v1.SessionService/ListEvents',
             shoal_dot_v1_dot_events__pb2.ListEventsRequest.SerializeToString,
             shoal_dot_v1_dot_events__pb2.ListEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MergeSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.v1.SessionService/MergeSessions',
+            shoal_dot_v1_dot_sessions__pb2.MergeSessionsRequest.SerializeToString,
+            shoal_dot_v1_dot_sessions__pb2.Session.FromString,
             options,
             channel_credentials,
             insecure,

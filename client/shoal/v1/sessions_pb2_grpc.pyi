@@ -45,6 +45,10 @@ class SessionServiceStub:
     """Deletes a session. Its watches end with a message that says so; batches still queued are refused."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_events_pb2.ListEventsRequest, _events_pb2.ListEventsResponse]
     """What happened to the clusters and to the session, a page at a time; the session keeps the newest max_events events."""
+    MergeSessions: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.MergeSessionsRequest, _sessions_pb2.Session]
+    """Makes a session of what others have seen: its summary is made of theirs, and its centroids are fitted to that. The
+    others stay as they are. With a request_id it is safe to repeat.
+    """
 
 @_typing.type_check_only
 class SessionServiceAsyncStub(SessionServiceStub):
@@ -62,6 +66,10 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """Deletes a session. Its watches end with a message that says so; batches still queued are refused."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_events_pb2.ListEventsRequest, _events_pb2.ListEventsResponse]  # type: ignore[assignment]
     """What happened to the clusters and to the session, a page at a time; the session keeps the newest max_events events."""
+    MergeSessions: _aio.UnaryUnaryMultiCallable[_sessions_pb2.MergeSessionsRequest, _sessions_pb2.Session]  # type: ignore[assignment]
+    """Makes a session of what others have seen: its summary is made of theirs, and its centroids are fitted to that. The
+    others stay as they are. With a request_id it is safe to repeat.
+    """
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     """The life of named clustering sessions."""
@@ -112,5 +120,15 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_events_pb2.ListEventsResponse, _abc.Awaitable[_events_pb2.ListEventsResponse]]:
         """What happened to the clusters and to the session, a page at a time; the session keeps the newest max_events events."""
+
+    @_abc_1.abstractmethod
+    def MergeSessions(
+        self,
+        request: _sessions_pb2.MergeSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sessions_pb2.Session, _abc.Awaitable[_sessions_pb2.Session]]:
+        """Makes a session of what others have seen: its summary is made of theirs, and its centroids are fitted to that. The
+        others stay as they are. With a request_id it is safe to repeat.
+        """
 
 def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

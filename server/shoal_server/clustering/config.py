@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.clustering.search import seed_work
-from shoal_server.engines.contract import max_value
+from shoal_server.engines.contract import Float64Array, max_value
 from shoal_server.errors import Reason, invalid, refused
 
 EngineName = Literal["numba", "sklearn", "scipy"]
@@ -37,6 +37,8 @@ MAX_SUMMARISED_VALUES = 1 << 18
 # above that of 20 with 5, worse than without refinements.
 _GOOD_POINTS_PER_CLUSTER = 20
 
+# What very many rows of the largest weight add up to.
+MAX_INIT_WEIGHT = 1e60
 _MAX_INIT_SIZE = 2**31 - 1  # an int32 where sessions are described
 
 
@@ -58,6 +60,7 @@ class ModelConfig:
     metric: Metric = "euclidean"
     on_invalid: OnInvalid = "reject"
     init: InitMethod | NDArray[Any] = "k-means++"  # an array: the initial centroids (k, d)
+    init_weights: Float64Array | None = None  # (k,) of given centroids: the points that they stand for; None: none
     init_size: int | None = None  # None: 3 * n_clusters
     random_state: int | None = None
     dtype: Precision | None = None  # None: follows the first points
@@ -120,8 +123,8 @@ def validate(
     Raises
     ------
     DomainError
-        N_CLUSTERS_INVALID, N_FEATURES_INVALID, INIT_SIZE_INVALID, INIT_INVALID, HALF_LIFE_INVALID,
-        SUMMARY_SIZE_INVALID, or TOO_MANY_VALUES or WORK_TOO_LARGE for what is over a limit.
+        N_CLUSTERS_INVALID, N_FEATURES_INVALID, INIT_SIZE_INVALID, INIT_INVALID, INIT_WEIGHTS_INVALID,
+        HALF_LIFE_INVALID, SUMMARY_SIZE_INVALID, or TOO_MANY_VALUES or WORK_TOO_LARGE for what is over a limit.
     """
     check_n_clusters(config)
     if config.n_features is not None and config.n_features < 1:
@@ -135,6 +138,7 @@ def validate(
     check_width(config, n_features, max_centroid_values, max_init_values, max_summary_values, max_init_work)
     _check_init_size(config)
     _check_init(config)
+    _check_init_weights(config)
     check_half_life(config.half_life)
 
 
@@ -331,6 +335,32 @@ def _check_init(config: ModelConfig) -> None:
             + (", not all of them zero under cosine" if config.metric == "cosine" else ""),
         )
     _refuse_large_init(rows, config)
+
+
+def _check_init_weights(config: ModelConfig) -> None:
+    weights = config.init_weights
+    if weights is None:
+        return
+    if isinstance(config.init, str):
+        raise _bad_init_weights(
+            f"init_weights are those of given centroids, and init is {config.init!r}; give the centroids too, or leave "
+            f"init_weights out"
+        )
+    if weights.shape != (config.n_clusters,):
+        raise _bad_init_weights(
+            f"init_weights has shape {list(weights.shape)}, n_clusters makes it {[config.n_clusters]}: a weight for "
+            f"each centroid"
+        )
+    usable = (weights >= 0) & (weights <= MAX_INIT_WEIGHT)
+    if not usable.all():
+        place = int(np.argmin(usable))
+        raise _bad_init_weights(
+            f"init_weights[{place}] is {weights[place]}; a weight is a number from 0 to {MAX_INIT_WEIGHT:g}"
+        )
+
+
+def _bad_init_weights(message: str) -> Exception:
+    return invalid(Reason.INIT_WEIGHTS_INVALID, "config.init.weights", message)
 
 
 def _refuse_large_init(rows: NDArray[Any], config: ModelConfig) -> None:

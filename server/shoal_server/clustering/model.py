@@ -44,7 +44,7 @@ def new_model(config: ModelConfig) -> Model:
     """Return a model that has seen nothing; with centroids if the configuration gives them."""
     if isinstance(config.init, str):
         return Model(config, ModelState(config.n_features, warmup=WarmupBuffer()))
-    snapshot = given_centroids(config.init, config.metric)
+    snapshot = given_centroids(config.init, config.init_weights, config.metric)
     k, d = config.init.shape
     return tell(Model(config, ModelState(d, snapshot=snapshot, ids_given=k)), [first_clusters(k)])
 

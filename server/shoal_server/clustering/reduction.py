@@ -23,6 +23,9 @@ MAX_BUCKETS = 32
 # In so few columns a cell becomes two points, which estimate inertia without bias: of china.jpg and 64 fitted centres
 # within 1 %, where means were 5 % too high. In many columns a mean is the better place to fit to.
 MAX_PAIR_FEATURES = 8
+# Few points are halved together with their neighbours if these have at most so many times as much weight for each of
+# their points.
+_ALIKE = 4.0
 _PIECE_WORK = 1 << 22  # differences of two values, in 3 ms
 
 
@@ -34,6 +37,8 @@ def reduced(
     seed: int,
     kernels: SummaryKernels,
     run: RunTasks,
+    *,
+    at_once: int = 0,
 ) -> tuple[Bucket, ...]:
     """Return buckets with at most `size` points together, made of these.
 
@@ -54,24 +59,28 @@ def reduced(
         Of what is drawn.
     kernels, run
         Compute.
+    at_once
+        Fewer points than that aren't halved alone if others like them are beside them in time. Of many small buckets
+        the cells are finer then: after a thousand merges of small summaries inertia is estimated within 1 %, and
+        without it within 6 %. One after another, as blocks of a stream are closed, it makes no difference.
     """
     while True:
         buckets = without_tiny(buckets, age)
         points = sum(len(bucket.weights) for bucket in buckets)
         if points <= size and len(buckets) <= MAX_BUCKETS:
             return buckets
-        count = min(len(buckets), 2)
         if points > size:
-            first = min(range(len(buckets) - count + 1), key=lambda at: _sparsity(buckets[at : at + count], age))
+            first, last = _sparsest(buckets, age, at_once)
         else:
             first = min(range(len(buckets) - 1), key=lambda at: _points(buckets[at : at + 2]))
-        pair = buckets[first : first + count]
-        whole = joined(pair, max(bucket.age for bucket in pair))
+            last = first + 2
+        some = buckets[first:last]
+        whole = joined(some, max(bucket.age for bucket in some))
         if points > size:
             whole = reduced_bucket(
-                whole, max(_points(pair) // 2, 1), centroids, mixed(seed, first, points), kernels, run
+                whole, max(_points(some) // 2, 1), centroids, mixed(seed, first, points), kernels, run
             )
-        buckets = (*buckets[:first], whole, *buckets[first + count :])
+        buckets = (*buckets[:first], whole, *buckets[last:])
 
 
 def reduced_bucket(
@@ -159,6 +168,27 @@ def _allotted(weights: Float64Array, errors: Float64Array, counts: IndexArray, s
             more[np.flatnonzero(free)[np.argsort(-part[free], kind="stable")[:left]]] = 1
         allotted = np.minimum(allotted + more, counts)
     return allotted
+
+
+def _sparsest(buckets: tuple[Bucket, ...], age: float, at_once: int) -> tuple[int, int]:
+    """Return where neighbours begin and end that are to become one bucket of half as many points.
+
+    They are the two with most points for their weight, and as long as these are fewer than `at_once`, others like them
+    beside them.
+    """
+    count = min(len(buckets), 2)
+    first = min(range(len(buckets) - count + 1), key=lambda at: _sparsity(buckets[at : at + count], age))
+    last = first + count
+    most = _ALIKE * _sparsity(buckets[first:last], age)
+    while _points(buckets[first:last]) < at_once:
+        beside = [
+            at for at in (first - 1, last) if 0 <= at < len(buckets) and _sparsity(buckets[at : at + 1], age) <= most
+        ]
+        if not beside:
+            break
+        chosen = min(beside, key=lambda at: _sparsity(buckets[at : at + 1], age))
+        first, last = min(first, chosen), max(last, chosen + 1)
+    return first, last
 
 
 def _sparsity(buckets: tuple[Bucket, ...], age: float) -> float:

@@ -16,6 +16,7 @@ import numpy as np
 
 from shoal_server.clustering.buckets import IndexArray, Reals, SummaryKernels, WeightedPoints
 from shoal_server.clustering.events import Event, cluster_events, tell
+from shoal_server.clustering.given import first_schedule, first_summary
 from shoal_server.clustering.identity import succeed
 from shoal_server.clustering.refinement import DeepRefinement, expected_work, refine
 from shoal_server.clustering.refinement_schedule import (
@@ -66,7 +67,7 @@ def is_summarised(model: Model) -> bool:
 
 def schedule_of(model: Model) -> RefinementSchedule:
     """Return how far a model is from its next refinement."""
-    return model.state.learning.schedule if model.state.learning else RefinementSchedule()
+    return model.state.learning.schedule if model.state.learning else first_schedule(model.config)
 
 
 def learned(
@@ -91,8 +92,11 @@ def learned(
     learning = model.state.learning
     if not len(rows.points):
         return model if learning is None else _with_learning(model, learning._replace(schedule=schedule))
+    kernels = fitter.summary_kernels(precision)
     summary = learning.summary if learning else empty_summary(model.config.summary_points(d), d, precision)
     with suppress(UnusablePoints):  # so far from one another that they can be assigned, but not summarised
+        if learning is None:
+            summary = first_summary(model.config, before, rows.points, rows.sample_weight, kernels, run)
         points, origin = _readable(rows.points, before)
         summary = absorb(
             summary,
@@ -102,7 +106,7 @@ def learned(
             before.centroids,
             rows.ages,
             seed_of(model),
-            fitter.summary_kernels(precision),
+            kernels,
             run,
             origin=origin,
         )

@@ -43,6 +43,8 @@ Real = TypeVar("Real", bound=np.floating[Any])
 # Rows wait until the row number is a multiple of this: a call for one row copies these instead of the sums (k, d).
 CHUNK_ROWS = 64
 
+_AT_ONCE_SHARE = 2  # of the size of a summary: so many points are halved at once when two are merged
+
 
 class Summary(NamedTuple):
     """All that must last of a summary: arrays and numbers, never changed once made."""
@@ -230,7 +232,10 @@ def merge(
         reference = _moved_reference(other.reference, shift, age - other_age)
     buckets = tuple(sorted([*one.buckets, *moved], key=lambda bucket: bucket.age))
     blocks = one.blocks + other.blocks
-    buckets = reduced(buckets, one.size, age, reference.centroids, mixed(seed, blocks), kernels, run)
+    buckets = reduced(
+        buckets, one.size, age, reference.centroids, mixed(seed, blocks), kernels, run,
+        at_once=one.size // _AT_ONCE_SHARE,
+    )  # fmt: skip
     return one._replace(buckets=buckets, reference=reference, rows=one.rows + other.rows, blocks=blocks)
 
 

@@ -31,6 +31,8 @@ from shoal_server.engines.contract import (
 )
 from shoal_server.errors import Reason, invalid
 
+_ROUNDING = 4 * float(np.finfo(np.float64).eps)  # of the length of a row that has been scaled to 1
+
 
 def update(
     model: Model, rows: ValidRows, decay: Decay, engine: Engine, run: RunTasks, *, return_labels: bool
@@ -163,16 +165,23 @@ def move(
     return after, total
 
 
-def given_centroids(centroids: NDArray[Any], metric: Metric) -> Snapshot:
-    """Return version 0 of centroids (k, d) that the configuration gives."""
+def given_centroids(centroids: NDArray[Any], weights: Float64Array | None, metric: Metric) -> Snapshot:
+    """Return version 0 of centroids (k, d) that the configuration gives, with their weights (k,) if it gives them."""
     wide = centroids.astype(np.float64)
-    return first_snapshot(to_sphere(wide) if metric == "cosine" else wide)
+    wide = _on_sphere(wide) if metric == "cosine" else wide
+    return first_snapshot(wide, None if weights is None else weights.copy())
 
 
-def first_snapshot(centroids: Float64Array) -> Snapshot:
-    """Return version 0: initial centroids (k, d) that no point has moved yet."""
+def first_snapshot(centroids: Float64Array, weights: Float64Array | None = None) -> Snapshot:
+    """Return version 0: initial centroids (k, d) that no point has moved yet, of weights (k,); None: of weight 0."""
     nothing = np.zeros(len(centroids))
-    return read_only_snapshot(0, centroids, nothing, 0.0, nothing, 0, 0)
+    return read_only_snapshot(0, centroids, nothing if weights is None else weights, 0.0, nothing, 0, 0)
+
+
+def _on_sphere(centroids: Float64Array) -> Float64Array:
+    """Return centroids at length 1; those that an update left there stay the same bit for bit."""
+    lengths = np.linalg.norm(centroids, axis=1, keepdims=True)
+    return np.where(np.abs(lengths - 1) <= _ROUNDING, centroids, to_sphere(centroids))
 
 
 def newest(model: Model) -> Snapshot:

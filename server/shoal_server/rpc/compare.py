@@ -89,6 +89,12 @@ class CompareService:
 
     def _decode_init(self, parsed: wire.Parsed[compare_pb2.CompareRequest]) -> Any:
         request = parsed.message
+        if request.init.HasField("weights"):
+            raise invalid(
+                Reason.INIT_WEIGHTS_INVALID,
+                "init.weights",
+                "init.weights are for sessions: a comparison begins with centroids of no weight; leave them out",
+            )
         if request.init.WhichOneof("source") == "centroids":
             return decode_points(parsed.tensor(request.init.centroids), "init.centroids", self._max_bytes)
         method = request.init.method or sessions_pb2.INIT_METHOD_K_MEANS_PLUS_PLUS

@@ -6,15 +6,17 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+from numpy.typing import NDArray
 
 from shoal import wire
 from shoal.v1 import sessions_pb2, tensor_pb2
 from shoal_server.clustering.config import HalfLife, ModelConfig
 from shoal_server.clustering.state import Warming
 from shoal_server.errors import Reason, invalid, quoted
-from shoal_server.rpc.tensor import decode_points
+from shoal_server.rpc.tensor import decode_init_weights, decode_points
 from shoal_server.sessions.port import Changes, Description, Limits, SessionConfig
 
 _DURABILITIES = {"memory": sessions_pb2.DURABILITY_MEMORY}  # those of wire.DURABILITIES that this server has
@@ -40,6 +42,7 @@ def decode_config(
             metric=_decode(wire.METRICS, config.metric or sessions_pb2.METRIC_EUCLIDEAN, "metric"),
             on_invalid=_decode_on_invalid(config),
             init=_decode_init(config.init, limits, tensor),
+            init_weights=_decode_init_weights(config.init, limits, tensor),
             init_size=config.init_size or None,
             random_state=config.random_state if config.HasField("random_state") else None,
             dtype=_decode(wire.PRECISIONS, config.dtype, "dtype") if config.dtype else None,
@@ -75,6 +78,35 @@ def decode_changes(request: sessions_pb2.UpdateSessionRequest, limits: Limits) -
         model={path: _decode_change(path, request.config) for path in paths if path != "idle_ttl"},
         session={"idle_ttl": _decode_idle_ttl(request.config, limits)} if "idle_ttl" in paths else {},
     )
+
+
+def decode_merge_changes(config: sessions_pb2.SessionConfig, limits: Limits) -> Changes:
+    """Return how the configuration of merged sessions is to differ from that of the first.
+
+    Raises
+    ------
+    DomainError
+        FIELD_IMMUTABLE for a field that can't differ, or a value that shoal.v1 doesn't know.
+    """
+    model: dict[str, Any] = {}
+    session: dict[str, Any] = {}
+    for field, _ in config.ListFields():
+        match field.name:
+            case "idle_ttl":
+                session["idle_ttl"] = _decode_idle_ttl(config, limits)
+            case "n_clusters" | "random_state" | "summary_size":
+                model[field.name] = getattr(config, field.name)
+            case "update_rule":
+                model["update_rule"] = _decode(wire.UPDATE_RULES, config.update_rule, "update_rule")
+            case name if name in CHANGEABLE:
+                model[name] = _decode_change(name, config)
+            case name:
+                raise invalid(
+                    Reason.FIELD_IMMUTABLE,
+                    f"config.{name}",
+                    f"{name} can't be given when sessions are merged: it follows from them; what can: {_MERGEABLE}",
+                )
+    return Changes(model, session)
 
 
 def encode_description(session: Description, *, with_centroids: bool = True) -> sessions_pb2.Session:
@@ -157,6 +189,7 @@ def decode_duration(duration: Duration, field: str) -> float:
 
 
 _LISTED = ", ".join(CHANGEABLE)
+_MERGEABLE = ", ".join((*CHANGEABLE, "random_state", "update_rule", "summary_size"))
 _MAX_PATHS = 64  # of a mask; there are fewer fields, but a name twice does no harm
 
 
@@ -186,6 +219,12 @@ def _decode_init(init: sessions_pb2.Init, limits: Limits, tensor: Callable[[tens
     if init.WhichOneof("source") == "centroids":
         return decode_points(tensor(init.centroids), "config.init.centroids", limits.max_batch_bytes)
     return _decode(wire.INIT_METHODS, init.method or sessions_pb2.INIT_METHOD_K_MEANS_PLUS_PLUS, "init")
+
+
+def _decode_init_weights(
+    init: sessions_pb2.Init, limits: Limits, tensor: Callable[[tensor_pb2.Tensor], wire.Tensor]
+) -> NDArray[np.float64] | None:
+    return decode_init_weights(tensor(init.weights), limits.max_batch_bytes) if init.HasField("weights") else None
 
 
 def _decode_half_life(config: sessions_pb2.SessionConfig) -> HalfLife | None:
@@ -257,7 +296,10 @@ def _encode_config(session: Description, *, with_centroids: bool) -> sessions_pb
 def _encode_init(model: ModelConfig, *, with_centroids: bool) -> sessions_pb2.Init:
     if isinstance(model.init, str):
         return sessions_pb2.Init(method=wire.INIT_METHODS[model.init])
-    return sessions_pb2.Init(centroids=wire.tensor_message(model.init)) if with_centroids else sessions_pb2.Init()
+    if not with_centroids:
+        return sessions_pb2.Init()
+    weights = None if model.init_weights is None else wire.tensor_message(model.init_weights)
+    return sessions_pb2.Init(centroids=wire.tensor_message(model.init), weights=weights)
 
 
 def _encode_time(moment: datetime) -> Timestamp:

@@ -217,6 +217,7 @@ ENCODED = {
     "Recluster",
     "DescribeClusters",
     "CreateSession",
+    "MergeSessions",
     "GetSession",
     "UpdateSession",
     "ListEvents",

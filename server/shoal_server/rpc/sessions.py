@@ -8,7 +8,7 @@ from shoal import wire
 from shoal.v1 import events_pb2, sessions_pb2
 from shoal_server.errors import Reason, invalid
 from shoal_server.rpc.call_layers import CallContext
-from shoal_server.rpc.config import decode_changes, decode_config, encode_description
+from shoal_server.rpc.config import decode_changes, decode_config, decode_merge_changes, encode_description
 from shoal_server.rpc.events import encode_page, encoded_size
 from shoal_server.sessions.port import Description, Limits, SessionPort
 from shoal_server.shared_results import SharedResults
@@ -33,6 +33,12 @@ class SessionService:
         request = parsed.message
         config = decode_config(request.config, self._limits, parsed.tensor)
         return await self._encode(await self._sessions.create(request.name, config, request.request_id))
+
+    async def MergeSessions(self, request: sessions_pb2.MergeSessionsRequest, _call: CallContext) -> bytes:
+        """Make a session of what others have seen; see sessions.proto."""
+        changes = decode_merge_changes(request.config, self._limits)
+        merged = self._sessions.merge(list(request.names), request.into, changes, request.request_id)
+        return await self._encode(await merged)
 
     async def GetSession(self, request: sessions_pb2.GetSessionRequest, _call: CallContext) -> bytes:
         """Describe a session."""

@@ -40,18 +40,22 @@ def decode_weights(tensor: wire.Tensor, points_bytes: int, max_bytes: int) -> ND
     DomainError
         What `decode_points` raises.
     """
-    field = "sample_weight"
-    if len(tensor.shape) != 1:
-        raise invalid(
-            Reason.SHAPE_INVALID,
-            field,
-            f"{field} has {_axes(tensor)}; it must have one",
-        )
-    weights = _decode(tensor, field, max_bytes, SPLIT)
+    weights = _decode_vector(tensor, "sample_weight", max_bytes)
     size = points_bytes + len(weights) * np.dtype(np.float64).itemsize
     if size > max_bytes:
         raise too_large("points", "points with sample_weight", size, max_bytes)
     return weights.astype(np.float64)
+
+
+def decode_init_weights(tensor: wire.Tensor, max_bytes: int) -> NDArray[np.float64]:
+    """Return the weights (k,) of given centroids as float64; raises what `decode_points` raises."""
+    return _decode_vector(tensor, "config.init.weights", max_bytes).astype(np.float64)
+
+
+def _decode_vector(tensor: wire.Tensor, field: str, max_bytes: int) -> NDArray[Any]:
+    if len(tensor.shape) != 1:
+        raise invalid(Reason.SHAPE_INVALID, field, f"{field} has {_axes(tensor)}; it must have one")
+    return _decode(tensor, field, max_bytes, SPLIT)
 
 
 def _axes(tensor: wire.Tensor) -> str:

@@ -56,6 +56,10 @@ class LocalSessions:
             return self._sessions.create(name, config, request_id).describe()
         return (await self._sessions.create_on_thread(name, config, request_id)).describe()
 
+    async def merge(self, names: Sequence[str], into: str, changes: Changes, request_id: str) -> Description:
+        """Make a session of what others have seen, or return the one that the same request made."""
+        return (await self._sessions.merge(names, into, changes, request_id)).describe()
+
     async def describe(self, name: str) -> Description:
         """Return what a session is and how it stands."""
         return self._sessions.get(name).describe()

@@ -308,6 +308,13 @@ class SessionPort(Protocol):
         """Make a session, or return the one that the same request made."""
         ...
 
+    async def merge(self, names: Sequence[str], into: str, changes: Changes, request_id: str) -> Description:
+        """Make a session of what others have seen, or return the one that the same request made.
+
+        Its configuration is that of the first, with changes.
+        """
+        ...
+
     async def describe(self, name: str) -> Description:
         """Return what a session is and how it stands."""
         ...

@@ -11,8 +11,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from shoal_server.clustering.state import BatchResult
-from shoal_server.errors import Reason, invalid, refused
+from shoal_server.clustering.state import Batch, BatchResult
+from shoal_server.errors import DomainError, Reason, invalid, refused
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.jobs import Receipt
 from shoal_server.sessions.port import Position, Producer
@@ -198,6 +198,16 @@ class ProducerLedger:
                 f"the session remembers its maximum number of producer names ({len(names):,}), so that nothing counts "
                 f"twice; push under one of those names or without one, or raise SHOAL_MAX_PRODUCERS",
             )
+
+
+def comes_next(ledger: ProducerLedger, producer: Producer, message: Sequence[Batch]) -> bool:
+    """Return whether a message has the producer's next batches, each a new one."""
+    first = message[0].sequence if message else 0
+    try:
+        is_next = ledger.is_next(producer, first, len(message))
+    except DomainError:
+        return False
+    return is_next and all(batch.sequence == first + place for place, batch in enumerate(message))
 
 
 @dataclass

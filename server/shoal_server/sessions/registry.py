@@ -8,9 +8,10 @@ import heapq
 import itertools
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Generic, Protocol, Self, TypeVar
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -19,7 +20,8 @@ from shoal_server.clustering.model import new_model
 from shoal_server.clustering.state import Model
 from shoal_server.errors import DomainError, Reason, invalid, quoted, refused
 from shoal_server.sessions.deps import SessionDeps
-from shoal_server.sessions.port import EndReason, SessionConfig
+from shoal_server.sessions.merging import Merging, check_names, given_later, mergeable
+from shoal_server.sessions.port import Changes, EndReason, SessionConfig, changed
 from shoal_server.sessions.refusals import session_gone
 from shoal_server.sessions.session import Session
 from shoal_server.sessions.work import engine_work
@@ -44,6 +46,8 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
         self._names: list[str] = []  # sorted
         self._expiry: ExpiryQueue[Session] = ExpiryQueue()
+        self._merging = Merging(deps)
+        self._merges: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # under way, by the new name
         self._ending: set[asyncio.Task[None]] = set()  # of sessions that have lost their names
         self._ends_earlier = asyncio.Event()  # some session, than the one that was to end first
         self._reaper: asyncio.Task[None] | None = None
@@ -57,6 +61,7 @@ class Sessions:
 
     async def stop(self, deadline: float) -> None:
         """Finish what the sessions have taken until the deadline, and refuse the rest; see Session.stop."""
+        self._merging.halt()
         if self._reaper:
             self._reaper.cancel()
             await asyncio.wait([self._reaper])
@@ -89,6 +94,30 @@ class Sessions:
         config = self._checked(name, config, request_id)
         model = await self._deps.compute.call(self._new_model, config.model)
         return self._add(name, config, request_id, model)
+
+    async def merge(self, names: Sequence[str], into: str, changes: Changes, request_id: str = "") -> Session:
+        """Make a session of what others have seen, or return the one that the same request made.
+
+        Its configuration is that of the first, with changes. The others stay as they are.
+
+        Raises
+        ------
+        DomainError
+            What `create` raises, NAMES_INVALID, SESSION_NOT_FOUND, and what `mergeable` and `Merging.merge` raise.
+        """
+        _check_name(into, "into")
+        _check_request_id(request_id)
+        async with self._merges.setdefault(into, asyncio.Lock()):  # the same request again waits, and merges nothing
+            if into in self._sessions:
+                return _same_request(self._sessions[into], request_id)
+            self._check_count()
+            check_names(names)
+            sources = [self.get(name).as_source() for name in names]
+            parts = mergeable(sources)
+            config = changed(sources[0].config, changes)
+            self._validate(given_later(config.model, len(parts[0].coordinates.origin)))
+            model = await self._merging.merge(parts, config.model, into)
+            return self._add(into, replace(config, model=model.config), request_id, model)
 
     def get(self, name: str) -> Session:
         """Find a session.
@@ -130,6 +159,10 @@ class Sessions:
         return self._with_random_state(config)
 
     def _new_model(self, config: ModelConfig) -> Model:
+        self._validate(config)
+        return new_model(config)
+
+    def _validate(self, config: ModelConfig) -> None:
         limits = self._deps.limits
         validate(
             config,
@@ -138,14 +171,16 @@ class Sessions:
             max_summary_values=limits.max_summary_values,
             max_init_work=engine_work(config.engine, limits.max_batch_work),
         )
-        return new_model(config)
+
+    def _check_count(self) -> None:
+        if len(self._sessions) >= self._deps.limits.max_sessions:
+            raise _too_many(self._deps.limits.max_sessions)
 
     def _add(self, name: str, config: SessionConfig, request_id: str, model: Model) -> Session:
         existing = self._sessions.get(name)
         if existing is not None:
             return _same_request(existing, request_id)
-        if len(self._sessions) >= self._deps.limits.max_sessions:
-            raise _too_many(self._deps.limits.max_sessions)
+        self._check_count()
         session = Session(name, config, request_id, self._deps, model, on_change=lambda: self._schedule_end(session))
         self._sessions[name] = session
         bisect.insort(self._names, name)
@@ -253,13 +288,13 @@ async def _end(session: Session, reason: EndReason) -> None:
     log.info("session ended", session=session.name, reason=reason, version=session.version)
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, field: str = "name") -> None:
     if not NAME.fullmatch(name):
         raise invalid(
             Reason.NAME_INVALID,
-            "name",
-            f"name is {quoted(name)}; a session's name has 1 to 128 characters, letters, digits, '.', '_' or '-', and "
-            f"begins with a letter or digit",
+            field,
+            f"{field} is {quoted(name)}; a session's name has 1 to 128 characters, letters, digits, '.', '_' or '-', "
+            f"and begins with a letter or digit",
         )
 
 

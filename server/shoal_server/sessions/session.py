@@ -21,6 +21,7 @@ from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.event_log import EventLog
 from shoal_server.sessions.jobs import BatchJob, ChangeJob, Receipt
+from shoal_server.sessions.merging import Source
 from shoal_server.sessions.port import (
     Changes,
     Description,
@@ -32,7 +33,7 @@ from shoal_server.sessions.port import (
     WatchOptions,
     changed,
 )
-from shoal_server.sessions.producers import ProducerLedger
+from shoal_server.sessions.producers import ProducerLedger, comes_next
 from shoal_server.sessions.refusals import (
     errors_of_session,
     etag_mismatch,
@@ -153,6 +154,11 @@ class Session:
             inertia_per_point=model.snapshot.inertia_per_point if model.snapshot else 0.0,
         )
 
+    def as_source(self) -> Source:
+        """Return the session as it stands, to be merged."""
+        self._touch()
+        return Source(self.name, self._config, self._model)
+
     def open_producer(self, producer: Producer) -> Position:
         """Begin or go on pushing under a name, until `leave_producer`; see ProducerLedger.open."""
         self._touch()
@@ -204,7 +210,7 @@ class Session:
             if self._writer.closing:
                 self._writer.queue.release(room)
                 raise DomainError(self._writer.refusal.for_session(self.name))
-            if producer is None or self._is_next(producer, message):
+            if producer is None or comes_next(self._ledger, producer, message):
                 return [self._take(message, producer)]
             return [self._take_or_know(batch, producer) for batch in message]
         finally:
@@ -326,15 +332,6 @@ class Session:
             How many batches had been taken and were then refused.
         """
         return await self._writer.stop(deadline, shutting_down())
-
-    def _is_next(self, producer: Producer, message: Sequence[Batch]) -> bool:
-        """Return whether a message has the producer's next batches, each a new one."""
-        first = message[0].sequence if message else 0
-        try:
-            is_next = self._ledger.is_next(producer, first, len(message))
-        except DomainError:
-            return False
-        return is_next and all(batch.sequence == first + place for place, batch in enumerate(message))
 
     def _take(self, batches: Sequence[Batch], producer: Producer | None) -> Receipt:
         """Take batches that are new, and have room."""

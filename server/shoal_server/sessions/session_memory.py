@@ -240,7 +240,7 @@ def model_bytes(config: ModelConfig, n_features: int, precision_bytes: int = FLO
     if config.engine == "numba":
         rows, columns = -(-k // _TILE) * _TILE, -(-d // _MIN_COLUMNS) * _MIN_COLUMNS
         inside = precision_bytes * (rows * (d + 2) + k * columns) + FLOAT64 * k
-    given = 0 if isinstance(config.init, str) else config.init.nbytes
+    given = 0 if isinstance(config.init, str) else config.init.nbytes + FLOAT64 * k
     encoded = _ENCODED_VERSIONS * FLOAT64 * (k * d + 3 * k)
     return SESSION_BYTES + 2 * (snapshot + inside) + given + encoded + summary_bytes(config, d, precision_bytes)
 

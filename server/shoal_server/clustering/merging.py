@@ -1,0 +1,177 @@
+"""Several models become one: its summary is made of theirs, and its centroids are fitted to that.
+
+The rows of all of them weigh in it what they would if the models had seen them side by side: as long ago as each model
+says. With half-lives in seconds "now" is the newest event of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.events import first_clusters, tell
+from shoal_server.clustering.refined import Fitter
+from shoal_server.clustering.refinement import fit
+from shoal_server.clustering.refinement_schedule import Learning, RefinementSchedule
+from shoal_server.clustering.state import ColumnMeans, CoordinateSystem, Model, ModelState, read_only_snapshot
+from shoal_server.clustering.summary import Summary, empty_summary, merge, relabelled, weighted_points
+from shoal_server.engines.chunks import row_work
+from shoal_server.engines.contract import Float64Array, RunTasks
+from shoal_server.errors import DomainError, Reason, Refusal, invalid
+
+# Starts of the fit: as many as a session's deep refinements make from scratch; of more values of the centroids than
+# that, of which each start takes seconds, one.
+N_STARTS, MANY_VALUES = 2, 1 << 14
+
+
+class Summarised(NamedTuple):
+    """A model that has a summary with rows, taken apart."""
+
+    summary: Summary
+    schedule: RefinementSchedule
+    coordinates: CoordinateSystem
+    model: Model
+
+
+def summarised(model: Model) -> Summarised | None:
+    """Return a model that can be merged, taken apart; None: it has no summary, or one without rows."""
+    learning, coordinates = model.state.learning, model.state.coordinates
+    if learning is None or coordinates is None or learning.summary.reference is None:
+        return None
+    return Summarised(learning.summary, learning.schedule, coordinates, model)
+
+
+def merged_model(sources: Sequence[Summarised], config: ModelConfig, fitter: Fitter, run: RunTasks) -> Model:
+    """Return a model of version 1 with what all others have seen, and centroids fitted to it.
+
+    Parameters
+    ----------
+    sources
+        One or more, of the same number of columns, metric and precision.
+    config
+        Of the new model. Its `init` and `init_weights` in the model will be the centroids that are found, and their
+        weights: it begins with them.
+    fitter, run
+        Compute.
+
+    Raises
+    ------
+    DomainError
+        SUMMARY_EMPTY: all rows have weight 0, or have decayed to it. N_CLUSTERS_INVALID: there are fewer points in the
+        summary than clusters.
+    """
+    coordinates = sources[0].coordinates
+    d = len(coordinates.origin)
+    seed, kernels = config.random_state or 0, fitter.summary_kernels(coordinates.precision)
+    summary = _merged_summary(sources, config, fitter, run)
+    points, weights, scatter = weighted_points(summary, 0.0, run)
+    _check_points(len(weights), config.n_clusters)
+    found = fit(
+        points,
+        weights,
+        config.n_clusters,
+        seed=(seed, 0, 2),
+        cosine=config.metric == "cosine",
+        kernels=fitter.search,
+        run=run,
+        n_starts=N_STARTS if config.n_clusters * d <= MANY_VALUES else 1,
+    )
+    total = float(weights.sum())
+    expected = (found.inertia + float(scatter.sum())) / total
+    accepted = sum(source.model.state.points_accepted for source in sources)
+    centroids, nothing = found.centroids + coordinates.origin, np.zeros(config.n_clusters)
+    snapshot = read_only_snapshot(
+        1, centroids, found.weights, 0.0, nothing, accepted, 0, refined=True, estimated_inertia=expected
+    )
+    learning = None
+    if config.summary_points(d):
+        summary = relabelled(summary, found.centroids, found.weights, expected, 0.0, seed, kernels, run)
+        learning = Learning(summary, _schedule(sources, config, len(weights), total, expected))
+    state = ModelState(
+        n_features=d,
+        coordinates=coordinates,
+        snapshot=snapshot,
+        latest_event=_latest_event(sources),
+        column_means=_column_means(sources) if config.on_invalid == "impute" else None,
+        points_accepted=accepted,
+        points_dropped=sum(source.model.state.points_dropped for source in sources),
+        learning=learning,
+        ids_given=config.n_clusters,
+    )
+    model = Model(replace(config, init=centroids, init_weights=found.weights), state)
+    return tell(model, [first_clusters(config.n_clusters)])
+
+
+def _merged_summary(sources: Sequence[Summarised], config: ModelConfig, fitter: Fitter, run: RunTasks) -> Summary:
+    """Return the summary of all rows, as of age 0 and in the coordinates of the first source."""
+    precision, origin = sources[0].coordinates.precision, sources[0].coordinates.origin.astype(np.float64)
+    latest = _latest_event(sources)
+    size = config.summary_points(len(origin)) or max(source.summary.size for source in sources)
+    merged = empty_summary(size, len(origin), precision)
+    for source in sources:
+        merged = merge(
+            merged,
+            source.summary,
+            0.0,
+            _age(source, latest),
+            source.coordinates.origin - origin,
+            config.random_state or 0,
+            fitter.summary_kernels(precision),
+            run,
+        )
+    return merged
+
+
+def _age(source: Summarised, latest: float | None) -> float:
+    """Return how many half-lives have passed for a source when the newest event of all is now."""
+    half_life, own_latest = source.model.config.half_life, source.model.state.latest_event
+    age = source.schedule.age
+    if half_life is None or half_life.unit != "seconds" or own_latest is None or latest is None:
+        return age
+    return age + (latest - own_latest) / half_life.value
+
+
+def _schedule(
+    sources: Sequence[Summarised], config: ModelConfig, points: int, weight: float, expected: float
+) -> RefinementSchedule:
+    """Return the schedule after the fit, which was not paid for out of its budget: that is as of a new model."""
+    rows = sum(source.schedule.rows for source in sources)
+    work = rows * row_work(config.n_clusters, len(sources[0].coordinates.origin))
+    schedule = RefinementSchedule(rows=rows, weight=weight, deep_refinements=1, work=work)
+    return schedule.refined(expected, config.n_clusters / points, 0)
+
+
+def _latest_event(sources: Sequence[Summarised]) -> float | None:
+    events = [source.model.state.latest_event for source in sources]
+    return max((event for event in events if event is not None), default=None)
+
+
+def _column_means(sources: Sequence[Summarised]) -> ColumnMeans | None:
+    """Return the means of the columns over the rows of all sources that have them."""
+    known = [means for source in sources if (means := source.model.state.column_means) is not None]
+    if not known:
+        return None
+    rows: Float64Array = np.sum([means.rows for means in known], axis=0)
+    sums: Any = np.sum([means.rows * means.means for means in known], axis=0)
+    return ColumnMeans(rows, np.divide(sums, rows, out=np.zeros_like(rows), where=rows > 0))
+
+
+def _check_points(count: int, n_clusters: int) -> None:
+    if not count:
+        raise DomainError(
+            Refusal(
+                Reason.SUMMARY_EMPTY,
+                "all points of the sessions have weight 0, or have decayed to it; push points that weigh something",
+            )
+        )
+    if count < n_clusters:
+        raise invalid(
+            Reason.N_CLUSTERS_INVALID,
+            "config.n_clusters",
+            f"n_clusters is {n_clusters:,}, and the sessions' summaries have {count:,} points together; use at most so "
+            f"many, or push more points first",
+        )

@@ -1,0 +1,171 @@
+"""How sessions become one: what of them fits together, and the work, on the compute threads."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.merging import Summarised, merged_model, summarised
+from shoal_server.clustering.refined import Fitter
+from shoal_server.clustering.state import Model
+from shoal_server.clustering.summarised import check_summarised
+from shoal_server.engines.contract import Halted, RunTasks, UnusablePoints
+from shoal_server.errors import DomainError, Reason, Refusal, invalid, quoted, refused
+from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.port import SessionConfig
+from shoal_server.sessions.refusals import shutting_down
+from shoal_server.sessions.session_memory import FLOAT64, model_bytes, summary_bytes
+from shoal_server.sessions.work import MAX_DISPATCH_WORK, SessionCompute
+
+# Copies of the largest summary while it is added to the others: closed, moved, and joined with its neighbours.
+_ADDED_COPIES = 2
+
+
+class Source(NamedTuple):
+    """A session as it stands when it is merged."""
+
+    name: str
+    config: SessionConfig
+    model: Model
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise NAMES_INVALID unless there are names, each once."""
+    if not names:
+        raise invalid(Reason.NAMES_INVALID, "names", "names is empty; name one session or more to merge")
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise invalid(Reason.NAMES_INVALID, "names", f"names has {quoted(name)} twice; name each session once")
+        seen.add(name)
+
+
+def mergeable(sources: Sequence[Source]) -> list[Summarised]:
+    """Return what of the sessions is merged.
+
+    Raises
+    ------
+    DomainError
+        SESSION_WARMING, SUMMARY_MISSING or SUMMARY_EMPTY of one of them; N_FEATURES_MISMATCH, METRIC_MISMATCH or
+        DTYPE_MISMATCH of one and the first.
+    """
+    found = [_summarised(source) for source in sources]
+    for source, part in zip(sources[1:], found[1:], strict=True):
+        _check_alike(sources[0], found[0], source, part)
+    return found
+
+
+def given_later(config: ModelConfig, n_features: int) -> ModelConfig:
+    """Return a configuration as it is checked before its centroids are known, which are given then."""
+    placeholder = np.broadcast_to(np.ones(1), (max(config.n_clusters, 0), n_features))
+    return replace(config, n_features=n_features, init=placeholder, init_size=None, init_weights=None)
+
+
+class Merging:
+    """Merges models on the compute threads; those that run can be stopped together.
+
+    Parameters
+    ----------
+    deps
+        What the server hands to each session.
+    """
+
+    def __init__(self, deps: SessionDeps) -> None:
+        self._deps = deps
+        self._running: set[SessionCompute] = set()
+        self._is_halted = False
+
+    def halt(self) -> None:
+        """Stop what is being computed at its next piece, and begin nothing more: the calls are refused."""
+        self._is_halted = True
+        for compute in self._running:
+            compute.halt()
+
+    async def merge(self, parts: Sequence[Summarised], config: ModelConfig, into: str) -> Model:
+        """Return the model of a new session.
+
+        Raises
+        ------
+        DomainError
+            MEMORY_LIMIT_REACHED, SERVER_DRAINING, VALUE_TOO_LARGE, and what `merged_model` raises.
+        """
+        fitter = self._deps.fitter
+        if fitter is None:
+            raise AssertionError("where sessions have summaries there is what computes them")
+        if self._is_halted:
+            raise DomainError(shutting_down())
+        memory = self._deps.budget.reserve(needed_bytes(parts, config), f"merging into session {into!r}")
+        compute = SessionCompute(uuid.uuid4().hex, self._deps.compute)
+        self._running.add(compute)
+        try:
+            work = MAX_DISPATCH_WORK
+            return await compute.call([], work, _merged, parts, config, fitter, compute.run_tasks)
+        except Halted:
+            raise DomainError(shutting_down()) from None
+        finally:
+            compute.halt()  # where the caller has given up it still runs
+            self._running.discard(compute)
+            memory.release()
+
+
+def _merged(parts: Sequence[Summarised], config: ModelConfig, fitter: Fitter, run: RunTasks) -> Model:
+    try:
+        return merged_model(parts, config, fitter, run)
+    except UnusablePoints:
+        raise refused(
+            Reason.VALUE_TOO_LARGE,
+            "the sessions' points lie so far apart that their squared distances overflow; merge sessions whose points "
+            "are of one scale, or create them with dtype='float64'",
+        ) from None
+
+
+def _summarised(source: Source) -> Summarised:
+    try:
+        check_summarised(source.model)
+    except DomainError as error:
+        refusal, name = error.refusal, source.name
+        raise DomainError(replace(refusal, message=f"session {name!r}: {refusal.message}", session=name)) from None
+    part = summarised(source.model)
+    if part is None:
+        raise AssertionError("a summary with rows has coordinates, and a place for each cluster")
+    return part
+
+
+def _check_alike(first: Source, first_part: Summarised, other: Source, part: Summarised) -> None:
+    """Raise what is different between a session and the first."""
+    ours, theirs = first.model, other.model
+    differences = (
+        (Reason.N_FEATURES_MISMATCH, "n_features", ours.n_features, theirs.n_features),
+        (Reason.METRIC_MISMATCH, "metric", ours.config.metric, theirs.config.metric),
+        (
+            Reason.DTYPE_MISMATCH,
+            "dtype",
+            first_part.coordinates.precision.name,
+            part.coordinates.precision.name,
+        ),
+    )
+    for reason, field, own, others in differences:
+        if own != others:
+            raise DomainError(
+                Refusal(
+                    reason,
+                    f"session {other.name!r} has {field}={others!r}, and session {first.name!r} has {own!r}; merge "
+                    f"sessions of one {field}",
+                    "names",
+                    other.name,
+                )
+            )
+
+
+def needed_bytes(parts: Sequence[Summarised], config: ModelConfig) -> int:
+    """Return what merging takes until the new session counts its own."""
+    d = len(parts[0].coordinates.origin)
+    size = max(config.summary_points(d), *(part.summary.size for part in parts))
+    fitted = replace(config, update_rule="refined", summary_size=size)
+    added = summary_bytes(replace(fitted, update_rule="incremental"), d, FLOAT64)
+    return model_bytes(fitted, d) + _ADDED_COPIES * added
