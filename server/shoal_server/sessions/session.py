@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from shoal_server.clustering.config import ModelConfig
@@ -253,10 +252,10 @@ class Session:
             raise DomainError(refusal.for_session(self.name))
         cost = points.size * model.config.n_clusters  # in multiplications
         with errors_of_session(self.name), self.memory.computing(model, points):
-            do = partial(self._assign, model, points, **wanted)
-            if cost <= work.QUICK_WORK and model.config.engine == "numba":
-                return model.version, do()
-            return model.version, await self._writer.compute.call([model.config.engine], cost, do)
+            engine = model.config.engine
+            if cost <= work.QUICK_WORK and engine == "numba":
+                return model.version, self._assign(model, points, **wanted)
+            return model.version, await self._writer.compute.call([engine], cost, self._assign, model, points, **wanted)
 
     def read_snapshot(self) -> Snapshot:
         """Return the newest version, whole.
