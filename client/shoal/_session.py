@@ -195,11 +195,8 @@ class Session(SummaryMethods):
             which is soon forgotten.
         first_sequence
             The sequence of the first batch; the following batches count up from it.
-        return_labels
-            Whether to return the labels that the updates used. A duplicate may have lost them; then
-            `PushResult.forgotten` is set.
-        return_scores
-            Whether to return how unusual each point is, as in `push`. A duplicate may have lost them, too.
+        return_labels, return_scores
+            As in `push`. A duplicate may have lost them; then `PushResult.forgotten` is set.
         max_in_flight
             Maximum number of batches without a result; their size is limited to about 32 MiB too.
         on_error
@@ -247,6 +244,8 @@ class Session(SummaryMethods):
             If the session has no centroids yet.
         InvalidArgumentError
             If X is invalid.
+        PreconditionError
+            If scores are wanted of a session without ``outlier_threshold``.
         """
         call = _calls.assign(self._name, X, return_distances=return_distances, return_scores=return_scores)
         return self._connection.call(call)
@@ -259,7 +258,9 @@ class Session(SummaryMethods):
         return_scores: bool = False,
         max_in_flight: int = 32,
     ) -> Generator[Assignment, None, None]:
-        """Assign many arrays, pipelined, and yield the answers in order; see `ingest` for how the stream behaves.
+        """Assign many arrays, pipelined, and yield the answers in order.
+
+        See `ingest` for how the stream behaves, and `assign` for what it raises.
 
         Parameters
         ----------
@@ -269,13 +270,6 @@ class Session(SummaryMethods):
             As in `assign`.
         max_in_flight
             Maximum number of arrays without an answer.
-
-        Raises
-        ------
-        SessionWarmingError
-            If the session has no centroids yet.
-        InvalidArgumentError
-            If an array is invalid.
         """
         pipeline = assign_pipeline(
             self._name,
