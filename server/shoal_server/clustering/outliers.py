@@ -128,8 +128,8 @@ def rebased(
     labels, weights, squares
         (m,) the cluster of each point of the summary, what it stands for, and the sum of that many squared distances.
     """
-    counts = np.bincount(labels, weights, n_clusters)
-    sums = np.bincount(labels, squares, n_clusters)
+    counts = np.bincount(labels, weights, n_clusters).astype(np.float64)
+    sums = np.bincount(labels, squares, n_clusters).astype(np.float64)
     before, after = _mean(outliers.counts, outliers.squares), _mean(counts, sums)
     left = min(after / before, 1.0) ** _TIGHTER_POWER if before > 0 else 1.0
     share = np.minimum(_REBASED_ROWS / np.where(counts > 0, counts, 1.0), 1.0)
