@@ -187,6 +187,32 @@ def test_a_batch_that_is_sent_again_has_its_scores_again(client: shoal.Client, n
     session.delete()
 
 
+@pytest.mark.parametrize("threshold", [None, 0.01])
+def test_a_drift_is_an_event_with_the_inertia_before_and_after(
+    client: shoal.Client, name: str, threshold: float | None
+) -> None:
+    session = client.create_session(name, K, random_state=0, outlier_threshold=threshold)
+
+    results = list(session.ingest(cut(np.concatenate([blobs(20_000), blobs(5_000, 1, at=9)]))))
+
+    first, *_ = [event for event in session.events() if event.kind == "drift"]
+    (found,) = [place for place, result in enumerate(results, 1) if result.version == first.version]
+    assert 40 < found <= 45
+    assert first.before == pytest.approx(3, rel=0.2)
+    assert first.after is not None
+    assert first.after > 30
+    session.delete()
+
+
+def test_a_stream_that_stays_as_it_is_has_no_drift(client: shoal.Client, name: str) -> None:
+    session = client.create_session(name, K, random_state=0)
+
+    list(session.ingest(cut(blobs(60_000), 100)))
+
+    assert "drift" not in {event.kind for event in session.events()}
+    session.delete()
+
+
 def test_a_session_that_adapts_fits_the_new_points_soon(client: shoal.Client, name: str) -> None:
     inertias = {}
     for on_drift in ("report", "adapt"):
