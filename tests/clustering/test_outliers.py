@@ -47,12 +47,14 @@ def directions(n: int) -> NDArray[np.float32]:
 def digits(n: int) -> NDArray[np.float32]:
     """Return the digits again and again, each time in another order and with a little noise."""
     random, rows = np.random.default_rng(5), load_digits().data
-    found = rows[random.integers(len(rows), size=n)] + random.normal(size=(n, rows.shape[1]))
-    return found.astype(np.float32)
+    found: NDArray[np.float32] = (rows[random.integers(len(rows), size=n)] + random.normal(size=(n, 64))).astype(
+        np.float32
+    )
+    return found
 
 
 def shuffled_flights(n: int) -> NDArray[np.float32]:
-    rows = flights()
+    rows: NDArray[np.float32] = flights()
     return rows[np.random.default_rng(6).permutation(len(rows))[:n]]
 
 
@@ -147,7 +149,7 @@ def test_a_threshold_that_nothing_reaches_changes_no_centroid() -> None:
 
 @pytest.mark.parametrize("threshold", [0.01, 0.05])
 @pytest.mark.parametrize("rule", ["incremental", "refined"])
-@pytest.mark.parametrize("rows", [20_000, 200_000])
+@pytest.mark.parametrize("rows", [20_000, 100_000])
 def test_rows_of_a_new_kind_are_not_outliers_for_long(rows: int, rule: Any, threshold: float) -> None:
     config = replace(CONFIG, update_rule=rule, outlier_threshold=threshold)
     model, _ = applied(new_model(config), cut(blobs(rows), [500]))
@@ -209,7 +211,7 @@ def test_distances_of_every_size_have_scores(squares: list[float]) -> None:
         assert np.isfinite(state.ratios).all()
 
 
-@pytest.mark.parametrize("group", [2, 7, 1000])
+@pytest.mark.parametrize("group", [3, 1000])
 @pytest.mark.parametrize("unit", ["batches", "points", None])
 def test_a_model_is_the_same_bit_for_bit_however_its_batches_are_grouped(group: int, unit: Any) -> None:
     random = np.random.default_rng(1)
@@ -379,7 +381,7 @@ def test_the_spreads_are_those_of_all_rows_after_a_refinement() -> None:
 
 
 def plain(result: BatchResult) -> Any:
-    return result._replace(scores=None if result.scores is None else result.scores.tobytes())
+    return result._replace(scores=None), None if result.scores is None else result.scores.tobytes()
 
 
 def test_middles_are_apart() -> None:
