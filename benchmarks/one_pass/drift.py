@@ -24,7 +24,7 @@ from shoal.testing import LocalServer
 _BATCH_ROWS, _N_CLUSTERS = 2048, 20
 _WINDOW_ROWS = 14_400  # the weight that a half-life of 5 batches leaves
 _RECENT_ROWS = 10_000
-SHOAL, WINDOW = "Shoal", f"the last {_WINDOW_ROWS:,} rows, re-fitted"
+SHOAL, ADAPTING, WINDOW = "Shoal", "on_drift='adapt'", f"the last {_WINDOW_ROWS:,} rows, re-fitted"
 
 
 class Moment(NamedTuple):
@@ -44,6 +44,7 @@ class Drift:
     half_life: float  # batches
     moments: tuple[Moment, ...]
     recent: float | None = None  # target of the worst seed on the last 10,000 rows alone
+    jump: int | None = None  # batches after which it is another stream
     quick: bool = False
 
 
@@ -66,6 +67,7 @@ DRIFTS = (
             Moment(35, "2 half-lives later", 1.10),
             Moment(50, "5 half-lives later", 1.10),
         ),
+        jump=25,
     ),
     Drift(_GRADUAL, 2.5, (Moment(50, "at the end", 1.03, 1.03),), 1.03, quick=True),
     Drift(_GRADUAL, 5.0, (Moment(50, "at the end", 1.03, 1.03),)),
@@ -84,6 +86,7 @@ def drift_rows(client: shoal.Client, drift: Drift, seeds: int) -> Iterator[Row]:
     title = f"{drift.case.name}, half-life {drift.half_life:g} batches"
     contestants: dict[str, Contestant] = {
         SHOAL: partial(ingested, client, half_life=drift.half_life),
+        ADAPTING: partial(ingested, client, half_life=drift.half_life, on_drift="adapt"),
         PARTIAL_FIT: partial_fit,
         WINDOW: partial(refitted_window, rows=_WINDOW_ROWS),
     }
@@ -94,15 +97,27 @@ def drift_rows(client: shoal.Client, drift: Drift, seeds: int) -> Iterator[Row]:
         yield against_offline(case, found[SHOAL], most=moment.median, facts={"worst": max(found[SHOAL])})
         if moment.worst is not None:
             yield worst_against_offline(case, found[SHOAL], most=moment.worst)
-        for name in (PARTIAL_FIT, WINDOW):
+        for name in (ADAPTING, PARTIAL_FIT, WINDOW):
             yield against_peer(case, name, found[SHOAL], found[name])
+        if drift.jump is not None:
+            new = {name: [measured.new[name][place] for measured in by_seed] for name in contestants}
+            yield from _new_rows(f"{case}, rows since then", new)
     if drift.recent is not None:
         recent = {name: [measured.recent[name] for measured in by_seed] for name in contestants}
-        facts: dict[str, float | str] = {f"{name}, by seed": listed(recent[name]) for name in (PARTIAL_FIT, WINDOW)}
+        facts: dict[str, float | str] = {
+            f"{name}, by seed": listed(recent[name]) for name in (ADAPTING, PARTIAL_FIT, WINDOW)
+        }
         yield replace(
             worst_against_offline(f"{title}, the last {_RECENT_ROWS:,} rows", recent[SHOAL], most=drift.recent),
             facts={"by seed": listed(recent[SHOAL]), **facts},
         )
+
+
+def _new_rows(case: str, found: dict[str, list[float]]) -> Iterator[Row]:
+    """Return the rows of a moment, measured on the rows since the stream has changed."""
+    yield against_offline(case, found[SHOAL], facts={"worst": max(found[SHOAL])})
+    for name in (ADAPTING, PARTIAL_FIT, WINDOW):
+        yield against_peer(case, name, found[SHOAL], found[name])
 
 
 def decayed_weights(rows: int, batch_rows: int, half_life: float) -> Float64Array:
@@ -117,6 +132,7 @@ class _Measured(NamedTuple):
 
     decayed: dict[str, list[float]]  # at each moment, on all rows with the weights that are left
     recent: dict[str, float]  # at the end, on the last rows
+    new: dict[str, list[float]]  # at each moment, on the rows since the stream has changed
 
 
 def _measure(drift: Drift, contestants: dict[str, Contestant], seed: int) -> _Measured:
@@ -138,4 +154,12 @@ def _measure(drift: Drift, contestants: dict[str, Contestant], seed: int) -> _Me
         for name, centroids in found.items()
     }
     recent = {name: inertia(last_rows, centroids[-1]) / recent_offline for name, centroids in found.items()}
-    return _Measured(decayed, recent)
+    if drift.jump is None:
+        return _Measured(decayed, recent, {})
+    since = [points[drift.jump * case.batch_rows : stop] for stop in stops]
+    best = [offline_fit(rows, case.n_clusters).inertia for rows in since]
+    new = {
+        name: [inertia(rows, centroids[place]) / best[place] for place, rows in enumerate(since)]
+        for name, centroids in found.items()
+    }
+    return _Measured(decayed, recent, new)

@@ -13,11 +13,16 @@ from benchmarks.datasets import Float32Array
 from benchmarks.ingest import exhaust
 from benchmarks.one_pass.cases import Case
 from benchmarks.one_pass.offline import Float64Array
-from shoal import HalfLife, Metric, UpdateRule
+from shoal import HalfLife, Metric, OnDrift, UpdateRule
 
 
 def session_options(
-    seed: int, *, metric: Metric = "euclidean", half_life: float | None = None, update_rule: UpdateRule = "refined"
+    seed: int,
+    *,
+    metric: Metric = "euclidean",
+    half_life: float | None = None,
+    update_rule: UpdateRule = "refined",
+    on_drift: OnDrift = "report",
 ) -> dict[str, Any]:
     """Return the options of a session beside its name and number of clusters; the rest are the defaults.
 
@@ -31,8 +36,15 @@ def session_options(
         In batches; None: nothing is forgotten.
     update_rule
         Whether the centroids are refined.
+    on_drift
+        Whether the session adapts to a drift.
     """
-    options: dict[str, Any] = {"random_state": seed, "metric": metric, "update_rule": update_rule}
+    options: dict[str, Any] = {
+        "random_state": seed,
+        "metric": metric,
+        "update_rule": update_rule,
+        "on_drift": on_drift,
+    }
     if half_life is not None:
         options["half_life"] = HalfLife(half_life)
     return options
@@ -61,6 +73,7 @@ def ingested(
     seed: int,
     *,
     half_life: float | None = None,
+    on_drift: OnDrift = "report",
 ) -> list[Float64Array]:
     """Return the centroids (k, d) that a session has after each stop of a stream.
 
@@ -76,9 +89,11 @@ def ingested(
         The session's random_state.
     half_life
         In batches; None: nothing is forgotten.
+    on_drift
+        Whether the session adapts to a drift.
     """
     found = []
-    options = session_options(seed, metric=case.metric, half_life=half_life)
+    options = session_options(seed, metric=case.metric, half_life=half_life, on_drift=on_drift)
     with new_session(client, case.n_clusters, options) as session:
         for begin, end in pairwise([0, *stops]):
             exhaust(session, cut(points[begin:end], case.batch_rows))

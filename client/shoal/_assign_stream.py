@@ -16,7 +16,13 @@ from shoal._validation import flag, points_array
 
 
 def assign_pipeline(
-    session: str, batches: object, *, return_distances: bool, max_in_flight: int, timeout: float
+    session: str,
+    batches: object,
+    *,
+    return_distances: bool,
+    return_scores: bool = False,
+    max_in_flight: int,
+    timeout: float,
 ) -> Pipeline[Assignment]:
     """Return the state of a new AssignStream call; see shoal.Session.assign_stream.
 
@@ -26,7 +32,11 @@ def assign_pipeline(
         If an argument is invalid.
     """
     window = check_stream(batches, max_in_flight)
-    codec = AssignCodec(session, return_distances=flag("return_distances", return_distances))
+    codec = AssignCodec(
+        session,
+        return_distances=flag("return_distances", return_distances),
+        return_scores=flag("return_scores", return_scores),
+    )
     return Pipeline(codec, window, StreamRetries(timeout))
 
 
@@ -37,9 +47,10 @@ class AssignCodec:
     max_items_per_message = 1
     ready = True
 
-    def __init__(self, session: str, *, return_distances: bool) -> None:
+    def __init__(self, session: str, *, return_distances: bool, return_scores: bool) -> None:
         self.session = session
         self._return_distances = return_distances
+        self._return_scores = return_scores
 
     def opening(self) -> None:
         """See StreamCodec: this method has no opening message."""
@@ -48,7 +59,10 @@ class AssignCodec:
         """See StreamCodec."""
         points = points_array(thing)
         request = wire.encode_assign_request(
-            self.session, wire.tensor_of(points), return_distances=self._return_distances
+            self.session,
+            wire.tensor_of(points),
+            return_distances=self._return_distances,
+            return_scores=self._return_scores,
         )
         return Item(request, points.nbytes)
 

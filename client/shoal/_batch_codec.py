@@ -32,7 +32,9 @@ def as_batch(X: ArrayLike | Batch, sample_weight: ArrayLike | None, event_time: 
     return X
 
 
-def encode_batch(batch: ArrayLike | Batch, sequence: int, *, return_labels: bool) -> wire.Batch:
+def encode_batch(
+    batch: ArrayLike | Batch, sequence: int, *, return_labels: bool, return_scores: bool = False
+) -> wire.Batch:
     """Check a batch and encode it as views of the caller's arrays.
 
     Raises
@@ -41,7 +43,7 @@ def encode_batch(batch: ArrayLike | Batch, sequence: int, *, return_labels: bool
         If it isn't points (n, d), weights (n,) and a time with a zone.
     """
     if not isinstance(batch, Batch):
-        return wire.Batch(wire.tensor_of(points_array(batch)), None, sequence, None, return_labels)
+        return wire.Batch(wire.tensor_of(points_array(batch)), None, sequence, None, return_labels, return_scores)
     points = points_array(batch.points)
     weight = None if batch.sample_weight is None else weight_array(batch.sample_weight, len(points))
     return wire.Batch(
@@ -50,6 +52,7 @@ def encode_batch(batch: ArrayLike | Batch, sequence: int, *, return_labels: bool
         sequence,
         _encode_event_time(batch.event_time),
         return_labels,
+        return_scores,
     )
 
 
@@ -61,7 +64,7 @@ def size_of(batch: wire.Batch) -> int:
 
 def decode_result(result: wire.BatchResult, session: str, *, duplicate: bool) -> PushResult:
     """Return the outcome of a batch."""
-    message, labels = result
+    message, labels, scores = result
     return PushResult(
         sequence=message.sequence,
         version=message.version,
@@ -77,15 +80,18 @@ def decode_result(result: wire.BatchResult, session: str, *, duplicate: bool) ->
         late=message.late,
         weight=message.weight if message.HasField("weight") else float(message.accepted),
         refined=message.refined,
+        outliers=message.outliers,
+        scores=None if scores is None else wire.array_of(scores),
     )
 
 
 def decode_assignment(answer: wire.AssignResponse) -> Assignment:
-    """Return the labels, and the distances if requested."""
+    """Return the labels, and the distances and scores if requested."""
     if answer.labels is None:
         raise InternalError("the server assigned points and sent no labels", reason="ANSWER_UNEXPECTED")
     distances = None if answer.distances is None else wire.array_of(answer.distances)
-    return Assignment(answer.message.version, wire.array_of(answer.labels), distances)
+    scores = None if answer.scores is None else wire.array_of(answer.scores)
+    return Assignment(answer.message.version, wire.array_of(answer.labels), distances, scores)
 
 
 def decode_snapshot(snapshot: clustering_pb2.Snapshot, ids: NDArray[np.int64] | None = None) -> Snapshot:

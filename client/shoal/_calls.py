@@ -80,23 +80,39 @@ def delete_session(name: str, etag: str | None) -> Call[None]:
 
 
 def push(
-    name: str, batch: ArrayLike | Batch, *, return_labels: bool, producer: str | None, sequence: int | None
+    name: str,
+    batch: ArrayLike | Batch,
+    *,
+    return_labels: bool,
+    return_scores: bool = False,
+    producer: str | None,
+    sequence: int | None,
 ) -> Call[PushResult]:
     """Apply one batch; only with a producer and a sequence is a repeated push recognised."""
     if (producer is None) != (sequence is None):
         raise invalid("PRODUCER_INVALID", "producer", "producer and sequence go together: give both or neither")
     check_producer(producer)
     number = 0 if sequence is None else integer("sequence", sequence, INT64)
-    encoded = encode_batch(batch, number, return_labels=flag("return_labels", return_labels))
+    encoded = encode_batch(
+        batch,
+        number,
+        return_labels=flag("return_labels", return_labels),
+        return_scores=flag("return_scores", return_scores),
+    )
     named = None if producer is None else clustering_pb2.Producer(id=producer)
     request = wire.encode_push_request(name, encoded, named)
     return Call("Push", request, repeatable=producer is not None, decode=_result_of_push(name), session=name)
 
 
-def assign(name: str, X: ArrayLike, *, return_distances: bool) -> Call[Assignment]:
+def assign(name: str, X: ArrayLike, *, return_distances: bool, return_scores: bool = False) -> Call[Assignment]:
     """Find the nearest centroid of each point."""
     points = wire.tensor_of(points_array(X))
-    request = wire.encode_assign_request(name, points, return_distances=flag("return_distances", return_distances))
+    request = wire.encode_assign_request(
+        name,
+        points,
+        return_distances=flag("return_distances", return_distances),
+        return_scores=flag("return_scores", return_scores),
+    )
     return Call("Assign", request, repeatable=True, decode=decode_assignment, session=name)
 
 

@@ -17,7 +17,7 @@ from shoal._errors import SessionExistsError
 from shoal._merge_codec import encode_merge
 from shoal._session import Session
 from shoal._session_codec import encode_config
-from shoal._types import Durability, Engine, HalfLife, Metric, OnInvalid, SessionDescription, UpdateRule
+from shoal._types import Durability, Engine, HalfLife, Metric, OnDrift, OnInvalid, SessionDescription, UpdateRule
 from shoal._validation import points_array
 from shoal.wire.comparison import CompareEngine
 
@@ -94,6 +94,8 @@ class Client:
         idle_ttl: float | None = None,
         update_rule: UpdateRule | None = None,
         summary_size: int | None = None,
+        outlier_threshold: float | None = None,
+        on_drift: OnDrift = "report",
         exist_ok: bool = False,
     ) -> Session:
         """Create a session.
@@ -138,6 +140,12 @@ class Client:
             centroids that a session with a summary may not have them.
         summary_size
             Maximum number of points of the session's summary of the stream; 0: no summary. None: the server's default.
+        outlier_threshold
+            Above 0, up to 0.5: points get scores, and those with a lower score stay out of the centroids, about this
+            share of a stream that stays as it is. None: there are no scores and no outliers.
+        on_drift
+            What to do when the points suddenly lie farther from the centroids. ``report``: report it. ``adapt``: also
+            forget most of what came before.
         exist_ok
             Return the existing session if there is one, even if its configuration differs.
 
@@ -166,6 +174,8 @@ class Client:
             idle_ttl=idle_ttl,
             update_rule=update_rule,
             summary_size=summary_size,
+            outlier_threshold=outlier_threshold,
+            on_drift=on_drift,
         )
         try:
             self._connection.call(_calls.create_session(name, config))

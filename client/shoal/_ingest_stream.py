@@ -40,6 +40,7 @@ def ingest_pipeline(
     producer: str | None,
     first_sequence: int,
     return_labels: bool,
+    return_scores: bool = False,
     max_in_flight: int,
     on_error: OnError,
     timeout: float,
@@ -62,6 +63,7 @@ def ingest_pipeline(
         _named(producer),
         first_sequence=first,
         return_labels=flag("return_labels", return_labels),
+        return_scores=flag("return_scores", return_scores),
         raise_errors=on_error == "raise",
     )
     return Pipeline(codec, window, StreamRetries(timeout))
@@ -80,12 +82,14 @@ class IngestCodec:
         *,
         first_sequence: int,
         return_labels: bool,
+        return_scores: bool = False,
         raise_errors: bool,
     ) -> None:
         self.session = session
         self._producer = producer
         self._first_sequence = first_sequence
         self._return_labels = return_labels
+        self._return_scores = return_scores
         self._raise_errors = raise_errors
         self._not_sent: dict[int, InvalidArgumentError] = {}  # by sequence: why a batch couldn't be encoded
         self._session_uid = ""
@@ -106,7 +110,7 @@ class IngestCodec:
         """See StreamCodec."""
         sequence = self._first_sequence + self._encoded
         try:
-            batch = encode_batch(thing, sequence, return_labels=self._return_labels)
+            batch = encode_batch(thing, sequence, return_labels=self._return_labels, return_scores=self._return_scores)
         except InvalidArgumentError as error:
             error.sequence = sequence
             if self._raise_errors:

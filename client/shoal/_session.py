@@ -24,6 +24,7 @@ from shoal._types import (
     CentroidUpdate,
     Engine,
     HalfLife,
+    OnDrift,
     OnInvalid,
     PushResult,
     RecentPoints,
@@ -65,6 +66,8 @@ class Session(SummaryMethods):
         half_life: HalfLife | Unset | None = UNSET,
         on_invalid: OnInvalid | Unset | None = UNSET,
         idle_ttl: float | Unset | None = UNSET,
+        outlier_threshold: float | Unset | None = UNSET,
+        on_drift: OnDrift | Unset | None = UNSET,
         etag: str | None = None,
     ) -> SessionDescription:
         """Change the configuration, from the next batch on; earlier batches use the old one.
@@ -75,7 +78,7 @@ class Session(SummaryMethods):
             Number of clusters. The server makes them from those that the session has, with its summary of the stream:
             clusters split or merge, and the others keep their ids. That makes the next version. A session without a
             summary can change it only while it is warming.
-        engine, half_life, on_invalid, idle_ttl
+        engine, half_life, on_invalid, idle_ttl, outlier_threshold, on_drift
             As in `Client.create_session`. Only these change; None resets to the default.
         etag
             If given, the session must still have it.
@@ -97,6 +100,8 @@ class Session(SummaryMethods):
             half_life=half_life,
             on_invalid=on_invalid,
             idle_ttl=idle_ttl,
+            outlier_threshold=outlier_threshold,
+            on_drift=on_drift,
         )
         return self._connection.call(_calls.update_session(request))
 
@@ -122,6 +127,7 @@ class Session(SummaryMethods):
         sample_weight: ArrayLike | None = None,
         event_time: datetime | None = None,
         return_labels: bool = False,
+        return_scores: bool = False,
         producer: str | None = None,
         sequence: int | None = None,
     ) -> PushResult:
@@ -137,6 +143,8 @@ class Session(SummaryMethods):
             When the events happened, with a time zone. Required if the session's half-life is in seconds.
         return_labels
             Whether to return the labels that the update used.
+        return_scores
+            Whether to return how unusual each point is; only in a session that has an ``outlier_threshold``.
         producer, sequence
             The producer's name, and the number of this batch, counted from 1 without gaps. With them the call is safe
             to repeat, and the client retries it; without them a batch may have been applied although the call failed.
@@ -152,6 +160,7 @@ class Session(SummaryMethods):
             self._name,
             as_batch(X, sample_weight, event_time),
             return_labels=return_labels,
+            return_scores=return_scores,
             producer=producer,
             sequence=sequence,
         )
@@ -164,6 +173,7 @@ class Session(SummaryMethods):
         producer: str | None = None,
         first_sequence: int = 1,
         return_labels: bool = False,
+        return_scores: bool = False,
         max_in_flight: int = 1024,
         on_error: Literal["raise", "return"] = "raise",
     ) -> Generator[PushResult, None, None]:
@@ -185,9 +195,8 @@ class Session(SummaryMethods):
             which is soon forgotten.
         first_sequence
             The sequence of the first batch; the following batches count up from it.
-        return_labels
-            Whether to return the labels that the updates used. A duplicate may have lost them; then
-            `PushResult.forgotten` is set.
+        return_labels, return_scores
+            As in `push`. A duplicate may have lost them; then `PushResult.forgotten` is set.
         max_in_flight
             Maximum number of batches without a result; their size is limited to about 32 MiB too.
         on_error
@@ -210,13 +219,14 @@ class Session(SummaryMethods):
             producer=producer,
             first_sequence=first_sequence,
             return_labels=return_labels,
+            return_scores=return_scores,
             max_in_flight=max_in_flight,
             on_error=on_error,
             timeout=self._connection.timeout,
         )
         return run_pipeline(self._connection, pipeline, batches)
 
-    def assign(self, X: ArrayLike, *, return_distances: bool = False) -> Assignment:
+    def assign(self, X: ArrayLike, *, return_distances: bool = False, return_scores: bool = False) -> Assignment:
         """Return the nearest centroid of each point; never changes the session.
 
         Parameters
@@ -225,6 +235,8 @@ class Session(SummaryMethods):
             Points, shape (n, d).
         return_distances
             Whether to return the squared distances.
+        return_scores
+            Whether to return how unusual each point is; only in a session that has an ``outlier_threshold``.
 
         Raises
         ------
@@ -232,34 +244,38 @@ class Session(SummaryMethods):
             If the session has no centroids yet.
         InvalidArgumentError
             If X is invalid.
+        PreconditionError
+            If scores are wanted of a session without ``outlier_threshold``.
         """
-        return self._connection.call(_calls.assign(self._name, X, return_distances=return_distances))
+        call = _calls.assign(self._name, X, return_distances=return_distances, return_scores=return_scores)
+        return self._connection.call(call)
 
     def assign_stream(
-        self, batches: Iterable[ArrayLike], *, return_distances: bool = False, max_in_flight: int = 32
+        self,
+        batches: Iterable[ArrayLike],
+        *,
+        return_distances: bool = False,
+        return_scores: bool = False,
+        max_in_flight: int = 32,
     ) -> Generator[Assignment, None, None]:
-        """Assign many arrays, pipelined, and yield the answers in order; see `ingest` for how the stream behaves.
+        """Assign many arrays, pipelined, and yield the answers in order.
+
+        See `ingest` for how the stream behaves, and `assign` for what it raises.
 
         Parameters
         ----------
         batches
             Arrays (n, d).
-        return_distances
-            Whether to return the squared distances.
+        return_distances, return_scores
+            As in `assign`.
         max_in_flight
             Maximum number of arrays without an answer.
-
-        Raises
-        ------
-        SessionWarmingError
-            If the session has no centroids yet.
-        InvalidArgumentError
-            If an array is invalid.
         """
         pipeline = assign_pipeline(
             self._name,
             batches,
             return_distances=return_distances,
+            return_scores=return_scores,
             max_in_flight=max_in_flight,
             timeout=self._connection.timeout,
         )

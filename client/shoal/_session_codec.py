@@ -57,6 +57,8 @@ def encode_config(
     idle_ttl: float | None,
     update_rule: str | None,
     summary_size: int | None,
+    outlier_threshold: float | None,
+    on_drift: str,
 ) -> sessions_pb2.SessionConfig:
     """Return the configuration that is asked for; what is None is left to the server.
 
@@ -88,6 +90,9 @@ def encode_config(
         config.update_rule = enum_number("update_rule", update_rule, wire.UPDATE_RULES)
     if summary_size is not None:
         config.summary_size = integer("summary_size", summary_size, NOT_NEGATIVE_INT32)
+    if outlier_threshold is not None:
+        config.outlier_threshold = real("outlier_threshold", outlier_threshold)
+    config.on_drift = enum_number("on_drift", on_drift, wire.ON_DRIFT)
     encode_half_life(half_life, config)
     _encode_idle_ttl(idle_ttl, config)
     return config
@@ -102,6 +107,8 @@ def encode_changes(
     half_life: HalfLife | Unset | None,
     on_invalid: str | Unset | None,
     idle_ttl: float | Unset | None,
+    outlier_threshold: float | Unset | None,
+    on_drift: str | Unset | None,
 ) -> sessions_pb2.UpdateSessionRequest:
     """Return the request that changes what is given; None is back to the default."""
     given = {
@@ -110,6 +117,8 @@ def encode_changes(
         "half_life": half_life,
         "on_invalid": on_invalid,
         "idle_ttl": idle_ttl,
+        "outlier_threshold": outlier_threshold,
+        "on_drift": on_drift,
     }
     paths = [path for path, value in given.items() if value is not UNSET]
     request = sessions_pb2.UpdateSessionRequest(name=name, update_mask=FieldMask(paths=paths), etag=checked_etag(etag))
@@ -119,6 +128,10 @@ def encode_changes(
         request.config.engine = enum_number("engine", engine, wire.ENGINES)
     if on_invalid is not None and on_invalid is not UNSET:
         request.config.on_invalid = enum_number("on_invalid", on_invalid, wire.ON_INVALID)
+    if on_drift is not None and on_drift is not UNSET:
+        request.config.on_drift = enum_number("on_drift", on_drift, wire.ON_DRIFT)
+    if outlier_threshold is not None and outlier_threshold is not UNSET:
+        request.config.outlier_threshold = real("outlier_threshold", outlier_threshold)
     if half_life is not UNSET:
         encode_half_life(half_life, request.config)
     if idle_ttl is not UNSET:
@@ -165,6 +178,7 @@ def decode_description(session: sessions_pb2.Session) -> SessionDescription:
         create_time=session.create_time.ToDatetime(UTC),
         update_time=session.update_time.ToDatetime(UTC),
         inertia_per_point=session.inertia_per_point,
+        outliers=session.outliers,
     )
 
 
@@ -190,6 +204,8 @@ def _decode_config(config: sessions_pb2.SessionConfig) -> SessionConfig:
         idle_ttl=wire.seconds_of(config.idle_ttl) if config.HasField("idle_ttl") else None,
         update_rule=enum_name(config.update_rule, wire.UPDATE_RULES),
         summary_size=config.summary_size,
+        outlier_threshold=config.outlier_threshold if config.HasField("outlier_threshold") else None,
+        on_drift=enum_name(config.on_drift, wire.ON_DRIFT),
     )
 
 

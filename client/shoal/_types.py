@@ -22,6 +22,7 @@ Precision = Literal["float32", "float64"]
 HalfLifeUnit = Literal["batches", "points", "seconds"]
 Durability = Literal["durable", "memory"]
 UpdateRule = Literal["incremental", "refined"]
+OnDrift = Literal["report", "adapt"]
 SessionState = Literal["warming", "ready"]
 
 
@@ -90,6 +91,13 @@ class PushResult:
     seconds and the batch was late. Equal to `accepted` without either; 0 if it was refused, or too late to count."""
     refined: bool = False
     """Whether a refinement followed the batch: it made the next version, ``version + 1``."""
+    outliers: int = 0
+    """The number of accepted rows that scored below the session's ``outlier_threshold``. They count in `inertia` and
+    `weight`, but not in the centroids."""
+    scores: NDArray[np.float64] | None = None
+    """Shape (n,): how unusual each point is, above 0 (unusual) up to 1. It is the share of earlier points that lay as
+    far from their centroid, for their cluster's spread, or farther; NaN for a dropped row. None unless requested, while
+    the session is warming, and if `forgotten`."""
 
     @property
     def unverified(self) -> bool:
@@ -111,6 +119,8 @@ class Assignment:
     replaced before the row is assigned."""
     distances: NDArray[np.floating[Any]] | None = None
     """Shape (n,), squared; None unless requested."""
+    scores: NDArray[np.float64] | None = None
+    """Shape (n,), as `PushResult.scores`; None unless requested."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,6 +198,9 @@ class SessionConfig:
     """The rule that applies. If neither it nor n_features was given, the first batch may make it incremental."""
     summary_size: int
     """The maximum number of points of the summary; 0: there is none."""
+    outlier_threshold: float | None = None
+    """Points with a lower score stay out of the centroids; None: there are no scores and no outliers."""
+    on_drift: OnDrift = "report"
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,3 +230,5 @@ class SessionDescription:
     inertia_per_point: float
     """The inertia of the batch that made the newest version, divided by the rows accepted in it; 0 before the first
     version."""
+    outliers: int = 0
+    """Accepted rows that stayed out of the centroids, since the session got its ``outlier_threshold``."""

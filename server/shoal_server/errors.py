@@ -84,6 +84,8 @@ class Reason(StrEnum):
     N_FEATURES_MISMATCH = auto()
     N_TYPICAL_INVALID = auto()
     ON_INVALID_UNKNOWN = auto()
+    ON_DRIFT_UNKNOWN = auto()
+    OUTLIER_THRESHOLD_INVALID = auto()
     OUT_OF_MEMORY = auto()
     PAGE_SIZE_INVALID = auto()
     POINTS_MISSING = auto()
@@ -92,6 +94,7 @@ class Reason(StrEnum):
     PROGRESS_INTERVAL_INVALID = auto()
     REQUEST_ID_INVALID = auto()
     SAMPLE_WEIGHT_INVALID = auto()
+    SCORES_UNAVAILABLE = auto()
     SEQUENCE_GAP = auto()
     SEQUENCE_MISSING = auto()
     SEQUENCE_REUSED = auto()
@@ -136,6 +139,7 @@ _KINDS = {
     Reason.PRODUCER_FENCED: Kind.ABORTED,
     Reason.SESSION_EXISTS: Kind.ALREADY_EXISTS,
     Reason.SESSION_WARMING: Kind.FAILED_PRECONDITION,
+    Reason.SCORES_UNAVAILABLE: Kind.FAILED_PRECONDITION,
     Reason.SUMMARY_EMPTY: Kind.FAILED_PRECONDITION,
     Reason.SUMMARY_MISSING: Kind.FAILED_PRECONDITION,
     Reason.INTERNAL: Kind.INTERNAL,

@@ -178,14 +178,15 @@ def test_drift_is_compared_at_every_moment(
 ) -> None:
     monkeypatch.setattr(drift, "offline_fit", lambda *args, **names: offline_fit(*args, folder=tmp_path, **names))
     moments = (drift.Moment(5, "in the middle", 1.1), drift.Moment(10, "at the end", 1.03, 1.03))
-    tiny = drift.Drift(CASE, 2.0, moments, recent=1.03)
+    tiny = drift.Drift(CASE, 2.0, moments, recent=1.03, jump=3)
 
     rows = list(drift.drift_rows(client, tiny, 2))
 
     middle, end = (f"tiny blobs, half-life 2 batches, {moment.case}" for moment in moments)
-    others = [peers.PARTIAL_FIT, drift.WINDOW]
+    others = [drift.ADAPTING, peers.PARTIAL_FIT, drift.WINDOW]
     assert [row.peer for row in rows if row.case == middle] == ["offline fit", *others]
     assert [row.peer for row in rows if row.case == end] == ["offline fit", "offline fit, worst seed", *others]
+    assert [row.peer for row in rows if row.case == f"{end}, rows since then"] == ["offline fit", *others]
     assert [row.case for row in rows][-1].endswith("the last 10,000 rows")
     assert all(row.ratio.median > 0.99 for row in rows if row.peer == "offline fit")
 

@@ -44,6 +44,16 @@ def test_every_point_of_a_file_counts(command: InProcess, session: shoal.Session
     assert (described.points_accepted, described.version >= 4) == (1000, True)
 
 
+def test_the_summary_counts_outliers(command: InProcess, client: shoal.Client, name: str, points: Path) -> None:
+    session = client.create_session(name, 4, random_state=0, outlier_threshold=0.2)
+    session.push(POINTS)
+
+    printed = summary(command("--output", "json", "ingest", name, points, "--batch-rows", 100))
+
+    assert printed["outliers"] == session.describe().outliers > 50
+    assert printed["points_accepted"] == 1000
+
+
 def test_ingest_makes_the_same_centroids_as_the_same_batches_pushed_by_the_client(
     command: InProcess, client: shoal.Client, session: shoal.Session, points: Path
 ) -> None:

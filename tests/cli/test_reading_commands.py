@@ -203,3 +203,27 @@ def test_ingest_ends_on_ctrl_c_while_standard_input_is_silent_and_prints_its_sum
         # The answer may have been on its way still.
         assert int(printed["points_accepted"]) + int(printed["batches_unanswered"]) == 1
         assert ("may have been applied" in command.stderr.read()) == (printed["batches_unanswered"] == "1")
+
+
+def test_assign_prints_scores_when_asked_for(command: InProcess, client: shoal.Client, name: str, points: Path) -> None:
+    session = client.create_session(name, 4, random_state=0, outlier_threshold=0.01)
+    for _ in range(3):
+        session.push(POINTS)
+
+    plain = command("assign", name, points, "--scores", "--distances").stdout.splitlines()
+    documents = command("--output", "json", "assign", name, points, "--scores").stdout.splitlines()
+
+    expected = session.assign(POINTS, return_scores=True, return_distances=True)
+    rows = zip(expected.labels.tolist(), expected.distances.tolist(), expected.scores.tolist(), strict=True)  # type: ignore[union-attr]  # both were asked for
+    assert plain == [f"{label},{distance!r},{score!r}" for label, distance, score in rows]
+    assert [json.loads(line)["score"] for line in documents] == expected.scores.tolist()  # type: ignore[union-attr]
+    assert set(json.loads(documents[0])) == {"label", "score"}
+
+
+def test_assign_says_that_a_session_without_threshold_has_no_scores(
+    command: InProcess, session: shoal.Session, points: Path
+) -> None:
+    outcome = command("assign", session.name, points, "--scores")
+
+    assert outcome.exit_code == FAILED
+    assert "outlier_threshold" in outcome.stderr

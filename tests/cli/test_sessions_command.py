@@ -17,7 +17,7 @@ def test_sessions_create_uses_every_option(command: InProcess, client: shoal.Cli
     outcome = command(
         "sessions", "create", name, "-k", 5, "-d", 3, "--engine", "scipy", "--on-invalid", "drop", "--dtype", "float64",
         "--random-state", 7, "--init-size", 50, "--half-life", "1e3points", "--idle-ttl", 600,
-        "--update-rule", "incremental", "--summary-size", 0,
+        "--update-rule", "incremental", "--summary-size", 0, "--outlier-threshold", 0.02, "--on-drift", "adapt",
     )  # fmt: skip
 
     assert outcome.exit_code == 0
@@ -26,6 +26,7 @@ def test_sessions_create_uses_every_option(command: InProcess, client: shoal.Cli
     assert (config.dtype, config.random_state, config.init_size, config.idle_ttl) == ("float64", 7, 50, 600)
     assert config.half_life == shoal.HalfLife(1000, "points")
     assert (config.update_rule, config.summary_size) == ("incremental", 0)
+    assert (config.outlier_threshold, config.on_drift) == (0.02, "adapt")
 
 
 def test_sessions_create_takes_an_update_rule_and_the_size_of_the_summary(command: InProcess, name: str) -> None:
@@ -44,6 +45,27 @@ def test_sessions_show_prints_the_update_rule_and_the_size_of_the_summary(comman
 
     assert ["config.update_rule", "refined"] in lines
     assert ["config.summary_size", "5,000"] in lines
+
+
+def test_sessions_update_sets_and_resets_threshold_and_drift(
+    command: InProcess, client: shoal.Client, name: str
+) -> None:
+    command("sessions", "create", name, "-k", 5)
+
+    command("sessions", "update", name, "--outlier-threshold", 0.1, "--on-drift", "adapt")
+    changed = client.session(name).describe().config
+    command("sessions", "update", name, "--reset", "outlier-threshold", "--reset", "on-drift")
+    reset = client.session(name).describe().config
+
+    assert (changed.outlier_threshold, changed.on_drift) == (0.1, "adapt")
+    assert (reset.outlier_threshold, reset.on_drift) == (None, "report")
+
+
+@pytest.mark.parametrize("threshold", ["-1", "0.6", "many"])
+def test_sessions_create_refuses_an_invalid_threshold(command: InProcess, name: str, threshold: str) -> None:
+    outcome = command("sessions", "create", name, "-k", 5, "--outlier-threshold", threshold)
+
+    assert outcome.exit_code == USAGE
 
 
 def test_sessions_create_prints_json(command: InProcess, name: str) -> None:

@@ -57,9 +57,12 @@ class Field:
 Fields = tuple[Field, ...]
 
 
-def valid(method: str, session: str) -> Any:
-    """Return a valid request of a method, with most fields set."""
-    points = batch(POINTS, sample_weight=[1.0, 1.0, 0.5], sequence=1, event_time=1e9, return_labels=True)
+def valid(method: str, session: str, *, scores: bool = False) -> Any:
+    """Return a valid request of a method, with most fields set; with scores for a session that has them."""
+    points = batch(
+        POINTS, sample_weight=[1.0, 1.0, 0.5], sequence=1, event_time=1e9, return_labels=True, return_scores=scores
+    )
+    assigned = {"session": session, "points": points.points, "return_distances": True, "return_scores": scores}
     producer = clustering_pb2.Producer(id="p", epoch=1)
     init = sessions_pb2.Init(centroids=tensor(POINTS[:2]), weights=tensor([1.0, 2.5]))
     settings = config(
@@ -71,6 +74,8 @@ def valid(method: str, session: str) -> Any:
         idle_ttl=duration(3600.5),
         update_rule=sessions_pb2.UPDATE_RULE_INCREMENTAL,
         summary_size=0,
+        outlier_threshold=0.01,
+        on_drift=sessions_pb2.ON_DRIFT_ADAPT,
     )
     by_method: dict[str, dict[str, Any]] = {
         "CreateSession": {"name": f"{session}-made", "config": settings, "request_id": "r"},
@@ -92,7 +97,7 @@ def valid(method: str, session: str) -> Any:
         "UpdateSession": {
             "name": session,
             "config": settings,
-            "update_mask": field_mask_pb2.FieldMask(paths=["half_life", "idle_ttl"]),
+            "update_mask": field_mask_pb2.FieldMask(paths=["half_life", "idle_ttl", "outlier_threshold", "on_drift"]),
         },
         "DeleteSession": {"name": session},
         "ListEvents": {"name": session, "after": 1, "page_size": 10},
@@ -102,8 +107,8 @@ def valid(method: str, session: str) -> Any:
             "batches": [points, points],
             "acknowledged": 1,
         },
-        "Assign": {"session": session, "points": points.points, "return_distances": True},
-        "AssignStream": {"session": session, "points": points.points, "return_distances": True},
+        "Assign": assigned,
+        "AssignStream": assigned,
         "GetCentroids": {"session": session},
         "GetRecentPoints": {"session": session, "max_points": 5},
         "Recluster": {"session": session, "n_clusters": [2, 3, 1], "random_state": 5},
@@ -233,10 +238,10 @@ class Hostile:
     compressed: bool = False
 
 
-def table(session: str) -> Iterator[Hostile]:
+def table(session: str, *, scores: bool = False) -> Iterator[Hostile]:
     """Yield, for every method, every field of a valid request at every extreme of type, length and count."""
     for method, descriptor in METHODS.items():
-        request = take_apart(valid(method, session).SerializeToString(), descriptor.input_type)
+        request = take_apart(valid(method, session, scores=scores).SerializeToString(), descriptor.input_type)
         yield Hostile(method, "nothing", b"")
         for place in places(request):
             for number, instead in enumerate(extremes(at(request, place))):

@@ -19,8 +19,9 @@ _WATCH = 0.2
 class HostileClient:
     """A client with its own session as a target, which it creates again when a message has ended it."""
 
-    def __init__(self, target: str, session: str) -> None:
+    def __init__(self, target: str, session: str, *, scores: bool = False) -> None:
         self.session = session
+        self._scores = scores  # whether the session has some
         self._wire = Wire(target)
         self._gone = True
 
@@ -68,7 +69,9 @@ class HostileClient:
     def _make_session(self) -> None:
         try:
             rule = sessions_pb2.UPDATE_RULE_REFINED  # so that it has a summary
-            self._wire.create(self.session, config(2, init=tensor(POINTS[:2]), update_rule=rule))
+            threshold = 0.5 if self._scores else None
+            settings = config(2, init=tensor(POINTS[:2]), update_rule=rule, outlier_threshold=threshold)
+            self._wire.create(self.session, settings)
             self._wire.push(self.session, batch(POINTS))
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.ALREADY_EXISTS:
@@ -92,7 +95,7 @@ class HostileClient:
         """Yield a message as the first of a stream, and a valid one after it."""
         yield message.contents
         if message.method == "AssignStream":
-            yield valid("AssignStream", self.session).SerializeToString()
+            yield valid("AssignStream", self.session, scores=self._scores).SerializeToString()
 
 
 def _refused_in(method: str, answers: list[bytes]) -> grpc.StatusCode | None:

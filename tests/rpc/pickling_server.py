@@ -125,8 +125,12 @@ class PicklingSessions:
         async with self._inner.ingest(name, passed(producer)) as stream:
             yield PicklingIngest(stream)
 
-    async def assign(self, name: str, points: PointArray, *, return_distances: bool) -> VersionedAssignment:
-        return await call(self._inner.assign, name, points, return_distances=return_distances)
+    async def assign(
+        self, name: str, points: PointArray, *, return_distances: bool, return_scores: bool = False
+    ) -> VersionedAssignment:
+        return await call(
+            self._inner.assign, name, points, return_distances=return_distances, return_scores=return_scores
+        )
 
     async def snapshot(self, name: str) -> SessionSnapshot:
         return await call(self._inner.snapshot, name)

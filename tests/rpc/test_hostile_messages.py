@@ -73,6 +73,14 @@ def test_every_field_of_every_method_at_every_extreme_is_answered(
         check_answered(hostile, table(SESSION))
 
 
+def test_every_field_at_every_extreme_is_answered_in_a_session_with_scores(
+    target: LocalServer, hostile: HostileClient, wire: Wire, memory: int
+) -> None:
+    with unharmed(target, hostile, wire, memory), HostileClient(target.target, "scored", scores=True) as client:
+        of_points = {"Push", "Ingest", "Assign", "AssignStream"}
+        check_answered(client, (each for each in table("scored", scores=True) if each.method in of_points))
+
+
 @pytest.mark.parametrize(
     "method", [pytest.param(each, marks=() if each in HEAVY_ONES else pytest.mark.torture) for each in METHODS]
 )

@@ -71,9 +71,11 @@ class Wire:
         return self.clustering.Push(request, timeout=PATIENCE)
 
     def assign(
-        self, name: str, points: tensor_pb2.Tensor, *, return_distances: bool = False
+        self, name: str, points: tensor_pb2.Tensor, *, return_distances: bool = False, return_scores: bool = False
     ) -> clustering_pb2.AssignResponse:
-        request = clustering_pb2.AssignRequest(session=name, points=points, return_distances=return_distances)
+        request = clustering_pb2.AssignRequest(
+            session=name, points=points, return_distances=return_distances, return_scores=return_scores
+        )
         return self.clustering.Assign(request, timeout=PATIENCE)
 
     def centroids(self, name: str) -> clustering_pb2.Snapshot:
@@ -118,10 +120,15 @@ def batch(
     sequence: int = 0,
     event_time: float | None = None,
     return_labels: bool = False,
+    return_scores: bool = False,
 ) -> clustering_pb2.Batch:
     """Return a batch of points: a tensor or what makes one."""
     message = clustering_pb2.Batch(
-        points=_as_tensor(points), sequence=sequence, return_labels=return_labels, event_time=_as_time(event_time)
+        points=_as_tensor(points),
+        sequence=sequence,
+        return_labels=return_labels,
+        event_time=_as_time(event_time),
+        return_scores=return_scores,
     )
     if sample_weight is not None:
         message.sample_weight.CopyFrom(_as_tensor(sample_weight))

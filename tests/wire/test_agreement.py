@@ -40,7 +40,12 @@ def labels_of(message: Any, field: str = "labels") -> wire.Tensor | None:
 def batch(message: clustering_pb2.Batch) -> wire.Batch:
     event_time = message.event_time if message.HasField("event_time") else None
     return wire.Batch(
-        tensor(message.points), labels_of(message, "sample_weight"), message.sequence, event_time, message.return_labels
+        tensor(message.points),
+        labels_of(message, "sample_weight"),
+        message.sequence,
+        event_time,
+        message.return_labels,
+        message.return_scores,
     )
 
 
@@ -51,7 +56,17 @@ def ingest_request(message: clustering_pb2.IngestRequest) -> wire.IngestRequest:
 
 def ingest_response(message: clustering_pb2.IngestResponse) -> wire.IngestResponse:
     opened = message.opened if message.HasField("opened") else None
-    return wire.IngestResponse(opened, [wire.BatchResult(each, labels_of(each)) for each in message.results])
+    return wire.IngestResponse(opened, [batch_result(each) for each in message.results])
+
+
+def batch_result(message: clustering_pb2.BatchResult) -> wire.BatchResult:
+    return wire.BatchResult(message, labels_of(message), labels_of(message, "scores"))
+
+
+def assign_response(message: clustering_pb2.AssignResponse) -> wire.AssignResponse:
+    return wire.AssignResponse(
+        message, labels_of(message), labels_of(message, "distances"), labels_of(message, "scores")
+    )
 
 
 KINDS = [
@@ -64,19 +79,13 @@ KINDS = [
     Kind(
         clustering_pb2.AssignRequest,
         wire.decode_assign_request,
-        lambda message: wire.AssignRequest(message.session, tensor(message.points), message.return_distances),
+        lambda message: wire.AssignRequest(
+            message.session, tensor(message.points), message.return_distances, message.return_scores
+        ),
     ),
     Kind(clustering_pb2.IngestResponse, wire.decode_ingest_response, ingest_response),
-    Kind(
-        clustering_pb2.BatchResult,
-        wire.decode_batch_result,
-        lambda message: wire.BatchResult(message, labels_of(message)),
-    ),
-    Kind(
-        clustering_pb2.AssignResponse,
-        wire.decode_assign_response,
-        lambda message: wire.AssignResponse(message, labels_of(message), labels_of(message, "distances")),
-    ),
+    Kind(clustering_pb2.BatchResult, wire.decode_batch_result, batch_result),
+    Kind(clustering_pb2.AssignResponse, wire.decode_assign_response, assign_response),
 ]
 OF_EACH_KIND = pytest.mark.parametrize("kind", KINDS, ids=str)
 
@@ -149,8 +158,9 @@ def test_codec_and_generated_classes_read_the_same_from_handmade_bytes(kind: Kin
 
 
 LABELS = st.none() | st.sampled_from([1, 31, 1024, 1500]).map(lambda n: wire.tensor_of(np.arange(n, dtype=np.int32)))
-RESULTS = st.builds(wire.BatchResult, messages(clustering_pb2.BatchResult), LABELS)
-ASSIGNMENTS = st.builds(wire.AssignResponse, messages(clustering_pb2.AssignResponse), LABELS, LABELS)
+SCORES = st.none() | st.sampled_from([1, 700]).map(lambda n: wire.tensor_of(np.linspace(0.1, 1, n)))
+RESULTS = st.builds(wire.BatchResult, messages(clustering_pb2.BatchResult), LABELS, SCORES)
+ASSIGNMENTS = st.builds(wire.AssignResponse, messages(clustering_pb2.AssignResponse), LABELS, LABELS, SCORES)
 RESPONSES = st.builds(wire.IngestResponse, st.none(), st.lists(RESULTS, max_size=3))
 BY_THE_SERVER = {
     "IngestResponse": RESPONSES.map(wire.encode_ingest_response),
@@ -190,7 +200,7 @@ def plain(value: Any) -> Any:
         rest = type(value)()
         rest.CopyFrom(value)
         rest.DiscardUnknownFields()
-        for name in ("labels", "distances"):
+        for name in ("labels", "distances", "scores"):
             if name in rest.DESCRIPTOR.fields_by_name:
                 rest.ClearField(name)
         return rest.SerializeToString(deterministic=True)

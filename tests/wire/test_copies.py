@@ -17,6 +17,10 @@ POINTS = np.zeros((4096, 64), np.float32)  # 1 MiB
 WEIGHT = np.ones(4096)
 LABELS = np.zeros(2**18, np.int32)
 BATCH = wire.Batch(wire.tensor_of(POINTS), wire.tensor_of(WEIGHT), 300, Timestamp(seconds=5), return_labels=True)
+SCORES = np.ones(2**17)
+SCORED = wire.BatchResult(
+    clustering_pb2.BatchResult(sequence=300, outliers=3), wire.tensor_of(LABELS), wire.tensor_of(SCORES)
+)
 LABELLED = wire.BatchResult(clustering_pb2.BatchResult(sequence=300, inertia=1.5), wire.tensor_of(LABELS))
 
 ENCODINGS: list[tuple[str, Callable[[], bytes], int]] = [
@@ -29,6 +33,7 @@ ENCODINGS: list[tuple[str, Callable[[], bytes], int]] = [
     ),
     ("ingest response", lambda: wire.encode_ingest_response(wire.IngestResponse(None, [LABELLED])), LABELS.nbytes),
     ("batch result", lambda: wire.encode_batch_result(LABELLED), LABELS.nbytes),
+    ("batch result with scores", lambda: wire.encode_batch_result(SCORED), LABELS.nbytes + SCORES.nbytes),
     (
         "assign response",
         lambda: wire.encode_assign_response(
@@ -72,13 +77,18 @@ def test_responses_of_this_server_are_decoded_without_a_copy() -> None:
     tensor = wire.tensor_of(LABELS)
     ingest = wire.encode_ingest_response(wire.IngestResponse(None, [LABELLED, LABELLED]))
     push = wire.encode_batch_result(LABELLED)
-    assign = wire.encode_assign_response(wire.AssignResponse(clustering_pb2.AssignResponse(version=9), tensor, tensor))
+    scored = wire.encode_ingest_response(wire.IngestResponse(None, [SCORED, SCORED._replace(labels=None), SCORED]))
+    assign = wire.encode_assign_response(
+        wire.AssignResponse(clustering_pb2.AssignResponse(version=9), tensor, tensor, tensor)
+    )
 
     for result in wire.decode_ingest_response(ingest).results:
         check_views(ingest, result.labels)
     check_views(push, wire.decode_batch_result(push).labels)
+    first, second, third = wire.decode_ingest_response(scored).results
+    check_views(scored, first.labels, first.scores, second.scores, third.labels, third.scores)
     assigned = wire.decode_assign_response(assign)
-    check_views(assign, assigned.labels, assigned.distances)
+    check_views(assign, assigned.labels, assigned.distances, assigned.scores)
 
 
 def test_decoding_takes_no_memory_that_grows_with_the_array() -> None:

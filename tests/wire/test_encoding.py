@@ -27,6 +27,7 @@ BATCHES = st.builds(
     sequence=SEQUENCES,
     event_time=st.none() | st.builds(Timestamp, seconds=st.integers(-(10**9), 10**9), nanos=st.integers(0, 10**9 - 1)),
     return_labels=st.booleans(),
+    return_scores=st.booleans(),
 )
 RESULTS = st.builds(
     wire.BatchResult,
@@ -37,8 +38,10 @@ RESULTS = st.builds(
         warming=st.none() | st.just(sessions_pb2.Warming(seen=1, needed=2)),
         error=st.none() | st.just(errors_pb2.Status(code=3, message="wrong")),
         refined=st.booleans(),
+        outliers=st.integers(0, 2**63 - 1),
     ),
     labels=st.none() | ARRAYS.map(wire.tensor_of),
+    scores=st.none() | ARRAYS.map(wire.tensor_of),
 )
 
 
@@ -75,12 +78,14 @@ def test_a_push_request_is_decoded_as_encoded(
 
 
 @UNHURRIED
-@given(st.text(max_size=5), ARRAYS, st.booleans())
-def test_an_assign_request_is_decoded_as_encoded(session: str, points: Any, return_distances: bool) -> None:
-    contents = wire.encode_assign_request(session, wire.tensor_of(points), return_distances=return_distances)
+@given(st.text(max_size=5), ARRAYS, st.booleans(), st.booleans())
+def test_an_assign_request_is_decoded_as_encoded(session: str, points: Any, distances: bool, scores: bool) -> None:
+    contents = wire.encode_assign_request(
+        session, wire.tensor_of(points), return_distances=distances, return_scores=scores
+    )
 
     expected = clustering_pb2.AssignRequest(
-        session=session, points=wire.tensor_message(points), return_distances=return_distances
+        session=session, points=wire.tensor_message(points), return_distances=distances, return_scores=scores
     )
     assert clustering_pb2.AssignRequest.FromString(contents) == expected
 
@@ -104,18 +109,26 @@ def test_a_push_response_is_decoded_as_encoded(result: wire.BatchResult) -> None
     assert clustering_pb2.BatchResult.FromString(contents) == as_result(result)
 
 
-@pytest.mark.parametrize("distances", [None, np.array([0.5, 2.0], np.float32)], ids=["labels only", "both"])
-def test_an_assign_response_is_decoded_as_encoded(distances: Any) -> None:
+@pytest.mark.parametrize("scores", [None, np.array([0.001, 1.0])], ids=["", "scores"])
+@pytest.mark.parametrize("distances", [None, np.array([0.5, 2.0], np.float32)], ids=["labels", "distances"])
+def test_an_assign_response_is_decoded_as_encoded(distances: Any, scores: Any) -> None:
     labels = np.array([3, 0], np.int32)
     message = clustering_pb2.AssignResponse(version=7)
 
     contents = wire.encode_assign_response(
-        wire.AssignResponse(message, wire.tensor_of(labels), None if distances is None else wire.tensor_of(distances))
+        wire.AssignResponse(
+            message,
+            wire.tensor_of(labels),
+            None if distances is None else wire.tensor_of(distances),
+            None if scores is None else wire.tensor_of(scores),
+        )
     )
 
     expected = clustering_pb2.AssignResponse(version=7, labels=wire.tensor_message(labels))
     if distances is not None:
         expected.distances.CopyFrom(wire.tensor_message(distances))
+    if scores is not None:
+        expected.scores.CopyFrom(wire.tensor_message(scores))
     assert clustering_pb2.AssignResponse.FromString(contents) == expected
 
 
@@ -125,6 +138,7 @@ def as_message(batch: wire.Batch) -> clustering_pb2.Batch:
         sequence=batch.sequence,
         event_time=batch.event_time,
         return_labels=batch.return_labels,
+        return_scores=batch.return_scores,
     )
     if batch.sample_weight is not None:
         message.sample_weight.CopyFrom(wire.tensor_message(wire.array_of(batch.sample_weight)))
@@ -136,4 +150,6 @@ def as_result(result: wire.BatchResult) -> clustering_pb2.BatchResult:
     message.CopyFrom(result.message)
     if result.labels is not None:
         message.labels.CopyFrom(wire.tensor_message(wire.array_of(result.labels)))
+    if result.scores is not None:
+        message.scores.CopyFrom(wire.tensor_message(wire.array_of(result.scores)))
     return message

@@ -14,7 +14,7 @@ from shoal._comparison_codec import ComparisonDecoder, encode_comparison
 from shoal._errors import SessionExistsError
 from shoal._merge_codec import encode_merge
 from shoal._session_codec import encode_config
-from shoal._types import Durability, Engine, HalfLife, Metric, OnInvalid, SessionDescription, UpdateRule
+from shoal._types import Durability, Engine, HalfLife, Metric, OnDrift, OnInvalid, SessionDescription, UpdateRule
 from shoal._validation import points_array
 from shoal.aio._comparison import Comparison
 from shoal.aio._connection import AsyncConnection
@@ -94,6 +94,8 @@ class Client:
         idle_ttl: float | None = None,
         update_rule: UpdateRule | None = None,
         summary_size: int | None = None,
+        outlier_threshold: float | None = None,
+        on_drift: OnDrift = "report",
         exist_ok: bool = False,
     ) -> Session:
         """Create a session; see shoal.Client.create_session."""
@@ -113,6 +115,8 @@ class Client:
             idle_ttl=idle_ttl,
             update_rule=update_rule,
             summary_size=summary_size,
+            outlier_threshold=outlier_threshold,
+            on_drift=on_drift,
         )
         try:
             await self._connection.call(_calls.create_session(name, config))

@@ -21,6 +21,7 @@ from shoal._types import (
     CentroidUpdate,
     Engine,
     HalfLife,
+    OnDrift,
     OnInvalid,
     PushResult,
     RecentPoints,
@@ -61,6 +62,8 @@ class Session(SummaryMethods):
         half_life: HalfLife | Unset | None = UNSET,
         on_invalid: OnInvalid | Unset | None = UNSET,
         idle_ttl: float | Unset | None = UNSET,
+        outlier_threshold: float | Unset | None = UNSET,
+        on_drift: OnDrift | Unset | None = UNSET,
         etag: str | None = None,
     ) -> SessionDescription:
         """Change the configuration; see shoal.Session.update."""
@@ -72,6 +75,8 @@ class Session(SummaryMethods):
             half_life=half_life,
             on_invalid=on_invalid,
             idle_ttl=idle_ttl,
+            outlier_threshold=outlier_threshold,
+            on_drift=on_drift,
         )
         return await self._connection.call(_calls.update_session(request))
 
@@ -86,6 +91,7 @@ class Session(SummaryMethods):
         sample_weight: ArrayLike | None = None,
         event_time: datetime | None = None,
         return_labels: bool = False,
+        return_scores: bool = False,
         producer: str | None = None,
         sequence: int | None = None,
     ) -> PushResult:
@@ -94,6 +100,7 @@ class Session(SummaryMethods):
             self._name,
             as_batch(X, sample_weight, event_time),
             return_labels=return_labels,
+            return_scores=return_scores,
             producer=producer,
             sequence=sequence,
         )
@@ -106,6 +113,7 @@ class Session(SummaryMethods):
         producer: str | None = None,
         first_sequence: int = 1,
         return_labels: bool = False,
+        return_scores: bool = False,
         max_in_flight: int = 1024,
         on_error: Literal["raise", "return"] = "raise",
     ) -> AsyncGenerator[PushResult, None]:
@@ -120,21 +128,24 @@ class Session(SummaryMethods):
             producer=producer,
             first_sequence=first_sequence,
             return_labels=return_labels,
+            return_scores=return_scores,
             max_in_flight=max_in_flight,
             on_error=on_error,
             timeout=self._connection.timeout,
         )
         return run_pipeline(self._connection, pipeline, batches)
 
-    async def assign(self, X: ArrayLike, *, return_distances: bool = False) -> Assignment:
+    async def assign(self, X: ArrayLike, *, return_distances: bool = False, return_scores: bool = False) -> Assignment:
         """Find the nearest centroid of each point; see shoal.Session.assign."""
-        return await self._connection.call(_calls.assign(self._name, X, return_distances=return_distances))
+        call = _calls.assign(self._name, X, return_distances=return_distances, return_scores=return_scores)
+        return await self._connection.call(call)
 
     def assign_stream(
         self,
         batches: Iterable[ArrayLike] | AsyncIterable[ArrayLike],
         *,
         return_distances: bool = False,
+        return_scores: bool = False,
         max_in_flight: int = 32,
     ) -> AsyncGenerator[Assignment, None]:
         """Assign many arrays, pipelined, and yield the answers in order; see shoal.Session.assign_stream."""
@@ -142,6 +153,7 @@ class Session(SummaryMethods):
             self._name,
             batches,
             return_distances=return_distances,
+            return_scores=return_scores,
             max_in_flight=max_in_flight,
             timeout=self._connection.timeout,
         )

@@ -25,6 +25,7 @@ class IngestSummary:
     warming: shoal.Warming | None = None
     late: int = 0  # batches
     faded: int = 0  # late batches that counted less than half of what they would have in time, if unweighted
+    outliers: int = 0  # of the accepted points
 
     @property
     def inertia_per_point(self) -> float | None:
@@ -46,6 +47,7 @@ class IngestSummary:
             None if result.version else result.warming or self.warming,
             self.late + (result.late > 0),
             self.faded + (result.late > 0 and result.weight < result.accepted / 2),
+            self.outliers + (0 if result.duplicate else result.outliers),
         )
 
     def record(self, session: str, unanswered: int, seconds: float) -> dict[str, Any]:
@@ -70,6 +72,7 @@ class IngestSummary:
             "batches_counted_before": self.duplicates,
             "points_accepted": self.accepted,
             "points_dropped": self.dropped,
+            "outliers": self.outliers,
             "version": self.version or None,
             "warming": plain(self.warming),
             "inertia_per_point": self.inertia_per_point,

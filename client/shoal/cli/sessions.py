@@ -12,7 +12,7 @@ import numpy as np
 import typer
 
 import shoal
-from shoal import Engine, InitMethod, Metric, OnInvalid, Precision, UpdateRule
+from shoal import Engine, InitMethod, Metric, OnDrift, OnInvalid, Precision, UpdateRule
 from shoal._validation import INT32, UINT32
 from shoal.cli.documents import plain, session_row
 from shoal.cli.failures import CommandError, tell, usage_error
@@ -31,6 +31,8 @@ class Resettable(StrEnum):
     HALF_LIFE = "half-life"
     ON_INVALID = "on-invalid"
     IDLE_TTL = "idle-ttl"
+    OUTLIER_THRESHOLD = "outlier-threshold"
+    ON_DRIFT = "on-drift"
 
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the session.")]
@@ -46,6 +48,19 @@ IdleTtl = Annotated[
     float | None,
     typer.Option(min=0, max=MAX_DURATION_SECONDS, help="Delete the session after this many seconds without use."),
 ]
+
+OutlierThreshold = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=0.5,
+        help="Keep points out of the centroids that are as unusual as this share of the points, such as 0.001; all "
+        "points get scores. By default there are no scores and no outliers.",
+    ),
+]
+_ON_DRIFT = (
+    "What to do when the points suddenly lie farther from the centroids: report it, or also forget what came before."
+)
 
 _HALF_LIFE = re.compile(
     r"(?P<value>(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?) *(?P<unit>batches|points|seconds)?", re.IGNORECASE
@@ -108,6 +123,8 @@ def create(
             "server says.",
         ),
     ] = None,
+    outlier_threshold: OutlierThreshold = None,
+    on_drift: Annotated[OnDrift, typer.Option(help=_ON_DRIFT)] = "report",
     exist_ok: Annotated[bool, typer.Option("--exist-ok", help="Succeed if the session exists already.")] = False,
 ) -> None:
     """Create a session."""
@@ -126,6 +143,8 @@ def create(
         "idle_ttl": idle_ttl,
         "update_rule": update_rule,
         "summary_size": summary_size,
+        "outlier_threshold": outlier_threshold,
+        "on_drift": on_drift,
     }
     with invocation(ctx).connect() as client:
         session = client.create_session(name, **asked, exist_ok=exist_ok).describe()
@@ -194,6 +213,8 @@ def update(
     half_life: HalfLifeText = None,
     on_invalid: Annotated[OnInvalid | None, typer.Option(help="How to treat NaN and infinity.")] = None,
     idle_ttl: IdleTtl = None,
+    outlier_threshold: OutlierThreshold = None,
+    on_drift: Annotated[OnDrift | None, typer.Option(help=_ON_DRIFT)] = None,
     reset: Annotated[
         list[Resettable] | None, typer.Option(help="Reset this field to its default. Can be repeated.")
     ] = None,
@@ -206,6 +227,8 @@ def update(
         "half_life": _half_life(half_life),
         "on_invalid": on_invalid,
         "idle_ttl": idle_ttl,
+        "outlier_threshold": outlier_threshold,
+        "on_drift": on_drift,
     }
     changes: dict[str, Any] = {field: value for field, value in wanted.items() if value is not None}
     resets = {field.replace("-", "_") for field in reset or ()}
@@ -213,9 +236,8 @@ def update(
         raise usage_error(f"{both[0]} can't be given and reset at once")
     changes.update(dict.fromkeys(resets, None))
     if not changes:
-        raise usage_error(
-            "nothing to change; give --clusters, --engine, --half-life, --on-invalid, --idle-ttl or --reset"
-        )
+        options = ", ".join(f"--{each}" for each in ("clusters", *Resettable))
+        raise usage_error(f"nothing to change; give one of {options} and --reset")
     with invocation(ctx).connect() as client:
         _show(client.session(name).update(**changes, etag=etag), invocation(ctx))
 

@@ -55,10 +55,13 @@ class Batch(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     EVENT_TIME_FIELD_NUMBER: _builtins.int
     RETURN_LABELS_FIELD_NUMBER: _builtins.int
+    RETURN_SCORES_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Counts the batches of the producer from 1, without gaps."""
     return_labels: _builtins.bool
     """Whether to return the labels that the update used."""
+    return_scores: _builtins.bool
+    """Whether to return the scores of the points. Only in a session that has an outlier_threshold."""
     @_builtins.property
     def points(self) -> _tensor_pb2.Tensor:
         """Shape (n, n_features), n from 1 up."""
@@ -81,10 +84,11 @@ class Batch(_message.Message):
         sequence: _builtins.int = ...,
         event_time: _timestamp_pb2.Timestamp | None = ...,
         return_labels: _builtins.bool = ...,
+        return_scores: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "points", b"points", "sample_weight", b"sample_weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "points", b"points", "return_labels", b"return_labels", "sample_weight", b"sample_weight", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "points", b"points", "return_labels", b"return_labels", "return_scores", b"return_scores", "sample_weight", b"sample_weight", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -286,6 +290,8 @@ class BatchResult(_message.Message):
     LATE_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     REFINED_FIELD_NUMBER: _builtins.int
+    OUTLIERS_FIELD_NUMBER: _builtins.int
+    SCORES_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The sequence of the batch."""
     version: _builtins.int
@@ -310,6 +316,10 @@ class BatchResult(_message.Message):
     """
     refined: _builtins.bool
     """A refinement followed the batch and made the next version, `version` + 1."""
+    outliers: _builtins.int
+    """Accepted rows that scored below the session's outlier_threshold. They count in `inertia` and `weight`, but not in
+    the centroids.
+    """
     @_builtins.property
     def labels(self) -> _tensor_pb2.Tensor:
         """Shape (n,) int32, those that the update used; -1 for a dropped row. Empty while the session is warming."""
@@ -321,6 +331,13 @@ class BatchResult(_message.Message):
     @_builtins.property
     def error(self) -> _errors_pb2.Status:
         """Why the batch was refused (as a whole). Only in a stream; Push fails as a call."""
+
+    @_builtins.property
+    def scores(self) -> _tensor_pb2.Tensor:
+        """Shape (n,) float64, from 0 (excluded) to 1: how unusual each point is. It is the share of earlier points that lay as
+        far from their centroid, for their cluster's spread, or farther; NaN for a dropped row. Absent unless requested, and
+        while the session is warming.
+        """
 
     def __init__(
         self,
@@ -339,10 +356,12 @@ class BatchResult(_message.Message):
         late: _builtins.float = ...,
         weight: _builtins.float | None = ...,
         refined: _builtins.bool = ...,
+        outliers: _builtins.int = ...,
+        scores: _tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "error", b"error", "labels", b"labels", "warming", b"warming", "weight", b"weight"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "error", b"error", "labels", b"labels", "scores", b"scores", "warming", b"warming", "weight", b"weight"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "accepted", b"accepted", "dropped", b"dropped", "duplicate", b"duplicate", "durable", b"durable", "error", b"error", "forgotten", b"forgotten", "inertia", b"inertia", "labels", b"labels", "late", b"late", "refined", b"refined", "sequence", b"sequence", "version", b"version", "warming", b"warming", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weight", b"_weight", "accepted", b"accepted", "dropped", b"dropped", "duplicate", b"duplicate", "durable", b"durable", "error", b"error", "forgotten", b"forgotten", "inertia", b"inertia", "labels", b"labels", "late", b"late", "outliers", b"outliers", "refined", b"refined", "scores", b"scores", "sequence", b"sequence", "version", b"version", "warming", b"warming", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__weight: _TypeAlias = _typing.Literal["weight"]  # noqa: Y015
     _WhichOneofArgType__weight: _TypeAlias = _typing.Literal["_weight", b"_weight"]  # noqa: Y015
@@ -357,9 +376,12 @@ class AssignRequest(_message.Message):
     SESSION_FIELD_NUMBER: _builtins.int
     POINTS_FIELD_NUMBER: _builtins.int
     RETURN_DISTANCES_FIELD_NUMBER: _builtins.int
+    RETURN_SCORES_FIELD_NUMBER: _builtins.int
     session: _builtins.str
     """In a stream, empty means the session of the previous request."""
     return_distances: _builtins.bool
+    return_scores: _builtins.bool
+    """Whether to return the scores that the points would get. Only in a session that has an outlier_threshold."""
     @_builtins.property
     def points(self) -> _tensor_pb2.Tensor:
         """Shape (n, n_features), n from 1 up."""
@@ -370,10 +392,11 @@ class AssignRequest(_message.Message):
         session: _builtins.str = ...,
         points: _tensor_pb2.Tensor | None = ...,
         return_distances: _builtins.bool = ...,
+        return_scores: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["points", b"points"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["points", b"points", "return_distances", b"return_distances", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["points", b"points", "return_distances", b"return_distances", "return_scores", b"return_scores", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -387,6 +410,7 @@ class AssignResponse(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     DISTANCES_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    SCORES_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """The version of the centroids that were used."""
     @_builtins.property
@@ -401,6 +425,10 @@ class AssignResponse(_message.Message):
     def error(self) -> _errors_pb2.Status:
         """The request was refused. Only in a stream."""
 
+    @_builtins.property
+    def scores(self) -> _tensor_pb2.Tensor:
+        """Shape (n,) float64, as in BatchResult; absent unless requested."""
+
     def __init__(
         self,
         *,
@@ -408,10 +436,11 @@ class AssignResponse(_message.Message):
         labels: _tensor_pb2.Tensor | None = ...,
         distances: _tensor_pb2.Tensor | None = ...,
         error: _errors_pb2.Status | None = ...,
+        scores: _tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["distances", b"distances", "error", b"error", "labels", b"labels"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["distances", b"distances", "error", b"error", "labels", b"labels", "scores", b"scores"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["distances", b"distances", "error", b"error", "labels", b"labels", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["distances", b"distances", "error", b"error", "labels", b"labels", "scores", b"scores", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -195,6 +195,30 @@ UPDATE_RULE_REFINED: UpdateRule.ValueType  # 2
 """The batches, and refinements between them: the centroids are fitted anew to a summary of the stream."""
 Global___UpdateRule: _TypeAlias = UpdateRule  # noqa: Y015
 
+class _OnDrift:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OnDriftEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnDrift.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ON_DRIFT_UNSPECIFIED: _OnDrift.ValueType  # 0
+    """report."""
+    ON_DRIFT_REPORT: _OnDrift.ValueType  # 1
+    """Report it."""
+    ON_DRIFT_ADAPT: _OnDrift.ValueType  # 2
+    """Report it, and forget most of what came before: the batches that follow soon outweigh it."""
+
+class OnDrift(_OnDrift, metaclass=_OnDriftEnumTypeWrapper):
+    """What a session does when the points suddenly lie farther from its centroids, batch after batch."""
+
+ON_DRIFT_UNSPECIFIED: OnDrift.ValueType  # 0
+"""report."""
+ON_DRIFT_REPORT: OnDrift.ValueType  # 1
+"""Report it."""
+ON_DRIFT_ADAPT: OnDrift.ValueType  # 2
+"""Report it, and forget most of what came before: the batches that follow soon outweigh it."""
+Global___OnDrift: _TypeAlias = OnDrift  # noqa: Y015
+
 class _SessionState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -295,6 +319,8 @@ class SessionConfig(_message.Message):
     IDLE_TTL_FIELD_NUMBER: _builtins.int
     UPDATE_RULE_FIELD_NUMBER: _builtins.int
     SUMMARY_SIZE_FIELD_NUMBER: _builtins.int
+    OUTLIER_THRESHOLD_FIELD_NUMBER: _builtins.int
+    ON_DRIFT_FIELD_NUMBER: _builtins.int
     n_clusters: _builtins.int
     """Number of centroids, from 1 up."""
     n_features: _builtins.int
@@ -317,6 +343,11 @@ class SessionConfig(_message.Message):
     """Maximum number of points of the session's summary of the stream; 0: no summary, which `refined` needs. Absent: the
     server's default for the update rule.
     """
+    outlier_threshold: _builtins.float
+    """Above 0, up to 0.5. Points get scores, and those with a lower score stay out of the centroids: a share of about this
+    size while the stream stays as it is. Absent: there are no scores and no outliers.
+    """
+    on_drift: Global___OnDrift.ValueType
     @_builtins.property
     def init(self) -> Global___Init: ...
     @_builtins.property
@@ -346,15 +377,21 @@ class SessionConfig(_message.Message):
         idle_ttl: _duration_pb2.Duration | None = ...,
         update_rule: Global___UpdateRule.ValueType = ...,
         summary_size: _builtins.int | None = ...,
+        outlier_threshold: _builtins.float | None = ...,
+        on_drift: Global___OnDrift.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_random_state", b"_random_state", "_summary_size", b"_summary_size", "half_life", b"half_life", "idle_ttl", b"idle_ttl", "init", b"init", "random_state", b"random_state", "summary_size", b"summary_size"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_outlier_threshold", b"_outlier_threshold", "_random_state", b"_random_state", "_summary_size", b"_summary_size", "half_life", b"half_life", "idle_ttl", b"idle_ttl", "init", b"init", "outlier_threshold", b"outlier_threshold", "random_state", b"random_state", "summary_size", b"summary_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_random_state", b"_random_state", "_summary_size", b"_summary_size", "dtype", b"dtype", "durability", b"durability", "engine", b"engine", "half_life", b"half_life", "idle_ttl", b"idle_ttl", "init", b"init", "init_size", b"init_size", "metric", b"metric", "n_clusters", b"n_clusters", "n_features", b"n_features", "on_invalid", b"on_invalid", "random_state", b"random_state", "summary_size", b"summary_size", "update_rule", b"update_rule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_outlier_threshold", b"_outlier_threshold", "_random_state", b"_random_state", "_summary_size", b"_summary_size", "dtype", b"dtype", "durability", b"durability", "engine", b"engine", "half_life", b"half_life", "idle_ttl", b"idle_ttl", "init", b"init", "init_size", b"init_size", "metric", b"metric", "n_clusters", b"n_clusters", "n_features", b"n_features", "on_drift", b"on_drift", "on_invalid", b"on_invalid", "outlier_threshold", b"outlier_threshold", "random_state", b"random_state", "summary_size", b"summary_size", "update_rule", b"update_rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__outlier_threshold: _TypeAlias = _typing.Literal["outlier_threshold"]  # noqa: Y015
+    _WhichOneofArgType__outlier_threshold: _TypeAlias = _typing.Literal["_outlier_threshold", b"_outlier_threshold"]  # noqa: Y015
     _WhichOneofReturnType__random_state: _TypeAlias = _typing.Literal["random_state"]  # noqa: Y015
     _WhichOneofArgType__random_state: _TypeAlias = _typing.Literal["_random_state", b"_random_state"]  # noqa: Y015
     _WhichOneofReturnType__summary_size: _TypeAlias = _typing.Literal["summary_size"]  # noqa: Y015
     _WhichOneofArgType__summary_size: _TypeAlias = _typing.Literal["_summary_size", b"_summary_size"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__outlier_threshold) -> _WhichOneofReturnType__outlier_threshold | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__random_state) -> _WhichOneofReturnType__random_state | None: ...
     @_typing.overload
@@ -405,6 +442,7 @@ class Session(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     INERTIA_PER_POINT_FIELD_NUMBER: _builtins.int
+    OUTLIERS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """1 to 128 characters: letters, digits, '.', '_' and '-', the first a letter or digit."""
     uid: _builtins.str
@@ -423,6 +461,8 @@ class Session(_message.Message):
     watchers: _builtins.int
     inertia_per_point: _builtins.float
     """The inertia of the batch that made the newest version, divided by the rows accepted in it; 0 before the first version."""
+    outliers: _builtins.int
+    """Accepted rows that stayed out of the centroids, since the session got its outlier_threshold."""
     @_builtins.property
     def config(self) -> Global___SessionConfig:
         """With the values that the server chose filled in."""
@@ -455,10 +495,11 @@ class Session(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         inertia_per_point: _builtins.float = ...,
+        outliers: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_time", b"create_time", "update_time", b"update_time", "warming", b"warming"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_time", b"create_time", "etag", b"etag", "inertia_per_point", b"inertia_per_point", "name", b"name", "points_accepted", b"points_accepted", "points_dropped", b"points_dropped", "queued_batches", b"queued_batches", "queued_bytes", b"queued_bytes", "state", b"state", "uid", b"uid", "update_time", b"update_time", "version", b"version", "warming", b"warming", "watchers", b"watchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_time", b"create_time", "etag", b"etag", "inertia_per_point", b"inertia_per_point", "name", b"name", "outliers", b"outliers", "points_accepted", b"points_accepted", "points_dropped", b"points_dropped", "queued_batches", b"queued_batches", "queued_bytes", b"queued_bytes", "state", b"state", "uid", b"uid", "update_time", b"update_time", "version", b"version", "warming", b"warming", "watchers", b"watchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -575,8 +616,8 @@ class UpdateSessionRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Of n_clusters, engine, half_life, on_invalid and idle_ttl. A field that is named but absent from config is reset to
-        its default; n_clusters has none. Another n_clusters makes the next version: from the session's summary, clusters are
+        """Of n_clusters, engine, half_life, on_invalid, idle_ttl, outlier_threshold and on_drift. A field that is named but
+        absent from config is reset to its default; n_clusters has none. Another n_clusters makes the next version: from the session's summary, clusters are
         split or merged, and the others keep their ids. A session without a summary can't change it once it has centroids.
         """
 

@@ -55,6 +55,10 @@ EVENT_KINDS: dict[str, events_pb2.EventKind.ValueType] = {
     "drift": events_pb2.EVENT_KIND_DRIFT,
     "reconfigured": events_pb2.EVENT_KIND_RECONFIGURED,
 }
+ON_DRIFT: dict[str, sessions_pb2.OnDrift.ValueType] = {
+    "report": sessions_pb2.ON_DRIFT_REPORT,
+    "adapt": sessions_pb2.ON_DRIFT_ADAPT,
+}
 COMPARE_ENGINES: dict[str, compare_pb2.CompareEngine.ValueType] = {
     "scipy": compare_pb2.COMPARE_ENGINE_SCIPY,
     "scipy-kmeans2": compare_pb2.COMPARE_ENGINE_SCIPY_KMEANS2,

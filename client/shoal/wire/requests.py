@@ -39,6 +39,7 @@ class Batch(NamedTuple):
     sequence: int
     event_time: Timestamp | None
     return_labels: bool
+    return_scores: bool = False
 
 
 class IngestRequest(NamedTuple):
@@ -63,6 +64,7 @@ class AssignRequest(NamedTuple):
     session: str
     points: Tensor
     return_distances: bool
+    return_scores: bool = False
 
 
 def encode_ingest_request(batch: Batch, acknowledged: int = 0) -> bytes:
@@ -84,10 +86,14 @@ def encode_push_request(session: str, batch: Batch, producer: clustering_pb2.Pro
     return b"".join([before, *_batch_field(clustering_pb2.PushRequest.BATCH_FIELD_NUMBER, batch), after])
 
 
-def encode_assign_request(session: str, points: Tensor, *, return_distances: bool) -> bytes:
+def encode_assign_request(
+    session: str, points: Tensor, *, return_distances: bool, return_scores: bool = False
+) -> bytes:
     """Return a request, whose points are copied once."""
     before = clustering_pb2.AssignRequest(session=session).SerializeToString()
-    after = clustering_pb2.AssignRequest(return_distances=return_distances).SerializeToString()
+    after = clustering_pb2.AssignRequest(
+        return_distances=return_distances, return_scores=return_scores
+    ).SerializeToString()
     pieces, _ = message_of([(clustering_pb2.AssignRequest.POINTS_FIELD_NUMBER, points)], after)
     return b"".join([before, *pieces])
 
@@ -127,12 +133,15 @@ def decode_assign_request(contents: bytes) -> AssignRequest:
     except LEFT_TO_GENERATED:
         parsed = Parser(contents).parse(clustering_pb2.AssignRequest)
         message = parsed.message
-        return AssignRequest(message.session, parsed.tensor(message.points), message.return_distances)
+        return _assign_request(message, parsed.tensor(message.points))
 
 
 def _batch_field(number: int, batch: Batch) -> list[Contents]:
     rest = clustering_pb2.Batch(
-        sequence=batch.sequence, event_time=batch.event_time, return_labels=batch.return_labels
+        sequence=batch.sequence,
+        event_time=batch.event_time,
+        return_labels=batch.return_labels,
+        return_scores=batch.return_scores,
     ).SerializeToString()
     tensors = [(clustering_pb2.Batch.POINTS_FIELD_NUMBER, batch.points)]
     if batch.sample_weight is not None:
@@ -193,7 +202,7 @@ def _cut_assign_request(contents: bytes) -> AssignRequest:
     message = _parse_rest(clustering_pb2.AssignRequest, contents[:place] + contents[end:], _MAX_REST)
     if message.HasField("points"):
         raise Unusual
-    return AssignRequest(message.session, points, message.return_distances)
+    return _assign_request(message, points)
 
 
 def _after_session(contents: bytes, session: int, expected: int) -> int:
@@ -257,7 +266,11 @@ def _whole_batch(parsed: Parsed[Any], message: clustering_pb2.Batch) -> Batch:
 
 def _batch(message: clustering_pb2.Batch, points: Tensor, weight: Tensor | None) -> Batch:
     event_time = message.event_time if message.HasField("event_time") else None
-    return Batch(points, weight, message.sequence, event_time, message.return_labels)
+    return Batch(points, weight, message.sequence, event_time, message.return_labels, message.return_scores)
+
+
+def _assign_request(message: clustering_pb2.AssignRequest, points: Tensor) -> AssignRequest:
+    return AssignRequest(message.session, points, message.return_distances, message.return_scores)
 
 
 def _ingest_request(message: clustering_pb2.IngestRequest, batches: list[Batch]) -> IngestRequest:

@@ -1,4 +1,4 @@
-"""Responses that carry labels and distances: encoded by the server, decoded by the client.
+"""Responses that carry labels, distances and scores: encoded by the server, decoded by the client.
 
 Their arrays go first, where they are found without a look at anything else.
 """
@@ -16,15 +16,18 @@ _MIN_LABELS = 4096
 
 _RESULTS = tag_of(clustering_pb2.IngestResponse.RESULTS_FIELD_NUMBER)
 _RESULT_LABELS = tag_of(clustering_pb2.BatchResult.LABELS_FIELD_NUMBER)
+_RESULT_SCORES = field(clustering_pb2.BatchResult.SCORES_FIELD_NUMBER, 0)[:-1]  # two bytes
 _ASSIGN_LABELS = tag_of(clustering_pb2.AssignResponse.LABELS_FIELD_NUMBER)
 _ASSIGN_DISTANCES = tag_of(clustering_pb2.AssignResponse.DISTANCES_FIELD_NUMBER)
+_ASSIGN_SCORES = tag_of(clustering_pb2.AssignResponse.SCORES_FIELD_NUMBER)
 
 
 class BatchResult(NamedTuple):
     """shoal.v1.BatchResult."""
 
-    message: clustering_pb2.BatchResult  # everything but the labels
+    message: clustering_pb2.BatchResult  # everything but the arrays
     labels: Tensor | None
+    scores: Tensor | None = None
 
 
 class IngestResponse(NamedTuple):
@@ -40,6 +43,7 @@ class AssignResponse(NamedTuple):
     message: clustering_pb2.AssignResponse  # everything but the arrays
     labels: Tensor | None
     distances: Tensor | None
+    scores: Tensor | None = None
 
 
 def encode_batch_result(result: BatchResult) -> bytes:
@@ -66,6 +70,8 @@ def encode_assign_response(response: AssignResponse) -> bytes:
         tensors.append((clustering_pb2.AssignResponse.LABELS_FIELD_NUMBER, response.labels))
     if response.distances is not None:
         tensors.append((clustering_pb2.AssignResponse.DISTANCES_FIELD_NUMBER, response.distances))
+    if response.scores is not None:
+        tensors.append((clustering_pb2.AssignResponse.SCORES_FIELD_NUMBER, response.scores))
     return b"".join(message_of(tensors, response.message.SerializeToString())[0])
 
 
@@ -100,14 +106,21 @@ def decode_assign_response(contents: bytes) -> AssignResponse:
     except LEFT_TO_GENERATED:
         message = clustering_pb2.AssignResponse.FromString(contents)
         labels = tensor_in(message.labels) if message.HasField("labels") else None
-        return AssignResponse(message, labels, tensor_in(message.distances) if message.HasField("distances") else None)
+        distances = tensor_in(message.distances) if message.HasField("distances") else None
+        scores = tensor_in(message.scores) if message.HasField("scores") else None
+        return AssignResponse(message, labels, distances, scores)
 
 
 def _result_pieces(result: BatchResult) -> tuple[list[Contents], int]:
     rest = result.message.SerializeToString()
-    if result.labels is None:
+    if result.labels is None and result.scores is None:
         return [rest], len(rest)
-    return message_of([(clustering_pb2.BatchResult.LABELS_FIELD_NUMBER, result.labels)], rest)
+    tensors = []
+    if result.labels is not None:
+        tensors.append((clustering_pb2.BatchResult.LABELS_FIELD_NUMBER, result.labels))
+    if result.scores is not None:
+        tensors.append((clustering_pb2.BatchResult.SCORES_FIELD_NUMBER, result.scores))
+    return message_of(tensors, rest)
 
 
 def _cut_results(contents: bytes) -> list[BatchResult]:
@@ -123,30 +136,37 @@ def _cut_results(contents: bytes) -> list[BatchResult]:
 
 
 def _cut_result(cutter: Cutter, start: int, end: int) -> BatchResult:
-    """Return a result that begins with many labels: the generated class is faster with a small one."""
-    if end - start < _MIN_LABELS or cutter.contents[start] != _RESULT_LABELS:
+    """Return a result that begins with many labels or scores: the generated class is faster with a small one."""
+    if end - start < _MIN_LABELS:
         raise Unusual
-    labels, place = cutter.tensor(start)
-    if place > end:
+    labels, scores, place = None, None, start
+    if cutter.contents[place] == _RESULT_LABELS:
+        labels, place = cutter.tensor(place)
+    if place < end and cutter.contents.startswith(_RESULT_SCORES, place):
+        scores, place = cutter.tensor(place + len(_RESULT_SCORES) - 1)
+    if not start < place <= end:
         raise Unusual
     message = clustering_pb2.BatchResult.FromString(cutter.contents[place:end])
-    if message.HasField("labels"):
+    if message.HasField("labels") or message.HasField("scores"):
         raise Unusual
-    return BatchResult(message, labels)
+    return BatchResult(message, labels, scores)
 
 
 def _whole_result(message: clustering_pb2.BatchResult) -> BatchResult:
-    return BatchResult(message, tensor_in(message.labels) if message.HasField("labels") else None)
+    labels = tensor_in(message.labels) if message.HasField("labels") else None
+    return BatchResult(message, labels, tensor_in(message.scores) if message.HasField("scores") else None)
 
 
 def _cut_assign_response(contents: bytes) -> AssignResponse:
     cutter = Cutter(contents)
-    labels, distances, place = None, None, 0
+    labels, distances, scores, place = None, None, None, 0
     if contents[place] == _ASSIGN_LABELS:
         labels, place = cutter.tensor(place)
     if place < len(contents) and contents[place] == _ASSIGN_DISTANCES:
         distances, place = cutter.tensor(place)
+    if place < len(contents) and contents[place] == _ASSIGN_SCORES:
+        scores, place = cutter.tensor(place)
     message = clustering_pb2.AssignResponse.FromString(contents[place:])
-    if message.HasField("labels") or message.HasField("distances"):
+    if message.HasField("labels") or message.HasField("distances") or message.HasField("scores"):
         raise Unusual
-    return AssignResponse(message, labels, distances)
+    return AssignResponse(message, labels, distances, scores)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ InitMethod = Literal["k-means++", "random"]
 Precision = Literal["float32", "float64"]
 HalfLifeUnit = Literal["batches", "points", "seconds"]
 UpdateRule = Literal["incremental", "refined"]
+OnDrift = Literal["report", "adapt"]
 
 DEFAULT_UPDATE_RULE: UpdateRule = "refined"  # of a session that doesn't say, where its centroids are few enough
 # The points of the summary of a session that doesn't say: more where there are many centroids, and fewer where they and
@@ -39,6 +40,7 @@ _GOOD_POINTS_PER_CLUSTER = 20
 
 # What very many rows of the largest weight add up to.
 MAX_INIT_WEIGHT = 1e60
+MAX_OUTLIER_THRESHOLD = 0.5
 _MAX_INIT_SIZE = 2**31 - 1  # an int32 where sessions are described
 
 
@@ -67,6 +69,8 @@ class ModelConfig:
     half_life: HalfLife | None = None  # None: nothing is forgotten
     update_rule: UpdateRule | None = "incremental"  # None: what suits the shape of the centroids; see `rule`
     summary_size: int | None = None  # None: the default; see `summary_points`
+    outlier_threshold: float | None = None  # rows with a lower score stay out of the updates; None: there are no scores
+    on_drift: OnDrift = "report"
 
     @property
     def points_needed(self) -> int:
@@ -124,7 +128,8 @@ def validate(
     ------
     DomainError
         N_CLUSTERS_INVALID, N_FEATURES_INVALID, INIT_SIZE_INVALID, INIT_INVALID, INIT_WEIGHTS_INVALID,
-        HALF_LIFE_INVALID, SUMMARY_SIZE_INVALID, or TOO_MANY_VALUES or WORK_TOO_LARGE for what is over a limit.
+        HALF_LIFE_INVALID, SUMMARY_SIZE_INVALID, OUTLIER_THRESHOLD_INVALID, or TOO_MANY_VALUES or WORK_TOO_LARGE for
+        what is over a limit.
     """
     check_n_clusters(config)
     if config.n_features is not None and config.n_features < 1:
@@ -140,6 +145,7 @@ def validate(
     _check_init(config)
     _check_init_weights(config)
     check_half_life(config.half_life)
+    check_outlier_threshold(config.outlier_threshold)
 
 
 def check_resize(config: ModelConfig, n_features: int, max_centroid_values: int, max_work: int) -> None:
@@ -256,6 +262,12 @@ def _most_of(field: str, rows: int, n_features: int, most: int) -> str:
     return f"with n_features {n_features:,}, {field} can be {most // n_features:,} at most"
 
 
+def check_changes(changes: Mapping[str, Any]) -> None:
+    """Raise HALF_LIFE_INVALID or OUTLIER_THRESHOLD_INVALID if fields of a configuration can't be changed to these."""
+    check_half_life(changes.get("half_life"))
+    check_outlier_threshold(changes.get("outlier_threshold"))
+
+
 def check_half_life(half_life: HalfLife | None) -> None:
     """Raise HALF_LIFE_INVALID unless the half-life is absent or above 0."""
     if half_life is not None and not 0 < half_life.value < math.inf:
@@ -264,6 +276,17 @@ def check_half_life(half_life: HalfLife | None) -> None:
             "config.half_life.value",
             f"half_life is {half_life.value} {half_life.unit}; use a finite number above 0, or leave it out to forget "
             f"nothing",
+        )
+
+
+def check_outlier_threshold(threshold: float | None) -> None:
+    """Raise OUTLIER_THRESHOLD_INVALID unless the threshold is absent or can be one."""
+    if threshold is not None and not 0 < threshold <= MAX_OUTLIER_THRESHOLD:
+        raise invalid(
+            Reason.OUTLIER_THRESHOLD_INVALID,
+            "config.outlier_threshold",
+            f"outlier_threshold is {threshold}; use a number above 0, up to {MAX_OUTLIER_THRESHOLD}, such as 0.001: "
+            f"the share of usual points that may count as outliers. Or leave it out for no scores and no outliers",
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from shoal_server.clustering.adapting import after_drift, watch_results
 from shoal_server.clustering.forgetting import MIN_WEIGHT, Decay
 from shoal_server.clustering.forgetting import decay as decay_of
 from shoal_server.clustering.model import apply, can_skip_validation
@@ -119,8 +120,8 @@ def _apply_fused(
     Where there are fewer outcomes, the next batch turned out to have an invalid value, or something failed, with none
     of them applied. By itself each batch then shows whether it was the one.
     """
-    if not is_fused(engine) or not can_skip_validation(model):
-        return model, [], 0
+    if not is_fused(engine) or not can_skip_validation(model) or model.config.outlier_threshold is not None:
+        return model, [], 0  # outliers are found before the centroids move
     try:
         fusible = _fusible(model, batches, engine)
         if not fusible.batches:
@@ -145,6 +146,7 @@ def _fusible(model: Model, batches: Sequence[Batch], engine: FusedEngine) -> _Fu
         rows, columns = points.shape
         if (
             batch.refusal is not None
+            or batch.return_scores  # there are none
             or points.dtype != dtype
             or columns != n_features
             or not 0 < rows <= max_rows
@@ -190,7 +192,7 @@ def _are_usual(weight: Float64Array) -> bool:
 def _apply_together(
     model: Model, fusible: _Fusible, engine: FusedEngine, run: RunTasks, fitter: Fitter | None
 ) -> tuple[Model, list[BatchResult], int]:
-    """Apply batches in one call, up to one with an invalid value, or one after which a refinement is due.
+    """Apply batches in one call, up to one with an invalid value, or one after which there is a refinement or a drift.
 
     Return also of how many that was tried.
     """
@@ -214,18 +216,22 @@ def _apply_together(
     results = _results(before.version, fusible, fused)
     if not results:
         return model, results, len(batches)
-    schedule = None
+    due, schedule = len(results), None
     if learns:
         due, schedule = _until_refinement(model, results, decays)
-        if due < len(results):
-            return _apply_together(model, fusible.first(due), engine, run, fitter)
+    watch, due, drift = watch_results(model, results, due)
+    if due < len(results):
+        return _apply_together(model, fusible.first(due), engine, run, fitter)
     accepted = model.state.points_accepted + sum([each.accepted for each in results])
     last, latest_event = results[-1], decays[len(results) - 1].latest_event
-    model = next_version(model, len(results), fused.moved, last.inertia, last.accepted, accepted, latest_event)
+    model = next_version(model, len(results), fused.moved, last.inertia, last.accepted, accepted, latest_event, watch)
     if fitter is not None and schedule is not None:
         rows = _labelled(model, fusible.first(len(results)), fused.labels)
-        model, refined = refined_if_due(learned(model, frame, rows, schedule, fitter, run), len(results), fitter, run)
+        model = after_drift(learned(model, frame, rows, schedule, fitter, run), drift)
+        model, refined = refined_if_due(model, len(results), fitter, run)
         results[-1] = last._replace(refined=refined)
+    else:
+        model = after_drift(model, drift)
     return model, results, len(batches)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import fields, replace
+from functools import partial
 
 import numpy as np
 
+from shoal_server.clustering.adapting import after_drift, watch_results
 from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.drift import Drift
 from shoal_server.clustering.events import Event, first_clusters, tell
 from shoal_server.clustering.forgetting import Decay
 from shoal_server.clustering.forgetting import decay as decay_of
@@ -16,13 +19,15 @@ from shoal_server.clustering.origin import fit_coordinates
 from shoal_server.clustering.refined import Fitter, LabelledRows, is_summarised, learned, refined_if_due, schedule_of
 from shoal_server.clustering.refinement_schedule import RefinementSchedule
 from shoal_server.clustering.resizing import resized
+from shoal_server.clustering.scoring import assign_with_scores, score_rows, without_outliers
 from shoal_server.clustering.state import Batch, BatchResult, Model, ModelState, WarmupBuffer
-from shoal_server.clustering.update import given_centroids, update
+from shoal_server.clustering.update import Measured, given_centroids, update
 from shoal_server.clustering.validation import (
     ValidRows,
     admit,
     check_batch,
     check_columns,
+    check_scores,
     still_warming,
     unchecked,
     validate_points,
@@ -30,6 +35,7 @@ from shoal_server.clustering.validation import (
 from shoal_server.engines.contract import (
     Assignment,
     Engine,
+    Float64Array,
     Frame,
     LabelArray,
     PointArray,
@@ -66,11 +72,14 @@ def reconfigure(
     DomainError
         SUMMARY_MISSING or SUMMARY_EMPTY: the number of clusters can't change without a summary.
     """
-    means = model.state.column_means if config.on_invalid == "impute" else None
     names = [field.name for field in fields(config)]
     differing = [name for name in names if not np.array_equal(getattr(config, name), getattr(model.config, name))]
     changed = (*differing, *others)
-    model = model.with_state(model.state._replace(column_means=means))
+    state = model.state._replace(
+        column_means=model.state.column_means if config.on_invalid == "impute" else None,
+        outliers=None if config.outlier_threshold is None else model.state.outliers,
+    )
+    model = model.with_state(state)
     if config.n_clusters != model.config.n_clusters and model.snapshot is not None:
         return resized(model, config, [Event("reconfigured", fields=changed)], fitter, run)
     model = model.with_config(config)
@@ -98,26 +107,40 @@ def apply(
 
 
 def assign(
-    model: Model, points: PointArray, engine: Engine, run: RunTasks, *, return_distances: bool = True
+    model: Model,
+    points: PointArray,
+    engine: Engine,
+    run: RunTasks,
+    *,
+    return_distances: bool = True,
+    return_scores: bool = False,
 ) -> Assignment:
-    """Assign points (n, d) to the newest centroids. A row that is dropped gets label -1 and distance NaN.
+    """Assign points (n, d) to the newest centroids. A row that is dropped gets label -1, and distance and score NaN.
 
     Raises
     ------
     DomainError
-        SESSION_WARMING, or what is wrong with the points.
+        SESSION_WARMING, SCORES_UNAVAILABLE, or what is wrong with the points.
     """
     if model.snapshot is None:
         raise DomainError(still_warming(model))
     check_columns(model, points)
+    if return_scores:
+        check_scores(model)
+        engine_assign = partial(assign_with_scores, model, engine=engine, run=run, return_distances=return_distances)
+    else:
+        engine_assign = partial(engine.assign, frame=model.frame, run=run, return_distances=return_distances)
     if can_skip_validation(model):
         with suppress(UnusablePoints):
-            return engine.assign(points, model.frame, run, return_distances=return_distances)
+            return engine_assign(points)
     rows = validate_points(model, points)
     if not len(rows.points):
-        assignment = Assignment(np.empty(0, np.int32), np.empty(0) if return_distances else None)
+        none = np.empty(0)
+        assignment = Assignment(
+            np.empty(0, np.int32), none if return_distances else None, none if return_scores else None
+        )
     else:
-        assignment = engine.assign(rows.points, model.frame, run, return_distances=return_distances)
+        assignment = engine_assign(rows.points)
     return _spread(assignment, rows)
 
 
@@ -137,21 +160,42 @@ def _apply(
     model = _count(model, batch, rows, decay, run)
     warmup = model.state.warmup
     if warmup is None:
-        learns = fitter is not None and is_summarised(model)
-        before = model.frame
-        model, inertia, labels = update(model, rows, decay, engine, run, return_labels=batch.return_labels or learns)
-        outcome = _outcome(model, batch, rows, decay, inertia, labels)
-        if fitter is None or not learns:
-            return model, outcome
-        return _learn(model, before, rows, decay, labels, outcome, fitter, run)
+        return _update_and_learn(model, batch, rows, decay, engine, run, fitter)
     model = model.with_state(model.state._replace(warmup=collect(warmup, rows, decay)))
     if model.warming and model.warming.seen < model.warming.needed:
         return model, _outcome(model, batch, rows, decay, 0.0, None)
     model, inertia, labels, first = start(model, rows, engine, run)
     outcome = _outcome(model, batch, rows, decay, inertia, labels)
+    if batch.return_scores:
+        outcome = outcome._replace(scores=_spread_scores(np.ones(len(rows.points)), rows))
     if fitter is None or not is_summarised(model):
         return model, outcome
     return _learn_first(model, first, outcome, fitter, run)
+
+
+def _update_and_learn(
+    model: Model, batch: Batch, rows: ValidRows, decay: Decay, engine: Engine, run: RunTasks, fitter: Fitter | None
+) -> tuple[Model, BatchResult]:
+    """Return a model that is past its warming after one more batch."""
+    learns = fitter is not None and is_summarised(model)
+    before, threshold, usual = model.frame, model.config.outlier_threshold, rows
+    if threshold is None:
+        model, inertia, labels = update(model, rows, decay, engine, run, return_labels=batch.return_labels or learns)
+        outcome = _outcome(model, batch, rows, decay, inertia, labels)
+    else:
+        model, scored = score_rows(model, threshold, rows, decay, engine, run)
+        measured = Measured(scored.inertia, len(rows.points))
+        usual, labels = without_outliers(rows, scored.labels, scored.usual)
+        model, inertia, _ = update(model, usual, decay, engine, run, return_labels=False, measured=measured)
+        outcome = _outcome(model, batch, rows, decay, scored.inertia, scored.labels)._replace(
+            outliers=len(rows.points) - len(usual.points),
+            scores=_spread_scores(scored.scores, rows) if batch.return_scores else None,
+        )
+    watch, _, drift = watch_results(model, [outcome], 1)
+    model = model.with_state(model.state._replace(drift=watch))
+    if fitter is None or not learns:
+        return after_drift(model, drift), outcome
+    return _learn(model, before, usual, decay, labels, inertia, drift, outcome, fitter, run)
 
 
 def _learn(
@@ -160,16 +204,21 @@ def _learn(
     rows: ValidRows,
     decay: Decay,
     labels: LabelArray,
+    inertia: float,
+    drift: Drift | None,
     outcome: BatchResult,
     fitter: Fitter,
     run: RunTasks,
 ) -> tuple[Model, BatchResult]:
-    """Return a model that has been updated with one more batch in its summary, refined if that is due."""
-    accepted = len(rows.points)
-    weight = float(accepted) if outcome.weight is None else outcome.weight
-    schedule = schedule_of(model).after(decay.half_lives, accepted, weight, outcome.inertia)
+    """Return a model that has been updated with one more batch in its summary, refined if that is due.
+
+    The rows, their labels and their inertia are without the outliers, which are in the outcome alone.
+    """
+    weight = float(len(rows.points)) if rows.sample_weight is None else float(rows.sample_weight.sum())
+    schedule = schedule_of(model).after(decay.half_lives, outcome.accepted, weight, inertia)
     labelled = LabelledRows(rows.points, rows.sample_weight, labels, schedule.age)
-    model, refined = refined_if_due(learned(model, before, labelled, schedule, fitter, run), 1, fitter, run)
+    model = after_drift(learned(model, before, labelled, schedule, fitter, run), drift)
+    model, refined = refined_if_due(model, 1, fitter, run)
     return model, outcome._replace(refined=refined)
 
 
@@ -216,12 +265,22 @@ def _outcome(
 
 
 def _spread(assignment: Assignment, rows: ValidRows) -> Assignment:
-    labels = _spread_out(assignment.labels, rows)
+    labels, scores = _spread_out(assignment.labels, rows), assignment.scores
+    if scores is not None:
+        scores = _spread_scores(scores, rows)
     if rows.kept is None or assignment.distances is None:
-        return Assignment(labels, assignment.distances)
+        return Assignment(labels, assignment.distances, scores)
     distances = np.full(len(rows.kept), np.nan, assignment.distances.dtype)
     distances[rows.kept] = assignment.distances
-    return Assignment(labels, distances)
+    return Assignment(labels, distances, scores)
+
+
+def _spread_scores(scores: Float64Array, rows: ValidRows) -> Float64Array:
+    if rows.kept is None:
+        return scores
+    spread = np.full(len(rows.kept), np.nan)
+    spread[rows.kept] = scores
+    return spread
 
 
 def _spread_out(labels: LabelArray, rows: ValidRows) -> LabelArray:

@@ -26,6 +26,7 @@ from shoal_server.clustering.refinement_schedule import (
     PendingRefinement,
     RefinementSchedule,
 )
+from shoal_server.clustering.scoring import rebased_outliers
 from shoal_server.clustering.search import Refined, SearchKernels
 from shoal_server.clustering.state import Model, Snapshot, read_only_snapshot, shifts
 from shoal_server.clustering.summary import absorb, empty_summary, relabelled, weighted_points
@@ -268,9 +269,16 @@ def with_fitted(
     summary = relabelled(summary, centroids, weights, expected, schedule.age, seed_of(model), kernels, run)
     snapshot = _refined_snapshot(newest(model), centroids + frame.origin, weights, clusters.ids, expected)
     state = model.state._replace(
-        snapshot=snapshot, learning=Learning(summary, schedule, pending), ids_given=clusters.ids_given
+        snapshot=snapshot,
+        learning=Learning(summary, schedule, pending),
+        ids_given=clusters.ids_given,
+        drift=model.state.drift.refined(),
     )
-    return tell(model.with_state(state), [*events, *cluster_events(clusters)])
+    model = model.with_state(state)
+    if state.outliers is not None:
+        outliers = rebased_outliers(state.outliers, stands_for, model.frame, kernels, run)
+        model = model.with_state(state._replace(outliers=outliers))
+    return tell(model, [*events, *cluster_events(clusters)])
 
 
 def _with_deep_begun(model: Model, run: RunTasks) -> Model:

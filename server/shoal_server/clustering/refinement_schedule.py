@@ -81,6 +81,11 @@ class RefinementSchedule(NamedTuple):
             self.work,
         )
 
+    def forgetting(self, half_lives: float) -> RefinementSchedule:
+        """Return the schedule after so many half-lives without a batch, at whose end a deep refinement is due."""
+        forgot = self.after(half_lives, 0, 0.0, 0.0)
+        return forgot._replace(new_weight=forgot.weight, new_weight_deep=forgot.weight)
+
     def is_due(self, n_clusters: int) -> bool:
         """Return whether a refinement is due, if there is work left for one."""
         has_rows = self.new_rows >= MIN_ROWS_PER_CLUSTER * n_clusters and self.weight > 0

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.drift import DriftWatch
 from shoal_server.clustering.events import Event
 from shoal_server.clustering.refined import Fitter, per_weight, with_fitted
 from shoal_server.clustering.refinement import refine
@@ -62,7 +63,8 @@ def resized(model: Model, config: ModelConfig, events: Sequence[Event], fitter: 
     )  # fmt: skip
     expected = per_weight(fitted.inertia, stands_for)
     schedule = schedule.refined(expected, len(start) / len(stands_for.weights), fitted.work)
-    renewed = Model(config, model.state, events=model.events)  # what engines have learnt is of other clusters
+    state = model.state._replace(drift=DriftWatch())  # the inertia of so many clusters is to be learnt anew
+    renewed = Model(config, state, events=model.events)  # what engines have learnt is of other clusters
     return with_fitted(renewed, stands_for, fitted, before, schedule, None, events, fitter, run)
 
 

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from shoal_server.clustering.buckets import IndexArray
 from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.drift import DriftWatch
 from shoal_server.clustering.events import Event
+from shoal_server.clustering.outliers import Outliers
 from shoal_server.clustering.refinement_schedule import Learning
 from shoal_server.engines.contract import (
     BoolArray,
@@ -40,6 +42,7 @@ class Batch(NamedTuple):
     fingerprint: int = 0  # of what is applied, where it has a sequence
     size: int = 0  # bytes of points and weights
     refusal: Refusal | None = None  # why it could not be read; it has no points then, and uses its sequence up
+    return_scores: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,14 @@ class BatchResult(NamedTuple):
     late: float = 0.0  # seconds by which its event time was behind the newest before it
     weight: float | None = None  # what the accepted rows counted in sum; None: each of them 1
     refined: bool = False  # a refinement followed the batch, and made the next version
+    outliers: int = 0  # accepted rows that stayed out of the update
+    scores: Float64Array | None = None  # (n,) in (0, 1], NaN for a dropped row; None unless asked for
+
+
+def array_bytes(result: BatchResult) -> int:
+    """Return the size of the arrays of a result."""
+    labels, scores = result.labels, result.scores
+    return (0 if labels is None else labels.nbytes) + (0 if scores is None else scores.nbytes)
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -214,6 +225,8 @@ class ModelState(NamedTuple):
     learning: Learning | None = None  # None: the stream isn't summarised, or no centroids have been updated
     ids_given: int = 0  # to clusters: the next one has this id
     events_told: int = 0  # the number of the last event
+    drift: DriftWatch = DriftWatch()
+    outliers: Outliers | None = None  # None: there is no outlier_threshold, or no batch has met centroids
 
     def __eq__(self, other: object) -> bool:
         """Return whether the other is a state of the same bits."""

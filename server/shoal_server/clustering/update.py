@@ -8,12 +8,13 @@ clustering", 2010); with a = 0 it is one iteration of Lloyd's.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.clustering.config import Metric
+from shoal_server.clustering.drift import DriftWatch
 from shoal_server.clustering.forgetting import Decay
 from shoal_server.clustering.state import Model, ModelState, Snapshot, read_only_snapshot, shifts
 from shoal_server.clustering.validation import ValidRows
@@ -34,10 +35,26 @@ from shoal_server.errors import Reason, invalid
 _ROUNDING = 4 * float(np.finfo(np.float64).eps)  # of the length of a row that has been scaled to 1
 
 
+class Measured(NamedTuple):
+    """What a version says of the batch that made it."""
+
+    inertia: float
+    rows: int
+
+
 def update(
-    model: Model, rows: ValidRows, decay: Decay, engine: Engine, run: RunTasks, *, return_labels: bool
+    model: Model,
+    rows: ValidRows,
+    decay: Decay,
+    engine: Engine,
+    run: RunTasks,
+    *,
+    return_labels: bool,
+    measured: Measured | None = None,
 ) -> tuple[Model, float, LabelArray]:
     """Make the next version of the rows of one batch; return it with their inertia, and their labels if wanted.
+
+    What the version says of the batch is measured here, unless the batch has more rows than these.
 
     Raises
     ------
@@ -52,7 +69,8 @@ def update(
         contribution = empty_contribution(frame)
     else:
         contribution = engine.contribute(rows.points, rows.sample_weight, frame, run, return_labels=return_labels)
-    advanced = advance(model, frame, contribution, engine, inertia=contribution.inertia, batch_points=len(rows.points))
+    of_batch = measured or Measured(contribution.inertia, len(rows.points))
+    advanced = advance(model, frame, contribution, engine, inertia=of_batch.inertia, batch_points=of_batch.rows)
     return advanced, contribution.inertia, contribution.labels
 
 
@@ -103,8 +121,9 @@ def next_version(
     batch_points: int,
     points_accepted: int,
     latest_event: float | None,
+    watch: DriftWatch | None = None,
 ) -> Model:
-    """Return the model after some updates, with the centroids that they made."""
+    """Return the model after some updates, with the centroids that they made; and with a watch that has seen them."""
     state, before = model.state, newest(model)
     snapshot = Snapshot(
         before.version + updates,
@@ -129,6 +148,8 @@ def next_version(
         state.learning,
         state.ids_given,
         state.events_told,
+        watch or state.drift,
+        state.outliers,
     )
     return model.with_centroids(after, moved)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shoal_server.clustering.origin import precision_for
 from shoal_server.clustering.state import Batch, ColumnMeans, Model
 from shoal_server.engines.contract import BoolArray, Float64Array, PointArray, max_value
-from shoal_server.errors import Reason, Refusal, invalid
+from shoal_server.errors import Reason, Refusal, invalid, refused
 
 # Sums are float64, and so many weighted squares may be added up that some room must be left for them.
 MAX_WEIGHT = 1e50
@@ -33,8 +33,10 @@ def check_batch(model: Model, batch: Batch) -> None:
     Raises
     ------
     DomainError
-        N_FEATURES_MISMATCH, DTYPE_MISMATCH or SAMPLE_WEIGHT_INVALID.
+        N_FEATURES_MISMATCH, DTYPE_MISMATCH, SAMPLE_WEIGHT_INVALID or SCORES_UNAVAILABLE.
     """
+    if batch.return_scores:
+        check_scores(model)
     check_columns(model, batch.points)
     _check_dtype(batch.points.dtype, model)
     _check_weight(batch.sample_weight, len(batch.points))
@@ -113,6 +115,17 @@ def check_columns(model: Model, points: PointArray) -> None:
             Reason.N_FEATURES_MISMATCH,
             "points",
             f"points has {points.shape[1]} columns, the session has n_features={model.n_features}",
+        )
+
+
+def check_scores(model: Model) -> None:
+    """Raise SCORES_UNAVAILABLE if the model has none."""
+    if model.config.outlier_threshold is None:
+        raise refused(
+            Reason.SCORES_UNAVAILABLE,
+            "the session has no outlier_threshold, and so no scores: create or update it with one. With "
+            "outlier_threshold=1e-9 it has scores and takes no point for an outlier",
+            field="return_scores",
         )
 
 

@@ -177,6 +177,7 @@ class Assignment:
 
     labels: LabelArray  # (n,)
     distances: NDArray[np.floating[Any]] | None  # (n,) squared; None unless asked for
+    scores: Float64Array | None = None  # (n,) in (0, 1]; an engine computes none
 
 
 # The part of some work that has a number. A long one is an iterator: between two of its items others may go first.

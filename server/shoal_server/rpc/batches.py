@@ -48,7 +48,16 @@ def decode_batch(message: wire.Batch, max_bytes: int, *, is_sequenced: bool) -> 
         event_time = _event_time(message)
     except DomainError as error:
         return Batch(_NO_POINTS, sequence=message.sequence, fingerprint=fingerprint, refusal=error.refusal)
-    return Batch(points, weight, event_time, message.return_labels, message.sequence, fingerprint, size)
+    return Batch(
+        points,
+        weight,
+        event_time,
+        message.return_labels,
+        message.sequence,
+        fingerprint,
+        size,
+        return_scores=message.return_scores,
+    )
 
 
 def in_own_memory(batches: Sequence[Batch], messages: Iterable[wire.Batch]) -> Sequence[Batch]:
@@ -106,9 +115,15 @@ def encode_result(result: BatchResult) -> wire.BatchResult:
             message.weight = result.weight
     if result.refined:
         message.refined = True
+    if result.outliers:
+        message.outliers = result.outliers
     if result.warming:
         message.warming.CopyFrom(encode_warming(result.warming))
-    return wire.BatchResult(message, None if result.labels is None else wire.tensor_of(result.labels))
+    return wire.BatchResult(
+        message,
+        None if result.labels is None else wire.tensor_of(result.labels),
+        None if result.scores is None else wire.tensor_of(result.scores),
+    )
 
 
 def _event_time(message: wire.Batch) -> float | None:
@@ -127,7 +142,7 @@ def _event_time(message: wire.Batch) -> float | None:
 
 def _fingerprint(message: wire.Batch) -> int:
     """Return a hash of what is applied: the same batch has it again, whatever its place in a message."""
-    points, weight, _, time, _ = message
+    points, weight, _, time, *_ = message
     digest = xxh3_64_intdigest(points.data, _kind(points.dtype, points.shape))
     if weight is not None:
         digest = xxh3_64_intdigest(weight.data, digest ^ _kind(weight.dtype, weight.shape))

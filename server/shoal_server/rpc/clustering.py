@@ -10,7 +10,7 @@ from typing import Any
 from shoal import wire
 from shoal.v1 import clustering_pb2
 from shoal_server.budget import MemoryBudget
-from shoal_server.clustering.state import BatchResult
+from shoal_server.clustering.state import BatchResult, array_bytes
 from shoal_server.engines.contract import Assignment
 from shoal_server.errors import Reason, invalid
 from shoal_server.rpc import analysis
@@ -25,12 +25,12 @@ from shoal_server.shared_results import SharedResults
 
 # Batches of a message that are taken at once, however many it has: as many as the official client puts in one.
 MAX_BATCHES_TAKEN = 256
-# Labels that share a message: a message that has so many already carries no further answer.
+# Labels and scores that share a message: a message that has so many already carries no further answer.
 SHARED_LABEL_BYTES = 1024 * 1024
 
 Requests = AsyncIterator[wire.IngestRequest]
 
-_LABEL_BYTES, _DISTANCE_BYTES = 4, 8  # of a row
+_LABEL_BYTES, _DISTANCE_BYTES, _SCORE_BYTES = 4, 8, 8  # of a row
 _FORMS = 2  # as they are computed, and as a message
 
 
@@ -125,10 +125,12 @@ class ClusteringService:
 
     async def _assign(self, name: str, request: wire.AssignRequest) -> wire.AssignResponse:
         points = decode_points(request.points, "points", self._limits.max_batch_bytes)
-        row_bytes = _LABEL_BYTES + (_DISTANCE_BYTES if request.return_distances else 0)
+        row_bytes = _LABEL_BYTES + _DISTANCE_BYTES * request.return_distances + _SCORE_BYTES * request.return_scores
         answer = await self._budget.reserve_when_free(_FORMS * row_bytes * len(points), "the labels", PATIENCE)
         try:
-            assigned = await self._sessions.assign(name, points, return_distances=request.return_distances)
+            assigned = await self._sessions.assign(
+                name, points, return_distances=request.return_distances, return_scores=request.return_scores
+            )
             return _encode_assignment(assigned.version, assigned.assignment)
         finally:
             answer.release()
@@ -142,8 +144,9 @@ class ClusteringService:
 
 def _encode_assignment(version: int, assignment: Assignment) -> wire.AssignResponse:
     distances = None if assignment.distances is None else wire.tensor_of(assignment.distances)
+    scores = None if assignment.scores is None else wire.tensor_of(assignment.scores)
     return wire.AssignResponse(
-        clustering_pb2.AssignResponse(version=version), wire.tensor_of(assignment.labels), distances
+        clustering_pb2.AssignResponse(version=version), wire.tensor_of(assignment.labels), distances, scores
     )
 
 
@@ -221,12 +224,12 @@ class _IngestCall:
 
 
 def _encode_results(results: Sequence[BatchResult]) -> Iterator[wire.IngestResponse]:
-    """Yield the results in few messages, none with many labels."""
+    """Yield the results in few messages, none with many labels or scores."""
     encoded: list[wire.BatchResult] = []
     label_bytes = 0
     for result in results:
         encoded.append(encode_result(result))
-        label_bytes += 0 if result.labels is None else result.labels.nbytes
+        label_bytes += array_bytes(result)
         if label_bytes >= SHARED_LABEL_BYTES:
             yield wire.IngestResponse(None, encoded)
             encoded, label_bytes = [], 0

@@ -21,7 +21,7 @@ from shoal_server.sessions.port import Changes, Description, Limits, SessionConf
 
 _DURABILITIES = {"memory": sessions_pb2.DURABILITY_MEMORY}  # those of wire.DURABILITIES that this server has
 NANOS = 1_000_000_000  # of a second
-CHANGEABLE = ("n_clusters", "engine", "half_life", "on_invalid", "idle_ttl")
+CHANGEABLE = ("n_clusters", "engine", "half_life", "on_invalid", "idle_ttl", "outlier_threshold", "on_drift")
 
 
 def decode_config(
@@ -49,6 +49,8 @@ def decode_config(
             half_life=_decode_half_life(config),
             update_rule=_decode(wire.UPDATE_RULES, config.update_rule, "update_rule") if config.update_rule else None,
             summary_size=config.summary_size if config.HasField("summary_size") else None,
+            outlier_threshold=_decode_outlier_threshold(config),
+            on_drift=_decode_on_drift(config),
         ),
         durability=_decode_durability(config),
         idle_ttl=_decode_idle_ttl(config, limits),
@@ -126,6 +128,7 @@ def encode_description(session: Description, *, with_centroids: bool = True) -> 
         create_time=_encode_time(session.create_time),
         update_time=_encode_time(session.update_time),
         inertia_per_point=session.inertia_per_point,
+        outliers=session.outliers,
     )
     if session.warming:
         message.warming.CopyFrom(encode_warming(session.warming))
@@ -215,6 +218,14 @@ def _decode_on_invalid(config: sessions_pb2.SessionConfig) -> Any:
     return _decode(wire.ON_INVALID, config.on_invalid or sessions_pb2.ON_INVALID_REJECT, "on_invalid")
 
 
+def _decode_outlier_threshold(config: sessions_pb2.SessionConfig) -> float | None:
+    return config.outlier_threshold if config.HasField("outlier_threshold") else None
+
+
+def _decode_on_drift(config: sessions_pb2.SessionConfig) -> Any:
+    return _decode(wire.ON_DRIFT, config.on_drift or sessions_pb2.ON_DRIFT_REPORT, "on_drift")
+
+
 def _decode_init(init: sessions_pb2.Init, limits: Limits, tensor: Callable[[tensor_pb2.Tensor], wire.Tensor]) -> Any:
     if init.WhichOneof("source") == "centroids":
         return decode_points(tensor(init.centroids), "config.init.centroids", limits.max_batch_bytes)
@@ -265,6 +276,10 @@ def _decode_change(path: str, config: sessions_pb2.SessionConfig) -> Any:
             return _decode_on_invalid(config)
         case "half_life":
             return _decode_half_life(config)
+        case "outlier_threshold":
+            return _decode_outlier_threshold(config)
+        case "on_drift":
+            return _decode_on_drift(config)
         case _:
             raise AssertionError(f"{path} is listed as changeable")
 
@@ -284,6 +299,8 @@ def _encode_config(session: Description, *, with_centroids: bool) -> sessions_pb
         durability=wire.DURABILITIES[session.config.durability],
         update_rule=wire.UPDATE_RULES[model.rule(session.n_features)],
         summary_size=model.summary_points(session.n_features),
+        outlier_threshold=model.outlier_threshold,
+        on_drift=wire.ON_DRIFT[model.on_drift],
     )
     if model.half_life:
         config.half_life.value = model.half_life.value

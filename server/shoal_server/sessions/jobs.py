@@ -112,8 +112,13 @@ class Receipt:
     first: int  # the place of the first of them among what the completion is for
     count: int
     duplicate: bool = False
-    return_labels: bool = False  # of a duplicate: whether they are asked for this time
+    return_labels: bool = False  # of a duplicate: whether they are asked for this time,
+    return_scores: bool = False  # and the scores
     forgotten: bool = False  # its result is no longer known; the one here is empty
+
+    def asked_again(self, batch: Batch) -> Receipt:
+        """Return it for a batch that has been pushed once more."""
+        return dataclasses.replace(self, return_labels=batch.return_labels, return_scores=batch.return_scores)
 
     def results(self) -> list[BatchResult]:
         """Return what has become of them, once the completion is done."""
@@ -131,8 +136,9 @@ class Receipt:
     def _again(self, result: BatchResult) -> BatchResult:
         if result.refusal is not None:
             return result
-        labels_lost = self.return_labels and result.labels is None and result.warming is None
-        return result._replace(duplicate=True, forgotten=self.forgotten or labels_lost)
+        labels_lost = self.return_labels and result.labels is None
+        lost = (labels_lost or (self.return_scores and result.scores is None)) and result.warming is None
+        return result._replace(duplicate=True, forgotten=self.forgotten or lost)
 
 
 def apply_jobs(model: Model, jobs: Sequence[Job], computing: Computing) -> tuple[Model, list[Sequence[BatchResult]]]:

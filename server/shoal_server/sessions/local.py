@@ -37,9 +37,9 @@ from shoal_server.shared_results import SMALL
 
 # Results that may wait for a producer that doesn't read them; when so many wait, its batches aren't taken either.
 MAX_UNANSWERED = 1024
-# Bytes of labels in them; when there are more, no further batches are taken.
+# Bytes of labels and scores in them; when there are more, no further batches are taken.
 MAX_UNANSWERED_LABEL_BYTES = 64 * 1024 * 1024
-_LABEL_BYTES = 4  # of a row
+_LABEL_BYTES, _SCORE_BYTES = 4, 8  # of a row
 # After these the stream can't go on: whatever came next would be refused for the same reason.
 FATAL = {Reason.PRODUCER_FENCED, Reason.SESSION_NOT_FOUND, Reason.SERVER_DRAINING}
 
@@ -98,9 +98,13 @@ class LocalSessions:
         with open_ingest(self._sessions.get(name), producer) as stream:
             yield stream
 
-    async def assign(self, name: str, points: PointArray, *, return_distances: bool) -> VersionedAssignment:
+    async def assign(
+        self, name: str, points: PointArray, *, return_distances: bool, return_scores: bool = False
+    ) -> VersionedAssignment:
         """Assign points (n, d) to the newest centroids; this changes nothing."""
-        version, assignment = await self._sessions.get(name).assign(points, return_distances=return_distances)
+        version, assignment = await self._sessions.get(name).assign(
+            points, return_distances=return_distances, return_scores=return_scores
+        )
         return VersionedAssignment(version, assignment)
 
     async def snapshot(self, name: str) -> SessionSnapshot:
@@ -221,6 +225,7 @@ class IngestStream:
 
     def _expect_labels(self, batches: Sequence[Batch]) -> None:
         size = sum([len(batch.points) for batch in batches if batch.return_labels]) * _LABEL_BYTES
+        size += sum([len(batch.points) for batch in batches if batch.return_scores]) * _SCORE_BYTES
         self._label_bytes.append(size)
         self._labels.add(size)
 

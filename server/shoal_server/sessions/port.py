@@ -99,6 +99,7 @@ class Description:
     create_time: datetime
     update_time: datetime
     inertia_per_point: float  # of the batch that made the newest version; 0 before the first
+    outliers: int = 0  # rows that stayed out of the updates
 
 
 @dataclass(frozen=True)
@@ -339,7 +340,9 @@ class SessionPort(Protocol):
         """Open a producer's stream while the context is open."""
         ...
 
-    async def assign(self, name: str, points: PointArray, *, return_distances: bool) -> VersionedAssignment:
+    async def assign(
+        self, name: str, points: PointArray, *, return_distances: bool, return_scores: bool = False
+    ) -> VersionedAssignment:
         """Assign points (n, d) to the newest centroids; this changes nothing."""
         ...
 

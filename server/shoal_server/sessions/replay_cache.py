@@ -1,8 +1,8 @@
 """The results that producers may ask for again, message by message.
 
-Results that a producer may still need are pinned. The rest can be evicted, and are kept as long as they fit. Labels go
-first: without them results are small. Of results that are dropped the fingerprints are kept a while longer, where the
-producer may come back.
+Results that a producer may still need are pinned. The rest can be evicted, and are kept as long as they fit. Labels and
+scores go first: without them results are small. Of results that are dropped the fingerprints are kept a while longer,
+where the producer may come back.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from shoal_server.clustering.state import BatchResult
+from shoal_server.clustering.state import BatchResult, array_bytes
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.fingerprints import FingerprintHistory
 
@@ -41,8 +41,8 @@ class CachedResults:
 
     @property
     def label_bytes(self) -> int:
-        """Size of the labels, once they are there."""
-        return sum(result.labels.nbytes for result in self.completion.result() if result.labels is not None)
+        """Size of the labels and scores, once they are there."""
+        return sum(map(array_bytes, self.completion.result()))
 
 
 class ReplayCache:
@@ -198,5 +198,5 @@ class _ResultQueue:
 def _without_labels(cached: CachedResults) -> CachedResults:
     results = cached.completion.result()
     cached.completion = Completion()
-    cached.completion.set_result([result._replace(labels=None) for result in results])
+    cached.completion.set_result([result._replace(labels=None, scores=None) for result in results])
     return cached

@@ -152,6 +152,7 @@ class Session:
             create_time=self._created,
             update_time=self._updated,
             inertia_per_point=model.snapshot.inertia_per_point if model.snapshot else 0.0,
+            outliers=model.state.outliers.found if model.state.outliers else 0,
         )
 
     def as_source(self) -> Source:
@@ -242,8 +243,8 @@ class Session:
         job.completion.result()
         return self.describe()
 
-    async def assign(self, points: PointArray, *, return_distances: bool = False) -> tuple[int, Assignment]:
-        """Assign points (n, d) to the centroids of the newest version, and say which version that is."""
+    async def assign(self, points: PointArray, **wanted: bool) -> tuple[int, Assignment]:
+        """Assign points (n, d) to the newest version's centroids, and say which that is; see SessionCompute.assign."""
         self._touch()
         model = self._model
         refusal = work.work_refusal(self._config.model, len(points), points.shape[1], self._deps.limits.max_batch_work)
@@ -251,11 +252,10 @@ class Session:
             raise DomainError(refusal.for_session(self.name))
         cost = points.size * model.config.n_clusters  # in multiplications
         with errors_of_session(self.name), self.memory.computing(model, points):
-            if cost <= work.QUICK_WORK and model.config.engine == "numba":
-                return model.version, self._assign(model, points, return_distances)
-            engines = [model.config.engine]
-            assignment = await self._writer.compute.call(engines, cost, self._assign, model, points, return_distances)
-            return model.version, assignment
+            engine = model.config.engine
+            if cost <= work.QUICK_WORK and engine == "numba":
+                return model.version, self._assign(model, points, **wanted)
+            return model.version, await self._writer.compute.call([engine], cost, self._assign, model, points, **wanted)
 
     def read_snapshot(self) -> Snapshot:
         """Return the newest version, whole.
@@ -357,12 +357,12 @@ class Session:
         if known is None:
             return self._take([batch], producer)
         self._writer.queue.release(work.queue_bytes([batch]))
-        return replace(known, return_labels=batch.return_labels) if isinstance(known, Receipt) else known
+        return known.asked_again(batch) if isinstance(known, Receipt) else known
 
-    def _assign(self, model: Model, points: PointArray, return_distances: bool) -> Assignment:
+    def _assign(self, model: Model, points: PointArray, **wanted: bool) -> Assignment:
         engine = self._deps.engines[model.config.engine]
         try:
-            return self._writer.compute.assign(model, points, engine, return_distances=return_distances)
+            return self._writer.compute.assign(model, points, engine, **wanted)
         except Halted:
             raise DomainError(self._writer.refusal) from None
 

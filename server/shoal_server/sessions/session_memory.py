@@ -12,6 +12,7 @@ from operator import is_
 
 from shoal_server.budget import MemoryBudget, Reservation
 from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.outliers import outliers_bytes
 from shoal_server.clustering.state import Batch, Model
 from shoal_server.engines.chunks import BLOCK_ROWS, MAX_SUMS, piece_rows
 from shoal_server.engines.contract import PointArray
@@ -37,6 +38,9 @@ _SKLEARN_SUMS, _SKLEARN_COPIES = 4, 4  # of the centroids and of a batch, in flo
 # points as one array and as a search packs them, what that knows of each point in bytes, and centroids in float64.
 _SUMMARY_COPIES, _SUMMARY_EXTRAS = 2.5, 2 * FLOAT64
 _SEARCHED_COPIES, _SEARCHED_EXTRAS, _FITTED = 6.5, 240, 5
+# Versions of what scores are computed from; and arrays of a batch while its rows are scored: labels, distances, scores,
+# which are outliers, and the rows that are none.
+_SCORED_VERSIONS, _SCORED_ROW_BYTES = 4, 40
 _BLOCK_VALUES_BYTES = 6 * FLOAT64  # of the open block and its reference, for each value of the centroids
 
 
@@ -241,8 +245,10 @@ def model_bytes(config: ModelConfig, n_features: int, precision_bytes: int = FLO
         rows, columns = -(-k // _TILE) * _TILE, -(-d // _MIN_COLUMNS) * _MIN_COLUMNS
         inside = precision_bytes * (rows * (d + 2) + k * columns) + FLOAT64 * k
     given = 0 if isinstance(config.init, str) else config.init.nbytes + FLOAT64 * k
+    scored = 0 if config.outlier_threshold is None else _SCORED_VERSIONS * outliers_bytes(k)
     encoded = _ENCODED_VERSIONS * FLOAT64 * (k * d + 3 * k)
-    return SESSION_BYTES + 2 * (snapshot + inside) + given + encoded + summary_bytes(config, d, precision_bytes)
+    summary = summary_bytes(config, d, precision_bytes)
+    return SESSION_BYTES + 2 * (snapshot + inside) + given + encoded + scored + summary
 
 
 def summary_bytes(config: ModelConfig, n_features: int, precision_bytes: int) -> int:
@@ -301,6 +307,12 @@ def paused_bytes(config: ModelConfig, n_features: int) -> int:
 
 def workspace_bytes(config: ModelConfig, n_features: int, batch_values: int) -> int:
     """Return what a thread takes at most between two pauses, with so many values in the largest batch."""
+    d = n_features
+    scored = 0 if config.outlier_threshold is None else FLOAT64 * batch_values + _SCORED_ROW_BYTES * (batch_values // d)
+    return scored + _engine_bytes(config, d, batch_values)
+
+
+def _engine_bytes(config: ModelConfig, n_features: int, batch_values: int) -> int:
     k, d = config.n_clusters, n_features
     rows = min(BLOCK_ROWS, piece_rows(k, d))
     match config.engine:

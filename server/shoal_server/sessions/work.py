@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 from shoal_server.clustering.config import (
     EngineName,
     ModelConfig,
-    check_half_life,
+    check_changes,
     check_n_clusters,
     check_resize,
     check_width,
@@ -84,9 +84,10 @@ def checked_change(model: Model, config: ModelConfig, changes: Changes, limits: 
     Raises
     ------
     DomainError
-        HALF_LIFE_INVALID, N_CLUSTERS_INVALID, SUMMARY_SIZE_INVALID, SUMMARY_MISSING, TOO_MANY_VALUES, WORK_TOO_LARGE.
+        HALF_LIFE_INVALID, OUTLIER_THRESHOLD_INVALID, N_CLUSTERS_INVALID, SUMMARY_SIZE_INVALID, SUMMARY_MISSING,
+        TOO_MANY_VALUES or WORK_TOO_LARGE.
     """
-    check_half_life(changes.model.get("half_life"))
+    check_changes(changes.model)
     if not changes.sizes:
         return model.config
     config, columns = replace(config, **changes.sizes), model.n_features or 1
@@ -181,11 +182,21 @@ class SessionCompute:
         """Run the tasks of a batch (see engines.contract.RunTasks); raise Halted between two pieces. On a thread."""
         self._pool.run_tasks(task, count, self._pause)
 
-    def assign(self, model: Model, points: PointArray, engine: Engine, *, return_distances: bool) -> Assignment:
+    def assign(
+        self,
+        model: Model,
+        points: PointArray,
+        engine: Engine,
+        *,
+        return_distances: bool = False,
+        return_scores: bool = False,
+    ) -> Assignment:
         """Assign points (n, d), perhaps long after that was asked for; raise Halted if it was stopped."""
         if self.halted:
             raise Halted
-        return assign(model, points, engine, self.run_tasks, return_distances=return_distances)
+        return assign(
+            model, points, engine, self.run_tasks, return_distances=return_distances, return_scores=return_scores
+        )
 
     def is_halted(self) -> bool:
         """Let others go first between two batches, and return whether to stop there. On a thread."""
