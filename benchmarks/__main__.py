@@ -44,22 +44,25 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds, under eight minutes for all")
     parser.add_argument("--rounds", type=int, help=f"default {ROUNDS}, quick {QUICK_ROUNDS}")
     parser.add_argument("--only", default="", metavar="PATTERN", help="of the suite quality: the cases that match")
+    parser.add_argument("--keep", action="store_true", help="keep what the folder has of other cases; with --only")
     parser.add_argument("--into", type=Path, help="folder of the results; default benchmarks/results, quick below it")
     chosen = parser.parse_args()
+    if chosen.keep and not chosen.only:
+        parser.error("--keep needs --only: without it every case is measured again")
     if unknown := set(chosen.suites) - set(SUITES):
         parser.error(f"there is no suite {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     plan = Plan(chosen.quick, chosen.rounds or (QUICK_ROUNDS if chosen.quick else ROUNDS), console, chosen.only)
     folder = chosen.into or (FOLDER / "quick" if chosen.quick else FOLDER)
     if chosen.suites or chosen.quick:
-        run_suites(chosen.suites or SUITES, plan, folder)
+        run_suites(chosen.suites or SUITES, plan, folder, keep=chosen.keep)
     else:
         run_suites([name for name in SUITES if name not in LONG], plan, folder)
         run_suites(LONG, replace(plan, quick=True), folder / "quick")
 
 
-def run_suites(names: Sequence[str], plan: Plan, folder: Path) -> None:
-    """Run suites one after another, and write the results of each at once."""
+def run_suites(names: Sequence[str], plan: Plan, folder: Path, *, keep: bool = False) -> None:
+    """Run suites one after another, and write the results of each at once; `keep` the cases that aren't measured."""
     machine = results.describe_machine()
     if machine["load_average_before"] > QUIET:
         plan.console.print(f"The machine is busy (load {machine['load_average_before']}): take the figures with care.")
@@ -67,6 +70,8 @@ def run_suites(names: Sequence[str], plan: Plan, folder: Path) -> None:
         module = import_module(f"benchmarks.{name}")
         suite = run_suite(name, module.rows, plan)
         report.show(suite, plan.console)
+        if keep and (path := folder / f"{name}.json").exists():
+            suite = results.updated(results.read(path), suite)
         results.write(suite, machine, folder)
         getattr(module, "draw", plots.draw)(suite, folder)
     kept = [results.read(path) for name in SUITES if (path := folder / f"{name}.json").exists()]

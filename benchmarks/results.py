@@ -6,7 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType
@@ -139,6 +139,14 @@ def read(path: Path) -> Suite:
         raise ValueError(f"{path} has schema {found['schema']}; this version reads {SCHEMA}")
     rows = [_row(row) for row in found["rows"]]
     return Suite(found["name"], rows, found["seconds"], found["quick"], found["notes"])
+
+
+def updated(before: Suite, newer: Suite) -> Suite:
+    """Return a suite some of whose cases have been measured again; those that were not stay as they were."""
+    again = {row.case for row in newer.rows}
+    kept = [row for row in before.rows if row.case not in again]
+    notes = [*before.notes, *(note for note in newer.notes if note not in before.notes)]
+    return replace(newer, rows=[*kept, *newer.rows], seconds=before.seconds + newer.seconds, notes=notes)
 
 
 def missed(rows: Iterable[Row]) -> list[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,16 @@ def test_a_results_file_of_another_schema_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="schema 0"):
         results.read(path)
+
+
+def test_cases_that_are_measured_again_replace_theirs_and_the_others_stay() -> None:
+    one, other, again = (replace(_row(ratio, None), case=case) for case, ratio in (("a", 1.0), ("b", 2.0), ("a", 3.0)))
+    before = replace(_suite(one, other), notes=["River is left out"])
+
+    updated = results.updated(before, _suite(again))
+
+    assert updated.rows == [other, again]
+    assert updated.notes == ["River is left out"]
 
 
 def test_the_description_of_the_machine_has_its_hardware_and_no_host_name() -> None:
