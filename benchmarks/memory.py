@@ -27,6 +27,7 @@ _LIMIT = 2048 * _MIB
 _MEMORY = Limit(f"{_LIMIT // _MIB:,} MiB", float(_LIMIT // _MIB), "MiB")
 _PUSHES, _PUSH_ROWS, _PUSH_COLUMNS, _CONNECTIONS = 200, 23 * 1024, 256, 20  # 23 MiB each, in float32
 _SESSIONS, _K, _D = 10_000, 256, 64
+_DEFAULT_K, _DEFAULT_D, _DEFAULT_ROWS, _DEFAULT_BATCHES = 8, 2, 2500, 3  # as many rows as fill a summary
 _TIMEOUT = 120.0
 _PLAIN = sessions_pb2.SessionConfig(n_clusters=64, update_rule=sessions_pb2.UPDATE_RULE_INCREMENTAL)
 
@@ -39,6 +40,9 @@ def rows(plan: Plan) -> Iterator[Row]:
     with settled_server(memory_limit=_LIMIT) as server:
         outcomes = asyncio.run(_create_all(server.target, plan.choose(_SESSIONS, _SESSIONS // 10)))
         yield _row(f"{sum(outcomes.values()):,} sessions of k={_K} d={_D}", server, outcomes)
+    with settled_server(memory_limit=_LIMIT) as server:
+        outcomes = asyncio.run(_create_defaults(server.target, plan.choose(_SESSIONS, _SESSIONS // 10)))
+        yield _row(f"{sum(outcomes.values()):,} default sessions of k={_DEFAULT_K} d={_DEFAULT_D}", server, outcomes)
 
 
 def _row(case: str, server: LocalServer, outcomes: Counter[str]) -> Row:
@@ -83,6 +87,24 @@ async def _create_all(target: str, count: int) -> Counter[str]:
                     f"s{number}", n_clusters=_K, init=centroids, update_rule="incremental"
                 )
                 await session.push(centroids)
+            except shoal.ShoalError as error:
+                outcomes[error.reason] += 1
+            else:
+                outcomes["served"] += 1
+    return outcomes
+
+
+async def _create_defaults(target: str, count: int) -> Counter[str]:
+    """Create sessions that say nothing but n_clusters, and push batches into each until its summary is full."""
+    random = np.random.default_rng(0)
+    batches = [random.normal(size=(_DEFAULT_ROWS, _DEFAULT_D)).astype(np.float32) for _ in range(_DEFAULT_BATCHES)]
+    outcomes: Counter[str] = Counter()
+    async with shoal.aio.connect(target) as client:
+        for number in range(count):
+            try:
+                session = await client.create_session(f"s{number}", n_clusters=_DEFAULT_K)
+                for batch in batches:
+                    await session.push(batch)
             except shoal.ShoalError as error:
                 outcomes[error.reason] += 1
             else:

@@ -32,7 +32,7 @@ from shoal_server.errors import StartError
 from shoal_server.libraries import Loadable, compute_on_one_thread, load
 from shoal_server.process import keep_freed_memory, service_links, unknown_variables
 from shoal_server.rpc.server import CallLimits, RpcServer, Services, host_and_port
-from shoal_server.sessions.compute import ComputePool, FairExecutor
+from shoal_server.sessions.compute import MAX_PAUSED, ComputePool, FairExecutor
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.local import LocalSessions
 from shoal_server.sessions.registry import Sessions
@@ -137,11 +137,11 @@ class Parts:
 
 @asynccontextmanager
 async def _parts(settings: Settings, engines: dict[EngineName, Engine], numba: NumbaEngine) -> AsyncIterator[Parts]:
-    # A comparison that is given up gives its place to another at once, and its thread when a library's call is over.
-    compute = ComputePool(settings.compute_threads, 2 * settings.max_comparisons)
-    limits = settings.limits()
     plan = settings.memory_plan()
-    budget = MemoryBudget(plan.total)
+    budget = MemoryBudget(plan.total, settings.compute_threads, MAX_PAUSED)
+    # A comparison that is given up gives its place to another at once, and its thread when a library's call is over.
+    compute = ComputePool(settings.compute_threads, 2 * settings.max_comparisons, budget.learning.room)
+    limits = settings.limits()
     call_limits = CallLimits(
         settings.max_message_bytes, settings.max_concurrent_calls, settings.max_streams_per_connection, plan
     )

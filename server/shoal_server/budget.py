@@ -6,7 +6,8 @@ It counts and refuses; what something takes is for those who keep it to say. No 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from bisect import bisect_left, insort
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ MIB = 1024 * 1024
 
 # Of the total, this share is kept free of what stays (sessions, points that wait for centroids), for what passes by.
 PASSING_SHARE = 0.25
+# And this share is the most that calls may hold which stand still halfway, so that others go first.
+PAUSED_SHARE = 0.25
 RETRY_AFTER = 1.0  # seconds
 
 # What the interpreter, the compiled kernels, scikit-learn and SciPy take (measured: 400 MiB once all are loaded).
@@ -58,17 +61,31 @@ class MemoryBudget:
     ----------
     total
         Bytes.
+    threads
+        How many compute at once.
+    paused
+        How many calls may stand still halfway.
+
+    Attributes
+    ----------
+    computing
+        What computing takes for any session between two pauses: for all threads, and for one session after another.
+    learning
+        What a thread takes for a session with a summary, and what those hold that stand still halfway.
+    uncut
+        The same on the threads for what can't be cut, where nothing stands still.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, threads: int = 1, paused: int = 64) -> None:
         self.total = total
         self.used = 0
         self._most_staying = int(total * (1 - PASSING_SHARE))
         self._reclaimers: dict[Callable[[], None], None] = {}
         self._waiting: deque[tuple[Reservation, int, asyncio.Future[None]]] = deque()
         self._is_serving = False  # those that wait
-        self._workspaces: Counter[int] = Counter()
-        self._workspace = Reservation(self)
+        self.computing = SharedBytes(self, 1)
+        self.learning = SharedBytes(self, threads, paused, int(total * PAUSED_SHARE))
+        self.uncut = SharedBytes(self, threads)
 
     def open(self) -> Reservation:
         """Return a reservation of nothing yet."""
@@ -132,34 +149,6 @@ class MemoryBudget:
     def remove_reclaimer(self, reclaim: Callable[[], None]) -> None:
         """Don't call it any more."""
         self._reclaimers.pop(reclaim, None)
-
-    def grow_workspace(self, before: int, size: int, what: str) -> None:
-        """Reserve what a session's computing takes for a time. Sessions share it: what counts is the largest.
-
-        Parameters
-        ----------
-        before
-            What the session had for it; 0: nothing.
-        size
-            What it is to have; 0: nothing any more.
-        what
-            For what, as the message of the error says it.
-
-        Raises
-        ------
-        DomainError
-            MEMORY_LIMIT_REACHED; nothing has changed.
-        """
-        if size > self._workspace.bytes:
-            self._workspace.grow_to(size, what)
-        if size:
-            self._workspaces[size] += 1
-        if before:
-            self._workspaces[before] -= 1
-            if not self._workspaces[before]:
-                del self._workspaces[before]
-        largest = max(self._workspaces, default=0) if before == self._workspace.bytes else self._workspace.bytes
-        self._workspace.add(largest - self._workspace.bytes)
 
     def _refuse_unless(self, size: int, limit: int, what: str) -> None:
         if not self._fits(size, limit):
@@ -235,3 +224,62 @@ class Reservation:
         """Give all of it back."""
         if self.bytes:
             self.add(-self.bytes)
+
+
+class SharedBytes:
+    """What many need by turns: of so many at once each has all that it needs, and some others together have `room`.
+
+    Parameters
+    ----------
+    budget
+        Of the process.
+    count
+        How many have their turn at once: the largest count.
+    others
+        How many besides hold something at once: the next largest count.
+    room
+        Bytes that these take together at most.
+    """
+
+    def __init__(self, budget: MemoryBudget, count: int, others: int = 0, room: int = 0) -> None:
+        self.room = room
+        self._count = count
+        self._others = others
+        self._reservation = Reservation(budget)
+        self._sizes: list[int] = []  # ascending
+
+    def change(self, before: int, size: int, what: str) -> None:
+        """Count another size for one of them.
+
+        Parameters
+        ----------
+        before
+            Bytes that it needed; 0: none.
+        size
+            Bytes that it is to need; 0: none any more.
+        what
+            For what, as the message of the error says it.
+
+        Raises
+        ------
+        DomainError
+            MEMORY_LIMIT_REACHED; nothing has changed.
+        """
+        self._replace(before, size)
+        needed = self._needed()
+        try:
+            self._reservation.grow_to(needed, what)
+        except DomainError:
+            self._replace(size, before)
+            raise
+        self._reservation.add(needed - self._reservation.bytes)
+
+    def _replace(self, before: int, size: int) -> None:
+        if before:
+            del self._sizes[bisect_left(self._sizes, before)]
+        if size:
+            insort(self._sizes, size)
+
+    def _needed(self) -> int:
+        others = self._sizes[-self._count - self._others : -self._count]
+        return sum(self._sizes[-self._count :]) + min(sum(others), self.room)

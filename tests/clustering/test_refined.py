@@ -16,7 +16,7 @@ from sklearn.cluster import KMeans
 from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import new_model, reconfigure
-from shoal_server.clustering.refined import PIECES_A_BATCH
+from shoal_server.clustering.refined import PIECES_A_BATCH, LabelledRows, learned, schedule_of
 from shoal_server.clustering.state import Batch, BatchResult, Model
 from shoal_server.clustering.summary import total_weight
 from shoal_server.engines.contract import Engine, Halted, RunTasks, Task, run_in_order
@@ -107,6 +107,27 @@ def test_a_model_is_the_same_bit_for_bit_however_its_batches_are_grouped(group: 
     assert one.events == other.events
     assert results == same_results
     assert sum(each.refined for each in results) > 3
+
+
+def test_rows_that_are_converted_for_the_summary_leave_the_same_bits_as_rows_that_are_not() -> None:
+    whole = np.round(100 * blobs(60_000))
+    weights, labels = np.random.default_rng(1).exponential(size=len(whole)), np.arange(len(whole), dtype=np.int32) % 8
+    model, _ = applied(new_model(CONFIG), [Batch(whole[:500])], 1)
+
+    one, other = (
+        learned(
+            model,
+            model.frame,
+            LabelledRows(points, weights, labels, 0.0),
+            schedule_of(model),
+            warm_engine(),
+            run_in_order,
+        )
+        for points in (whole.astype(np.int16), whole)
+    )
+
+    assert one.state != model.state
+    assert one.state == other.state
 
 
 @pytest.mark.parametrize("group", [5, 1000])

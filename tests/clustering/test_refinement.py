@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -15,7 +17,7 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, load_sample_image
 
 from shoal_server.clustering import search
-from shoal_server.clustering.refinement import Depth, expected_work, fit, refine
+from shoal_server.clustering.refinement import DeepRefinement, Depth, expected_work, fit, refine
 from shoal_server.clustering.search import Refined
 from shoal_server.engines.contract import Halted, RunTasks, Task, run_in_order, to_sphere
 from tests import naive
@@ -338,3 +340,51 @@ def halting(task: Task, _: int) -> None:
     pieces: Iterable[None] = task(0) or ()
     if len(list(islice(pieces, 3))) == 3:
         raise Halted
+
+
+@pytest.mark.parametrize("cosine", [False, True])
+@pytest.mark.parametrize("scale", [1.0, 2.0**40])
+def test_a_deep_refinement_bit_by_bit_finds_what_one_at_once_finds(scale: float, cosine: bool) -> None:
+    points, centres = blobs(20, 3, 4_000, 4.0)
+    points, centres = points * np.float32(scale), centres * scale
+    if cosine:
+        points, centres = to_sphere(points.astype(np.float64)).astype(np.float32), to_sphere(centres)
+    weights, halts = np.ones(len(points)), iter([False, True, False] * 1000)
+
+    def halting(task: Task, count: int) -> None:
+        for index in range(count):
+            for _ in task(index) or ():
+                if next(halts):
+                    raise Halted
+
+    at_once = refined(points, centres, fresh=True, cosine=cosine)
+    deep = DeepRefinement(
+        points, weights, centres, fresh=True, seed=[0], cosine=cosine, kernels=warm_engine().search
+    )  # fmt: skip
+    pieces, calls = 0, 0
+    while deep.refined is None:
+        pieces, calls = pieces + 2, calls + 1
+        with suppress(Halted):
+            deep.advance(pieces, halting)
+
+    assert calls > 5
+    assert deep.refined.work == at_once.work
+    np.testing.assert_array_equal(deep.refined.centroids, at_once.centroids)
+    assert deep.refined.inertia == at_once.inertia
+
+
+def test_a_deep_refinement_keeps_no_copy_of_its_points_between_two_calls() -> None:
+    points, centres = blobs(20, 64, 10_000, 4.0)
+    weights, kernels = np.ones(len(points)), warm_engine().search
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        deep = DeepRefinement(points, weights, centres, fresh=True, seed=[0], cosine=False, kernels=kernels)
+        for pieces in range(2, 12, 2):
+            deep.advance(pieces, run_in_order)
+            kept = tracemalloc.get_traced_memory()[0] - before
+            assert kept < points.nbytes / 4
+    finally:
+        tracemalloc.stop()
+
+    assert deep.refined is None

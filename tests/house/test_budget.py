@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal_server.budget import MIB, PASSING_SHARE, RETRY_AFTER, MemoryBudget, MemoryPlan, Reservation
+from shoal_server.budget import (
+    MIB,
+    PASSING_SHARE,
+    PAUSED_SHARE,
+    RETRY_AFTER,
+    MemoryBudget,
+    MemoryPlan,
+    Reservation,
+)
 from shoal_server.errors import DomainError, Reason
 from shoal_server.settings import Settings
 
@@ -151,23 +159,58 @@ async def test_a_cancelled_wait_keeps_no_bytes_even_if_it_was_just_served(budget
     assert budget.used == 0
 
 
-def test_the_workspace_of_all_sessions_counts_as_the_largest_one(budget: MemoryBudget) -> None:
-    budget.grow_workspace(0, 300, "one")
-    budget.grow_workspace(0, 500, "another")
+def test_the_computing_of_all_sessions_counts_as_the_largest_one(budget: MemoryBudget) -> None:
+    budget.computing.change(0, 300, "one")
+    budget.computing.change(0, 500, "another")
     assert budget.used == 500
 
-    budget.grow_workspace(500, 0, "another")
+    budget.computing.change(500, 0, "another")
     assert budget.used == 300
-    budget.grow_workspace(300, 0, "one")
+    budget.computing.change(300, 0, "one")
 
     assert budget.used == 0
 
 
-@given(st.lists(st.tuples(st.sampled_from(["grow", "set", "drop", "workspace"]), st.integers(0, 1200))))
+def test_the_learning_of_all_sessions_counts_as_the_largest_of_each_thread_and_the_room_of_the_others() -> None:
+    budget = MemoryBudget(TOTAL, threads=2)
+    room = int(TOTAL * PAUSED_SHARE)
+    assert budget.learning.room == room
+
+    used = []
+    for size in (100, 200, 150, 150, 50):
+        budget.learning.change(0, size, "a session")
+        used.append(budget.used)
+
+    assert used == [100, 300, 450, 350 + room, 350 + room]
+
+
+def test_no_more_sessions_count_for_learning_than_may_stand_still_besides_those_that_run() -> None:
+    budget = MemoryBudget(TOTAL, threads=1, paused=2)
+
+    for size in (10, 20, 30, 40):
+        budget.learning.change(0, size, "a session")
+
+    assert budget.used == 20 + 30 + 40
+
+
+def test_a_share_that_does_not_fit_changes_nothing(budget: MemoryBudget) -> None:
+    budget.learning.change(0, 500, "one")
+
+    with pytest.raises(DomainError, match="another needs"):
+        budget.learning.change(0, STAYING + 1, "another")
+    with pytest.raises(DomainError, match="one needs"):
+        budget.learning.change(500, STAYING + 1, "one")
+
+    assert budget.used == 500
+    budget.learning.change(500, 0, "one")
+    assert budget.used == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from(["grow", "set", "drop", "share"]), st.integers(0, 1200))))
 def test_reserved_bytes_count_until_they_are_released(steps: list[tuple[str, int]]) -> None:
-    budget = MemoryBudget(TOTAL)
+    budget = MemoryBudget(TOTAL, threads=3, paused=2)
     kept: list[Reservation] = []
-    workspaces: list[int] = []
+    shares: list[int] = []
     for what, size in steps:
         with suppress(DomainError):
             match what:
@@ -179,17 +222,19 @@ def test_reserved_bytes_count_until_they_are_released(steps: list[tuple[str, int
                     kept[size % len(kept)].add(size)
                 case "drop" if kept:
                     kept.pop(size % len(kept)).release()
-                case "workspace":
-                    before = workspaces[-1] if workspaces and size % 2 else 0
-                    budget.grow_workspace(before, size, "a session")
+                case "share":
+                    before = shares[-1] if shares and size % 2 else 0
+                    budget.learning.change(before, size, "a session")
                     if before:
-                        workspaces.pop()
-                    workspaces += [size] * (size > 0)
-        assert budget.used == sum(each.bytes for each in kept) + max(workspaces, default=0)
+                        shares.pop()
+                    shares += [size] * (size > 0)
+        shares.sort()
+        others = min(sum(shares[-5:-3]), budget.learning.room)
+        assert budget.used == sum(each.bytes for each in kept) + sum(shares[-3:]) + others
     for reservation in kept:
         reservation.release()
-    for size in workspaces:
-        budget.grow_workspace(size, 0, "a session")
+    for size in shares:
+        budget.learning.change(size, 0, "a session")
     assert budget.used == 0
 
 

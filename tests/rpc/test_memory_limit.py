@@ -93,6 +93,24 @@ def test_sessions_are_refused_when_memory_is_short_until_one_is_deleted(client: 
         client.delete(f"s{number}")
 
 
+def test_default_sessions_take_their_batches_on_a_server_that_is_full_of_sessions(client: Wire) -> None:
+    default = sessions_pb2.SessionConfig(n_clusters=8, n_features=2, random_state=1)
+    numbers = itertools.count()
+    status = refused_call(lambda: forever(lambda: client.create(f"s{next(numbers)}", default)))
+    made = next(numbers) - 1
+    random = np.random.default_rng(0)
+
+    versions = [
+        [client.push(name, batch(random.normal(size=(3000, 2)))).version for _ in range(20)] for name in ("s0", "s1")
+    ]
+
+    assert detail(status, error_details_pb2.ErrorInfo).reason == "MEMORY_LIMIT_REACHED"
+    assert made > 40
+    assert min(version[-1] for version in versions) > 20  # with refinements
+    for number in range(made):
+        client.delete(f"s{number}")
+
+
 def test_memory_for_columns_is_reserved_with_the_first_points(client: Wire, name: str) -> None:
     client.create(name, plain(2**13, init_size=2**13))
 

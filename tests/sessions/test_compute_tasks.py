@@ -172,7 +172,7 @@ class _Scripted(Executor):
     def submit(self, *_: Any, **__: Any) -> Future[Any]:
         return next(self._helpers)
 
-    def checkpoint(self) -> None:
+    def checkpoint(self, held: int = 0) -> None:
         pass
 
     def released(self) -> nullcontext[None]:

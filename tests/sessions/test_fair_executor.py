@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -125,6 +126,33 @@ def test_long_work_lets_an_owner_that_has_used_less_go_first_at_its_checkpoint(
     long.result(PATIENCE)
 
     assert ran == ["heavy begins", "small", "heavy goes on"]
+
+
+@pytest.mark.parametrize(("held", "order"), [(100, ["small", "heavy"]), (101, ["heavy", "small"])])
+def test_long_work_gives_way_only_if_there_is_room_for_what_it_holds(
+    clock: list[float], held: int, order: list[str]
+) -> None:
+    executor = FairExecutor(1, "compute", paused_bytes=100)
+    for _ in range(2):  # what was held while it stood still is room again
+        ran: list[str] = []
+        begun, small_is_waiting = threading.Event(), threading.Event()
+
+        def heavy(ran: list[str], begun: threading.Event, small_is_waiting: threading.Event) -> None:
+            begun.set()
+            assert small_is_waiting.wait(PATIENCE)
+            clock[0] += 1.0
+            executor.checkpoint(held)
+            ran.append("heavy")
+
+        long = executor.submit_for("heavy", partial(heavy, ran, begun, small_is_waiting))
+        assert begun.wait(PATIENCE)
+        small = executor.submit_for("small", partial(ran.append, "small"))
+        small_is_waiting.set()
+        small.result(PATIENCE)
+        long.result(PATIENCE)
+
+        assert ran == order
+    executor.shutdown(wait=True)
 
 
 def test_a_checkpoint_returns_at_once_when_no_call_waits(executor: FairExecutor) -> None:

@@ -8,12 +8,14 @@ from collections import deque
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from shoal_server.budget import MIB, MemoryBudget
-from shoal_server.clustering.config import DEFAULT_SUMMARY_SIZE, EngineName, Metric, ModelConfig
+from shoal_server.clustering.config import EngineName, Metric, ModelConfig
 from shoal_server.clustering.model import apply, new_model
 from shoal_server.clustering.state import Batch, Model, ModelState
-from shoal_server.engines.contract import Engine, PointArray, run_in_order
+from shoal_server.clustering.summary import max_summary_bytes
+from shoal_server.engines.contract import Engine, PointArray, RunTasks, Task, run_in_order
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.numba.pruning_policy import best_axes, look_values, sample_rows
 from shoal_server.engines.scipy import ScipyEngine
@@ -28,10 +30,12 @@ from shoal_server.sessions.session_memory import (
     warmup_bytes,
     workspace_bytes,
 )
+from shoal_server.sessions.summary_memory import learning_bytes, swap_bytes
 from tests.warm import warm_engine
 
 SHAPES = [(1024, 128), (64, 4096), (20_000, 1), (1, 65_536), (300, 17)]
 FEW = 50  # rows
+OBJECTS = 16 * 1024
 
 
 @pytest.fixture(scope="module")
@@ -170,49 +174,118 @@ def test_points_that_wait_for_centroids_take_no_more_than_is_reserved_for_them(
     )
 
 
-@pytest.mark.parametrize("precision", [4, 8])
-@pytest.mark.parametrize(("size", "points"), [(None, DEFAULT_SUMMARY_SIZE), (700, 700)])
-@pytest.mark.parametrize("name", ["numba", "scipy", "sklearn"])
-def test_a_refined_session_reserves_its_summary_and_what_searching_takes(
-    name: EngineName, size: int | None, points: int, precision: int
-) -> None:
-    k, d = 64, 16
-    incremental = ModelConfig(k, engine=name)
-    refined = ModelConfig(k, engine=name, update_rule="refined", summary_size=size)
-
-    more = model_bytes(refined, d, precision) - model_bytes(incremental, d, precision)
-
-    assert more == points * (9 * d * precision + 2.5 * 16 + 240) + 5 * 8 * k * d
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(64, 3), (64, 16), (512, 64), (8, 200)])
-def test_a_refined_model_takes_no_more_than_is_reserved_for_it(shape: tuple[int, int], dtype: type) -> None:
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("stream", ["blobs", "ever farther", "far from zero"])
+def test_a_refined_model_takes_no_more_than_is_reserved_for_it(
+    shape: tuple[int, int], dtype: type, stream: str
+) -> None:
     k, d = shape
-    config = ModelConfig(k, update_rule="refined", random_state=0)
-    random = np.random.default_rng(0)
-    batches = [Batch((random.normal(size=(1000, d)) + random.integers(5)).astype(dtype)) for _ in range(30)]
-    engine = warm_engine()
+    config, engine, run = ModelConfig(k, update_rule="refined", random_state=0), warm_engine(), _Measuring()
+    batches = [Batch(points.astype(dtype)) for points in _stream(stream, d)]
+    _learned(config, batches[:5], run)  # what is loaded isn't counted
+    tracemalloc.start()
+    try:
+        empty = traced()
+        model, kept, held, peak, refinements = new_model(config), 0, 0, 0, 0
+        for batch in batches:
+            before = tracemalloc.get_traced_memory()[0]
+            run.most = before
+            tracemalloc.reset_peak()
+            model, result = apply(model, batch, engine, run, engine)
+            model = model.committed()  # as the writer does
+            now, most = tracemalloc.get_traced_memory()
+            kept, held, peak = max(kept, now - empty), max(held, run.most - before), max(peak, most - before)
+            refinements += result.refined
+    finally:
+        tracemalloc.stop()
+
+    size = np.dtype(dtype).itemsize
+    assert refinements > 3
+    assert kept <= model_bytes(config, d, size) + OBJECTS
+    assert model_bytes(config, d, size) <= 3 * kept
+    assert held <= learning_bytes(config, d, size)
+    assert learning_bytes(config, d, size) <= 6 * held
+    assert peak <= learning_bytes(config, d, size) + swap_bytes(config, d, size) + workspace_bytes(config, d, 0)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+def test_rows_that_are_converted_for_a_summary_take_no_more_than_is_reserved_for_it(dtype: type) -> None:
+    d, rows = 16, 100_000
+    config = ModelConfig(4, update_rule="refined", random_state=0, dtype="float32")
+    batch = Batch(np.random.default_rng(0).integers(255, size=(rows, d)).astype(dtype))
+    model = _learned(config, [batch], run_in_order)
     tracemalloc.start()
     try:
         before = traced()
-        model, refinements = new_model(config), 0
-        for batch in batches:
-            model, result = apply(model, batch, engine, run_in_order, engine)
-            refinements += result.refined
+        apply(model, batch, warm_engine(), run_in_order, warm_engine())
         peak = tracemalloc.get_traced_memory()[1] - before
     finally:
         tracemalloc.stop()
 
-    workspace = workspace_bytes(config, d, batches[0].points.size)
-    assert refinements > 3
-    assert peak <= model_bytes(config, d, np.dtype(dtype).itemsize) + paused_bytes(config, d) + workspace
-    assert model_bytes(config, d, np.dtype(dtype).itemsize) <= 5 * peak
+    labels = 8 * rows
+    assert peak <= learning_bytes(config, d, 4) + swap_bytes(config, d, 4) + workspace_bytes(config, d, 0) + labels
+
+
+def test_default_sessions_reserve_little() -> None:
+    sizes = [
+        model_bytes(ModelConfig(k, update_rule=None), d, precision) / MIB
+        for k, d in [(8, 2), (64, 16), (1024, 128)]
+        for precision in (4, 8)
+    ]
+
+    assert (np.array(sizes) < [0.45, 0.6, 1.5, 2.5, 48, 80]).all()
+
+
+@pytest.mark.parametrize("k", [8, 250, 1 << 15, 1 << 18])
+def test_a_session_reserves_a_small_summary_until_its_columns_are_known(k: int) -> None:
+    config = ModelConfig(k, update_rule=None)
+
+    unknown, known = (model_bytes(config, columns) - model_bytes(ModelConfig(k), 1) for columns in (None, 1))
+    assert unknown == known if k <= 250 else unknown < known / 6
+    assert unknown < 2 * MIB
+    assert learning_bytes(config, None) <= learning_bytes(config, 1)
+    assert swap_bytes(config, None) <= swap_bytes(config, 1)
 
 
 def test_an_incremental_session_reserves_only_a_summary_that_it_asks_for() -> None:
-    k, d = 64, 16
+    k, d, size = 64, 16, 700
 
     assert model_bytes(ModelConfig(k, summary_size=0), d) == model_bytes(ModelConfig(k), d)
-    more = model_bytes(ModelConfig(k, summary_size=700), d) - model_bytes(ModelConfig(k), d)
-    assert more == 2.5 * 700 * (d * 8 + 16) + 48 * k * d
+    assert learning_bytes(ModelConfig(k), d) == 0
+    more = model_bytes(ModelConfig(k, summary_size=size), d) - model_bytes(ModelConfig(k), d)
+    assert 0 < more - max_summary_bytes(size, k, d, np.dtype(np.float64)) <= OBJECTS + 2 * size
+    assert more < model_bytes(ModelConfig(k, update_rule="refined", summary_size=size), d) - model_bytes(
+        ModelConfig(k), d
+    )
+
+
+class _Measuring:
+    """Runs tasks in order, and notes how much is allocated between two pieces of those that hold memory."""
+
+    def __init__(self) -> None:
+        self.most = 0
+
+    def __call__(self, task: Task, count: int) -> None:
+        run_in_order(task, count)
+
+    def holding_memory(self, task: Task, count: int) -> None:
+        for index in range(count):
+            for _ in task(index) or ():
+                self.most = max(self.most, tracemalloc.get_traced_memory()[0])
+
+
+def _stream(kind: str, d: int) -> list[NDArray[np.float64]]:
+    """Return arrays of points (1000, d)."""
+    random = np.random.default_rng(0)
+    batches = [random.normal(size=(1000, d)) + random.integers(5, size=(1000, 1)) for _ in range(40)]
+    if kind == "ever farther":  # so that blocks keep as many rows as they may
+        return [points * 1.3**number for number, points in enumerate(batches)]
+    return [points * 2.0**40 for points in batches] if kind == "far from zero" else batches
+
+
+def _learned(config: ModelConfig, batches: list[Batch], run: RunTasks) -> Model:
+    model, engine = new_model(config), warm_engine()
+    for batch in batches:
+        model, _ = apply(model, batch, engine, run, engine)
+    return model

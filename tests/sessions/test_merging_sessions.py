@@ -253,7 +253,7 @@ async def test_points_too_far_apart_for_the_precision_are_refused(sessions: Sess
 
 
 async def test_a_merge_without_memory_for_it_is_refused(deps: SessionDeps, fitter: GatedFitter) -> None:
-    budget = MemoryBudget(8 * 2**20)
+    budget = MemoryBudget(16 * 2**20)
     async with Sessions(replace(deps, fitter=fitter, budget=budget)) as sessions:
         await made(sessions, "a")
         used = budget.used

@@ -13,6 +13,8 @@ from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.port import SessionConfig
 from shoal_server.sessions.registry import Sessions
 from shoal_server.sessions.session import Session
+from shoal_server.sessions.session_memory import model_bytes, paused_bytes
+from shoal_server.sessions.summary_memory import learning_bytes, swap_bytes
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.producer_builders import stamp
@@ -118,5 +120,10 @@ async def test_the_summary_of_a_refined_session_is_reserved_until_it_ends(deps: 
             await until_quiet()
             used.append(deps.budget.used)
 
-    assert used[1] - used[0] == 1000 * (9 * 8 + 2.5 * 16 + 240)
+    models = [given_centroids(0.0, update_rule="refined", summary_size=size) for size in (1000, 2000)]
+    kept, computing = (
+        [of(model, 1) + more(model, 1) for model in models]
+        for of, more in ((model_bytes, paused_bytes), (learning_bytes, swap_bytes))
+    )
+    assert used[1] - used[0] == kept[1] - kept[0] + computing[1] - computing[0]
     assert deps.budget.used == 0

@@ -12,11 +12,20 @@ import pytest
 
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.state import Batch
-from shoal_server.engines.contract import Contribution, Float64Array, Frame, PointArray, RunTasks
+from shoal_server.engines.contract import (
+    Contribution,
+    Float64Array,
+    Frame,
+    Halted,
+    PointArray,
+    RunTasks,
+    holding_memory,
+)
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.port import SessionConfig
 from shoal_server.sessions.session import MAX_QUEUED_CHANGES, Session
+from shoal_server.sessions.work import SessionCompute
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
 from tests.sessions.refusing import refusal_of
@@ -222,3 +231,43 @@ async def test_a_refused_batch_reserves_no_memory_for_the_model_it_would_have_ma
 
         assert refused.reason == "TOO_MANY_VALUES"
         assert deps.budget.used == before
+
+
+class _NotingPool(ComputePool):
+    """Threads that note what calls hold when they let others go first."""
+
+    def __init__(self) -> None:
+        super().__init__(3)
+        self.held: list[int] = []
+
+    def checkpoint(self, held: int = 0) -> None:
+        """Note it."""
+        self.held.append(held)
+
+
+async def test_tasks_that_hold_memory_run_one_after_another_on_one_thread_and_say_what_they_hold() -> None:
+    with closing(_NotingPool()) as pool:
+        compute = SessionCompute("pixels", pool, lambda: 700)
+        ran: list[tuple[int, str]] = []
+
+        def task(index: int) -> Iterator[None]:
+            ran.append((index, threading.current_thread().name))
+            yield
+
+        await compute.call([], 0, holding_memory(compute.run_tasks), task, 4)
+
+    assert [index for index, _ in ran] == [0, 1, 2, 3]
+    assert len({thread for _, thread in ran}) == 1
+    assert pool.held == [700] * 7
+
+
+async def test_tasks_that_hold_memory_stop_between_two_pieces_once_the_session_ends() -> None:
+    with closing(ComputePool(1)) as pool:
+        compute = SessionCompute("pixels", pool)
+
+        def task(_: int) -> Iterator[None]:
+            compute.halt()
+            yield
+
+        with pytest.raises(Halted):
+            await compute.call([], 0, holding_memory(compute.run_tasks), task, 2)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from shoal_server.clustering.absorbing import absorb_rows
 from shoal_server.clustering.buckets import IndexArray, Reals, SummaryKernels, WeightedPoints
 from shoal_server.clustering.events import Event, cluster_events, tell
 from shoal_server.clustering.given import first_schedule, first_summary
@@ -29,10 +30,18 @@ from shoal_server.clustering.refinement_schedule import (
 from shoal_server.clustering.scoring import rebased_outliers
 from shoal_server.clustering.search import Refined, SearchKernels
 from shoal_server.clustering.state import Model, Snapshot, read_only_snapshot, shifts
-from shoal_server.clustering.summary import absorb, empty_summary, relabelled, weighted_points
+from shoal_server.clustering.summary import empty_summary, relabelled, weighted_points
 from shoal_server.clustering.update import newest
 from shoal_server.engines.chunks import row_work
-from shoal_server.engines.contract import Float64Array, Frame, LabelArray, PointArray, RunTasks, UnusablePoints
+from shoal_server.engines.contract import (
+    Float64Array,
+    Frame,
+    LabelArray,
+    PointArray,
+    RunTasks,
+    UnusablePoints,
+    holding_memory,
+)
 
 FRESH_STARTS = 2  # deep refinements that also start from scratch: no bad start survives them
 # A deep refinement is done bit by bit: so many pieces, each about 5 ms, with each batch that follows.
@@ -97,20 +106,8 @@ def learned(
     summary = learning.summary if learning else empty_summary(model.config.summary_points(d), d, precision)
     with suppress(UnusablePoints):  # so far from one another that they can be assigned, but not summarised
         if learning is None:
-            summary = first_summary(model.config, before, rows.points, rows.sample_weight, kernels, run)
-        points, origin = _readable(rows.points, before)
-        summary = absorb(
-            summary,
-            points,
-            rows.sample_weight,
-            rows.labels,
-            before.centroids,
-            rows.ages,
-            seed_of(model),
-            kernels,
-            run,
-            origin=origin,
-        )
+            summary = first_summary(model.config, before, rows.points, rows.sample_weight, kernels, holding_memory(run))
+        summary = absorb_rows(summary, *rows, before, seed_of(model), kernels, holding_memory(run))
     return _with_learning(model, Learning(summary, schedule, learning.pending if learning else None))
 
 
@@ -165,12 +162,15 @@ def _refined_if_due(
     model: Model, learning: Learning, batches: int, fitter: Fitter, run: RunTasks
 ) -> tuple[Model, bool]:
     pending = learning.pending
-    if pending is not None:
+    if pending is None:
+        _forget_running(model)
+    else:
         paid = pending._replace(pieces=pending.pieces + batches * PIECES_A_BATCH)
         deep = _deep_refinement(model, pending, fitter)
         if deep.advance(paid.pieces, run) and deep.refined is not None:
             schedule = learning.schedule.done_deep(pending.work, deep.refined.work)
             model = _with_learning(model, Learning(learning.summary, schedule))
+            _forget_running(model)
             return _refined(model, deep.refined.centroids, fitter, run, only_if_better=True)
         model = _with_learning(model, learning._replace(pending=paid))
     depth = due_depth(model, learning.schedule)
@@ -189,6 +189,7 @@ def _refined(
     """
     if model.state.learning is None:
         raise AssertionError("a model that is refined has a summary")
+    run = holding_memory(run)
     summary, schedule, pending = model.state.learning
     frame = model.frame
     stands_for = weighted_points(summary, schedule.age, run)
@@ -286,7 +287,7 @@ def _with_deep_begun(model: Model, run: RunTasks) -> Model:
     if model.state.learning is None:
         raise AssertionError("a model that is refined has a summary")
     summary, schedule, _ = model.state.learning
-    stands_for = weighted_points(summary, schedule.age, run)
+    stands_for = weighted_points(summary, schedule.age, holding_memory(run))
     work = _deep_work(model, schedule)
     pending = PendingRefinement(
         stands_for.points,
@@ -323,6 +324,11 @@ def _deep_refinement(model: Model, pending: PendingRefinement, fitter: Fitter) -
             kernels=fitter.search,
         )
     return running.deep
+
+
+def _forget_running(model: Model) -> None:
+    running = model.cache.get(_Running)
+    running.points = running.deep = None
 
 
 def _deep_work(model: Model, schedule: RefinementSchedule) -> int:
@@ -370,10 +376,3 @@ def _movement(before: Snapshot, centroids: Float64Array, ids: IndexArray) -> Flo
 
 def _with_learning(model: Model, learning: Learning) -> Model:
     return model.with_state(model.state._replace(learning=learning))
-
-
-def _readable(points: PointArray, frame: Frame) -> tuple[Reals, Reals | None]:
-    """Return points as the kernels read them, and what they are to subtract."""
-    if points.dtype == frame.dtype and points.flags.c_contiguous and points.dtype.isnative and not frame.cosine:
-        return points, frame.origin
-    return frame.transform(points), None

@@ -19,7 +19,7 @@ from shoal_server.clustering.refinement import refine
 from shoal_server.clustering.search import Pieces, Points, Search, SearchKernels
 from shoal_server.clustering.state import Model
 from shoal_server.clustering.summarised import check_summarised, summarised_rows
-from shoal_server.engines.contract import BoolArray, Float64Array, LabelArray, RunTasks
+from shoal_server.engines.contract import BoolArray, Float64Array, LabelArray, RunTasks, holding_memory
 
 _SEED = 2  # told from the seeds of refinements, which have 0 or 1 here
 _ROUND_SHARE = 2  # of the clusters that are too many, at most one in so many goes before the others are looked at anew
@@ -45,6 +45,7 @@ def resized(model: Model, config: ModelConfig, events: Sequence[Event], fitter: 
         SUMMARY_MISSING or SUMMARY_EMPTY: there is nothing to fit the clusters to.
     """
     check_summarised(model)
+    run = holding_memory(run)
     rows = summarised_rows(model, run)
     learning, snapshot = model.state.learning, model.snapshot
     if learning is None or snapshot is None or fitter is None:

@@ -118,6 +118,14 @@ class SearchKernels(Protocol):
         """Try swaps; return the next one, how many were kept, and the multiplications. At least two centroids."""
 
 
+class _Resting(NamedTuple):
+    """What a search that rests keeps of its Partition."""
+
+    centroids: Points
+    squares: Points
+    labels: LabelArray
+
+
 class Search:
     """A search among weighted points, some of weight above 0; parameters as those of `refinement.refine`."""
 
@@ -129,15 +137,35 @@ class Search:
         self._kernels = kernels
         self._scale = _power_of_two(points)
         self._unit = float(weights.max())  # weights are computed with in this unit, lest their sums overflow
-        scaled = points if self._scale == 1.0 else np.ascontiguousarray(points / points.dtype.type(self._scale))
-        self._partition: Partition = kernels.partition(scaled, weights / self._unit, n_clusters)
+        self._points, self._weights = points, weights
         self._means = np.zeros((n_clusters, points.shape[1]))
+        self._partition = self._new_partition()
+        self._resting: _Resting | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """The numbers of points, of centroids and of columns."""
-        (m, d), k = self._partition.points.shape, len(self._means)
+        (m, d), k = self._points.shape, len(self._means)
         return m, k, d
+
+    def rest(self) -> None:
+        """Let go of what the points can be laid out in again: nothing else is done before `wake`."""
+        if self._resting is None:
+            partition = self._partition
+            self._resting = _Resting(partition.centroids, partition.squares, partition.labels)
+            del self._partition
+
+    def wake(self) -> Pieces[None]:
+        """Go on after `rest`, as if there had been none."""
+        resting = self._resting
+        if resting is None:
+            return
+        self._partition, self._resting = self._new_partition(), None
+        self._partition.centroids[...] = resting.centroids
+        self._partition.squares[...] = resting.squares
+        self._partition.labels[...] = resting.labels
+        _, _, d = self.shape
+        yield from self._in_groups(self._kernels.pack, _PACK_WORK * d)
 
     def pack(self) -> Pieces[None]:
         """Lay the points out: before anything else."""
@@ -236,6 +264,12 @@ class Search:
         moved = (self._partition.centroids != self._means.astype(self._partition.centroids.dtype)).any(axis=1)
         self._means[moved] = self._partition.centroids[moved]
         return kept
+
+    def _new_partition(self) -> Partition:
+        points = self._points
+        scaled = points if self._scale == 1.0 else np.ascontiguousarray(points / points.dtype.type(self._scale))
+        partition: Partition = self._kernels.partition(scaled, self._weights / self._unit, len(self._means))
+        return partition
 
     def _place(self, means: Float64Array) -> Pieces[None]:
         m, k, d = self.shape

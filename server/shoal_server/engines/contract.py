@@ -186,6 +186,15 @@ Task = Callable[[int], Iterable[None] | None]
 RunTasks = Callable[[Task, int], None]
 
 
+def holding_memory(run: RunTasks) -> RunTasks:
+    """Return what runs tasks that hold much memory between two pieces: one after another, as `run` does otherwise.
+
+    Whoever hands out `run` says by an attribute `holding_memory` how these are run, if that is different.
+    """
+    holding: RunTasks = getattr(run, "holding_memory", run)
+    return holding
+
+
 class Halted(Exception):  # noqa: N818  (what has happened, and no error)
     """The work is no longer wanted: it was stopped between two pieces, and nothing of it holds."""
 

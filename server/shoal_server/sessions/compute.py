@@ -50,11 +50,13 @@ class ComputePool:
         How many work for sessions.
     background
         How many more there are for what takes long and no session is to wait for.
+    paused_bytes
+        How much memory calls may hold that stand still at a checkpoint, as far as they say what they hold.
     """
 
-    def __init__(self, threads: int, background: int = 1) -> None:
+    def __init__(self, threads: int, background: int = 1, paused_bytes: int = 0) -> None:
         self._threads = threads
-        self._executor = FairExecutor(threads, "compute")
+        self._executor = FairExecutor(threads, "compute", paused_bytes)
         self._uncut = FairExecutor(threads, "uncut")
         self._background = FairExecutor(background, "background")
 
@@ -84,10 +86,16 @@ class ComputePool:
         """Run a function on a thread that isn't one of the sessions'."""
         return self._background.submit_for(object(), function)
 
-    def checkpoint(self) -> None:
-        """Give way to a call of an owner that has used less; called between two pieces of work."""
-        self._executor.checkpoint()
-        self._uncut.checkpoint()
+    def checkpoint(self, held: int = 0) -> None:
+        """Give way to a call of an owner that has used less; called between two pieces of work.
+
+        Parameters
+        ----------
+        held
+            Bytes that the call holds meanwhile: it gives way only if there is room for them.
+        """
+        self._executor.checkpoint(held)
+        self._uncut.checkpoint(held)
 
     def run_tasks(self, task: Task, count: int, pause: Callable[[], None] | None = None) -> None:
         """Run task(0) … task(count - 1), each once, and return when all are done. Called on a thread of the pool.
@@ -168,10 +176,13 @@ class FairExecutor(Executor):
         How many calls run at once.
     name
         Of the threads.
+    paused_bytes
+        What calls may hold that stand still at a checkpoint, as far as they say it there.
     """
 
-    def __init__(self, threads: int, name: str) -> None:
+    def __init__(self, threads: int, name: str, paused_bytes: int = 0) -> None:
         self._name = name
+        self._room = paused_bytes  # what is left of that
         self._free = threads  # permits to run
         self._lock = threading.Lock()
         self._waiting: list[_Waiting] = []  # a heap
@@ -214,18 +225,21 @@ class FairExecutor(Executor):
         """Return the same threads, for calls of one owner."""
         return _Owned(self, owner)
 
-    def checkpoint(self) -> None:
-        """Give way to a call whose owner has used less; called between two pieces of work, on a thread of this."""
+    def checkpoint(self, held: int = 0) -> None:
+        """Give way to a call whose owner has used less; called between two pieces of work, on a thread of this.
+
+        A call that holds more bytes than there is room for gives way to nobody.
+        """
         if not self._waiting or getattr(self._here, "owner", self) is self:
             return
         with self._lock:
             self._charge()
             used = self._used_by(self._here.owner)
             is_first = not self._waiting or self._waiting[0].used + QUANTUM >= used
-            if is_first or self._paused >= MAX_PAUSED or self._closed:
+            if is_first or self._paused >= MAX_PAUSED or held > self._room or self._closed:
                 return
-            go_on = self._pause(used)
-        self._resume(go_on)
+            go_on = self._pause(used, held)
+        self._resume(go_on, held)
 
     @contextmanager
     def released(self) -> Iterator[None]:
@@ -330,18 +344,20 @@ class FairExecutor(Executor):
                 with self._lock:
                     call = self._handed.pop(awake, None)
 
-    def _pause(self, used: float) -> threading.Event:
+    def _pause(self, used: float, held: int) -> threading.Event:
         go_on = threading.Event()
         self._paused += 1
+        self._room -= held
         self._enter(_Waiting(used, next(self._numbers), self._here.owner, go_on=go_on))
         self._free += 1
         self._begin_next()
         return go_on
 
-    def _resume(self, go_on: threading.Event) -> None:
+    def _resume(self, go_on: threading.Event, held: int) -> None:
         go_on.wait()
         with self._lock:
             self._paused -= 1
+            self._room += held
         self._here.since = thread_time()
 
     def _charge(self) -> None:

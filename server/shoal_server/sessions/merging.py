@@ -19,7 +19,8 @@ from shoal_server.errors import DomainError, Reason, Refusal, invalid, quoted, r
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.port import SessionConfig
 from shoal_server.sessions.refusals import shutting_down
-from shoal_server.sessions.session_memory import FLOAT64, model_bytes, summary_bytes
+from shoal_server.sessions.session_memory import FLOAT64, model_bytes
+from shoal_server.sessions.summary_memory import learning_bytes, summary_bytes, swap_bytes
 from shoal_server.sessions.work import MAX_DISPATCH_WORK, SessionCompute
 
 # Copies of the largest summary while it is added to the others: closed, moved, and joined with its neighbours.
@@ -168,4 +169,5 @@ def needed_bytes(parts: Sequence[Summarised], config: ModelConfig) -> int:
     size = max(config.summary_points(d), *(part.summary.size for part in parts))
     fitted = replace(config, update_rule="refined", summary_size=size)
     added = summary_bytes(replace(fitted, update_rule="incremental"), d, FLOAT64)
-    return model_bytes(fitted, d) + _ADDED_COPIES * added
+    learning = learning_bytes(fitted, d) + swap_bytes(fitted, d)
+    return model_bytes(fitted, d) + learning + _ADDED_COPIES * added

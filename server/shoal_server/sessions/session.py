@@ -88,7 +88,7 @@ class Session:
         self._created = self._updated = deps.now()
         self._ledger = ProducerLedger(deps.limits.max_producers, deps.limits.replay_bytes)
         self.memory = SessionMemory(name, deps.budget, deps.compute.threads, self._ledger.answers)
-        self.memory.admit_model(config.model, model.n_features or 1)
+        self.memory.admit_model(config.model, model.n_features)
         self._writer = Writer(name, self.uid, model, deps, self.memory, self._adopt, self._finish)
         self.analysis = Analysis(name, self.uid, self._writer, deps)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from operator import is_
+from typing import NamedTuple
 
-from shoal_server.budget import MemoryBudget, Reservation
+from shoal_server.budget import MemoryBudget, Reservation, SharedBytes
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.outliers import outliers_bytes
 from shoal_server.clustering.state import Batch, Model
@@ -19,6 +20,7 @@ from shoal_server.engines.contract import PointArray
 from shoal_server.engines.numba.pruning_policy import look_values
 from shoal_server.errors import DomainError
 from shoal_server.sessions.replay_cache import ReplayCache
+from shoal_server.sessions.summary_memory import learning_bytes, summary_bytes, swap_bytes
 
 # Of a session without points: its objects, its task, its places in the tables, and what the allocator adds.
 SESSION_BYTES = 16 * 1024
@@ -33,15 +35,22 @@ _WARMUP_COPIES, _CHOSEN_COPIES = 3, 3
 _SUMS = MAX_SUMS + 2  # (k, d): those of its chunks, their total, and SciPy's centroids in float64
 _BLOCKS = 3  # of rows, in the frame's coordinates
 _SKLEARN_SUMS, _SKLEARN_COPIES = 4, 4  # of the centroids and of a batch, in float64
-# A summary's buckets, its open block, and what is merged from some of them before these are let go; of a point its
-# values, its weight and its scatter. While centroids are fitted to it, and of a deep refinement that is pending: its
-# points as one array and as a search packs them, what that knows of each point in bytes, and centroids in float64.
-_SUMMARY_COPIES, _SUMMARY_EXTRAS = 2.5, 2 * FLOAT64
-_SEARCHED_COPIES, _SEARCHED_EXTRAS, _FITTED = 6.5, 240, 5
 # Versions of what scores are computed from; and arrays of a batch while its rows are scored: labels, distances, scores,
 # which are outliers, and the rows that are none.
 _SCORED_VERSIONS, _SCORED_ROW_BYTES = 4, 40
-_BLOCK_VALUES_BYTES = 6 * FLOAT64  # of the open block and its reference, for each value of the centroids
+
+
+class _Computing(NamedTuple):
+    """What a session's computing takes for a time, in bytes; see the shares of MemoryBudget."""
+
+    threads: int = 0
+    learning: int = 0
+    uncut: int = 0
+    paused: int = 0  # of `learning`, what is held between two pieces
+
+    def most(self, other: _Computing) -> _Computing:
+        """Return the larger of each two."""
+        return _Computing(*map(max, self, other))
 
 
 class SessionMemory:
@@ -65,12 +74,13 @@ class SessionMemory:
         self._threads = threads
         self._answers = answers
         self._kept = budget.open()
-        self._workspace = 0
+        self._computing = _Computing()
+        self.learning_bytes = 0  # what its tasks that hold memory may hold between two pieces
         self._settled: tuple[object, ...] = ()  # the parts of the model that decide what it takes
         self._model_bytes = 0
         self._other_bytes = 0  # recent points, events and answers
         # What the model and its computing may take after what waits: batches in the queue, and changes of the engine.
-        self._promised_model = self._promised_workspace = 0
+        self._promised_model, self._promised_computing = 0, _Computing()
         self._changes_waiting = 0
         self._is_released = False
         self.queued = budget.open()
@@ -79,8 +89,10 @@ class SessionMemory:
         """Return a reservation of the same budget, of nothing yet."""
         return self._budget.open()
 
-    def admit_model(self, config: ModelConfig, n_features: int) -> None:
+    def admit_model(self, config: ModelConfig, n_features: int | None) -> None:
         """Reserve what a model of this shape takes, with its computing.
+
+        Where the number of columns isn't known yet (None), what it adds is reserved when the first points come.
 
         Raises
         ------
@@ -88,16 +100,21 @@ class SessionMemory:
             MEMORY_LIMIT_REACHED; nothing has changed.
         """
         needed = model_bytes(config, n_features) + paused_bytes(config, n_features)
-        if needed > self._model_bytes:
-            self._budget.check(needed - self._model_bytes, self._what)
+        before = self._computing
         self._admit_computing(config, n_features, 0)
+        try:
+            if needed > self._model_bytes:
+                self._budget.check(needed - self._model_bytes, self._what)
+        except DomainError:
+            self._set_computing(before)
+            raise
         self._set_model_bytes(max(needed, self._model_bytes))
 
     def admit_change(self, model: Model, config: ModelConfig) -> None:
         """Reserve until `change_ended` what a model takes with a configuration; raises as `admit_model` does."""
         if config is not model.config:
             try:
-                self._promise(config, model.n_features or 1, 0)
+                self._promise(config, model.n_features, 0)
             except DomainError:
                 self.drop_promises(model)
                 raise
@@ -112,17 +129,17 @@ class SessionMemory:
 
         Entering it raises as `admit_model` does.
         """
-        return self._computing(model.config, points) if model.config.engine == "sklearn" else nullcontext()
+        return self._computing_with(model.config, points) if model.config.engine == "sklearn" else nullcontext()
 
     @contextmanager
-    def _computing(self, config: ModelConfig, points: PointArray) -> Iterator[None]:
+    def _computing_with(self, config: ModelConfig, points: PointArray) -> Iterator[None]:
         what = f"computing for {self._what}"
         size = self._threads * workspace_bytes(config, points.shape[1], points.size)
-        self._budget.grow_workspace(0, size, what)
+        self._budget.computing.change(0, size, what)
         try:
             yield
         finally:
-            self._budget.grow_workspace(size, 0, what)
+            self._budget.computing.change(size, 0, what)
 
     @staticmethod
     def asks_for_batches(model: Model) -> bool:
@@ -150,20 +167,27 @@ class SessionMemory:
         if self._promised_model and not self._waits:
             self._settle(model)
 
-    def _promise(self, config: ModelConfig, n_features: int, values: int) -> None:
+    def _promise(self, config: ModelConfig, n_features: int | None, values: int) -> None:
         self.admit_model(config, n_features)
         self._promised_model = max(
             self._promised_model, model_bytes(config, n_features) + paused_bytes(config, n_features)
         )
-        workspace = self._admit_computing(config, n_features, values)
-        self._promised_workspace = max(self._promised_workspace, workspace)
+        computing = self._admit_computing(config, n_features, values)
+        self._promised_computing = self._promised_computing.most(computing)
 
-    def _admit_computing(self, config: ModelConfig, n_features: int, values: int) -> int:
+    def _admit_computing(self, config: ModelConfig, n_features: int | None, values: int) -> _Computing:
         """Reserve what computing takes with a batch of so many values, and return it; raises as `admit_model` does."""
-        workspace = self._threads * workspace_bytes(config, n_features, values)
-        if workspace > self._workspace:
-            self._set_workspace(workspace)
-        return workspace
+        computing = self._computing_of(config, n_features, values, FLOAT64)
+        self._set_computing(self._computing.most(computing))
+        return computing
+
+    def _computing_of(
+        self, config: ModelConfig, n_features: int | None, values: int, precision_bytes: int
+    ) -> _Computing:
+        paused = learning_bytes(config, n_features, precision_bytes)
+        learning = paused + swap_bytes(config, n_features, precision_bytes)
+        threads = self._threads * workspace_bytes(config, n_features, values)
+        return _Computing(threads, learning, learning if config.engine == "sklearn" else 0, paused)
 
     def _check_warmup(self, config: ModelConfig, batches: Sequence[Batch]) -> None:
         size = sum(
@@ -190,7 +214,7 @@ class SessionMemory:
         """Give all of it back but for what is queued, which is released as it leaves the queue."""
         self._is_released = True
         self._budget.remove_reclaimer(self._reclaim)
-        self._set_workspace(0)
+        self._set_computing(_Computing())
         self._kept.release()
 
     @property
@@ -202,16 +226,26 @@ class SessionMemory:
         if self._is_released:
             return
         if not self._waits:
-            self._promised_model = self._promised_workspace = 0
-        config, columns = model.config, model.n_features or 1
+            self._promised_model, self._promised_computing = 0, _Computing()
+        config, columns = model.config, model.n_features
         self._set_model_bytes(max(kept_bytes(model) + paused_bytes(config, columns), self._promised_model))
-        workspace = max(self._threads * workspace_bytes(config, columns, 0), self._promised_workspace)
-        if workspace < self._workspace:
-            self._set_workspace(workspace)
+        computing = self._computing_of(config, columns, 0, _precision_bytes(model)).most(self._promised_computing)
+        self._set_computing(_Computing(*map(min, computing, self._computing)))
 
-    def _set_workspace(self, size: int) -> None:
-        self._budget.grow_workspace(self._workspace, size, f"computing for {self._what}")
-        self._workspace = size
+    def _set_computing(self, computing: _Computing) -> None:
+        budget, what = self._budget, f"computing for {self._what}"
+        shares = (budget.computing, budget.learning, budget.uncut)
+        changed: list[tuple[SharedBytes, int, int]] = []
+        try:
+            for share, before, after in zip(shares, self._computing, computing, strict=False):
+                if after != before:
+                    share.change(before, after, what)
+                    changed.append((share, before, after))
+        except DomainError:
+            for share, before, after in changed:
+                share.change(after, before, what)
+            raise
+        self._computing, self.learning_bytes = computing, computing.paused
 
     def _set_model_bytes(self, size: int) -> None:
         difference = size - self._model_bytes
@@ -226,7 +260,7 @@ class SessionMemory:
         self._kept.add(-freed)
 
 
-def model_bytes(config: ModelConfig, n_features: int, precision_bytes: int = FLOAT64) -> int:
+def model_bytes(config: ModelConfig, n_features: int | None, precision_bytes: int = FLOAT64) -> int:
     """Return what a model keeps of its centroids: in all their forms, of two versions, and encoded for readers.
 
     Parameters
@@ -234,11 +268,11 @@ def model_bytes(config: ModelConfig, n_features: int, precision_bytes: int = FLO
     config
         Of the model.
     n_features
-        Columns.
+        Columns; None: not known yet.
     precision_bytes
         Of a value in the precision that it computes in.
     """
-    k, d = config.n_clusters, n_features
+    k, d = config.n_clusters, n_features or 1
     snapshot = FLOAT64 * (k * d + 4 * k)
     inside = precision_bytes * k * d
     if config.engine == "numba":
@@ -247,38 +281,21 @@ def model_bytes(config: ModelConfig, n_features: int, precision_bytes: int = FLO
     given = 0 if isinstance(config.init, str) else config.init.nbytes + FLOAT64 * k
     scored = 0 if config.outlier_threshold is None else _SCORED_VERSIONS * outliers_bytes(k)
     encoded = _ENCODED_VERSIONS * FLOAT64 * (k * d + 3 * k)
-    summary = summary_bytes(config, d, precision_bytes)
+    summary = summary_bytes(config, n_features, precision_bytes)
     return SESSION_BYTES + 2 * (snapshot + inside) + given + encoded + scored + summary
-
-
-def summary_bytes(config: ModelConfig, n_features: int, precision_bytes: int) -> int:
-    """Return what a model's summary takes at most, with what fitting the centroids to it takes.
-
-    Parameters
-    ----------
-    config
-        Of the model.
-    n_features
-        Columns.
-    precision_bytes
-        Of a value of its points.
-    """
-    values, points = precision_bytes * n_features, config.summary_points(n_features)
-    summary = int(_SUMMARY_COPIES * points * (values + _SUMMARY_EXTRAS))
-    if config.rule(n_features) == "incremental":
-        return summary + (_BLOCK_VALUES_BYTES * config.n_clusters * n_features if points else 0)
-    searched = int(points * (_SEARCHED_COPIES * values + _SEARCHED_EXTRAS))
-    return summary + searched + _FITTED * FLOAT64 * config.n_clusters * n_features
 
 
 def kept_bytes(model: Model) -> int:
     """Return what a model takes as it stands, with the points that wait for its initial centroids."""
-    precision = model.state.coordinates.precision.itemsize if model.state.coordinates else FLOAT64
-    centroids = model_bytes(model.config, model.n_features or 1, precision)
+    centroids = model_bytes(model.config, model.n_features, _precision_bytes(model))
     if model.state.warmup is None or not model.state.warmup.batches:
         return centroids
     value_bytes = model.state.warmup.batches[-1].points.itemsize
     return centroids + warmup_bytes(model.config, model.state.warmup.seen, model.n_features or 1, value_bytes)
+
+
+def _precision_bytes(model: Model) -> int:
+    return model.state.coordinates.precision.itemsize if model.state.coordinates else FLOAT64
 
 
 def warmup_bytes(config: ModelConfig, rows: int, n_features: int, value_bytes: int) -> int:
@@ -298,16 +315,16 @@ def warmup_bytes(config: ModelConfig, rows: int, n_features: int, value_bytes: i
     return values + _CHOSEN_COPIES * FLOAT64 * chosen_from * n_features + 2 * FLOAT64 * rows
 
 
-def paused_bytes(config: ModelConfig, n_features: int) -> int:
+def paused_bytes(config: ModelConfig, n_features: int | None) -> int:
     """Return what a batch adds up to at most: it holds that while it pauses, and many batches may pause at once."""
     if config.engine == "sklearn":  # its calls don't pause
         return 0
-    return FLOAT64 * _SUMS * config.n_clusters * n_features
+    return FLOAT64 * _SUMS * config.n_clusters * (n_features or 1)
 
 
-def workspace_bytes(config: ModelConfig, n_features: int, batch_values: int) -> int:
+def workspace_bytes(config: ModelConfig, n_features: int | None, batch_values: int) -> int:
     """Return what a thread takes at most between two pauses, with so many values in the largest batch."""
-    d = n_features
+    d = n_features or 1
     scored = 0 if config.outlier_threshold is None else FLOAT64 * batch_values + _SCORED_ROW_BYTES * (batch_values // d)
     return scored + _engine_bytes(config, d, batch_values)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from time import sleep
 from typing import ParamSpec, TypeVar
@@ -154,13 +154,24 @@ def runs_uncut(engines: Iterable[EngineName | None], work: int) -> bool:
 
 
 class SessionCompute:
-    """The compute threads as one session uses them: others go first between two pieces, and `halt` stops it there."""
+    """The compute threads as one session uses them: others go first between two pieces, and `halt` stops it there.
 
-    def __init__(self, uid: str, pool: ComputePool) -> None:
+    Parameters
+    ----------
+    uid
+        Of the session.
+    pool
+        The threads.
+    held
+        Returns how many bytes the session's tasks hold at most that hold memory between two pieces.
+    """
+
+    def __init__(self, uid: str, pool: ComputePool, held: Callable[[], int] = lambda: 0) -> None:
         self._uid = uid
         self._pool = pool
         self._batches = 0
         self.halted = False
+        self.run_tasks = _SessionTasks(pool, self._pause, lambda: self._pause(held()))
 
     def halt(self) -> None:
         """Begin nothing more, and stop what is being computed at its next piece."""
@@ -177,10 +188,6 @@ class SessionCompute:
         """Run a function that does so much work with these engines on a thread."""
         call_for = self._pool.call_uncut_for if runs_uncut(engines, work) else self._pool.call_for
         return await call_for(self._uid, function, *args, **kwargs)
-
-    def run_tasks(self, task: Task, count: int) -> None:
-        """Run the tasks of a batch (see engines.contract.RunTasks); raise Halted between two pieces. On a thread."""
-        self._pool.run_tasks(task, count, self._pause)
 
     def assign(
         self,
@@ -206,7 +213,31 @@ class SessionCompute:
         self._pool.checkpoint()
         return self.halted
 
-    def _pause(self) -> None:
-        self._pool.checkpoint()
+    def _pause(self, held: int = 0) -> None:
+        self._pool.checkpoint(held)
         if self.halted:
             raise Halted
+
+
+class _SessionTasks:
+    """Runs the tasks of a batch, as engines.contract.RunTasks, and raises Halted between two pieces. On a thread."""
+
+    def __init__(self, pool: ComputePool, pause: Callable[[], None], pause_holding: Callable[[], None]) -> None:
+        self._pool = pool
+        self._pause = pause
+        self._pause_holding = pause_holding
+
+    def __call__(self, task: Task, count: int) -> None:
+        """Run task(0) … task(count - 1), on whatever threads there are."""
+        self._pool.run_tasks(task, count, self._pause)
+
+    def holding_memory(self, task: Task, count: int) -> None:
+        """Run them one after another, on this thread: so what a session holds is held by one thread at a time."""
+        self._pool.run_tasks(lambda _: _in_turn(task, count), 1, self._pause_holding)
+
+
+def _in_turn(task: Task, count: int) -> Iterator[None]:
+    for index in range(count):
+        if index:
+            yield
+        yield from task(index) or ()

@@ -56,7 +56,7 @@ class Writer:
         on_end: Callable[[], None],
     ) -> None:
         self.model = model  # the newest
-        self.compute = SessionCompute(uid, deps.compute)
+        self.compute = SessionCompute(uid, deps.compute, lambda: memory.learning_bytes)
         self.queue: ByteQueue[Job] = ByteQueue(deps.limits.queue_bytes, memory.queued)
         self.responder = Responder(name)
         self.recent = RecentPoints()

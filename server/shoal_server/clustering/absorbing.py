@@ -1,0 +1,72 @@
+"""The rows of a session on their way into its summary: in the frame's coordinates, part by part."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from shoal_server.clustering.buckets import SummaryKernels
+from shoal_server.clustering.summary import Summary, absorb
+from shoal_server.engines.contract import Float64Array, Frame, LabelArray, PointArray, RunTasks
+
+# Rows that the kernels can't read as they came are converted so many values at a time, or rows of many columns: a copy
+# of all of them could be several times as large as their message.
+_CONVERTED_VALUES, _MIN_CONVERTED_ROWS = 1 << 15, 512
+
+
+def absorb_rows(
+    summary: Summary,
+    points: PointArray,
+    sample_weight: Float64Array | None,
+    labels: LabelArray,
+    ages: Float64Array | float,
+    before: Frame,
+    seed: int,
+    kernels: SummaryKernels,
+    run: RunTasks,
+) -> Summary:
+    """Return the summary with rows.
+
+    Parameters
+    ----------
+    summary
+        Before them.
+    points, sample_weight, labels, ages
+        As for `absorb`, but the points (n, d) as they came.
+    before
+        The frame that the rows met.
+    seed, kernels, run
+        As for `absorb`.
+
+    Raises
+    ------
+    UnusablePoints
+        They can't be computed with.
+    """
+    n, d = points.shape
+    is_readable = _is_readable(points, before)
+    step = n if is_readable else max(_CONVERTED_VALUES // d, _MIN_CONVERTED_ROWS)
+    for start in range(0, n, step):
+        part = slice(start, start + step)
+        summary = absorb(
+            summary,
+            points if is_readable else before.transform(points[part]),
+            None if sample_weight is None else sample_weight[part],
+            labels[part],
+            before.centroids,
+            ages[part] if isinstance(ages, np.ndarray) else ages,
+            seed,
+            kernels,
+            run,
+            origin=before.origin if is_readable else None,
+        )
+    return summary
+
+
+def converted_bytes(n_features: int) -> int:
+    """Return what rows take that are being converted."""
+    return 2 * np.dtype(np.float64).itemsize * max(_CONVERTED_VALUES, _MIN_CONVERTED_ROWS * n_features)
+
+
+def _is_readable(points: PointArray, frame: Frame) -> bool:
+    """Return whether the kernels read points as they came; else they must be brought into the frame's coordinates."""
+    return points.dtype == frame.dtype and points.flags.c_contiguous and points.dtype.isnative and not frame.cosine
