@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import shoal
-from shoal_dashboard.charts import bar_chart, line_chart, palette
+from shoal_dashboard.charts import MAX_BARS, Line, bar_chart, line_chart, palette
+from shoal_dashboard.event_marks import draw_marks
 from shoal_dashboard.projection import plane_for
+from shoal_dashboard.slots import ClusterSlots
 from shoal_presentation.drawing import Scale, Scene, draw, draw_centroids, scale_around
 from shoal_presentation.views.projection import Projection
 
@@ -19,8 +23,19 @@ _MAX_CENTROIDS = 256  # that are drawn, the heaviest
 _COLUMNS_OF_A_COLOUR = 3
 _MAX_COLOURS = 256  # of a palette
 _MAX_LEVEL = 255
+_MAX_NAMED = 20  # clusters whose labels are listed
 
 _NOTHING = Scene(np.empty((0, 2)), None, np.empty((0, 2)), np.empty(0, np.int32))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The figures of the session at one time."""
+
+    rows_per_second: float
+    inertia_per_point: float | None  # as it was measured in the newest batch; None: there was none
+    estimated_inertia: float | None  # per point, that the last refinement expects; None: there was none
+    events: Counter[str]  # of each kind since the sample before
 
 
 class Pictures:
@@ -29,7 +44,8 @@ class Pictures:
     def __init__(self) -> None:
         self.title = "Centroids over recent points"
         self.points = self.centroids = self.palette = ""
-        self.weights = self.movement = self.rate = self.inertia = ""
+        self.weights = self.movement = self.rate = self.inertia = self.labels = ""
+        self._slots = ClusterSlots()
         self._plane: Projection | None = None
         self._scale: Scale | None = None
 
@@ -39,18 +55,33 @@ class Pictures:
             return  # nothing is drawn yet, or it is of another session that had the name
         heaviest = np.sort(np.argsort(-update.weights, kind="stable")[:_MAX_CENTROIDS])
         places = self._plane.project(update.centroids[heaviest])
-        scene = Scene(_NOTHING.points, None, places, heaviest.astype(np.int32))
+        slots, names = self._slots.of(update.ids)[heaviest], [str(cluster) for cluster in update.ids[heaviest].tolist()]
+        scene = Scene(_NOTHING.points, None, places, slots, names=names)
         self.centroids = draw_centroids(scene, self._scale, f"centroids of version {update.version}")
 
     def draw_bars(self, update: shoal.CentroidUpdate) -> None:
-        """Draw the figures of each cluster."""
-        self.weights = bar_chart("Weights", update.weights.tolist())
-        self.movement = bar_chart("Movement", update.movement.tolist())
+        """Draw the figures of each cluster, each in its slot."""
+        slots = self._slots.of(update.ids)
+        order = np.argsort(slots)[:MAX_BARS]
+        ids, places = update.ids[order].tolist(), slots[order].tolist()
+        weights = list(zip(ids, places, update.weights[order].tolist(), strict=True))
+        movement = list(zip(ids, places, update.movement[order].tolist(), strict=True))
+        self.weights = bar_chart("Weights", weights, len(slots))
+        self.movement = bar_chart("Movement", movement, len(slots))
+        self.labels = _labels_text(update.ids)
 
-    def draw_lines(self, rows_per_second: Sequence[float], inertia_per_point: Sequence[float]) -> None:
+    def draw_lines(self, samples: Sequence[Sample]) -> None:
         """Draw figures over time."""
-        self.rate = line_chart("rows/s", rows_per_second, "{:,.0f}".format)
-        self.inertia = line_chart("inertia per point", inertia_per_point)
+        self.rate = line_chart("rows/s", [Line("rows/s", [each.rows_per_second for each in samples])], "{:,.0f}".format)
+        lines = [Line("measured in each second's newest batch", [each.inertia_per_point for each in samples])]
+        estimated = Line(
+            "of the stream so far, estimated by the last refinement",
+            [each.estimated_inertia for each in samples],
+            "dashed",
+        )
+        if any(value is not None for value in estimated.values):
+            lines.append(estimated)
+        self.inertia = line_chart("inertia per point", lines, marks=draw_marks([each.events for each in samples]))
 
     def plane_for(self, update: shoal.CentroidUpdate) -> Projection:
         """Return the plane on which to draw: the previous one, if it still fits."""
@@ -69,14 +100,17 @@ class Pictures:
             rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float64).tiny)
         shown = plane.project(rows) if len(rows) else np.empty((0, 2))
         self._scale = _scale_for(np.concatenate([shown, plane.project(update.centroids)]), self._scale)
-        labels = _nearest(rows, update.centroids) if len(rows) else None
+        labels = self._slots.of(update.ids)[_nearest(rows, update.centroids)] if len(rows) else None
         scene = Scene(shown, labels, _NOTHING.centroids, _NOTHING.colours)
         names = (plane.axes[0].name, plane.axes[1].name)
         self.points = draw(scene, self._scale, f"{len(rows)} recent points by their cluster", names)
         self.title = _title(len(rows), len(update.centroids), names)
         self.draw_update(update)
-        are_colours = _are_colours(points)
-        self.palette = palette(update.centroids[:_MAX_COLOURS].tolist()) if are_colours else ""
+        self.palette = self._palette_of(update) if _are_colours(points) else ""
+
+    def _palette_of(self, update: shoal.CentroidUpdate) -> str:
+        order = np.argsort(self._slots.of(update.ids))[:_MAX_COLOURS]
+        return palette(list(zip(update.ids[order].tolist(), update.centroids[order].tolist(), strict=True)))
 
 
 def _scale_for(places: NDArray[np.float64], before: Scale | None) -> Scale:
@@ -104,3 +138,13 @@ def _are_colours(points: NDArray[Any]) -> bool:
     if points.shape[1] != _COLUMNS_OF_A_COLOUR or not len(points):
         return False
     return bool((points == points.round()).all() and points.min() >= 0 and 1 < points.max() <= _MAX_LEVEL)
+
+
+def _labels_text(ids: NDArray[np.int64]) -> str:
+    """Return which label each cluster has, where a number on the page isn't the label; empty if all are."""
+    if np.array_equal(ids, np.arange(len(ids))):
+        return ""
+    if len(ids) > _MAX_NAMED:
+        return "The numbers are ids of clusters, not labels."
+    pairs = ", ".join(f"{label} is cluster {cluster}" for label, cluster in enumerate(ids.tolist()))
+    return f"The numbers are ids of clusters, not labels: label {pairs}."

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import shoal
 import shoal.aio
 from shoal_dashboard.error_banner import lost_text
-from shoal_dashboard.parsing import half_life_text
-from shoal_dashboard.pictures import Pictures
+from shoal_dashboard.event_list import EventList
+from shoal_dashboard.pictures import Pictures, Sample
 from shoal_dashboard.shared import Shared
 
 _MIN_INTERVAL = 0.1  # seconds between two updates: people see no more
@@ -22,24 +20,6 @@ _LOOKS_A_SAMPLE = 2  # refreshes for each sample of recent points, which costs m
 _MAX_POINTS = 400  # that are shown
 _NONE = -1  # before version 0
 _MAX_SAMPLES = 240
-_MAX_EVENTS = 100
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The figures of the session at one time."""
-
-    when: float  # seconds on a clock of its own
-    rows_per_second: float
-    inertia_per_point: float
-
-
-@dataclass(frozen=True)
-class Event:
-    """An entry in the list of events."""
-
-    when: datetime  # UTC
-    text: str
 
 
 class SessionFeed:
@@ -61,8 +41,10 @@ class SessionFeed:
         self.description: shoal.SessionDescription | None = None
         self.pictures = Pictures()
         self.samples: deque[Sample] = deque(maxlen=_MAX_SAMPLES)
-        self.events: deque[Event] = deque(maxlen=_MAX_EVENTS)
-        self._errors: dict[str, str] = {}  # by what doesn't work: watching, looking
+        self.events = EventList()
+        self._events_uid = ""  # of the session whose events these are
+        self._new_events: Counter[str] = Counter()  # of each kind since the last sample
+        self._errors: dict[str, str] = {}  # by what doesn't work: watching, listening, looking
         self._looked = 0.0  # when, in seconds on the clock of the samples
         self._sampled_version = _NONE  # of the recent points that are drawn
         self._next_sample = 0  # the look from which they may be asked for again
@@ -88,6 +70,7 @@ class SessionFeed:
     async def _follow(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._again_and_again("watching", self._watch))
+            tasks.create_task(self._again_and_again("listening", self._listen))
             tasks.create_task(self._again_and_again("looking", self._look))
 
     async def _again_and_again(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
@@ -108,6 +91,25 @@ class SessionFeed:
             self.pictures.draw_update(update)
             self.frames += 1
 
+    async def _listen(self) -> None:
+        """Add the events that the session keeps, those of a session that is known already only if they are new."""
+        uid = (await self._session.describe()).uid
+        is_known = uid == self._events_uid
+        if not is_known:
+            self._events_uid = uid
+            self._new_events.clear()
+            self.events.forget_events()
+        for event in await self._session.events(after=self.events.newest):
+            self._add_event(event, is_marked=is_known)
+        self._found("listening")
+        async for event in self._session.watch_events(after=self.events.newest):
+            self._add_event(event)
+
+    def _add_event(self, event: shoal.Event, *, is_marked: bool = True) -> None:
+        self.events.add(event)
+        if is_marked:  # others happened before the charts began
+            self._new_events[event.kind] += 1
+
     async def _look(self) -> None:
         while True:
             await self.refresh()
@@ -117,13 +119,13 @@ class SessionFeed:
     def _lost(self, what: str, error: shoal.ShoalError) -> None:
         told = lost_text(error)
         if told not in self._errors.values():
-            self._say(told)
+            self.events.note(told)
         self._errors[what] = told
         self.looks += 1
 
     def _found(self, what: str) -> None:
         if self._errors.pop(what, "") and not self._errors:
-            self._say("it is there again")
+            self.events.note("it is there again")
 
     async def _sample(self) -> None:
         """Draw recent points, if they may have changed since they were drawn."""
@@ -147,31 +149,24 @@ class SessionFeed:
         when = time.monotonic()
         if self.description is not None and now.uid == self.description.uid:
             rows = now.points_accepted - self.description.points_accepted
-            self.samples.append(Sample(when, rows / max(when - self._looked, 1e-3), now.inertia_per_point))
+            estimated = None if self.update is None else self.update.estimated_inertia
+            events, self._new_events = self._new_events, Counter()
+            rate = rows / max(when - self._looked, 1e-3)
+            measured = now.inertia_per_point if now.version else None
+            self.samples.append(Sample(rate, measured, estimated, events))
         self._looked = when
-        self.pictures.draw_lines(
-            [sample.rows_per_second for sample in self.samples], [sample.inertia_per_point for sample in self.samples]
-        )
+        self.pictures.draw_lines(self.samples)
 
     def _note_changes(self, now: shoal.SessionDescription) -> None:
         before = self.description
         if before is None:
-            self._say(f"looking at version {now.version:,}")
+            self.events.note(f"looking at version {now.version:,}")
             return
         if now.uid != before.uid:
-            self._say("another session has the name now")
+            self.events.note("another session has the name now")
             if self.update is not None and self.update.session_uid != now.uid:
                 self._begin_anew()
             return
-        if before.warming and not now.warming:
-            self._say("the session has its first centroids")
-        if now.config.engine != before.config.engine:
-            self._say(f"the engine is {now.config.engine} now")
-        if now.config.half_life != before.config.half_life:
-            self._say(f"the half-life is {half_life_text(now.config.half_life) or 'none'} now")
-
-    def _say(self, text: str) -> None:
-        self.events.appendleft(Event(datetime.now(UTC), text))
 
 
 class SessionFeeds:

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 import shoal
 from shoal.testing import LocalServer
+from tests.client.proxy import Proxy
 from tests.dashboard.browsing import LINK, Dashboard, shown_step
 from tests.ports import spare_port
 
@@ -66,3 +67,23 @@ def test_a_session_page_reports_an_unreachable_server_and_continues_when_it_is_b
 
     expect(page.locator(".events")).to_contain_text("it is there again")
     expect(page.get_by_label("centroids of version 1")).to_be_visible()
+    expect(page.locator(".events li").filter(has_text="Clusters 0 and 1 were born.")).to_have_count(1)
+
+
+def test_events_that_happened_while_the_server_was_away_are_added_when_it_is_back(
+    page: Page, own_server: LocalServer, server: LocalServer, port: int
+) -> None:
+    own_server.stop()
+    with shoal.connect(server.target) as client:
+        session = client.create_session("out-of-reach", 2, init=CENTROIDS)
+        with Proxy(server.target, port):
+            page.goto("/sessions/out-of-reach")
+            expect(page.locator(".events")).to_contain_text("Clusters 0 and 1 were born.")
+        expect(page.get_by_role("alert").filter(has_text="can't be reached")).to_be_visible()
+        session.update(half_life=shoal.HalfLife(1000))
+
+        with Proxy(server.target, port):
+            expect(page.locator(".events")).to_contain_text("The configuration was changed: half_life.")
+            expect(page.locator(".over-time .legend")).to_contain_text("1 change of the configuration")
+        expect(page.locator(".events li").filter(has_text="Clusters 0 and 1 were born.")).to_have_count(1)
+        session.delete()

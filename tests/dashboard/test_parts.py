@@ -140,6 +140,7 @@ class _Update:
         self.centroids, self.version = np.asarray(centroids, np.float64), version
         self.weights = np.arange(len(self.centroids), 0, -1.0)
         self.movement = np.zeros(len(self.centroids))
+        self.ids = np.arange(len(self.centroids))
 
 
 def _pictures(centroids: Any, *samples: Any, is_cosine: bool = False) -> Pictures:

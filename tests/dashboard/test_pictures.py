@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 import shoal
 from shoal.testing import LocalServer
 from tests.dashboard.browsing import SCHEMES, Dashboard, Scheme
+from tests.dashboard.conftest import PATIENCE
 
 MEANS = np.array([[0.0, 0], [6, 4], [-5, 6], [5, -5], [-4, -4]])
+WRITTEN = "SHOAL_PICTURES" in os.environ
+HALF_LIFE = "8000 points"  # that a session gets while it is watched
+SAMPLES = 48 if WRITTEN else 3  # seconds of the charts over time
 RUN = "/?example=blobs&k=4&random_state=4&engines=scipy,sklearn,numba&init=random"
 
 
@@ -27,8 +34,37 @@ def dashboard() -> Iterator[Dashboard]:
         for name, engine in (("clicks", "numba"), ("sensors", "sklearn"), ("trips", "scipy")):
             session = client.create_session(name, 5, random_state=0, engine=engine)  # type: ignore[arg-type]  # names
             for _ in range(30):
-                session.push(MEANS[random.integers(0, 5, 400)] + random.normal(size=(400, 2)))
-        yield dashboard
+                session.push(clicks(random, 0.0))
+        with pushing(client.session("clicks"), random):
+            yield dashboard
+
+
+@contextmanager
+def pushing(session: shoal.Session, random: np.random.Generator) -> Iterator[None]:
+    """Push a few batches a second in which one cluster moves to and fro, until the context ends."""
+    ended = threading.Event()
+
+    def push() -> None:
+        turn = 0
+        while not ended.wait(0.25):
+            turn += 1
+            session.push(clicks(random, 4 * np.sin(turn / 30)))
+
+    thread = threading.Thread(target=push)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def clicks(random: np.random.Generator, moved: float) -> NDArray[np.float64]:
+    """Return points (400, 2) around the means, those of the first one moved along the first axis."""
+    of_each = random.integers(0, 5, 400)
+    points: NDArray[np.float64] = MEANS[of_each] + random.normal(size=(400, 2))
+    points[of_each == 0, 0] += moved
+    return points
 
 
 @pytest.fixture
@@ -86,16 +122,40 @@ def test_picture_of_the_sessions(page: Page, folder: Path) -> None:
     prepare(page, (1400, 420))
     page.goto("/sessions")
     expect(page.locator("table.sessions tr")).to_have_count(4)
+    expect(page.locator("table.sessions")).not_to_contain_text("–")  # the rates are there
 
     take(page, folder / "dashboard-sessions.png")
 
 
-@pytest.mark.parametrize(("scheme", "size"), [("light", (1400, 900)), ("dark", (1400, 900)), ("light", (390, 844))])
+@pytest.mark.parametrize(("scheme", "size"), [("light", (1400, 1310)), ("dark", (1400, 1310)), ("light", (390, 844))])
 def test_picture_of_a_session(page: Page, folder: Path, scheme: Scheme, size: tuple[int, int]) -> None:
     prepare(page, size, scheme)
     page.goto("/sessions/clicks")
     expect(page.locator(".layers .points use").first).to_be_attached()
     expect(page.locator(".layers .centroids use")).to_have_count(5)
+    wait_for_samples(page, SAMPLES // 3)
+    if page.get_by_label("Half-life").input_value() != HALF_LIFE:
+        page.get_by_label("Half-life").fill(HALF_LIFE)
+        page.get_by_role("button", name="Apply").click()
+    wait_for_samples(page, SAMPLES - SAMPLES // 6)
+    page.get_by_label("To", exact=True).fill("12")
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_text("By the summary at version")).to_be_visible()
+    page.get_by_role("button", name="Describe").click()
+    expect(page.get_by_text("5 clusters at version")).to_be_visible()
+    page.mouse.move(0, 0)
+    expect(page.locator(".q-ripple")).to_have_count(0)
+    wait_for_samples(page, SAMPLES)
+    page.evaluate("scrollTo(0, 0)")
 
     name = "phone" if size[0] < 400 else scheme
     take(page, folder / f"dashboard-session-{name}.png")
+
+
+def wait_for_samples(page: Page, seconds: int) -> None:
+    """Wait until the charts over time show so many seconds."""
+    page.wait_for_function(
+        "samples => document.querySelector('.over-time polyline').points.length >= samples",
+        arg=seconds,
+        timeout=2000 * seconds + PATIENCE,
+    )

@@ -39,6 +39,7 @@ class Scene:
     colours: Colours  # (m,): of the centroids
     trails: Sequence[Points] = ()  # where each centroid has been, (t, 2), the oldest first; none, or m of them
     has_regions: bool = False  # whether the region of each centroid is shaded
+    names: Sequence[str] | None = None  # beside the centroids, if they are few; None: their colours
 
 
 def draw(scene: Scene, scale: Scale, title: str, axes: tuple[str, str]) -> str:
@@ -61,7 +62,7 @@ def draw(scene: Scene, scale: Scale, title: str, axes: tuple[str, str]) -> str:
         f'<g class="points">{"".join(_points(scene, scale, size))}</g>'
         f'<line class="reach" visibility="hidden"/>'
         f'<g class="trails">{"".join(_trails(state))}</g>'
-        f'<g class="centroids">{"".join(_centroids(state))}</g></svg>'
+        f'<g class="centroids">{"".join(_centroids(state, scene.names))}</g></svg>'
     )
 
 
@@ -73,7 +74,7 @@ def look() -> dict[str, Any]:
 
 def draw_centroids(scene: Scene, scale: Scale, title: str) -> str:
     """Return only the centroids of a scene, to lie over a drawing of the same scale."""
-    drawn = "".join(_centroids(state_of(scene, scale)))
+    drawn = "".join(_centroids(state_of(scene, scale), scene.names))
     return f'{_head(scale, title)}<g class="centroids">{drawn}</g></svg>'
 
 
@@ -152,11 +153,12 @@ def _trails(state: dict[str, Any]) -> Iterator[str]:
             yield f'<polyline points="{_line(list(ends))}" opacity="{opacity:.2f}"/>'
 
 
-def _centroids(state: dict[str, Any]) -> Iterator[str]:
+def _centroids(state: dict[str, Any], names: Sequence[str] | None) -> Iterator[str]:
     size = _size(len(state["colours"]), _CENTROID_SIZES)
     numbered = len(state["colours"]) <= _MAX_NUMBERED
-    for colour, (x, y) in zip(state["colours"], state["centroids"], strict=True):
-        number = f'<text x="{x + 13:.1f}" y="{y - 11:.1f}">{colour}</text>' if numbered else ""
+    shown = state["colours"] if names is None else names
+    for colour, name, (x, y) in zip(state["colours"], shown, state["centroids"], strict=True):
+        number = f'<text x="{x + 13:.1f}" y="{y - 11:.1f}">{name}</text>' if numbered else ""
         yield use(colour, x, y, size) + number
 
 
