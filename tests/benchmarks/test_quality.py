@@ -77,6 +77,7 @@ def test_measured_sessions_are_refined_unless_said_otherwise() -> None:
         "metric": "euclidean",
         "half_life": shoal.HalfLife(2.5),
         "update_rule": "incremental",
+        "on_drift": "report",
     }
 
 
@@ -311,7 +312,8 @@ def test_a_run_of_all_suites_has_the_quick_form_of_the_long_one(
     asked: list[tuple[tuple[str, ...], bool, str]] = []
     main = import_module("benchmarks.__main__")
 
-    def note(names: list[str], plan: Plan, folder: Path) -> None:
+    def note(names: list[str], plan: Plan, folder: Path, *, keep: bool = False) -> None:
+        assert not keep
         asked.append((tuple(names), plan.quick, folder.name))
 
     monkeypatch.setattr(main, "run_suites", note)
