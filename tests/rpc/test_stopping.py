@@ -121,7 +121,7 @@ def test_the_end_of_standard_input_stops_the_server(name: str) -> None:
 def test_a_backlog_of_heavy_batches_delays_a_stop_by_the_grace_period_at_most(name: str) -> None:
     init = np.random.default_rng(0).integers(0, 256, (HEAVY_CLUSTERS, 4)).astype(np.float32)
     with LocalServer(shutdown_grace=GRACE, queue_bytes=64 * HEAVY.nbytes) as server, Wire(server.target) as wire:
-        wire.create(name, config(HEAVY_CLUSTERS, init=init))
+        wire.create(name, plain(HEAVY_CLUSTERS, init=init))  # so that some are applied within the grace
         reader = Reader(wire.clustering.Ingest(batches(name, "tester", HEAVY), timeout=PATIENCE))
         with ThreadPoolExecutor(1) as pool:
             end = pool.submit(reader.read)
