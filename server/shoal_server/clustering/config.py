@@ -302,8 +302,7 @@ def check_init_size(config: ModelConfig) -> None:
             Reason.INIT_SIZE_INVALID,
             "config.init_size",
             f"init_size is {config.init_size}, below n_clusters {config.n_clusters}; every initial centroid needs a "
-            f"point: create the session with an init_size of {config.n_clusters} or more, or 0 for three times "
-            f"n_clusters, or use at most {config.init_size} clusters",
+            f"point, so use {config.n_clusters} or more, or 0 for three times n_clusters; or fewer clusters",
         )
 
 
