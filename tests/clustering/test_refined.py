@@ -16,7 +16,14 @@ from sklearn.cluster import KMeans
 from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import new_model, reconfigure
-from shoal_server.clustering.refined import PIECES_A_BATCH, LabelledRows, learned, schedule_of
+from shoal_server.clustering.refined import (
+    FRESH_STARTS,
+    PIECES_A_BATCH,
+    LabelledRows,
+    _refined,
+    learned,
+    schedule_of,
+)
 from shoal_server.clustering.state import Batch, BatchResult, Model
 from shoal_server.clustering.summary import total_weight
 from shoal_server.engines.contract import Engine, Halted, RunTasks, Task, run_in_order
@@ -341,6 +348,46 @@ def test_a_deep_refinement_that_is_lost_halfway_ends_with_the_same_bits() -> Non
     assert carried.state == model.state
     assert carried.events == model.events
     assert same_results == results
+
+
+def test_a_resize_refunds_the_pending_deep_refinement_and_the_new_number_begins_fresh_ones() -> None:
+    model, batches = until_pending(cut(blobs(60_000, 50, 8), [500]))
+    learning = model.state.learning
+    assert learning is not None
+    assert learning.pending is not None
+    used = learning._replace(schedule=learning.schedule._replace(deep_refinements=FRESH_STARTS))
+    model = model.with_state(model.state._replace(learning=used))
+
+    resized = reconfigure(model, replace(LARGE, n_clusters=45), fitter=warm_engine())
+    before, after = schedule_of(model), schedule_of(resized)
+    resized = reconfigure(resized, replace(LARGE, n_clusters=46), fitter=warm_engine())
+    a_resize = schedule_of(resized).work - after.work  # of about the same number
+    model = until_deep(resized, batches)
+
+    assert after.work <= before.work - learning.pending.work + 2 * a_resize
+    assert model.state.learning is not None
+    assert model.state.learning.pending is not None
+    assert model.state.learning.pending.fresh
+
+
+def until_deep(model: Model, batches: Sequence[Batch]) -> Model:
+    """Return the model once a deep refinement has begun."""
+    for batch in batches:
+        if model.state.learning and model.state.learning.pending:
+            return model
+        model, _ = applied(model, [batch], 1)
+    raise AssertionError("no deep refinement began")
+
+
+def test_a_deep_refinement_that_found_nothing_better_pays_for_the_light_one_that_ended_it() -> None:
+    model, _ = applied(new_model(CONFIG), cut(blobs(4_000), [100]), 4)
+    worse = snapshot(model).centroids[:1] - model.frame.origin
+
+    after, is_refined = _refined(model, worse, warm_engine(), run_in_order, only_if_better=True)
+
+    assert not is_refined
+    assert after.snapshot is model.snapshot
+    assert schedule_of(after).work > schedule_of(model).work
 
 
 def test_a_halted_refinement_applies_nothing() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal_server.clustering.buckets import WeightedPoints
 from shoal_server.clustering.estimate import estimate_inertia
-from shoal_server.clustering.reduction import MAX_BUCKETS
+from shoal_server.clustering.reduction import MAX_BUCKETS, reduced
 from shoal_server.clustering.state import _same_bits
 from shoal_server.clustering.summary import (
     absorb,
@@ -182,3 +183,23 @@ def _stream(random: np.random.Generator, kind: str, n: int, d: int, k: int, dtyp
     drawn = random.normal(size=(n, d)) if kind == "noise" else random.gamma(0.5, size=(n, d))
     points = drawn.astype(dtype)
     return points, points[:k]
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_buckets_are_not_reduced_to_no_points(size: int) -> None:
+    points, centroids = blobs(Random(0), 300, 2, 3)
+    buckets = summarised(points, centroids, size=100).buckets
+
+    with pytest.raises(ValueError, match="at least"):
+        reduced(buckets, size, 0.0, centroids, 0, kernels_of(points.dtype), run_in_order)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_buckets_are_reduced_to_however_few_points(size: int) -> None:
+    points, centroids = blobs(Random(0), 300, 2, 3)
+    buckets = summarised(points, centroids, size=100).buckets
+
+    few = reduced(buckets, size, 0.0, centroids, 0, kernels_of(points.dtype), run_in_order)
+
+    assert 1 <= sum(len(bucket.weights) for bucket in few) <= size
+    assert sum(bucket.weight for bucket in few) == pytest.approx(sum(bucket.weight for bucket in buckets))

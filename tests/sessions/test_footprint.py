@@ -5,14 +5,15 @@ from __future__ import annotations
 import gc
 import tracemalloc
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from shoal_server.budget import MIB, MemoryBudget
-from shoal_server.clustering.config import EngineName, Metric, ModelConfig
-from shoal_server.clustering.model import apply, new_model
+from shoal_server.clustering.config import EngineName, Metric, ModelConfig, UpdateRule
+from shoal_server.clustering.model import apply, new_model, reconfigure
 from shoal_server.clustering.state import Batch, Model, ModelState
 from shoal_server.clustering.summary import max_summary_bytes
 from shoal_server.engines.contract import Engine, PointArray, RunTasks, Task, run_in_order
@@ -225,6 +226,32 @@ def test_rows_that_are_converted_for_a_summary_take_no_more_than_is_reserved_for
 
     labels = 8 * rows
     assert peak <= learning_bytes(config, d, 4) + swap_bytes(config, d, 4) + workspace_bytes(config, d, 0) + labels
+
+
+@pytest.mark.parametrize(("before", "after"), [(8, 16), (16, 8), (8, 600), (600, 8)])
+@pytest.mark.parametrize("rule", ["incremental", "refined"])
+def test_another_number_of_clusters_takes_no_more_than_is_reserved_for_it(
+    before: int, after: int, rule: UpdateRule
+) -> None:
+    d, engine = 16, warm_engine()
+    config = ModelConfig(before, update_rule=rule, summary_size=12_000, random_state=0, dtype="float32")
+    other = replace(config, n_clusters=after)
+    random = np.random.default_rng(0)
+    batches = [Batch(random.normal(size=(5000, d)).astype(np.float32)) for _ in range(4)]
+    model = _learned(config, batches, run_in_order).committed()
+    reconfigure(model, other, fitter=engine)  # what is loaded isn't counted
+    tracemalloc.start()
+    try:
+        empty = traced()
+        resized = reconfigure(model, other, fitter=engine)
+        peak = tracemalloc.get_traced_memory()[1] - empty
+    finally:
+        tracemalloc.stop()
+
+    assert resized.config.n_clusters == after
+    computing = max(learning_bytes(config, d, 4) + swap_bytes(config, d, 4) for config in (config, other))
+    assert peak <= computing
+    assert computing <= 6 * peak
 
 
 def test_default_sessions_reserve_little() -> None:

@@ -11,7 +11,7 @@ from shoal_server.sessions.watching import Watch
 from tests.sessions.watched import SHARED, Stage, short_text, snapshot
 
 DELTA = WatchOptions(delta=True)
-BYTES = snapshot(1).centroids.nbytes
+BYTES = snapshot(1).centroids.nbytes + snapshot(1).ids.nbytes
 
 
 @pytest.fixture
@@ -40,6 +40,20 @@ def test_each_version_but_the_newest_counts_once_until_no_watch_needs_it(
 
     assert budget.used == 0
     assert sent.get(3) is None
+
+
+def test_versions_with_different_numbers_of_clusters_count_by_their_own_size(
+    sent: SentVersions, budget: MemoryBudget
+) -> None:
+    for version, centroids in ((1, 1), (2, 100), (3, 10)):
+        sent.replace(None, snapshot(version, *range(centroids)))
+
+    assert budget.used == BYTES + 100 * BYTES
+
+    sent.replace(2, None)
+    assert budget.used == BYTES
+    sent.replace(3, snapshot(4, *range(50)))
+    assert budget.used == BYTES
 
 
 def test_older_versions_are_dropped_when_memory_is_short(sent: SentVersions, budget: MemoryBudget) -> None:

@@ -139,7 +139,7 @@ def validate(
     given = 1 if isinstance(config.init, str) else config.init.shape[1]
     n_features = max(config.n_features or 1, given)
     check_width(config, n_features, max_centroid_values, max_init_values, max_summary_values, max_init_work)
-    _check_init_size(config)
+    check_init_size(config)
     check_init(config)
     check_init_weights(config)
     check_half_life(config.half_life)
@@ -288,7 +288,8 @@ def check_outlier_threshold(threshold: float | None) -> None:
         )
 
 
-def _check_init_size(config: ModelConfig) -> None:
+def check_init_size(config: ModelConfig) -> None:
+    """Raise INIT_SIZE_INVALID if the initial centroids can't be chosen from so many points."""
     if config.points_needed > _MAX_INIT_SIZE:
         raise invalid(
             Reason.INIT_SIZE_INVALID,
@@ -301,7 +302,7 @@ def _check_init_size(config: ModelConfig) -> None:
             Reason.INIT_SIZE_INVALID,
             "config.init_size",
             f"init_size is {config.init_size}, below n_clusters {config.n_clusters}; every initial centroid needs a "
-            f"point, so use {config.n_clusters} or more, or 0 for three times n_clusters",
+            f"point, so use {config.n_clusters} or more, or 0 for three times n_clusters; or fewer clusters",
         )
 
 

@@ -214,7 +214,8 @@ def _refined(
         labels, squares = kernels.nearest(stands_for.points, frame.centroids, run)
         inertia = float(np.dot(squares, stands_for.weights))
         if fitted.inertia >= inertia:
-            return model, False
+            schedule = schedule._replace(work=schedule.work + fitted.work)
+            return _with_learning(model, Learning(summary, schedule, pending)), False
     expected = per_weight(fitted.inertia, stands_for)
     schedule = schedule.refined(expected, len(start) / len(stands_for.weights), fitted.work)
     event = Event("refined", before=per_weight(inertia, stands_for), after=expected)

@@ -143,6 +143,17 @@ class RefinementSchedule(NamedTuple):
         """Return the schedule once a deep refinement has ended that took fewer multiplications than expected."""
         return self._replace(work=self.work + work - expected_work)
 
+    def resized(self, given_up: int) -> RefinementSchedule:
+        """Return the schedule of another number of clusters, for which no deep refinement has begun.
+
+        Parameters
+        ----------
+        given_up
+            Multiplications that were charged for a deep refinement that isn't done any more; 0: there was none.
+        """
+        refunded = self.done_deep(given_up, 0)
+        return refunded._replace(new_weight_deep=self.weight, new_rows_deep=self.rows, deep_refinements=0)
+
     @property
     def _is_new(self) -> bool:
         return not self.refinements or self.new_weight >= NEW_WEIGHT * self.weight

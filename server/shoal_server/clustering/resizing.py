@@ -63,6 +63,7 @@ def resized(model: Model, config: ModelConfig, events: Sequence[Event], fitter: 
         depth="light", fresh=False, seed=seed, cosine=frame.cosine, kernels=fitter.search, run=run,
     )  # fmt: skip
     expected = per_weight(fitted.inertia, stands_for)
+    schedule = schedule.resized(learning.pending.work if learning.pending else 0)
     schedule = schedule.refined(expected, len(start) / len(stands_for.weights), fitted.work)
     state = model.state._replace(drift=DriftWatch())  # the inertia of so many clusters is to be learnt anew
     renewed = Model(config, state, events=model.events)  # what engines have learnt is of other clusters

@@ -17,6 +17,7 @@ from shoal_server.engines.contract import Engine, Halted, RunTasks
 from shoal_server.errors import DomainError, Refusal
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.port import Changes, Producer
+from shoal_server.sessions.refusals import errors_of_far_points
 
 Engines = Mapping[EngineName, Engine]
 
@@ -89,8 +90,7 @@ class ChangeJob:
     def apply(self, model: Model, computing: Computing) -> tuple[Model, Sequence[BatchResult]]:
         """Return the model with the new configuration; a refusal is the one result."""
         try:
-            config = dataclasses.replace(model.config, **self.changes.model)
-            return reconfigure(model, config, *self.changes.session, fitter=computing.fitter, run=computing.run), ()
+            return self._reconfigured(model, computing), ()
         except Halted:
             raise
         except DomainError as error:
@@ -102,6 +102,11 @@ class ChangeJob:
     def refused(self, refusal: Refusal) -> Sequence[BatchResult]:
         """Return the refusal of the change."""
         return (BatchResult(refusal=refusal),)
+
+    def _reconfigured(self, model: Model, computing: Computing) -> Model:
+        config = dataclasses.replace(model.config, **self.changes.model)
+        with errors_of_far_points("the session's", "create it with dtype='float64' to change its n_clusters"):
+            return reconfigure(model, config, *self.changes.session, fitter=computing.fitter, run=computing.run)
 
 
 @dataclass(frozen=True)

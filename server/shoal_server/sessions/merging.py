@@ -14,11 +14,11 @@ from shoal_server.clustering.merging import Summarised, merged_model, summarised
 from shoal_server.clustering.refined import Fitter
 from shoal_server.clustering.state import Model
 from shoal_server.clustering.summarised import check_summarised
-from shoal_server.engines.contract import Halted, RunTasks, UnusablePoints
-from shoal_server.errors import DomainError, Reason, Refusal, invalid, quoted, refused
+from shoal_server.engines.contract import Halted, RunTasks
+from shoal_server.errors import DomainError, Reason, Refusal, invalid, quoted
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.port import SessionConfig
-from shoal_server.sessions.refusals import shutting_down
+from shoal_server.sessions.refusals import errors_of_far_points, shutting_down
 from shoal_server.sessions.session_memory import FLOAT64, model_bytes
 from shoal_server.sessions.summary_memory import learning_bytes, summary_bytes, swap_bytes
 from shoal_server.sessions.work import MAX_DISPATCH_WORK, SessionCompute
@@ -115,14 +115,9 @@ class Merging:
 
 
 def _merged(parts: Sequence[Summarised], config: ModelConfig, fitter: Fitter, run: RunTasks) -> Model:
-    try:
+    advice = "merge sessions whose points are of one scale, or create them with dtype='float64'"
+    with errors_of_far_points("the sessions'", advice):
         return merged_model(parts, config, fitter, run)
-    except UnusablePoints:
-        raise refused(
-            Reason.VALUE_TOO_LARGE,
-            "the sessions' points lie so far apart that their squared distances overflow; merge sessions whose points "
-            "are of one scale, or create them with dtype='float64'",
-        ) from None
 
 
 def _summarised(source: Source) -> Summarised:

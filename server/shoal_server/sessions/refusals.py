@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from shoal_server.clustering.state import Batch
-from shoal_server.errors import DomainError, Reason, Refusal, quoted
+from shoal_server.engines.contract import UnusablePoints
+from shoal_server.errors import DomainError, Reason, Refusal, quoted, refused
 
 MAX_NAME_LENGTH = 128
 
@@ -47,6 +48,26 @@ def too_many_changes(name: str, most: int) -> Refusal:
         session=name,
         retry_after=1.0,
     )
+
+
+@contextmanager
+def errors_of_far_points(whose: str, advice: str) -> Iterator[None]:
+    """Refuse what is fitted to a summary whose points lie too far apart for it, with VALUE_TOO_LARGE.
+
+    Parameters
+    ----------
+    whose
+        Points, as the message says it.
+    advice
+        What would be right.
+    """
+    try:
+        yield
+    except UnusablePoints:
+        raise refused(
+            Reason.VALUE_TOO_LARGE,
+            f"{whose} points lie so far apart that their squared distances overflow; {advice}",
+        ) from None
 
 
 def out_of_memory() -> Refusal:

@@ -205,7 +205,7 @@ class Session:
         try:
             if not self._writer.closing and self.memory.asks_for_batches(self._model):
                 with errors_of_session(self.name):
-                    self.memory.admit_batches(self._model, message)
+                    self.memory.admit_batches(self._model, self._asked_model_config, message)
             if room:
                 await self._writer.queue.reserve(room)
             if self._writer.closing:
@@ -238,7 +238,7 @@ class Session:
         self._asked_sizes = {**self._asked_sizes, **changes.sizes}
         job = ChangeJob(changes, Completion())
         job.completion.add_done_callback(self._note_change)
-        self._writer.put(job, 0, 0)
+        self._writer.put(job, 0, work.change_work(changes))
         await job.completion.wait()
         job.completion.result()
         return self.describe()

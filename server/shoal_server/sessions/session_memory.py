@@ -112,13 +112,17 @@ class SessionMemory:
 
     def admit_change(self, model: Model, config: ModelConfig) -> None:
         """Reserve until `change_ended` what a model takes with a configuration; raises as `admit_model` does."""
+        self.promise_change(model, config)
+        self._changes_waiting += 1
+
+    def promise_change(self, model: Model, config: ModelConfig) -> None:
+        """Reserve the same for a change that waits already, now that more is known of the model."""
         if config is not model.config:
             try:
                 self._promise(config, model.n_features, 0)
             except DomainError:
                 self.drop_promises(model)
                 raise
-        self._changes_waiting += 1
 
     def change_ended(self) -> None:
         """Note that a change has been applied or refused."""
@@ -146,8 +150,17 @@ class SessionMemory:
         """Return whether batches may lead to more than their own bytes."""
         return model.state.warmup is not None or model.config.engine == "sklearn"
 
-    def admit_batches(self, model: Model, batches: Sequence[Batch]) -> None:
+    def admit_batches(self, model: Model, asked: ModelConfig, batches: Sequence[Batch]) -> None:
         """Reserve what batches lead to besides their own bytes, as long as something is queued.
+
+        Parameters
+        ----------
+        model
+            As it is now.
+        asked
+            The configuration that they will meet, if the changes that wait are made.
+        batches
+            That come.
 
         Raises
         ------
@@ -160,7 +173,10 @@ class SessionMemory:
         columns = model.n_features or max(*(batch.points.shape[1] for batch in batches), 1)
         if model.state.warmup is not None:
             self._check_warmup(config, batches)
-        self._promise(config, columns, max(batch.points.size for batch in batches))
+        values = max(batch.points.size for batch in batches)
+        self._promise(config, columns, values)
+        if (asked.n_clusters, asked.engine) != (config.n_clusters, config.engine):
+            self._promise(asked, columns, values)
 
     def drop_promises(self, model: Model) -> None:
         """Give back what was reserved for batches and changes to come, if none waits."""

@@ -11,6 +11,7 @@ from shoal_server.clustering.config import (
     EngineName,
     ModelConfig,
     check_changes,
+    check_init_size,
     check_n_clusters,
     check_resize,
     check_width,
@@ -70,6 +71,8 @@ def check_model_size(config: ModelConfig, n_features: int, limits: Limits) -> No
 def checked_change(model: Model, config: ModelConfig, changes: Changes, limits: Limits) -> ModelConfig:
     """Return the configuration after changes, as far as its size and its engine decide what a model takes.
 
+    Until the columns of the points are known they count as one. So this is asked again when it is the changes' turn.
+
     Parameters
     ----------
     model
@@ -84,8 +87,8 @@ def checked_change(model: Model, config: ModelConfig, changes: Changes, limits: 
     Raises
     ------
     DomainError
-        HALF_LIFE_INVALID, OUTLIER_THRESHOLD_INVALID, N_CLUSTERS_INVALID, SUMMARY_SIZE_INVALID, SUMMARY_MISSING,
-        TOO_MANY_VALUES or WORK_TOO_LARGE.
+        HALF_LIFE_INVALID, OUTLIER_THRESHOLD_INVALID, N_CLUSTERS_INVALID, INIT_SIZE_INVALID, SUMMARY_SIZE_INVALID,
+        SUMMARY_MISSING, SUMMARY_EMPTY, TOO_MANY_VALUES or WORK_TOO_LARGE.
     """
     check_changes(changes.model)
     if not changes.sizes:
@@ -93,11 +96,20 @@ def checked_change(model: Model, config: ModelConfig, changes: Changes, limits: 
     config, columns = replace(config, **changes.sizes), model.n_features or 1
     if model.warming:
         check_n_clusters(config)
+        check_init_size(config)
         check_model_size(config, columns, limits)
     elif config.n_clusters != model.config.n_clusters:
         check_summarised(model)
         check_resize(config, columns, limits.max_centroid_values, limits.max_batch_work)
     return config
+
+
+def change_work(changes: Changes) -> int:
+    """Return as how much work, in the queue, changes count: those of sizes as too much for any other in a dispatch.
+
+    So the model that they meet is known before they are begun.
+    """
+    return MAX_DISPATCH_WORK + 1 if changes.sizes else 0
 
 
 def max_values(config: ModelConfig, max_batch_work: int) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from shoal_server.clustering.events import Event
 from shoal_server.clustering.state import BatchResult, Model
-from shoal_server.errors import Refusal
+from shoal_server.errors import DomainError, Refusal
 from shoal_server.sessions.deps import Commit, SessionDeps, positions_after
 from shoal_server.sessions.event_log import EventLog
 from shoal_server.sessions.jobs import BatchJob, ChangeJob, Computing, Job, apply_jobs
@@ -20,7 +20,7 @@ from shoal_server.sessions.responder import Responder
 from shoal_server.sessions.sent_versions import SentVersions
 from shoal_server.sessions.session_memory import SessionMemory
 from shoal_server.sessions.watch_turns import WatchQueue
-from shoal_server.sessions.work import MAX_DISPATCH_WORK, SessionCompute
+from shoal_server.sessions.work import MAX_DISPATCH_WORK, SessionCompute, checked_change
 
 LAST_BATCH = 2.0  # seconds for a call that can't be stopped when the time for a stop is over
 ANSWERED_AT_ONCE = 1024  # batches, before the event loop serves others: 10 ms
@@ -159,7 +159,13 @@ class Writer:
         computing = Computing(deps.engines, compute.run_tasks, compute.is_halted, self.responder.on_bug, deps.fitter)
         if self.model.snapshot is None:
             work = MAX_DISPATCH_WORK  # it may end the warm-up, with all points that were collected
+        elif work > MAX_DISPATCH_WORK and isinstance(jobs[0], ChangeJob):
+            work = 0  # of an engine: centroids are fitted to a summary without it
         engines = [self.model.config.engine, *(job.changes.engine for job in jobs if isinstance(job, ChangeJob))]
+        try:
+            self._check_changes(jobs)
+        except DomainError as error:
+            return [job.refused(error.refusal) for job in jobs]
         try:
             results: Sequence[Sequence[BatchResult]]
             model, results = await compute.call(engines, work, apply_jobs, self.model, jobs, computing)
@@ -169,6 +175,17 @@ class Writer:
             return [job.refused(refusal) for job in jobs]
         self._adopt_model(model.committed(), model.events)
         return results
+
+    def _check_changes(self, jobs: Sequence[Job]) -> None:
+        """Raise what is wrong with changes for the model that they meet, or for the memory that they take with it.
+
+        They were checked when they were asked for, but batches before them may have settled more since. One of sizes
+        has its dispatch for itself: so the newest model is the one that it meets.
+        """
+        for job in jobs:
+            if isinstance(job, ChangeJob):
+                config = checked_change(self.model, self.model.config, job.changes, self._deps.limits)
+                self._memory.promise_change(self.model, config)
 
     def _adopt_model(self, model: Model, events: Sequence[Event]) -> None:
         """Let everybody read a model, and the events that made it of the one before."""
