@@ -285,7 +285,7 @@ async def test_a_merge_is_stopped_with_the_server(sessions: Sessions, fitter: Ga
     assert (await refusal_of(sessions.merge(["a"], "copy", NO_CHANGES))).reason == "SERVER_DRAINING"
 
 
-async def test_a_merge_whose_caller_has_gone_makes_no_session(
+async def test_a_merge_whose_caller_has_gone_makes_no_session_and_gives_its_memory_back_once_it_stops(
     deps: SessionDeps, sessions: Sessions, fitter: GatedFitter
 ) -> None:
     await made(sessions, "a")
@@ -296,10 +296,13 @@ async def test_a_merge_whose_caller_has_gone_makes_no_session(
 
     call.cancel()
     await asyncio.wait([call])
+    held = deps.budget.used
     fitter.gate.set()
+    rest = await deps.budget.reserve_when_free(deps.budget.total - used, "all that the merge had", PATIENCE)
+    rest.release()
 
     assert call.cancelled()
-    assert deps.budget.used == used
+    assert held > used
     assert (await sessions.merge(["a"], "copy", NO_CHANGES, "one")).name == "copy"
 
 

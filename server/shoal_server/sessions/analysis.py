@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
 
 from shoal_server.clustering.config import MAX_SUMMARISED_VALUES
 from shoal_server.clustering.description import describe_bytes, describe_clusters, describe_work
@@ -20,9 +19,7 @@ from shoal_server.clustering.refined import Fitter
 from shoal_server.clustering.state import Model
 from shoal_server.clustering.summarised import check_summarised, max_points, summarised_rows
 from shoal_server.clustering.update import newest
-from shoal_server.engines.contract import Halted, Task
 from shoal_server.errors import DomainError, Reason, invalid, refused
-from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.port import (
     ClusterReport,
@@ -31,9 +28,8 @@ from shoal_server.sessions.port import (
     ReclusterStart,
 )
 from shoal_server.sessions.refusals import errors_of_session
+from shoal_server.sessions.stoppable_call import StoppableCall
 from shoal_server.sessions.writer import Writer
-
-T = TypeVar("T")
 
 # Calls that recluster a session at once: each holds copies of its summary. Descriptions, which take less, wait for one
 # another.
@@ -163,7 +159,7 @@ class Analysis:
         )
 
     @contextmanager
-    def _call(self, size: int, what: str, *, is_reclustering: bool = False) -> Iterator[_Call]:
+    def _call(self, size: int, what: str, *, is_reclustering: bool = False) -> Iterator[StoppableCall]:
         """Reserve so many bytes for a call, and stop its computing with the context."""
         if is_reclustering and self._reclusterings >= MAX_RECLUSTERINGS:
             raise refused(
@@ -172,7 +168,12 @@ class Analysis:
                 retry_after=_RETRY_AFTER,
             )
         memory = self._deps.budget.reserve(size, f"{what} session {self._name!r}")
-        call = _Call(f"{self._uid} analysis", self._deps.compute, self._writer)
+        call = StoppableCall(
+            f"{self._uid} analysis",
+            self._deps.compute,
+            lambda: self._writer.compute.halted,
+            lambda: self._writer.refusal,
+        )
         self._reclusterings += is_reclustering
 
         def end() -> None:
@@ -183,55 +184,6 @@ class Analysis:
             yield call
         finally:
             call.stop(end)
-
-
-class _Call:
-    """Computes for one call, for an owner of its own: the session's batches go before it."""
-
-    def __init__(self, owner: str, pool: ComputePool, writer: Writer) -> None:
-        self._owner = owner
-        self._pool = pool
-        self._writer = writer
-        self._is_over = False
-        self._computing: asyncio.Future[Any] | None = None
-
-    async def compute(self, function: Callable[[], T]) -> T:
-        """Run a function on a compute thread; if the caller is cancelled it stops at its next pause."""
-
-        def begin() -> T:
-            self._pause()
-            return function()
-
-        computing = self._pool.begin(begin, self._owner)
-        self._computing = computing
-        try:
-            return await asyncio.shield(computing)
-        except Halted:
-            raise DomainError(self._writer.refusal) from None
-
-    def run(self, task: Task, count: int) -> None:
-        """Run tasks as engines.contract.RunTasks says; raise Halted if the call or the session has ended."""
-        self._pool.run_tasks(task, count, self._pause)
-
-    def stop(self, on_end: Callable[[], None]) -> None:
-        """Let what is computed stop at its next pause, and call a function once it has."""
-        self._is_over = True
-        computing = self._computing
-        if computing is None or computing.done():
-            on_end()
-            return
-
-        def end(done: asyncio.Future[Any]) -> None:
-            if not done.cancelled():
-                done.exception()  # Halted, which nobody waits for
-            on_end()
-
-        computing.add_done_callback(end)
-
-    def _pause(self) -> None:
-        self._pool.checkpoint()
-        if self._is_over or self._writer.compute.halted:
-            raise Halted
 
 
 def _shape(model: Model) -> tuple[int, int, int, int]:

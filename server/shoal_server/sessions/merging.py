@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,14 +15,14 @@ from shoal_server.clustering.merging import Summarised, merged_model, summarised
 from shoal_server.clustering.refined import Fitter
 from shoal_server.clustering.state import Model
 from shoal_server.clustering.summarised import check_summarised
-from shoal_server.engines.contract import Halted, RunTasks, UnusablePoints
+from shoal_server.engines.contract import RunTasks, UnusablePoints
 from shoal_server.errors import DomainError, Reason, Refusal, invalid, quoted, refused
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.port import SessionConfig
 from shoal_server.sessions.refusals import shutting_down
 from shoal_server.sessions.session_memory import FLOAT64, model_bytes
+from shoal_server.sessions.stoppable_call import StoppableCall
 from shoal_server.sessions.summary_memory import learning_bytes, summary_bytes, swap_bytes
-from shoal_server.sessions.work import MAX_DISPATCH_WORK, SessionCompute
 
 # Copies of the largest summary while it is added to the others: closed, moved, and joined with its neighbours.
 _ADDED_COPIES = 2
@@ -78,14 +79,11 @@ class Merging:
 
     def __init__(self, deps: SessionDeps) -> None:
         self._deps = deps
-        self._running: set[SessionCompute] = set()
         self._is_halted = False
 
     def halt(self) -> None:
         """Stop what is being computed at its next piece, and begin nothing more: the calls are refused."""
         self._is_halted = True
-        for compute in self._running:
-            compute.halt()
 
     async def merge(self, parts: Sequence[Summarised], config: ModelConfig, into: str) -> Model:
         """Return the model of a new session.
@@ -101,17 +99,11 @@ class Merging:
         if self._is_halted:
             raise DomainError(shutting_down())
         memory = self._deps.budget.reserve(needed_bytes(parts, config), f"merging into session {into!r}")
-        compute = SessionCompute(uuid.uuid4().hex, self._deps.compute)
-        self._running.add(compute)
+        call = StoppableCall(uuid.uuid4().hex, self._deps.compute, lambda: self._is_halted, shutting_down)
         try:
-            work = MAX_DISPATCH_WORK
-            return await compute.call([], work, _merged, parts, config, fitter, compute.run_tasks)
-        except Halted:
-            raise DomainError(shutting_down()) from None
+            return await call.compute(partial(_merged, parts, config, fitter, call.run))
         finally:
-            compute.halt()  # where the caller has given up it still runs
-            self._running.discard(compute)
-            memory.release()
+            call.stop(memory.release)
 
 
 def _merged(parts: Sequence[Summarised], config: ModelConfig, fitter: Fitter, run: RunTasks) -> Model:
