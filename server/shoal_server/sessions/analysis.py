@@ -12,7 +12,6 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from shoal_server.clustering.config import MAX_SUMMARISED_VALUES
 from shoal_server.clustering.description import describe_bytes, describe_clusters, describe_work
 from shoal_server.clustering.recluster import Reclusterer, recluster_bytes, recluster_work
 from shoal_server.clustering.refined import Fitter
@@ -29,13 +28,12 @@ from shoal_server.sessions.port import (
 )
 from shoal_server.sessions.refusals import errors_of_session
 from shoal_server.sessions.stoppable_call import StoppableCall
+from shoal_server.sessions.work import check_fitted_values, max_call_work, too_much_work
 from shoal_server.sessions.writer import Writer
 
 # Calls that recluster a session at once: each holds copies of its summary. Descriptions, which take less, wait for one
 # another.
 MAX_RECLUSTERINGS, MAX_DESCRIBING = 4, 2
-# What one call may take, in the work of a batch: minutes of one thread at most.
-BATCHES_OF_WORK = 4
 # Typical points of a cluster, and values of all of them in an answer: 32 MiB.
 MAX_TYPICAL, MAX_TYPICAL_VALUES = 1000, 1 << 22
 _RETRY_AFTER = 1.0  # seconds
@@ -104,7 +102,8 @@ class Analysis:
             _check_typical(n_typical, k, d)
             work = describe_work(m, k, d)
             if work > self._max_work:
-                raise self._too_much_work(work, "to describe the clusters", "use a smaller summary_size")
+                what = "to describe the clusters with this summary"
+                raise too_much_work(work, what, "use a smaller summary_size", self._deps.limits)
             needed = describe_bytes(m, k, d, n_typical, precision)
             async with self._describing:
                 with self._call(needed, "describing the clusters of") as call:
@@ -123,21 +122,14 @@ class Analysis:
 
     def _check_numbers(self, numbers: Sequence[int], m: int, d: int) -> None:
         """Raise what is wrong with numbers of clusters, ascending, for a summary of at most m points of d columns."""
-        most = min(self._deps.limits.max_centroid_values, MAX_SUMMARISED_VALUES) // d
         largest = numbers[-1]
         if largest > m:
             raise _too_few_points(largest, m)
-        if largest > most:
-            raise refused(
-                Reason.TOO_MANY_VALUES,
-                f"n_clusters {largest:,} times n_features {d:,} is {largest * d:,} values, and the server allows "
-                f"{most * d:,}: n_clusters can be {most:,} at most",
-                field="n_clusters",
-            )
+        check_fitted_values(largest, d, self._deps.limits, "n_clusters")
         work = recluster_work(m, numbers, d)
         if work > self._max_work:
-            what = f"to fit {len(numbers)} numbers of clusters up to {largest:,}"
-            raise self._too_much_work(work, what, self._fitting(numbers, m, d), "n_clusters")
+            what = f"to fit {len(numbers)} numbers of clusters up to {largest:,} to this summary"
+            raise too_much_work(work, what, self._fitting(numbers, m, d), self._deps.limits, "n_clusters")
 
     def _fitting(self, numbers: Sequence[int], m: int, d: int) -> str:
         """Return which of numbers of clusters are not too much work."""
@@ -148,15 +140,7 @@ class Analysis:
 
     @property
     def _max_work(self) -> int:
-        return BATCHES_OF_WORK * self._deps.limits.max_batch_work
-
-    def _too_much_work(self, work: int, what: str, advice: str, field: str = "") -> DomainError:
-        return refused(
-            Reason.WORK_TOO_LARGE,
-            f"{what} takes up to {work:,} multiplications with this summary, and the server allows {self._max_work:,} "
-            f"at once: {advice}, or raise SHOAL_MAX_BATCH_WORK",
-            field=field,
-        )
+        return max_call_work(self._deps.limits)
 
     @contextmanager
     def _call(self, size: int, what: str, *, is_reclustering: bool = False) -> Iterator[StoppableCall]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,21 +12,30 @@ from typing import NamedTuple
 import numpy as np
 
 from shoal_server.clustering.config import ModelConfig
-from shoal_server.clustering.merging import Summarised, merged_model, summarised
+from shoal_server.clustering.merging import (
+    Summarised,
+    check_points,
+    max_merged_points,
+    merge_work,
+    merged_model,
+    summarised,
+)
 from shoal_server.clustering.refined import Fitter
 from shoal_server.clustering.state import Model
 from shoal_server.clustering.summarised import check_summarised
 from shoal_server.engines.contract import RunTasks, UnusablePoints
 from shoal_server.errors import DomainError, Reason, Refusal, invalid, quoted, refused
 from shoal_server.sessions.deps import SessionDeps
-from shoal_server.sessions.port import SessionConfig
+from shoal_server.sessions.port import Limits, SessionConfig
 from shoal_server.sessions.refusals import shutting_down
 from shoal_server.sessions.session_memory import FLOAT64, model_bytes
 from shoal_server.sessions.stoppable_call import StoppableCall
 from shoal_server.sessions.summary_memory import learning_bytes, summary_bytes, swap_bytes
+from shoal_server.sessions.work import check_fitted_values, max_call_work, too_much_work
 
 # Copies of the largest summary while it is added to the others: closed, moved, and joined with its neighbours.
 _ADDED_COPIES = 2
+MAX_NAMES = 1000  # of one call; what is looked at of each is looked at in one go
 
 
 class Source(NamedTuple):
@@ -37,7 +47,13 @@ class Source(NamedTuple):
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raise NAMES_INVALID unless there are names, each once."""
+    """Raise NAMES_INVALID unless there are names, not too many, each once."""
+    if len(names) > MAX_NAMES:
+        raise invalid(
+            Reason.NAMES_INVALID,
+            "names",
+            f"names has {len(names):,} sessions; merge at most {MAX_NAMES:,} at a time, and then the merged ones",
+        )
     if not names:
         raise invalid(Reason.NAMES_INVALID, "names", "names is empty; name one session or more to merge")
     seen: set[str] = set()
@@ -60,6 +76,30 @@ def mergeable(sources: Sequence[Source]) -> list[Summarised]:
     for source, part in zip(sources[1:], found[1:], strict=True):
         _check_alike(sources[0], found[0], source, part)
     return found
+
+
+def check_limits(parts: Sequence[Summarised], config: ModelConfig, limits: Limits) -> None:
+    """Raise TOO_MANY_VALUES, N_CLUSTERS_INVALID or WORK_TOO_LARGE if the fit to all summaries would be too large.
+
+    It is limited alike where the new session keeps no summary: the fit is the same.
+    """
+    d = len(parts[0].coordinates.origin)
+    check_fitted_values(config.n_clusters, d, limits, "config.n_clusters")
+    points = max_merged_points(parts, config)
+    check_points(points, config.n_clusters)
+    work = merge_work(parts, config)
+    if work > max_call_work(limits):
+        what = f"to merge {len(parts):,} sessions and fit {config.n_clusters:,} clusters to up to {points:,} points"
+        raise too_much_work(work, what, _lighter(parts, config, limits), limits, "config.n_clusters")
+
+
+def _lighter(parts: Sequence[Summarised], config: ModelConfig, limits: Limits) -> str:
+    """Return what would not be too much work."""
+    numbers = range(1, config.n_clusters)
+    most = bisect_right(numbers, max_call_work(limits), key=lambda k: merge_work(parts, replace(config, n_clusters=k)))
+    if not most:
+        return "merge fewer sessions, or sessions with smaller summaries"
+    return f"use n_clusters {most:,} or less, or a smaller summary_size"
 
 
 def given_later(config: ModelConfig, n_features: int) -> ModelConfig:
