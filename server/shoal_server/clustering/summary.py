@@ -239,11 +239,6 @@ def merge(
     return one._replace(buckets=buckets, reference=reference, rows=one.rows + other.rows, blocks=blocks)
 
 
-def summary_bytes(summary: Summary) -> int:
-    """Return how many bytes the arrays of a summary take."""
-    return _bytes(summary)
-
-
 def max_summary_bytes(size: int, n_clusters: int, n_features: int, precision: np.dtype[Any]) -> int:
     """Return how many bytes a summary's arrays take at most; while rows are absorbed it may be three times that."""
     row = n_features * precision.itemsize
@@ -362,9 +357,3 @@ def _reference(summary: Summary) -> Reference:
     if summary.reference is None:
         raise AssertionError("a summary that has rows has a reference")
     return summary.reference
-
-
-def _bytes(part: object) -> int:
-    if isinstance(part, np.ndarray):
-        return part.nbytes
-    return sum(map(_bytes, part)) if isinstance(part, tuple) else 0
