@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from shoal_server.clustering.given_init import check_init, check_init_weights
+from shoal_server.clustering.init_checks import check_init, check_init_weights
 from shoal_server.clustering.search import seed_work
 from shoal_server.engines.contract import Float64Array
 from shoal_server.errors import Reason, invalid, refused

@@ -65,7 +65,7 @@ def reduced(
         without it within 6 %. One after another, as blocks of a stream are closed, it makes no difference.
     """
     while True:
-        buckets = without_tiny(buckets, age)
+        buckets = without_tiny_buckets(buckets, age)
         points = sum(len(bucket.weights) for bucket in buckets)
         if points <= size and len(buckets) <= MAX_BUCKETS:
             return buckets
@@ -125,7 +125,7 @@ def reduced_bucket(
     )
 
 
-def without_tiny(buckets: tuple[Bucket, ...], age: float) -> tuple[Bucket, ...]:
+def without_tiny_buckets(buckets: tuple[Bucket, ...], age: float) -> tuple[Bucket, ...]:
     """Return buckets without those that weigh next to nothing beside the others."""
     weights = [decayed(bucket.weight, bucket.age, age) for bucket in buckets]
     least = sum(weights) * MIN_SHARE

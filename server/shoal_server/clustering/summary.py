@@ -35,7 +35,7 @@ from shoal_server.clustering.open_block import (
     calibrated,
     followed,
 )
-from shoal_server.clustering.reduction import reduced, without_tiny
+from shoal_server.clustering.reduction import reduced, without_tiny_buckets
 from shoal_server.engines.contract import Float64Array, LabelArray, RunTasks
 
 Real = TypeVar("Real", bound=np.floating[Any])
@@ -126,7 +126,7 @@ def absorb(
 
 def weighted_points(summary: Summary, age: float, run: RunTasks) -> WeightedPoints:
     """Return what stands for all rows: weighted as of an age, in half-lives, that is not before the last row's."""
-    buckets = without_tiny(_all_buckets(summary, run), age)
+    buckets = without_tiny_buckets(_all_buckets(summary, run), age)
     if not buckets:
         empty = _no_rows(summary.waiting.points.shape[1], summary.waiting.points.dtype)
         return WeightedPoints(empty.points, empty.weights, np.empty(0))

@@ -12,17 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from shoal_server.clustering.config import ModelConfig
-from shoal_server.clustering.merging import (
-    Summarised,
-    check_points,
-    max_merged_points,
-    merge_work,
-    merged_model,
-    summarised,
-)
+from shoal_server.clustering.merging import check_points, max_merged_points, merge_work, merged_model
 from shoal_server.clustering.refined import Fitter
 from shoal_server.clustering.state import Model
-from shoal_server.clustering.summarised import check_summarised
+from shoal_server.clustering.summarised import SummarisedModel, summarised_model
 from shoal_server.engines.contract import RunTasks, UnusablePoints
 from shoal_server.errors import DomainError, Reason, Refusal, invalid, quoted, refused
 from shoal_server.sessions.deps import SessionDeps
@@ -63,7 +56,7 @@ def check_names(names: Sequence[str]) -> None:
         seen.add(name)
 
 
-def mergeable(sources: Sequence[Source]) -> list[Summarised]:
+def mergeable(sources: Sequence[Source]) -> list[SummarisedModel]:
     """Return what of the sessions is merged.
 
     Raises
@@ -72,13 +65,13 @@ def mergeable(sources: Sequence[Source]) -> list[Summarised]:
         SESSION_WARMING, SUMMARY_MISSING or SUMMARY_EMPTY of one of them; N_FEATURES_MISMATCH, METRIC_MISMATCH or
         DTYPE_MISMATCH of one and the first.
     """
-    found = [_summarised(source) for source in sources]
+    found = [_part(source) for source in sources]
     for source, part in zip(sources[1:], found[1:], strict=True):
         _check_alike(sources[0], found[0], source, part)
     return found
 
 
-def check_limits(parts: Sequence[Summarised], config: ModelConfig, limits: Limits) -> None:
+def check_limits(parts: Sequence[SummarisedModel], config: ModelConfig, limits: Limits) -> None:
     """Raise TOO_MANY_VALUES, N_CLUSTERS_INVALID or WORK_TOO_LARGE if the fit to all summaries would be too large.
 
     It is limited alike where the new session keeps no summary: the fit is the same.
@@ -93,7 +86,7 @@ def check_limits(parts: Sequence[Summarised], config: ModelConfig, limits: Limit
         raise too_much_work(work, what, _lighter(parts, config, limits), limits, "config.n_clusters")
 
 
-def _lighter(parts: Sequence[Summarised], config: ModelConfig, limits: Limits) -> str:
+def _lighter(parts: Sequence[SummarisedModel], config: ModelConfig, limits: Limits) -> str:
     """Return what would not be too much work."""
     numbers = range(1, config.n_clusters)
     most = bisect_right(numbers, max_call_work(limits), key=lambda k: merge_work(parts, replace(config, n_clusters=k)))
@@ -125,7 +118,7 @@ class Merging:
         """Stop what is being computed at its next piece, and begin nothing more: the calls are refused."""
         self._is_halted = True
 
-    async def merge(self, parts: Sequence[Summarised], config: ModelConfig, into: str) -> Model:
+    async def merge(self, parts: Sequence[SummarisedModel], config: ModelConfig, into: str) -> Model:
         """Return the model of a new session.
 
         Raises
@@ -146,7 +139,7 @@ class Merging:
             call.stop(memory.release)
 
 
-def _merged(parts: Sequence[Summarised], config: ModelConfig, fitter: Fitter, run: RunTasks) -> Model:
+def _merged(parts: Sequence[SummarisedModel], config: ModelConfig, fitter: Fitter, run: RunTasks) -> Model:
     try:
         return merged_model(parts, config, fitter, run)
     except UnusablePoints:
@@ -157,19 +150,15 @@ def _merged(parts: Sequence[Summarised], config: ModelConfig, fitter: Fitter, ru
         ) from None
 
 
-def _summarised(source: Source) -> Summarised:
+def _part(source: Source) -> SummarisedModel:
     try:
-        check_summarised(source.model)
+        return summarised_model(source.model)
     except DomainError as error:
         refusal, name = error.refusal, source.name
         raise DomainError(replace(refusal, message=f"session {name!r}: {refusal.message}", session=name)) from None
-    part = summarised(source.model)
-    if part is None:
-        raise AssertionError("a summary with rows has coordinates, and a place for each cluster")
-    return part
 
 
-def _check_alike(first: Source, first_part: Summarised, other: Source, part: Summarised) -> None:
+def _check_alike(first: Source, first_part: SummarisedModel, other: Source, part: SummarisedModel) -> None:
     """Raise what is different between a session and the first."""
     ours, theirs = first.model, other.model
     differences = (
@@ -195,7 +184,7 @@ def _check_alike(first: Source, first_part: Summarised, other: Source, part: Sum
             )
 
 
-def needed_bytes(parts: Sequence[Summarised], config: ModelConfig) -> int:
+def needed_bytes(parts: Sequence[SummarisedModel], config: ModelConfig) -> int:
     """Return what merging takes until the new session counts its own."""
     d = len(parts[0].coordinates.origin)
     size = max(config.summary_points(d), *(part.summary.size for part in parts))
