@@ -197,24 +197,27 @@ class Client:
         idle_ttl: float | None = None,
         update_rule: UpdateRule | None = None,
         summary_size: int | None = None,
+        outlier_threshold: float | None = None,
+        on_drift: OnDrift | None = None,
         exist_ok: bool = False,
     ) -> Session:
         """Make a session of what others have seen, and return it; the others stay as they are.
 
         Its summary is made of theirs, its centroids are fitted to that, and its configuration is that of the first
-        session with what is given here changed. It begins with version 1. Batches that are still queued don't count.
+        session with what is given here changed, but for `init` and `init_weights`: those are the centroids found and
+        their weights. It begins with version 1. Batches that are still queued don't count.
 
         Parameters
         ----------
         names
             Sessions that keep a summary (those of the incremental rule do if they have a `summary_size`) and have
-            points, of one number of columns, metric and precision; one or more, each once.
+            points, of one number of columns, metric and precision; 1 to 1,000, each once.
         into
             The name of the new session.
         n_clusters
             Number of centroids.
-        engine, on_invalid, random_state, half_life, idle_ttl, update_rule, summary_size
-            As for `create_session`.
+        engine, on_invalid, random_state, half_life, idle_ttl, update_rule, summary_size, outlier_threshold, on_drift
+            As for `create_session`; None: as the first session has it.
         exist_ok
             Return the existing session `into` if there is one, whatever it is.
 
@@ -229,7 +232,7 @@ class Client:
         InvalidArgumentError
             If an argument is invalid, or the sessions don't fit together.
         LimitExceededError
-            If the server's limit on sessions, on their size or on memory is reached.
+            If the server's limit on sessions, on their size, on work or on memory is reached.
         """
         request = encode_merge(
             names,
@@ -242,6 +245,8 @@ class Client:
             idle_ttl=idle_ttl,
             update_rule=update_rule,
             summary_size=summary_size,
+            outlier_threshold=outlier_threshold,
+            on_drift=on_drift,
         )
         try:
             self._connection.call(_calls.merge_sessions(request))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from shoal import wire
 from shoal._session_codec import encode_duration, encode_half_life, enum_number
 from shoal._types import HalfLife
-from shoal._validation import INT32, NOT_NEGATIVE_INT32, UINT32, integer, invalid, shown, text
+from shoal._validation import INT32, NOT_NEGATIVE_INT32, UINT32, integer, invalid, real, shown, text
 from shoal.v1 import sessions_pb2
 
 
@@ -24,6 +24,8 @@ def encode_merge(
     idle_ttl: float | None,
     update_rule: str | None,
     summary_size: int | None,
+    outlier_threshold: float | None,
+    on_drift: str | None,
 ) -> sessions_pb2.MergeSessionsRequest:
     """Return the request that merges sessions; what is None is taken from the first of them.
 
@@ -54,6 +56,10 @@ def encode_merge(
         config.update_rule = enum_number("update_rule", update_rule, wire.UPDATE_RULES)
     if summary_size is not None:
         config.summary_size = integer("summary_size", summary_size, NOT_NEGATIVE_INT32)
+    if outlier_threshold is not None:
+        config.outlier_threshold = real("outlier_threshold", outlier_threshold)
+    if on_drift is not None:
+        config.on_drift = enum_number("on_drift", on_drift, wire.ON_DRIFT)
     encode_half_life(half_life, config)
     return request
 

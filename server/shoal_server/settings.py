@@ -91,7 +91,7 @@ class Settings(BaseSettings):
         2**38,
         description="Maximum rows times n_features times n_clusters of a batch (a thirty-second of it for engine "
         "sklearn), and maximum multiplications to choose the initial centroids of a session; trying other numbers of "
-        "clusters may take four times as many.",
+        "clusters and merging sessions may take four times as many.",
     )
     max_producers: Count = Field(10_000, description="Maximum number of producer names that a session remembers.")
     replay_bytes: Bytes = Field(

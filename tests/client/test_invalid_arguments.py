@@ -90,6 +90,8 @@ CLIENT = {
             "idle_ttl": NO_SECONDS,
             "update_rule": NO_CHOICE,
             "summary_size": [*NO_INT32, -1],
+            "outlier_threshold": NO_NUMBER,
+            "on_drift": NO_CHOICE,
         },
     ),
     "session": ({"name": "a"}, {"name": NO_TEXT}),

@@ -225,3 +225,36 @@ def test_a_session_that_adapts_fits_the_new_points_soon(client: shoal.Client, na
 
     assert inertias["adapt"] < 3.5
     assert inertias["report"] > 10
+
+
+def test_a_merged_session_scores_rows_and_adapts_to_drift(client: shoal.Client, name: str) -> None:
+    scoring(client, f"{name}-a", outlier_threshold=0.1)
+    scoring(client, f"{name}-b", outlier_threshold=None)
+
+    merged = client.merge_sessions([f"{name}-a", f"{name}-b"], name, outlier_threshold=0.01, on_drift="adapt")
+
+    described = merged.describe()
+    assert (described.config.outlier_threshold, described.config.on_drift) == (0.01, "adapt")
+    assert described.outliers == 0
+    np.testing.assert_array_equal(described.config.init, merged.centroids().centroids)
+    results = list(merged.ingest(cut(blobs(20_000, 1)), return_scores=True))
+    assert sum(result.outliers for result in results[20:]) / 10_000 == pytest.approx(0.01, rel=0.5)
+    assert np.all(np.asarray(merged.assign(FAR, return_scores=True).scores) < 0.001)
+    for _ in merged.ingest(cut(blobs(5_000, 2, at=7))):
+        pass
+    assert "drift" in {event.kind for event in merged.events()}
+
+
+def test_a_merged_session_scores_as_the_first_one_unless_told_otherwise(client: shoal.Client, name: str) -> None:
+    scoring(client, f"{name}-a", outlier_threshold=0.1, on_drift="adapt")
+    scoring(client, f"{name}-b", outlier_threshold=None)
+
+    like_a = client.merge_sessions([f"{name}-a", f"{name}-b"], name).describe().config
+    like_b = client.merge_sessions([f"{name}-b", f"{name}-a"], f"{name}-2").describe().config
+
+    assert (like_a.outlier_threshold, like_a.on_drift) == (0.1, "adapt")
+    assert (like_b.outlier_threshold, like_b.on_drift) == (None, "report")
+    with pytest.raises(
+        shoal.InvalidArgumentError, match=r"outlier_threshold is 0\.7; use a number above 0, up to 0\.5"
+    ):
+        client.merge_sessions([f"{name}-a"], f"{name}-3", outlier_threshold=0.7)

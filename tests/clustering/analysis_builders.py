@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from shoal_server.clustering.buckets import WeightedPoints
 from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.estimate import Estimate, estimation
 from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import new_model
 from shoal_server.clustering.recluster import Clustering, Reclusterer
+from shoal_server.clustering.search import Pieces, Search, run_steps
 from shoal_server.clustering.state import Batch, Model
 from shoal_server.clustering.suggestion import Suggestion
 from shoal_server.clustering.summarised import SummarisedRows, summarised_rows
-from shoal_server.engines.contract import Frame, run_in_order
+from shoal_server.engines.contract import Frame, RunTasks, run_in_order
 from tests.clustering.builders import on_bug
 from tests.warm import warm_engine
 
@@ -56,6 +58,26 @@ def reclustered(
     """Return all clusterings, and the suggestion."""
     reclusterer = Reclusterer(rows, list(numbers), random_state, warm_engine().search)
     return [reclusterer.fit(number, run_in_order) for number in numbers], reclusterer.suggestion()
+
+
+def estimate_of(
+    rows: SummarisedRows, centroids: Array, *, fitted: bool = False, seed: int = 0, run: RunTasks = run_in_order
+) -> Estimate:
+    """Return the estimate of centroids (k, d) that need not have been fitted."""
+    stands_for, kernels = rows.points, warm_engine().search
+    centroids = centroids.astype(np.float64)
+    search = Search(stands_for.points, stands_for.weights, len(centroids), cosine=rows.frame.cosine, kernels=kernels)
+
+    def steps() -> Pieces[Estimate]:
+        yield from search.pack()
+        yield from search.place(centroids)
+        return (
+            yield from estimation(
+                stands_for, centroids, search, row_weight=rows.row_weight, fitted=fitted, seed=[seed], kernels=kernels
+            )
+        )
+
+    return run_steps(steps(), run)
 
 
 def inertia(points: Array, centroids: Array, weights: Array | None = None) -> float:

@@ -105,3 +105,10 @@ def assert_exact(weighted: WeightedPoints, points: Any, weight: Any) -> None:
 def errors(weighted: WeightedPoints, points: Any, weight: Any, k: int) -> list[float]:
     sets = centre_sets(np.random.default_rng(1), points, k)
     return [estimated(weighted, centres) / cost(points, weight, centres) - 1 for centres in sets]
+
+
+def array_bytes(part: object) -> int:
+    """Return how many bytes the arrays take that are in a summary, or in a part of it."""
+    if isinstance(part, np.ndarray):
+        return part.nbytes
+    return sum(map(array_bytes, part)) if isinstance(part, tuple) else 0

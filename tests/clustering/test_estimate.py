@@ -15,22 +15,18 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.datasets import load_digits, load_sample_image
 
 from shoal_server.clustering.buckets import WeightedPoints
-from shoal_server.clustering.estimate import Estimate, estimate_inertia
-from shoal_server.clustering.summarised import SummarisedRows
-from shoal_server.engines.contract import Halted, RunTasks, Task, run_in_order
-from tests.clustering.analysis_builders import as_rows, inertia, reclustered, rows_of, spread_blobs, streamed
-from tests.warm import warm_engine
+from shoal_server.engines.contract import Halted, Task
+from tests.clustering.analysis_builders import (
+    as_rows,
+    estimate_of,
+    inertia,
+    reclustered,
+    rows_of,
+    spread_blobs,
+    streamed,
+)
 
 Array = NDArray[Any]
-
-
-def estimated(
-    rows: SummarisedRows, centroids: Array, *, fitted: bool = False, seed: int = 0, run: RunTasks = run_in_order
-) -> Estimate:
-    return estimate_inertia(
-        rows.points, centroids.astype(np.float64), row_weight=rows.row_weight, fitted=fitted, seed=[seed],
-        kernels=warm_engine().search, run=run,
-    )  # fmt: skip
 
 
 @given(st.integers(0, 10_000), st.integers(1, 7), st.integers(1, 4), st.booleans())
@@ -38,7 +34,7 @@ def test_estimate_is_exact_where_all_rows_were_kept(seed: int, k: int, d: int, f
     random = np.random.default_rng(seed)
     points, centroids = random.normal(size=(30, d)), random.normal(size=(k, d))
 
-    estimate = estimated(as_rows(points), centroids, fitted=fitted)
+    estimate = estimate_of(as_rows(points), centroids, fitted=fitted)
 
     assert estimate.inertia == pytest.approx(inertia(points, centroids), rel=1e-9)
     assert estimate.standard_error == 0
@@ -55,7 +51,7 @@ def test_rows_that_scatter_across_a_border_cost_what_the_normal_distribution_say
     point = np.array([1.0 - min(off, 1.5) * deviation, 0.3, -0.2])
     rows = as_rows(np.tile(point, (m, 1)), np.full(m, weight), scatter=np.full(m, weight * d * deviation**2))
 
-    estimate = estimated(rows, centroids, seed=seed)
+    estimate = estimate_of(rows, centroids, seed=seed)
 
     first, second = ((point - centroids) ** 2).sum(axis=1)
     first, second = sorted([first, second])
@@ -76,7 +72,7 @@ def test_fitted_centroids_are_measured_against_each_cluster_without_the_point(
     weights = random.uniform(0.5, 20, size=25)
     rows = as_rows(points, weights)._replace(row_weight=row_weight)
 
-    fitted = estimated(rows, centroids, fitted=True).inertia - estimated(rows, centroids).inertia
+    fitted = estimate_of(rows, centroids, fitted=True).inertia - estimate_of(rows, centroids).inertia
 
     squares = ((points[:, None] - centroids) ** 2).sum(axis=2)
     labels = squares.argmin(axis=1)
@@ -119,7 +115,7 @@ def test_estimate_is_within_5_percent_for_random_seeded_and_fitted_centroids(str
     }
 
     wrong = {
-        name: estimated(rows, each - rows.frame.origin).inertia / inertia(points, each) - 1
+        name: estimate_of(rows, each - rows.frame.origin).inertia / inertia(points, each) - 1
         for name, each in sets.items()
     }
     (fitted,), _ = reclustered(rows, [30])
@@ -137,7 +133,7 @@ def test_standard_error_covers_most_errors_of_draws() -> None:
     within = 0
     for seed in range(20):
         rows = rows_of(streamed(points, 6, batch_rows=8192, random_state=seed, summary_size=600))
-        estimate = estimated(rows, centroids - rows.frame.origin)
+        estimate = estimate_of(rows, centroids - rows.frame.origin)
         within += abs(estimate.inertia - true) <= 2 * estimate.standard_error
         assert estimate.standard_error < 0.1 * true
 
@@ -152,12 +148,12 @@ def test_estimate_is_the_same_in_any_pieces_and_for_the_same_seed() -> None:
         for index in range(count):
             pieces: Iterable[None] = task(index) or ()
             for _ in pieces:
-                estimated(rows, centroids[:2], seed=5)  # another between two pieces
+                estimate_of(rows, centroids[:2], seed=5)  # another between two pieces
 
-    one, other = estimated(rows, centroids), estimated(rows, centroids, run=piece_by_piece)
+    one, other = estimate_of(rows, centroids), estimate_of(rows, centroids, run=piece_by_piece)
 
     assert one == other
-    assert one != estimated(rows, centroids, seed=1)
+    assert one != estimate_of(rows, centroids, seed=1)
 
 
 def test_estimate_stops_between_two_pieces() -> None:
@@ -169,7 +165,7 @@ def test_estimate_stops_between_two_pieces() -> None:
                 raise Halted
 
     with pytest.raises(Halted):
-        estimated(rows, np.zeros((3, 20)), run=halted)
+        estimate_of(rows, np.zeros((3, 20)), run=halted)
 
 
 @pytest.mark.parametrize("scale", [1e-90, 1.0, 1e90])
@@ -179,10 +175,10 @@ def test_extreme_values_and_weights_are_estimated_alike(scale: float, unit: floa
     points, weights = random.normal(size=(60, 3)), random.uniform(1, 9, size=60)
     scatter = random.uniform(0, 9, size=60)
     centroids = random.normal(size=(4, 3))
-    plain = estimated(as_rows(points, weights, scatter=scatter), centroids, fitted=True)
+    plain = estimate_of(as_rows(points, weights, scatter=scatter), centroids, fitted=True)
     extreme = as_rows(points * scale, weights * unit, scatter=scatter * unit * scale**2)
 
-    found = estimated(extreme._replace(row_weight=unit), centroids * scale, fitted=True)
+    found = estimate_of(extreme._replace(row_weight=unit), centroids * scale, fitted=True)
 
     factor = unit * scale**2
     assert found.inertia / factor == pytest.approx(plain.inertia, rel=1e-6)
@@ -192,6 +188,6 @@ def test_extreme_values_and_weights_are_estimated_alike(scale: float, unit: floa
 def test_equal_points_cost_nothing() -> None:
     stands_for = WeightedPoints(np.ones((5, 2)), np.full(5, 3.0), np.zeros(5))
 
-    estimate = estimated(as_rows(np.ones((1, 2)))._replace(points=stands_for), np.ones((2, 2)), fitted=True)
+    estimate = estimate_of(as_rows(np.ones((1, 2)))._replace(points=stands_for), np.ones((2, 2)), fitted=True)
 
     assert estimate == (0.0, 0.0)

@@ -16,11 +16,11 @@ from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import new_model
 from shoal_server.clustering.state import Batch, Model
-from shoal_server.clustering.summary import Summary, max_summary_bytes, summary_bytes, total_weight
+from shoal_server.clustering.summary import Summary, max_summary_bytes, total_weight
 from shoal_server.engines.contract import run_in_order
 from shoal_server.sessions.session_memory import kept_bytes
 from tests.clustering.builders import half_life, on_bug
-from tests.clustering.summary_builders import cost, estimated, weighted_points
+from tests.clustering.summary_builders import array_bytes, cost, estimated, weighted_points
 from tests.warm import warm_engine
 
 ROWS = 50_000  # of a batch
@@ -51,7 +51,7 @@ def test_memory_is_bounded_however_many_points_come(points: int, forgets: bool) 
     state = model.state
     summary = _summary(model)
     assert (state.points_accepted, summary.rows) == (points, points)
-    assert summary_bytes(summary) <= max_summary_bytes(400, 4, 2, np.dtype(np.float32))
+    assert array_bytes(summary) <= max_summary_bytes(400, 4, 2, np.dtype(np.float32))
     assert held[-1] <= held[0] + kept_bytes(model)
     if not forgets:
         weighted = weighted_points(summary, _age(model))

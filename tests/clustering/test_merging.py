@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +13,10 @@ from sklearn.cluster import KMeans
 
 from shoal_server.clustering.config import Metric, ModelConfig
 from shoal_server.clustering.fused import apply_batches
-from shoal_server.clustering.merging import Summarised, merged_model, summarised
+from shoal_server.clustering.merging import merged_model
 from shoal_server.clustering.model import new_model
 from shoal_server.clustering.state import Batch, Model
+from shoal_server.clustering.summarised import summarised_model
 from shoal_server.clustering.summary import total_weight, weighted_points
 from shoal_server.engines.contract import run_in_order
 from shoal_server.errors import DomainError
@@ -44,15 +46,9 @@ def pushed(points: Any, config: ModelConfig = CONFIG, rows: int = 200) -> Model:
     return applied(config, [Batch(points[start : start + rows]) for start in range(0, len(points), rows)])
 
 
-def taken_apart(model: Model) -> Summarised:
-    source = summarised(model)
-    assert source is not None
-    return source
-
-
 def merged(*models: Model, **changes: Any) -> Model:
     config = replace(models[0].config, **changes)
-    return merged_model([taken_apart(model) for model in models], config, warm_engine(), run_in_order)
+    return merged_model([summarised_model(model) for model in models], config, warm_engine(), run_in_order)
 
 
 def weight_in_summary(model: Model) -> float:
@@ -83,12 +79,14 @@ def test_merged_centroids_are_those_of_an_offline_fit_of_all_rows(middle: float)
 def test_a_merged_summary_stands_for_all_rows_whatever_the_origins() -> None:
     parts = [blobs(5000, 1), blobs(20_000, 2, middle=5000.0)]
     models = [pushed(part) for part in parts]
-    assert not np.array_equal(taken_apart(models[0]).coordinates.origin, taken_apart(models[1]).coordinates.origin)
+    assert not np.array_equal(
+        summarised_model(models[0]).coordinates.origin, summarised_model(models[1]).coordinates.origin
+    )
 
     model = merged(*models)
 
     points = np.concatenate(parts)
-    source = taken_apart(model)
+    source = summarised_model(model)
     weighted = weighted_points(source.summary, 0.0, run_in_order)
     middle = weighted.weights @ weighted.points / len(points) + source.coordinates.origin
     np.testing.assert_allclose(weighted.weights.sum(), len(points), rtol=1e-9)
@@ -233,7 +231,16 @@ def test_summaries_of_the_incremental_rule_are_merged() -> None:
     assert model.config.update_rule == "incremental"
 
 
-def test_models_without_rows_in_a_summary_are_not_merged() -> None:
-    assert summarised(new_model(CONFIG)) is None
-    assert summarised(new_model(replace(CONFIG, init=np.eye(8, 2)))) is None
-    assert summarised(pushed(blobs(100, 1), replace(CONFIG, update_rule="incremental", summary_size=0))) is None
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (lambda: new_model(CONFIG), "SESSION_WARMING"),
+        (lambda: new_model(replace(CONFIG, init=np.eye(8, 2))), "SUMMARY_EMPTY"),
+        (lambda: pushed(blobs(100, 1), replace(CONFIG, update_rule="incremental", summary_size=0)), "SUMMARY_MISSING"),
+    ],
+)
+def test_models_without_rows_in_a_summary_are_not_merged(model: Callable[[], Model], reason: str) -> None:
+    with pytest.raises(DomainError) as refused:
+        summarised_model(model())
+
+    assert refused.value.refusal.reason == reason

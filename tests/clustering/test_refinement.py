@@ -17,7 +17,8 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, load_sample_image
 
 from shoal_server.clustering import search
-from shoal_server.clustering.refinement import DeepRefinement, Depth, expected_work, fit, refine
+from shoal_server.clustering.refinement import DeepRefinement, expected_work, fit, refine
+from shoal_server.clustering.refinement_schedule import Depth
 from shoal_server.clustering.search import Refined
 from shoal_server.engines.contract import Halted, RunTasks, Task, run_in_order, to_sphere
 from tests import naive

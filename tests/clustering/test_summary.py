@@ -17,11 +17,11 @@ from shoal_server.clustering.summary import (
     absorb,
     empty_summary,
     max_summary_bytes,
-    summary_bytes,
     total_weight,
 )
 from shoal_server.engines.contract import Task, run_in_order
 from tests.clustering.summary_builders import (
+    array_bytes,
     assert_exact,
     blobs,
     errors,
@@ -195,7 +195,7 @@ def test_a_summary_stays_within_its_size_however_the_rows_come(order: str) -> No
             summary, points[rows], None, labels[rows], centroids, 0.0, 0, kernels_of(points.dtype), run_in_order
         )  # fmt: skip
 
-        assert summary_bytes(summary) <= most
+        assert array_bytes(summary) <= most
         assert sum(len(bucket.weights) for bucket in summary.buckets) <= 400
         assert len(summary.buckets) <= MAX_BUCKETS
 

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal_server.clustering.buckets import WeightedPoints
-from shoal_server.clustering.estimate import estimate_inertia
 from shoal_server.clustering.reduction import MAX_BUCKETS, reduced
 from shoal_server.clustering.state import _same_bits
 from shoal_server.clustering.summary import (
@@ -21,6 +20,7 @@ from shoal_server.clustering.summary import (
     total_weight,
 )
 from shoal_server.engines.contract import run_in_order
+from tests.clustering.analysis_builders import as_rows, estimate_of
 from tests.clustering.summary_builders import (
     assert_exact,
     blobs,
@@ -33,7 +33,6 @@ from tests.clustering.summary_builders import (
     weighted_points,
 )
 from tests.effort import examples
-from tests.warm import warm_engine
 
 Random = np.random.default_rng
 
@@ -154,10 +153,7 @@ def test_a_thousand_merges_in_many_columns_estimate_inertia_within_five_percent_
 
     assert_exact(weighted, points, np.ones(len(points)))
     for centres in centre_sets(np.random.default_rng(1), points, k):
-        estimate = estimate_inertia(
-            weighted, centres.astype(np.float64), row_weight=1.0, fitted=False, seed=[0],
-            kernels=warm_engine().search, run=run_in_order,
-        )  # fmt: skip
+        estimate = estimate_of(as_rows(weighted.points, weighted.weights, scatter=weighted.scatter), centres)
         assert abs(estimate.inertia / cost(points, np.ones(len(points)), centres) - 1) < 0.05
 
 

@@ -12,22 +12,21 @@ import pytest
 
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.fused import apply_batches
-from shoal_server.clustering.merging import Summarised, merged_model, summarised
+from shoal_server.clustering.merging import merged_model
 from shoal_server.clustering.model import new_model
 from shoal_server.clustering.state import Batch
+from shoal_server.clustering.summarised import SummarisedModel, summarised_model
 from shoal_server.engines.contract import run_in_order
 from shoal_server.sessions.merging import needed_bytes
 from tests.clustering.builders import on_bug
 from tests.warm import warm_engine
 
 
-def filled(config: ModelConfig, points: Any) -> Summarised:
+def filled(config: ModelConfig, points: Any) -> SummarisedModel:
     engine = warm_engine()
     batches = [Batch(points[start : start + 2000]) for start in range(0, len(points), 2000)]
     model, _ = apply_batches(new_model(config), batches, engine, run_in_order, lambda: False, on_bug, engine)
-    source = summarised(model)
-    assert source is not None
-    return source
+    return summarised_model(model)
 
 
 @pytest.mark.parametrize(("k", "d", "size"), [(4, 2, 100), (8, 3, 5000), (64, 16, 2000), (32, 128, 1000)])

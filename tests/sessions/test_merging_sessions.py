@@ -60,8 +60,13 @@ def fitter() -> GatedFitter:
 
 
 @pytest.fixture
+def deps(deps: SessionDeps, fitter: GatedFitter) -> SessionDeps:
+    return replace(deps, fitter=fitter, limits=replace(deps.limits, max_batch_work=1 << 38))
+
+
+@pytest.fixture
 async def sessions(deps: SessionDeps, fitter: GatedFitter) -> AsyncIterator[Sessions]:
-    async with Sessions(replace(deps, fitter=fitter)) as sessions:
+    async with Sessions(deps) as sessions:
         yield sessions
         fitter.gate.set()
 
@@ -152,6 +157,7 @@ async def test_a_merged_session_above_max_sessions_is_refused(sessions: Sessions
     [
         ([], "names is empty; name one session or more"),
         (["a", "b", "a"], "names has 'a' twice; name each session once"),
+        (["a"] * 1001, "names has 1,001 sessions; merge at most 1,000 at a time"),
     ],
 )
 async def test_names_must_be_some_and_distinct(sessions: Sessions, names: Sequence[str], message: str) -> None:
@@ -241,6 +247,43 @@ async def test_changes_that_are_not_allowed_make_no_session(
     assert [session.name for session in sessions.list(10, "")[0]] == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("limits", "changes", "reason", "message"),
+    [
+        ({"max_batch_work": 1 << 22}, {}, "WORK_TOO_LARGE", "merge fewer sessions, or sessions with smaller summaries"),
+        (
+            {"max_batch_work": (1 << 29) + (1 << 20)},
+            {},
+            "WORK_TOO_LARGE",
+            "or less, or a smaller summary_size, or raise SHOAL_MAX_",
+        ),
+        ({}, {"n_clusters": 131_073}, "TOO_MANY_VALUES", "is 262,146 values, and the server fits 262,144 to a summary"),
+        ({}, {"n_clusters": 81}, "N_CLUSTERS_INVALID", "the sessions' summaries have 80 points together"),
+    ],
+    ids=["nothing fits", "fewer clusters fit", "values", "points"],
+)
+async def test_a_merge_that_is_too_large_is_refused_before_anything_is_computed(
+    deps: SessionDeps,
+    fitter: GatedFitter,
+    limits: dict[str, int],
+    changes: dict[str, Any],
+    reason: str,
+    message: str,
+) -> None:
+    limits = {"max_centroid_values": 1 << 24, **limits}
+    async with Sessions(replace(deps, limits=replace(deps.limits, **limits))) as sessions:
+        await made(sessions, "a", 40)
+        await made(sessions, "b", 40)
+        fits = fitter.fits
+        without = {"n_clusters": 70, "update_rule": "incremental", "summary_size": 0}  # it is fitted all the same
+
+        error = await refusal_of(sessions.merge(["a", "b"], "both", model_changes(**{**without, **changes})))
+
+        assert (error.reason, error.field) == (reason, "config.n_clusters")
+        assert message in error.message
+        assert fitter.fits == fits
+
+
 async def test_points_too_far_apart_for_the_precision_are_refused(sessions: Sessions) -> None:
     points = 0.99 * max_value(np.dtype(np.float32), 3) * np.random.default_rng(0).uniform(0.9, 1, (3000, 3))
     for name, sign in (("a", 1), ("b", -1)):
@@ -252,9 +295,9 @@ async def test_points_too_far_apart_for_the_precision_are_refused(sessions: Sess
     assert (error.kind, error.reason) == (Kind.INVALID_ARGUMENT, "VALUE_TOO_LARGE")
 
 
-async def test_a_merge_without_memory_for_it_is_refused(deps: SessionDeps, fitter: GatedFitter) -> None:
+async def test_a_merge_without_memory_for_it_is_refused(deps: SessionDeps) -> None:
     budget = MemoryBudget(16 * 2**20)
-    async with Sessions(replace(deps, fitter=fitter, budget=budget)) as sessions:
+    async with Sessions(replace(deps, budget=budget)) as sessions:
         await made(sessions, "a")
         used = budget.used
         taken = budget.reserve(budget.total - used - 1024, "others")
@@ -285,7 +328,7 @@ async def test_a_merge_is_stopped_with_the_server(sessions: Sessions, fitter: Ga
     assert (await refusal_of(sessions.merge(["a"], "copy", NO_CHANGES))).reason == "SERVER_DRAINING"
 
 
-async def test_a_merge_whose_caller_has_gone_makes_no_session(
+async def test_a_merge_whose_caller_has_gone_makes_no_session_and_gives_its_memory_back_once_it_stops(
     deps: SessionDeps, sessions: Sessions, fitter: GatedFitter
 ) -> None:
     await made(sessions, "a")
@@ -296,10 +339,13 @@ async def test_a_merge_whose_caller_has_gone_makes_no_session(
 
     call.cancel()
     await asyncio.wait([call])
+    held = deps.budget.used
     fitter.gate.set()
+    rest = await deps.budget.reserve_when_free(deps.budget.total - used, "all that the merge had", PATIENCE)
+    rest.release()
 
     assert call.cancelled()
-    assert deps.budget.used == used
+    assert held > used
     assert (await sessions.merge(["a"], "copy", NO_CHANGES, "one")).name == "copy"
 
 

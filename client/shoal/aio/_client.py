@@ -138,6 +138,8 @@ class Client:
         idle_ttl: float | None = None,
         update_rule: UpdateRule | None = None,
         summary_size: int | None = None,
+        outlier_threshold: float | None = None,
+        on_drift: OnDrift | None = None,
         exist_ok: bool = False,
     ) -> Session:
         """Make a session of what others have seen; see shoal.Client.merge_sessions."""
@@ -152,6 +154,8 @@ class Client:
             idle_ttl=idle_ttl,
             update_rule=update_rule,
             summary_size=summary_size,
+            outlier_threshold=outlier_threshold,
+            on_drift=on_drift,
         )
         try:
             await self._connection.call(_calls.merge_sessions(request))

@@ -694,12 +694,13 @@ class MergeSessionsRequest(_message.Message):
     """As in CreateSessionRequest."""
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """One or more sessions, each with a summary that has points: all of one n_features, metric and precision."""
+        """1 to 1,000 sessions, each with a summary that has points: all of one n_features, metric and precision."""
 
     @_builtins.property
     def config(self) -> Global___SessionConfig:
         """What is to differ from the configuration of the first session: n_clusters, engine, on_invalid, random_state,
-        half_life, idle_ttl, update_rule and summary_size. Fields that are absent are taken from the first session.
+        half_life, idle_ttl, update_rule, summary_size, outlier_threshold and on_drift. Fields that are absent are taken
+        from the first session.
         """
 
     def __init__(

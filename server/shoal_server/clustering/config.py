@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from shoal_server.clustering.given_init import check_init, check_init_weights
+from shoal_server.clustering.init_checks import check_init, check_init_weights
 from shoal_server.clustering.search import seed_work
 from shoal_server.engines.contract import Float64Array
 from shoal_server.errors import Reason, invalid, refused
@@ -129,6 +129,26 @@ def validate(
         HALF_LIFE_INVALID, SUMMARY_SIZE_INVALID, OUTLIER_THRESHOLD_INVALID, or TOO_MANY_VALUES or WORK_TOO_LARGE for
         what is over a limit.
     """
+    check_settings(
+        config,
+        max_centroid_values=max_centroid_values,
+        max_init_values=max_init_values,
+        max_summary_values=max_summary_values,
+        max_init_work=max_init_work,
+    )
+    check_init(config)
+    check_init_weights(config)
+
+
+def check_settings(
+    config: ModelConfig,
+    *,
+    max_centroid_values: int,
+    max_init_values: int,
+    max_summary_values: int,
+    max_init_work: int,
+) -> None:
+    """Check a configuration as `validate` does, but for the values of given centroids and their weights."""
     check_n_clusters(config)
     if config.n_features is not None and config.n_features < 1:
         raise invalid(
@@ -140,8 +160,6 @@ def validate(
     n_features = max(config.n_features or 1, given)
     check_width(config, n_features, max_centroid_values, max_init_values, max_summary_values, max_init_work)
     check_init_size(config)
-    check_init(config)
-    check_init_weights(config)
     check_half_life(config.half_life)
     check_outlier_threshold(config.outlier_threshold)
 

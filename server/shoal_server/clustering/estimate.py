@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from shoal_server.clustering.buckets import Reals, WeightedPoints
-from shoal_server.clustering.search import Pieces, Search, SearchKernels, pack_work, run_steps
+from shoal_server.clustering.search import Pieces, Search, SearchKernels, pack_work
 from shoal_server.engines.chunks import row_work
-from shoal_server.engines.contract import Float64Array, LabelArray, RunTasks
+from shoal_server.engines.contract import Float64Array, LabelArray
 
 # Copies of the points that stand for several rows, each moved at random as these rows lie around it; every second one
 # is the mirror image of the one before, so that most of what is random cancels out.
@@ -36,16 +36,16 @@ class Estimate(NamedTuple):
     standard_error: float
 
 
-def estimate_inertia(
+def estimation(
     stands_for: WeightedPoints,
     centroids: Float64Array,
+    search: Search,
     *,
     row_weight: float,
     fitted: bool,
     seed: Sequence[int],
     kernels: SearchKernels,
-    run: RunTasks,
-) -> Estimate:
+) -> Pieces[Estimate]:
     """Return the inertia that centroids would have on all rows that points of a summary stand for.
 
     The rows of a point are taken to scatter around it alike in all directions: a few copies of it, moved at random
@@ -61,40 +61,17 @@ def estimate_inertia(
         (m, d) points of a summary, m from 1 up.
     centroids
         (k, d) in the same coordinates; of length 1 under cosine.
+    search
+        Of these points, with these centroids in place.
     row_weight
         What a row weighs on average: a point of more weight stands for several. See summary.mean_row_weight.
     fitted
         Whether the centroids were fitted to this summary.
     seed
         Numbers, not negative, that settle what is drawn.
-    kernels, run
+    kernels
         Compute.
     """
-    search = Search(stands_for.points, stands_for.weights, len(centroids), cosine=False, kernels=kernels)
-
-    def steps() -> Pieces[Estimate]:
-        yield from search.pack()
-        yield from search.place(centroids)
-        return (
-            yield from estimation(
-                stands_for, centroids, search, row_weight=row_weight, fitted=fitted, seed=seed, kernels=kernels
-            )
-        )
-
-    return run_steps(steps(), run)
-
-
-def estimation(
-    stands_for: WeightedPoints,
-    centroids: Float64Array,
-    search: Search,
-    *,
-    row_weight: float,
-    fitted: bool,
-    seed: Sequence[int],
-    kernels: SearchKernels,
-) -> Pieces[Estimate]:
-    """Do what `estimate_inertia` does with a search that has these centroids in place."""
     labels, squares = search.nearest_two()
     unit = float(stands_for.weights.max())  # lest a square of a weight overflow
     stands_for = WeightedPoints(stands_for.points, stands_for.weights / unit, stands_for.scatter / unit)

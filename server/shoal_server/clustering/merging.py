@@ -8,17 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.events import first_clusters, tell
 from shoal_server.clustering.refined import Fitter
-from shoal_server.clustering.refinement import fit
+from shoal_server.clustering.refinement import expected_fit_work, fit
 from shoal_server.clustering.refinement_schedule import Learning, RefinementSchedule
-from shoal_server.clustering.state import ColumnMeans, CoordinateSystem, Model, ModelState, read_only_snapshot
-from shoal_server.clustering.summary import Summary, empty_summary, merge, relabelled, weighted_points
+from shoal_server.clustering.state import ColumnMeans, Model, ModelState, read_only_snapshot
+from shoal_server.clustering.summarised import SummarisedModel, max_points
+from shoal_server.clustering.summary import (
+    Summary,
+    empty_summary,
+    merge,
+    relabelled,
+    weighted_points,
+)
 from shoal_server.engines.chunks import row_work
 from shoal_server.engines.contract import Float64Array, RunTasks
 from shoal_server.errors import DomainError, Reason, Refusal, invalid
@@ -28,24 +35,22 @@ from shoal_server.errors import DomainError, Reason, Refusal, invalid
 N_STARTS, MANY_VALUES = 2, 1 << 14
 
 
-class Summarised(NamedTuple):
-    """A model that has a summary with rows, taken apart."""
-
-    summary: Summary
-    schedule: RefinementSchedule
-    coordinates: CoordinateSystem
-    model: Model
+def max_merged_points(sources: Sequence[SummarisedModel], config: ModelConfig) -> int:
+    """Return how many points the summary of several models has at most that the new centroids are fitted to."""
+    points = sum(max_points(source.model) for source in sources)
+    return min(points, _merged_size(sources, config))
 
 
-def summarised(model: Model) -> Summarised | None:
-    """Return a model that can be merged, taken apart; None: it has no summary, or one without rows."""
-    learning, coordinates = model.state.learning, model.state.coordinates
-    if learning is None or coordinates is None or learning.summary.reference is None:
-        return None
-    return Summarised(learning.summary, learning.schedule, coordinates, model)
+def merge_work(sources: Sequence[SummarisedModel], config: ModelConfig) -> int:
+    """Return the most multiplications for a model of several: to add up their summaries, and to fit centroids."""
+    d, k = len(sources[0].coordinates.origin), config.n_clusters
+    points = sum(max_points(source.model) for source in sources)
+    # Points that go are as many as those that they are replaced by, each compared with the first model's centroids.
+    adding = 2 * points * row_work(sources[0].model.config.n_clusters, d)
+    return adding + expected_fit_work(max_merged_points(sources, config), k, d, _n_starts(k, d))
 
 
-def merged_model(sources: Sequence[Summarised], config: ModelConfig, fitter: Fitter, run: RunTasks) -> Model:
+def merged_model(sources: Sequence[SummarisedModel], config: ModelConfig, fitter: Fitter, run: RunTasks) -> Model:
     """Return a model of version 1 with what all others have seen, and centroids fitted to it.
 
     Parameters
@@ -69,7 +74,7 @@ def merged_model(sources: Sequence[Summarised], config: ModelConfig, fitter: Fit
     seed, kernels = config.random_state or 0, fitter.summary_kernels(coordinates.precision)
     summary = _merged_summary(sources, config, fitter, run)
     points, weights, scatter = weighted_points(summary, 0.0, run)
-    _check_points(len(weights), config.n_clusters)
+    check_points(len(weights), config.n_clusters)
     found = fit(
         points,
         weights,
@@ -78,7 +83,7 @@ def merged_model(sources: Sequence[Summarised], config: ModelConfig, fitter: Fit
         cosine=config.metric == "cosine",
         kernels=fitter.search,
         run=run,
-        n_starts=N_STARTS if config.n_clusters * d <= MANY_VALUES else 1,
+        n_starts=_n_starts(config.n_clusters, d),
     )
     total = float(weights.sum())
     expected = (found.inertia + float(scatter.sum())) / total
@@ -106,12 +111,11 @@ def merged_model(sources: Sequence[Summarised], config: ModelConfig, fitter: Fit
     return tell(model, [first_clusters(config.n_clusters)])
 
 
-def _merged_summary(sources: Sequence[Summarised], config: ModelConfig, fitter: Fitter, run: RunTasks) -> Summary:
+def _merged_summary(sources: Sequence[SummarisedModel], config: ModelConfig, fitter: Fitter, run: RunTasks) -> Summary:
     """Return the summary of all rows, as of age 0 and in the coordinates of the first source."""
     precision, origin = sources[0].coordinates.precision, sources[0].coordinates.origin.astype(np.float64)
     latest = _latest_event(sources)
-    size = config.summary_points(len(origin)) or max(source.summary.size for source in sources)
-    merged = empty_summary(size, len(origin), precision)
+    merged = empty_summary(_merged_size(sources, config), len(origin), precision)
     for source in sources:
         merged = merge(
             merged,
@@ -126,7 +130,16 @@ def _merged_summary(sources: Sequence[Summarised], config: ModelConfig, fitter: 
     return merged
 
 
-def _age(source: Summarised, latest: float | None) -> float:
+def _merged_size(sources: Sequence[SummarisedModel], config: ModelConfig) -> int:
+    d = len(sources[0].coordinates.origin)
+    return config.summary_points(d) or max(source.summary.size for source in sources)
+
+
+def _n_starts(n_clusters: int, n_features: int) -> int:
+    return N_STARTS if n_clusters * n_features <= MANY_VALUES else 1
+
+
+def _age(source: SummarisedModel, latest: float | None) -> float:
     """Return how many half-lives have passed for a source when the newest event of all is now."""
     half_life, own_latest = source.model.config.half_life, source.model.state.latest_event
     age = source.schedule.age
@@ -136,7 +149,7 @@ def _age(source: Summarised, latest: float | None) -> float:
 
 
 def _schedule(
-    sources: Sequence[Summarised], config: ModelConfig, points: int, weight: float, expected: float
+    sources: Sequence[SummarisedModel], config: ModelConfig, points: int, weight: float, expected: float
 ) -> RefinementSchedule:
     """Return the schedule after the fit, which was not paid for out of its budget: that is as of a new model."""
     rows = sum(source.schedule.rows for source in sources)
@@ -145,12 +158,12 @@ def _schedule(
     return schedule.refined(expected, config.n_clusters / points, 0)
 
 
-def _latest_event(sources: Sequence[Summarised]) -> float | None:
+def _latest_event(sources: Sequence[SummarisedModel]) -> float | None:
     events = [source.model.state.latest_event for source in sources]
     return max((event for event in events if event is not None), default=None)
 
 
-def _column_means(sources: Sequence[Summarised]) -> ColumnMeans | None:
+def _column_means(sources: Sequence[SummarisedModel]) -> ColumnMeans | None:
     """Return the means of the columns over the rows of all sources that have them."""
     known = [means for source in sources if (means := source.model.state.column_means) is not None]
     if not known:
@@ -160,7 +173,8 @@ def _column_means(sources: Sequence[Summarised]) -> ColumnMeans | None:
     return ColumnMeans(rows, np.divide(sums, rows, out=np.zeros_like(rows), where=rows > 0))
 
 
-def _check_points(count: int, n_clusters: int) -> None:
+def check_points(count: int, n_clusters: int) -> None:
+    """Raise SUMMARY_EMPTY or N_CLUSTERS_INVALID if so many points of all summaries are none, or fewer than clusters."""
     if not count:
         raise DomainError(
             Refusal(

@@ -73,7 +73,7 @@ def reduced(
         raise ValueError(f"size is {size}: buckets are reduced to 1 point at least")
     before = None
     while True:
-        buckets = without_tiny(buckets, age)
+        buckets = without_tiny_buckets(buckets, age)
         points = _points(buckets)
         if points <= size and len(buckets) <= MAX_BUCKETS:
             return buckets
@@ -136,7 +136,7 @@ def reduced_bucket(
     )
 
 
-def without_tiny(buckets: tuple[Bucket, ...], age: float) -> tuple[Bucket, ...]:
+def without_tiny_buckets(buckets: tuple[Bucket, ...], age: float) -> tuple[Bucket, ...]:
     """Return buckets without those that weigh next to nothing beside the others."""
     weights = [decayed(bucket.weight, bucket.age, age) for bucket in buckets]
     least = sum(weights) * MIN_SHARE

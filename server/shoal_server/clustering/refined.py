@@ -17,8 +17,8 @@ import numpy as np
 from shoal_server.clustering.absorbing import absorb_rows
 from shoal_server.clustering.buckets import IndexArray, Reals, SummaryKernels, WeightedPoints
 from shoal_server.clustering.events import Event, cluster_events, tell
-from shoal_server.clustering.given import first_schedule, first_summary
 from shoal_server.clustering.identity import succeed
+from shoal_server.clustering.initial_summary import first_schedule, first_summary
 from shoal_server.clustering.refinement import DeepRefinement, expected_work, refine
 from shoal_server.clustering.refinement_schedule import (
     FIXED_WORK,

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import numpy as np
 
+from shoal_server.clustering.refinement_schedule import Depth
 from shoal_server.clustering.search import (
     Pieces,
     Points,
@@ -30,8 +30,6 @@ from shoal_server.clustering.search import (
 )
 from shoal_server.engines.chunks import row_work
 from shoal_server.engines.contract import Float64Array, RunTasks, holding_memory
-
-Depth = Literal["light", "deep"]
 
 # How much a swap may lose in each stage of a deep refinement, in shares of what a cluster adds to the inertia on
 # average. A light one has the first stage alone.

@@ -1,4 +1,4 @@
-"""The rows of a model's stream as its summary has them: what other numbers of clusters and descriptions are made of."""
+"""The rows of a stream as its summary has them: for other numbers of clusters, descriptions and merged models."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from shoal_server.clustering.buckets import WeightedPoints
 from shoal_server.clustering.refined import schedule_of, seed_of
-from shoal_server.clustering.state import Model
-from shoal_server.clustering.summary import max_weighted_points, mean_row_weight, weighted_points
+from shoal_server.clustering.refinement_schedule import RefinementSchedule
+from shoal_server.clustering.state import CoordinateSystem, Model
+from shoal_server.clustering.summary import Summary, max_weighted_points, mean_row_weight, weighted_points
 from shoal_server.clustering.validation import still_warming
 from shoal_server.engines.contract import Frame, RunTasks
 from shoal_server.errors import DomainError, Reason, Refusal
@@ -20,6 +21,15 @@ class SummarisedRows(NamedTuple):
     row_weight: float  # of a row, on average
     frame: Frame  # whose coordinates they are in
     seed: int  # of what is drawn for the model
+
+
+class SummarisedModel(NamedTuple):
+    """A model that has centroids and a summary with rows, and what is merged of it."""
+
+    summary: Summary
+    schedule: RefinementSchedule
+    coordinates: CoordinateSystem
+    model: Model
 
 
 def check_summarised(model: Model) -> None:
@@ -36,6 +46,15 @@ def check_summarised(model: Model) -> None:
         raise DomainError(still_warming(model))
     if not max_points(model):
         raise DomainError(_empty())
+
+
+def summarised_model(model: Model) -> SummarisedModel:
+    """Return what is merged of a model; raise what `check_summarised` does if there is nothing."""
+    check_summarised(model)
+    learning, coordinates = model.state.learning, model.state.coordinates
+    if learning is None or coordinates is None or learning.summary.reference is None:
+        raise AssertionError("a summary with rows has coordinates, and a place for each cluster")
+    return SummarisedModel(learning.summary, learning.schedule, coordinates, model)
 
 
 def max_points(model: Model) -> int:

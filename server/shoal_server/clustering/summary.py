@@ -35,7 +35,7 @@ from shoal_server.clustering.open_block import (
     calibrated,
     followed,
 )
-from shoal_server.clustering.reduction import reduced, without_tiny
+from shoal_server.clustering.reduction import reduced, without_tiny_buckets
 from shoal_server.engines.contract import Float64Array, LabelArray, RunTasks
 
 Real = TypeVar("Real", bound=np.floating[Any])
@@ -126,7 +126,7 @@ def absorb(
 
 def weighted_points(summary: Summary, age: float, run: RunTasks) -> WeightedPoints:
     """Return what stands for all rows: weighted as of an age, in half-lives, that is not before the last row's."""
-    buckets = without_tiny(_all_buckets(summary, run), age)
+    buckets = without_tiny_buckets(_all_buckets(summary, run), age)
     if not buckets:
         empty = _no_rows(summary.waiting.points.shape[1], summary.waiting.points.dtype)
         return WeightedPoints(empty.points, empty.weights, np.empty(0))
@@ -237,11 +237,6 @@ def merge(
         at_once=one.size // _AT_ONCE_SHARE,
     )  # fmt: skip
     return one._replace(buckets=buckets, reference=reference, rows=one.rows + other.rows, blocks=blocks)
-
-
-def summary_bytes(summary: Summary) -> int:
-    """Return how many bytes the arrays of a summary take."""
-    return _bytes(summary)
 
 
 def max_summary_bytes(size: int, n_clusters: int, n_features: int, precision: np.dtype[Any]) -> int:
@@ -362,9 +357,3 @@ def _reference(summary: Summary) -> Reference:
     if summary.reference is None:
         raise AssertionError("a summary that has rows has a reference")
     return summary.reference
-
-
-def _bytes(part: object) -> int:
-    if isinstance(part, np.ndarray):
-        return part.nbytes
-    return sum(map(_bytes, part)) if isinstance(part, tuple) else 0

@@ -37,7 +37,7 @@ class SessionService:
     async def MergeSessions(self, request: sessions_pb2.MergeSessionsRequest, _call: CallContext) -> bytes:
         """Make a session of what others have seen; see sessions.proto."""
         changes = decode_merge_changes(request.config, self._limits)
-        merged = self._sessions.merge(list(request.names), request.into, changes, request.request_id)
+        merged = self._sessions.merge(request.names, request.into, changes, request.request_id)
         return await self._encode(await merged)
 
     async def GetSession(self, request: sessions_pb2.GetSessionRequest, _call: CallContext) -> bytes:

@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
 
-from shoal_server.clustering.config import MAX_SUMMARISED_VALUES
 from shoal_server.clustering.description import describe_bytes, describe_clusters, describe_work
 from shoal_server.clustering.recluster import Reclusterer, recluster_bytes, recluster_work
 from shoal_server.clustering.refined import Fitter
 from shoal_server.clustering.state import Model
 from shoal_server.clustering.summarised import check_summarised, max_points, summarised_rows
 from shoal_server.clustering.update import newest
-from shoal_server.engines.contract import Halted, Task
 from shoal_server.errors import DomainError, Reason, invalid, refused
-from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.port import (
     ClusterReport,
@@ -31,15 +27,13 @@ from shoal_server.sessions.port import (
     ReclusterStart,
 )
 from shoal_server.sessions.refusals import errors_of_session
+from shoal_server.sessions.stoppable_call import StoppableCall
+from shoal_server.sessions.work import check_fitted_values, max_call_work, too_much_work
 from shoal_server.sessions.writer import Writer
-
-T = TypeVar("T")
 
 # Calls that recluster a session at once: each holds copies of its summary. Descriptions, which take less, wait for one
 # another.
 MAX_RECLUSTERINGS, MAX_DESCRIBING = 4, 2
-# What one call may take, in the work of a batch: minutes of one thread at most.
-BATCHES_OF_WORK = 4
 # Typical points of a cluster, and values of all of them in an answer: 32 MiB.
 MAX_TYPICAL, MAX_TYPICAL_VALUES = 1000, 1 << 22
 _RETRY_AFTER = 1.0  # seconds
@@ -108,7 +102,8 @@ class Analysis:
             _check_typical(n_typical, k, d)
             work = describe_work(m, k, d)
             if work > self._max_work:
-                raise self._too_much_work(work, "to describe the clusters", "use a smaller summary_size")
+                what = "to describe the clusters with this summary"
+                raise too_much_work(work, what, "use a smaller summary_size", self._deps.limits)
             needed = describe_bytes(m, k, d, n_typical, precision)
             async with self._describing:
                 with self._call(needed, "describing the clusters of") as call:
@@ -127,21 +122,14 @@ class Analysis:
 
     def _check_numbers(self, numbers: Sequence[int], m: int, d: int) -> None:
         """Raise what is wrong with numbers of clusters, ascending, for a summary of at most m points of d columns."""
-        most = min(self._deps.limits.max_centroid_values, MAX_SUMMARISED_VALUES) // d
         largest = numbers[-1]
         if largest > m:
             raise _too_few_points(largest, m)
-        if largest > most:
-            raise refused(
-                Reason.TOO_MANY_VALUES,
-                f"n_clusters {largest:,} times n_features {d:,} is {largest * d:,} values, and the server allows "
-                f"{most * d:,}: n_clusters can be {most:,} at most",
-                field="n_clusters",
-            )
+        check_fitted_values(largest, d, self._deps.limits, "n_clusters")
         work = recluster_work(m, numbers, d)
         if work > self._max_work:
-            what = f"to fit {len(numbers)} numbers of clusters up to {largest:,}"
-            raise self._too_much_work(work, what, self._fitting(numbers, m, d), "n_clusters")
+            what = f"to fit {len(numbers)} numbers of clusters up to {largest:,} to this summary"
+            raise too_much_work(work, what, self._fitting(numbers, m, d), self._deps.limits, "n_clusters")
 
     def _fitting(self, numbers: Sequence[int], m: int, d: int) -> str:
         """Return which of numbers of clusters are not too much work."""
@@ -152,18 +140,10 @@ class Analysis:
 
     @property
     def _max_work(self) -> int:
-        return BATCHES_OF_WORK * self._deps.limits.max_batch_work
-
-    def _too_much_work(self, work: int, what: str, advice: str, field: str = "") -> DomainError:
-        return refused(
-            Reason.WORK_TOO_LARGE,
-            f"{what} takes up to {work:,} multiplications with this summary, and the server allows {self._max_work:,} "
-            f"at once: {advice}, or raise SHOAL_MAX_BATCH_WORK",
-            field=field,
-        )
+        return max_call_work(self._deps.limits)
 
     @contextmanager
-    def _call(self, size: int, what: str, *, is_reclustering: bool = False) -> Iterator[_Call]:
+    def _call(self, size: int, what: str, *, is_reclustering: bool = False) -> Iterator[StoppableCall]:
         """Reserve so many bytes for a call, and stop its computing with the context."""
         if is_reclustering and self._reclusterings >= MAX_RECLUSTERINGS:
             raise refused(
@@ -172,7 +152,12 @@ class Analysis:
                 retry_after=_RETRY_AFTER,
             )
         memory = self._deps.budget.reserve(size, f"{what} session {self._name!r}")
-        call = _Call(f"{self._uid} analysis", self._deps.compute, self._writer)
+        call = StoppableCall(
+            f"{self._uid} analysis",
+            self._deps.compute,
+            lambda: self._writer.compute.halted,
+            lambda: self._writer.refusal,
+        )
         self._reclusterings += is_reclustering
 
         def end() -> None:
@@ -183,55 +168,6 @@ class Analysis:
             yield call
         finally:
             call.stop(end)
-
-
-class _Call:
-    """Computes for one call, for an owner of its own: the session's batches go before it."""
-
-    def __init__(self, owner: str, pool: ComputePool, writer: Writer) -> None:
-        self._owner = owner
-        self._pool = pool
-        self._writer = writer
-        self._is_over = False
-        self._computing: asyncio.Future[Any] | None = None
-
-    async def compute(self, function: Callable[[], T]) -> T:
-        """Run a function on a compute thread; if the caller is cancelled it stops at its next pause."""
-
-        def begin() -> T:
-            self._pause()
-            return function()
-
-        computing = self._pool.begin(begin, self._owner)
-        self._computing = computing
-        try:
-            return await asyncio.shield(computing)
-        except Halted:
-            raise DomainError(self._writer.refusal) from None
-
-    def run(self, task: Task, count: int) -> None:
-        """Run tasks as engines.contract.RunTasks says; raise Halted if the call or the session has ended."""
-        self._pool.run_tasks(task, count, self._pause)
-
-    def stop(self, on_end: Callable[[], None]) -> None:
-        """Let what is computed stop at its next pause, and call a function once it has."""
-        self._is_over = True
-        computing = self._computing
-        if computing is None or computing.done():
-            on_end()
-            return
-
-        def end(done: asyncio.Future[Any]) -> None:
-            if not done.cancelled():
-                done.exception()  # Halted, which nobody waits for
-            on_end()
-
-        computing.add_done_callback(end)
-
-    def _pause(self) -> None:
-        self._pool.checkpoint()
-        if self._is_over or self._writer.compute.halted:
-            raise Halted
 
 
 def _shape(model: Model) -> tuple[int, int, int, int]:

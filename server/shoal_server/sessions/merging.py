@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import uuid
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from shoal_server.clustering.config import ModelConfig
-from shoal_server.clustering.merging import Summarised, merged_model, summarised
+from shoal_server.clustering.merging import check_points, max_merged_points, merge_work, merged_model
 from shoal_server.clustering.refined import Fitter
 from shoal_server.clustering.state import Model
-from shoal_server.clustering.summarised import check_summarised
-from shoal_server.engines.contract import Halted, RunTasks
+from shoal_server.clustering.summarised import SummarisedModel, summarised_model
+from shoal_server.engines.contract import RunTasks
 from shoal_server.errors import DomainError, Reason, Refusal, invalid, quoted
 from shoal_server.sessions.deps import SessionDeps
-from shoal_server.sessions.port import SessionConfig
+from shoal_server.sessions.port import Limits, SessionConfig
 from shoal_server.sessions.refusals import errors_of_far_points, shutting_down
 from shoal_server.sessions.session_memory import FLOAT64, model_bytes
+from shoal_server.sessions.stoppable_call import StoppableCall
 from shoal_server.sessions.summary_memory import learning_bytes, summary_bytes, swap_bytes
-from shoal_server.sessions.work import MAX_DISPATCH_WORK, SessionCompute
+from shoal_server.sessions.work import check_fitted_values, max_call_work, too_much_work
 
 # Copies of the largest summary while it is added to the others: closed, moved, and joined with its neighbours.
 _ADDED_COPIES = 2
+MAX_NAMES = 1000  # of one call; what is looked at of each is looked at in one go
 
 
 class Source(NamedTuple):
@@ -36,7 +40,13 @@ class Source(NamedTuple):
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raise NAMES_INVALID unless there are names, each once."""
+    """Raise NAMES_INVALID unless there are names, not too many, each once."""
+    if len(names) > MAX_NAMES:
+        raise invalid(
+            Reason.NAMES_INVALID,
+            "names",
+            f"names has {len(names):,} sessions; merge at most {MAX_NAMES:,} at a time, and then the merged ones",
+        )
     if not names:
         raise invalid(Reason.NAMES_INVALID, "names", "names is empty; name one session or more to merge")
     seen: set[str] = set()
@@ -46,7 +56,7 @@ def check_names(names: Sequence[str]) -> None:
         seen.add(name)
 
 
-def mergeable(sources: Sequence[Source]) -> list[Summarised]:
+def mergeable(sources: Sequence[Source]) -> list[SummarisedModel]:
     """Return what of the sessions is merged.
 
     Raises
@@ -55,10 +65,34 @@ def mergeable(sources: Sequence[Source]) -> list[Summarised]:
         SESSION_WARMING, SUMMARY_MISSING or SUMMARY_EMPTY of one of them; N_FEATURES_MISMATCH, METRIC_MISMATCH or
         DTYPE_MISMATCH of one and the first.
     """
-    found = [_summarised(source) for source in sources]
+    found = [_part(source) for source in sources]
     for source, part in zip(sources[1:], found[1:], strict=True):
         _check_alike(sources[0], found[0], source, part)
     return found
+
+
+def check_limits(parts: Sequence[SummarisedModel], config: ModelConfig, limits: Limits) -> None:
+    """Raise TOO_MANY_VALUES, N_CLUSTERS_INVALID or WORK_TOO_LARGE if the fit to all summaries would be too large.
+
+    It is limited alike where the new session keeps no summary: the fit is the same.
+    """
+    d = len(parts[0].coordinates.origin)
+    check_fitted_values(config.n_clusters, d, limits, "config.n_clusters")
+    points = max_merged_points(parts, config)
+    check_points(points, config.n_clusters)
+    work = merge_work(parts, config)
+    if work > max_call_work(limits):
+        what = f"to merge {len(parts):,} sessions and fit {config.n_clusters:,} clusters to up to {points:,} points"
+        raise too_much_work(work, what, _lighter(parts, config, limits), limits, "config.n_clusters")
+
+
+def _lighter(parts: Sequence[SummarisedModel], config: ModelConfig, limits: Limits) -> str:
+    """Return what would not be too much work."""
+    numbers = range(1, config.n_clusters)
+    most = bisect_right(numbers, max_call_work(limits), key=lambda k: merge_work(parts, replace(config, n_clusters=k)))
+    if not most:
+        return "merge fewer sessions, or sessions with smaller summaries"
+    return f"use n_clusters {most:,} or less, or a smaller summary_size"
 
 
 def given_later(config: ModelConfig, n_features: int) -> ModelConfig:
@@ -78,16 +112,13 @@ class Merging:
 
     def __init__(self, deps: SessionDeps) -> None:
         self._deps = deps
-        self._running: set[SessionCompute] = set()
         self._is_halted = False
 
     def halt(self) -> None:
         """Stop what is being computed at its next piece, and begin nothing more: the calls are refused."""
         self._is_halted = True
-        for compute in self._running:
-            compute.halt()
 
-    async def merge(self, parts: Sequence[Summarised], config: ModelConfig, into: str) -> Model:
+    async def merge(self, parts: Sequence[SummarisedModel], config: ModelConfig, into: str) -> Model:
         """Return the model of a new session.
 
         Raises
@@ -101,38 +132,28 @@ class Merging:
         if self._is_halted:
             raise DomainError(shutting_down())
         memory = self._deps.budget.reserve(needed_bytes(parts, config), f"merging into session {into!r}")
-        compute = SessionCompute(uuid.uuid4().hex, self._deps.compute)
-        self._running.add(compute)
+        call = StoppableCall(uuid.uuid4().hex, self._deps.compute, lambda: self._is_halted, shutting_down)
         try:
-            work = MAX_DISPATCH_WORK
-            return await compute.call([], work, _merged, parts, config, fitter, compute.run_tasks)
-        except Halted:
-            raise DomainError(shutting_down()) from None
+            return await call.compute(partial(_merged, parts, config, fitter, call.run))
         finally:
-            compute.halt()  # where the caller has given up it still runs
-            self._running.discard(compute)
-            memory.release()
+            call.stop(memory.release)
 
 
-def _merged(parts: Sequence[Summarised], config: ModelConfig, fitter: Fitter, run: RunTasks) -> Model:
+def _merged(parts: Sequence[SummarisedModel], config: ModelConfig, fitter: Fitter, run: RunTasks) -> Model:
     advice = "merge sessions whose points are of one scale, or create them with dtype='float64'"
     with errors_of_far_points("the sessions'", advice):
         return merged_model(parts, config, fitter, run)
 
 
-def _summarised(source: Source) -> Summarised:
+def _part(source: Source) -> SummarisedModel:
     try:
-        check_summarised(source.model)
+        return summarised_model(source.model)
     except DomainError as error:
         refusal, name = error.refusal, source.name
         raise DomainError(replace(refusal, message=f"session {name!r}: {refusal.message}", session=name)) from None
-    part = summarised(source.model)
-    if part is None:
-        raise AssertionError("a summary with rows has coordinates, and a place for each cluster")
-    return part
 
 
-def _check_alike(first: Source, first_part: Summarised, other: Source, part: Summarised) -> None:
+def _check_alike(first: Source, first_part: SummarisedModel, other: Source, part: SummarisedModel) -> None:
     """Raise what is different between a session and the first."""
     ours, theirs = first.model, other.model
     differences = (
@@ -158,7 +179,7 @@ def _check_alike(first: Source, first_part: Summarised, other: Source, part: Sum
             )
 
 
-def needed_bytes(parts: Sequence[Summarised], config: ModelConfig) -> int:
+def needed_bytes(parts: Sequence[SummarisedModel], config: ModelConfig) -> int:
     """Return what merging takes until the new session counts its own."""
     d = len(parts[0].coordinates.origin)
     size = max(config.summary_points(d), *(part.summary.size for part in parts))

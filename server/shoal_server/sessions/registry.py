@@ -15,12 +15,12 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from shoal_server.clustering.config import ModelConfig, validate
+from shoal_server.clustering.config import ModelConfig, check_settings, validate
 from shoal_server.clustering.model import new_model
 from shoal_server.clustering.state import Model
 from shoal_server.errors import DomainError, Reason, invalid, quoted, refused
 from shoal_server.sessions.deps import SessionDeps
-from shoal_server.sessions.merging import Merging, check_names, given_later, mergeable
+from shoal_server.sessions.merging import Merging, check_limits, check_names, given_later, mergeable
 from shoal_server.sessions.port import Changes, EndReason, SessionConfig, changed
 from shoal_server.sessions.refusals import session_gone
 from shoal_server.sessions.session import Session
@@ -103,7 +103,8 @@ class Sessions:
         Raises
         ------
         DomainError
-            What `create` raises, NAMES_INVALID, SESSION_NOT_FOUND, and what `mergeable` and `Merging.merge` raise.
+            What `create` raises, NAMES_INVALID, SESSION_NOT_FOUND, and what `mergeable`, `check_limits` and
+            `Merging.merge` raise.
         """
         _check_name(into, "into")
         _check_request_id(request_id)
@@ -115,7 +116,9 @@ class Sessions:
             sources = [self.get(name).as_source() for name in names]
             parts = mergeable(sources)
             config = changed(sources[0].config, changes)
-            self._validate(given_later(config.model, len(parts[0].coordinates.origin)))
+            given = given_later(config.model, len(parts[0].coordinates.origin))
+            check_settings(given, **self._bounds(given))
+            check_limits(parts, config.model, self._deps.limits)
             model = await self._merging.merge(parts, config.model, into)
             return self._add(into, replace(config, model=model.config), request_id, model)
 
@@ -159,18 +162,18 @@ class Sessions:
         return self._with_random_state(config)
 
     def _new_model(self, config: ModelConfig) -> Model:
-        self._validate(config)
+        validate(config, **self._bounds(config))
         return new_model(config)
 
-    def _validate(self, config: ModelConfig) -> None:
+    def _bounds(self, config: ModelConfig) -> dict[str, int]:
+        """Return the limits that a configuration is checked against."""
         limits = self._deps.limits
-        validate(
-            config,
-            max_centroid_values=limits.max_centroid_values,
-            max_init_values=limits.max_init_values,
-            max_summary_values=limits.max_summary_values,
-            max_init_work=engine_work(config.engine, limits.max_batch_work),
-        )
+        return {
+            "max_centroid_values": limits.max_centroid_values,
+            "max_init_values": limits.max_init_values,
+            "max_summary_values": limits.max_summary_values,
+            "max_init_work": engine_work(config.engine, limits.max_batch_work),
+        }
 
     def _check_count(self) -> None:
         if len(self._sessions) >= self._deps.limits.max_sessions:

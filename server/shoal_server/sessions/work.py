@@ -8,6 +8,7 @@ from time import sleep
 from typing import ParamSpec, TypeVar
 
 from shoal_server.clustering.config import (
+    MAX_SUMMARISED_VALUES,
     EngineName,
     ModelConfig,
     check_changes,
@@ -20,13 +21,15 @@ from shoal_server.clustering.model import assign
 from shoal_server.clustering.state import Batch, Model
 from shoal_server.clustering.summarised import check_summarised
 from shoal_server.engines.contract import Assignment, Engine, Halted, PointArray, Task
-from shoal_server.errors import DomainError, Reason, Refusal
+from shoal_server.errors import DomainError, Reason, Refusal, refused
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.port import Changes, Limits
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# What one call may take that computes with summaries, in the work of a batch: minutes of one thread at most.
+BATCHES_OF_WORK = 4
 # What the writer takes at most in one dispatch to a compute thread, or one job: 10 to 20 ms, beside which that and the
 # answers cost little.
 MAX_DISPATCH_WORK = 1 << 30
@@ -163,6 +166,33 @@ def large_refused(
 def runs_uncut(engines: Iterable[EngineName | None], work: int) -> bool:
     """Return whether work takes long and one of the engines does it in one piece."""
     return work > MAX_UNCUT_WORK and any(engine in _UNCUT_SHARE for engine in engines)
+
+
+def max_call_work(limits: Limits) -> int:
+    """Return how many multiplications a call may take that fits centroids to summaries, or describes a summary."""
+    return BATCHES_OF_WORK * limits.max_batch_work
+
+
+def too_much_work(work: int, what: str, advice: str, limits: Limits, field: str = "") -> DomainError:
+    """Return the error of a call that is more work than `max_call_work`."""
+    return refused(
+        Reason.WORK_TOO_LARGE,
+        f"{what} takes up to {work:,} multiplications, and the server allows {max_call_work(limits):,} at once: "
+        f"{advice}, or raise SHOAL_MAX_BATCH_WORK",
+        field=field,
+    )
+
+
+def check_fitted_values(n_clusters: int, n_features: int, limits: Limits, field: str) -> None:
+    """Raise TOO_MANY_VALUES if so many centroids are more than are fitted to a summary; `field` has their number."""
+    most = min(limits.max_centroid_values, MAX_SUMMARISED_VALUES) // n_features
+    if n_clusters > most:
+        raise refused(
+            Reason.TOO_MANY_VALUES,
+            f"n_clusters {n_clusters:,} times n_features {n_features:,} is {n_clusters * n_features:,} values, and the "
+            f"server fits {most * n_features:,} to a summary: n_clusters can be {most:,} at most",
+            field=field,
+        )
 
 
 class SessionCompute:
