@@ -18,7 +18,7 @@ from shoal_server.clustering.description import describe_bytes, describe_cluster
 from shoal_server.clustering.recluster import Reclusterer, recluster_bytes, recluster_work
 from shoal_server.clustering.refined import Fitter
 from shoal_server.clustering.state import Model
-from shoal_server.clustering.summarised import check_summarised, max_points, summarised_rows
+from shoal_server.clustering.summarised import check_summarised, max_points, summarised_rows, too_few_points
 from shoal_server.clustering.update import newest
 from shoal_server.engines.contract import Halted, Task
 from shoal_server.errors import DomainError, Reason, invalid, refused
@@ -40,6 +40,7 @@ T = TypeVar("T")
 MAX_RECLUSTERINGS, MAX_DESCRIBING = 4, 2
 # What one call may take, in the work of a batch: minutes of one thread at most.
 BATCHES_OF_WORK = 4
+USUAL_NUMBERS = range(2, 21)  # of clusters, that are tried where none are named
 # Typical points of a cluster, and values of all of them in an answer: 32 MiB.
 MAX_TYPICAL, MAX_TYPICAL_VALUES = 1000, 1 << 22
 _RETRY_AFTER = 1.0  # seconds
@@ -75,17 +76,19 @@ class Analysis:
             SUMMARY_MISSING, SUMMARY_EMPTY, SESSION_WARMING, N_CLUSTERS_INVALID, TOO_MANY_VALUES, WORK_TOO_LARGE,
             TOO_MANY_CALLS, MEMORY_LIMIT_REACHED; SESSION_NOT_FOUND or SERVER_DRAINING if the session ends meanwhile.
         """
-        model, numbers = self._writer.model, request.numbers
+        model = self._writer.model
         with errors_of_session(self._name):
             check_summarised(model)
             m, _, d, precision = _shape(model)
+            numbers = request.numbers or _usual_numbers(min(m, self._max_clusters(d)))
             self._check_numbers(numbers, m, d)
             needed = recluster_bytes(m, numbers[-1], d, precision)
             with self._call(needed, "reclustering", is_reclustering=True) as call:
                 rows = await call.compute(lambda: summarised_rows(model, call.run))
                 found = len(rows.points.weights)
+                numbers = request.numbers or _usual_numbers(min(found, numbers[-1]))
                 if numbers[-1] > found:
-                    raise _too_few_points(numbers[-1], found)
+                    raise too_few_points(numbers[-1], found)
                 yield ReclusterStart(self._uid, model.version, numbers, found, float(rows.points.weights.sum()))
                 reclusterer = Reclusterer(rows, numbers, request.random_state, self._fitter.search)
                 for number in numbers:
@@ -127,10 +130,9 @@ class Analysis:
 
     def _check_numbers(self, numbers: Sequence[int], m: int, d: int) -> None:
         """Raise what is wrong with numbers of clusters, ascending, for a summary of at most m points of d columns."""
-        most = min(self._deps.limits.max_centroid_values, MAX_SUMMARISED_VALUES) // d
-        largest = numbers[-1]
+        most, largest = self._max_clusters(d), numbers[-1]
         if largest > m:
-            raise _too_few_points(largest, m)
+            raise too_few_points(largest, m)
         if largest > most:
             raise refused(
                 Reason.TOO_MANY_VALUES,
@@ -142,6 +144,9 @@ class Analysis:
         if work > self._max_work:
             what = f"to fit {len(numbers)} numbers of clusters up to {largest:,}"
             raise self._too_much_work(work, what, self._fitting(numbers, m, d), "n_clusters")
+
+    def _max_clusters(self, d: int) -> int:
+        return min(self._deps.limits.max_centroid_values, MAX_SUMMARISED_VALUES) // d
 
     def _fitting(self, numbers: Sequence[int], m: int, d: int) -> str:
         """Return which of numbers of clusters are not too much work."""
@@ -240,6 +245,11 @@ def _shape(model: Model) -> tuple[int, int, int, int]:
     return max_points(model), k, d, model.frame.dtype.itemsize
 
 
+def _usual_numbers(most: int) -> Sequence[int]:
+    """Return the usual numbers of clusters up to the most that there can be; the least of them in any case."""
+    return USUAL_NUMBERS[: max(most + 1 - USUAL_NUMBERS[0], 1)]
+
+
 def _check_typical(n_typical: int, k: int, d: int) -> None:
     most = min(MAX_TYPICAL, max(MAX_TYPICAL_VALUES // (k * d), 1))
     if not 0 <= n_typical <= most:
@@ -248,11 +258,3 @@ def _check_typical(n_typical: int, k: int, d: int) -> None:
             "n_typical",
             f"n_typical is {n_typical:,}; use 0 to {most:,} for {k:,} clusters of {d:,} columns",
         )
-
-
-def _too_few_points(n_clusters: int, found: int) -> DomainError:
-    return invalid(
-        Reason.N_CLUSTERS_INVALID,
-        "n_clusters",
-        f"n_clusters is {n_clusters:,}, and the summary of the session has {found:,} points: use that many at most",
-    )
