@@ -55,7 +55,8 @@ def test_watch_marks_the_versions_of_refinements(fake: FakeServer, command: InPr
 
 def test_watch_of_a_merged_session_shows_no_inertia_of_a_batch(fake: FakeServer, command: InProcess) -> None:
     merged, given = snapshot(2), snapshot(0)
-    merged.batch_points = given.batch_points = given.refined = 0
+    merged.batch_points = given.batch_points = 0
+    given.refined = False
     updates = [clustering_pb2.CentroidUpdate(snapshot=each) for each in (given, merged)]
     fake.plays("WatchCentroids", streams(*(clustering_pb2.WatchCentroidsResponse(update=update) for update in updates)))
 
