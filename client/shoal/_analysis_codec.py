@@ -12,19 +12,20 @@ from shoal import wire
 from shoal._analysis_types import ClusterDescription, Clustering, ClusterReport, Reclustering, Suggestion
 from shoal._calls import Call
 from shoal._errors import InternalError
-from shoal._validation import INT32, NOT_NEGATIVE_INT32, UINT32, integer, invalid, shown
+from shoal._validation import INT32, UINT32, integer, invalid, shown
 from shoal.v1 import clustering_pb2
 
-NumbersOfClusters = SupportsIndex | Iterable[SupportsIndex]
+NumbersOfClusters = SupportsIndex | Iterable[SupportsIndex] | None
 Progress = Callable[[Clustering], None]
+TYPICAL = (0, 1000)  # points of a cluster that the server returns
 
-_MAX_NUMBERS = 4096  # that are sent: the server allows fewer, and says how many
+_MAX_NUMBERS = 256  # of clusters that the server takes at once
 
 
 def encode_recluster(
     session: str, n_clusters: NumbersOfClusters, random_state: int | None
 ) -> clustering_pb2.ReclusterRequest:
-    """Return the request for one number of clusters, or several.
+    """Return the request for one number of clusters, or several; None: the server chooses them.
 
     Raises
     ------
@@ -40,7 +41,7 @@ def encode_recluster(
 def describe_clusters(session: str, n_typical: int) -> Call[ClusterReport]:
     """Describe the clusters of the newest version."""
     request = clustering_pb2.DescribeClustersRequest(
-        session=session, n_typical=integer("n_typical", n_typical, NOT_NEGATIVE_INT32)
+        session=session, n_typical=integer("n_typical", n_typical, TYPICAL)
     )
     return Call("DescribeClusters", request, repeatable=True, decode=decode_report, session=session)
 
@@ -52,9 +53,16 @@ class ReclusterDecoder:
     ----------
     progress
         Called with each clustering as it comes; None: nothing is.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it can't be called.
     """
 
     def __init__(self, progress: Progress | None) -> None:
+        if progress is not None and not callable(progress):
+            raise invalid("PROGRESS_INVALID", "progress", f"progress is {shown(progress)}; give a function, or None")
         self._progress = progress
         self._start = clustering_pb2.ReclusterStart()
         self._clusterings: list[Clustering] = []
@@ -148,6 +156,8 @@ def _ended_early() -> InternalError:
 
 
 def _numbers(n_clusters: Any) -> list[int]:
+    if n_clusters is None:
+        return []
     if is_single(n_clusters):
         return [integer("n_clusters", n_clusters, INT32)]
     if isinstance(n_clusters, str) or not isinstance(n_clusters, Iterable):
@@ -161,7 +171,9 @@ def _numbers(n_clusters: Any) -> list[int]:
         numbers.append(integer("n_clusters", number, INT32))
         if len(numbers) > _MAX_NUMBERS:
             raise invalid(
-                "N_CLUSTERS_INVALID", "n_clusters", f"n_clusters has more than {_MAX_NUMBERS:,} numbers; give fewer"
+                "N_CLUSTERS_INVALID",
+                "n_clusters",
+                f"n_clusters has more than {_MAX_NUMBERS} numbers; give 1 to {_MAX_NUMBERS}",
             )
     if not numbers:
         raise invalid("N_CLUSTERS_INVALID", "n_clusters", "n_clusters is empty; give at least one number")

@@ -105,7 +105,7 @@ def decode_snapshot(snapshot: clustering_pb2.Snapshot, ids: NDArray[np.int64] | 
         version=snapshot.version,
         centroids=centroids,
         weights=wire.array_of(snapshot.weights),
-        inertia=snapshot.inertia,
+        inertia=snapshot.inertia if snapshot.batch_points else None,
         movement=wire.array_of(snapshot.movement),
         points_accepted=snapshot.points_accepted,
         session_uid=snapshot.session_uid,

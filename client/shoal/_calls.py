@@ -131,7 +131,8 @@ def get_recent_points(name: str, max_points: int | None) -> Call[RecentPoints]:
 
 def list_events(name: str, after: int, page_size: int = MAX_PAGE_SIZE) -> Call[EventPage]:
     """Read some of the events that are newer than a number."""
-    request = events_pb2.ListEventsRequest(name=name, after=integer("after", after, INT64), page_size=page_size)
+    number = integer("after", after, INT64, least=0)
+    request = events_pb2.ListEventsRequest(name=name, after=number, page_size=page_size)
     return Call("ListEvents", request, repeatable=True, decode=decode_page, session=name)
 
 

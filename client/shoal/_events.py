@@ -19,11 +19,12 @@ class Event:
     number: int
     """Counts the events of the session from 1, without gaps."""
     kind: EventKind
-    """``born``: clusters began: the first ones; or one of which no other cluster had most of the weight before.
+    """``born``: clusters began: the first ones; or one of which no cluster that lives on had most of the weight before.
     ``split``: a cluster began, most of whose weight was part of `other`, which lives on. ``merged``: a cluster ended,
-    most of whose weight is part of `other` now. ``reseeded``: a cluster without weight ended: its centroid was moved,
-    and became `other`. ``retired``: a cluster ended in another way. ``refined``: a refinement made the version.
-    ``drift``: the points have changed. ``reconfigured``: the configuration was changed."""
+    most of whose weight is part of `other` now, which existed before and lives on. ``reseeded``: a cluster without
+    weight ended: its centroid was moved, and became `other`. ``retired``: a cluster ended in another way. ``refined``:
+    a refinement made the version. ``drift``: the points have changed. ``reconfigured``: the configuration was
+    changed."""
     version: int
     """The version that the event came with."""
     time: datetime

@@ -177,7 +177,7 @@ def decode_description(session: sessions_pb2.Session) -> SessionDescription:
         watchers=session.watchers,
         create_time=session.create_time.ToDatetime(UTC),
         update_time=session.update_time.ToDatetime(UTC),
-        inertia_per_point=session.inertia_per_point,
+        inertia_per_point=session.inertia_per_point if session.HasField("inertia_per_point") else None,
         outliers=session.outliers,
     )
 

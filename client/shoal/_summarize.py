@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from shoal._batch_codec import as_batch
 from shoal._types import Batch
 from shoal._validation import UINT32, integer, invalid, points_array, weight_array
 
@@ -34,7 +36,7 @@ _Doubles = NDArray[np.float64]
 
 
 def summarize(
-    X: ArrayLike, size: int, sample_weight: ArrayLike | None = None, random_state: int | None = None
+    X: ArrayLike | Batch, size: int, sample_weight: ArrayLike | None = None, random_state: int | None = None
 ) -> Batch:
     """Return a batch of at most `size` weighted points that stands for many rows: clusters of both are nearly the same.
 
@@ -44,7 +46,8 @@ def summarize(
     Parameters
     ----------
     X
-        Rows, shape (n, d), n from 1 up, all finite.
+        Rows, shape (n, d), n from 1 up, all finite. Or a batch of them, which may be a summary: its weights count, and
+        the result has its event time.
     size
         The most points, from 1 up. Rows that are no more than that are returned as they are.
     sample_weight
@@ -67,20 +70,21 @@ def summarize(
     --------
     >>> session.push(shoal.summarize(X, 5000))
     """
-    points = points_array(X)
+    batch = as_batch(X, sample_weight, None)
+    points, sample_weight = points_array(batch.points, "X"), batch.sample_weight
     most = integer("size", size, (1, _MAX_SIZE))
     random = np.random.default_rng(None if random_state is None else integer("random_state", random_state, UINT32))
     weights = _weights(sample_weight, len(points))
     largest = _largest(points)
     if len(points) <= most:
-        return Batch(points, weights.copy())
+        return Batch(points, weights.copy(), batch.event_time)
     if sample_weight is not None and np.count_nonzero(counting := weights > 0) <= most:
         if not counting.any():
             raise _bad_weight("sample_weight is 0 throughout; some row has to count")
-        return Batch(points[counting], weights[counting])
+        return Batch(points[counting], weights[counting], batch.event_time)
     rows = _Rows(points, weights, largest)
     cells = _divide(rows, _pivots(rows, most, random))
-    return _calibrated(rows, cells, *_drawn(rows, cells, most, random))
+    return replace(_calibrated(rows, cells, *_drawn(rows, cells, most, random)), event_time=batch.event_time)
 
 
 class _Rows:
@@ -281,7 +285,7 @@ def _largest(points: NDArray[Any]) -> float:
     """Return the largest absolute value, or raise InvalidArgumentError: for points that aren't finite, or none."""
     n, d = points.shape
     if not n or not d:
-        raise invalid("SHAPE_INVALID", "points", f"points has shape {points.shape}; give one row and column or more")
+        raise invalid("SHAPE_INVALID", "X", f"X has shape {points.shape}; give one row and column or more")
     largest = 0.0
     rows = max(_CHUNK_VALUES // d, 1)
     for start in range(0, n, rows):
@@ -291,8 +295,8 @@ def _largest(points: NDArray[Any]) -> float:
             row, column = divmod(int(np.argmin(np.isfinite(chunk))), d)
             raise invalid(
                 "NOT_FINITE",
-                "points",
-                f"points[{start + row}, {column}] is {chunk[row, column]}; leave such rows out, "
+                "X",
+                f"X[{start + row}, {column}] is {chunk[row, column]}; leave such rows out, "
                 f"X[numpy.isfinite(X).all(axis=1)], or replace the values",
             )
         largest = max(largest, highest, -lowest)

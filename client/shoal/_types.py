@@ -133,8 +133,8 @@ class Snapshot:
     """Shape (k, d)."""
     weights: NDArray[np.float64]
     """Shape (k,): the number of points that each centroid stands for, after forgetting."""
-    inertia: float
-    """The inertia of the batch that made the version, before it moved the centroids."""
+    inertia: float | None
+    """The inertia of the batch that made the version, before it moved the centroids; None if `batch_points` is 0."""
     movement: NDArray[np.float64]
     """Shape (k,): how far the update moved each centroid (Euclidean)."""
     points_accepted: int
@@ -142,8 +142,8 @@ class Snapshot:
     session_uid: str
     """Identifies the session, even after another one takes its name."""
     batch_points: int
-    """Rows accepted in the batch that made the version, so ``inertia / batch_points`` is the inertia per point; 0 in
-    version 0."""
+    """Rows accepted in the batch that made the version, so ``inertia / batch_points`` is the inertia per point; 0
+    before the first batch, and in a newly merged session."""
     ids: NDArray[np.int64]
     """Shape (k,): the id of the cluster that each centroid belongs to. A cluster keeps its id as long as it lives, and
     no other one gets it later. Refinements begin and end clusters; see `Session.events`."""
@@ -227,8 +227,8 @@ class SessionDescription:
     """UTC."""
     update_time: datetime
     """When the configuration was last changed; UTC."""
-    inertia_per_point: float
-    """The inertia of the batch that made the newest version, divided by the rows accepted in it; 0 before the first
-    version."""
+    inertia_per_point: float | None
+    """The inertia of the batch that made the newest version, divided by the rows accepted in it; None if there is no
+    such batch yet, as while the session is warming or newly merged, or none of its rows was accepted."""
     outliers: int = 0
     """Accepted rows that stayed out of the centroids, since the session got its ``outlier_threshold``."""

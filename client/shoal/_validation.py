@@ -86,18 +86,23 @@ def flag(field: str, value: bool) -> bool:
     return bool(value)
 
 
-def integer(field: str, value: int, limits: tuple[int, int]) -> int:
-    """Return a whole number that the wire can carry, or raise InvalidArgumentError."""
+def integer(field: str, value: int, limits: tuple[int, int], least: int = 1) -> int:
+    """Return a whole number that the wire can carry, or raise InvalidArgumentError; True and False are none.
+
+    Where the wire can carry negative numbers, the server checks what it can use: from `least` up.
+    """
     lowest, highest = limits
     try:
         number = operator.index(value)
     except TypeError:
-        raise invalid(f"{field.upper()}_INVALID", field, f"{field} is {shown(value)}; give a whole number") from None
+        number = None
+    if number is None or isinstance(value, bool):
+        raise invalid(f"{field.upper()}_INVALID", field, f"{field} is {shown(value)}; give a whole number")
     if not lowest <= number <= highest:
         raise invalid(
             f"{field.upper()}_INVALID",
             field,
-            f"{field} is {shown(number)}; use at least {1 if lowest < 0 else lowest}, at most {highest:,}",
+            f"{field} is {shown(number)}; use at least {least if lowest < 0 else lowest}, at most {highest:,}",
         )
     return number
 

@@ -130,7 +130,7 @@ class EventWatch(Watch[Event]):
     def __init__(self, session: str, after: int | None) -> None:
         request = clustering_pb2.WatchCentroidsRequest(session=session, events_only=True)
         if after is not None:
-            request.after_event = integer("after", after, INT64)
+            request.after_event = integer("after", after, INT64, least=0)
         super().__init__(request, StreamRetries(worked=True))
 
     def opening(self) -> _calls.Call[EventPage]:
@@ -171,7 +171,7 @@ def new_watch(
     """
     request = clustering_pb2.WatchCentroidsRequest(session=session, delta=flag("delta", delta))
     if after_version is not None:
-        request.after_version = integer("after_version", after_version, INT64)
+        request.after_version = integer("after_version", after_version, INT64, least=0)
     if min_shift is not None:
         request.min_shift = real("min_shift", min_shift)
     if min_interval is not None:

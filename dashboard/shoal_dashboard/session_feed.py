@@ -152,8 +152,7 @@ class SessionFeed:
             estimated = None if self.update is None else self.update.estimated_inertia
             events, self._new_events = self._new_events, Counter()
             rate = rows / max(when - self._looked, 1e-3)
-            measured = now.inertia_per_point if now.version else None
-            self.samples.append(Sample(rate, measured, estimated, events))
+            self.samples.append(Sample(rate, now.inertia_per_point, estimated, events))
         self._looked = when
         self.pictures.draw_lines(self.samples)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,17 +93,38 @@ def test_suggest_k_refuses_a_range_that_is_the_wrong_way_round(command: InProces
     assert "--from is 5 and --to is 4" in outcome.stderr
 
 
-@pytest.mark.parametrize("name_of_command", ["suggest-k", "describe"])
+def test_suggest_k_tries_no_more_clusters_than_a_short_stream_has_points(
+    command: InProcess, client: shoal.Client, name: str
+) -> None:
+    client.create_session(name, 2, random_state=1, update_rule="refined").push(BLOBS[::75])
+
+    outcome = command("suggest-k", name)
+    given = command("suggest-k", name, "--to", 20)
+
+    assert outcome.exit_code == 0
+    assert [row.split()[0] for row in outcome.stdout.splitlines()[1:-2]] == [str(k) for k in range(2, 13)]
+    assert given.exit_code == FAILED
+    assert "--to 20: n_clusters is 20, and the summary of the session has 12 points" in given.stderr
+
+
+def test_suggest_k_names_the_options_of_too_many_numbers(command: InProcess) -> None:
+    outcome = command("suggest-k", "any", "--to", 1000)
+
+    assert outcome.exit_code == FAILED
+    assert "--from 2 --to 1000: n_clusters has more than 256 numbers; give 1 to 256" in outcome.stderr
+
+
+@pytest.mark.parametrize("arguments", [["suggest-k"], ["describe"], ["sessions", "update", "-k", 3]])
 def test_a_session_without_summary_fails_and_says_how_to_get_one(
-    command: InProcess, client: shoal.Client, name: str, name_of_command: str
+    command: InProcess, client: shoal.Client, name: str, arguments: list[Any]
 ) -> None:
     client.create_session(name, 2, init=BLOBS[:2], update_rule="incremental")
 
-    outcome = command(name_of_command, name)
+    outcome = command(*arguments, name)
 
     assert outcome.exit_code == FAILED
     assert outcome.stdout == ""
-    assert "update_rule='refined'" in outcome.stderr
+    assert "this needs one: create it with --update-rule refined, or with a --summary-size above 0" in outcome.stderr
 
 
 def test_describe_prints_a_row_for_each_cluster(command: InProcess, session: shoal.Session) -> None:

@@ -34,7 +34,7 @@ def snapshot(version: int) -> clustering_pb2.Snapshot:
     zero = wire.tensor_message(np.zeros(1))
     centroids = wire.tensor_message(np.zeros((1, 1)))
     return clustering_pb2.Snapshot(
-        version=version, centroids=centroids, weights=zero, movement=zero, refined=version % 2 == 0
+        version=version, centroids=centroids, weights=zero, movement=zero, refined=version % 2 == 0, batch_points=1
     )
 
 
@@ -46,10 +46,24 @@ def play_updates(fake: FakeServer) -> None:
 def test_watch_marks_the_versions_of_refinements(fake: FakeServer, command: InProcess) -> None:
     play_updates(fake)
 
+    headings, first, second = command("watch", "fake", "-n", 2).stdout.splitlines()
+
+    assert headings.endswith("  made by")
+    assert first.split() == ["1", "0", "0", "0", "a", "batch"]
+    assert second.split() == ["2", "0", "0", "0", "a", "refinement"]
+
+
+def test_watch_of_a_merged_session_shows_no_inertia_of_a_batch(fake: FakeServer, command: InProcess) -> None:
+    merged, given = snapshot(2), snapshot(0)
+    merged.batch_points = given.batch_points = 0
+    given.refined = False
+    updates = [clustering_pb2.CentroidUpdate(snapshot=each) for each in (given, merged)]
+    fake.plays("WatchCentroids", streams(*(clustering_pb2.WatchCentroidsResponse(update=update) for update in updates)))
+
     _, first, second = command("watch", "fake", "-n", 2).stdout.splitlines()
 
-    assert first.split() == ["1", "0", "0", "0"]
-    assert second.split() == ["2", "0", "0", "0", "refined"]
+    assert first.split() == ["0", "0", "–", "0", "–"]
+    assert second.split() == ["2", "0", "–", "0", "a", "refinement"]
 
 
 def test_json_of_updates_and_centroids_has_the_refinement(fake: FakeServer, command: InProcess) -> None:

@@ -115,10 +115,12 @@ def test_weights_need_given_centroids_and_a_file(command: InProcess, name: str, 
     np.save(tmp_path / "weights.npy", np.ones(3))
 
     alone = command("sessions", "create", name, "-k", 3, "--init-weights", tmp_path / "weights.npy")
-    missing = command("sessions", "create", name, "-k", 3, "--init-weights", tmp_path / "none.npy")
+    np.save(tmp_path / "init.npy", np.arange(6.0).reshape(3, 2))
+    options = ("--init", tmp_path / "init.npy", "--init-weights", tmp_path / "none.npy")
+    missing = command("sessions", "create", name, "-k", 3, *options)
 
-    assert (alone.exit_code, missing.exit_code) == (FAILED, USAGE)
-    assert "give the centroids as init too" in alone.stderr
+    assert (alone.exit_code, missing.exit_code) == (USAGE, USAGE)
+    assert "--init-weights needs --init" in alone.stderr
     assert "none.npy: not an npy file of weights (k,)" in missing.stderr
 
 
@@ -135,6 +137,10 @@ def test_sessions_merge_makes_a_session_of_several(command: InProcess, client: s
     assert (outcome.exit_code, made["name"], made["version"], made["points_accepted"]) == (0, name, 1, 16)
     assert (made["config"]["n_clusters"], made["config"]["idle_ttl"]) == (3, 600)
     assert made["config"]["half_life"] == {"value": 5.0, "unit": "points"}
+    assert made["inertia_per_point"] is None  # there is no batch yet
+    assert ["inertia_per_point", "–"] in [
+        line.split() for line in command("sessions", "show", name).stdout.splitlines()
+    ]
 
 
 def test_sessions_merge_says_why_sessions_cannot_be_merged(command: InProcess, client: shoal.Client, name: str) -> None:

@@ -59,6 +59,18 @@ def test_recluster_with_several_numbers_returns_all_clusterings_and_a_suggestion
     assert all(each.single_cloud_silhouette is not None for each in reclustering)
 
 
+def test_a_short_stream_gets_a_suggestion_among_as_many_clusters_as_it_has_points(
+    client: shoal.Client, name: str
+) -> None:
+    session = client.create_session(name, 2, random_state=1, update_rule="refined")
+    session.push(BLOBS[::75])
+
+    assert session.suggest_n_clusters().n_clusters == 3
+    assert [each.n_clusters for each in session.recluster()] == list(range(2, 13))
+    with pytest.raises(shoal.InvalidArgumentError, match="n_clusters is 20, and the summary of the session has 12"):
+        session.suggest_n_clusters(range(2, 21))
+
+
 def test_recluster_takes_numbers_of_numpy_in_any_order(session: shoal.Session) -> None:
     reclustering = session.recluster(np.array([5, 2, 5]))
 
@@ -193,10 +205,13 @@ INVALID: list[Any] = [
     ({"n_clusters": "ten"}, "N_CLUSTERS_INVALID", "range"),
     ({"n_clusters": 2.5}, "N_CLUSTERS_INVALID", "range"),
     ({"n_clusters": [2, 2.5]}, "N_CLUSTERS_INVALID", "whole number"),
-    ({"n_clusters": None}, "N_CLUSTERS_INVALID", "range"),
+    ({"n_clusters": True}, "N_CLUSTERS_INVALID", "n_clusters is True; give a whole number"),
+    ({"n_clusters": [2, True]}, "N_CLUSTERS_INVALID", "n_clusters is True; give a whole number"),
+    ({"n_clusters": 3, "progress": 5}, "PROGRESS_INVALID", "progress is 5; give a function"),
+    ({"n_clusters": 3, "random_state": True}, "RANDOM_STATE_INVALID", "give a whole number"),
     ({"n_clusters": 2**31}, "N_CLUSTERS_INVALID", "at most"),
-    ({"n_clusters": range(10**9)}, "N_CLUSTERS_INVALID", "give fewer"),
-    ({"n_clusters": range(1, 900)}, "N_CLUSTERS_INVALID", "1 to 256"),
+    ({"n_clusters": range(10**9)}, "N_CLUSTERS_INVALID", "more than 256 numbers; give 1 to 256"),
+    ({"n_clusters": range(1, 258)}, "N_CLUSTERS_INVALID", "more than 256 numbers; give 1 to 256"),
     ({"n_clusters": [2, 901]}, "N_CLUSTERS_INVALID", "900 points"),
     ({"n_clusters": 2, "random_state": -1}, "RANDOM_STATE_INVALID", "at least 0"),
 ]
@@ -214,7 +229,8 @@ def test_invalid_arguments_of_recluster_say_what_would_be_right(
 
 @pytest.mark.parametrize("n_typical", [-1, 1001, 2**40, "many"])
 def test_an_invalid_number_of_typical_points_says_what_would_be_right(session: shoal.Session, n_typical: Any) -> None:
-    with pytest.raises(shoal.InvalidArgumentError) as refused:
+    says = "give a whole number" if n_typical == "many" else "use at least 0, at most 1,000$"
+    with pytest.raises(shoal.InvalidArgumentError, match=says) as refused:
         session.describe_clusters(n_typical)
 
     assert refused.value.reason == "N_TYPICAL_INVALID"

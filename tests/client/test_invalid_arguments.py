@@ -33,7 +33,7 @@ class NoZone(tzinfo):
 
 
 NO_TEXT: list[Any] = [5, b"a", ["a"], "\udcff"]
-NO_INT64: list[Any] = ["1", 1.5, [1], np.array([1, 2]), 2**70, HUGE, -HUGE]
+NO_INT64: list[Any] = [True, False, "1", 1.5, [1], np.array([1, 2]), 2**70, HUGE, -HUGE]
 NO_INT32: list[Any] = [*NO_INT64, 2**31]
 NO_UINT32: list[Any] = [*NO_INT64, -1, 2**32]
 NO_NUMBER: list[Any] = ["1", [1.0], 1j, 10**400, HUGE]
@@ -242,6 +242,18 @@ def test_every_argument_of_every_public_method_is_tried(kind: Any, methods: dict
 def test_connect_refuses_a_timeout_that_grpc_cannot_wait(driver: Driver, timeout: Any) -> None:
     with pytest.raises(shoal.InvalidArgumentError, match=r"timeout is .*; give seconds above 0, at most 1,000,000,000"):
         driver.connect(NOWHERE, timeout=timeout)
+
+
+@pytest.mark.parametrize("number", [10**30, -(10**30)])
+def test_a_number_of_an_event_or_a_version_counts_from_0(client: shoal.Client, number: int) -> None:
+    session = client.session("a")
+
+    with pytest.raises(shoal.InvalidArgumentError, match="use at least 0, at most 9,223") as refused:
+        session.events(after=number)
+    assert refused.value.reason == "AFTER_INVALID"
+    for call in (lambda: session.watch_events(number), lambda: session.watch(after_version=number)):
+        with pytest.raises(shoal.InvalidArgumentError, match="use at least 0, at most 9,223"):
+            next(iter(call()))
 
 
 def test_the_longest_timeout_is_waited_for(driver: Driver) -> None:

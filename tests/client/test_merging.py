@@ -35,6 +35,7 @@ def test_sessions_are_merged_into_one_that_has_seen_what_they_have(client: shoal
 
     snapshot = merged.centroids()
     assert (snapshot.version, snapshot.refined, snapshot.points_accepted) == (1, True, 5000)
+    assert (snapshot.batch_points, snapshot.inertia, merged.describe().inertia_per_point) == (0, None, None)
     expected = in_order(np.concatenate([MIDDLES, MIDDLES + 100]))
     np.testing.assert_allclose(in_order(snapshot.centroids), expected, atol=0.3)
     assert snapshot.weights.sum() == pytest.approx(5000)

@@ -80,7 +80,7 @@ def test_a_warming_session_takes_another_number_of_clusters(client: shoal.Client
 
 @pytest.mark.parametrize(
     ("n_clusters", "message"),
-    [(0, "use a number from 1 up"), (2**31 - 1, "the server allows"), (10**6, "with a summary may have 262,144")],
+    [(0, "use a number from 1 up"), (2**31 - 1, "n_clusters can be 131,072 at most$"), (10**6, "may have 262,144")],
 )
 def test_a_number_of_clusters_that_no_session_can_have_is_refused_and_the_session_lives_on(
     client: shoal.Client, name: str, n_clusters: int, message: str
@@ -105,6 +105,17 @@ def test_a_session_without_a_summary_keeps_its_number_of_clusters(client: shoal.
         session.update(n_clusters=K + 1)
 
     assert session.describe().config.n_clusters == K
+    session.delete()
+
+
+def test_more_clusters_than_the_summary_has_points_are_refused(client: shoal.Client, name: str) -> None:
+    session = client.create_session(name, K, random_state=0, update_rule="refined")
+    session.push(blobs(0, rows=300))
+
+    with pytest.raises(shoal.InvalidArgumentError, match="the session has 300 points: use that many at most"):
+        session.update(n_clusters=500)
+
+    assert session.update(n_clusters=300).config.n_clusters == 300
     session.delete()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import tracemalloc
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -130,6 +132,20 @@ def test_no_more_rows_than_the_size_are_returned_as_they_are() -> None:
     np.testing.assert_array_equal(some_weights, [2.5, 1, 3])
 
 
+def test_a_summary_can_be_summarized_again() -> None:
+    X, time = blobs(5000, 3, 5, 0), datetime.now(UTC)
+
+    first = shoal.summarize(X, 1000, random_state=0)
+    second = shoal.summarize(replace(first, event_time=time), 200, random_state=0)
+    points, weights = summarized(first.points, 200, sample_weight=first.sample_weight, random_state=0)
+
+    np.testing.assert_array_equal(np.asarray(second.points), points)
+    np.testing.assert_array_equal(np.asarray(second.sample_weight), weights)
+    assert weights.sum() == pytest.approx(5000)
+    assert second.event_time == time
+    assert shoal.summarize(second, 200).event_time == time
+
+
 def test_rows_that_all_weigh_one_are_summarized_alike_whether_that_is_said_or_not() -> None:
     X = blobs(5000, 3, 5, 0)
 
@@ -216,9 +232,12 @@ def test_columns_and_rows_laid_out_otherwise_give_the_same_points() -> None:
         ({"X": [1.0, 2.0]}, "SHAPE_INVALID", "use .reshape"),
         ({"X": np.empty((0, 3))}, "SHAPE_INVALID", r"shape \(0, 3\); give one row and column or more"),
         ({"X": np.empty((3, 0))}, "SHAPE_INVALID", r"shape \(3, 0\)"),
-        ({"X": [["a"]]}, "DTYPE_UNKNOWN", "dtype"),
-        ({"X": [[1.0, 2.0], [3.0, math.nan]]}, "NOT_FINITE", r"points\[1, 1\] is nan; leave such rows out"),
-        ({"X": [[1.0, 2.0], [-math.inf, 0.0]]}, "NOT_FINITE", r"points\[1, 0\] is -inf"),
+        ({"X": [["a"]]}, "DTYPE_UNKNOWN", "^X has dtype"),
+        ({"X": shoal.Batch([1.0, 2.0])}, "SHAPE_INVALID", r"^X has shape \(2,\)"),
+        ({"X": shoal.Batch([[1.0]]), "sample_weight": [1.0]}, "BATCH_INVALID", "give its sample_weight"),
+        ({"random_state": True}, "RANDOM_STATE_INVALID", "give a whole number"),
+        ({"X": [[1.0, 2.0], [3.0, math.nan]]}, "NOT_FINITE", r"^X\[1, 1\] is nan; leave such rows out"),
+        ({"X": [[1.0, 2.0], [-math.inf, 0.0]]}, "NOT_FINITE", r"^X\[1, 0\] is -inf"),
         ({"size": 0}, "SIZE_INVALID", "size is 0; use at least 1"),
         ({"size": 2.5}, "SIZE_INVALID", "size is 2.5; give a whole number"),
         ({"sample_weight": [1.0]}, "SHAPE_INVALID", r"one number a point is shape \(3,\)"),
@@ -242,5 +261,5 @@ def test_a_nan_among_many_rows_is_found() -> None:
     X = np.zeros((600_000, 2))
     X[599_999, 1] = math.nan
 
-    with pytest.raises(shoal.InvalidArgumentError, match=r"points\[599999, 1\] is nan"):
+    with pytest.raises(shoal.InvalidArgumentError, match=r"^X\[599999, 1\] is nan"):
         shoal.summarize(X, 10)

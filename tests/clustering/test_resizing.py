@@ -53,6 +53,18 @@ def test_a_resized_model_is_about_as_good_as_one_that_began_with_that_number(bef
     assert _inertia(resized) <= 1.05 * _inertia(_model(after))
 
 
+def test_more_clusters_than_the_summary_has_points_are_refused() -> None:
+    model = new_model(ModelConfig(2, random_state=0, update_rule="refined"))
+    model, _ = apply(model, Batch(_points(0, 40)), NUMBA, run_in_order, NUMBA)
+
+    with pytest.raises(DomainError, match="n_clusters is 41, and the summary of the session has 40 points") as caught:
+        _resized(model, 41)
+
+    assert caught.value.refusal.reason == "N_CLUSTERS_INVALID"
+    assert caught.value.refusal.field == "config.n_clusters"
+    assert _resized(model, 40).config.n_clusters == 40
+
+
 def test_resizing_makes_the_next_version_with_the_weight_of_the_whole_stream() -> None:
     model = _model(9)
 

@@ -33,6 +33,20 @@ def test_the_highest_silhouette_wins() -> None:
     assert found == Suggestion(8, "the silhouette is highest at 8 (0.71); the next best is 9 (0.66)")
 
 
+def test_a_silhouette_that_is_highest_at_the_largest_number_says_that_more_may_be_better() -> None:
+    found = suggestion({18: 0.67, 19: 0.71, 20: 0.75})
+
+    assert found == Suggestion(
+        20, "the silhouette is highest at 20 (0.75), the largest number tried, and still rises: try more"
+    )
+
+
+def test_the_largest_number_with_a_silhouette_is_not_the_largest_tried() -> None:
+    found = suggestion({4: 0.6, 5: 0.7, 6: None})
+
+    assert found == Suggestion(5, "the silhouette is highest at 5 (0.70); the next best is 4 (0.60)")
+
+
 def test_the_least_number_within_the_uncertainty_of_the_highest_wins() -> None:
     found = suggestion({8: 0.40, 9: 0.495, 10: 0.48, 11: 0.5})
 
@@ -46,7 +60,7 @@ def test_the_number_at_which_the_inertia_stops_falling_wins_over_nearly_equal_si
 
 
 def test_a_bend_of_the_inertia_before_the_highest_silhouette_is_nothing() -> None:
-    found = suggestion({2: 0.3, 3: 0.685, 4: 0.66, 5: 0.7}, inertia={2: 9.0, 3: 2.0, 4: 1.5, 5: 1.0})
+    found = suggestion({2: 0.3, 3: 0.685, 4: 0.66, 5: 0.7, 6: 0.4}, inertia={2: 9.0, 3: 2.0, 4: 1.5, 5: 1.0, 6: 0.6})
 
     assert found == Suggestion(5, "the silhouette is highest at 5 (0.70); the next best is 3 (0.69)")
 

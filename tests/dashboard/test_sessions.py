@@ -48,6 +48,18 @@ def test_sessions_are_listed_with_their_figures(page: Page, session: shoal.Sessi
     assert float(cells[6]) == pytest.approx(session.describe().inertia_per_point, rel=1e-4)
 
 
+def test_a_merged_session_has_no_inertia_before_its_first_batch(
+    page: Page, client: shoal.Client, session: shoal.Session
+) -> None:
+    session.push(POINTS)
+    merged = client.merge_sessions([session.name], f"{session.name}-merged")
+
+    page.goto("/sessions")
+
+    expect(row(page, merged.name).locator("td").nth(6)).to_have_text("–")
+    merged.delete()
+
+
 def test_a_session_is_created_and_deleted_on_the_page(page: Page, client: shoal.Client) -> None:
     name = f"made-{uuid.uuid4().hex[:8]}"
     page.goto("/sessions")

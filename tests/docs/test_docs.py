@@ -73,6 +73,8 @@ def test_every_reason_is_in_the_producers_table() -> None:
 def test_every_reason_of_the_client_is_in_the_producers_tables() -> None:
     code = "\n".join(path.read_text() for path in (ROOT / "client/shoal").rglob("*.py") if "v1" not in path.parts)
     raised = set(re.findall(r'(?:invalid\(\s*|reason=)"([A-Z_]+)"', code))
+    checked = re.findall(r'\b(?:integer|flag|text|real)\(\s*"([a-z_.]+)"', code)  # arguments: these name the reason
+    raised |= {f"{name.upper().replace('.', '_')}_INVALID" for name in checked}
     documented = set(re.findall(r"`([A-Z_.]+)`", (ROOT / "docs/producer.md").read_text()))
 
     assert len(raised) > 10

@@ -122,6 +122,11 @@ BAD_CONFIGS = [
         config(50, update_rule=REFINED, summary_size=49),
         "summary_size is 49; with n_clusters 50 use 100 or more, best 1,000 or more",
     ),
+    _summary(
+        "a summary below the least, which is enough for a few clusters",
+        config(4, summary_size=50),
+        "summary_size is 50; with n_clusters 4 use 100 or more, or leave it out for the default",
+    ),
     _unknown("update_rule", 99, "incremental, refined"),
     _unknown("update_rule", -1, "incremental, refined"),
     BadConfig(

@@ -53,6 +53,29 @@ def test_the_start_comes_first_then_each_number_once_in_order_and_the_suggestion
     assert last.suggestion.reason
 
 
+@pytest.mark.parametrize(("rows", "largest"), [(500, 20), (12, 12), (20, 20), (2, 2)])
+def test_without_numbers_2_to_20_are_tried_as_far_as_there_are_points(
+    wire: Wire, name: str, rows: int, largest: int
+) -> None:
+    wire.create(name, config(2, random_state=1, init_size=2, update_rule=REFINED))
+    wire.push(name, batch(POINTS[:rows]))
+
+    start, *rest = recluster(wire, name)
+
+    assert list(start.start.n_clusters) == list(range(2, largest + 1))
+    assert [each.clustering.n_clusters for each in rest if each.HasField("clustering")] == list(range(2, largest + 1))
+    assert rest[-1].HasField("suggestion") == (largest > 2)
+
+
+def test_without_numbers_a_single_point_is_too_few(wire: Wire, name: str) -> None:
+    wire.create(name, config(1, update_rule=REFINED, init_size=1))
+    wire.push(name, batch(POINTS[:1]))
+
+    status = refused_call(lambda: recluster(wire, name))
+
+    Refusal("N_CLUSTERS_INVALID", ("n_clusters is 2", "has 1 point: use"), "n_clusters").check(status)
+
+
 def test_reclustering_leaves_the_session_as_it_is(wire: Wire, session: str) -> None:
     before = (wire.centroids(session), wire.describe(session))
 
@@ -88,7 +111,6 @@ def test_a_report_has_no_typical_points_where_none_are_wanted(wire: Wire, sessio
 @pytest.mark.parametrize(
     ("numbers", "says"),
     [
-        ([], ("n_clusters has 0 numbers", "1 to 256")),
         ([0, 2], ("n_clusters has 0", "1 up")),
         ([-(2**31)], ("n_clusters has -2147483648", "1 up")),
         ([501], ("n_clusters is 501", "has 500 points")),
@@ -119,7 +141,11 @@ def test_an_invalid_number_of_typical_points_is_refused(wire: Wire, session: str
             ("update_rule='refined'", "summary_size"),
         ),
         ({"update_rule": REFINED}, "SESSION_WARMING", ("0 of 6 points", "push more")),
-        ({"update_rule": REFINED, "init": GOOD}, "SUMMARY_EMPTY", ("no rows", "push more")),
+        (
+            {"update_rule": REFINED, "init": GOOD},
+            "SUMMARY_EMPTY",
+            ("no rows", "count in it from the first push on, if they have weights", "push more"),
+        ),
     ],
 )
 def test_a_session_without_summary_centroids_or_points_is_refused(

@@ -185,7 +185,7 @@ async def test_a_session_that_does_not_exist_is_not_merged(sessions: Sessions) -
             {"update_rule": "incremental"},
             "SUMMARY_MISSING",
             Kind.FAILED_PRECONDITION,
-            "session 'b': the session keeps no summary of its stream, which this is computed from",
+            "session 'b': the session keeps no summary of its stream, and this needs one: create it",
         ),
         (
             {"rows": 0, "init": np.eye(2)},

@@ -31,7 +31,7 @@ class SummaryMethods:
     @overload
     async def recluster(
         self,
-        n_clusters: Iterable[SupportsIndex],
+        n_clusters: Iterable[SupportsIndex] | None = None,
         *,
         random_state: int | None = None,
         progress: Callable[[Clustering], None] | None = None,
@@ -39,7 +39,7 @@ class SummaryMethods:
 
     async def recluster(
         self,
-        n_clusters: SupportsIndex | Iterable[SupportsIndex],
+        n_clusters: SupportsIndex | Iterable[SupportsIndex] | None = None,
         *,
         random_state: int | None = None,
         progress: Callable[[Clustering], None] | None = None,
@@ -50,7 +50,7 @@ class SummaryMethods:
         return decoder.only() if is_single(n_clusters) else decoder.all()
 
     async def suggest_n_clusters(
-        self, n_clusters: Iterable[SupportsIndex] = range(2, 21), *, random_state: int | None = None
+        self, n_clusters: Iterable[SupportsIndex] | None = None, *, random_state: int | None = None
     ) -> Suggestion:
         """Return which of several numbers of clusters fits the stream best; see shoal.Session.suggest_n_clusters."""
         reclustering = await self.recluster(n_clusters, random_state=random_state)

@@ -9,7 +9,7 @@ import typer
 from numpy.typing import NDArray
 
 import shoal
-from shoal._validation import INT32
+from shoal._analysis_codec import TYPICAL
 from shoal.cli.documents import plain
 from shoal.cli.failures import tell
 from shoal.cli.invocation import invocation
@@ -22,7 +22,7 @@ def describe(
     ctx: typer.Context,
     session: Annotated[str, typer.Argument(metavar="SESSION")],
     typical: Annotated[
-        int, typer.Option(min=0, max=INT32[1], help="Number of typical points of each cluster; a table shows one.")
+        int, typer.Option(min=0, max=TYPICAL[1], help="Number of typical points of each cluster; a table shows one.")
     ] = 3,
 ) -> None:
     """Print what each cluster is like: weight, radius, columns, nearest other cluster, typical points.

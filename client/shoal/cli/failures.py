@@ -24,6 +24,12 @@ UNREACHABLE = 3
 
 _WRONG_OPTIONS = {"TARGET_INVALID", "TIMEOUT_INVALID", "NOT_UNICODE"}
 
+# What errors advise, and how it is said on a command line.
+_OPTIONS = {
+    "give shoal.connect a longer timeout": "give a longer --timeout",
+    "update_rule='refined', or with a summary_size above 0": "--update-rule refined, or with a --summary-size above 0",
+}
+
 
 class CommandError(Exception):
     """The command can't be carried out.
@@ -57,10 +63,10 @@ def exit_code(error: Exception) -> int:
 
 
 def message_of(error: Exception) -> str:
-    """Return what is said of an error: for the deadline, with the option that helps."""
+    """Return what is said of an error, with the options of the command where it advises arguments."""
     said = str(error)
-    if isinstance(error, shoal.DeadlineExceededError):
-        return said.replace("give shoal.connect a longer timeout", "give a longer --timeout")
+    for advice, option in _OPTIONS.items():
+        said = said.replace(advice, option)
     return said
 
 

@@ -18,7 +18,7 @@ from shoal.cli.documents import plain, session_row
 from shoal.cli.failures import CommandError, tell, usage_error
 from shoal.cli.files.point_file import Array
 from shoal.cli.invocation import Invocation, invocation
-from shoal.cli.output import show_record, show_records
+from shoal.cli.output import as_text, show_record, show_records
 from shoal.wire import MAX_DURATION_SECONDS
 
 app = typer.Typer(help="Create, merge, list, show, update and delete sessions.", no_args_is_help=True)
@@ -128,6 +128,8 @@ def create(
     exist_ok: Annotated[bool, typer.Option("--exist-ok", help="Succeed if the session exists already.")] = False,
 ) -> None:
     """Create a session."""
+    if init_weights is not None and init in get_args(InitMethod):
+        raise usage_error("--init-weights needs --init with an npy file: the centroids (k, d) that the weights are of")
     asked: dict[str, Any] = {
         "n_clusters": clusters,
         "n_features": features,
@@ -255,7 +257,10 @@ def delete(
 
 
 def _show(session: shoal.SessionDescription, shared: Invocation) -> None:
-    show_record(plain(session), shared.output)
+    document = plain(session)
+    if shared.output == "table" and session.inertia_per_point is None:
+        document["inertia_per_point"] = as_text(None)  # it isn't there yet, which isn't the same as 0
+    show_record(document, shared.output)
 
 
 def _tell_differences(session: shoal.SessionDescription, asked: dict[str, Any]) -> None:

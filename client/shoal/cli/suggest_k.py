@@ -10,11 +10,12 @@ import typer
 import shoal
 from shoal._validation import INT32, UINT32
 from shoal.cli.documents import plain
-from shoal.cli.failures import usage_error
+from shoal.cli.failures import CommandError, usage_error
 from shoal.cli.invocation import invocation
 from shoal.cli.output import show_record, show_records, write_lines
 from shoal.cli.progress import counted_progress
 
+_FIRST, _LAST = 2, 20  # that are tried if none are given
 _BAR = 24  # characters of a whole bar
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
@@ -22,8 +23,19 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 def suggest_k(
     ctx: typer.Context,
     session: Annotated[str, typer.Argument(metavar="SESSION")],
-    first: Annotated[int, typer.Option("--from", min=1, max=INT32[1], help="Least number of clusters.")] = 2,
-    last: Annotated[int, typer.Option("--to", min=1, max=INT32[1], help="Largest number of clusters.")] = 20,
+    first: Annotated[
+        int | None, typer.Option("--from", min=1, max=INT32[1], show_default="2", help="Least number of clusters.")
+    ] = None,
+    last: Annotated[
+        int | None,
+        typer.Option(
+            "--to",
+            min=1,
+            max=INT32[1],
+            show_default="20",
+            help="Largest number of clusters. Without --from and --to at most the number of points of the summary.",
+        ),
+    ] = None,
     random_state: Annotated[
         int | None, typer.Option(min=0, max=UINT32[1], help="Seed that makes the result repeatable.")
     ] = None,
@@ -34,12 +46,20 @@ def suggest_k(
 
     With --output json you get all centroids and weights too.
     """
-    if first > last:
-        raise usage_error(f"--from is {first} and --to is {last}; --from can't be larger")
-    with invocation(ctx).connect() as client, counted_progress(last - first + 1, "clusters") as count:
-        reclustering = client.session(session).recluster(
-            range(first, last + 1), random_state=random_state, progress=lambda clustering: count(clustering.n_clusters)
-        )
+    numbers = range(first or _FIRST, (last or _LAST) + 1)
+    if not numbers:
+        raise usage_error(f"--from is {numbers.start} and --to is {numbers.stop - 1}; --from can't be larger")
+    with invocation(ctx).connect() as client, counted_progress(len(numbers), "clusters") as count:
+        try:
+            reclustering = client.session(session).recluster(
+                None if first is None and last is None else numbers,
+                random_state=random_state,
+                progress=lambda clustering: count(clustering.n_clusters),
+            )
+        except shoal.InvalidArgumentError as error:
+            if error.reason == "N_CLUSTERS_INVALID":
+                raise CommandError(f"--from {numbers.start} --to {numbers.stop - 1}: {error}") from None
+            raise
     if invocation(ctx).output == "json":
         show_record(plain(reclustering), "json")
         return

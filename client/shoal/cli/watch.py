@@ -54,7 +54,7 @@ def watch(
         tell(f"session {session!r} is gone; there will be no newer version")
 
 
-_HEADINGS = f"{'version':>10}  {'points':>14}  {'inertia of batch':>16}  {'farthest move':>13}"
+_HEADINGS = f"{'version':>10}  {'points':>14}  {'inertia of batch':>16}  {'farthest move':>13}  made by"
 
 
 def _write_all(updates: Iterable[shoal.CentroidUpdate], form: Format) -> int:
@@ -68,5 +68,6 @@ def _write_all(updates: Iterable[shoal.CentroidUpdate], form: Format) -> int:
 
 def _row(update: shoal.CentroidUpdate) -> str:
     movement = float(np.max(update.movement, initial=0.0))
-    row = f"{update.version:>10,}  {update.points_accepted:>14,}  {update.inertia:>16,.6g}  {movement:>13,.4g}"
-    return f"{row}  refined" if update.refined else row
+    inertia = "–" if update.inertia is None else f"{update.inertia:,.6g}"
+    made_by = "a refinement" if update.refined else "a batch" if update.version else "–"  # version 0: they are given
+    return f"{update.version:>10,}  {update.points_accepted:>14,}  {inertia:>16}  {movement:>13,.4g}  {made_by}"

@@ -484,7 +484,7 @@ class Snapshot(_message.Message):
     ESTIMATED_INERTIA_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     inertia: _builtins.float
-    """Of the batch that made the version, before it moved the centroids."""
+    """Of the batch that made the version, before it moved the centroids; 0 if `batch_points` is 0."""
     points_accepted: _builtins.int
     """Rows accepted so far."""
     session_uid: _builtins.str
@@ -605,7 +605,9 @@ class ReclusterRequest(_message.Message):
     """Makes the result repeatable: the same summary gives the same clusterings. Absent: the session's own."""
     @_builtins.property
     def n_clusters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The numbers of clusters, each from 1 up, at most 256 of them; in any order."""
+        """The numbers of clusters, each from 1 up, at most 256 of them; in any order. None: 2 to 20, without those that are
+        more than the summary has points.
+        """
 
     def __init__(
         self,

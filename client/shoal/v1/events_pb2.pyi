@@ -28,11 +28,11 @@ class _EventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventKind.V
     DESCRIPTOR: _descriptor.EnumDescriptor
     EVENT_KIND_UNSPECIFIED: _EventKind.ValueType  # 0
     EVENT_KIND_BORN: _EventKind.ValueType  # 1
-    """Clusters began: the first ones; or one of which no other cluster had most of the weight before."""
+    """Clusters began: the first ones; or one of which no cluster that lives on had most of the weight before."""
     EVENT_KIND_SPLIT: _EventKind.ValueType  # 2
     """A cluster began, most of whose weight was part of the cluster `other`, which lives on."""
     EVENT_KIND_MERGED: _EventKind.ValueType  # 3
-    """A cluster ended, most of whose weight is part of the cluster `other` now."""
+    """A cluster ended, most of whose weight is part of the cluster `other` now, which existed before and lives on."""
     EVENT_KIND_RESEEDED: _EventKind.ValueType  # 4
     """A cluster that had no weight ended: its centroid was moved, and became the cluster `other`."""
     EVENT_KIND_RETIRED: _EventKind.ValueType  # 5
@@ -49,11 +49,11 @@ class EventKind(_EventKind, metaclass=_EventKindEnumTypeWrapper):
 
 EVENT_KIND_UNSPECIFIED: EventKind.ValueType  # 0
 EVENT_KIND_BORN: EventKind.ValueType  # 1
-"""Clusters began: the first ones; or one of which no other cluster had most of the weight before."""
+"""Clusters began: the first ones; or one of which no cluster that lives on had most of the weight before."""
 EVENT_KIND_SPLIT: EventKind.ValueType  # 2
 """A cluster began, most of whose weight was part of the cluster `other`, which lives on."""
 EVENT_KIND_MERGED: EventKind.ValueType  # 3
-"""A cluster ended, most of whose weight is part of the cluster `other` now."""
+"""A cluster ended, most of whose weight is part of the cluster `other` now, which existed before and lives on."""
 EVENT_KIND_RESEEDED: EventKind.ValueType  # 4
 """A cluster that had no weight ended: its centroid was moved, and became the cluster `other`."""
 EVENT_KIND_RETIRED: EventKind.ValueType  # 5

@@ -29,31 +29,31 @@ from shoal.v1 import events_pb2 as shoal_dot_v1_dot_events__pb2
 from shoal.v1 import tensor_pb2 as shoal_dot_v1_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17shoal/v1/sessions.proto\x12\x08shoal.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15shoal/v1/events.proto\x1a\x15shoal/v1/tensor.proto\"\x82\x01\n\x04Init\x12&\n\x06method\x18\x01 \x01(\x0e\x32\x14.shoal.v1.InitMethodH\x00\x12%\n\tcentroids\x18\x02 \x01(\x0b\x32\x10.shoal.v1.TensorH\x00\x12!\n\x07weights\x18\x03 \x01(\x0b\x32\x10.shoal.v1.TensorB\x08\n\x06source\"?\n\x08HalfLife\x12\r\n\x05value\x18\x01 \x01(\x01\x12$\n\x04unit\x18\x02 \x01(\x0e\x32\x16.shoal.v1.HalfLifeUnit\"\xd1\x04\n\rSessionConfig\x12\x12\n\nn_clusters\x18\x01 \x01(\x05\x12\x12\n\nn_features\x18\x02 \x01(\x05\x12 \n\x06\x65ngine\x18\x03 \x01(\x0e\x32\x10.shoal.v1.Engine\x12 \n\x06metric\x18\x04 \x01(\x0e\x32\x10.shoal.v1.Metric\x12\'\n\non_invalid\x18\x05 \x01(\x0e\x32\x13.shoal.v1.OnInvalid\x12\x1c\n\x04init\x18\x06 \x01(\x0b\x32\x0e.shoal.v1.Init\x12\x11\n\tinit_size\x18\x07 \x01(\x05\x12\x19\n\x0crandom_state\x18\x08 \x01(\rH\x00\x88\x01\x01\x12\x1e\n\x05\x64type\x18\t \x01(\x0e\x32\x0f.shoal.v1.Dtype\x12%\n\thalf_life\x18\n \x01(\x0b\x32\x12.shoal.v1.HalfLife\x12(\n\ndurability\x18\x0b \x01(\x0e\x32\x14.shoal.v1.Durability\x12+\n\x08idle_ttl\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x0bupdate_rule\x18\r \x01(\x0e\x32\x14.shoal.v1.UpdateRule\x12\x19\n\x0csummary_size\x18\x0e \x01(\x05H\x01\x88\x01\x01\x12\x1e\n\x11outlier_threshold\x18\x0f \x01(\x01H\x02\x88\x01\x01\x12#\n\x08on_drift\x18\x10 \x01(\x0e\x32\x11.shoal.v1.OnDriftB\x0f\n\r_random_stateB\x0f\n\r_summary_sizeB\x14\n\x12_outlier_threshold\"\'\n\x07Warming\x12\x0c\n\x04seen\x18\x01 \x01(\x03\x12\x0e\n\x06needed\x18\x02 \x01(\x03\"\xb7\x03\n\x07Session\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\'\n\x06\x63onfig\x18\x03 \x01(\x0b\x32\x17.shoal.v1.SessionConfig\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12%\n\x05state\x18\x05 \x01(\x0e\x32\x16.shoal.v1.SessionState\x12\"\n\x07warming\x18\x06 \x01(\x0b\x32\x11.shoal.v1.Warming\x12\x0f\n\x07version\x18\x07 \x01(\x03\x12\x17\n\x0fpoints_accepted\x18\x08 \x01(\x03\x12\x16\n\x0epoints_dropped\x18\t \x01(\x03\x12\x16\n\x0equeued_batches\x18\n \x01(\x03\x12\x14\n\x0cqueued_bytes\x18\x0b \x01(\x03\x12\x10\n\x08watchers\x18\x0c \x01(\x05\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11inertia_per_point\x18\x0f \x01(\x01\x12\x10\n\x08outliers\x18\x10 \x01(\x03\"a\n\x14\x43reateSessionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x06\x63onfig\x18\x02 \x01(\x0b\x32\x17.shoal.v1.SessionConfig\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"!\n\x11GetSessionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13ListSessionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x14ListSessionsResponse\x12#\n\x08sessions\x18\x01 \x03(\x0b\x32\x11.shoal.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8c\x01\n\x14UpdateSessionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x06\x63onfig\x18\x02 \x01(\x0b\x32\x17.shoal.v1.SessionConfig\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"2\n\x14\x44\x65leteSessionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"(\n\x15\x44\x65leteSessionResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"p\n\x14MergeSessionsRequest\x12\r\n\x05names\x18\x01 \x03(\t\x12\x0c\n\x04into\x18\x02 \x01(\t\x12\'\n\x06\x63onfig\x18\x03 \x01(\x0b\x32\x17.shoal.v1.SessionConfig\x12\x12\n\nrequest_id\x18\x04 \x01(\t*X\n\x06\x45ngine\x12\x16\n\x12\x45NGINE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45NGINE_NUMBA\x10\x01\x12\x12\n\x0e\x45NGINE_SKLEARN\x10\x02\x12\x10\n\x0c\x45NGINE_SCIPY\x10\x03*I\n\x06Metric\x12\x16\n\x12METRIC_UNSPECIFIED\x10\x00\x12\x14\n\x10METRIC_EUCLIDEAN\x10\x01\x12\x11\n\rMETRIC_COSINE\x10\x02*j\n\tOnInvalid\x12\x1a\n\x16ON_INVALID_UNSPECIFIED\x10\x00\x12\x15\n\x11ON_INVALID_REJECT\x10\x01\x12\x13\n\x0fON_INVALID_DROP\x10\x02\x12\x15\n\x11ON_INVALID_IMPUTE\x10\x03*d\n\nInitMethod\x12\x1b\n\x17INIT_METHOD_UNSPECIFIED\x10\x00\x12!\n\x1dINIT_METHOD_K_MEANS_PLUS_PLUS\x10\x01\x12\x16\n\x12INIT_METHOD_RANDOM\x10\x02*\x81\x01\n\x0cHalfLifeUnit\x12\x1e\n\x1aHALF_LIFE_UNIT_UNSPECIFIED\x10\x00\x12\x1a\n\x16HALF_LIFE_UNIT_BATCHES\x10\x01\x12\x19\n\x15HALF_LIFE_UNIT_POINTS\x10\x02\x12\x1a\n\x16HALF_LIFE_UNIT_SECONDS\x10\x03*W\n\nDurability\x12\x1a\n\x16\x44URABILITY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44URABILITY_DURABLE\x10\x01\x12\x15\n\x11\x44URABILITY_MEMORY\x10\x02*_\n\nUpdateRule\x12\x1b\n\x17UPDATE_RULE_UNSPECIFIED\x10\x00\x12\x1b\n\x17UPDATE_RULE_INCREMENTAL\x10\x01\x12\x17\n\x13UPDATE_RULE_REFINED\x10\x02*L\n\x07OnDrift\x12\x18\n\x14ON_DRIFT_UNSPECIFIED\x10\x00\x12\x13\n\x0fON_DRIFT_REPORT\x10\x01\x12\x12\n\x0eON_DRIFT_ADAPT\x10\x02*a\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15SESSION_STATE_WARMING\x10\x01\x12\x17\n\x13SESSION_STATE_READY\x10\x02\x32\x84\x04\n\x0eSessionService\x12\x42\n\rCreateSession\x12\x1e.shoal.v1.CreateSessionRequest\x1a\x11.shoal.v1.Session\x12<\n\nGetSession\x12\x1b.shoal.v1.GetSessionRequest\x1a\x11.shoal.v1.Session\x12M\n\x0cListSessions\x12\x1d.shoal.v1.ListSessionsRequest\x1a\x1e.shoal.v1.ListSessionsResponse\x12\x42\n\rUpdateSession\x12\x1e.shoal.v1.UpdateSessionRequest\x1a\x11.shoal.v1.Session\x12P\n\rDeleteSession\x12\x1e.shoal.v1.DeleteSessionRequest\x1a\x1f.shoal.v1.DeleteSessionResponse\x12G\n\nListEvents\x12\x1b.shoal.v1.ListEventsRequest\x1a\x1c.shoal.v1.ListEventsResponse\x12\x42\n\rMergeSessions\x12\x1e.shoal.v1.MergeSessionsRequest\x1a\x11.shoal.v1.Sessionb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17shoal/v1/sessions.proto\x12\x08shoal.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15shoal/v1/events.proto\x1a\x15shoal/v1/tensor.proto\"\x82\x01\n\x04Init\x12&\n\x06method\x18\x01 \x01(\x0e\x32\x14.shoal.v1.InitMethodH\x00\x12%\n\tcentroids\x18\x02 \x01(\x0b\x32\x10.shoal.v1.TensorH\x00\x12!\n\x07weights\x18\x03 \x01(\x0b\x32\x10.shoal.v1.TensorB\x08\n\x06source\"?\n\x08HalfLife\x12\r\n\x05value\x18\x01 \x01(\x01\x12$\n\x04unit\x18\x02 \x01(\x0e\x32\x16.shoal.v1.HalfLifeUnit\"\xd1\x04\n\rSessionConfig\x12\x12\n\nn_clusters\x18\x01 \x01(\x05\x12\x12\n\nn_features\x18\x02 \x01(\x05\x12 \n\x06\x65ngine\x18\x03 \x01(\x0e\x32\x10.shoal.v1.Engine\x12 \n\x06metric\x18\x04 \x01(\x0e\x32\x10.shoal.v1.Metric\x12\'\n\non_invalid\x18\x05 \x01(\x0e\x32\x13.shoal.v1.OnInvalid\x12\x1c\n\x04init\x18\x06 \x01(\x0b\x32\x0e.shoal.v1.Init\x12\x11\n\tinit_size\x18\x07 \x01(\x05\x12\x19\n\x0crandom_state\x18\x08 \x01(\rH\x00\x88\x01\x01\x12\x1e\n\x05\x64type\x18\t \x01(\x0e\x32\x0f.shoal.v1.Dtype\x12%\n\thalf_life\x18\n \x01(\x0b\x32\x12.shoal.v1.HalfLife\x12(\n\ndurability\x18\x0b \x01(\x0e\x32\x14.shoal.v1.Durability\x12+\n\x08idle_ttl\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x0bupdate_rule\x18\r \x01(\x0e\x32\x14.shoal.v1.UpdateRule\x12\x19\n\x0csummary_size\x18\x0e \x01(\x05H\x01\x88\x01\x01\x12\x1e\n\x11outlier_threshold\x18\x0f \x01(\x01H\x02\x88\x01\x01\x12#\n\x08on_drift\x18\x10 \x01(\x0e\x32\x11.shoal.v1.OnDriftB\x0f\n\r_random_stateB\x0f\n\r_summary_sizeB\x14\n\x12_outlier_threshold\"\'\n\x07Warming\x12\x0c\n\x04seen\x18\x01 \x01(\x03\x12\x0e\n\x06needed\x18\x02 \x01(\x03\"\xd2\x03\n\x07Session\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uid\x18\x02 \x01(\t\x12\'\n\x06\x63onfig\x18\x03 \x01(\x0b\x32\x17.shoal.v1.SessionConfig\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12%\n\x05state\x18\x05 \x01(\x0e\x32\x16.shoal.v1.SessionState\x12\"\n\x07warming\x18\x06 \x01(\x0b\x32\x11.shoal.v1.Warming\x12\x0f\n\x07version\x18\x07 \x01(\x03\x12\x17\n\x0fpoints_accepted\x18\x08 \x01(\x03\x12\x16\n\x0epoints_dropped\x18\t \x01(\x03\x12\x16\n\x0equeued_batches\x18\n \x01(\x03\x12\x14\n\x0cqueued_bytes\x18\x0b \x01(\x03\x12\x10\n\x08watchers\x18\x0c \x01(\x05\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x11inertia_per_point\x18\x0f \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x08outliers\x18\x10 \x01(\x03\x42\x14\n\x12_inertia_per_point\"a\n\x14\x43reateSessionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x06\x63onfig\x18\x02 \x01(\x0b\x32\x17.shoal.v1.SessionConfig\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"!\n\x11GetSessionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13ListSessionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x14ListSessionsResponse\x12#\n\x08sessions\x18\x01 \x03(\x0b\x32\x11.shoal.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8c\x01\n\x14UpdateSessionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x06\x63onfig\x18\x02 \x01(\x0b\x32\x17.shoal.v1.SessionConfig\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"2\n\x14\x44\x65leteSessionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\"(\n\x15\x44\x65leteSessionResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"p\n\x14MergeSessionsRequest\x12\r\n\x05names\x18\x01 \x03(\t\x12\x0c\n\x04into\x18\x02 \x01(\t\x12\'\n\x06\x63onfig\x18\x03 \x01(\x0b\x32\x17.shoal.v1.SessionConfig\x12\x12\n\nrequest_id\x18\x04 \x01(\t*X\n\x06\x45ngine\x12\x16\n\x12\x45NGINE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45NGINE_NUMBA\x10\x01\x12\x12\n\x0e\x45NGINE_SKLEARN\x10\x02\x12\x10\n\x0c\x45NGINE_SCIPY\x10\x03*I\n\x06Metric\x12\x16\n\x12METRIC_UNSPECIFIED\x10\x00\x12\x14\n\x10METRIC_EUCLIDEAN\x10\x01\x12\x11\n\rMETRIC_COSINE\x10\x02*j\n\tOnInvalid\x12\x1a\n\x16ON_INVALID_UNSPECIFIED\x10\x00\x12\x15\n\x11ON_INVALID_REJECT\x10\x01\x12\x13\n\x0fON_INVALID_DROP\x10\x02\x12\x15\n\x11ON_INVALID_IMPUTE\x10\x03*d\n\nInitMethod\x12\x1b\n\x17INIT_METHOD_UNSPECIFIED\x10\x00\x12!\n\x1dINIT_METHOD_K_MEANS_PLUS_PLUS\x10\x01\x12\x16\n\x12INIT_METHOD_RANDOM\x10\x02*\x81\x01\n\x0cHalfLifeUnit\x12\x1e\n\x1aHALF_LIFE_UNIT_UNSPECIFIED\x10\x00\x12\x1a\n\x16HALF_LIFE_UNIT_BATCHES\x10\x01\x12\x19\n\x15HALF_LIFE_UNIT_POINTS\x10\x02\x12\x1a\n\x16HALF_LIFE_UNIT_SECONDS\x10\x03*W\n\nDurability\x12\x1a\n\x16\x44URABILITY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44URABILITY_DURABLE\x10\x01\x12\x15\n\x11\x44URABILITY_MEMORY\x10\x02*_\n\nUpdateRule\x12\x1b\n\x17UPDATE_RULE_UNSPECIFIED\x10\x00\x12\x1b\n\x17UPDATE_RULE_INCREMENTAL\x10\x01\x12\x17\n\x13UPDATE_RULE_REFINED\x10\x02*L\n\x07OnDrift\x12\x18\n\x14ON_DRIFT_UNSPECIFIED\x10\x00\x12\x13\n\x0fON_DRIFT_REPORT\x10\x01\x12\x12\n\x0eON_DRIFT_ADAPT\x10\x02*a\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15SESSION_STATE_WARMING\x10\x01\x12\x17\n\x13SESSION_STATE_READY\x10\x02\x32\x84\x04\n\x0eSessionService\x12\x42\n\rCreateSession\x12\x1e.shoal.v1.CreateSessionRequest\x1a\x11.shoal.v1.Session\x12<\n\nGetSession\x12\x1b.shoal.v1.GetSessionRequest\x1a\x11.shoal.v1.Session\x12M\n\x0cListSessions\x12\x1d.shoal.v1.ListSessionsRequest\x1a\x1e.shoal.v1.ListSessionsResponse\x12\x42\n\rUpdateSession\x12\x1e.shoal.v1.UpdateSessionRequest\x1a\x11.shoal.v1.Session\x12P\n\rDeleteSession\x12\x1e.shoal.v1.DeleteSessionRequest\x1a\x1f.shoal.v1.DeleteSessionResponse\x12G\n\nListEvents\x12\x1b.shoal.v1.ListEventsRequest\x1a\x1c.shoal.v1.ListEventsResponse\x12\x42\n\rMergeSessions\x12\x1e.shoal.v1.MergeSessionsRequest\x1a\x11.shoal.v1.Sessionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shoal.v1.sessions_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENGINE']._serialized_start=2092
-  _globals['_ENGINE']._serialized_end=2180
-  _globals['_METRIC']._serialized_start=2182
-  _globals['_METRIC']._serialized_end=2255
-  _globals['_ONINVALID']._serialized_start=2257
-  _globals['_ONINVALID']._serialized_end=2363
-  _globals['_INITMETHOD']._serialized_start=2365
-  _globals['_INITMETHOD']._serialized_end=2465
-  _globals['_HALFLIFEUNIT']._serialized_start=2468
-  _globals['_HALFLIFEUNIT']._serialized_end=2597
-  _globals['_DURABILITY']._serialized_start=2599
-  _globals['_DURABILITY']._serialized_end=2686
-  _globals['_UPDATERULE']._serialized_start=2688
-  _globals['_UPDATERULE']._serialized_end=2783
-  _globals['_ONDRIFT']._serialized_start=2785
-  _globals['_ONDRIFT']._serialized_end=2861
-  _globals['_SESSIONSTATE']._serialized_start=2863
-  _globals['_SESSIONSTATE']._serialized_end=2960
+  _globals['_ENGINE']._serialized_start=2119
+  _globals['_ENGINE']._serialized_end=2207
+  _globals['_METRIC']._serialized_start=2209
+  _globals['_METRIC']._serialized_end=2282
+  _globals['_ONINVALID']._serialized_start=2284
+  _globals['_ONINVALID']._serialized_end=2390
+  _globals['_INITMETHOD']._serialized_start=2392
+  _globals['_INITMETHOD']._serialized_end=2492
+  _globals['_HALFLIFEUNIT']._serialized_start=2495
+  _globals['_HALFLIFEUNIT']._serialized_end=2624
+  _globals['_DURABILITY']._serialized_start=2626
+  _globals['_DURABILITY']._serialized_end=2713
+  _globals['_UPDATERULE']._serialized_start=2715
+  _globals['_UPDATERULE']._serialized_end=2810
+  _globals['_ONDRIFT']._serialized_start=2812
+  _globals['_ONDRIFT']._serialized_end=2888
+  _globals['_SESSIONSTATE']._serialized_start=2890
+  _globals['_SESSIONSTATE']._serialized_end=2987
   _globals['_INIT']._serialized_start=183
   _globals['_INIT']._serialized_end=313
   _globals['_HALFLIFE']._serialized_start=315
@@ -63,23 +63,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WARMING']._serialized_start=976
   _globals['_WARMING']._serialized_end=1015
   _globals['_SESSION']._serialized_start=1018
-  _globals['_SESSION']._serialized_end=1457
-  _globals['_CREATESESSIONREQUEST']._serialized_start=1459
-  _globals['_CREATESESSIONREQUEST']._serialized_end=1556
-  _globals['_GETSESSIONREQUEST']._serialized_start=1558
-  _globals['_GETSESSIONREQUEST']._serialized_end=1591
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=1593
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=1653
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1655
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1739
-  _globals['_UPDATESESSIONREQUEST']._serialized_start=1742
-  _globals['_UPDATESESSIONREQUEST']._serialized_end=1882
-  _globals['_DELETESESSIONREQUEST']._serialized_start=1884
-  _globals['_DELETESESSIONREQUEST']._serialized_end=1934
-  _globals['_DELETESESSIONRESPONSE']._serialized_start=1936
-  _globals['_DELETESESSIONRESPONSE']._serialized_end=1976
-  _globals['_MERGESESSIONSREQUEST']._serialized_start=1978
-  _globals['_MERGESESSIONSREQUEST']._serialized_end=2090
-  _globals['_SESSIONSERVICE']._serialized_start=2963
-  _globals['_SESSIONSERVICE']._serialized_end=3479
+  _globals['_SESSION']._serialized_end=1484
+  _globals['_CREATESESSIONREQUEST']._serialized_start=1486
+  _globals['_CREATESESSIONREQUEST']._serialized_end=1583
+  _globals['_GETSESSIONREQUEST']._serialized_start=1585
+  _globals['_GETSESSIONREQUEST']._serialized_end=1618
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=1620
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=1680
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1682
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1766
+  _globals['_UPDATESESSIONREQUEST']._serialized_start=1769
+  _globals['_UPDATESESSIONREQUEST']._serialized_end=1909
+  _globals['_DELETESESSIONREQUEST']._serialized_start=1911
+  _globals['_DELETESESSIONREQUEST']._serialized_end=1961
+  _globals['_DELETESESSIONRESPONSE']._serialized_start=1963
+  _globals['_DELETESESSIONRESPONSE']._serialized_end=2003
+  _globals['_MERGESESSIONSREQUEST']._serialized_start=2005
+  _globals['_MERGESESSIONSREQUEST']._serialized_end=2117
+  _globals['_SESSIONSERVICE']._serialized_start=2990
+  _globals['_SESSIONSERVICE']._serialized_end=3506
 # @@protoc_insertion_point(module_scope)

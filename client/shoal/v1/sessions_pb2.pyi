@@ -460,7 +460,9 @@ class Session(_message.Message):
     queued_bytes: _builtins.int
     watchers: _builtins.int
     inertia_per_point: _builtins.float
-    """The inertia of the batch that made the newest version, divided by the rows accepted in it; 0 before the first version."""
+    """The inertia of the batch that made the newest version, divided by the rows accepted in it. Absent: there is no such
+    batch yet, or none of its rows was accepted.
+    """
     outliers: _builtins.int
     """Accepted rows that stayed out of the centroids, since the session got its outlier_threshold."""
     @_builtins.property
@@ -494,14 +496,16 @@ class Session(_message.Message):
         watchers: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
-        inertia_per_point: _builtins.float = ...,
+        inertia_per_point: _builtins.float | None = ...,
         outliers: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_time", b"create_time", "update_time", b"update_time", "warming", b"warming"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_inertia_per_point", b"_inertia_per_point", "config", b"config", "create_time", b"create_time", "inertia_per_point", b"inertia_per_point", "update_time", b"update_time", "warming", b"warming"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_time", b"create_time", "etag", b"etag", "inertia_per_point", b"inertia_per_point", "name", b"name", "outliers", b"outliers", "points_accepted", b"points_accepted", "points_dropped", b"points_dropped", "queued_batches", b"queued_batches", "queued_bytes", b"queued_bytes", "state", b"state", "uid", b"uid", "update_time", b"update_time", "version", b"version", "warming", b"warming", "watchers", b"watchers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_inertia_per_point", b"_inertia_per_point", "config", b"config", "create_time", b"create_time", "etag", b"etag", "inertia_per_point", b"inertia_per_point", "name", b"name", "outliers", b"outliers", "points_accepted", b"points_accepted", "points_dropped", b"points_dropped", "queued_batches", b"queued_batches", "queued_bytes", b"queued_bytes", "state", b"state", "uid", b"uid", "update_time", b"update_time", "version", b"version", "warming", b"warming", "watchers", b"watchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__inertia_per_point: _TypeAlias = _typing.Literal["inertia_per_point"]  # noqa: Y015
+    _WhichOneofArgType__inertia_per_point: _TypeAlias = _typing.Literal["_inertia_per_point", b"_inertia_per_point"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__inertia_per_point) -> _WhichOneofReturnType__inertia_per_point | None: ...
 
 Global___Session: _TypeAlias = Session  # noqa: Y015
 

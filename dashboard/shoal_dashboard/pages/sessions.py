@@ -173,6 +173,6 @@ def _texts(listed: ListedSession) -> list[str]:
         f"{session.config.n_features or '–'}",
         f"{session.version:,}",
         rate,
-        number_text(session.inertia_per_point) if session.version else "–",
+        "–" if session.inertia_per_point is None else number_text(session.inertia_per_point),
         f"{session.watchers:,}",
     ]

@@ -184,8 +184,10 @@ def check_resize(config: ModelConfig, n_features: int, max_centroid_values: int,
         N_CLUSTERS_INVALID, SUMMARY_SIZE_INVALID, TOO_MANY_VALUES or WORK_TOO_LARGE.
     """
     check_n_clusters(config)
-    _check_values((("n_clusters", config.n_clusters, max_centroid_values),), n_features)
-    _check_summarised_values(config, n_features)
+    if max_centroid_values < MAX_SUMMARISED_VALUES:  # only the tighter limit is one that helps to know
+        _check_values((("n_clusters", config.n_clusters, max_centroid_values),), n_features)
+    else:
+        _check_summarised_values(config, n_features)
     points = config.summary_points(n_features)
     work = seed_work(points, config.n_clusters, n_features)
     if work > max_work:
@@ -213,7 +215,7 @@ def check_width(
     )
     _check_values(sizes, n_features)
     if config.summary_points(n_features):
-        _check_summarised_values(config, n_features)
+        _check_summarised_values(config, n_features, "; or use update_rule 'incremental' without a summary")
     _check_init_work(config, n_features, max_init_work)
 
 
@@ -238,14 +240,13 @@ def _check_values(sizes: Iterable[tuple[str, int, int]], n_features: int) -> Non
             )
 
 
-def _check_summarised_values(config: ModelConfig, n_features: int) -> None:
+def _check_summarised_values(config: ModelConfig, n_features: int, advice: str = "") -> None:
     if config.n_clusters * n_features > MAX_SUMMARISED_VALUES:
         raise refused(
             Reason.TOO_MANY_VALUES,
             f"n_clusters {config.n_clusters:,} times n_features {n_features:,} is {config.n_clusters * n_features:,} "
             f"values, and a session with a summary may have {MAX_SUMMARISED_VALUES:,}: "
-            f"{_most_of('n_clusters', config.n_clusters, n_features, MAX_SUMMARISED_VALUES)}; or use update_rule "
-            f"'incremental' without a summary",
+            f"{_most_of('n_clusters', config.n_clusters, n_features, MAX_SUMMARISED_VALUES)}{advice}",
             field="config.n_clusters",
         )
 
@@ -341,11 +342,12 @@ def _check_summary_size(config: ModelConfig) -> None:
             "summary_size is 0, and update_rule 'refined' fits the centroids to the summary; leave summary_size out "
             "for the default, or use update_rule 'incremental'",
         )
-    least = max(k, _MIN_SUMMARY_SIZE)
+    least, good = max(k, _MIN_SUMMARY_SIZE), _GOOD_POINTS_PER_CLUSTER * k
+    best = f"best {good:,} or more, " if good > least else ""
     if 0 < size < least:
         raise invalid(
             Reason.SUMMARY_SIZE_INVALID,
             "config.summary_size",
-            f"summary_size is {size:,}; with n_clusters {k:,} use {least:,} or more, best "
-            f"{max(_GOOD_POINTS_PER_CLUSTER * k, least):,} or more, or leave it out for the default",
+            f"summary_size is {size:,}; with n_clusters {k:,} use {least:,} or more, {best}or leave it out "
+            f"for the default",
         )

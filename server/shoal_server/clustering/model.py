@@ -70,7 +70,8 @@ def reconfigure(
     Raises
     ------
     DomainError
-        SUMMARY_MISSING or SUMMARY_EMPTY: the number of clusters can't change without a summary.
+        SUMMARY_MISSING or SUMMARY_EMPTY: the number of clusters can't change without a summary. N_CLUSTERS_INVALID: the
+        summary has fewer points than that.
     """
     names = [field.name for field in fields(config)]
     differing = [name for name in names if not np.array_equal(getattr(config, name), getattr(model.config, name))]

@@ -18,7 +18,7 @@ from shoal_server.clustering.refined import Fitter, per_weight, with_fitted
 from shoal_server.clustering.refinement import refine
 from shoal_server.clustering.search import Pieces, Points, Search, SearchKernels
 from shoal_server.clustering.state import Model
-from shoal_server.clustering.summarised import check_summarised, summarised_rows
+from shoal_server.clustering.summarised import check_summarised, summarised_rows, too_few_points
 from shoal_server.engines.contract import BoolArray, Float64Array, LabelArray, RunTasks, holding_memory
 
 _SEED = 2  # told from the seeds of refinements, which have 0 or 1 here
@@ -42,11 +42,14 @@ def resized(model: Model, config: ModelConfig, events: Sequence[Event], fitter: 
     Raises
     ------
     DomainError
-        SUMMARY_MISSING or SUMMARY_EMPTY: there is nothing to fit the clusters to.
+        SUMMARY_MISSING or SUMMARY_EMPTY: there is nothing to fit the clusters to. N_CLUSTERS_INVALID: the summary has
+        fewer points.
     """
     check_summarised(model)
     run = holding_memory(run)
     rows = summarised_rows(model, run)
+    if config.n_clusters > len(rows.points.weights):
+        raise too_few_points(config.n_clusters, len(rows.points.weights), "config.n_clusters")
     learning, snapshot = model.state.learning, model.snapshot
     if learning is None or snapshot is None or fitter is None:
         raise AssertionError("a model whose rows are summarised keeps a summary, and something that fits to it")

@@ -113,9 +113,9 @@ class Snapshot:
         )
 
     @property
-    def inertia_per_point(self) -> float:
-        """Of the batch that made the version; 0 where it has no rows."""
-        return self.inertia / self.batch_points if self.batch_points else 0.0
+    def inertia_per_point(self) -> float | None:
+        """Of the batch that made the version; None: there is none, or none of its rows was accepted."""
+        return self.inertia / self.batch_points if self.batch_points else None
 
 
 def read_only_snapshot(

@@ -73,6 +73,8 @@ def suggest(candidates: Sequence[Candidate]) -> Suggestion:
         return Suggestion(chosen, f"{top}, and {why} {chosen} ({silhouettes[chosen]:.2f})")
     if not silhouettes:
         return Suggestion(chosen, f"{top}, and no other number was tried")
+    if chosen == candidates[-1].n_clusters:
+        return Suggestion(chosen, f"{top}, the largest number tried, and still rises: try more")
     second = max(silhouettes, key=lambda number: silhouettes[number])
     return Suggestion(chosen, f"{top}; the next best is {second} ({silhouettes[second]:.2f})")
 

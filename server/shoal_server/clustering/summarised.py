@@ -11,7 +11,7 @@ from shoal_server.clustering.state import CoordinateSystem, Model
 from shoal_server.clustering.summary import Summary, max_weighted_points, mean_row_weight, weighted_points
 from shoal_server.clustering.validation import still_warming
 from shoal_server.engines.contract import Frame, RunTasks
-from shoal_server.errors import DomainError, Reason, Refusal
+from shoal_server.errors import DomainError, Reason, Refusal, invalid
 
 
 class SummarisedRows(NamedTuple):
@@ -38,8 +38,8 @@ def check_summarised(model: Model) -> None:
         raise DomainError(
             Refusal(
                 Reason.SUMMARY_MISSING,
-                "the session keeps no summary of its stream, which this is computed from: create it with "
-                "update_rule='refined', or with a summary_size above 0",
+                "the session keeps no summary of its stream, and this needs one: create it with update_rule='refined', "
+                "or with a summary_size above 0",
             )
         )
     if model.snapshot is None:
@@ -78,9 +78,19 @@ def summarised_rows(model: Model, run: RunTasks) -> SummarisedRows:
     return SummarisedRows(points, mean_row_weight(learning.summary, age), model.frame, seed_of(model))
 
 
+def too_few_points(n_clusters: int, n_points: int, field: str = "n_clusters") -> DomainError:
+    """Return the error for more clusters than a summary has points."""
+    return invalid(
+        Reason.N_CLUSTERS_INVALID,
+        field,
+        f"n_clusters is {n_clusters:,}, and the summary of the session has {n_points:,} "
+        f"point{'' if n_points == 1 else 's'}: use that many at most",
+    )
+
+
 def _empty() -> Refusal:
     return Refusal(
         Reason.SUMMARY_EMPTY,
-        "the summary of the session has no rows: none have come since its centroids were given, or all of them weigh "
-        "nothing; push more",
+        "the summary of the session has no rows: none have come since its centroids were given (which count in it from "
+        "the first push on, if they have weights), or all of them weigh nothing; push more",
     )

@@ -55,14 +55,14 @@ async def describe_clusters(
 
 
 def _decode(request: clustering_pb2.ReclusterRequest) -> ReclusterRequest:
-    if not 0 < len(request.n_clusters) <= MAX_NUMBERS:
+    if len(request.n_clusters) > MAX_NUMBERS:
         raise invalid(
             Reason.N_CLUSTERS_INVALID,
             "n_clusters",
             f"n_clusters has {len(request.n_clusters):,} numbers; give 1 to {MAX_NUMBERS}",
         )
     numbers = sorted(set(request.n_clusters))
-    if numbers[0] < 1:
+    if numbers and numbers[0] < 1:
         raise invalid(Reason.N_CLUSTERS_INVALID, "n_clusters", f"n_clusters has {numbers[0]}; use numbers from 1 up")
     return ReclusterRequest(numbers, request.random_state if request.HasField("random_state") else None)
 

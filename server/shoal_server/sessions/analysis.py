@@ -16,9 +16,9 @@ from shoal_server.clustering.description import describe_bytes, describe_cluster
 from shoal_server.clustering.recluster import Reclusterer, recluster_bytes, recluster_work
 from shoal_server.clustering.refined import Fitter
 from shoal_server.clustering.state import Model
-from shoal_server.clustering.summarised import check_summarised, max_points, summarised_rows
+from shoal_server.clustering.summarised import check_summarised, max_points, summarised_rows, too_few_points
 from shoal_server.clustering.update import newest
-from shoal_server.errors import DomainError, Reason, invalid, refused
+from shoal_server.errors import Reason, invalid, refused
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.port import (
     ClusterReport,
@@ -28,12 +28,13 @@ from shoal_server.sessions.port import (
 )
 from shoal_server.sessions.refusals import errors_of_session
 from shoal_server.sessions.stoppable_call import StoppableCall
-from shoal_server.sessions.work import check_fitted_values, max_call_work, too_much_work
+from shoal_server.sessions.work import check_fitted_values, max_call_work, max_fitted_clusters, too_much_work
 from shoal_server.sessions.writer import Writer
 
 # Calls that recluster a session at once: each holds copies of its summary. Descriptions, which take less, wait for one
 # another.
 MAX_RECLUSTERINGS, MAX_DESCRIBING = 4, 2
+USUAL_NUMBERS = range(2, 21)  # of clusters, that are tried where none are named
 # Typical points of a cluster, and values of all of them in an answer: 32 MiB.
 MAX_TYPICAL, MAX_TYPICAL_VALUES = 1000, 1 << 22
 _RETRY_AFTER = 1.0  # seconds
@@ -69,17 +70,19 @@ class Analysis:
             SUMMARY_MISSING, SUMMARY_EMPTY, SESSION_WARMING, N_CLUSTERS_INVALID, TOO_MANY_VALUES, WORK_TOO_LARGE,
             TOO_MANY_CALLS, MEMORY_LIMIT_REACHED; SESSION_NOT_FOUND or SERVER_DRAINING if the session ends meanwhile.
         """
-        model, numbers = self._writer.model, request.numbers
+        model = self._writer.model
         with errors_of_session(self._name):
             check_summarised(model)
             m, _, d, precision = _shape(model)
+            numbers = request.numbers or _usual_numbers(min(m, max_fitted_clusters(d, self._deps.limits)))
             self._check_numbers(numbers, m, d)
             needed = recluster_bytes(m, numbers[-1], d, precision)
             with self._call(needed, "reclustering", is_reclustering=True) as call:
                 rows = await call.compute(lambda: summarised_rows(model, call.run))
                 found = len(rows.points.weights)
+                numbers = request.numbers or _usual_numbers(min(found, numbers[-1]))
                 if numbers[-1] > found:
-                    raise _too_few_points(numbers[-1], found)
+                    raise too_few_points(numbers[-1], found)
                 yield ReclusterStart(self._uid, model.version, numbers, found, float(rows.points.weights.sum()))
                 reclusterer = Reclusterer(rows, numbers, request.random_state, self._fitter.search)
                 for number in numbers:
@@ -124,7 +127,7 @@ class Analysis:
         """Raise what is wrong with numbers of clusters, ascending, for a summary of at most m points of d columns."""
         largest = numbers[-1]
         if largest > m:
-            raise _too_few_points(largest, m)
+            raise too_few_points(largest, m)
         check_fitted_values(largest, d, self._deps.limits, "n_clusters")
         work = recluster_work(m, numbers, d)
         if work > self._max_work:
@@ -176,6 +179,11 @@ def _shape(model: Model) -> tuple[int, int, int, int]:
     return max_points(model), k, d, model.frame.dtype.itemsize
 
 
+def _usual_numbers(most: int) -> Sequence[int]:
+    """Return the usual numbers of clusters up to the most that there can be; the least of them in any case."""
+    return USUAL_NUMBERS[: max(most + 1 - USUAL_NUMBERS[0], 1)]
+
+
 def _check_typical(n_typical: int, k: int, d: int) -> None:
     most = min(MAX_TYPICAL, max(MAX_TYPICAL_VALUES // (k * d), 1))
     if not 0 <= n_typical <= most:
@@ -184,11 +192,3 @@ def _check_typical(n_typical: int, k: int, d: int) -> None:
             "n_typical",
             f"n_typical is {n_typical:,}; use 0 to {most:,} for {k:,} clusters of {d:,} columns",
         )
-
-
-def _too_few_points(n_clusters: int, found: int) -> DomainError:
-    return invalid(
-        Reason.N_CLUSTERS_INVALID,
-        "n_clusters",
-        f"n_clusters is {n_clusters:,}, and the summary of the session has {found:,} points: use that many at most",
-    )

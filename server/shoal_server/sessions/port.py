@@ -98,7 +98,7 @@ class Description:
     watchers: int
     create_time: datetime
     update_time: datetime
-    inertia_per_point: float  # of the batch that made the newest version; 0 before the first
+    inertia_per_point: float | None  # of the batch that made the newest version; None: there is none
     outliers: int = 0  # rows that stayed out of the updates
 
 
@@ -181,7 +181,7 @@ class EventPage:
 class ReclusterRequest:
     """Which numbers of clusters to fit to a session's summary."""
 
-    numbers: Sequence[int]  # ascending, each once, from 1 up; there is one
+    numbers: Sequence[int]  # ascending, each once, from 1 up; empty: the usual ones that the summary has points for
     random_state: int | None  # None: the session's
 
 

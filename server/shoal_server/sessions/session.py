@@ -151,7 +151,7 @@ class Session:
             watchers=self._watches,
             create_time=self._created,
             update_time=self._updated,
-            inertia_per_point=model.snapshot.inertia_per_point if model.snapshot else 0.0,
+            inertia_per_point=model.snapshot.inertia_per_point if model.snapshot else None,
             outliers=model.state.outliers.found if model.state.outliers else 0,
         )
 

@@ -183,9 +183,14 @@ def too_much_work(work: int, what: str, advice: str, limits: Limits, field: str 
     )
 
 
+def max_fitted_clusters(n_features: int, limits: Limits) -> int:
+    """Return how many centroids of so many columns are fitted to a summary at most."""
+    return min(limits.max_centroid_values, MAX_SUMMARISED_VALUES) // n_features
+
+
 def check_fitted_values(n_clusters: int, n_features: int, limits: Limits, field: str) -> None:
     """Raise TOO_MANY_VALUES if so many centroids are more than are fitted to a summary; `field` has their number."""
-    most = min(limits.max_centroid_values, MAX_SUMMARISED_VALUES) // n_features
+    most = max_fitted_clusters(n_features, limits)
     if n_clusters > most:
         raise refused(
             Reason.TOO_MANY_VALUES,
