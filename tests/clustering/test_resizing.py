@@ -151,19 +151,6 @@ def test_a_warming_model_takes_another_number_of_clusters_as_it_is() -> None:
     assert resized.snapshot.weights.sum() == pytest.approx(17)
 
 
-def test_more_clusters_than_the_summary_has_points_leave_some_without_weight() -> None:
-    model = new_model(ModelConfig(2, random_state=0, update_rule="refined", summary_size=100))
-    model, _ = apply(model, Batch(_points(0, 20)), NUMBA, run_in_order, NUMBA)
-
-    resized = _resized(model, 50)
-    resized, result = apply(resized, Batch(_points(1)), NUMBA, run_in_order, NUMBA)
-
-    assert result.refusal is None
-    assert resized.snapshot is not None
-    assert len(resized.snapshot.centroids) == 50
-    assert resized.snapshot.weights.sum() == pytest.approx(470)
-
-
 def test_more_clusters_than_different_points_leave_some_without_weight() -> None:
     model = new_model(ModelConfig(2, random_state=0, update_rule="refined", summary_size=100))
     points = np.repeat(np.eye(3), 40, axis=0)
