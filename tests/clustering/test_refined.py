@@ -390,6 +390,48 @@ def test_a_deep_refinement_that_found_nothing_better_pays_for_the_light_one_that
     assert schedule_of(after).work > schedule_of(model).work
 
 
+@pytest.mark.parametrize("failures", [1, 2])
+def test_learning_goes_on_after_a_deep_refinement_has_failed(failures: int) -> None:
+    """Once: it is done anew in the same batch; twice: it is given up, and the batches that follow are learnt."""
+    model, batches = until_pending(cut(blobs(60_000, 50, 8), [500]))
+    model = Model(LARGE, model.state)  # begins the refinement anew, with kernels that fail
+    assert model.state.learning is not None
+    before = model.state.learning
+    left = [failures]
+
+    class Search:
+        def __getattr__(self, name: str) -> Any:
+            if name == "find_nearest_two" and left[0]:
+                left[0] -= 1
+                raise MemoryError
+            return getattr(warm_engine().search, name)
+
+    class Failing:
+        search: Any = Search()
+        summary_kernels = warm_engine().summary_kernels
+
+    bugs: list[Exception] = []
+
+    def note(bug: Exception) -> Any:
+        bugs.append(bug)
+        return on_bug(bug)
+
+    results: list[BatchResult] = []
+    for batch in batches[:40]:
+        model, more = apply_batches(
+            model.committed(), [batch], warm_engine(), run_in_order, lambda: False, note, Failing()
+        )
+        results += more
+
+    assert left == [0]
+    assert not any(each.refusal for each in results)
+    assert [type(bug) for bug in bugs] == [MemoryError] * (failures - 1)
+    assert model.state.learning is not None
+    missed = 500 * (failures - 1)
+    assert model.state.learning.summary.rows == before.summary.rows + 40 * 500 - missed
+    assert model.state.learning.schedule.refinements > before.schedule.refinements
+
+
 def test_a_halted_refinement_applies_nothing() -> None:
     batches = cut(blobs(4_000), [100])
     pauses = itertools.count()

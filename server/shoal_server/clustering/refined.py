@@ -36,6 +36,7 @@ from shoal_server.engines.chunks import row_work
 from shoal_server.engines.contract import (
     Float64Array,
     Frame,
+    Halted,
     LabelArray,
     PointArray,
     RunTasks,
@@ -130,7 +131,7 @@ def batches_until_done(model: Model, batches: int, fitter: Fitter, run: RunTasks
         return 0
     deep = _deep_refinement(model, pending, fitter)
     for count in range(1, batches + 1):
-        if deep.advance(pending.pieces + count * PIECES_A_BATCH, run):
+        if _is_done(model, deep, pending.pieces + count * PIECES_A_BATCH, run):
             return count
     return 0
 
@@ -153,9 +154,17 @@ def refined_if_due(model: Model, batches: int, fitter: Fitter, run: RunTasks) ->
     try:
         return _refined_if_due(model, learning, batches, fitter, run)
     except UnusablePoints:  # so far from one another that they can be assigned, but not fitted to
-        given_up = learning.pending.work if learning.pending else 0
-        schedule = learning.schedule.done_deep(given_up, 0)._replace(new_rows=0)
-        return _with_learning(model, Learning(learning.summary, schedule)), False
+        return without_refinement(model), False
+
+
+def without_refinement(model: Model) -> Model:
+    """Return the model with the refinement given up that is due or pending: one that failed may fail again."""
+    learning = model.state.learning
+    if learning is None:
+        return model
+    given_up = learning.pending.work if learning.pending else 0
+    schedule = learning.schedule.done_deep(given_up, 0)._replace(new_rows=0)
+    return _with_learning(model, Learning(learning.summary, schedule))
 
 
 def _refined_if_due(
@@ -167,7 +176,7 @@ def _refined_if_due(
     else:
         paid = pending._replace(pieces=pending.pieces + batches * PIECES_A_BATCH)
         deep = _deep_refinement(model, pending, fitter)
-        if deep.advance(paid.pieces, run) and deep.refined is not None:
+        if _is_done(model, deep, paid.pieces, run) and deep.refined is not None:
             schedule = learning.schedule.done_deep(pending.work, deep.refined.work)
             model = _with_learning(model, Learning(learning.summary, schedule))
             _forget_running(model)
@@ -325,6 +334,17 @@ def _deep_refinement(model: Model, pending: PendingRefinement, fitter: Fitter) -
             kernels=fitter.search,
         )
     return running.deep
+
+
+def _is_done(model: Model, deep: DeepRefinement, pieces: int, run: RunTasks) -> bool:
+    """Go on with a running deep refinement until so many pieces are done, and return whether it is."""
+    try:
+        return deep.advance(pieces, run)
+    except Halted:
+        raise
+    except Exception:  # a generator that has raised is done for: what comes next begins anew, or gives it up
+        _forget_running(model)
+        raise
 
 
 def _forget_running(model: Model) -> None:
