@@ -28,23 +28,11 @@ from shoal_server.clustering.state import Batch, BatchResult, Model
 from shoal_server.clustering.summary import total_weight
 from shoal_server.engines.contract import Engine, Halted, RunTasks, Task, run_in_order
 from tests.clustering.builders import half_life, on_bug, snapshot
+from tests.clustering.streaming import applied, cut
 from tests.warm import warm_engine
 
 CONFIG = ModelConfig(8, random_state=3, update_rule="refined", summary_size=400)
 LARGE = ModelConfig(50, random_state=3, update_rule="refined")
-
-
-def applied(
-    model: Model, batches: Sequence[Batch], group: int, *, engine: Engine | None = None, run: RunTasks = run_in_order
-) -> tuple[Model, list[BatchResult]]:
-    """Return a model after batches, so many of which come in one call, and their results."""
-    results: list[BatchResult] = []
-    for start in range(0, len(batches), group):
-        ahead = batches[start : start + group]
-        model, more = apply_batches(model, ahead, engine or warm_engine(), run, lambda: False, on_bug, warm_engine())
-        results += more
-    assert not [each.refusal for each in results if each.refusal]
-    return model, results
 
 
 def blobs(n: int, k: int = 8, d: int = 2, seed: int = 0, *, ordered: bool = False) -> NDArray[np.float32]:
@@ -53,18 +41,6 @@ def blobs(n: int, k: int = 8, d: int = 2, seed: int = 0, *, ordered: bool = Fals
     middles = 20 * random.normal(size=(k, d))
     points = (middles[random.integers(0, k, n)] + random.normal(size=(n, d))).astype(np.float32)
     return points[np.argsort(points[:, 0], kind="stable")] if ordered else points
-
-
-def cut(points: NDArray[Any], sizes: Sequence[int]) -> list[Batch]:
-    """Return batches whose sizes take turns."""
-    batches: list[Batch] = []
-    start = 0
-    for size in itertools.cycle(sizes):
-        if start >= len(points):
-            return batches
-        batches.append(Batch(points[start : start + size]))
-        start += size
-    raise AssertionError
 
 
 def ratio(points: NDArray[Any], model: Model) -> float:

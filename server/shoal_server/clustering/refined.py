@@ -9,13 +9,12 @@ so no batch waits long for it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from shoal_server.clustering.absorbing import absorb_rows
-from shoal_server.clustering.buckets import IndexArray, Reals, SummaryKernels, WeightedPoints
+from shoal_server.clustering.buckets import IndexArray, Reals, SummaryKernels, WeightedPoints, nearest_centroids
 from shoal_server.clustering.events import Event, cluster_events, tell
 from shoal_server.clustering.identity import succeed
 from shoal_server.clustering.initial_summary import first_schedule, first_summary
@@ -99,17 +98,17 @@ def learned(
     fitter, run
         Compute.
     """
-    d, precision = rows.points.shape[1], before.dtype
-    learning = model.state.learning
-    if not len(rows.points):
-        return model if learning is None else _with_learning(model, learning._replace(schedule=schedule))
-    kernels = fitter.summary_kernels(precision)
-    summary = learning.summary if learning else empty_summary(model.config.summary_points(d), d, precision)
-    with suppress(UnusablePoints):  # so far from one another that they can be assigned, but not summarised
-        if learning is None:
-            summary = first_summary(model.config, before, rows.points, rows.sample_weight, kernels, holding_memory(run))
-        summary = absorb_rows(summary, *rows, before, seed_of(model), kernels, holding_memory(run))
-    return _with_learning(model, Learning(summary, schedule, learning.pending if learning else None))
+    d, run = rows.points.shape[1], holding_memory(run)
+    learning = model.state.learning or Learning(
+        empty_summary(model.config.summary_points(d), d, before.dtype), schedule
+    )
+    summary = learning.summary
+    if len(rows.points):
+        kernels = fitter.summary_kernels(before.dtype)
+        if summary.reference is None:
+            summary = first_summary(model.config, before, rows.points, rows.sample_weight, kernels, run)
+        summary = absorb_rows(summary, *rows, before, seed_of(model), kernels, run)
+    return _with_learning(model, learning._replace(summary=summary, schedule=schedule))
 
 
 def due_depth(model: Model, schedule: RefinementSchedule) -> Depth | None:
@@ -220,7 +219,7 @@ def _refined(
         raise AssertionError("a light refinement tells what it began with")
     labels, inertia = fitted.before.labels, fitted.before.inertia
     if only_if_better:
-        labels, squares = kernels.nearest(stands_for.points, frame.centroids, run)
+        labels, squares = nearest_centroids(stands_for.points, frame.centroids, kernels, run)
         inertia = float(np.dot(squares, stands_for.weights))
         if fitted.inertia >= inertia:
             schedule = schedule._replace(work=schedule.work + fitted.work)
