@@ -16,7 +16,7 @@ import numpy as np
 from shoal_server.clustering.absorbing import absorb_rows
 from shoal_server.clustering.buckets import IndexArray, Reals, SummaryKernels, WeightedPoints, nearest_centroids
 from shoal_server.clustering.events import Event, cluster_events, tell
-from shoal_server.clustering.identity import succeed
+from shoal_server.clustering.identity import succeed, succession_work
 from shoal_server.clustering.initial_summary import first_schedule, first_summary
 from shoal_server.clustering.refinement import DeepRefinement, expected_work, refine
 from shoal_server.clustering.refinement_schedule import (
@@ -117,7 +117,8 @@ def due_depth(model: Model, schedule: RefinementSchedule) -> Depth | None:
     if model.config.rule(d) != "refined" or not schedule.is_due(k):
         return None
     size, a_row = min(schedule.rows, model.config.summary_points(d)), row_work(k, d)
-    if not schedule.may_take(expected_work(size, k, d, "light", fresh=False) + FIXED_WORK, a_row):
+    work = expected_work(size, k, d, "light", fresh=False) + FIXED_WORK + succession_work(size)
+    if not schedule.may_take(work, a_row):
         return None
     is_pending = model.state.learning is not None and model.state.learning.pending is not None
     return "light" if is_pending or not schedule.may_begin_deep(_deep_work(model, schedule), a_row) else "deep"
@@ -271,6 +272,7 @@ def with_fitted(
     clusters = succeed(
         newest_ids, model.state.ids_given, before, fitted.labels, stands_for.weights, len(fitted.weights), run
     )
+    schedule = schedule._replace(work=schedule.work + succession_work(len(before)))
     centroids, weights = fitted.centroids[clusters.order], fitted.weights[clusters.order]
     expected = per_weight(fitted.inertia, stands_for)
     kernels = fitter.summary_kernels(frame.dtype)
