@@ -49,7 +49,7 @@ def as_rows(points: Array, weights: Array | None = None, *, scatter: Array | Non
     )
     d = points.shape[1]
     frame = Frame(points[:1].copy(), np.zeros(d, points.dtype), np.ones(1), cosine=False)
-    return SummarisedRows(stands_for, 1.0, frame, 0)
+    return SummarisedRows(stands_for, ones, frame, 0)
 
 
 def reclustered(
@@ -73,7 +73,7 @@ def estimate_of(
         yield from search.place(centroids)
         return (
             yield from estimation(
-                stands_for, centroids, search, row_weight=rows.row_weight, fitted=fitted, seed=[seed], kernels=kernels
+                stands_for, centroids, search, row_weights=rows.row_weights, fitted=fitted, seed=[seed], kernels=kernels
             )
         )
 

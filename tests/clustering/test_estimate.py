@@ -15,6 +15,7 @@ from sklearn.cluster import KMeans, kmeans_plusplus
 from sklearn.datasets import load_digits, load_sample_image
 
 from shoal_server.clustering.buckets import WeightedPoints
+from shoal_server.clustering.config import HalfLife
 from shoal_server.engines.contract import Halted, Task
 from tests.clustering.analysis_builders import (
     as_rows,
@@ -70,7 +71,7 @@ def test_fitted_centroids_are_measured_against_each_cluster_without_the_point(
     random = np.random.default_rng(seed)
     points, centroids = random.normal(size=(25, 2)), random.normal(size=(k, 2))
     weights = random.uniform(0.5, 20, size=25)
-    rows = as_rows(points, weights)._replace(row_weight=row_weight)
+    rows = as_rows(points, weights)._replace(row_weights=np.full(25, row_weight))
 
     fitted = estimate_of(rows, centroids, fitted=True).inertia - estimate_of(rows, centroids).inertia
 
@@ -124,20 +125,51 @@ def test_estimate_is_within_5_percent_for_random_seeded_and_fitted_centroids(str
     assert {name: error for name, error in wrong.items() if abs(error) > 0.05} == {}
 
 
-def test_standard_error_covers_most_errors_of_draws() -> None:
+@pytest.mark.parametrize("half_life", [None, 1_000, 4_000])
+def test_standard_error_covers_most_errors_of_draws(half_life: int | None) -> None:
     """A normal error is within two standard errors in 95 of 100 cases."""
-    points = np.random.default_rng(0).normal(size=(60_000, 3)).astype(np.float32)
+    n, batch_rows = (60_000, 8192) if half_life is None else (20_000, 100)
+    points = np.random.default_rng(0).normal(size=(n, 3)).astype(np.float32)
     centroids = np.random.default_rng(1).normal(size=(12, 3))
-    true = inertia(points, centroids)
+    ages = np.arange(n)[::-1] // batch_rows * batch_rows
+    true = inertia(points, centroids, None if half_life is None else 0.5 ** (ages / half_life))
+    config: Any = (
+        {} if half_life is None else {"half_life": HalfLife(half_life, "points"), "update_rule": "incremental"}
+    )
 
     within = 0
     for seed in range(20):
-        rows = rows_of(streamed(points, 6, batch_rows=8192, random_state=seed, summary_size=600))
+        rows = rows_of(streamed(points, 6, batch_rows=batch_rows, random_state=seed, summary_size=600, **config))
         estimate = estimate_of(rows, centroids - rows.frame.origin)
         within += abs(estimate.inertia - true) <= 2 * estimate.standard_error
         assert estimate.standard_error < 0.1 * true
 
     assert within >= 17
+
+
+@pytest.mark.parametrize("half_life", [1_000, 3_000])
+def test_fitted_centroids_are_estimated_almost_as_well_where_rows_are_forgotten(half_life: int) -> None:
+    n, batch_rows, k = 20_000, 100, 50
+    points = np.random.default_rng(0).normal(size=(n, 8)).astype(np.float32)
+    weights = 0.5 ** (np.arange(n)[::-1] // batch_rows * batch_rows / half_life)
+    config: Any = {"half_life": HalfLife(half_life, "points"), "update_rule": "incremental", "summary_size": 1000}
+    rows = rows_of(streamed(points, 6, batch_rows=batch_rows, **config))
+
+    (fitted,), _ = reclustered(rows, [k])
+
+    true = inertia(points, fitted.centroids, weights)
+    assert abs(fitted.estimated_inertia - true) < 5 * fitted.standard_error
+
+
+def test_points_of_a_summary_stand_for_rows_that_weigh_what_is_left_of_them() -> None:
+    points = np.random.default_rng(0).normal(size=(20_000, 3)).astype(np.float32)
+
+    rows = rows_of(streamed(points, 6, batch_rows=100, summary_size=600, half_life=HalfLife(2_000, "points")))
+
+    # Each point is of one row at least, and of all rows half the weight is of the newest 2,000.
+    assert len(rows.row_weights) == len(rows.points.weights)
+    assert 0 < rows.row_weights.min() < 0.4
+    assert 0.8 < rows.row_weights.max() <= 1
 
 
 def test_estimate_is_the_same_in_any_pieces_and_for_the_same_seed() -> None:
@@ -178,7 +210,7 @@ def test_extreme_values_and_weights_are_estimated_alike(scale: float, unit: floa
     plain = estimate_of(as_rows(points, weights, scatter=scatter), centroids, fitted=True)
     extreme = as_rows(points * scale, weights * unit, scatter=scatter * unit * scale**2)
 
-    found = estimate_of(extreme._replace(row_weight=unit), centroids * scale, fitted=True)
+    found = estimate_of(extreme._replace(row_weights=np.full(60, unit)), centroids * scale, fitted=True)
 
     factor = unit * scale**2
     assert found.inertia / factor == pytest.approx(plain.inertia, rel=1e-6)
@@ -188,6 +220,6 @@ def test_extreme_values_and_weights_are_estimated_alike(scale: float, unit: floa
 def test_equal_points_cost_nothing() -> None:
     stands_for = WeightedPoints(np.ones((5, 2)), np.full(5, 3.0), np.zeros(5))
 
-    estimate = estimate_of(as_rows(np.ones((1, 2)))._replace(points=stands_for), np.ones((2, 2)), fitted=True)
+    estimate = estimate_of(as_rows(np.ones((5, 2)))._replace(points=stands_for), np.ones((2, 2)), fitted=True)
 
     assert estimate == (0.0, 0.0)

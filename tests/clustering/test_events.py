@@ -14,7 +14,8 @@ from shoal_server.clustering.events import Event, tell
 from shoal_server.clustering.model import new_model, reconfigure
 from shoal_server.clustering.state import Model
 from tests.clustering.builders import half_life, snapshot
-from tests.clustering.test_refined import CONFIG, applied, blobs, cut
+from tests.clustering.streaming import applied, cut
+from tests.clustering.test_refined import CONFIG, blobs
 
 RARE = np.array([60.0, -60.0])  # the middle of the rare cluster
 

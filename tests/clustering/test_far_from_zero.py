@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.model import new_model
 from shoal_server.clustering.origin import origin_among
-from shoal_server.engines.contract import Engine, Task, run_in_order
+from shoal_server.clustering.state import Batch
+from shoal_server.clustering.summarised import summarised_rows
+from shoal_server.engines.contract import Engine, Task, max_value, run_in_order
 from tests.clustering.builders import push, snapshot
+from tests.clustering.streaming import applied
 
 Engines = dict[EngineName, Engine]
 OFFSET = 1e6
@@ -99,3 +102,34 @@ def test_a_single_outlier_does_not_set_the_origin(engines: Engines) -> None:
     assert outcome.labels is not None
     assert outcome.labels.tolist() == [1, 1]  # centroid 0 went after the first row
     assert outcome.inertia == pytest.approx(2 * (1.25**2 + 1.125**2), rel=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["incremental", "refined"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_points_as_far_from_one_another_as_can_be_are_summarised_in_any_groups(rule: Any, dtype: Any) -> None:
+    random, far = np.random.default_rng(5), 0.99 * max_value(np.dtype(dtype), 2)
+    sides = [1, *(-1 if number % 7 == 3 else 1 for number in range(60))]
+    batches = [Batch((side * far * (1 - 1e-3 * random.random((40, 2)))).astype(dtype)) for side in sides]
+    config = ModelConfig(3, random_state=0, update_rule=rule, summary_size=200)
+
+    one, other = (applied(new_model(config), batches, group)[0] for group in (1, 16))
+
+    assert one.state == other.state
+    assert one.state.learning is not None
+    assert one.state.learning.summary.rows == 40 * 61
+    points, weights, _ = summarised_rows(one, run_in_order).points
+    assert weights.sum() == pytest.approx(40 * 61)
+    middle = weights @ (points + one.frame.origin) / weights.sum()
+    expected = np.concatenate([batch.points for batch in batches]).astype(np.float64).mean(axis=0)
+    np.testing.assert_allclose(middle / far, expected / far, atol=1e-6)
+
+
+def test_a_summary_goes_on_when_the_points_are_usual_again() -> None:
+    random, far = np.random.default_rng(5), 0.99 * max_value(np.dtype(np.float32), 2)
+    batches = [Batch(np.full((40, 2), far, np.float32)), Batch(np.full((40, 2), -far, np.float32))]
+    batches += [Batch(random.normal(size=(40, 2)).astype(np.float32)) for _ in range(40)]
+
+    model, _ = applied(new_model(ModelConfig(3, random_state=0, update_rule="refined", summary_size=200)), batches, 1)
+
+    assert model.state.learning is not None
+    assert model.state.learning.summary.rows == 40 * 42

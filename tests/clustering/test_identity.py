@@ -153,6 +153,41 @@ def test_weights_of_any_scale_are_compared() -> None:
         assert after(table * scale).changes == after(table).changes
 
 
+@pytest.mark.parametrize(("k_before", "k_after"), [(1, 1), (3, 5), (400, 300), (70_000, 2)])
+def test_the_weight_that_clusters_share_is_added_up_over_many_pieces(k_before: int, k_after: int) -> None:
+    random, m = np.random.default_rng(0), 100_000
+    old, new = random.integers(k_before, size=m).astype(np.int32), random.integers(k_after, size=m).astype(np.int32)
+    weights = random.exponential(size=m) * (random.random(m) < 0.9)
+
+    shared = result(overlaps(old, new, weights, k_before, k_after))
+
+    table = np.zeros((k_before, k_after))
+    np.add.at(table, (old, new), weights / weights.max())
+    np.testing.assert_array_equal(np.stack([shared.old, shared.new]), np.nonzero(table))
+    np.testing.assert_allclose(shared.weight, table[table > 0], rtol=1e-12)
+    np.testing.assert_allclose(shared.old_weight, table.sum(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(shared.new_weight, table.sum(axis=0), rtol=1e-12)
+
+
+def test_the_shared_weight_of_many_points_is_found_without_a_look_at_all_of_them_in_each_piece() -> None:
+    looked_at = 0
+
+    class Counted(np.ndarray[Any, Any]):
+        def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+            nonlocal looked_at
+            looked_at += self.size
+            plain = [np.asarray(each) if isinstance(each, Counted) else each for each in inputs]
+            return getattr(ufunc, method)(*plain, **options)
+
+    m = 1 << 19
+    labels = np.random.default_rng(0).integers(16, size=m).astype(np.int32)
+
+    shared = result(overlaps(labels.view(Counted), labels.view(Counted), np.ones(m), 16, 16))
+
+    assert len(shared.old) == 16
+    assert 0 < looked_at < 10 * m
+
+
 def test_matching_many_clusters_lets_others_go_first() -> None:
     pauses = 0
 

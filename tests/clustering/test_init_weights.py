@@ -155,6 +155,26 @@ def test_given_weights_are_forgotten_like_others() -> None:
     np.testing.assert_allclose(snapshot(model).weights.sum(), expected, rtol=1e-9)
 
 
+def test_given_weights_are_forgotten_by_batches_without_rows_that_come_first() -> None:
+    config = replace(refined(1000.0), half_life=half_life(1.0, "batches"), on_invalid="drop")
+    dropped = [Batch(np.full((3, 2), np.nan, np.float32))] * 5
+    some = [*dropped, Batch(points_at(MIDDLES, 10, 0)), dropped[0], *(Batch(points_at(MIDDLES, 50, n)) for n in (1, 2))]
+
+    model = applied(new_model(config), some[:6], 1)
+
+    assert model.state.learning is not None
+    expected = 8 * 1000 / 2**6 + 10
+    summary, schedule, _ = model.state.learning
+    np.testing.assert_allclose(total_weight(summary, schedule.age), expected, rtol=1e-9)
+    np.testing.assert_allclose(schedule.weight, expected, rtol=1e-9)
+    np.testing.assert_allclose(snapshot(model).weights.sum(), expected, rtol=1e-9)
+    assert weighted_points(summary, schedule.age, run_in_order).points.dtype == np.float32
+    model = applied(model, some[6:], 1)
+    assert model.version > len(some)  # refined
+    np.testing.assert_allclose(snapshot(model).weights.sum(), expected / 8 + 50 / 2 + 50, rtol=1e-9)
+    assert model.state == applied(new_model(config), some, 4).state
+
+
 @pytest.mark.parametrize("group", [3, 1000])
 @pytest.mark.parametrize("weight", [0.5, 1e5])
 def test_a_model_of_given_weights_is_the_same_however_its_batches_are_grouped(group: int, weight: float) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import pickle
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,34 +16,18 @@ from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import new_model, reconfigure
 from shoal_server.clustering.refined import (
-    FRESH_STARTS,
-    PIECES_A_BATCH,
     LabelledRows,
-    _refined,
     learned,
     schedule_of,
 )
-from shoal_server.clustering.state import Batch, BatchResult, Model
+from shoal_server.clustering.state import Batch, Model
 from shoal_server.clustering.summary import total_weight
 from shoal_server.engines.contract import Engine, Halted, RunTasks, Task, run_in_order
 from tests.clustering.builders import half_life, on_bug, snapshot
+from tests.clustering.streaming import applied, cut
 from tests.warm import warm_engine
 
 CONFIG = ModelConfig(8, random_state=3, update_rule="refined", summary_size=400)
-LARGE = ModelConfig(50, random_state=3, update_rule="refined")
-
-
-def applied(
-    model: Model, batches: Sequence[Batch], group: int, *, engine: Engine | None = None, run: RunTasks = run_in_order
-) -> tuple[Model, list[BatchResult]]:
-    """Return a model after batches, so many of which come in one call, and their results."""
-    results: list[BatchResult] = []
-    for start in range(0, len(batches), group):
-        ahead = batches[start : start + group]
-        model, more = apply_batches(model, ahead, engine or warm_engine(), run, lambda: False, on_bug, warm_engine())
-        results += more
-    assert not [each.refusal for each in results if each.refusal]
-    return model, results
 
 
 def blobs(n: int, k: int = 8, d: int = 2, seed: int = 0, *, ordered: bool = False) -> NDArray[np.float32]:
@@ -53,18 +36,6 @@ def blobs(n: int, k: int = 8, d: int = 2, seed: int = 0, *, ordered: bool = Fals
     middles = 20 * random.normal(size=(k, d))
     points = (middles[random.integers(0, k, n)] + random.normal(size=(n, d))).astype(np.float32)
     return points[np.argsort(points[:, 0], kind="stable")] if ordered else points
-
-
-def cut(points: NDArray[Any], sizes: Sequence[int]) -> list[Batch]:
-    """Return batches whose sizes take turns."""
-    batches: list[Batch] = []
-    start = 0
-    for size in itertools.cycle(sizes):
-        if start >= len(points):
-            return batches
-        batches.append(Batch(points[start : start + size]))
-        start += size
-    raise AssertionError
 
 
 def ratio(points: NDArray[Any], model: Model) -> float:
@@ -313,81 +284,6 @@ def test_a_model_that_changes_its_half_life_goes_on() -> None:
     model, _ = applied(reconfigure(model, replace(CONFIG, half_life=half_life(2.0))), batches[20:], 4)
 
     assert snapshot(model).weights.sum() < 500
-
-
-def until_pending(batches: Sequence[Batch]) -> tuple[Model, list[Batch]]:
-    """Return a model in the middle of a deep refinement, and the batches that are left."""
-    model = new_model(LARGE)
-    for number, batch in enumerate(batches):
-        learning = model.state.learning
-        if learning and learning.pending and learning.pending.pieces > 0:
-            return model, list(batches[number:])
-        model, _ = applied(model, [batch], 1)
-    raise AssertionError("no deep refinement takes several batches")
-
-
-def test_a_deep_refinement_is_done_in_pieces_with_the_batches_that_follow() -> None:
-    model, batches = until_pending(cut(blobs(60_000, 50, 8), [500]))
-    pieces: list[int] = []
-
-    while (learning := model.state.learning) and learning.pending:
-        pieces.append(learning.pending.pieces)
-        model, _ = applied(model, [batches.pop(0)], 1)
-
-    assert len(pieces) > 1
-    assert pieces == list(range(pieces[0], pieces[0] + PIECES_A_BATCH * len(pieces), PIECES_A_BATCH))
-
-
-def test_a_deep_refinement_that_is_lost_halfway_ends_with_the_same_bits() -> None:
-    model, batches = until_pending(cut(blobs(60_000, 50, 8), [500]))
-
-    carried = Model(LARGE, pickle.loads(pickle.dumps(model.state)))  # noqa: S301  (of this test's own)
-    model, results = applied(model.committed(), batches[:20], 1)
-    carried, same_results = applied(carried, batches[:20], 7)
-
-    assert carried.state == model.state
-    assert carried.events == model.events
-    assert same_results == results
-
-
-def test_a_resize_refunds_the_pending_deep_refinement_and_the_new_number_begins_fresh_ones() -> None:
-    model, batches = until_pending(cut(blobs(60_000, 50, 8), [500]))
-    learning = model.state.learning
-    assert learning is not None
-    assert learning.pending is not None
-    used = learning._replace(schedule=learning.schedule._replace(deep_refinements=FRESH_STARTS))
-    model = model.with_state(model.state._replace(learning=used))
-
-    resized = reconfigure(model, replace(LARGE, n_clusters=45), fitter=warm_engine())
-    before, after = schedule_of(model), schedule_of(resized)
-    resized = reconfigure(resized, replace(LARGE, n_clusters=46), fitter=warm_engine())
-    a_resize = schedule_of(resized).work - after.work  # of about the same number
-    model = until_deep(resized, batches)
-
-    assert after.work <= before.work - learning.pending.work + 2 * a_resize
-    assert model.state.learning is not None
-    assert model.state.learning.pending is not None
-    assert model.state.learning.pending.fresh
-
-
-def until_deep(model: Model, batches: Sequence[Batch]) -> Model:
-    """Return the model once a deep refinement has begun."""
-    for batch in batches:
-        if model.state.learning and model.state.learning.pending:
-            return model
-        model, _ = applied(model, [batch], 1)
-    raise AssertionError("no deep refinement began")
-
-
-def test_a_deep_refinement_that_found_nothing_better_pays_for_the_light_one_that_ended_it() -> None:
-    model, _ = applied(new_model(CONFIG), cut(blobs(4_000), [100]), 4)
-    worse = snapshot(model).centroids[:1] - model.frame.origin
-
-    after, is_refined = _refined(model, worse, warm_engine(), run_in_order, only_if_better=True)
-
-    assert not is_refined
-    assert after.snapshot is model.snapshot
-    assert schedule_of(after).work > schedule_of(model).work
 
 
 def test_a_halted_refinement_applies_nothing() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_server.engines.contract import Float64Array, LabelArray, RunTasks
+from shoal_server.engines.contract import Float64Array, LabelArray, RunTasks, UnusablePoints, max_value
 
 Reals = NDArray[np.floating[Any]]
 IndexArray = NDArray[np.int64]
@@ -96,6 +97,23 @@ class SummaryKernels(Protocol):
     def nearest(self, points: Reals, centroids: Reals, run: RunTasks) -> tuple[LabelArray, Reals]:
         """Return the label of the centroid (k, d) nearest to each point (n, d), and its squared distance, (n,) both."""
         ...
+
+
+def nearest_centroids(
+    points: Reals, centroids: Reals, kernels: SummaryKernels, run: RunTasks
+) -> tuple[LabelArray, Reals]:
+    """Return what `kernels.nearest` does, for points of a summary as far from its origin as rows of the stream may be.
+
+    Each row is near enough to zero for the squares of its precision, but perhaps not to the origin, which may be as far
+    on the other side. Such points are scaled by a power of two, which changes no digit.
+    """
+    try:
+        return kernels.nearest(points, centroids, run)
+    except UnusablePoints:
+        largest = max(float(np.abs(points).max()), float(np.abs(centroids).max()))
+        power = math.ceil(math.log2(largest / max_value(points.dtype, points.shape[1])))
+        labels, squares = kernels.nearest(np.ldexp(points, -power), np.ldexp(centroids, -power), run)
+        return labels, np.ldexp(squares.astype(np.float64), 2 * power)
 
 
 def decayed(weight: float, age: float, later: float) -> float:

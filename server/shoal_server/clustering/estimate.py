@@ -41,7 +41,7 @@ def estimation(
     centroids: Float64Array,
     search: Search,
     *,
-    row_weight: float,
+    row_weights: Float64Array,
     fitted: bool,
     seed: Sequence[int],
     kernels: SearchKernels,
@@ -63,8 +63,9 @@ def estimation(
         (k, d) in the same coordinates; of length 1 under cosine.
     search
         Of these points, with these centroids in place.
-    row_weight
-        What a row weighs on average: a point of more weight stands for several. See summary.mean_row_weight.
+    row_weights
+        (m,) what a row weighs that a point stands for: a point of more weight stands for several. See
+        `summary.points_and_row_weights`.
     fitted
         Whether the centroids were fitted to this summary.
     seed
@@ -75,11 +76,10 @@ def estimation(
     labels, squares = search.nearest_two()
     unit = float(stands_for.weights.max())  # lest a square of a weight overflow
     stands_for = WeightedPoints(stands_for.points, stands_for.weights / unit, stands_for.scatter / unit)
-    row_weight /= unit
-    nearest = _Nearest(stands_for.weights, labels[0], squares, len(centroids))
-    counts, inertia, drawn = yield from nearest.add_up(row_weight)
+    nearest = _Nearest(stands_for.weights, row_weights / unit, labels[0], squares, len(centroids))
+    counts, inertia, drawn = yield from nearest.add_up()
     scatter = float(stands_for.scatter.sum())
-    optimism = (yield from nearest.optimism(counts, row_weight)) if fitted else 0.0
+    optimism = (yield from nearest.optimism(counts)) if fitted else 0.0
     spread = yield from _spread(stands_for, centroids, labels[0], inertia + scatter, seed, kernels)
     error = math.hypot(drawn, _SPREAD_DOUBT * spread, _FITTED_DOUBT * optimism)
     return Estimate(max(inertia + scatter - spread + optimism, 0.0) * unit, error * unit)
@@ -94,11 +94,12 @@ class _Nearest(NamedTuple):
     """Weighted points (m,) and the squared distances (2, m) to the nearest centroid and to the second."""
 
     weights: Float64Array
+    row_weights: Float64Array  # (m,) of the rows that the points stand for
     labels: LabelArray
     squares: Float64Array
     n_clusters: int
 
-    def add_up(self, row_weight: float) -> Pieces[tuple[Float64Array, float, float]]:
+    def add_up(self) -> Pieces[tuple[Float64Array, float, float]]:
         """Return the weight of each cluster (k,), the inertia, and its standard error by the draw of the points.
 
         Of the draw only what makes the points of a cluster differ counts: the clusters' weights are known.
@@ -110,7 +111,7 @@ class _Nearest(NamedTuple):
             labels, weights, squares = self.labels[part], self.weights[part], self.squares[0, part] / unit
             counts += np.bincount(labels, weights, k)
             costs += np.bincount(labels, weights * squares, k)
-            chance = np.square(weights * _drawn_share(weights, row_weight))
+            chance = np.square(weights * self._drawn_share(part))
             for power in range(len(drawn)):
                 drawn[power] += np.bincount(labels, chance * squares**power, k)
             yield
@@ -118,7 +119,7 @@ class _Nearest(NamedTuple):
         variance = float((drawn[2] - 2 * means * drawn[1] + means**2 * drawn[0]).sum())
         return counts, float(costs.sum()) * unit, math.sqrt(max(variance, 0.0)) * unit
 
-    def optimism(self, counts: Float64Array, row_weight: float) -> Pieces[float]:
+    def optimism(self, counts: Float64Array) -> Pieces[float]:
         """Return how much more the points cost if each is measured against its centroid without it.
 
         Without a point a mean lies farther from it by the weight of its cluster over that of the others in it. What is
@@ -127,7 +128,7 @@ class _Nearest(NamedTuple):
         total = 0.0
         for part in self._parts():
             weights, (first, second) = self.weights[part], self.squares[:, part]
-            share, of_cluster = _drawn_share(weights, row_weight), counts[self.labels[part]]
+            share, of_cluster = self._drawn_share(part), counts[self.labels[part]]
             others = of_cluster - weights * share
             alone = others <= _LONE * of_cluster
             without = first * np.square(of_cluster / np.where(alone, of_cluster, others))
@@ -141,10 +142,9 @@ class _Nearest(NamedTuple):
         for start in range(0, len(self.weights), step):
             yield slice(start, start + step)
 
-
-def _drawn_share(weights: Float64Array, row_weight: float) -> Float64Array:
-    """Return how much of each point's weight (m,) stands for rows that weren't kept themselves."""
-    return np.maximum(1 - row_weight / weights, 0.0)
+    def _drawn_share(self, part: slice) -> Float64Array:
+        """Return how much of the weight of each point of a part stands for rows that weren't kept themselves."""
+        return np.maximum(1 - self.row_weights[part] / self.weights[part], 0.0)
 
 
 def _spread(

@@ -21,6 +21,7 @@ from shoal_server.clustering.refined import (
     learned,
     refined_if_due,
     schedule_of,
+    without_refinement,
 )
 from shoal_server.clustering.refinement_schedule import RefinementSchedule
 from shoal_server.clustering.state import Batch, BatchResult, Model
@@ -308,5 +309,6 @@ def _apply_one(
         refusal = on_bug(bug)
         if fitter is not None and is_summarised(model):
             # Perhaps the bug is in the summary or a refinement, which the batch itself doesn't need.
-            return _apply_one(model, batch, engine, run, on_bug, None)
+            after, result = _apply_one(without_refinement(model), batch, engine, run, on_bug, None)
+            return (after if result.refusal is None else model), result
     return model, BatchResult(sequence=batch.sequence, refusal=refusal)

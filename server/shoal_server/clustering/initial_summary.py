@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shoal_server.clustering.buckets import SummaryKernels, bucket_of
+from shoal_server.clustering.buckets import SummaryKernels, bucket_of, nearest_centroids
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.open_block import Reference
 from shoal_server.clustering.refinement_schedule import RefinementSchedule
@@ -68,5 +68,5 @@ def _inertia(
     total = float(weights.sum())
     if total <= 0:
         return 0.0
-    _, squares = kernels.nearest(first, frame.centroids, run)
+    _, squares = nearest_centroids(first, frame.centroids, kernels, run)
     return min(float(np.dot(squares.astype(np.float64), weights / total)), _MAX_SCATTER)

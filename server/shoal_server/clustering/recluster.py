@@ -123,7 +123,7 @@ class Reclusterer:
             stands_for,
             refined.centroids,
             search,
-            row_weight=self._rows.row_weight,
+            row_weights=self._rows.row_weights,
             fitted=True,
             seed=(self._seed, _COPY_SEED, k),
             kernels=self._kernels,

@@ -11,7 +11,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from shoal_server.clustering.buckets import Bucket, IndexArray, Reals, SummaryKernels, bucket_of, decayed, joined, mixed
+from shoal_server.clustering.buckets import (
+    Bucket,
+    IndexArray,
+    Reals,
+    SummaryKernels,
+    bucket_of,
+    decayed,
+    joined,
+    mixed,
+    nearest_centroids,
+)
 from shoal_server.engines.contract import Float64Array, LabelArray, RunTasks
 
 # Of the total weight, below which a bucket counts nothing.
@@ -104,7 +114,7 @@ def reduced_bucket(
         points, weights, scatter = points[counting], weights[counting], scatter[counting]
     if len(weights) <= size:
         return bucket_of(points, weights, scatter, bucket.age, bucket.rows)
-    labels, squares = kernels.nearest(points, centroids, run)
+    labels, squares = nearest_centroids(points, centroids, kernels, run)
     relative = weights / bucket.weight  # lest the product with a square overflow
     inner = scatter / bucket.weight
     pairs = points.shape[1] <= MAX_PAIR_FEATURES and size > 1

@@ -9,15 +9,14 @@ so no batch waits long for it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from shoal_server.clustering.absorbing import absorb_rows
-from shoal_server.clustering.buckets import IndexArray, Reals, SummaryKernels, WeightedPoints
+from shoal_server.clustering.buckets import IndexArray, Reals, SummaryKernels, WeightedPoints, nearest_centroids
 from shoal_server.clustering.events import Event, cluster_events, tell
-from shoal_server.clustering.identity import succeed
+from shoal_server.clustering.identity import succeed, succession_work
 from shoal_server.clustering.initial_summary import first_schedule, first_summary
 from shoal_server.clustering.refinement import DeepRefinement, expected_work, refine
 from shoal_server.clustering.refinement_schedule import (
@@ -36,6 +35,7 @@ from shoal_server.engines.chunks import row_work
 from shoal_server.engines.contract import (
     Float64Array,
     Frame,
+    Halted,
     LabelArray,
     PointArray,
     RunTasks,
@@ -98,17 +98,17 @@ def learned(
     fitter, run
         Compute.
     """
-    d, precision = rows.points.shape[1], before.dtype
-    learning = model.state.learning
-    if not len(rows.points):
-        return model if learning is None else _with_learning(model, learning._replace(schedule=schedule))
-    kernels = fitter.summary_kernels(precision)
-    summary = learning.summary if learning else empty_summary(model.config.summary_points(d), d, precision)
-    with suppress(UnusablePoints):  # so far from one another that they can be assigned, but not summarised
-        if learning is None:
-            summary = first_summary(model.config, before, rows.points, rows.sample_weight, kernels, holding_memory(run))
-        summary = absorb_rows(summary, *rows, before, seed_of(model), kernels, holding_memory(run))
-    return _with_learning(model, Learning(summary, schedule, learning.pending if learning else None))
+    d, run = rows.points.shape[1], holding_memory(run)
+    learning = model.state.learning or Learning(
+        empty_summary(model.config.summary_points(d), d, before.dtype), schedule
+    )
+    summary = learning.summary
+    if len(rows.points):
+        kernels = fitter.summary_kernels(before.dtype)
+        if summary.reference is None:
+            summary = first_summary(model.config, before, rows.points, rows.sample_weight, kernels, run)
+        summary = absorb_rows(summary, *rows, before, seed_of(model), kernels, run)
+    return _with_learning(model, learning._replace(summary=summary, schedule=schedule))
 
 
 def due_depth(model: Model, schedule: RefinementSchedule) -> Depth | None:
@@ -117,7 +117,8 @@ def due_depth(model: Model, schedule: RefinementSchedule) -> Depth | None:
     if model.config.rule(d) != "refined" or not schedule.is_due(k):
         return None
     size, a_row = min(schedule.rows, model.config.summary_points(d)), row_work(k, d)
-    if not schedule.may_take(expected_work(size, k, d, "light", fresh=False) + FIXED_WORK, a_row):
+    work = expected_work(size, k, d, "light", fresh=False) + FIXED_WORK + succession_work(size)
+    if not schedule.may_take(work, a_row):
         return None
     is_pending = model.state.learning is not None and model.state.learning.pending is not None
     return "light" if is_pending or not schedule.may_begin_deep(_deep_work(model, schedule), a_row) else "deep"
@@ -130,7 +131,7 @@ def batches_until_done(model: Model, batches: int, fitter: Fitter, run: RunTasks
         return 0
     deep = _deep_refinement(model, pending, fitter)
     for count in range(1, batches + 1):
-        if deep.advance(pending.pieces + count * PIECES_A_BATCH, run):
+        if _is_done(model, deep, pending.pieces + count * PIECES_A_BATCH, run):
             return count
     return 0
 
@@ -153,9 +154,17 @@ def refined_if_due(model: Model, batches: int, fitter: Fitter, run: RunTasks) ->
     try:
         return _refined_if_due(model, learning, batches, fitter, run)
     except UnusablePoints:  # so far from one another that they can be assigned, but not fitted to
-        given_up = learning.pending.work if learning.pending else 0
-        schedule = learning.schedule.done_deep(given_up, 0)._replace(new_rows=0)
-        return _with_learning(model, Learning(learning.summary, schedule)), False
+        return without_refinement(model), False
+
+
+def without_refinement(model: Model) -> Model:
+    """Return the model with the refinement given up that is due or pending: one that failed may fail again."""
+    learning = model.state.learning
+    if learning is None:
+        return model
+    given_up = learning.pending.work if learning.pending else 0
+    schedule = learning.schedule.done_deep(given_up, 0)._replace(new_rows=0)
+    return _with_learning(model, Learning(learning.summary, schedule))
 
 
 def _refined_if_due(
@@ -167,7 +176,7 @@ def _refined_if_due(
     else:
         paid = pending._replace(pieces=pending.pieces + batches * PIECES_A_BATCH)
         deep = _deep_refinement(model, pending, fitter)
-        if deep.advance(paid.pieces, run) and deep.refined is not None:
+        if _is_done(model, deep, paid.pieces, run) and deep.refined is not None:
             schedule = learning.schedule.done_deep(pending.work, deep.refined.work)
             model = _with_learning(model, Learning(learning.summary, schedule))
             _forget_running(model)
@@ -211,7 +220,7 @@ def _refined(
         raise AssertionError("a light refinement tells what it began with")
     labels, inertia = fitted.before.labels, fitted.before.inertia
     if only_if_better:
-        labels, squares = kernels.nearest(stands_for.points, frame.centroids, run)
+        labels, squares = nearest_centroids(stands_for.points, frame.centroids, kernels, run)
         inertia = float(np.dot(squares, stands_for.weights))
         if fitted.inertia >= inertia:
             schedule = schedule._replace(work=schedule.work + fitted.work)
@@ -263,6 +272,7 @@ def with_fitted(
     clusters = succeed(
         newest_ids, model.state.ids_given, before, fitted.labels, stands_for.weights, len(fitted.weights), run
     )
+    schedule = schedule._replace(work=schedule.work + succession_work(len(before)))
     centroids, weights = fitted.centroids[clusters.order], fitted.weights[clusters.order]
     expected = per_weight(fitted.inertia, stands_for)
     kernels = fitter.summary_kernels(frame.dtype)
@@ -325,6 +335,17 @@ def _deep_refinement(model: Model, pending: PendingRefinement, fitter: Fitter) -
             kernels=fitter.search,
         )
     return running.deep
+
+
+def _is_done(model: Model, deep: DeepRefinement, pieces: int, run: RunTasks) -> bool:
+    """Go on with a running deep refinement until so many pieces are done, and return whether it is."""
+    try:
+        return deep.advance(pieces, run)
+    except Halted:
+        raise
+    except Exception:  # a generator that has raised is done for: what comes next begins anew, or gives it up
+        _forget_running(model)
+        raise
 
 
 def _forget_running(model: Model) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from shoal_server.clustering.buckets import nearest_centroids
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.drift import DriftWatch
 from shoal_server.clustering.events import Event
@@ -56,7 +57,7 @@ def resized(model: Model, config: ModelConfig, events: Sequence[Event], fitter: 
     frame, stands_for, schedule = rows.frame, rows.points, learning.schedule
     seed = (rows.seed, schedule.refinements, _SEED)
     kernels = fitter.summary_kernels(frame.dtype)
-    before, _ = kernels.nearest(stands_for.points, frame.centroids, run)
+    before, _ = nearest_centroids(stands_for.points, frame.centroids, kernels, run)
     start = other_number(
         stands_for.points, stands_for.weights, snapshot.centroids - frame.origin, config.n_clusters,
         seed=seed, cosine=frame.cosine, kernels=fitter.search, run=run,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shoal_server.clustering.buckets import Reals, SummaryKernels, WeightedPoints
+from shoal_server.clustering.buckets import Reals, SummaryKernels, WeightedPoints, nearest_centroids
 from shoal_server.clustering.forgetting import Decay
 from shoal_server.clustering.outliers import Outliers, no_scores, rebased, scored, scores_of
 from shoal_server.clustering.state import Model
@@ -79,7 +79,7 @@ def rebased_outliers(
     outliers: Outliers, summary: WeightedPoints, frame: Frame, kernels: SummaryKernels, run: RunTasks
 ) -> Outliers:
     """Return what scores are computed from after a refinement whose centroids the frame has."""
-    labels, squares = kernels.nearest(summary.points, frame.centroids, run)
+    labels, squares = nearest_centroids(summary.points, frame.centroids, kernels, run)
     return rebased(outliers, len(frame.centroids), labels, summary.weights, summary.weights * squares + summary.scatter)
 
 

@@ -8,9 +8,9 @@ from shoal_server.clustering.buckets import WeightedPoints
 from shoal_server.clustering.refined import schedule_of, seed_of
 from shoal_server.clustering.refinement_schedule import RefinementSchedule
 from shoal_server.clustering.state import CoordinateSystem, Model
-from shoal_server.clustering.summary import Summary, max_weighted_points, mean_row_weight, weighted_points
+from shoal_server.clustering.summary import Summary, max_weighted_points, points_and_row_weights
 from shoal_server.clustering.validation import still_warming
-from shoal_server.engines.contract import Frame, RunTasks
+from shoal_server.engines.contract import Float64Array, Frame, RunTasks
 from shoal_server.errors import DomainError, Reason, Refusal, invalid
 
 
@@ -18,7 +18,7 @@ class SummarisedRows(NamedTuple):
     """Weighted points that stand for all rows."""
 
     points: WeightedPoints
-    row_weight: float  # of a row, on average
+    row_weights: Float64Array  # (m,) of the rows that each point stands for, on average
     frame: Frame  # whose coordinates they are in
     seed: int  # of what is drawn for the model
 
@@ -72,10 +72,12 @@ def summarised_rows(model: Model, run: RunTasks) -> SummarisedRows:
         SUMMARY_EMPTY: no rows have come, or all have decayed to nothing.
     """
     learning, age = model.state.learning, schedule_of(model).age
-    points = None if learning is None else weighted_points(learning.summary, age, run)
-    if learning is None or points is None or not len(points.weights):
+    if learning is None:
         raise DomainError(_empty())
-    return SummarisedRows(points, mean_row_weight(learning.summary, age), model.frame, seed_of(model))
+    points, row_weights = points_and_row_weights(learning.summary, age, run)
+    if not len(points.weights):
+        raise DomainError(_empty())
+    return SummarisedRows(points, row_weights, model.frame, seed_of(model))
 
 
 def too_few_points(n_clusters: int, n_points: int, field: str = "n_clusters") -> DomainError:

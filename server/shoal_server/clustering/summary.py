@@ -36,7 +36,7 @@ from shoal_server.clustering.open_block import (
     followed,
 )
 from shoal_server.clustering.reduction import reduced, without_tiny_buckets
-from shoal_server.engines.contract import Float64Array, LabelArray, RunTasks
+from shoal_server.engines.contract import BoolArray, Float64Array, LabelArray, RunTasks
 
 Real = TypeVar("Real", bound=np.floating[Any])
 
@@ -126,15 +126,16 @@ def absorb(
 
 def weighted_points(summary: Summary, age: float, run: RunTasks) -> WeightedPoints:
     """Return what stands for all rows: weighted as of an age, in half-lives, that is not before the last row's."""
+    return _counting(summary, without_tiny_buckets(_all_buckets(summary, run), age), age)[0]
+
+
+def points_and_row_weights(summary: Summary, age: float, run: RunTasks) -> tuple[WeightedPoints, Float64Array]:
+    """Return `weighted_points`, and what each row weighs that they stand for, (m,): on average in their bucket."""
     buckets = without_tiny_buckets(_all_buckets(summary, run), age)
-    if not buckets:
-        empty = _no_rows(summary.waiting.points.shape[1], summary.waiting.points.dtype)
-        return WeightedPoints(empty.points, empty.weights, np.empty(0))
-    whole = joined(buckets, age)
-    counting = whole.weights > 0  # what has decayed to nothing does not
-    if counting.all():
-        return WeightedPoints(whole.points, whole.weights, whole.scatter)
-    return WeightedPoints(whole.points[counting], whole.weights[counting], whole.scatter[counting])
+    points, counting = _counting(summary, buckets, age)
+    each = [decayed(bucket.weight, bucket.age, age) / bucket.rows if bucket.rows > 0 else 0.0 for bucket in buckets]
+    row_weights = np.repeat(np.array(each), [len(bucket.weights) for bucket in buckets])
+    return points, row_weights[counting]
 
 
 def max_weighted_points(summary: Summary) -> int:
@@ -152,16 +153,6 @@ def total_weight(summary: Summary, age: float) -> float:
     if block is not None:
         total += decayed(float(block.totals[0]), block.begin, age)
     return total + float(np.dot(waiting.weights, 0.5 ** (age - waiting.ages)))
-
-
-def mean_row_weight(summary: Summary, age: float) -> float:
-    """Return what a row weighs on average, decayed ones counted as less than one; 0: there are none."""
-    block, waiting = summary.block, summary.waiting
-    fresh = 0.5 ** (age - waiting.ages[waiting.weights > 0])
-    rows = sum(decayed(bucket.rows, bucket.age, age) for bucket in summary.buckets) + float(fresh.sum())
-    if block is not None:
-        rows += decayed(float(block.totals[1]), block.begin, age)
-    return total_weight(summary, age) / rows if rows > 0 else 0.0
 
 
 def relabelled(
@@ -318,6 +309,18 @@ def _all_buckets(summary: Summary, run: RunTasks) -> tuple[Bucket, ...]:
         float(factors[counting].sum()),
     )
     return (*buckets, last)
+
+
+def _counting(summary: Summary, buckets: tuple[Bucket, ...], age: float) -> tuple[WeightedPoints, BoolArray]:
+    """Return the points of buckets that have not decayed to nothing, and which they are, (m,)."""
+    if not buckets:
+        empty = _no_rows(summary.waiting.points.shape[1], summary.waiting.points.dtype)
+        return WeightedPoints(empty.points, empty.weights, np.empty(0)), np.zeros(0, np.bool_)
+    whole = joined(buckets, age)
+    counting = whole.weights > 0
+    if counting.all():
+        return WeightedPoints(whole.points, whole.weights, whole.scatter), counting
+    return WeightedPoints(whole.points[counting], whole.weights[counting], whole.scatter[counting]), counting
 
 
 def _waiting(waiting: Rows, rows: Rows, start: int, origin: Reals | None) -> Rows:
