@@ -15,6 +15,7 @@ from shoal_server.rpc import compare as compare_module
 from shoal_server.rpc import server as server_module
 from shoal_server.rpc.server import LARGE_ANSWER
 from tests.rpc.inprocess import InProcessServer
+from tests.rpc.ways import Stream, opening
 from tests.rpc.wire import PATIENCE, Wire, batch, plain, tensor
 
 ROWS = LARGE_ANSWER // 4  # whose labels are a large answer
@@ -61,6 +62,22 @@ def test_large_answers_are_encoded_on_a_compute_thread_and_small_ones_at_once(
         assert len(labels.data) == 4 * rows
 
     assert [each.startswith("compute") for each in threads] == [False, False, True, True]
+
+
+def test_large_scores_are_encoded_on_a_compute_thread(client: Wire, name: str, threads: list[str]) -> None:
+    scored = f"{name}-scored"
+    client.create(scored, plain(init=CENTROIDS, outlier_threshold=1e-9))
+    points = POINTS[: LARGE_ANSWER // 8]
+
+    client.push(scored, batch(points, return_scores=True))
+    with Stream(client.clustering.Ingest) as stream:
+        stream.send(opening(scored))
+        assert stream.receive().opened.session_uid
+        stream.send(clustering_pb2.IngestRequest(batches=[batch(points, return_scores=True)]))
+        (result,) = stream.results(1)
+        assert len(result.scores.data) == LARGE_ANSWER
+
+    assert [each.startswith("compute") for each in threads] == [True, False, True]
 
 
 def test_the_steps_of_a_large_comparison_are_encoded_on_compute_threads(client: Wire, threads: list[str]) -> None:
