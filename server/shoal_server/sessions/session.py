@@ -253,7 +253,7 @@ class Session:
         cost = points.size * model.config.n_clusters  # in multiplications
         with errors_of_session(self.name), self.memory.computing(model, points):
             engine = model.config.engine
-            if cost <= work.QUICK_WORK and engine == "numba":
+            if cost <= work.QUICK_WORK and engine == "numba" and not wanted.get("return_scores"):
                 return model.version, self._assign(model, points, **wanted)
             return model.version, await self._writer.compute.call([engine], cost, self._assign, model, points, **wanted)
 
