@@ -113,3 +113,26 @@ def test_a_large_answer_is_counted_until_it_is_sent(
     while server.rpc._receive_layer._calls:
         pass
     assert budget.used == before
+
+
+def test_the_labels_and_scores_of_a_push_are_counted_until_they_are_encoded(
+    client: Wire, server: InProcessServer, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = f"{name}-scored"
+    client.create(scored, plain(init=CENTROIDS, outlier_threshold=1e-9))
+    client.push(scored, batch(POINTS[:1]))
+    budget = server.rpc._receiver.budget
+    before, counted = budget.used, []
+    add = Reservation.add
+
+    def note(reservation: Reservation, size: int) -> None:
+        counted.append(size)
+        add(reservation, size)
+
+    monkeypatch.setattr(Reservation, "add", note)
+    client.push(scored, batch(POINTS, return_labels=True, return_scores=True))
+
+    assert 2 * (4 + 8) * ROWS in counted  # as they are computed, and as a message
+    while server.rpc._receive_layer._calls:
+        pass
+    assert budget.used < before + ROWS

@@ -80,7 +80,7 @@ def without_outliers(
     def copy(_: int) -> Iterator[None]:
         begin = 0
         for part in _parts(len(usual), CHUNK_ROWS):
-            end = begin + np.count_nonzero(usual[part])
+            end = begin + int(np.count_nonzero(usual[part]))
             for array, copied in zip(arrays, left, strict=True):
                 copied[begin:end] = array[part][usual[part]]
             begin = end
