@@ -220,6 +220,10 @@ class Reservation:
         self.bytes += difference
         self._budget._change(difference)  # noqa: SLF001
 
+    def move_to(self, other: Reservation) -> None:
+        """Let another reservation of the same budget have the bytes."""
+        other.bytes, self.bytes = other.bytes + self.bytes, 0
+
     def release(self) -> None:
         """Give all of it back."""
         if self.bytes:

@@ -190,7 +190,7 @@ def test_a_score_is_the_share_of_earlier_rows_as_far_from_their_clusters(seed: i
                 # The histogram's bins are 1.1 % wide, and older rows count less.
                 nearer, farther = (weight_beyond(before.ratios, edge * ratio) for edge in (1.012, 0.988))
                 assert (nearer + 1) / (total + 1) - 1e-9 <= score <= (farther + 1) / (total + 1) + 1e-9
-        np.testing.assert_array_equal(found.scores, scores_of(before, labels, squares))
+        np.testing.assert_array_equal(found.scores, scores_of(before, labels, squares, run_in_order))
         assert ((found.scores > 0) & (found.scores <= 1)).all()
 
 

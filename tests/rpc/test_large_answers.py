@@ -15,6 +15,7 @@ from shoal_server.rpc import compare as compare_module
 from shoal_server.rpc import server as server_module
 from shoal_server.rpc.server import LARGE_ANSWER
 from tests.rpc.inprocess import InProcessServer
+from tests.rpc.ways import Stream, opening
 from tests.rpc.wire import PATIENCE, Wire, batch, plain, tensor
 
 ROWS = LARGE_ANSWER // 4  # whose labels are a large answer
@@ -63,6 +64,22 @@ def test_large_answers_are_encoded_on_a_compute_thread_and_small_ones_at_once(
     assert [each.startswith("compute") for each in threads] == [False, False, True, True]
 
 
+def test_large_scores_are_encoded_on_a_compute_thread(client: Wire, name: str, threads: list[str]) -> None:
+    scored = f"{name}-scored"
+    client.create(scored, plain(init=CENTROIDS, outlier_threshold=1e-9))
+    points = POINTS[: LARGE_ANSWER // 8]
+
+    client.push(scored, batch(points, return_scores=True))
+    with Stream(client.clustering.Ingest) as stream:
+        stream.send(opening(scored))
+        assert stream.receive().opened.session_uid
+        stream.send(clustering_pb2.IngestRequest(batches=[batch(points, return_scores=True)]))
+        (result,) = stream.results(1)
+        assert len(result.scores.data) == LARGE_ANSWER
+
+    assert [each.startswith("compute") for each in threads] == [True, False, True]
+
+
 def test_the_steps_of_a_large_comparison_are_encoded_on_compute_threads(client: Wire, threads: list[str]) -> None:
     request = compare_pb2.CompareRequest(
         points=tensor(POINTS), n_clusters=2, max_iter=1, engines=[compare_pb2.COMPARE_ENGINE_SCIPY]
@@ -96,3 +113,26 @@ def test_a_large_answer_is_counted_until_it_is_sent(
     while server.rpc._receive_layer._calls:
         pass
     assert budget.used == before
+
+
+def test_the_labels_and_scores_of_a_push_are_counted_until_they_are_encoded(
+    client: Wire, server: InProcessServer, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored = f"{name}-scored"
+    client.create(scored, plain(init=CENTROIDS, outlier_threshold=1e-9))
+    client.push(scored, batch(POINTS[:1]))
+    budget = server.rpc._receiver.budget
+    before, counted = budget.used, []
+    add = Reservation.add
+
+    def note(reservation: Reservation, size: int) -> None:
+        counted.append(size)
+        add(reservation, size)
+
+    monkeypatch.setattr(Reservation, "add", note)
+    client.push(scored, batch(POINTS, return_labels=True, return_scores=True))
+
+    assert 2 * (4 + 8) * ROWS in counted  # as they are computed, and as a message
+    while server.rpc._receive_layer._calls:
+        pass
+    assert budget.used < before + ROWS

@@ -196,3 +196,23 @@ async def reserving(queue: ByteQueue[str], size: int, note: Callable[[str], None
     """Reserve, and note when it was done."""
     await queue.reserve(size)
     note(str(size))
+
+
+async def test_what_waits_to_be_admitted_keeps_its_place_and_takes_nothing_if_that_fails() -> None:
+    budget, admitted = MemoryBudget(PLENTY), asyncio.Event()
+    queue = ByteQueue[str](PLENTY, budget.open())
+
+    async def fail() -> None:
+        await admitted.wait()
+        raise ValueError
+
+    first = asyncio.create_task(queue.reserve(10, fail))
+    await until_quiet()
+    second = asyncio.create_task(queue.reserve(1))
+    await until_quiet()
+    assert not second.done()
+    admitted.set()
+    await second
+
+    assert isinstance(first.exception(), ValueError)
+    assert (queue.bytes, budget.used) == (1, 1)

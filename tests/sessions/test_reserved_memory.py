@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +13,11 @@ from shoal_server.budget import MIB, PASSING_SHARE, MemoryBudget
 from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.state import Batch
 from shoal_server.engines.contract import Assignment
-from shoal_server.errors import DomainError
+from shoal_server.errors import DomainError, Reason
 from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.local import open_ingest
 from shoal_server.sessions.port import SessionConfig
+from shoal_server.sessions.row_memory import rows_bytes
 from shoal_server.sessions.session import Session
 from tests.sessions.clock import until_quiet
 from tests.sessions.engines import StagedEngine
@@ -24,6 +27,8 @@ from tests.sessions.session_builders import model_changes, points, push, started
 ROWS = 10_000
 SKLEARN = SessionConfig(ModelConfig(1, engine="sklearn", init=np.zeros((1, 1))))
 NUMBA = SessionConfig(ModelConfig(1, init=np.zeros((1, 50))))
+SCORED = SessionConfig(ModelConfig(1, init=np.zeros((1, 50)), outlier_threshold=0.1))
+FEW, MANY = Batch(np.ones((1, 50), np.uint8)), Batch(np.ones((ROWS, 50), np.uint8))
 WIDE_AND_INVALID = Batch(np.full((1, 50), np.nan))
 
 
@@ -132,3 +137,69 @@ async def test_a_change_that_is_refused_for_memory_reserves_nothing(deps: Sessio
 
 async def _push(session: Session, batch: Batch, by: Stamp | None = None) -> None:
     await (await submit_batch(session, batch, by)).result()
+
+
+async def test_what_rows_take_while_they_are_computed_is_reserved_until_they_are(
+    deps: SessionDeps, budget: MemoryBudget, engine: StagedEngine
+) -> None:
+    async with started(deps, SCORED) as session:
+        await (await submit_batch(session, FEW)).result()
+        await until_quiet()
+        before = budget.used
+        await engine.arrival()
+        engine.close_gate()
+
+        receipts = [await submit_batch(session, MANY, size=MANY.points.nbytes) for _ in range(2)]
+        await engine.arrival()
+        reserved = budget.used - before
+        engine.open_gate()
+        for receipt in receipts:
+            await receipt.result()
+        await until_quiet()
+
+        rows = rows_bytes(SCORED.model, MANY)
+        assert rows >= MANY.points.nbytes + ROWS * (4 + 5 + 32)
+        assert reserved >= 2 * (MANY.points.nbytes + rows)
+        assert budget.used - before < ROWS
+
+
+async def test_batches_are_refused_once_there_has_been_no_memory_for_their_rows_for_a_while(
+    deps: SessionDeps, budget: MemoryBudget
+) -> None:
+    async with started(deps, SCORED) as session:
+        await (await submit_batch(session, FEW)).result()
+        await until_quiet()
+        others = budget.open()
+        others.add(budget.total - budget.used - MANY.points.nbytes - 1)
+        before = budget.used
+
+        with pytest.raises(DomainError) as caught:
+            await submit_batch(session, MANY, size=MANY.points.nbytes)
+
+        assert caught.value.refusal.reason is Reason.MEMORY_LIMIT_REACHED
+        assert "labels and scores" in caught.value.refusal.message
+        assert budget.used == before
+        others.release()
+        assert (await (await submit_batch(session, MANY)).result()).accepted == ROWS
+
+
+async def test_a_stream_waits_for_memory_for_the_labels_of_its_batches_before_it_takes_them(
+    deps: SessionDeps, budget: MemoryBudget
+) -> None:
+    labelled = Batch(np.ones((10 * ROWS, 1)), return_labels=True)
+    others = budget.open()
+    async with started(deps) as session:
+        with open_ingest(session, None) as stream:
+            others.add(budget.total - budget.used - 4 * len(labelled.points) + 1)
+            submitting = asyncio.create_task(stream.submit([labelled]))
+            await until_quiet()
+            assert not submitting.done()
+            assert not session.describe().queued_batches
+
+            others.release()
+            await submitting
+            stream.finish()
+            (result,) = [result async for results in stream.results() for result in results]
+
+    assert result.labels is not None
+    assert len(result.labels) == len(labelled.points)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import closing
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pytest
 
+from shoal_server.clustering.config import ModelConfig
+from shoal_server.engines.contract import Assignment
 from shoal_server.sessions.compute import ComputePool
+from shoal_server.sessions.deps import SessionDeps
+from shoal_server.sessions.port import SessionConfig
 from shoal_server.sessions.session import Session
 from tests.sessions.engines import StagedEngine
 from tests.sessions.session_builders import (
@@ -66,3 +74,22 @@ async def test_assignments_of_one_session_may_run_at_the_same_time_as_its_update
 
     assert versions == [0, 0, 0]
     assert (await coming.result()).version == 1
+
+
+@pytest.mark.parametrize("scores", [False, True])
+async def test_a_few_points_are_assigned_on_the_event_loop_unless_they_are_to_be_scored(
+    deps: SessionDeps, engine: StagedEngine, monkeypatch: pytest.MonkeyPatch, scores: bool
+) -> None:
+    on_loop: list[bool] = []
+    inner = engine.assign
+
+    def assign(*args: Any, **kwargs: Any) -> Assignment:
+        on_loop.append(threading.current_thread() is threading.main_thread())
+        return inner(*args, **kwargs)
+
+    monkeypatch.setattr(engine, "assign", assign)
+    config = SessionConfig(ModelConfig(1, init=np.zeros((1, 1)), outlier_threshold=0.1))
+    async with started(replace(deps, engines={"numba": engine}), config) as session:
+        await session.assign(points(7.0).points, return_scores=scores)
+
+    assert on_loop == [not scores]

@@ -184,13 +184,14 @@ def _update_and_learn(
         model, inertia, labels = update(model, rows, decay, engine, run, return_labels=batch.return_labels or learns)
         outcome = _outcome(model, batch, rows, decay, inertia, labels)
     else:
-        model, scored = score_rows(model, threshold, rows, decay, engine, run)
+        wanted = batch.return_scores
+        model, scored = score_rows(model, threshold, rows, decay, engine, run, return_scores=wanted)
         measured = Measured(scored.inertia, len(rows.points))
-        usual, labels = without_outliers(rows, scored.labels, scored.usual)
+        usual, labels = without_outliers(rows, scored.labels, scored.usual, run)
         model, inertia, _ = update(model, usual, decay, engine, run, return_labels=False, measured=measured)
         outcome = _outcome(model, batch, rows, decay, scored.inertia, scored.labels)._replace(
             outliers=len(rows.points) - len(usual.points),
-            scores=_spread_scores(scored.scores, rows) if batch.return_scores else None,
+            scores=None if scored.scores is None else _spread_scores(scored.scores, rows),
         )
     watch, _, drift = watch_results(model, [outcome], 1)
     model = model.with_state(model.state._replace(drift=watch))

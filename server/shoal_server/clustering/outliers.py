@@ -91,7 +91,7 @@ def scored(
         Computes.
     """
     n = len(labels)
-    scores, is_outlier = np.ones(n), np.zeros(n, np.bool_)
+    scores, is_outlier = np.empty(n), np.empty(n, np.bool_)
     state = outliers._replace(counts=outliers.counts * kept, squares=outliers.squares * kept)
 
     def score(_: int) -> Iterator[None]:
@@ -109,9 +109,20 @@ def scored(
     return Scores(scores, is_outlier, state)
 
 
-def scores_of(outliers: Outliers, labels: LabelArray, squares: NDArray[np.floating[Any]]) -> Float64Array:
+def scores_of(
+    outliers: Outliers, labels: LabelArray, squares: NDArray[np.floating[Any]], run: RunTasks
+) -> Float64Array:
     """Return the scores (n,) of rows that are assigned and don't count: of each as the next row."""
-    return _ranked(outliers, labels, squares.astype(np.float64))[1]
+    scores = np.empty(len(labels))
+
+    def score(_: int) -> Iterator[None]:
+        for start in range(0, len(labels), CHUNK_ROWS):
+            chunk = slice(start, start + CHUNK_ROWS)
+            scores[chunk] = _ranked(outliers, labels[chunk], squares[chunk].astype(np.float64))[1]
+            yield
+
+    run(score, 1)
+    return scores
 
 
 def rebased(

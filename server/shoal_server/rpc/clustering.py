@@ -9,7 +9,7 @@ from typing import Any
 
 from shoal import wire
 from shoal.v1 import clustering_pb2
-from shoal_server.budget import MemoryBudget
+from shoal_server.budget import MemoryBudget, Reservation
 from shoal_server.clustering.state import BatchResult, array_bytes
 from shoal_server.engines.contract import Assignment
 from shoal_server.errors import Reason, invalid
@@ -57,8 +57,13 @@ class ClusteringService:
         producer = decode_producer(request.producer)
         batch = decode_batch(request.batch, self._limits.max_batch_bytes, is_sequenced=producer is not None)
         (batch,) = in_own_memory([batch], [request.batch])
+        row_bytes = _LABEL_BYTES * batch.return_labels + _SCORE_BYTES * batch.return_scores
+        answer = await self._reserve_answer(row_bytes * len(batch.points))
         leave_to_queue(shared_bytes(batch, request.batch))
-        return encode_result(await self._sessions.push(request.session, batch, producer))
+        try:
+            return encode_result(await self._sessions.push(request.session, batch, producer))
+        finally:
+            answer.release()
 
     async def Ingest(
         self, requests: AsyncIterator[wire.IngestRequest], _call: CallContext
@@ -126,7 +131,7 @@ class ClusteringService:
     async def _assign(self, name: str, request: wire.AssignRequest) -> wire.AssignResponse:
         points = decode_points(request.points, "points", self._limits.max_batch_bytes)
         row_bytes = _LABEL_BYTES + _DISTANCE_BYTES * request.return_distances + _SCORE_BYTES * request.return_scores
-        answer = await self._budget.reserve_when_free(_FORMS * row_bytes * len(points), "the labels", PATIENCE)
+        answer = await self._reserve_answer(row_bytes * len(points))
         try:
             assigned = await self._sessions.assign(
                 name, points, return_distances=request.return_distances, return_scores=request.return_scores
@@ -134,6 +139,12 @@ class ClusteringService:
             return _encode_assignment(assigned.version, assigned.assignment)
         finally:
             answer.release()
+
+    async def _reserve_answer(self, size: int) -> Reservation:
+        """Wait until there is memory for labels, distances and scores of so many bytes, and reserve it."""
+        if not size:
+            return self._budget.open()
+        return await self._budget.reserve_when_free(_FORMS * size, "the labels and scores", PATIENCE)
 
     async def _assign_or_refuse(self, name: str, request: wire.AssignRequest) -> wire.AssignResponse:
         try:

@@ -197,13 +197,13 @@ class Codec(NamedTuple):
     arrays: Callable[[Any], Iterable[wire.Tensor | None]] = lambda _: ()  # that an answer has beside its message
 
 
-# These carry points or labels without a copy.
+# These carry points, labels or scores without a copy.
 CODECS: Mapping[str, Codec] = {
-    "Push": Codec(wire.decode_push_request, wire.encode_batch_result, lambda result: (result.labels,)),
+    "Push": Codec(wire.decode_push_request, wire.encode_batch_result, lambda result: result[1:]),
     "Ingest": Codec(
         wire.decode_ingest_request,
         wire.encode_ingest_response,
-        lambda response: [result.labels for result in response.results],
+        lambda response: [array for result in response.results for array in result[1:]],
     ),
     "Assign": Codec(wire.decode_assign_request, wire.encode_assign_response, lambda response: response[1:]),
     "AssignStream": Codec(wire.decode_assign_request, wire.encode_assign_response, lambda response: response[1:]),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from shoal_server.budget import Reservation
 from shoal_server.clustering.config import EngineName
 from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import reconfigure
@@ -144,6 +145,15 @@ class Receipt:
         labels_lost = self.return_labels and result.labels is None
         lost = (labels_lost or (self.return_scores and result.scores is None)) and result.warming is None
         return result._replace(duplicate=True, forgotten=self.forgotten or lost)
+
+
+def release_when_done(reservation: Reservation, receipts: Sequence[Receipt | Refusal]) -> None:
+    """Release what is reserved for batches once the last of them has its result: at once if none was taken."""
+    taken = [receipt for receipt in receipts if isinstance(receipt, Receipt) and not receipt.duplicate]
+    if taken and reservation.bytes:
+        taken[-1].completion.add_done_callback(reservation.release)
+    else:
+        reservation.release()
 
 
 def apply_jobs(model: Model, jobs: Sequence[Job], computing: Computing) -> tuple[Model, list[Sequence[BatchResult]]]:

@@ -175,7 +175,8 @@ class IngestStream:
         Raises
         ------
         DomainError
-            PRODUCER_FENCED, SESSION_NOT_FOUND or SERVER_DRAINING: the stream can't go on. Other refusals are results.
+            PRODUCER_FENCED, SESSION_NOT_FOUND, SERVER_DRAINING or MEMORY_LIMIT_REACHED: the stream can't go on. Other
+            refusals are results.
         """
         if self._producer and acknowledged:
             self._session.acknowledge(self._producer, acknowledged)
@@ -183,17 +184,11 @@ class IngestStream:
             return
         # First the wait for the results: nothing may come between batches that have been taken and their results.
         await self._wait_until_read(len(batches))
-        taken = 0
-        for receipt in await self._session.submit(batches, self._producer):
-            if isinstance(receipt, Refusal):
-                if receipt.reason in FATAL:
-                    raise DomainError(receipt)
-                receipt = _answered(BatchResult(sequence=batches[taken].sequence, refusal=receipt))  # noqa: PLW2901
-            self._pending.append(receipt)
-            self._unanswered += receipt.count
-            self._expect_labels(batches[taken : taken + receipt.count])
-            taken += receipt.count
-            self._changed.set()
+        labels = await self._session.memory.reserve_labels(_label_bytes(batches))
+        try:
+            self._expect(batches, await self._session.submit(batches, self._producer))
+        finally:
+            labels.release()
 
     def finish(self) -> None:
         """No more batches come: the results end after those of what has been taken."""
@@ -223,11 +218,20 @@ class IngestStream:
         """Drop the results that nobody has read."""
         self._labels.release()
 
-    def _expect_labels(self, batches: Sequence[Batch]) -> None:
-        size = sum([len(batch.points) for batch in batches if batch.return_labels]) * _LABEL_BYTES
-        size += sum([len(batch.points) for batch in batches if batch.return_scores]) * _SCORE_BYTES
-        self._label_bytes.append(size)
-        self._labels.add(size)
+    def _expect(self, batches: Sequence[Batch], receipts: Sequence[Receipt | Refusal]) -> None:
+        taken = 0
+        for receipt in receipts:
+            if isinstance(receipt, Refusal):
+                if receipt.reason in FATAL:
+                    raise DomainError(receipt)
+                receipt = _answered(BatchResult(sequence=batches[taken].sequence, refusal=receipt))  # noqa: PLW2901
+            self._pending.append(receipt)
+            self._unanswered += receipt.count
+            size = _label_bytes(batches[taken : taken + receipt.count])
+            self._label_bytes.append(size)
+            self._labels.add(size)
+            taken += receipt.count
+            self._changed.set()
 
     async def _wait_until_read(self, batches: int) -> None:
         while self._unanswered and (
@@ -273,6 +277,12 @@ def open_ingest(session: Session, producer: Producer | None) -> Iterator[IngestS
                 yield stream
         finally:
             session.leave_producer(named)
+
+
+def _label_bytes(batches: Sequence[Batch]) -> int:
+    """Return the size of the labels and scores that are asked for."""
+    size = sum([len(batch.points) for batch in batches if batch.return_labels]) * _LABEL_BYTES
+    return size + sum([len(batch.points) for batch in batches if batch.return_scores]) * _SCORE_BYTES
 
 
 def _answered(result: BatchResult) -> Receipt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Generic, NamedTuple, TypeVar
 
 from shoal_server.budget import Reservation
@@ -51,14 +52,24 @@ class ByteQueue(Generic[T]):
         """Bytes reserved and not released."""
         return self._bytes
 
-    async def reserve(self, size: int) -> None:
-        """Wait for room and take it. A cancelled wait takes nothing."""
+    async def reserve(self, size: int, admit: Callable[[], Awaitable[object]] | None = None) -> None:
+        """Wait for room and take it. A cancelled wait takes nothing.
+
+        Parameters
+        ----------
+        size
+            Bytes.
+        admit
+            Waits for what else must be there first, while those behind it wait, too; it takes nothing if it fails.
+        """
         self._memory.add(size)
         try:
             async with self._entry:
                 while self._bytes and self._bytes + size > self._max_bytes:
                     self._room.clear()
                     await self._room.wait()
+                if admit is not None:
+                    await admit()
                 self._bytes += size
         except BaseException:
             self._memory.add(-size)

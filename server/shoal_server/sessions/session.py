@@ -20,7 +20,7 @@ from shoal_server.sessions.analysis import Analysis
 from shoal_server.sessions.completion import Completion
 from shoal_server.sessions.deps import SessionDeps
 from shoal_server.sessions.event_log import EventLog
-from shoal_server.sessions.jobs import BatchJob, ChangeJob, Receipt
+from shoal_server.sessions.jobs import BatchJob, ChangeJob, Receipt, release_when_done
 from shoal_server.sessions.merging import Source
 from shoal_server.sessions.port import (
     Changes,
@@ -202,19 +202,24 @@ class Session:
         limits = self._deps.limits
         message = future_refused(message, self._deps.now, limits.max_event_time_ahead)
         message, room = work.large_refused(message, self._asked_model_config, self._model.n_features, limits)
+        receipts: list[Receipt | Refusal] = []
+        rows = self.memory.open()
         try:
-            if not self._writer.closing and self.memory.asks_for_batches(self._model):
-                with errors_of_session(self.name):
+            with errors_of_session(self.name):
+                if not self._writer.closing and self.memory.asks_for_batches(self._model):
                     self.memory.admit_batches(self._model, self._asked_model_config, message)
-            if room:
-                await self._writer.queue.reserve(room)
+                if room:
+                    await self._writer.queue.reserve(room, self.memory.admission(rows, self._model, message, room))
             if self._writer.closing:
                 self._writer.queue.release(room)
                 raise DomainError(self._writer.refusal.for_session(self.name))
             if producer is None or comes_next(self._ledger, producer, message):
-                return [self._take(message, producer)]
-            return [self._take_or_know(batch, producer) for batch in message]
+                receipts = [self._take(message, producer)]
+            else:
+                receipts = [self._take_or_know(batch, producer) for batch in message]
+            return receipts
         finally:
+            release_when_done(rows, receipts)
             self.memory.drop_promises(self._model)
 
     async def change(self, changes: Changes, etag: str) -> Description:
@@ -253,7 +258,7 @@ class Session:
         cost = points.size * model.config.n_clusters  # in multiplications
         with errors_of_session(self.name), self.memory.computing(model, points):
             engine = model.config.engine
-            if cost <= work.QUICK_WORK and engine == "numba":
+            if cost <= work.QUICK_WORK and engine == "numba" and not wanted.get("return_scores"):
                 return model.version, self._assign(model, points, **wanted)
             return model.version, await self._writer.compute.call([engine], cost, self._assign, model, points, **wanted)
 

@@ -6,8 +6,9 @@ against the allocator in tests/sessions/test_footprint.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from operator import is_
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from shoal_server.engines.contract import PointArray
 from shoal_server.engines.numba.pruning_policy import look_values
 from shoal_server.errors import DomainError
 from shoal_server.sessions.replay_cache import ReplayCache
+from shoal_server.sessions.row_memory import SCORED_BYTES, rows_bytes
 from shoal_server.sessions.summary_memory import learning_bytes, summary_bytes, swap_bytes
 
 # Of a session without points: its objects, its task, its places in the tables, and what the allocator adds.
@@ -35,9 +37,11 @@ _WARMUP_COPIES, _CHOSEN_COPIES = 3, 3
 _SUMS = MAX_SUMS + 2  # (k, d): those of its chunks, their total, and SciPy's centroids in float64
 _BLOCKS = 3  # of rows, in the frame's coordinates
 _SKLEARN_SUMS, _SKLEARN_COPIES = 4, 4  # of the centroids and of a batch, in float64
-# Versions of what scores are computed from; and arrays of a batch while its rows are scored: labels, distances, scores,
-# which are outliers, and the rows that are none.
-_SCORED_VERSIONS, _SCORED_ROW_BYTES = 4, 40
+_SCORED_VERSIONS = 4  # of what scores are computed from
+# So little isn't asked for: of all calls that stand still at once it is little, too. And a message so small has rows
+# that take less.
+_SMALL, _SMALL_MESSAGE = 256 * 1024, 4 * 1024
+_PATIENCE = 10.0  # seconds that batches wait for memory
 
 
 class _Computing(NamedTuple):
@@ -144,6 +148,43 @@ class SessionMemory:
             yield
         finally:
             self._budget.computing.change(size, 0, what)
+
+    def admission(
+        self, rows: Reservation, model: Model, batches: Sequence[Batch], size: int
+    ) -> Callable[[], Awaitable[None]] | None:
+        """Return what waits for the memory that rows of batches take while they are computed; None: it is little.
+
+        It raises MEMORY_LIMIT_REACHED if there is none for _PATIENCE seconds.
+
+        Parameters
+        ----------
+        rows
+            Has it afterwards.
+        model, batches
+            The batches, and what is to be updated.
+        size
+            Of the batches, in bytes.
+        """
+        if size <= _SMALL_MESSAGE:
+            return None
+        needed = sum([rows_bytes(model.config, batch) for batch in batches])
+        return partial(self._reserve_rows, rows, needed) if needed > _SMALL else None
+
+    async def reserve_labels(self, size: int) -> Reservation:
+        """Wait until there is memory for labels and scores of so many bytes, and reserve it unless it is little.
+
+        Raises
+        ------
+        DomainError
+            MEMORY_LIMIT_REACHED: there was none for _PATIENCE seconds.
+        """
+        if size <= _SMALL:
+            return self._budget.open()
+        return await self._budget.reserve_when_free(size, f"labels and scores of {self._what}", _PATIENCE)
+
+    async def _reserve_rows(self, rows: Reservation, size: int) -> None:
+        what = f"computing labels and scores for {self._what}"
+        (await self._budget.reserve_when_free(size, what, _PATIENCE)).move_to(rows)
 
     @staticmethod
     def asks_for_batches(model: Model) -> bool:
@@ -340,9 +381,8 @@ def paused_bytes(config: ModelConfig, n_features: int | None) -> int:
 
 def workspace_bytes(config: ModelConfig, n_features: int | None, batch_values: int) -> int:
     """Return what a thread takes at most between two pauses, with so many values in the largest batch."""
-    d = n_features or 1
-    scored = 0 if config.outlier_threshold is None else FLOAT64 * batch_values + _SCORED_ROW_BYTES * (batch_values // d)
-    return scored + _engine_bytes(config, d, batch_values)
+    scored = 0 if config.outlier_threshold is None else SCORED_BYTES
+    return scored + _engine_bytes(config, n_features or 1, batch_values)
 
 
 def _engine_bytes(config: ModelConfig, n_features: int, batch_values: int) -> int:

@@ -33,7 +33,7 @@ BATCHES_OF_WORK = 4
 # What the writer takes at most in one dispatch to a compute thread, or one job: 10 to 20 ms, beside which that and the
 # answers cost little.
 MAX_DISPATCH_WORK = 1 << 30
-QUICK_WORK = 1 << 16  # 20 µs of the compiled kernels with all around them, where a thread costs 100
+QUICK_WORK = 1 << 16  # 20 µs of the compiled kernels with all around them, where a thread costs 100; scores cost 5 ms
 MAX_UNCUT_WORK = 1 << 25  # of a call in one piece that others may wait for: 10 ms of scikit-learn
 # After so many batches one by one, 2 or 3 ms of Python if they are small, a thread sleeps for a moment. NumPy gives the
 # interpreter's lock up and takes it back so often that a thread which waits for it is woken each time, too late, and
