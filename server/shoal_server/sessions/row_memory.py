@@ -19,8 +19,8 @@ def rows_bytes(config: ModelConfig, batch: Batch) -> int:
 
     Labels and scores that are asked for are counted where the answer is.
     """
-    rows, columns = batch.points.shape
-    labels: int = 0 if batch.return_labels else _LABEL_BYTES * rows
+    rows, columns = len(batch.points), int(batch.points.shape[1])
+    labels = 0 if batch.return_labels else _LABEL_BYTES * rows
     if config.outlier_threshold is None:
         # numba's kernel adds rows up as it assigns them, unless the sums are large.
         is_labelled = config.engine != "numba" or config.n_clusters * columns > SMALL_SUM
