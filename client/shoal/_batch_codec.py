@@ -112,7 +112,9 @@ def decode_snapshot(snapshot: clustering_pb2.Snapshot, ids: NDArray[np.int64] | 
         batch_points=snapshot.batch_points,
         ids=ids,
         refined=snapshot.refined,
-        estimated_inertia=snapshot.estimated_inertia if snapshot.HasField("estimated_inertia") else None,
+        estimated_inertia_per_point=snapshot.estimated_inertia_per_point
+        if snapshot.HasField("estimated_inertia_per_point")
+        else None,
     )
 
 

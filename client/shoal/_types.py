@@ -149,7 +149,7 @@ class Snapshot:
     no other one gets it later. Refinements begin and end clusters; see `Session.events`."""
     refined: bool = False
     """Whether a refinement made the version, and no batch."""
-    estimated_inertia: float | None = None
+    estimated_inertia_per_point: float | None = None
     """The inertia per point (per weight of 1) that the last refinement left, estimated from the session's summary;
     None before the first one."""
 

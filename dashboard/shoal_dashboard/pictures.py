@@ -34,7 +34,7 @@ class Sample:
 
     rows_per_second: float
     inertia_per_point: float | None  # as it was measured in the newest batch; None: there was none
-    estimated_inertia: float | None  # per point, that the last refinement expects; None: there was none
+    estimated_inertia_per_point: float | None  # per point, that the last refinement expects; None: there was none
     events: Counter[str]  # of each kind since the sample before
 
 
@@ -76,7 +76,7 @@ class Pictures:
         lines = [Line("measured in each second's newest batch", [each.inertia_per_point for each in samples])]
         estimated = Line(
             "of the stream so far, estimated by the last refinement",
-            [each.estimated_inertia for each in samples],
+            [each.estimated_inertia_per_point for each in samples],
             "dashed",
         )
         if any(value is not None for value in estimated.values):

@@ -149,7 +149,7 @@ class SessionFeed:
         when = time.monotonic()
         if self.description is not None and now.uid == self.description.uid:
             rows = now.points_accepted - self.description.points_accepted
-            estimated = None if self.update is None else self.update.estimated_inertia
+            estimated = None if self.update is None else self.update.estimated_inertia_per_point
             events, self._new_events = self._new_events, Counter()
             rate = rows / max(when - self._looked, 1e-3)
             self.samples.append(Sample(rate, now.inertia_per_point, estimated, events))

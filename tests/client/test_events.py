@@ -84,7 +84,7 @@ def test_a_session_tells_what_happened_to_its_clusters(client: shoal.Client, nam
     assert snapshot.ids.dtype == np.int64
     assert set(snapshot.ids.tolist()) == begun - ended
     assert ended
-    assert snapshot.estimated_inertia == [told.after for told in events if told.kind == "refined"][-1]
+    assert snapshot.estimated_inertia_per_point == [told.after for told in events if told.kind == "refined"][-1]
     assert not any(each.missed for each in events)
     session.delete()
 
@@ -216,7 +216,7 @@ def test_a_delta_watch_has_the_ids_of_each_version(client: shoal.Client, name: s
         newest = session.centroids()
         update = next(each for each in watch if each.version == newest.version)
         np.testing.assert_array_equal(update.ids, newest.ids)
-        assert update.estimated_inertia == newest.estimated_inertia
+        assert update.estimated_inertia_per_point == newest.estimated_inertia_per_point
         seen.add(tuple(update.ids.tolist()))
 
     assert len(seen) > 2

@@ -51,7 +51,7 @@ def test_the_clusters_of_a_merged_session_are_born_with_it(client: shoal.Client,
     snapshot = merged.centroids()
     assert (event.kind, event.number, event.version, list(event.clusters)) == ("born", 1, 1, list(range(6)))
     assert snapshot.ids.tolist() == list(range(6))
-    assert snapshot.estimated_inertia == pytest.approx(2.0, rel=0.5)
+    assert snapshot.estimated_inertia_per_point == pytest.approx(2.0, rel=0.5)
     assert merged.recluster(4).centroids.shape == (4, 2)
     assert merged.update(n_clusters=3).version == 2
     assert len(merged.centroids().ids) == 3

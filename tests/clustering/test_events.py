@@ -61,7 +61,7 @@ def test_batches_of_the_incremental_rule_make_no_events() -> None:
 
     assert [event.kind for event in model.events] == ["born"]
     assert ids(model) == list(range(8))
-    assert snapshot(model).estimated_inertia is None
+    assert snapshot(model).estimated_inertia_per_point is None
 
 
 def test_events_are_numbered_through_and_have_the_version_that_they_came_with() -> None:
@@ -103,7 +103,7 @@ def test_a_refinement_tells_the_inertia_before_and_after_it() -> None:
     assert refined[0].before is not None
     assert refined[0].after is not None
     assert refined[0].after < refined[0].before
-    assert snapshot(model).estimated_inertia == refined[-1].after
+    assert snapshot(model).estimated_inertia_per_point == refined[-1].after
     assert model.state.learning is not None
     assert model.state.learning.schedule.expected == refined[-1].after
 

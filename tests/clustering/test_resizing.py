@@ -159,5 +159,5 @@ def test_more_clusters_than_different_points_leave_some_without_weight() -> None
     resized = _resized(model, 5)
 
     assert resized.snapshot is not None
-    assert resized.snapshot.estimated_inertia == 0
+    assert resized.snapshot.estimated_inertia_per_point == 0
     np.testing.assert_allclose(sorted(resized.snapshot.weights), [0, 0, 40, 40, 40])

@@ -98,14 +98,14 @@ def test_snapshots_have_the_ids_of_their_clusters(wire: Wire, name: str) -> None
     assert array(snapshot.ids).dtype == np.int64
     assert set(array(snapshot.ids).tolist()) == living
     assert living != set(range(8))
-    assert snapshot.estimated_inertia == [e.after for e in listed(wire, name) if e.HasField("after")][-1]
+    assert snapshot.estimated_inertia_per_point == [e.after for e in listed(wire, name) if e.HasField("after")][-1]
 
 
 def test_an_incremental_session_has_no_estimated_inertia(wire: Wire, name: str) -> None:
     wire.create(name, config(8, update_rule=sessions_pb2.UPDATE_RULE_INCREMENTAL))
     push_all(wire, name)
 
-    assert not wire.centroids(name).HasField("estimated_inertia")
+    assert not wire.centroids(name).HasField("estimated_inertia_per_point")
     assert array(wire.centroids(name).ids).tolist() == list(range(8))
     assert [event.kind for event in listed(wire, name)] == [events_pb2.EVENT_KIND_BORN]
 

@@ -481,7 +481,7 @@ class Snapshot(_message.Message):
     BATCH_POINTS_FIELD_NUMBER: _builtins.int
     REFINED_FIELD_NUMBER: _builtins.int
     IDS_FIELD_NUMBER: _builtins.int
-    ESTIMATED_INERTIA_FIELD_NUMBER: _builtins.int
+    ESTIMATED_INERTIA_PER_POINT_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     inertia: _builtins.float
     """Of the batch that made the version, before it moved the centroids; 0 if `batch_points` is 0."""
@@ -492,9 +492,9 @@ class Snapshot(_message.Message):
     """Rows accepted in the batch that made the version: `inertia` divided by it is the inertia per point. 0 in version 0."""
     refined: _builtins.bool
     """Whether a refinement made the version, and no batch."""
-    estimated_inertia: _builtins.float
-    """The inertia of a weight of 1 that the last refinement left, estimated from the session's summary. Absent: there was
-    no refinement.
+    estimated_inertia_per_point: _builtins.float
+    """The inertia of a weight of 1 that the last refinement left, estimated from the session's summary: somewhat low, since
+    the centroids are fitted to it. Absent: there was no refinement.
     """
     @_builtins.property
     def centroids(self) -> _tensor_pb2.Tensor:
@@ -528,15 +528,15 @@ class Snapshot(_message.Message):
         batch_points: _builtins.int = ...,
         refined: _builtins.bool = ...,
         ids: _tensor_pb2.Tensor | None = ...,
-        estimated_inertia: _builtins.float | None = ...,
+        estimated_inertia_per_point: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_estimated_inertia", b"_estimated_inertia", "centroids", b"centroids", "estimated_inertia", b"estimated_inertia", "ids", b"ids", "movement", b"movement", "weights", b"weights"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_estimated_inertia_per_point", b"_estimated_inertia_per_point", "centroids", b"centroids", "estimated_inertia_per_point", b"estimated_inertia_per_point", "ids", b"ids", "movement", b"movement", "weights", b"weights"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_estimated_inertia", b"_estimated_inertia", "batch_points", b"batch_points", "centroids", b"centroids", "estimated_inertia", b"estimated_inertia", "ids", b"ids", "inertia", b"inertia", "movement", b"movement", "points_accepted", b"points_accepted", "refined", b"refined", "session_uid", b"session_uid", "version", b"version", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_estimated_inertia_per_point", b"_estimated_inertia_per_point", "batch_points", b"batch_points", "centroids", b"centroids", "estimated_inertia_per_point", b"estimated_inertia_per_point", "ids", b"ids", "inertia", b"inertia", "movement", b"movement", "points_accepted", b"points_accepted", "refined", b"refined", "session_uid", b"session_uid", "version", b"version", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__estimated_inertia: _TypeAlias = _typing.Literal["estimated_inertia"]  # noqa: Y015
-    _WhichOneofArgType__estimated_inertia: _TypeAlias = _typing.Literal["_estimated_inertia", b"_estimated_inertia"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__estimated_inertia) -> _WhichOneofReturnType__estimated_inertia | None: ...
+    _WhichOneofReturnType__estimated_inertia_per_point: _TypeAlias = _typing.Literal["estimated_inertia_per_point"]  # noqa: Y015
+    _WhichOneofArgType__estimated_inertia_per_point: _TypeAlias = _typing.Literal["_estimated_inertia_per_point", b"_estimated_inertia_per_point"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__estimated_inertia_per_point) -> _WhichOneofReturnType__estimated_inertia_per_point | None: ...
 
 Global___Snapshot: _TypeAlias = Snapshot  # noqa: Y015
 

@@ -90,7 +90,7 @@ def merged_model(sources: Sequence[SummarisedModel], config: ModelConfig, fitter
     accepted = sum(source.model.state.points_accepted for source in sources)
     centroids, nothing = found.centroids + coordinates.origin, np.zeros(config.n_clusters)
     snapshot = read_only_snapshot(
-        1, centroids, found.weights, 0.0, nothing, accepted, 0, refined=True, estimated_inertia=expected
+        1, centroids, found.weights, 0.0, nothing, accepted, 0, refined=True, estimated_inertia_per_point=expected
     )
     learning = None
     if config.summary_points(d):

@@ -366,7 +366,11 @@ def seed_of(model: Model) -> int:
 
 
 def _refined_snapshot(
-    before: Snapshot, centroids: Float64Array, weights: Float64Array, ids: IndexArray, estimated_inertia: float
+    before: Snapshot,
+    centroids: Float64Array,
+    weights: Float64Array,
+    ids: IndexArray,
+    estimated_inertia_per_point: float,
 ) -> Snapshot:
     """Return the version after one; what it says of a batch stays as it was measured."""
     return read_only_snapshot(
@@ -379,7 +383,7 @@ def _refined_snapshot(
         before.batch_points,
         refined=True,
         ids=ids,
-        estimated_inertia=estimated_inertia,
+        estimated_inertia_per_point=estimated_inertia_per_point,
     )
 
 

@@ -95,7 +95,9 @@ class Snapshot:
     batch_points: int  # rows accepted in the batch that made the version
     ids: IndexArray  # (k,) int64 of the clusters whose centroids they are
     refined: bool = False  # whether a refinement made the version
-    estimated_inertia: float | None = None  # of a weight of 1, as the last refinement left it; None: there was none
+    estimated_inertia_per_point: float | None = (
+        None  # of a weight of 1, as the last refinement left it; None: there was none
+    )
 
     def __reduce__(self) -> tuple[Callable[..., Snapshot], tuple[Any, ...]]:
         """Pickle it so that its arrays come back read-only."""
@@ -109,7 +111,7 @@ class Snapshot:
             self.batch_points,
             self.refined,
             self.ids,
-            self.estimated_inertia,
+            self.estimated_inertia_per_point,
         )
 
     @property
@@ -128,7 +130,7 @@ def read_only_snapshot(
     batch_points: int,
     refined: bool = False,
     ids: IndexArray | None = None,
-    estimated_inertia: float | None = None,
+    estimated_inertia_per_point: float | None = None,
 ) -> Snapshot:
     """Return a snapshot of arrays that nobody else will change; without ids they count from 0."""
     ids = np.arange(len(centroids)) if ids is None else ids
@@ -144,7 +146,7 @@ def read_only_snapshot(
         batch_points,
         ids,
         refined,
-        estimated_inertia,
+        estimated_inertia_per_point,
     )
 
 

@@ -134,7 +134,7 @@ def next_version(
         points_accepted,
         batch_points,
         before.ids,
-        estimated_inertia=before.estimated_inertia,
+        estimated_inertia_per_point=before.estimated_inertia_per_point,
     )
     after = ModelState(
         state.n_features,

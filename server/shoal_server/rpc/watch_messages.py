@@ -146,7 +146,7 @@ def _without_centroids(snapshot: Snapshot, session_uid: str) -> clustering_pb2.S
         session_uid=session_uid,
         batch_points=snapshot.batch_points,
         refined=snapshot.refined,
-        estimated_inertia=snapshot.estimated_inertia,
+        estimated_inertia_per_point=snapshot.estimated_inertia_per_point,
     )
 
 
