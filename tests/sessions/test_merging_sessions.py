@@ -157,7 +157,7 @@ async def test_a_merged_session_above_max_sessions_is_refused(sessions: Sessions
     [
         ([], "names is empty; name one session or more"),
         (["a", "b", "a"], "names has 'a' twice; name each session once"),
-        (["a"] * 1001, "names has 1,001 sessions; merge at most 1,000 at a time"),
+        (["a"] * 1001, "names has more than 1,000 sessions; merge so many at a time"),
     ],
 )
 async def test_names_must_be_some_and_distinct(sessions: Sessions, names: Sequence[str], message: str) -> None:
