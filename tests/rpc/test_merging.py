@@ -155,6 +155,8 @@ def test_sessions_that_cannot_be_merged_are_refused_by_name(wire: Wire, name: st
     )
     Refusal("NAMES_INVALID", ("twice",), "names").check(status_with(f"{name}-a"))
     Refusal("NAMES_INVALID", ("names is empty",), "names").check(refused_call(lambda: wire.merge([], name)))
+    many = [str(number) for number in range(16_000)]
+    Refusal("NAMES_INVALID", ("more than 1,000 sessions",), "names").check(refused_call(lambda: wire.merge(many, name)))
     Refusal("NAME_INVALID", ("into is ''",), "into").check(refused_call(lambda: wire.merge([f"{name}-a"], "")))
 
 

@@ -10,7 +10,7 @@ from shoal_server.errors import Reason, invalid
 from shoal_server.rpc.call_layers import CallContext
 from shoal_server.rpc.config import decode_changes, decode_config, decode_merge_changes, encode_description
 from shoal_server.rpc.events import encode_page, encoded_size
-from shoal_server.sessions.port import Description, Limits, SessionPort
+from shoal_server.sessions.port import MAX_MERGED, Description, Limits, SessionPort
 from shoal_server.shared_results import SharedResults
 
 DEFAULT_PAGE = 100
@@ -37,7 +37,8 @@ class SessionService:
     async def MergeSessions(self, request: sessions_pb2.MergeSessionsRequest, _call: CallContext) -> bytes:
         """Make a session of what others have seen; see sessions.proto."""
         changes = decode_merge_changes(request.config, self._limits)
-        merged = self._sessions.merge(request.names, request.into, changes, request.request_id)
+        names = request.names[: MAX_MERGED + 1]  # of more, one is kept, so that it shows
+        merged = self._sessions.merge(names, request.into, changes, request.request_id)
         return await self._encode(await merged)
 
     async def GetSession(self, request: sessions_pb2.GetSessionRequest, _call: CallContext) -> bytes:

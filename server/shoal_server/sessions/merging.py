@@ -19,7 +19,7 @@ from shoal_server.clustering.summarised import SummarisedModel, summarised_model
 from shoal_server.engines.contract import RunTasks
 from shoal_server.errors import DomainError, Reason, Refusal, invalid, quoted
 from shoal_server.sessions.deps import SessionDeps
-from shoal_server.sessions.port import Limits, SessionConfig
+from shoal_server.sessions.port import MAX_MERGED, Limits, SessionConfig
 from shoal_server.sessions.refusals import errors_of_far_points, shutting_down
 from shoal_server.sessions.session_memory import FLOAT64, model_bytes
 from shoal_server.sessions.stoppable_call import StoppableCall
@@ -28,7 +28,6 @@ from shoal_server.sessions.work import check_fitted_values, max_call_work, too_m
 
 # Copies of the largest summary while it is added to the others: closed, moved, and joined with its neighbours.
 _ADDED_COPIES = 2
-MAX_NAMES = 1000  # of one call; what is looked at of each is looked at in one go
 
 
 class Source(NamedTuple):
@@ -41,11 +40,11 @@ class Source(NamedTuple):
 
 def check_names(names: Sequence[str]) -> None:
     """Raise NAMES_INVALID unless there are names, not too many, each once."""
-    if len(names) > MAX_NAMES:
+    if len(names) > MAX_MERGED:
         raise invalid(
             Reason.NAMES_INVALID,
             "names",
-            f"names has {len(names):,} sessions; merge at most {MAX_NAMES:,} at a time, and then the merged ones",
+            f"names has more than {MAX_MERGED:,} sessions; merge so many at a time, and then the merged ones",
         )
     if not names:
         raise invalid(Reason.NAMES_INVALID, "names", "names is empty; name one session or more to merge")

@@ -22,6 +22,7 @@ from shoal_server.engines.contract import Assignment, Float64Array, PointArray
 
 Durability = Literal["memory", "durable"]
 EndReason = Literal["deleted", "expired", "failed"]  # failed: by a bug
+MAX_MERGED = 1000  # sessions of one merge: what is looked at of each is looked at in one go
 
 
 @dataclass(frozen=True)
