@@ -15,11 +15,7 @@ from sklearn.cluster import KMeans
 from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import new_model, reconfigure
-from shoal_server.clustering.refined import (
-    LabelledRows,
-    learned,
-    schedule_of,
-)
+from shoal_server.clustering.refined import LabelledRows, learned, schedule_of
 from shoal_server.clustering.state import Batch, Model
 from shoal_server.clustering.summary import total_weight
 from shoal_server.engines.contract import Engine, Halted, RunTasks, Task, run_in_order

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shoal_server.clustering.adapting import after_drift, watch_results
+from shoal_server.clustering.fitted import Fitter
 from shoal_server.clustering.forgetting import MIN_WEIGHT, Decay
 from shoal_server.clustering.forgetting import decay as decay_of
 from shoal_server.clustering.model import apply, can_skip_validation
 from shoal_server.clustering.refined import (
-    Fitter,
     LabelledRows,
     batches_until_done,
     due_depth,

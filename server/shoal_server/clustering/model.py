@@ -12,11 +12,12 @@ from shoal_server.clustering.adapting import after_drift, watch_results
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.drift import Drift
 from shoal_server.clustering.events import Event, first_clusters, tell
+from shoal_server.clustering.fitted import Fitter
 from shoal_server.clustering.forgetting import Decay
 from shoal_server.clustering.forgetting import decay as decay_of
 from shoal_server.clustering.initialisation import FirstRows, collect, start
 from shoal_server.clustering.origin import fit_coordinates
-from shoal_server.clustering.refined import Fitter, LabelledRows, is_summarised, learned, refined_if_due, schedule_of
+from shoal_server.clustering.refined import LabelledRows, is_summarised, learned, refined_if_due, schedule_of
 from shoal_server.clustering.refinement_schedule import RefinementSchedule
 from shoal_server.clustering.resizing import resized
 from shoal_server.clustering.scoring import assign_with_scores, score_rows, without_outliers

@@ -15,7 +15,7 @@ from shoal_server.clustering.buckets import nearest_centroids
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.drift import DriftWatch
 from shoal_server.clustering.events import Event
-from shoal_server.clustering.refined import Fitter, per_weight, with_fitted
+from shoal_server.clustering.fitted import Fitter, per_weight, with_fitted
 from shoal_server.clustering.refinement import refine
 from shoal_server.clustering.search import Pieces, Points, Search, SearchKernels
 from shoal_server.clustering.state import Model

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from functools import partial
 
 from shoal_server.clustering.description import describe_bytes, describe_clusters, describe_work
+from shoal_server.clustering.fitted import Fitter
 from shoal_server.clustering.recluster import Reclusterer, recluster_bytes, recluster_work
-from shoal_server.clustering.refined import Fitter
 from shoal_server.clustering.state import Model
 from shoal_server.clustering.summarised import check_summarised, max_points, summarised_rows, too_few_points
 from shoal_server.clustering.update import newest

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from shoal_server.budget import MemoryBudget
-from shoal_server.clustering.refined import Fitter
+from shoal_server.clustering.fitted import Fitter
 from shoal_server.clustering.state import BatchResult, Model
 from shoal_server.sessions.compute import ComputePool
 from shoal_server.sessions.jobs import BatchJob, Engines, Job

@@ -10,9 +10,9 @@ from typing import Protocol
 
 from shoal_server.budget import Reservation
 from shoal_server.clustering.config import EngineName
+from shoal_server.clustering.fitted import Fitter
 from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import reconfigure
-from shoal_server.clustering.refined import Fitter
 from shoal_server.clustering.state import Batch, BatchResult, Model
 from shoal_server.engines.contract import Engine, Halted, RunTasks
 from shoal_server.errors import DomainError, Refusal

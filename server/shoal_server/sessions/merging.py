@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.fitted import Fitter
 from shoal_server.clustering.merging import check_points, max_merged_points, merge_work, merged_model
-from shoal_server.clustering.refined import Fitter
 from shoal_server.clustering.state import Model
 from shoal_server.clustering.summarised import SummarisedModel, summarised_model
 from shoal_server.engines.contract import RunTasks
