@@ -1,4 +1,4 @@
-"""Outliers after what changes a stream: a burst of far rows, some in every batch, a jump, another number of clusters."""
+"""Outliers after what changes a stream: far rows at once or again and again, a jump, another number of clusters."""
 
 from __future__ import annotations
 
