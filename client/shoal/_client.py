@@ -206,6 +206,7 @@ class Client:
         Its summary is made of theirs, its centroids are fitted to that, and its configuration is that of the first
         session with what is given here changed, but for `init` and `init_weights`: those are the centroids found and
         their weights. It begins with version 1. Batches that are still queued don't count.
+        Its scores, if it has an ``outlier_threshold``, begin anew with its first batch.
 
         Parameters
         ----------

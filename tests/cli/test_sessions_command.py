@@ -61,11 +61,17 @@ def test_sessions_update_sets_and_resets_threshold_and_drift(
     assert (reset.outlier_threshold, reset.on_drift) == (None, "report")
 
 
-@pytest.mark.parametrize("threshold", ["-1", "0.6", "many"])
-def test_sessions_create_refuses_an_invalid_threshold(command: InProcess, name: str, threshold: str) -> None:
-    outcome = command("sessions", "create", name, "-k", 5, "--outlier-threshold", threshold)
+@pytest.mark.parametrize("threshold", ["-1", "0", "0.6", "nan", "inf", "many"])
+@pytest.mark.parametrize("asked", ["create", "update"])
+def test_sessions_refuse_an_invalid_threshold(command: InProcess, name: str, asked: str, threshold: str) -> None:
+    number = ["-k", 5] if asked == "create" else []
+
+    outcome = command("sessions", asked, name, *number, "--outlier-threshold", threshold)
 
     assert outcome.exit_code == USAGE
+    if threshold != "many":
+        assert "above 0, up to 0.5" in " ".join(outcome.stderr.split())
+        assert "--reset outlier-threshold" in " ".join(outcome.stderr.split())
 
 
 def test_sessions_create_prints_json(command: InProcess, name: str) -> None:

@@ -49,11 +49,22 @@ IdleTtl = Annotated[
     typer.Option(min=0, max=MAX_DURATION_SECONDS, help="Delete the session after this many seconds without use."),
 ]
 
+
+def _threshold(value: float | None) -> float | None:
+    """Return the threshold if it can be one."""
+    if value is not None and not 0 < value <= _MAX_OUTLIER_THRESHOLD:
+        raise typer.BadParameter(
+            f"{value:g} is no threshold; use a number above 0, up to {_MAX_OUTLIER_THRESHOLD}, such as 0.001. By "
+            f"default there are no scores; to go back to that use: shoal sessions update NAME --reset outlier-threshold"
+        )
+    return value
+
+
+_MAX_OUTLIER_THRESHOLD = 0.5
 OutlierThreshold = Annotated[
     float | None,
     typer.Option(
-        min=0,
-        max=0.5,
+        callback=_threshold,
         help="Keep points out of the centroids that are as unusual as this share of the points, such as 0.001; all "
         "points get scores. By default there are no scores and no outliers.",
     ),

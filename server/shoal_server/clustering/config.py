@@ -303,7 +303,7 @@ def check_outlier_threshold(threshold: float | None) -> None:
             Reason.OUTLIER_THRESHOLD_INVALID,
             "config.outlier_threshold",
             f"outlier_threshold is {threshold}; use a number above 0, up to {MAX_OUTLIER_THRESHOLD}, such as 0.001: "
-            f"the share of usual points that may count as outliers. Or leave it out for no scores and no outliers",
+            f"the share of usual points that may count as outliers. Or use None for no scores and no outliers",
         )
 
 
