@@ -218,7 +218,8 @@ def _with_rows(
 ) -> Outliers:
     found = state.found + int(np.count_nonzero(is_outlier))
     if counting is not None:
-        labels, squares, ratios, is_outlier = (each[counting] for each in (labels, squares, ratios, is_outlier))
+        labels, squares = labels[counting], squares[counting]
+        ratios, is_outlier = ratios[counting], is_outlier[counting]
     rows = len(ratios)
     if not rows:
         return state._replace(found=found)
