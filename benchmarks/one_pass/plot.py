@@ -8,7 +8,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from benchmarks import plots
 from benchmarks.one_pass.figures import OFFLINE, STOPPED, UNIT, WORST
@@ -47,9 +47,11 @@ def _draw_cases(titles: Sequence[str], rows: Sequence[Row], path: Path) -> Path:
     places = {title: place for place, title in enumerate(reversed(titles))}
     _draw_contestants(ends, [row for row in rows if row.case in titles], places)
     _draw_stops(stops, [row for row in rows if row.peer == OFFLINE], places)
+    ends.set_xscale("log")
+    stops.xaxis.set_major_locator(MaxNLocator(4))
     for axes in (ends, stops):
         axes.axvline(1, color="grey", linewidth=0.8)
-        axes.set(xscale="log", ylim=(-0.7, len(titles) - 0.3))
+        axes.set(ylim=(-0.7, len(titles) - 0.3))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(axis="both", alpha=0.3)
