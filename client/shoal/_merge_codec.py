@@ -5,10 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 
-from shoal import wire
-from shoal._session_codec import encode_duration, encode_half_life, enum_number
+from shoal._session_codec import encode_duration, encode_options
 from shoal._types import HalfLife
-from shoal._validation import INT32, NOT_NEGATIVE_INT32, UINT32, integer, invalid, real, shown, text
+from shoal._validation import INT32, integer, invalid, shown, text
 from shoal.v1 import sessions_pb2
 
 
@@ -44,23 +43,19 @@ def encode_merge(
     config = request.config
     if n_clusters is not None:
         config.n_clusters = _positive("n_clusters", n_clusters)
-    if engine is not None:
-        config.engine = enum_number("engine", engine, wire.ENGINES)
-    if on_invalid is not None:
-        config.on_invalid = enum_number("on_invalid", on_invalid, wire.ON_INVALID)
-    if random_state is not None:
-        config.random_state = integer("random_state", random_state, UINT32)
     if idle_ttl is not None:
         encode_duration("idle_ttl", idle_ttl, config.idle_ttl)
-    if update_rule is not None:
-        config.update_rule = enum_number("update_rule", update_rule, wire.UPDATE_RULES)
-    if summary_size is not None:
-        config.summary_size = integer("summary_size", summary_size, NOT_NEGATIVE_INT32)
-    if outlier_threshold is not None:
-        config.outlier_threshold = real("outlier_threshold", outlier_threshold)
-    if on_drift is not None:
-        config.on_drift = enum_number("on_drift", on_drift, wire.ON_DRIFT)
-    encode_half_life(half_life, config)
+    encode_options(
+        config,
+        engine=engine,
+        on_invalid=on_invalid,
+        random_state=random_state,
+        half_life=half_life,
+        update_rule=update_rule,
+        summary_size=summary_size,
+        outlier_threshold=outlier_threshold,
+        on_drift=on_drift,
+    )
     return request
 
 

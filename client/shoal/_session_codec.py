@@ -70,32 +70,68 @@ def encode_config(
     config = sessions_pb2.SessionConfig(
         n_clusters=integer("n_clusters", n_clusters, INT32),
         n_features=0 if n_features is None else integer("n_features", n_features, INT32),
-        engine=enum_number("engine", engine, wire.ENGINES),
         metric=enum_number("metric", metric, wire.METRICS),
-        on_invalid=enum_number("on_invalid", on_invalid, wire.ON_INVALID),
         init_size=0 if init_size is None else integer("init_size", init_size, INT32),
     )
     encode_init(init, config.init)
     if init_weights is not None:
         config.init.weights.CopyFrom(wire.tensor_message(_init_weights(init, init_weights)))
-    if random_state is not None:
-        config.random_state = integer("random_state", random_state, UINT32)
     if dtype is not None:
         config.dtype = enum_number("dtype", getattr(dtype, "__name__", getattr(dtype, "name", dtype)), wire.PRECISIONS)
     if durability is not None:
         if not isinstance(durability, str) or durability not in wire.DURABILITIES:
             raise invalid("DURABILITY_UNKNOWN", "durability", f"unknown durability {shown(durability)}; use 'memory'")
         config.durability = wire.DURABILITIES[durability]
+    encode_options(
+        config,
+        engine=engine,
+        on_invalid=on_invalid,
+        random_state=random_state,
+        half_life=half_life,
+        update_rule=update_rule,
+        summary_size=summary_size,
+        outlier_threshold=outlier_threshold,
+        on_drift=on_drift,
+    )
+    _encode_idle_ttl(idle_ttl, config)
+    return config
+
+
+def encode_options(
+    config: sessions_pb2.SessionConfig,
+    *,
+    engine: str | Unset | None,
+    on_invalid: str | Unset | None,
+    half_life: HalfLife | Unset | None,
+    outlier_threshold: float | Unset | None,
+    on_drift: str | Unset | None,
+    random_state: int | None = None,
+    update_rule: str | None = None,
+    summary_size: int | None = None,
+) -> None:
+    """Put options that are given into a configuration; those that are None or UNSET stay absent.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a value can't be sent.
+    """
+    if engine is not None and engine is not UNSET:
+        config.engine = enum_number("engine", engine, wire.ENGINES)
+    if on_invalid is not None and on_invalid is not UNSET:
+        config.on_invalid = enum_number("on_invalid", on_invalid, wire.ON_INVALID)
+    if half_life is not UNSET:
+        _encode_half_life(half_life, config)
+    if outlier_threshold is not None and outlier_threshold is not UNSET:
+        config.outlier_threshold = real("outlier_threshold", outlier_threshold)
+    if on_drift is not None and on_drift is not UNSET:
+        config.on_drift = enum_number("on_drift", on_drift, wire.ON_DRIFT)
+    if random_state is not None:
+        config.random_state = integer("random_state", random_state, UINT32)
     if update_rule is not None:
         config.update_rule = enum_number("update_rule", update_rule, wire.UPDATE_RULES)
     if summary_size is not None:
         config.summary_size = integer("summary_size", summary_size, NOT_NEGATIVE_INT32)
-    if outlier_threshold is not None:
-        config.outlier_threshold = real("outlier_threshold", outlier_threshold)
-    config.on_drift = enum_number("on_drift", on_drift, wire.ON_DRIFT)
-    encode_half_life(half_life, config)
-    _encode_idle_ttl(idle_ttl, config)
-    return config
 
 
 def encode_changes(
@@ -124,16 +160,14 @@ def encode_changes(
     request = sessions_pb2.UpdateSessionRequest(name=name, update_mask=FieldMask(paths=paths), etag=checked_etag(etag))
     if n_clusters is not UNSET:
         request.config.n_clusters = integer("n_clusters", n_clusters, INT32)
-    if engine is not None and engine is not UNSET:
-        request.config.engine = enum_number("engine", engine, wire.ENGINES)
-    if on_invalid is not None and on_invalid is not UNSET:
-        request.config.on_invalid = enum_number("on_invalid", on_invalid, wire.ON_INVALID)
-    if on_drift is not None and on_drift is not UNSET:
-        request.config.on_drift = enum_number("on_drift", on_drift, wire.ON_DRIFT)
-    if outlier_threshold is not None and outlier_threshold is not UNSET:
-        request.config.outlier_threshold = real("outlier_threshold", outlier_threshold)
-    if half_life is not UNSET:
-        encode_half_life(half_life, request.config)
+    encode_options(
+        request.config,
+        engine=engine,
+        on_invalid=on_invalid,
+        half_life=half_life,
+        outlier_threshold=outlier_threshold,
+        on_drift=on_drift,
+    )
     if idle_ttl is not UNSET:
         _encode_idle_ttl(idle_ttl, request.config)
     return request
@@ -243,7 +277,7 @@ def _init_weights(init: str | ArrayLike, init_weights: ArrayLike) -> NDArray[Any
     return weight_array(init_weights, len(points_array(init, "init")), "init_weights", "a centroid")
 
 
-def encode_half_life(half_life: HalfLife | None, config: sessions_pb2.SessionConfig) -> None:
+def _encode_half_life(half_life: HalfLife | None, config: sessions_pb2.SessionConfig) -> None:
     """Put a half-life into a configuration, if there is one; raise InvalidArgumentError for what is none."""
     if half_life is None:
         return

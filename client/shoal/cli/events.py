@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import islice
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from shoal._validation import INT64
 from shoal.cli.documents import plain
 from shoal.cli.failures import tell
 from shoal.cli.invocation import invocation
-from shoal.cli.output import Format, as_json, show_records, write_lines
+from shoal.cli.output import Format, show_records, write_as_they_come, write_lines
 
 
 def events(
@@ -44,7 +44,7 @@ def events(
             return
         followed = client.session(session).watch_events(after)
         with closing(followed):
-            written = _write_all(islice(followed, count), form)
+            written = write_as_they_come(_told(islice(followed, count)), form, _HEADINGS, _row, _document)
     if written != count:
         tell(f"session {session!r} is gone; there will be no further event")
 
@@ -53,21 +53,11 @@ _HEADINGS = f"{'event':>7}  {'version':>9}  {'time':19}  what happened"
 
 
 def _show(events: list[shoal.Event], form: Format) -> None:
-    _tell_missed(events)
+    events = list(_told(events))
     if form == "json":
         show_records([_document(event) for event in events], "json")
         return
     write_lines([_HEADINGS, *map(_row, events)] if events else [])
-
-
-def _write_all(events: Iterable[shoal.Event], form: Format) -> int:
-    written = 0
-    for event in events:
-        _tell_missed([event])
-        headings = [_HEADINGS] if form == "table" and not written else []
-        write_lines([*headings, as_json(_document(event)) if form == "json" else _row(event)])
-        written += 1
-    return written
 
 
 def _row(event: shoal.Event) -> str:
@@ -79,7 +69,9 @@ def _document(event: shoal.Event) -> dict[str, Any]:
     return {**plain(event), "text": str(event)}
 
 
-def _tell_missed(events: Iterable[shoal.Event]) -> None:
+def _told(events: Iterable[shoal.Event]) -> Iterator[shoal.Event]:
+    """Yield events, and say before each how many that came before it are lost."""
     for event in events:
         if event.missed:
             tell(f"the session doesn't keep the {event.missed:,} events before event {event.number:,} any more")
+        yield event

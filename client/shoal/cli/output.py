@@ -7,9 +7,9 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -19,6 +19,7 @@ from rich.text import Text
 from shoal.cli.failures import CommandError
 
 Format = Literal["table", "json"]
+T = TypeVar("T")
 
 _NOT_COUNTED = {"config.random_state"}  # to be copied, not read as a quantity
 _WHOLE = 1e5  # from here on, what is behind the point isn't shown
@@ -53,6 +54,30 @@ def write_lines(lines: Iterable[str]) -> None:
     with _writing():
         sys.stdout.write("".join(f"{line}\n" for line in lines))
         sys.stdout.flush()
+
+
+def write_as_they_come(
+    records: Iterable[T], form: Format, headings: str, row: Callable[[T], str], document: Callable[[T], Any]
+) -> int:
+    """Write a line for each record as soon as it comes, and return how many there were.
+
+    Parameters
+    ----------
+    records
+        What is written.
+    form
+        A table, or a JSON document a line.
+    headings
+        The first line of the table, written before its first row.
+    row, document
+        Return what is written of a record in each form.
+    """
+    written = 0
+    for record in records:
+        first = [headings] if form == "table" and not written else []  # not before it is known that there are any
+        write_lines([*first, as_json(document(record)) if form == "json" else row(record)])
+        written += 1
+    return written
 
 
 def as_json(document: Any, indent: int | None = None) -> str:

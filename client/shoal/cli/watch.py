@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from contextlib import closing
 from itertools import islice
 from typing import Annotated
@@ -16,7 +15,7 @@ from shoal._validation import INT64
 from shoal.cli.documents import plain
 from shoal.cli.failures import tell
 from shoal.cli.invocation import invocation
-from shoal.cli.output import Format, as_json, write_lines
+from shoal.cli.output import write_as_they_come
 from shoal.wire import MAX_DURATION_SECONDS
 
 
@@ -49,21 +48,12 @@ def watch(
             after_version=after_version, min_interval=min_interval, min_shift=min_shift
         )
         with closing(updates):
-            written = _write_all(islice(updates, count), form)
+            written = write_as_they_come(islice(updates, count), form, _HEADINGS, _row, plain)
     if written != count:
         tell(f"session {session!r} is gone; there will be no newer version")
 
 
 _HEADINGS = f"{'version':>10}  {'points':>14}  {'inertia of batch':>16}  {'farthest move':>13}  made by"
-
-
-def _write_all(updates: Iterable[shoal.CentroidUpdate], form: Format) -> int:
-    written = 0
-    for update in updates:
-        headings = [_HEADINGS] if form == "table" and not written else []  # not before it is known that there are any
-        write_lines([*headings, as_json(plain(update)) if form == "json" else _row(update)])
-        written += 1
-    return written
 
 
 def _row(update: shoal.CentroidUpdate) -> str:
