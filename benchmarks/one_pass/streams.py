@@ -49,8 +49,8 @@ def blobs_and_centres(
 def rare_blobs(seed: int, n: int) -> tuple[Float32Array, Float64Array]:
     """Return rows (n, 6) of 20 blobs, the last of which has one row in a thousand, and its centre (6,).
 
-    It is at least 10 standard deviations away from all others. At 6 or 7 a centroid of its own saves hardly more inertia
-    than one that halves a large blob, and offline fits have none there.
+    It is at least 10 standard deviations away from all others. At 6 or 7 a centroid of its own saves hardly more
+    inertia than one that halves a large blob, and offline fits have none there.
     """
     shares = np.append(np.full(19, (1 - RARE_SHARE) / 19), RARE_SHARE)
     random, redrawn = np.random.default_rng(seed), np.random.default_rng([seed, 1])

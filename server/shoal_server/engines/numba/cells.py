@@ -12,7 +12,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Float64Array
-from shoal_server.engines.numba.decorators import Reals, compiled_exactly
+from shoal_server.engines.numba.decorators import Reals, compiled_exactly, inlined
 from shoal_server.engines.numba.deviations import WIDTH, square_of_vectors
 from shoal_server.engines.numba.sampling import draw, readable
 
@@ -303,7 +303,7 @@ def _find_scatter(
         sizes[cell] += 1
 
 
-@compiled_exactly
+@inlined
 def _square(points: Reals, row: int, middles: Float64Array, cell: int) -> float:
     """Return the squared distance of a point to a middle."""
     d = points.shape[1]

@@ -67,7 +67,10 @@ def add_deviation(
             builder.store(v.fma(deviation, deviation, builder.load(squares)), squares)
             v.store(v.fma(deviation, factor, v.load(sums_at, at, v.wide)), sums_at, at)
 
-        for_each_vector(v, d_, step)
+        if width == FEW:
+            step(I64(0), v.below(d_))  # a row is no more than a vector
+        else:
+            for_each_vector(v, d_, step)
         return v.total(builder.load(squares))
 
     integer, floating = types.int64, types.float64

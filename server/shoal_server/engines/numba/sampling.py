@@ -109,37 +109,76 @@ def sample_rows(
         The first row that was not looked at, how many were kept, and whether the block is full.
     """
     n, d = points.shape
-    length, few = len(origin), d <= FEW
-    last = np.zeros((1, length), points.dtype)
-    weighted, ageing = len(weight) > 0, len(ages) > 1
-    age = ages[0]
-    factor, expired = 2.0 ** (age - begin), age - begin > span
+    length, found, full, row = len(origin), 0, False, start
+    readable_rows = max(n - (length - 1) // d, 0)  # in whole vectors, with nothing read behind the last row
+    last = np.zeros((n - readable_rows + length // d + 1, d), points.dtype)
+    for index in range(readable_rows, n):
+        for column in range(d):
+            last[index - readable_rows, column] = points[index, column]
+    while row < stop and not full:
+        age = ages[row] if len(ages) > 1 else ages[0]
+        end = row + 1 if len(ages) > 1 else stop
+        while end < stop and ages[end] == age:
+            end += 1
+        is_readable = row < readable_rows
+        row, found, full = _sample_rows_of_an_age(
+            points if is_readable else last, 0 if is_readable else readable_rows, weight, labels, row,
+            min(end, readable_rows) if is_readable else end, first_number, seed, origin, reference,
+            2.0 ** (age - begin), age - begin > span, uniform, by_distance, by_label, max_weight, max_rows, totals,
+            counts, sums, squares, kept, kept_weight, found,
+        )  # fmt: skip
+    return row, found, full
+
+
+@compiled_exactly
+def _sample_rows_of_an_age(
+    points: Reals,
+    first: int,
+    weight: Float64Array,
+    labels: LabelArray,
+    start: int,
+    stop: int,
+    first_number: int,
+    seed: int,
+    origin: Reals,
+    reference: Reals,
+    factor: float,
+    expired: bool,
+    uniform: float,
+    by_distance: float,
+    by_label: Float64Array,
+    max_weight: float,
+    max_rows: int,
+    totals: Float64Array,
+    counts: Float64Array,
+    sums: Float64Array,
+    squares: Float64Array,
+    kept: NDArray[np.int64],
+    kept_weight: Float64Array,
+    found: int,
+) -> tuple[int, int, bool]:
+    """Do what `sample_rows` does, for rows that all count `factor` times their weight.
+
+    The points begin with row number `first`, and whole vectors of each row can be read. Where the block has ended with
+    the row before (`expired`), it is full.
+    """
+    d, length, few, weighted = points.shape[1], len(origin), points.shape[1] <= FEW, len(weight) > 0
     total, count, rows = totals[0], totals[1], totals[2]
-    row, found, full = start, 0, False
+    row, full = start, False
     while row < stop and not full:
         own = weight[row] if weighted else 1.0
-        if ageing and ages[row] != age:
-            age = ages[row]
-            factor, expired = 2.0 ** (age - begin), age - begin > span
         if own > 0:
             if expired:
                 full = True
                 break
             label = labels[row]
             place = np.uint64(label)  # a signed index may count from the end: that is looked at each time
-            value = own * factor
+            value, at = own * factor, (row - first) * d
             # The literals are FEW and WIDTH. A function of its own takes three times as long: it counts references.
-            if row * d + length > n * d:  # nothing is read behind the last row
-                for column in range(d):
-                    last[0, column] = points[row, column]
-                if few:
-                    square = add_deviation(4, last, 0, d, origin, reference, label * length, value, sums)
-                else:
-                    square = add_deviation(8, last, 0, d, origin, reference, label * length, value, sums)
-            elif few:
-                square = add_deviation(4, points, row * d, d, origin, reference, label * length, value, sums)
+            if few:
+                square = add_deviation(4, points, at, d, origin, reference, label * length, value, sums)
             else:
-                square = add_deviation(8, points, row * d, d, origin, reference, label * length, value, sums)
+                square = add_deviation(8, points, at, d, origin, reference, label * length, value, sums)
             counts[place] += value
             squares[place] += value * square
             total += value
