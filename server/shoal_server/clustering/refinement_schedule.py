@@ -32,7 +32,7 @@ RESERVE = 1 / 3
 OPTIMISM = 4
 BEGINNING_ROWS = 300_000
 # After these, what a refinement without regret may take of the work that the rows since the last one took to assign.
-ROUTINE_SHARE = 1 / 5
+ROUTINE_SHARE = 1 / 10
 MIN_ROWS_PER_CLUSTER = 3  # for the first refinement; and new ones between two, for each cluster
 
 
