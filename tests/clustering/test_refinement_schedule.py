@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from shoal_server.clustering.config import DEFAULT_SUMMARY_SIZE, ModelConfig
@@ -77,6 +78,22 @@ def test_a_large_regret_overdraws_the_work_by_no_more_than_the_reserve(spare: in
 
     assert schedule.may_take(reserve + spare, ROW_WORK)
     assert not schedule.may_take(reserve + 1, ROW_WORK)
+
+
+def test_the_more_work_has_been_taken_the_more_regret_another_refinement_needs() -> None:
+    def least_regret(taken: float) -> float:
+        schedule = RefinementSchedule().after(0.0, 1000, 1000.0, 1000.0).refined(1.0, 0.01, 0)
+        schedule = schedule._replace(work=int(taken * FIRST_WORK) + 1000 * ROW_WORK)
+        shares = np.arange(0.01, 1.0, 0.01)
+        return float(
+            next(share for share in shares if schedule._replace(regret=1000 * share).may_take(LIGHT_WORK, ROW_WORK))
+        )
+
+    at_first, half, all_of_it = map(least_regret, (0.0, 0.5, 1.0))
+
+    assert REGRET < at_first < 2 * REGRET
+    assert 2 * REGRET < half < 3 * REGRET
+    assert 8 * REGRET < all_of_it < 9 * REGRET
 
 
 def test_a_default_summary_has_twenty_points_for_each_of_many_centroids() -> None:

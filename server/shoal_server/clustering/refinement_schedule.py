@@ -18,14 +18,17 @@ from shoal_server.engines.contract import Float64Array
 Depth = Literal["light", "deep"]
 
 NEW_WEIGHT, NEW_WEIGHT_DEEP = 1 / 3, 1 / 2  # of all weight
-REGRET, LARGE_REGRET = 0.02, 0.2  # of the inertia that the last refinement left
+REGRET = 0.02  # of the inertia that the last refinement left
+# Once SPARED of the first work has been taken, the regret that is needed doubles with every further DOUBLING of it: a
+# stream that brings something new again and again can't use up early what its last rows will need.
+SPARED, DOUBLING = 1 / 4, 1 / 4
 # Multiplications that refinements may take, some 12 of which a core does in a nanosecond: FIRST_WORK at first, for
 # models whose rows take more than SMALL_ROW_WORK so many times more, up to MAX_FIRST_WORK; and for each row as much as
 # assigning it takes.
 FIRST_WORK, MAX_FIRST_WORK, SMALL_ROW_WORK = 6_000_000_000, 40_000_000_000, 1500
 FIXED_WORK = 30_000_000  # of each refinement besides that of its search: to join the summary, and to begin a new block
-# Of what there is at first: deep refinements leave so much to light ones, and these overdraw it by so much where the
-# regret is large.
+# Of what there is at first: deep refinements leave so much to light ones, and these overdraw it by so much if there is
+# regret enough.
 RESERVE = 1 / 3
 # By how much rows may be farther from centroids than the points that these were fitted to, in numbers of centroids for
 # each point: 0.9 (16 columns) to 3.7 (3 columns), measured.
@@ -99,8 +102,11 @@ class RefinementSchedule(NamedTuple):
         """Return whether a light refinement of so much work may take place."""
         if not self._is_worth(work, self.new_rows * row_work):
             return False
-        left = self.work_left(row_work)
-        return left >= work or (left + RESERVE * _first_work(row_work) >= work and self._regrets(LARGE_REGRET))
+        left, first = self.work_left(row_work), _first_work(row_work)
+        if self._is_new and left >= work:
+            return True
+        taken = max(1 - left / first - SPARED, 0.0)
+        return left + RESERVE * first >= work and self._regrets(REGRET * 2 ** (taken / DOUBLING))
 
     def may_begin_deep(self, work: int, row_work: int) -> bool:
         """Return whether a deep refinement of so much work is due and may begin."""
