@@ -27,6 +27,7 @@ from benchmarks.one_pass.figures import (
     median_and_worst,
     worst_against_offline,
 )
+from benchmarks.one_pass.kept import kept
 from benchmarks.one_pass.offline import OfflineFit, inertia, offline_fit
 from benchmarks.one_pass.peers import PARTIAL_FIT, WINDOW, Contestant, partial_fit, refitted_window
 from benchmarks.one_pass.sessions import ingested
@@ -64,12 +65,17 @@ class Ratios:
 def rows(plan: Plan) -> Iterator[Row | str]:
     """Measure every case, then rare clusters, drift and costs."""
     seeds = plan.with_rounds(plan.choose(_SEEDS, _QUICK_SEEDS)).rounds
-    peers: dict[str, Contestant] = {PARTIAL_FIT: partial_fit, WINDOW: refitted_window}
+    peers: dict[str, Contestant] = {
+        name: kept(contestant, [name], ["scikit-learn"])
+        for name, contestant in ((PARTIAL_FIT, partial_fit), (WINDOW, refitted_window))
+    }
     if find_spec("river") is None:
         yield "River is left out: it isn't installed; pip install 'shoal[bench]'"
     else:
         models = import_module("benchmarks.one_pass.river_models")
-        peers |= models.river_contestants(plan.choose(_RIVER_ROWS, _QUICK_RIVER_ROWS))
+        max_rows = plan.choose(_RIVER_ROWS, _QUICK_RIVER_ROWS)
+        for name, contestant in models.river_contestants(max_rows).items():
+            peers[name] = kept(contestant, [name, max_rows], ["river"])
     with settled_server(log_level="warning") as server, shoal.connect(server.target) as client:
         contestants: dict[str, Contestant] = {SHOAL: partial(ingested, client), **peers}
         for case in track(chosen_cases(plan), "quality", console=plan.console, transient=True):

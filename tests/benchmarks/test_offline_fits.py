@@ -13,7 +13,9 @@ from sklearn.cluster import KMeans
 
 from benchmarks.datasets import Float32Array
 from benchmarks.one_pass import offline, streams
-from benchmarks.one_pass.offline import inertia, offline_fit
+from benchmarks.one_pass.cases import Case, all_cases
+from benchmarks.one_pass.kept import kept
+from benchmarks.one_pass.offline import Float64Array, inertia, offline_fit
 
 
 def tiny_blobs(seed: int) -> Float32Array:
@@ -107,3 +109,22 @@ def test_other_rows_weights_metrics_and_numbers_of_clusters_have_offline_fits_of
 
 def test_an_offline_fit_of_more_work_has_fewer_starts_and_never_less_than_two() -> None:
     assert [offline.starts_for((n, 100), 100) for n in (1_000, 24_000, 10**6)] == [10, 5, 2]
+
+
+def test_centroids_of_another_library_are_read_from_their_file_the_next_time(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def contestant(_: Case, points: Float32Array, stops: list[int], seed: int) -> list[Float64Array]:
+        asked.append(seed)
+        return [points[:2].astype(np.float64) + stop for stop in stops]
+
+    case, points = all_cases()[0], np.ones((30, 3), np.float32)
+    remembered = kept(contestant, ["it"], ["numpy"], tmp_path)
+
+    found = [remembered(case, points, [10, 30], seed) for seed in (0, 0, 1)]
+    kept(contestant, ["another"], ["numpy"], tmp_path)(case, points, [10, 30], 0)
+    remembered(case, 2 * points, [10, 30], 0)
+
+    assert asked == [0, 1, 0, 0]
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[0], np.full((2, 2, 3), 1.0) + np.array([10, 30])[:, None, None])
