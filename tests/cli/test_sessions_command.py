@@ -136,13 +136,22 @@ def test_sessions_merge_makes_a_session_of_several(command: InProcess, client: s
 
     outcome = command(
         "--output", "json", "sessions", "merge", f"{name}-a", f"{name}-b", "--into", name, "-k", 3,
-        "--half-life", "5points", "--idle-ttl", 600,
+        "--half-life", "5points", "--idle-ttl", 600, "--engine", "scipy", "--on-invalid", "drop", "--random-state", 7,
+        "--update-rule", "incremental", "--summary-size", 200, "--outlier-threshold", 0.01, "--on-drift", "adapt",
     )  # fmt: skip
 
     made = json.loads(outcome.stdout)
     assert (outcome.exit_code, made["name"], made["version"], made["points_accepted"]) == (0, name, 1, 16)
     assert (made["config"]["n_clusters"], made["config"]["idle_ttl"]) == (3, 600)
     assert made["config"]["half_life"] == {"value": 5.0, "unit": "points"}
+    assert [made["config"][field] for field in ("engine", "on_invalid", "random_state", "update_rule")] == [
+        "scipy", "drop", 7, "incremental",
+    ]  # fmt: skip
+    assert [made["config"][field] for field in ("summary_size", "outlier_threshold", "on_drift")] == [
+        200,
+        0.01,
+        "adapt",
+    ]
     assert made["inertia_per_point"] is None  # there is no batch yet
     assert ["inertia_per_point", "–"] in [
         line.split() for line in command("sessions", "show", name).stdout.splitlines()

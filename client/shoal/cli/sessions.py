@@ -61,14 +61,21 @@ def _threshold(value: float | None) -> float | None:
 
 
 _MAX_OUTLIER_THRESHOLD = 0.5
+_OUTLIERS = (
+    "Keep points out of the centroids that are as unusual as this share of the points, such as 0.001; all points get "
+    "scores."
+)
 OutlierThreshold = Annotated[
     float | None,
-    typer.Option(
-        callback=_threshold,
-        help="Keep points out of the centroids that are as unusual as this share of the points, such as 0.001; all "
-        "points get scores. By default there are no scores and no outliers.",
-    ),
+    typer.Option(callback=_threshold, help=f"{_OUTLIERS} By default there are no scores and no outliers."),
 ]
+RandomState = Annotated[
+    int | None, typer.Option(min=0, max=UINT32[1], help="Seed that makes the initialisation repeatable.")
+]
+_UPDATE_RULE = "What moves the centroids: incremental: the batches; refined: also refinements between them."
+_SUMMARY_SIZE = "Maximum number of points of the session's summary; 0: none, and incremental."
+_ON_INVALID = "How to treat NaN and infinity."
+_OF_THE_FIRST = "By default that of the first session."
 _ON_DRIFT = (
     "What to do when the points suddenly lie farther from the centroids: report it, or also forget what came before."
 )
@@ -98,7 +105,7 @@ def create(
     ] = None,
     engine: Annotated[Engine, typer.Option(help="The library that computes.")] = "numba",
     metric: Annotated[Metric, typer.Option(help="The distance between points and centroids.")] = "euclidean",
-    on_invalid: Annotated[OnInvalid, typer.Option(help="How to treat NaN and infinity.")] = "reject",
+    on_invalid: Annotated[OnInvalid, typer.Option(help=_ON_INVALID)] = "reject",
     init: Annotated[
         str, typer.Option(metavar="METHOD|FILE", help="k-means++, random, or an npy file of centroids (k, d).")
     ] = "k-means++",
@@ -110,9 +117,7 @@ def create(
         int | None,
         typer.Option(min=1, max=INT32[1], help="Number of points for the initial centroids. By default three times k."),
     ] = None,
-    random_state: Annotated[
-        int | None, typer.Option(min=0, max=UINT32[1], help="Seed that makes the initialisation repeatable.")
-    ] = None,
+    random_state: RandomState = None,
     dtype: Annotated[
         Precision | None, typer.Option(help="Precision of the computation. By default the precision of the points.")
     ] = None,
@@ -120,18 +125,14 @@ def create(
     idle_ttl: IdleTtl = None,
     update_rule: Annotated[
         UpdateRule | None,
-        typer.Option(
-            help="What moves the centroids: incremental: the batches; refined: also refinements between them. "
-            "By default refined, if the session isn't too large for a summary."
-        ),
+        typer.Option(help=f"{_UPDATE_RULE} By default refined, if the session isn't too large for a summary."),
     ] = None,
     summary_size: Annotated[
         int | None,
         typer.Option(
             min=0,
             max=INT32[1],
-            help="Maximum number of points of the session's summary; 0: none, and incremental. By default as the "
-            "server says.",
+            help=f"{_SUMMARY_SIZE} By default as the server says.",
         ),
     ] = None,
     outlier_threshold: OutlierThreshold = None,
@@ -174,15 +175,40 @@ def merge(
     clusters: Annotated[
         int | None,
         typer.Option(
-            "--clusters", "--n-clusters", "-k", min=1, max=INT32[1], help="Number of centroids. By default the first's."
+            "--clusters", "--n-clusters", "-k", min=1, max=INT32[1], help=f"Number of centroids. {_OF_THE_FIRST}"
         ),
     ] = None,
+    engine: Annotated[Engine | None, typer.Option(help=f"The library that computes. {_OF_THE_FIRST}")] = None,
+    on_invalid: Annotated[OnInvalid | None, typer.Option(help=f"{_ON_INVALID} {_OF_THE_FIRST}")] = None,
+    random_state: RandomState = None,
     half_life: HalfLifeText = None,
     idle_ttl: IdleTtl = None,
+    update_rule: Annotated[UpdateRule | None, typer.Option(help=f"{_UPDATE_RULE} {_OF_THE_FIRST}")] = None,
+    summary_size: Annotated[
+        int | None, typer.Option(min=0, max=INT32[1], help=f"{_SUMMARY_SIZE} {_OF_THE_FIRST}")
+    ] = None,
+    outlier_threshold: Annotated[
+        float | None, typer.Option(callback=_threshold, help=f"{_OUTLIERS} {_OF_THE_FIRST}")
+    ] = None,
+    on_drift: Annotated[OnDrift | None, typer.Option(help=f"{_ON_DRIFT} {_OF_THE_FIRST}")] = None,
     exist_ok: Annotated[bool, typer.Option("--exist-ok", help="Succeed if the session exists already.")] = False,
 ) -> None:
-    """Make a session of what others have seen, with the configuration of the first."""
-    asked: dict[str, Any] = {"n_clusters": clusters, "half_life": _half_life(half_life), "idle_ttl": idle_ttl}
+    """Make a session of what others have seen.
+
+    Its configuration is that of the first session, except for what is given here.
+    """
+    asked: dict[str, Any] = {
+        "n_clusters": clusters,
+        "engine": engine,
+        "on_invalid": on_invalid,
+        "random_state": random_state,
+        "half_life": _half_life(half_life),
+        "idle_ttl": idle_ttl,
+        "update_rule": update_rule,
+        "summary_size": summary_size,
+        "outlier_threshold": outlier_threshold,
+        "on_drift": on_drift,
+    }
     with invocation(ctx).connect() as client:
         _show(client.merge_sessions(names, into, **asked, exist_ok=exist_ok).describe(), invocation(ctx))
 
@@ -224,7 +250,7 @@ def update(
     ] = None,
     engine: Annotated[Engine | None, typer.Option(help="The library that computes from the next batch on.")] = None,
     half_life: HalfLifeText = None,
-    on_invalid: Annotated[OnInvalid | None, typer.Option(help="How to treat NaN and infinity.")] = None,
+    on_invalid: Annotated[OnInvalid | None, typer.Option(help=_ON_INVALID)] = None,
     idle_ttl: IdleTtl = None,
     outlier_threshold: OutlierThreshold = None,
     on_drift: Annotated[OnDrift | None, typer.Option(help=_ON_DRIFT)] = None,
