@@ -16,6 +16,7 @@ from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import new_model, reconfigure
 from shoal_server.clustering.refined import LabelledRows, learned, schedule_of
+from shoal_server.clustering.refinement_schedule import FIRST_WORK, FIXED_WORK, RESERVE
 from shoal_server.clustering.state import Batch, Model
 from shoal_server.clustering.summary import total_weight
 from shoal_server.engines.contract import Engine, Halted, RunTasks, Task, run_in_order
@@ -164,7 +165,7 @@ def test_refinements_are_within_their_budget_with_a_short_half_life() -> None:
 
     _, results = applied(new_model(config), batches, 50)
 
-    assert sum(each.refined for each in results) < 300
+    assert sum(each.refined for each in results) <= (1 + RESERVE) * FIRST_WORK / FIXED_WORK < len(batches) / 3
 
 
 @pytest.mark.parametrize("scale", [1e18, 1e-30])

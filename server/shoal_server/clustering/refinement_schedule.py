@@ -2,7 +2,7 @@
 
 A refinement is due once a third of all weight is new since the last one, or once the points lie so much farther from
 the centroids than the last one left the summary's that the sum of it, the regret, is a share of the inertia. Light
-refinements come often, deep ones once half of the weight is new since the last deep one, and both within a budget of
+refinements come often, deep ones once a third of the weight is new since the last deep one, and both within a budget of
 multiplications that grows with the rows. After the beginning of a stream one without regret also waits until the rows
 since the last one have taken several times its work: then ingest is hardly slower than without refinements.
 """
@@ -17,7 +17,7 @@ from shoal_server.engines.contract import Float64Array
 
 Depth = Literal["light", "deep"]
 
-NEW_WEIGHT, NEW_WEIGHT_DEEP = 1 / 3, 1 / 2  # of all weight
+NEW_WEIGHT = 1 / 3  # of all weight, since the last refinement; and since the last deep one
 REGRET = 0.02  # of the inertia that the last refinement left
 # Once SPARED of the first work has been taken, the regret that is needed doubles with every further DOUBLING of it: a
 # stream that brings something new again and again can't use up early what its last rows will need.
@@ -25,7 +25,7 @@ SPARED, DOUBLING = 1 / 4, 1 / 4
 # Multiplications that refinements may take, some 12 of which a core does in a nanosecond: FIRST_WORK at first, for
 # models whose rows take more than SMALL_ROW_WORK so many times more, up to MAX_FIRST_WORK; and for each row as much as
 # assigning it takes.
-FIRST_WORK, MAX_FIRST_WORK, SMALL_ROW_WORK = 6_000_000_000, 40_000_000_000, 1500
+FIRST_WORK, MAX_FIRST_WORK, SMALL_ROW_WORK = 10_000_000_000, 40_000_000_000, 1500
 FIXED_WORK = 30_000_000  # of each refinement besides that of its search: to join the summary, and to begin a new block
 # Of what there is at first: deep refinements leave so much to light ones, and these overdraw it by so much if there is
 # regret enough.
@@ -110,7 +110,7 @@ class RefinementSchedule(NamedTuple):
 
     def may_begin_deep(self, work: int, row_work: int) -> bool:
         """Return whether a deep refinement of so much work is due and may begin."""
-        is_stale = not self.deep_refinements or self.new_weight_deep >= NEW_WEIGHT_DEEP * self.weight
+        is_stale = not self.deep_refinements or self.new_weight_deep >= NEW_WEIGHT * self.weight
         is_worth = is_stale and self._is_worth(work, self.new_rows_deep * row_work)
         return is_worth and self.work_left(row_work) - work >= RESERVE * _first_work(row_work)
 
