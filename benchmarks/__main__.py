@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)}; none: all")
     parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds, under eight minutes for all")
     parser.add_argument("--rounds", type=int, help=f"default {ROUNDS}, quick {QUICK_ROUNDS}")
-    parser.add_argument("--only", default="", metavar="PATTERN", help="of the suite quality: the cases that match")
+    parser.add_argument("--only", default="", metavar="PATTERN", help="of quality and starvation: the cases that match")
     parser.add_argument("--keep", action="store_true", help="keep what the folder has of other cases; with --only")
     parser.add_argument("--into", type=Path, help="folder of the results; default benchmarks/results, quick below it")
     chosen = parser.parse_args()

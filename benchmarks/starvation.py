@@ -7,6 +7,7 @@ The client that is measured has a process, a connection and a session of its own
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -59,8 +60,9 @@ SCENARIOS = (
 
 
 def rows(plan: Plan) -> Iterator[Row]:
-    """Measure under each load."""
-    for scenario in track(SCENARIOS, "starvation", console=plan.console, transient=True):
+    """Measure under each load of the plan's."""
+    chosen = [scenario for scenario in SCENARIOS if re.search(plan.only, scenario.case)]
+    for scenario in track(chosen, "starvation", console=plan.console, transient=True):
         with ExitStack() as stack:
             server = stack.enter_context(settled_server(max_sessions=_MAX_SESSIONS, log_level="warning"))
             client = stack.enter_context(shoal.connect(server.target, timeout=_MAX_SECONDS))
