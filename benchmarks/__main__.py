@@ -32,6 +32,7 @@ SUITES = (
     "quality",
 )
 LONG = ("quality",)  # an hour or more: a run of all suites has the quick form of these, beside the others' results
+WITH_CASES = ("quality", "starvation")  # that can be chosen from
 QUIET = 0.5  # the most load under which figures are worth keeping
 WIDTH = 160  # of tables in a file
 ROUNDS, QUICK_ROUNDS = 15, 5
@@ -43,12 +44,16 @@ def main() -> None:
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)}; none: all")
     parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds, under eight minutes for all")
     parser.add_argument("--rounds", type=int, help=f"default {ROUNDS}, quick {QUICK_ROUNDS}")
-    parser.add_argument("--only", default="", metavar="PATTERN", help="of quality and starvation: the cases that match")
+    parser.add_argument(
+        "--only", default="", metavar="PATTERN", help=f"of {' and '.join(WITH_CASES)}: the cases that match"
+    )
     parser.add_argument("--keep", action="store_true", help="keep what the folder has of other cases; with --only")
     parser.add_argument("--into", type=Path, help="folder of the results; default benchmarks/results, quick below it")
     chosen = parser.parse_args()
     if chosen.keep and not chosen.only:
         parser.error("--keep needs --only: without it every case is measured again")
+    if chosen.only and not (chosen.suites and set(chosen.suites) <= set(WITH_CASES)):
+        parser.error(f"--only is for {' and '.join(WITH_CASES)}: name one of them")
     if unknown := set(chosen.suites) - set(SUITES):
         parser.error(f"there is no suite {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
@@ -69,6 +74,9 @@ def run_suites(names: Sequence[str], plan: Plan, folder: Path, *, keep: bool = F
     for name in names:
         module = import_module(f"benchmarks.{name}")
         suite = run_suite(name, module.rows, plan)
+        if plan.only and not suite.rows:
+            plan.console.print(f"{name}: no case matches {plan.only!r}; its results stay as they are")
+            continue
         report.show(suite, plan.console)
         if keep and (path := folder / f"{name}.json").exists():
             suite = results.updated(results.read(path), suite)

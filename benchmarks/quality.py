@@ -18,6 +18,7 @@ from rich.progress import track
 import shoal
 from benchmarks.datasets import Float32Array
 from benchmarks.one_pass import costs, drift, figures, plot, rare
+from benchmarks.one_pass.cached import cached
 from benchmarks.one_pass.cases import Case, all_cases
 from benchmarks.one_pass.figures import (
     EQUAL,
@@ -27,7 +28,6 @@ from benchmarks.one_pass.figures import (
     median_and_worst,
     worst_against_offline,
 )
-from benchmarks.one_pass.kept import kept
 from benchmarks.one_pass.offline import OfflineFit, inertia, offline_fit
 from benchmarks.one_pass.peers import PARTIAL_FIT, WINDOW, Contestant, partial_fit, refitted_window
 from benchmarks.one_pass.sessions import ingested
@@ -66,7 +66,7 @@ def rows(plan: Plan) -> Iterator[Row | str]:
     """Measure every case, then rare clusters, drift and costs."""
     seeds = plan.with_rounds(plan.choose(_SEEDS, _QUICK_SEEDS)).rounds
     peers: dict[str, Contestant] = {
-        name: kept(contestant, [name], ["scikit-learn"])
+        name: cached(contestant, [name], ["scikit-learn"])
         for name, contestant in ((PARTIAL_FIT, partial_fit), (WINDOW, refitted_window))
     }
     if find_spec("river") is None:
@@ -75,7 +75,7 @@ def rows(plan: Plan) -> Iterator[Row | str]:
         models = import_module("benchmarks.one_pass.river_models")
         max_rows = plan.choose(_RIVER_ROWS, _QUICK_RIVER_ROWS)
         for name, contestant in models.river_contestants(max_rows).items():
-            peers[name] = kept(contestant, [name, max_rows], ["river"])
+            peers[name] = cached(contestant, [name, max_rows], ["river"])
     with settled_server(log_level="warning") as server, shoal.connect(server.target) as client:
         contestants: dict[str, Contestant] = {SHOAL: partial(ingested, client), **peers}
         for case in track(chosen_cases(plan), "quality", console=plan.console, transient=True):

@@ -13,8 +13,8 @@ from sklearn.cluster import KMeans
 
 from benchmarks.datasets import Float32Array
 from benchmarks.one_pass import offline, streams
+from benchmarks.one_pass.cached import cached
 from benchmarks.one_pass.cases import Case, all_cases
-from benchmarks.one_pass.kept import kept
 from benchmarks.one_pass.offline import Float64Array, inertia, offline_fit
 
 
@@ -119,10 +119,10 @@ def test_centroids_of_another_library_are_read_from_their_file_the_next_time(tmp
         return [points[:2].astype(np.float64) + stop for stop in stops]
 
     case, points = all_cases()[0], np.ones((30, 3), np.float32)
-    remembered = kept(contestant, ["it"], ["numpy"], tmp_path)
+    remembered = cached(contestant, ["it"], ["numpy"], tmp_path)
 
     found = [remembered(case, points, [10, 30], seed) for seed in (0, 0, 1)]
-    kept(contestant, ["another"], ["numpy"], tmp_path)(case, points, [10, 30], 0)
+    cached(contestant, ["another"], ["numpy"], tmp_path)(case, points, [10, 30], 0)
     remembered(case, 2 * points, [10, 30], 0)
 
     assert asked == [0, 1, 0, 0]

@@ -210,6 +210,17 @@ def test_a_rare_cluster_has_a_row_in_a_thousand() -> None:
     assert not rare.is_within(np.array([centre + 2, centre + 30]), centre)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_a_rare_cluster_is_far_from_the_others(seed: int) -> None:
+    points, centre = streams.rare_blobs(seed, 20_000)
+
+    distances = np.linalg.norm(points - centre, axis=1)
+
+    # Its own rows are some √6 from the centre, those of the others 10 or more, less what they are from theirs.
+    assert not ((distances > 5.2) & (distances < 5.6)).any()
+    assert 8 <= (distances < 5.4).sum() <= 40
+
+
 def test_a_rare_cluster_is_looked_for_in_every_version(client: shoal.Client) -> None:
     assert 0 <= rare.share_of_versions(client, 0, 12, None) <= 1
 
@@ -304,6 +315,30 @@ def test_only_the_asked_for_cases_are_chosen() -> None:
     assert [case.name for case in chosen] == ["china.jpg in scan order", "yeast genes"]
     assert all(case.quick for case in quality.chosen_cases(PLAN))
     assert len(quality.chosen_cases(replace(PLAN, quick=False))) == 26
+
+
+def test_a_pattern_that_no_case_matches_leaves_the_results_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    main = import_module("benchmarks.__main__")
+    (tmp_path / "starvation.json").write_text("the results of before")
+    monkeypatch.setattr(main, "SUITES", ())  # there is nothing to draw of all
+
+    main.run_suites(["starvation"], replace(PLAN, only="no such case"), tmp_path)
+
+    assert (tmp_path / "starvation.json").read_text() == "the results of before"
+
+
+@pytest.mark.parametrize("suites", [[], ["kernel"], ["quality", "kernel"]])
+def test_a_pattern_needs_suites_that_have_cases(
+    suites: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["benchmarks", *suites, "--only", "china"])
+
+    with pytest.raises(SystemExit):
+        import_module("benchmarks.__main__").main()
+
+    assert "--only is for quality and starvation: name one of them" in capsys.readouterr().err
 
 
 def test_a_run_of_all_suites_has_the_quick_form_of_the_long_one(

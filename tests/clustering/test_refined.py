@@ -16,9 +16,10 @@ from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import new_model, reconfigure
 from shoal_server.clustering.refined import LabelledRows, learned, schedule_of
-from shoal_server.clustering.refinement_schedule import FIRST_WORK, FIXED_WORK, RESERVE
+from shoal_server.clustering.refinement_schedule import FIRST_WORK, RESERVE
 from shoal_server.clustering.state import Batch, Model
 from shoal_server.clustering.summary import total_weight
+from shoal_server.engines.chunks import row_work
 from shoal_server.engines.contract import Engine, Halted, RunTasks, Task, run_in_order
 from tests.clustering.builders import half_life, on_bug, snapshot
 from tests.clustering.streaming import applied, cut
@@ -163,9 +164,12 @@ def test_refinements_are_within_their_budget_with_a_short_half_life() -> None:
     random = np.random.default_rng(0)
     batches = [Batch(random.normal(size=(32, 2)).astype(np.float32)) for _ in range(1500)]
 
-    _, results = applied(new_model(config), batches, 50)
+    model, results = applied(new_model(config), batches, 50)
 
-    assert sum(each.refined for each in results) <= (1 + RESERVE) * FIRST_WORK / FIXED_WORK < len(batches) / 3
+    assert model.state.learning
+    earned = 32 * len(batches) * row_work(CONFIG.n_clusters, 2)
+    assert model.state.learning.schedule.work <= (1 + RESERVE) * FIRST_WORK + earned
+    assert sum(each.refined for each in results) < len(batches) / 3
 
 
 @pytest.mark.parametrize("scale", [1e18, 1e-30])

@@ -70,7 +70,7 @@ def test_rows_farther_off_than_a_small_sample_said_are_no_regret_after_the_begin
 
 
 @pytest.mark.parametrize("spare", [0, -1])
-def test_a_large_regret_overdraws_the_work_by_no_more_than_the_reserve(spare: int) -> None:
+def test_regret_overdraws_the_work_by_no_more_than_the_reserve(spare: int) -> None:
     reserve = int(RESERVE * FIRST_WORK)
     rows = 1000
     spent = FIRST_WORK + rows * ROW_WORK

@@ -53,7 +53,7 @@ def server() -> Iterator[InProcessServer]:
 def client(server: InProcessServer) -> Iterator[Wire]:
     with Wire(server.target) as client:
         yield client
-        delete_all(client)  # also what a failed test left, or the wait below would never end
+        delete_all(client)  # a test that failed has left sessions, and the wait below would never end
     until_nothing_is_used(server)
 
 

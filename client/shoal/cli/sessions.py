@@ -36,26 +36,19 @@ class Resettable(StrEnum):
 
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the session.")]
-HalfLifeText = Annotated[
-    str | None,
-    typer.Option(
-        "--half-life",
-        metavar="VALUE[UNIT]",
-        help="Earlier points count half after this much: 20, 20batches, 1e6points, 3600seconds.",
-    ),
-]
-IdleTtl = Annotated[
-    float | None,
-    typer.Option(min=0, max=MAX_DURATION_SECONDS, help="Delete the session after this many seconds without use."),
-]
+_HALF_LIFE_TEXT = "Earlier points count half after this much: 20, 20batches, 1e6points, 3600seconds."
+_IDLE_TTL = "Delete the session after this many seconds without use."
+_RANDOM_STATE = "Seed that makes the session repeatable."
+HalfLifeText = Annotated[str | None, typer.Option("--half-life", metavar="VALUE[UNIT]", help=_HALF_LIFE_TEXT)]
+IdleTtl = Annotated[float | None, typer.Option(min=0, max=MAX_DURATION_SECONDS, help=_IDLE_TTL)]
 
 
 def _threshold(value: float | None) -> float | None:
     """Return the threshold if it can be one."""
     if value is not None and not 0 < value <= _MAX_OUTLIER_THRESHOLD:
         raise typer.BadParameter(
-            f"{value:g} is no threshold; use a number above 0, up to {_MAX_OUTLIER_THRESHOLD}, such as 0.001. By "
-            f"default there are no scores; to go back to that use: shoal sessions update NAME --reset outlier-threshold"
+            f"{value:g} is no threshold; use a number above 0, up to {_MAX_OUTLIER_THRESHOLD}, such as 0.001. For no "
+            f"scores leave the option out, or use: shoal sessions update NAME --reset outlier-threshold"
         )
     return value
 
@@ -68,9 +61,6 @@ _OUTLIERS = (
 OutlierThreshold = Annotated[
     float | None,
     typer.Option(callback=_threshold, help=f"{_OUTLIERS} By default there are no scores and no outliers."),
-]
-RandomState = Annotated[
-    int | None, typer.Option(min=0, max=UINT32[1], help="Seed that makes the initialisation repeatable.")
 ]
 _UPDATE_RULE = "What moves the centroids: incremental: the batches; refined: also refinements between them."
 _SUMMARY_SIZE = "Maximum number of points of the session's summary; 0: none, and incremental."
@@ -117,7 +107,7 @@ def create(
         int | None,
         typer.Option(min=1, max=INT32[1], help="Number of points for the initial centroids. By default three times k."),
     ] = None,
-    random_state: RandomState = None,
+    random_state: Annotated[int | None, typer.Option(min=0, max=UINT32[1], help=_RANDOM_STATE)] = None,
     dtype: Annotated[
         Precision | None, typer.Option(help="Precision of the computation. By default the precision of the points.")
     ] = None,
@@ -180,9 +170,15 @@ def merge(
     ] = None,
     engine: Annotated[Engine | None, typer.Option(help=f"The library that computes. {_OF_THE_FIRST}")] = None,
     on_invalid: Annotated[OnInvalid | None, typer.Option(help=f"{_ON_INVALID} {_OF_THE_FIRST}")] = None,
-    random_state: RandomState = None,
-    half_life: HalfLifeText = None,
-    idle_ttl: IdleTtl = None,
+    random_state: Annotated[
+        int | None, typer.Option(min=0, max=UINT32[1], help=f"{_RANDOM_STATE} {_OF_THE_FIRST}")
+    ] = None,
+    half_life: Annotated[
+        str | None, typer.Option("--half-life", metavar="VALUE[UNIT]", help=f"{_HALF_LIFE_TEXT} {_OF_THE_FIRST}")
+    ] = None,
+    idle_ttl: Annotated[
+        float | None, typer.Option(min=0, max=MAX_DURATION_SECONDS, help=f"{_IDLE_TTL} {_OF_THE_FIRST}")
+    ] = None,
     update_rule: Annotated[UpdateRule | None, typer.Option(help=f"{_UPDATE_RULE} {_OF_THE_FIRST}")] = None,
     summary_size: Annotated[
         int | None, typer.Option(min=0, max=INT32[1], help=f"{_SUMMARY_SIZE} {_OF_THE_FIRST}")

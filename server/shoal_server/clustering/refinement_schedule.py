@@ -1,10 +1,10 @@
 """When the centroids are refined: decided by counted rows, weight and work, never by a clock.
 
 A refinement is due once a third of all weight is new since the last one, or once the points lie so much farther from
-the centroids than the last one left the summary's that the sum of it, the regret, is a share of the inertia. Light
-refinements come often, deep ones once a third of the weight is new since the last deep one, and both within a budget of
-multiplications that grows with the rows. After the beginning of a stream one without regret also waits until the rows
-since the last one have taken several times its work: then ingest is hardly slower than without refinements.
+the centroids than the last one left the summary's that the sum of it, the regret, is a share of the inertia: a share
+that grows as the budget is used up, a number of multiplications that grows with the rows. It is a light one, unless a
+third of the weight is new since the last deep one, too. After the beginning of a stream one without regret also waits
+until the rows since the last one have taken ten times its work: then ingest is hardly slower than without refinements.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ Depth = Literal["light", "deep"]
 
 NEW_WEIGHT = 1 / 3  # of all weight, since the last refinement; and since the last deep one
 REGRET = 0.02  # of the inertia that the last refinement left
-# Once SPARED of the first work has been taken, the regret that is needed doubles with every further DOUBLING of it: a
-# stream that brings something new again and again can't use up early what its last rows will need.
+# Once SPARED of the first work has been taken, the regret that makes a refinement due doubles with every further
+# DOUBLING of it: a stream that goes to new places again and again can't use up early what its last rows will need.
 SPARED, DOUBLING = 1 / 4, 1 / 4
 # Multiplications that refinements may take, some 12 of which a core does in a nanosecond: FIRST_WORK at first, for
 # models whose rows take more than SMALL_ROW_WORK so many times more, up to MAX_FIRST_WORK; and for each row as much as

