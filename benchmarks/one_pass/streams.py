@@ -15,7 +15,6 @@ from benchmarks.datasets import PATCH, Float32Array
 from benchmarks.one_pass.offline import Float64Array, unit
 
 RARE_SHARE = 1e-3
-_RARE_APART = 10.0  # standard deviations of a blob's rows
 _PATCH_STEP = 4  # pixels between two patches
 _SPREAD = 1.5  # of the rows around their directions
 
@@ -43,21 +42,15 @@ def blobs_and_centres(
     """Return what `blobs` does, and the centres (k, d)."""
     random = np.random.default_rng(seed)
     centres = random.normal(size=(k, d)) * apart
-    return _around(centres, n, shares, random), centres
+    labels = random.choice(k, n, p=shares)
+    return (centres[labels] + random.normal(size=(n, d))).astype(np.float32), centres
 
 
 def rare_blobs(seed: int, n: int) -> tuple[Float32Array, Float64Array]:
-    """Return rows (n, 6) of 20 blobs, the last of which has one row in a thousand, and its centre (6,).
-
-    It is at least 10 standard deviations away from all others. At 6 or 7 a centroid of its own saves hardly more
-    inertia than one that halves a large blob, and offline fits have none there.
-    """
+    """Return rows (n, 6) of 20 blobs, the last of which has one row in a thousand, and its centre (6,)."""
     shares = np.append(np.full(19, (1 - RARE_SHARE) / 19), RARE_SHARE)
-    random, redrawn = np.random.default_rng(seed), np.random.default_rng([seed, 1])
-    centres = random.normal(size=(20, 6)) * 8.0
-    while np.linalg.norm(centres[:-1] - centres[-1], axis=1).min() < _RARE_APART:
-        centres[-1] = redrawn.normal(size=6) * 8.0
-    return _around(centres, n, shares, random), centres[-1]
+    points, centres = blobs_and_centres(seed, 20, 6, n, 8.0, shares)
+    return points, centres[-1]
 
 
 def sorted_blobs(seed: int) -> Float32Array:
@@ -119,11 +112,3 @@ def overlapping_patches() -> Float32Array:
 def _cut(image: Float32Array) -> Float32Array:
     windows = sliding_window_view(image, (PATCH, PATCH), axis=(0, 1))[::_PATCH_STEP, ::_PATCH_STEP]
     return windows.transpose(0, 1, 3, 4, 2).reshape(-1, PATCH * PATCH * 3)
-
-
-def _around(
-    centres: Float64Array, n: int, shares: NDArray[np.float64] | None, random: np.random.Generator
-) -> Float32Array:
-    """Return rows (n, d) around centres (k, d) that have shares (k,) of them."""
-    labels = random.choice(len(centres), n, p=shares)
-    return (centres[labels] + random.normal(size=(n, centres.shape[1]))).astype(np.float32)

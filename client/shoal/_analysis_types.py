@@ -102,7 +102,7 @@ class ClusterDescription:
     typical_points: NDArray[np.float64]
     """Shape (m, d): the points of the summary nearest to the centroid, the nearest first. They are rows of the stream
     as long as it is shorter than the summary. Later they are moved a little, so that the summary's totals are exact,
-    and with more than 8 columns they are means of similar rows."""
+    and with more than 4 columns they are means of similar rows."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import new_model, reconfigure
 from shoal_server.clustering.refined import LabelledRows, learned, schedule_of
-from shoal_server.clustering.refinement_schedule import FIRST_WORK, RESERVE
+from shoal_server.clustering.refinement_schedule import FIRST_WORK, FIXED_WORK, RESERVE
 from shoal_server.clustering.state import Batch, Model
 from shoal_server.clustering.summary import total_weight
 from shoal_server.engines.chunks import row_work
@@ -169,7 +169,7 @@ def test_refinements_are_within_their_budget_with_a_short_half_life() -> None:
     assert model.state.learning
     earned = 32 * len(batches) * row_work(CONFIG.n_clusters, 2)
     assert model.state.learning.schedule.work <= (1 + RESERVE) * FIRST_WORK + earned
-    assert sum(each.refined for each in results) < len(batches) / 3
+    assert sum(each.refined for each in results) <= model.state.learning.schedule.work / FIXED_WORK
 
 
 @pytest.mark.parametrize("scale", [1e18, 1e-30])

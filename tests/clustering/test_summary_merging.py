@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal_server.clustering.buckets import WeightedPoints
-from shoal_server.clustering.reduction import MAX_BUCKETS, MAX_PAIR_FEATURES, reduced
+from shoal_server.clustering.reduction import MAX_BUCKETS, reduced
 from shoal_server.clustering.state import _same_bits
 from shoal_server.clustering.summary import (
     absorb,
@@ -117,13 +117,13 @@ KINDS = ["blobs", "noise", "skewed"]
 @examples(50)
 @given(
     seed=st.integers(0, 2**32),
-    d=st.integers(1, MAX_PAIR_FEATURES),
+    d=st.integers(1, 8),
     k=st.integers(1, 8),
     order=st.sampled_from(ORDERS),
     kind=st.sampled_from(KINDS),
     dtype=st.sampled_from([np.float32, np.float64]),
 )
-def test_a_thousand_merges_in_few_columns_estimate_inertia_within_five_percent(
+def test_a_thousand_merges_in_any_order_estimate_inertia_within_five_percent(
     seed: int, d: int, k: int, order: str, kind: str, dtype: Any
 ) -> None:
     random = Random(seed)
@@ -138,7 +138,7 @@ def test_a_thousand_merges_in_few_columns_estimate_inertia_within_five_percent(
 @examples(50)
 @given(
     seed=st.integers(0, 2**32),
-    d=st.integers(MAX_PAIR_FEATURES + 1, 24),
+    d=st.integers(9, 24),
     k=st.integers(1, 8),
     order=st.sampled_from(ORDERS),
     kind=st.sampled_from(KINDS),

@@ -100,7 +100,7 @@ def test_sessions_are_refused_when_memory_is_short_until_one_is_deleted(client: 
         client.delete(f"s{number}")
 
 
-def test_default_sessions_take_their_batches_on_a_server_that_is_full_of_sessions(client: Wire) -> None:
+def test_default_sessions_take_their_batches_on_a_server_with_room_for_one_more(client: Wire) -> None:
     default = sessions_pb2.SessionConfig(n_clusters=8, n_features=2, random_state=1)
     numbers = itertools.count()
     status = refused_call(lambda: forever(lambda: client.create(f"s{next(numbers)}", default)))

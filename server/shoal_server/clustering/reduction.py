@@ -32,8 +32,9 @@ _MIN_POINT_SHARE = 1e-15
 MAX_BUCKETS = 32
 # In so few columns a cell becomes two points, which estimate inertia without bias: of china.jpg and 64 fitted centres
 # within 1 %, where means were 5 % too high, and its fits were 1 % worse. In more columns a mean is the better place to
-# fit to: 120 centroids for 50 blobs in 8 columns were 0.7 % worse with pairs, and flights in 5 columns the same.
-MAX_PAIR_FEATURES = 4
+# fit to: 120 centroids for 50 blobs in 8 columns were 0.7 % worse with pairs, and flights in 5 columns the same. But
+# after a thousand merges means in 5 to 8 columns estimate inertia up to 8 % too high, and pairs within 5 %.
+MAX_PAIR_FEATURES, MAX_MERGED_PAIR_FEATURES = 4, 8
 # Few points are halved together with their neighbours if these have at most so many times as much weight for each of
 # their points.
 _ALIKE = 4.0
@@ -50,6 +51,7 @@ def reduced(
     run: RunTasks,
     *,
     at_once: int = 0,
+    max_pair_features: int = MAX_PAIR_FEATURES,
 ) -> tuple[Bucket, ...]:
     """Return buckets with at most `size` points together, made of these.
 
@@ -74,6 +76,8 @@ def reduced(
         Fewer points than that aren't halved alone if others like them are beside them in time. Of many small buckets
         the cells are finer then: after a thousand merges of small summaries inertia is estimated within 1 %, and
         without it within 6 %. One after another, as blocks of a stream are closed, it makes no difference.
+    max_pair_features
+        In so many columns at most a cell becomes two points.
 
     Raises
     ------
@@ -100,15 +104,22 @@ def reduced(
         whole = joined(some, max(bucket.age for bucket in some))
         if points > size:
             whole = reduced_bucket(
-                whole, max(_points(some) // 2, 1), centroids, mixed(seed, first, points), kernels, run
-            )
+                whole, max(_points(some) // 2, 1), centroids, mixed(seed, first, points), kernels, run,
+                max_pair_features,
+            )  # fmt: skip
         buckets = (*buckets[:first], whole, *buckets[last:])
 
 
 def reduced_bucket(
-    bucket: Bucket, size: int, centroids: Reals, seed: int, kernels: SummaryKernels, run: RunTasks
+    bucket: Bucket,
+    size: int,
+    centroids: Reals,
+    seed: int,
+    kernels: SummaryKernels,
+    run: RunTasks,
+    max_pair_features: int,
 ) -> Bucket:
-    """Return a bucket of at most `size` points that stands for the same."""
+    """Return a bucket of at most `size` points that stands for the same; parameters as those of `reduced`."""
     counting = bucket.weights > bucket.weight * _MIN_POINT_SHARE
     points, weights, scatter = bucket.points, bucket.weights, bucket.scatter
     if not counting.all():
@@ -118,7 +129,7 @@ def reduced_bucket(
     labels, squares = nearest_centroids(points, centroids, kernels, run)
     relative = weights / bucket.weight  # lest the product with a square overflow
     inner = scatter / bucket.weight
-    pairs = points.shape[1] <= MAX_PAIR_FEATURES and size > 1
+    pairs = points.shape[1] <= max_pair_features and size > 1
     order, stack, sets = _sets(labels, relative, relative * squares + inner, max(size // 2, 1) if pairs else size)
     progress = np.array([sets, 0, 0])
     count = int(stack[:sets, 2].sum()) * (2 if pairs else 1)
