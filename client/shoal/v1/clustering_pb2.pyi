@@ -861,7 +861,7 @@ class ClusterReport(_message.Message):
     @_builtins.property
     def typical_points(self) -> _tensor_pb2.Tensor:
         """Shape (m, n_features) float64: the points of the summary that are nearest to the centroids, cluster after cluster,
-        the nearest first. Long after they came, points with more than 8 columns are means of similar rows.
+        the nearest first. Long after they came, points with more than 4 columns are means of similar rows.
         """
 
     @_builtins.property
