@@ -74,3 +74,41 @@ def sample_rows(
         if block.weight >= most[0] or block.rows >= most[1] or len(block.kept) == most[2]:
             return row + 1, True
     return len(points), False
+
+
+def sample_batch(
+    block: NaiveBlock,
+    points: Any,
+    weight: Any,
+    labels: Any,
+    centroids: Any,
+    number: int,
+    seed: int,
+    rates: tuple[float, float, Any],
+    factor: float,
+    most: tuple[float, int],
+) -> bool:
+    """Add a batch, whose rows are drawn by their distances to the centroids, if it has room; return whether it has."""
+    uniform, by_distance, by_label = rates
+    kept, kept_weight = [], []
+    for row, point in enumerate(points.astype(np.float64)):
+        value = factor * weight[row]
+        square = float(((point - centroids[labels[row]]) ** 2).sum())
+        chance = value * (uniform + by_distance * square + by_label[labels[row]])
+        if value > 0 and draw(seed, number + row) < chance:
+            kept.append(row)
+            kept_weight.append(value / min(chance, 1.0))
+    if block.weight + factor * weight.sum() >= most[0] or len(block.kept) + len(kept) >= most[1]:
+        return False
+    block.kept += kept
+    block.kept_weight += kept_weight
+    for row, point in enumerate(points.astype(np.float64)):
+        value, label = factor * weight[row], labels[row]
+        deviation = point - block.reference[label]
+        block.weight += value
+        block.decayed += factor if value > 0 else 0.0
+        block.rows += int(value > 0)
+        block.counts[label] += value
+        block.sums[label] += value * deviation
+        block.squares[label] += value * float((deviation**2).sum())
+    return True

@@ -94,7 +94,7 @@ def test_rows_that_are_converted_for_the_summary_leave_the_same_bits_as_rows_tha
         learned(
             model,
             model.frame,
-            LabelledRows(points, weights, labels, 0.0),
+            LabelledRows(points, weights, labels, 0.0, is_batch=False),
             schedule_of(model),
             warm_engine(),
             run_in_order,

@@ -13,6 +13,8 @@ import pytest
 from numba import literal_unroll, types
 from numpy.typing import NDArray
 
+from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.model import new_model
 from shoal_server.engines.contract import Contribution, Frame, FusedBatches, run_in_order
 from shoal_server.engines.numba import NumbaEngine
 from shoal_server.engines.numba.arguments import (
@@ -24,6 +26,9 @@ from shoal_server.engines.numba.arguments import (
     fused_arguments_type,
     item_at,
     length_at,
+    no_sample,
+    sample_at,
+    sample_type,
     version_at,
     version_type,
 )
@@ -31,6 +36,7 @@ from shoal_server.engines.numba.compilation import Kernels
 from shoal_server.engines.numba.decorators import compiled
 from shoal_server.engines.numba.layout import NUMBERS, PRECISIONS
 from shoal_server.engines.numba.workspace import address_of, start_of
+from tests.clustering.streaming import applied, cut
 from tests.engines.builders import bounded, frame_of, unaligned
 
 K, D = 9, 24
@@ -53,9 +59,10 @@ def _seen_layout(address: int, like: Any) -> Any:
 
 
 @compiled
-def _seen_arguments(address: int, like: Any) -> Any:
+def _seen_arguments(address: int, sample_address: int, like: Any) -> Any:
     arguments = fused_arguments_at(address, like)
-    return _arrays(arguments.before[1:]), _arrays(arguments.after[1:]), _arrays(arguments[2:])
+    before, after, others = _arrays(arguments.before[1:]), _arrays(arguments.after[1:]), _arrays(arguments[2:-1])
+    return before, after, others, _arrays(arguments.sample), _arrays(sample_at(sample_address, like))
 
 
 @compiled
@@ -96,14 +103,18 @@ def test_compiled_code_reads_every_field_of_a_layout(engine: NumbaEngine, dtype:
 def test_compiled_code_reads_every_array_of_the_arguments(engine: NumbaEngine, dtype: Any) -> None:
     before = _version(_frame(dtype), engine)
     arguments = FusedArguments(
-        before, before.copy(), np.zeros(K), np.zeros((K, 32)), np.ones(3), np.zeros(5, np.int32), np.zeros(3)
-    )
+        before, before.copy(), np.zeros(K), np.zeros((K, 32)), np.ones(3), np.zeros(5, np.int32), np.zeros(3),
+        no_sample(np.dtype(dtype))._replace(factors=np.ones(3)),
+    )  # fmt: skip
 
-    seen_before, seen_after, others = _seen_arguments(id(arguments), before.layout.centroids)
+    seen_before, seen_after, others, sample, same_sample = _seen_arguments(
+        id(arguments), id(arguments.sample), before.layout.centroids
+    )
 
     assert seen_before == _addresses(before[1:])
     assert seen_after == _addresses(arguments.after[1:])
-    assert others == _addresses(arguments[2:])
+    assert others == _addresses(arguments[2:-1])
+    assert sample == same_sample == _addresses(arguments.sample)
 
 
 @pytest.mark.parametrize(
@@ -191,3 +202,19 @@ def test_the_kernels_are_given_the_types_that_are_declared(dtype: Any, axes: int
     assert len(engine.given) == 4 * (2 * 3 + 2)
     for value, kind in engine.given:
         assert not [*_differences(value, kind, str(kind))]
+
+
+@DTYPES
+def test_the_kernels_are_given_samples_of_the_types_that_are_declared(dtype: Any) -> None:
+    engine = Checking()
+    engine.warm_up()
+    config = ModelConfig(K, random_state=0, update_rule="refined", dtype=np.dtype(dtype).name)
+    random = np.random.default_rng(0)
+    points = 10 * random.normal(size=(K, 3))[random.integers(K, size=30_000)] + random.normal(size=(30_000, 3))
+
+    applied(new_model(config), cut(points.astype(dtype), [1000]), engine=engine)
+
+    samples = [value.sample for value, _ in engine.given if isinstance(value, FusedArguments)]
+    assert sum(len(each.factors) > 0 for each in samples) > 2
+    for each in samples:
+        assert not [*_differences(each, sample_type(PRECISIONS[np.dtype(dtype)]), "the sample")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from shoal_server.clustering.batch_sampling import begin_sampling, is_sampled_whole, with_batches
 from shoal_server.clustering.buckets import SummaryKernels
 from shoal_server.clustering.summary import Summary, absorb
 from shoal_server.engines.contract import Float64Array, Frame, LabelArray, PointArray, RunTasks
@@ -23,6 +24,8 @@ def absorb_rows(
     seed: int,
     kernels: SummaryKernels,
     run: RunTasks,
+    *,
+    is_batch: bool,
 ) -> Summary:
     """Return the summary with rows.
 
@@ -36,6 +39,8 @@ def absorb_rows(
         The frame that the rows met.
     seed, kernels, run
         As for `absorb`.
+    is_batch
+        Whether the rows are a batch, and all of it.
 
     Raises
     ------
@@ -44,6 +49,10 @@ def absorb_rows(
     """
     n, d = points.shape
     is_readable = _is_readable(points, before)
+    if is_batch and is_readable and is_sampled_whole(n, d) and not isinstance(ages, np.ndarray):
+        whole = _with_batch(summary, points, sample_weight, labels, ages, before, seed, kernels, run)
+        if whole is not None:
+            return whole
     step = n if is_readable else max(_CONVERTED_VALUES // d, _MIN_CONVERTED_ROWS)
     for start in range(0, n, step):
         part = slice(start, start + step)
@@ -60,6 +69,33 @@ def absorb_rows(
             origin=before.origin if is_readable else None,
         )
     return summary
+
+
+def _with_batch(
+    summary: Summary,
+    points: PointArray,
+    sample_weight: Float64Array | None,
+    labels: LabelArray,
+    age: float,
+    before: Frame,
+    seed: int,
+    kernels: SummaryKernels,
+    run: RunTasks,
+) -> Summary | None:
+    """Return the summary with a batch as a whole; None: its rows must be added one by one."""
+    weight = float(len(points)) if sample_weight is None else float(sample_weight.sum())
+    sampling = begin_sampling(summary, (points,), (weight,), (age,), seed, kernels, run)
+    if sampling is None:
+        return None
+    weights = np.empty(0) if sample_weight is None else np.ascontiguousarray(sample_weight, np.float64)
+    has_room = False
+
+    def work(_: int) -> None:
+        nonlocal has_room
+        has_room = kernels.sample_batch(points, weights, labels, before, sampling.sample)
+
+    run(work, 1)
+    return with_batches(sampling, len(points), age) if has_room else None
 
 
 def converted_bytes(n_features: int) -> int:

@@ -8,7 +8,16 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_server.engines.contract import Float64Array, LabelArray, RunTasks, UnusablePoints, max_value
+from shoal_server.engines.contract import (
+    Float64Array,
+    Frame,
+    LabelArray,
+    PointArray,
+    RowSample,
+    RunTasks,
+    UnusablePoints,
+    max_value,
+)
 
 Reals = NDArray[np.floating[Any]]
 IndexArray = NDArray[np.int64]
@@ -67,6 +76,15 @@ class SummaryKernels(Protocol):
         kept_weight: Float64Array,
     ) -> tuple[int, int, bool]:
         """Add rows to a block and draw those to keep, until the block is full."""
+        ...
+
+    def sample_batch(
+        self, points: PointArray, weight: Float64Array, labels: LabelArray, frame: Frame, sample: RowSample
+    ) -> bool:
+        """Sample a batch (n, d) as a whole, by its distances to the centroids of a frame; return whether it has room.
+
+        Weights (n,) are C-contiguous; none: all are 1.
+        """
         ...
 
     def split_cells(

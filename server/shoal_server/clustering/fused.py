@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shoal_server.clustering.adapting import after_drift, watch_results
+from shoal_server.clustering.batch_sampling import Sampling, is_sampled_whole
 from shoal_server.clustering.fitted import Fitter
 from shoal_server.clustering.forgetting import MIN_WEIGHT, Decay
 from shoal_server.clustering.forgetting import decay as decay_of
@@ -16,9 +17,11 @@ from shoal_server.clustering.model import apply, can_skip_validation
 from shoal_server.clustering.refined import (
     LabelledRows,
     batches_until_done,
+    begin_learning,
     due_depth,
     is_summarised,
     learned,
+    learned_batches,
     refined_if_due,
     schedule_of,
     without_refinement,
@@ -141,6 +144,7 @@ def _fusible(model: Model, batches: Sequence[Batch], engine: FusedEngine) -> _Fu
     needs_time = half_life is not None and half_life.unit == "seconds"
     untimed = decay = Decay(0.0, 1.0, state.latest_event)
     left = _call_rows(*frame.centroids.shape)
+    samples = is_summarised(model) and not frame.cosine
     found = batches_found, points_found, decays, weights = _Fusible([], [], [], [])
     for batch in batches:
         points, weight, time = batch.points, batch.sample_weight, batch.event_time
@@ -155,6 +159,12 @@ def _fusible(model: Model, batches: Sequence[Batch], engine: FusedEngine) -> _Fu
             or not points.flags.c_contiguous
             or (time is None and needs_time)
             or (weight is not None and len(weight) != rows)
+            # All of them go into a summary as a whole, or none does.
+            or (
+                samples
+                and batches_found
+                and is_sampled_whole(rows, columns) != is_sampled_whole(*points_found[0].shape)
+            )
         ):
             break
         usual = True
@@ -191,34 +201,86 @@ def _are_usual(weight: Float64Array) -> bool:
 
 
 def _apply_together(
-    model: Model, fusible: _Fusible, engine: FusedEngine, run: RunTasks, fitter: Fitter | None
+    model: Model,
+    fusible: _Fusible,
+    engine: FusedEngine,
+    run: RunTasks,
+    fitter: Fitter | None,
+    *,
+    by_rows: bool = False,
 ) -> tuple[Model, list[BatchResult], int]:
     """Apply batches in one call, up to one with an invalid value, or one after which there is a refinement or a drift.
 
-    Return also of how many that was tried.
+    Return also of how many that was tried: with `by_rows`, of the first one, whose rows go into the summary one by one.
     """
-    learns = fitter is not None and is_summarised(model)
-    if fitter is not None and learns:
+    sampling: Sampling | None = None
+    if fitter is not None and is_summarised(model):
         done = batches_until_done(model, len(fusible.batches), fitter, run)
         fusible = fusible.first(done) if done else fusible
+        fusible, sampling = _begin_sampling(model, fusible, fitter, run, by_rows=by_rows)
+    batches = fusible.batches
+    fused = _fused(model, fusible, engine, run, sampling, labelled=fitter is not None and is_summarised(model))
+    results = _results(newest(model).version, fusible, fused)
+    if sampling is not None and len(results) < len(batches):
+        if not sampling.sample.found[1]:  # a batch is invalid, which may be in the sample
+            if results:
+                model, results, _ = _apply_together(model, fusible.first(len(results)), engine, run, fitter)
+        elif results:
+            return _accept(model, fusible.first(len(results)), fused, results, sampling, engine, run, fitter)
+        else:
+            return _apply_together(model, fusible, engine, run, fitter, by_rows=True)
+        return model, results, len(batches)
+    if not results:
+        return model, results, len(batches)
+    return _accept(model, fusible, fused, results, sampling, engine, run, fitter)
+
+
+def _begin_sampling(
+    model: Model, fusible: _Fusible, fitter: Fitter, run: RunTasks, *, by_rows: bool
+) -> tuple[_Fusible, Sampling | None]:
+    """Return the batches that can be applied together, and what takes them into the summary as a whole, if they can."""
+    _, points, decays, weights = fusible
+    if model.frame.cosine or not is_sampled_whole(*points[0].shape):
+        return fusible, None
+    sampling = None
+    if not by_rows:
+        sums = [_sum(each) for each in weights] if weights else [float(len(each)) for each in points]
+        sampling = begin_learning(model, points, sums, [decay.half_lives for decay in decays], fitter, run)
+    return fusible.first(sampling.batches if sampling else 1), sampling
+
+
+def _fused(
+    model: Model, fusible: _Fusible, engine: FusedEngine, run: RunTasks, sampling: Sampling | None, *, labelled: bool
+) -> FusedResult:
     batches, points, decays, weights = fusible
-    before, frame = newest(model), model.frame
-    fused = engine.apply_batches(
+    return engine.apply_batches(
         FusedBatches(
             points,
             None if model.config.half_life is None else np.array([decay.before for decay in decays]),
-            before.centroids,
-            frame,
-            learns or any([batch.return_labels for batch in batches]),  # noqa: C419  (a generator costs more)
+            newest(model).centroids,
+            model.frame,
+            labelled or any([batch.return_labels for batch in batches]),  # noqa: C419  (a generator costs more)
             weights or None,
+            None if sampling is None else sampling.sample,
         ),
         run,
     )
-    results = _results(before.version, fusible, fused)
-    if not results:
-        return model, results, len(batches)
-    due, schedule = len(results), None
-    if learns:
+
+
+def _accept(
+    model: Model,
+    fusible: _Fusible,
+    fused: FusedResult,
+    results: list[BatchResult],
+    sampling: Sampling | None,
+    engine: FusedEngine,
+    run: RunTasks,
+    fitter: Fitter | None,
+) -> tuple[Model, list[BatchResult], int]:
+    """Return the model after batches, up to one after which there is a refinement or a drift; the rest as above."""
+    batches, _, decays, _ = fusible
+    frame, due, schedule = model.frame, len(results), None
+    if fitter is not None and is_summarised(model):
         due, schedule = _until_refinement(model, results, decays)
     watch, due, drift = watch_results(model, results, due)
     if due < len(results):
@@ -226,13 +288,15 @@ def _apply_together(
     accepted = model.state.points_accepted + sum([each.accepted for each in results])
     last, latest_event = results[-1], decays[len(results) - 1].latest_event
     model = next_version(model, len(results), fused.moved, last.inertia, last.accepted, accepted, latest_event, watch)
-    if fitter is not None and schedule is not None:
+    if fitter is None or schedule is None:
+        return after_drift(model, drift), results, len(batches)
+    if sampling is None:
         rows = _labelled(model, fusible.first(len(results)), fused.labels)
-        model = after_drift(learned(model, frame, rows, schedule, fitter, run), drift)
-        model, refined = refined_if_due(model, len(results), fitter, run)
-        results[-1] = last._replace(refined=refined)
+        model = learned(model, frame, rows, schedule, fitter, run)
     else:
-        model = after_drift(model, drift)
+        model = learned_batches(model, sampling, len(fused.labels), schedule)
+    model, refined = refined_if_due(after_drift(model, drift), len(results), fitter, run)
+    results[-1] = last._replace(refined=refined)
     return model, results, len(batches)
 
 
@@ -255,7 +319,9 @@ def _labelled(model: Model, applied: _Fusible, labels: LabelArray) -> LabelledRo
     if model.config.half_life is not None:
         passed = np.cumsum([age, *(decay.half_lives for decay in decays)])[1:]
         ages = float(passed[0]) if len(points) == 1 else np.repeat(passed, [len(each) for each in points])
-    return LabelledRows(_together(points), _together(weights) if weights else None, labels, ages)
+    return LabelledRows(
+        _together(points), _together(weights) if weights else None, labels, ages, is_batch=len(points) == 1
+    )
 
 
 def _together(parts: list[Any]) -> Any:

@@ -219,7 +219,7 @@ def _learn(
     """
     weight = float(len(rows.points)) if rows.sample_weight is None else float(rows.sample_weight.sum())
     schedule = schedule_of(model).after(decay.half_lives, outcome.accepted, weight, inertia)
-    labelled = LabelledRows(rows.points, rows.sample_weight, labels, schedule.age)
+    labelled = LabelledRows(rows.points, rows.sample_weight, labels, schedule.age, is_batch=True)
     model = after_drift(learned(model, before, labelled, schedule, fitter, run), drift)
     model, refined = refined_if_due(model, 1, fitter, run)
     return model, outcome._replace(refined=refined)
@@ -230,7 +230,7 @@ def _learn_first(
 ) -> tuple[Model, BatchResult]:
     """Do the same with all rows that have been collected for the initial centroids."""
     schedule = RefinementSchedule().after(first.age, len(first.points), float(first.weights.sum()), first.inertia)
-    rows = LabelledRows(first.points, first.sample_weight, first.labels, first.born)
+    rows = LabelledRows(first.points, first.sample_weight, first.labels, first.born, is_batch=False)
     model, refined = refined_if_due(learned(model, first.frame, rows, schedule, fitter, run), 1, fitter, run)
     return model, outcome._replace(refined=refined)
 

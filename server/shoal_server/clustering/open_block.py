@@ -106,7 +106,7 @@ def begin_block(buckets: tuple[Bucket, ...], reference: Reference, size: int, ag
     kept = block_points(size)
     uniform, by_distance, by_label, max_weight = np.inf, 0.0, np.zeros(k), np.inf
     if rows >= size:
-        max_weight = total_of(buckets, age) / (_WEIGHT_DIVISOR if rows < _MANY_ROWS else 1)
+        max_weight = total_of(buckets, age) / (_WEIGHT_DIVISOR if rows < _MANY_ROWS else 1 / 2)
         uniform = kept / (3 * max_weight)
         # By their squares where these are above average, and by their cluster's share of the weight.
         by_distance = min(uniform / max(reference.inertia, 1 / _MAX_RATE), _MAX_RATE)
@@ -162,13 +162,25 @@ def add_rows(
 
     run(work, 1)
     chosen = kept[:found]
-    new = KeptRows(rows.points[chosen] - origin, kept_weights[:found], rows.labels[chosen])
-    pages, page = _paged(block.page, new)
     latest = block.latest if stop == start else float(rows.ages[min(stop, len(rows.ages)) - 1])
-    block = block._replace(
+    new = KeptRows(rows.points[chosen] - origin, kept_weights[:found], rows.labels[chosen])
+    return with_kept(block, new, latest, totals, counts, sums, squares), stop, full
+
+
+def with_kept(
+    block: OpenBlock,
+    new: KeptRows,
+    latest: float,
+    totals: Float64Array,
+    counts: Float64Array,
+    sums: Float64Array,
+    squares: Float64Array,
+) -> OpenBlock:
+    """Return the block with more rows in its sample, and with what all its rows add up to now."""
+    pages, page = _paged(block.page, new)
+    return block._replace(
         latest=latest, totals=totals, counts=counts, sums=sums, squares=squares, pages=block.pages + pages, page=page
     )
-    return block, stop, full
 
 
 def calibrated(block: OpenBlock, run: RunTasks) -> Bucket | None:

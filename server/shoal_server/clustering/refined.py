@@ -8,11 +8,14 @@ so no batch waits long for it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
 
 from shoal_server.clustering.absorbing import absorb_rows
+from shoal_server.clustering.batch_sampling import Sampling, begin_sampling, with_batches
 from shoal_server.clustering.buckets import Reals, nearest_centroids
 from shoal_server.clustering.events import Event
 from shoal_server.clustering.fitted import Fitter, per_weight, seed_of, with_fitted
@@ -53,6 +56,7 @@ class LabelledRows(NamedTuple):
     sample_weight: Float64Array | None  # (n,)
     labels: LabelArray  # (n,)
     ages: Float64Array | float  # half-lives that had passed when each came, (n,) or one for all
+    is_batch: bool  # whether they are one batch, and all of it
 
 
 def is_summarised(model: Model) -> bool:
@@ -92,26 +96,77 @@ def learned(
         kernels = fitter.summary_kernels(before.dtype)
         if summary.reference is None:
             summary = first_summary(model.config, before, rows.points, rows.sample_weight, kernels, run)
-        summary = absorb_rows(summary, *rows, before, seed_of(model), kernels, run)
+        points, weight, labels, ages, is_batch = rows
+        summary = absorb_rows(
+            summary, points, weight, labels, ages, before, seed_of(model), kernels, run, is_batch=is_batch
+        )
     return _with_learning(model, learning._replace(summary=summary, schedule=schedule))
+
+
+def begin_learning(
+    model: Model,
+    batches: Sequence[PointArray],
+    weights: Sequence[float],
+    half_lives: Sequence[float],
+    fitter: Fitter,
+    run: RunTasks,
+) -> Sampling | None:
+    """Return what takes the first of some batches into the summary as they are applied; None: not the first one.
+
+    Parameters
+    ----------
+    model
+        Before them.
+    batches
+        m of (n, d), which the summary may take as a whole.
+    weights, half_lives
+        What the rows of each weigh, and how many half-lives passed before it.
+    fitter, run
+        Compute.
+    """
+    learning = model.state.learning
+    if learning is None:
+        return None
+    _, *ages = accumulate([learning.schedule.age, *half_lives])
+    kernels = fitter.summary_kernels(model.frame.dtype)
+    return begin_sampling(learning.summary, batches, weights, ages, seed_of(model), kernels, holding_memory(run))
+
+
+def learned_batches(model: Model, sampling: Sampling, rows: int, schedule: RefinementSchedule) -> Model:
+    """Return the model with batches in its summary that a sample has.
+
+    Parameters
+    ----------
+    model
+        After the batches' updates.
+    sampling
+        What `begin_learning` returned.
+    rows
+        How many the batches have.
+    schedule
+        After them.
+    """
+    return _with_learning(model, Learning(with_batches(sampling, rows, schedule.age), schedule, _pending(model)))
 
 
 def due_depth(model: Model, schedule: RefinementSchedule) -> Depth | None:
     """Return which refinement is due at this point of the schedule; None: none."""
     k, d = newest(model).centroids.shape
-    if model.config.rule(d) != "refined" or not schedule.is_due(k):
+    if not schedule.is_due(k) or model.config.rule(d) != "refined":
         return None
-    size, a_row = min(schedule.rows, model.config.summary_points(d)), row_work(k, d)
+    a_row = row_work(k, d)
+    if not schedule.may_take(FIXED_WORK, a_row):  # it would take more: asked with each batch, so the answer is quick
+        return None
+    size = min(schedule.rows, model.config.summary_points(d))
     work = expected_work(size, k, d, "light", fresh=False) + FIXED_WORK + succession_work(size)
     if not schedule.may_take(work, a_row):
         return None
-    is_pending = model.state.learning is not None and model.state.learning.pending is not None
-    return "light" if is_pending or not schedule.may_begin_deep(_deep_work(model, schedule), a_row) else "deep"
+    return "light" if _pending(model) or not schedule.may_begin_deep(_deep_work(model, schedule), a_row) else "deep"
 
 
 def batches_until_done(model: Model, batches: int, fitter: Fitter, run: RunTasks) -> int:
     """Return after how many of so many batches to come a deep refinement that is pending is done; 0: after none."""
-    pending = model.state.learning.pending if model.state.learning else None
+    pending = _pending(model)
     if pending is None:
         return 0
     deep = _deep_refinement(model, pending, fitter)
@@ -274,6 +329,10 @@ def _is_done(model: Model, deep: DeepRefinement, pieces: int, run: RunTasks) -> 
 def _forget_running(model: Model) -> None:
     running = model.cache.get(_Running)
     running.points = running.deep = None
+
+
+def _pending(model: Model) -> PendingRefinement | None:
+    return model.state.learning.pending if model.state.learning else None
 
 
 def _deep_work(model: Model, schedule: RefinementSchedule) -> int:

@@ -233,6 +233,32 @@ class Engine(Protocol):
         ...
 
 
+class RowSample(NamedTuple):
+    """A sample to draw from the rows of batches, and what all of these add up to: of a block of a summary.
+
+    A row of weight w in a batch of factor f counts v = w·f, and is kept with the chance
+    min(1, v·(uniform + by_distance·d² + by_label[label])), d² its squared distance to its centroid as that was before
+    the batch. A batch is sampled as a whole or not at all.
+    """
+
+    reference: NDArray[np.floating[Any]]  # (k, length) relative to the origin: d columns, and zeros behind them
+    rates: Float64Array  # (2,) uniform, by_distance
+    by_label: Float64Array  # (k,)
+    max_weight: Float64Array  # (1,) that the sum of v must stay below
+    numbers: NDArray[np.int64]  # (2,) a seed, and the number of the first row in the stream
+    factors: Float64Array  # (m,) of the batches
+    totals: Float64Array  # (3,) sum of v, sum of f of the rows, and their number; kept up to date, as the next three
+    counts: Float64Array  # (k,) sums of v,
+    sums: Float64Array  # (k, length) of v·(x - reference)
+    squares: Float64Array  # (k,) and of v times its square
+    kept: NDArray[np.floating[Any]]  # (room, d) get the rows that are kept, relative to the origin,
+    kept_weight: Float64Array  # (room,) their v divided by their chance,
+    kept_label: LabelArray  # (room,) and their labels; there is room for fewer rows than these hold
+    found: NDArray[np.int64]  # (2,) get how many these are, and whether there was no room for a batch
+    distances: NDArray[np.floating[Any]]  # (rows of the largest batch,) to work in
+    batch_squares: Float64Array  # (k,) likewise
+
+
 class FusedBatches(NamedTuple):
     """Batches that are to be applied one after another, each to the centroids that the one before it left."""
 
@@ -242,6 +268,7 @@ class FusedBatches(NamedTuple):
     frame: Frame  # at these centroids
     return_labels: bool
     sample_weights: Sequence[Float64Array] | None = None  # m of (n,); None: all 1
+    sample: RowSample | None = None  # gets the batches, too; not for cosine
 
 
 class NewCentroids(NamedTuple):
@@ -255,7 +282,7 @@ class NewCentroids(NamedTuple):
 
 
 class FusedResult(NamedTuple):
-    """What became of the first batches: all, or those before the first with unusable points."""
+    """What became of the first batches: all, or those before the first with unusable points or that no sample takes."""
 
     inertias: Float64Array  # (applied,)
     labels: LabelArray  # of the rows of these batches, one batch after another; empty unless asked for

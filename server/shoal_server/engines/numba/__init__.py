@@ -6,7 +6,7 @@ import ctypes
 import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,11 @@ from shoal_server.engines.contract import (
     LabelArray,
     NewCentroids,
     PointArray,
+    RowSample,
     RunTasks,
     UnusablePoints,
 )
-from shoal_server.engines.numba.arguments import FusedArguments, Version
+from shoal_server.engines.numba.arguments import FusedArguments, Version, no_sample
 from shoal_server.engines.numba.compilation import Kernels, compile_kernels
 from shoal_server.engines.numba.decorators import Reals
 from shoal_server.engines.numba.layout import Layout, lay_out
@@ -109,7 +110,7 @@ class NumbaEngine:
 
     def apply_batches(self, fused_batches: FusedBatches, run: RunTasks) -> FusedResult:
         """Apply batches of the frame's type, each C-contiguous."""
-        batches, decays, centroids, frame, return_labels, sample_weights = fused_batches
+        batches, decays, centroids, frame, return_labels, sample_weights, sample = fused_batches
         buffers, pruning = frame.cache.get(SnapshotBuffers), frame.cache.get(PruningPolicy)
         before = buffers.version(frame.prepared(self._lay_out), centroids, frame.weights)
         after = buffers.writable(before)
@@ -121,8 +122,9 @@ class NumbaEngine:
         points = tuple(batches)
         weights = (_NO_VALUES,) * len(points) if sample_weights is None else _contiguous(sample_weights)
         arguments = FusedArguments(
-            before, after, counts, sums, _NO_VALUES if decays is None else decays, labels, inertias
-        )
+            before, after, counts, sums, _NO_VALUES if decays is None else decays, labels, inertias,
+            no_sample(frame.dtype) if sample is None else sample,
+        )  # fmt: skip
         try:
             applied, tried = self._compiled(frame).apply_batches(
                 id(points), id(weights), len(points), id(arguments), layout.centroids
@@ -155,7 +157,22 @@ class NumbaEngine:
     def summary_kernels(self, precision: np.dtype[Any]) -> NumbaSummaryKernels:
         """Return what a summary of this precision computes with."""
         kernels = self._kernels_of(precision)
-        return NumbaSummaryKernels(self, kernels.sample_rows, kernels.split_cells)
+        return NumbaSummaryKernels(self, kernels.sample_rows, kernels.split_cells, partial(self._sample_batch, kernels))
+
+    def _sample_batch(
+        self,
+        kernels: Kernels,
+        points: PointArray,
+        weight: Float64Array,
+        labels: LabelArray,
+        frame: Frame,
+        sample: RowSample,
+    ) -> bool:
+        layout = frame.prepared(self._lay_out)
+        counts, sums = self._sums.zeroed(layout.centroids.shape)
+        return kernels.sample_labelled(
+            data_address(points), len(points), weight, layout, labels, counts, sums, id(sample)
+        )
 
     def _moved(self, frame: Frame, buffers: SnapshotBuffers, before: Version, after: Version) -> NewCentroids:
         buffers.keep(before, after)
@@ -311,8 +328,9 @@ class KernelCall:
         """Add up rows of a chunk that have labels (n,) and are usable, and return their inertia."""
         points = self.points[chunk.rows]
         return self.kernels.add_rows(
-            data_address(points), len(points), self.weight[chunk.rows], self.layout, labels[chunk.rows], counts, sums
-        )
+            data_address(points), len(points), self.weight[chunk.rows], self.layout, labels[chunk.rows],
+            np.empty(0, self.frame.dtype), counts, sums,
+        )  # fmt: skip
 
     @property
     def _shape(self) -> tuple[int, int]:

@@ -12,6 +12,7 @@ The offsets belong to the ABIs that extension modules are compiled for: `ob_item
 from __future__ import annotations
 
 import ctypes
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from numba import types
 from numba.core import cgutils
 from numba.np.arrayobj import populate_array
 
-from shoal_server.engines.contract import BoolArray, Float64Array, LabelArray
+from shoal_server.engines.contract import BoolArray, Float64Array, LabelArray, RowSample
 from shoal_server.engines.numba.decorators import Reals, generated
 from shoal_server.engines.numba.layout import Layout, layout_type
 from shoal_server.engines.numba.simd import DOUBLE, I64
@@ -60,6 +61,41 @@ class FusedArguments(NamedTuple):
     decays: Float64Array  # (m,) what of the weights before it each batch leaves; empty: all of them
     labels: LabelArray  # gets those of all rows, one batch after the other, unless it is empty
     inertias: Float64Array  # (m,) gets each batch's
+    sample: RowSample  # without factors: none is to be drawn
+
+
+@cache
+def no_sample(precision: np.dtype[Any]) -> RowSample:
+    """Return what says that no sample is to be drawn."""
+    none, numbers, rows = np.empty(0), np.empty(0, np.int64), np.empty((0, 0), precision)
+    return RowSample(
+        rows, none, none, none, numbers, none, none, none, np.empty((0, 0)), none, rows, none, np.empty(0, np.int32),
+        numbers, np.empty(0, precision), none,
+    )  # fmt: skip
+
+
+def sample_type(real: Any) -> Any:
+    """Return Numba's type of a RowSample of a precision."""
+    reals, numbers, integers = real[::1], types.float64[::1], types.int64[::1]
+    fields = {
+        "reference": real[:, ::1],
+        "rates": numbers,
+        "by_label": numbers,
+        "max_weight": numbers,
+        "numbers": integers,
+        "factors": numbers,
+        "totals": numbers,
+        "counts": numbers,
+        "sums": types.float64[:, ::1],
+        "squares": numbers,
+        "kept": real[:, ::1],
+        "kept_weight": numbers,
+        "kept_label": types.int32[::1],
+        "found": integers,
+        "distances": reals,
+        "batch_squares": numbers,
+    }
+    return types.NamedTuple([fields[name] for name in RowSample._fields], RowSample)
 
 
 def version_type(real: Any) -> Any:
@@ -85,6 +121,7 @@ def fused_arguments_type(real: Any) -> Any:
         "decays": types.Array(types.float64, 1, "C", readonly=True),
         "labels": types.int32[::1],
         "inertias": types.float64[::1],
+        "sample": sample_type(real),
     }
     return types.NamedTuple([fields[name] for name in FusedArguments._fields], FusedArguments)
 
@@ -100,6 +137,13 @@ def version_at(_typing: Any, address: Any, like: Any) -> Any:
 def fused_arguments_at(_typing: Any, address: Any, like: Any) -> Any:
     """Return the FusedArguments whose tuple is at an address; `like`: an array of their precision."""
     kind = fused_arguments_type(like.dtype)
+    return kind(types.int64, like), _reader(kind)
+
+
+@generated
+def sample_at(_typing: Any, address: Any, like: Any) -> Any:
+    """Return the RowSample whose tuple is at an address; `like`: an array of its precision."""
+    kind = sample_type(like.dtype)
     return kind(types.int64, like), _reader(kind)
 
 

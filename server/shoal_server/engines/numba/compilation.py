@@ -24,6 +24,7 @@ import structlog
 from numba import types
 from numpy.typing import NDArray
 
+from shoal_server.engines.numba.batch_sampling import sample_labelled
 from shoal_server.engines.numba.cache import caching_in, compile_cached, is_kept, part_of_cache
 from shoal_server.engines.numba.cells import split_cells, split_cells_signature
 from shoal_server.engines.numba.decorators import EXACT, FASTMATH, FLAGS
@@ -58,6 +59,7 @@ class Kernels:
     apply_contribution: Callable[..., bool]
     lay_out_rows: Callable[[NDArray[np.int32], Layout], None]
     sample_rows: Callable[..., tuple[int, int, bool]]
+    sample_labelled: Callable[..., bool]
     split_cells: Callable[..., bool]
     pack_points: Callable[..., None]
     find_nearest_two: Callable[..., None]
@@ -82,6 +84,7 @@ def compile_precision(dtype: np.dtype[Any]) -> Kernels:
             apply_contribution=_compile(apply_contribution, _apply_contribution_signature(real)),
             lay_out_rows=_compile(lay_out_rows, _lay_out_rows_signature(real)),
             sample_rows=_compile(sample_rows, sample_rows_signature(real), EXACT),
+            sample_labelled=_compile(sample_labelled, _sample_labelled_signature(real)),
             split_cells=_compile(split_cells, split_cells_signature(real), EXACT),
             pack_points=_compile(pack_points, _groups_signature(real)),
             find_nearest_two=_compile(find_nearest_two, _groups_signature(real)),
@@ -179,8 +182,22 @@ def _add_rows_signature(real: Any) -> Any:
         _read(types.float64),  # weight
         layout_type(real),
         types.int32[::1],  # labels
+        real[::1],  # distances
         types.float64[::1],  # counts
         types.float64[:, ::1],  # sums
+    )
+
+
+def _sample_labelled_signature(real: Any) -> Any:
+    return _BOOL(
+        _INT,  # points
+        _INT,  # n
+        _read(types.float64),  # weight
+        layout_type(real),
+        types.int32[::1],  # labels
+        types.float64[::1],  # counts
+        types.float64[:, ::1],  # sums
+        _INT,  # sample_address
     )
 
 

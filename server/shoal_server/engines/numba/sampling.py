@@ -1,4 +1,4 @@
-"""The kernel that draws a sample of a stream, and adds up all of it.
+"""The kernel that draws a sample of a stream, and adds up all of it, row by row; see batch_sampling.py for batches.
 
 Sums are added row by row and in float64, and a draw is a hash of a row's number: so nothing depends on how rows are
 grouped into calls, nor on a thread. Everything rounds as it is written here: no addition changes its place.
@@ -31,6 +31,7 @@ class NumbaSummaryKernels:
     engine: Engine  # that assigns
     sample_rows: Callable[..., tuple[int, int, bool]]
     split_cells: Callable[..., bool]
+    sample_batch: Callable[..., bool]
 
     def row_length(self, n_features: int) -> int:
         """Return the length of the rows of references and sums: whole vectors, with zeros behind the columns."""

@@ -19,6 +19,7 @@ from shoal_server.engines.numba.arguments import (
     length_at,
     version_at,
 )
+from shoal_server.engines.numba.batch_sampling import sample_batch
 from shoal_server.engines.numba.decorators import Reals, compiled, compiled_exactly
 from shoal_server.engines.numba.kernels import assign_groups
 from shoal_server.engines.numba.layout import Layout, largest_norm, lay_out_rows
@@ -33,7 +34,9 @@ _EPSILON = float(np.finfo(np.float64).eps)
 def apply_batches(
     points_address: int, weights_address: int, count: int, arguments_address: int, like: Reals
 ) -> tuple[int, int]:
-    """Apply batches in their order, up to the first that has an unusable value.
+    """Apply batches in their order, up to the first that has an unusable value or for which a sample has no room.
+
+    A sample may have the batch, too, that is not applied because a centroid would not be finite.
 
     Parameters
     ----------
@@ -62,19 +65,24 @@ def apply_batches(
     _begin(before, after)
     k, d = means.shape
     workspace, memory = allocate_workspace(layout)
-    no_distances = np.empty(0, like.dtype)
+    sampling = len(arguments.sample.factors) > 0
     moved, touched = np.empty((k, d)), np.empty(k, np.int32)
     begin = applied = tried = 0
     for index in range(count):
         points = item_at(points_address, index)
         rows = length_at(points)
-        labels = all_labels[begin : begin + rows]
+        labels, own = all_labels[begin : begin + rows], array_at(item_at(weights_address, index), decays)
         inertia, largest, nearly_zero, more = assign_groups(
-            data_at(points), rows, array_at(item_at(weights_address, index), decays), layout,
-            largest_norm(layout.norms), workspace, labels, no_distances, counts, sums,
+            data_at(points), rows, own, layout, largest_norm(layout.norms), workspace, labels,
+            arguments.sample.distances[:rows], counts, sums,
         )  # fmt: skip
         tried += more
         if nearly_zero or not largest <= layout.max_value or not np.isfinite(inertia):
+            break
+        if sampling and not sample_batch(
+            arguments.sample, index, begin, data_at(points), rows, labels, own, layout, counts, sums
+        ):
+            arguments.sample.found[1] = 1
             break
         decay = decays[index] if len(decays) > 0 else 1.0
         if not _update(decay, counts, sums, layout, means, weights, movement, moved, touched):

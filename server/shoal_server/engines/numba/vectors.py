@@ -207,6 +207,7 @@ def add_up(
     centroids: Any,
     counts: Any,
     sums: Any,
+    distances: Any,
 ) -> Any:
     """Add rows, each times its weight, to the sums of their clusters, and return the rows' inertia.
 
@@ -226,6 +227,8 @@ def add_up(
         (k, d rounded up).
     counts, sums
         (k,) and (k, d rounded up), float64.
+    distances
+        Address that the rows' squared distances to their centroids go to; 0: they aren't wanted.
     """
     real = centroids.dtype
 
@@ -244,8 +247,11 @@ def add_up(
             centroids_at,
             counts_at,
             sums_at,
+            distances_,
         ) = pointers(context, builder, signature, arguments)
         points_at = builder.inttoptr(address, v.scalar.as_pointer())
+        distances_at = builder.inttoptr(distances_, v.scalar.as_pointer())
+        measuring = builder.icmp_unsigned("!=", distances_, I64(0))
         weights_at = builder.inttoptr(weights_, DOUBLE.as_pointer())
         length = row_length(builder, real, d_)
         weight = cgutils.alloca_once_value(builder, DOUBLE(1.0))
@@ -273,16 +279,14 @@ def add_up(
                 v.store(v.fma(v.widened(x), own, v.load(sums_at, at, v.wide)), sums_at, at)
 
             for_each_vector(v, d_, step)
+            with builder.if_then(measuring):
+                builder.store(v.total(builder.load(squares)), builder.gep(distances_at, [row]))
             builder.store(v.fma(v.widened(builder.load(squares)), own, builder.load(inertia)), inertia)
         return v.total(builder.load(inertia))
 
-    integer, floating = types.int64, types.float64
-    return (
-        floating(
-            width, integer, integer, integer, origin, factors, types.boolean, integer, labels, centroids, counts, sums
-        ),
-        generate,
-    )
+    integer = types.int64
+    rows = integer, integer, integer, origin, factors, types.boolean, integer, labels
+    return types.float64(width, *rows, centroids, counts, sums, integer), generate
 
 
 def masked(v: Lanes, values: Any, mask: Any | None) -> Any:

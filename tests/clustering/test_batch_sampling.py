@@ -1,0 +1,171 @@
+"""Batches that go into the summary as a whole: the same bits however they come, and exact sums."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shoal_server.clustering.batch_sampling import MIN_ROWS, is_sampled_whole
+from shoal_server.clustering.config import EngineName, ModelConfig
+from shoal_server.clustering.fused import apply_batches
+from shoal_server.clustering.model import new_model
+from shoal_server.clustering.state import Batch, BatchResult, Model
+from shoal_server.clustering.summary import total_weight, weighted_points
+from shoal_server.engines.contract import Engine, run_in_order
+from tests.clustering.builders import half_life, on_bug, snapshot
+from tests.clustering.streaming import applied, blobs, cut, middles
+from tests.clustering.summary_builders import assert_exact, centre_sets, cost, estimated
+from tests.warm import warm_engine
+
+CONFIG = ModelConfig(10, random_state=3, update_rule="refined", summary_size=400)
+SIZES = [300, 4096, 256, 255, 17, 900, 64, 1000]
+
+
+class OneByOne:
+    """An engine that applies no batches itself: each is added up, and the update rule follows."""
+
+    def __init__(self) -> None:
+        self.contribute, self.assign = warm_engine().contribute, warm_engine().assign
+
+
+class Counting:
+    """Computes summaries, and counts the calls by which rows go in one by one, and batches as a whole."""
+
+    def __init__(self) -> None:
+        self.search = warm_engine().search
+        self.calls: Counter[str] = Counter()
+
+    def summary_kernels(self, precision: Any) -> Any:
+        kernels = warm_engine().summary_kernels(precision)
+        return replace(
+            kernels,
+            sample_rows=self._counted("rows", kernels.sample_rows),
+            sample_batch=self._counted("batch", kernels.sample_batch),
+        )
+
+    def _counted(self, name: str, function: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            self.calls[name] += 1
+            return function(*arguments)
+
+        return call
+
+
+def fed(
+    batches: Sequence[Batch], config: ModelConfig, group: int, *, engine: Any = None, fitter: Any = None
+) -> tuple[Model, list[BatchResult]]:
+    """Return a model after batches, so many of which come in one call, and their results, refusals among them."""
+    model, results = new_model(config), []
+    engine, fitter = engine or warm_engine(), fitter or warm_engine()
+    for start in range(0, len(batches), group):
+        ahead = batches[start : start + group]
+        model, more = apply_batches(model, ahead, engine, run_in_order, lambda: False, on_bug, fitter)
+        results += more
+    return model, results
+
+
+def all_kinds(rows: int = 40_000) -> list[Batch]:
+    """Return batches of many sizes, with weights and times and without, and some that are refused."""
+    random = np.random.default_rng(1)
+    batches = [
+        batch._replace(
+            event_time=1000.0 + number - 3 * (number % 5 == 0),
+            sample_weight=random.choice([0.0, 0.3, 1.0, 2.0], size=len(batch.points)) if number % 7 == 0 else None,
+        )
+        for number, batch in enumerate(cut(blobs(rows), SIZES))
+    ]
+    for number in range(20, len(batches), 5):
+        points = batches[number].points.copy()
+        points[-1, 1] = np.nan
+        batches[number] = batches[number]._replace(points=points)
+    return batches
+
+
+@pytest.mark.parametrize("unit", ["batches", "points", "seconds", None])
+def test_a_model_has_the_same_bits_however_large_batches_are_grouped(unit: Any) -> None:
+    value = 9000.0 if unit == "points" else 12.0
+    config, batches = replace(CONFIG, half_life=half_life(value, unit) if unit else None), all_kinds()
+
+    model, results = fed(batches, config, 1)
+
+    assert sum(each.refined for each in results) > 3
+    assert sum(each.refusal is not None for each in results) > 3
+    for group in (2, 7, 1000):
+        other, same_results = fed(batches, config, group)
+        assert other.state == model.state
+        assert same_results == results
+
+
+def test_a_model_has_the_same_bits_where_batches_are_added_up_before_they_are_applied() -> None:
+    batches = all_kinds()
+
+    model, _ = fed(batches, CONFIG, 8)
+    other, _ = fed(batches, CONFIG, 8, engine=OneByOne())
+
+    np.testing.assert_array_equal(snapshot(model).centroids, snapshot(other).centroids)
+    assert model.state._replace(snapshot=None) == other.state._replace(snapshot=None)
+
+
+@pytest.mark.parametrize("name", ["numba", "sklearn", "scipy"])
+def test_batches_go_in_as_a_whole_until_a_block_ends(name: EngineName, engines: dict[EngineName, Engine]) -> None:
+    fitter, batches = Counting(), cut(blobs(200_000), [1000])
+
+    model, _ = fed(batches, replace(CONFIG, engine=name), 8, engine=engines[name], fitter=fitter)
+
+    assert model.state.learning is not None
+    blocks = model.state.learning.summary.blocks
+    if name == "numba":  # as they are applied, but for those that a block may have no room for
+        assert fitter.calls["batch"] <= blocks
+    else:
+        assert fitter.calls["batch"] > 150
+    assert fitter.calls["rows"] < 3 * blocks + 10
+    assert total_weight(model.state.learning.summary, 0.0) == pytest.approx(200_000, rel=1e-9)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_total_weight_and_mean_stay_exact(weighted: bool) -> None:
+    points = blobs(60_000) + np.float32(100.0)
+    weight = np.random.default_rng(2).exponential(size=len(points)) if weighted else np.ones(len(points))
+    batches = [
+        Batch(points[start : start + 2000], weight[start : start + 2000] if weighted else None)
+        for start in range(0, len(points), 2000)
+    ]
+    model = new_model(CONFIG)
+
+    for start in range(0, len(batches), 5):
+        model, _ = applied(model, batches[start : start + 5])
+        assert model.state.learning is not None
+        rows = slice((start + 5) * 2000)
+        found = weighted_points(model.state.learning.summary, 0.0, run_in_order)
+        assert_exact(found, points[rows] - model.frame.origin, weight[rows])
+
+
+def test_estimates_of_inertia_are_as_good_as_those_of_rows_that_go_in_one_by_one() -> None:
+    points = blobs(100_000)
+    config = ModelConfig(10, random_state=0, init=middles(0), update_rule="incremental", summary_size=2000)
+
+    errors = {}
+    for rows in (MIN_ROWS - 1, 1000):
+        model, _ = applied(new_model(config), cut(points, [rows]))
+        assert model.state.learning is not None
+        found = weighted_points(model.state.learning.summary, 0.0, run_in_order)
+        sets = centre_sets(np.random.default_rng(1), points - model.frame.origin, 10)
+        errors[rows] = [
+            abs(estimated(found, centres) / cost(points - model.frame.origin, np.ones(len(points)), centres) - 1)
+            for centres in sets
+        ]
+
+    assert max(errors[1000]) < 0.02
+    assert np.mean(errors[1000]) < 1.5 * np.mean(errors[MIN_ROWS - 1]) + 0.002
+
+
+def test_small_batches_and_huge_ones_are_not_taken_as_a_whole() -> None:
+    assert not is_sampled_whole(MIN_ROWS - 1, 4)
+    assert is_sampled_whole(MIN_ROWS, 4)
+    assert is_sampled_whole(65_536, 64)
+    assert not is_sampled_whole(65_537, 64)
