@@ -167,5 +167,5 @@ def test_estimates_of_inertia_are_as_good_as_those_of_rows_that_go_in_one_by_one
 def test_small_batches_and_huge_ones_are_not_taken_as_a_whole() -> None:
     assert not is_sampled_whole(MIN_ROWS - 1, 4)
     assert is_sampled_whole(MIN_ROWS, 4)
-    assert is_sampled_whole(65_536, 64)
-    assert not is_sampled_whole(65_537, 64)
+    assert is_sampled_whole(65_536, 16)
+    assert not is_sampled_whole(65_537, 16)

@@ -19,8 +19,8 @@ from shoal_server.engines.contract import PointArray, RowSample, RunTasks
 
 # Rows of a batch: to add one costs as much as to add k·d values, so fewer are better added with others.
 MIN_ROWS = 256
-# Values of a batch, which are added at once, in some 5 ms.
-MAX_VALUES = 1 << 22
+# Values of a batch, which are added at once: up to 5 ms, and 8 MB of distances.
+MAX_VALUES = 1 << 20
 # Weights are added up in another order here than in the kernels, which decide.
 _ROUNDING = 1e-9
 
@@ -107,6 +107,9 @@ def _batches_with_room(block: OpenBlock, weights: Sequence[float], ages: Sequenc
     if np.isinf(block.uniform):
         return 0  # all rows are kept: their sums aren't needed
     total, most = float(block.totals[0]), block.max_weight * (1 + _ROUNDING)
+    span = ages[-1] - block.begin
+    if span <= MAX_SPAN and total + sum(weights) * 2.0**span < block.max_weight * (1 - _ROUNDING):
+        return len(weights)
     for count, (weight, age) in enumerate(zip(weights, ages, strict=True)):
         total += weight * 2.0 ** (age - block.begin)
         if not total < most or age - block.begin > MAX_SPAN:

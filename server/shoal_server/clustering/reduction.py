@@ -172,8 +172,10 @@ def _sets(
 
     A set is what has one label; all points are one set where the sets could make fewer than two cells each.
     """
-    live, label_of, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    if 2 * len(live) > size:
+    of_each = np.bincount(labels)
+    live = of_each > 0
+    counts, label_of = of_each[live], (np.cumsum(live) - 1)[labels]
+    if 2 * len(counts) > size:
         label_of, counts = np.zeros(len(labels), np.int64), np.array([len(labels)])
     sets = len(counts)
     ends = np.cumsum(counts)
@@ -182,7 +184,9 @@ def _sets(
     set_weights = np.bincount(label_of, weights, sets).astype(np.float64)
     set_errors = np.bincount(label_of, errors, sets).astype(np.float64)
     stack[:sets, 2] = _allotted(set_weights, set_errors, counts.astype(np.int64), size)
-    return np.argsort(label_of, kind="stable"), stack, sets
+    # Of 16 bits they are sorted in a fifth of the time.
+    keys = label_of.astype(np.uint16) if sets <= 1 << 16 else label_of
+    return np.argsort(keys, kind="stable"), stack, sets
 
 
 def _allotted(weights: Float64Array, errors: Float64Array, counts: IndexArray, size: int) -> IndexArray:
