@@ -129,7 +129,8 @@ def test_outliers_are_those_whose_scores_are_below_the_threshold_and_move_nothin
 
 
 def test_a_batch_of_outliers_alone_makes_a_version_that_stands_still() -> None:
-    model, _ = applied(new_model(CONFIG), cut(blobs(20_000), [500]))
+    without_refinements = replace(CONFIG, update_rule="incremental")
+    model, _ = applied(new_model(without_refinements), cut(blobs(20_000), [500]))
 
     after, (result,) = applied(model, [Batch(np.full((2, 4), 500.0, np.float32))])
 

@@ -35,6 +35,9 @@ MAX_BUCKETS = 32
 # fit to: 120 centroids for 50 blobs in 8 columns were 0.7 % worse with pairs, and flights in 5 columns the same. But
 # after a thousand merges means in 5 to 8 columns estimate inertia up to 8 % too high, and pairs within 5 %.
 MAX_PAIR_FEATURES, MAX_MERGED_PAIR_FEATURES = 4, 8
+# Of points that are halved so many may be left if no others need be halved then: a tenth fewer points were written, and
+# china.jpg's fits were 0.3 % better, since there are more points on average.
+_LEAST_LEFT = 1 / 3
 # Few points are halved together with their neighbours if these have at most so many times as much weight for each of
 # their points.
 _ALIKE = 4.0
@@ -56,7 +59,8 @@ def reduced(
     """Return buckets with at most `size` points together, made of these.
 
     Of two neighbours in time those are taken first that have most points for their weight, and half of the points are
-    left: so each point that goes costs one that is written, and the points end up spread as the weight is.
+    left, or somewhat fewer: so each point that goes costs no more than one that is written, and the points end up
+    spread as the weight is.
 
     Parameters
     ----------
@@ -103,9 +107,9 @@ def reduced(
         some = buckets[first:last]
         whole = joined(some, max(bucket.age for bucket in some))
         if points > size:
+            left = _points_left(_points(some), points - size)
             whole = reduced_bucket(
-                whole, max(_points(some) // 2, 1), centroids, mixed(seed, first, points), kernels, run,
-                max_pair_features,
+                whole, left, centroids, mixed(seed, first, points), kernels, run, max_pair_features
             )  # fmt: skip
         buckets = (*buckets[:first], whole, *buckets[last:])
 
@@ -156,6 +160,12 @@ def reduced_bucket(
         bucket.age,
         bucket.rows,
     )
+
+
+def _points_left(points: int, excess: int) -> int:
+    """Return how many of some points are to be left, where there are so many too many in all."""
+    half, enough = max(points // 2, 1), points - excess
+    return enough if _LEAST_LEFT * points <= enough < half else half
 
 
 def without_tiny_buckets(buckets: tuple[Bucket, ...], age: float) -> tuple[Bucket, ...]:
