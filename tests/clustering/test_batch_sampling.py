@@ -10,20 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shoal_server.clustering.batch_sampling import MIN_ROWS, is_sampled_whole
+from shoal_server.clustering.batch_sampling import is_sampled_whole, min_rows
 from shoal_server.clustering.config import EngineName, ModelConfig
-from shoal_server.clustering.fused import apply_batches
+from shoal_server.clustering.fused import _fusible, apply_batches
 from shoal_server.clustering.model import new_model
+from shoal_server.clustering.open_block import calibrated
 from shoal_server.clustering.state import Batch, BatchResult, Model
 from shoal_server.clustering.summary import total_weight, weighted_points
-from shoal_server.engines.contract import Engine, run_in_order
+from shoal_server.engines.contract import Engine, Frame, run_in_order
 from tests.clustering.builders import half_life, on_bug, snapshot
 from tests.clustering.streaming import applied, blobs, cut, middles
 from tests.clustering.summary_builders import assert_exact, centre_sets, cost, estimated
 from tests.warm import warm_engine
 
 CONFIG = ModelConfig(10, random_state=3, update_rule="refined", summary_size=400)
-SIZES = [300, 4096, 256, 255, 17, 900, 64, 1000]
+SIZES = [300, 4096, 256, 15, 16, 900, 5, 64, 1000, 17]
+MIN_ROWS = min_rows(10, 4)
 
 
 class OneByOne:
@@ -164,8 +166,109 @@ def test_estimates_of_inertia_are_as_good_as_those_of_rows_that_go_in_one_by_one
     assert np.mean(errors[1000]) < 1.5 * np.mean(errors[MIN_ROWS - 1]) + 0.002
 
 
-def test_small_batches_and_huge_ones_are_not_taken_as_a_whole() -> None:
-    assert not is_sampled_whole(MIN_ROWS - 1, 4)
-    assert is_sampled_whole(MIN_ROWS, 4)
-    assert is_sampled_whole(65_536, 16)
-    assert not is_sampled_whole(65_537, 16)
+@pytest.mark.parametrize("rows", [MIN_ROWS - 1, 500])
+@pytest.mark.parametrize("gap", [40.0, 2000.0, 1e9])
+def test_all_is_forgotten_after_a_pause_of_many_half_lives(rows: int, gap: float) -> None:
+    config = replace(CONFIG, half_life=half_life(5.0, "seconds"))
+    batches = [
+        batch._replace(event_time=number / 10 + gap * (number >= 60))
+        for number, batch in enumerate(cut(blobs(70 * rows), [rows]))
+    ]
+
+    model, results = fed(batches, config, 8)
+
+    assert not any(each.refusal for each in results)
+    assert model.state.learning is not None
+    schedule = model.state.learning.schedule
+    weight = total_weight(model.state.learning.summary, schedule.age)
+    assert weight == pytest.approx(schedule.weight, rel=1e-9)
+    assert weight == pytest.approx(snapshot(model).weights.sum(), rel=1e-6)
+    assert weight < 11 * rows
+
+
+@pytest.mark.parametrize("value", [None, 1.0])
+def test_what_is_looked_at_is_linear_in_the_number_of_batches(value: float | None, monkeypatch: Any) -> None:
+    looked_at = 0
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        nonlocal looked_at
+        found = _fusible(*arguments, **options)
+        looked_at += len(found.batches)
+        return found
+
+    monkeypatch.setattr("shoal_server.clustering.fused._fusible", counted)
+    config = replace(CONFIG, half_life=half_life(value) if value else None, summary_size=2000)
+    batches = [Batch(each.points, np.ones(len(each.points))) for each in cut(blobs(40 * 1000), [40])]
+
+    fed(batches, config, len(batches))
+
+    assert looked_at < 4 * len(batches)
+
+
+def test_batches_between_a_refinement_and_an_invalid_one_are_applied_together() -> None:
+    added_up = 0
+
+    class Noting:
+        def __getattr__(self, name: str) -> Any:
+            nonlocal added_up
+            added_up += name == "contribute"
+            return getattr(warm_engine(), name)
+
+    batches = cut(blobs(60_000), [500])
+    batches[60::20] = [Batch(np.full((500, 4), np.nan, np.float32))] * len(batches[60::20])
+
+    _, results = fed(batches, CONFIG, len(batches), engine=Noting())
+
+    assert sum(each.refusal is not None for each in results) == 3
+    assert sum(each.refined for each in results) > 3
+    assert added_up < 10  # those of the warming, and each that was refused
+
+
+def test_a_refused_batch_ends_no_block(monkeypatch: Any) -> None:
+    ends = 0
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal ends
+        ends += 1
+        return calibrated(*arguments)
+
+    points = blobs(40 * 512)
+    heavy = [Batch(points[:10], np.full(10, 1e6)) for _ in range(4)]
+    invalid = Batch(np.full((500, 4), np.nan, np.float32))
+    model, _ = fed([*cut(points, [512]), *heavy], CONFIG, 8)
+    monkeypatch.setattr("shoal_server.clustering.summary.calibrated", counted)
+
+    for _ in range(5):
+        after, (result,) = apply_batches(
+            model, [invalid], warm_engine(), run_in_order, lambda: False, on_bug, warm_engine()
+        )
+        assert result.refusal is not None
+        assert after.state == model.state
+    ends_of_refused = ends
+    apply_batches(model, [Batch(points[:512])], warm_engine(), run_in_order, lambda: False, on_bug, warm_engine())
+
+    assert (ends_of_refused, ends > 0) == (0, True)
+
+
+@pytest.mark.parametrize("scale", [1e-24, 1e-22, 1e-15])
+def test_squares_that_a_precision_does_not_hold_are_added_up_in_a_wider_one(scale: float) -> None:
+    points = (blobs(40_000).astype(np.float64) * scale).astype(np.float32)
+
+    model, _ = fed(cut(points, [1000]), CONFIG, 8)
+
+    assert model.state.learning is not None
+    found = weighted_points(model.state.learning.summary, 0.0, run_in_order)
+    wide = points.astype(np.float64) / scale - model.frame.origin.astype(np.float64) / scale
+    squares = float(found.weights @ ((found.points.astype(np.float64) / scale) ** 2).sum(axis=1))
+    assert squares + float(found.scatter.sum()) / scale**2 == pytest.approx(float((wide**2).sum()), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("k", "d", "least", "most"), [(10, 4, 16, 1 << 18), (64, 16, 64, 1 << 16), (1024, 128, 256, 1 << 13)]
+)
+def test_small_batches_and_huge_ones_are_not_taken_as_a_whole(k: int, d: int, least: int, most: int) -> None:
+    frame = Frame(np.zeros((k, d)), np.zeros(d), np.ones(k), cosine=False)
+
+    taken = [rows for rows in (least - 1, least, most, most + 1) if is_sampled_whole(rows, frame)]
+
+    assert taken == [least, most]

@@ -152,3 +152,44 @@ def test_a_batch_with_a_nan_of_weight_0_is_not_sampled_as_a_whole() -> None:
     clean = np.nan_to_num(points)
     assert sampled(sample, clean, weight, np.zeros(300, np.int32), frame)
     assert sample.counts.tolist() == [299.0, 0.0, 0.0]
+
+
+def test_squares_that_lose_digits_are_not_sampled_as_a_whole() -> None:
+    random, labels = np.random.default_rng(0), np.zeros(300, np.int32)
+    points = random.normal(size=(300, 2)).astype(np.float32)
+    frame = frame_at(np.zeros((3, 2), np.float32), np.zeros(2, np.float32))
+
+    taken = []
+    for scale in (1e-20, 1e-14, 1.0):
+        sample = empty_sample(frame.centroids, (0.1, 0.0, np.zeros(3)), (1, 0), [1.0], (np.inf, 1000), 300)
+        taken.append(sampled(sample, points * np.float32(scale), np.empty(0), labels, frame))
+
+    assert taken == [False, True, True]
+
+
+@pytest.mark.parametrize("short", ["factors", "distances", "kept", "kept_weight", "kept_label"])
+def test_a_sample_that_is_too_short_for_the_batches_is_refused(short: str) -> None:
+    points = np.ones((300, 2))
+    frame = frame_at(np.zeros((3, 2)), np.zeros(2))
+    sample = empty_sample(frame.centroids, (0.1, 0.0, np.zeros(3)), (1, 0), [1.0, 1.0], (np.inf, 10), 300)
+    cut = sample._replace(**{short: getattr(sample, short)[:-1]})
+
+    for too_short in (
+        cut,
+        sample._replace(kept=np.empty((0, 2)), kept_weight=np.empty(0), kept_label=np.empty(0, np.int32)),
+    ):
+        with pytest.raises(ValueError, match="too short"):
+            warm_engine().apply_batches(
+                FusedBatches([points, points], None, np.zeros((3, 2)), frame, True, None, too_short), run_in_order
+            )
+
+
+def test_labels_are_there_for_a_sample_even_if_they_are_not_asked_for() -> None:
+    points, frame = np.random.default_rng(0).normal(size=(300, 2)), frame_at(np.zeros((1, 2)), np.zeros(2))
+    sample = empty_sample(frame.centroids, (0.1, 0.0, np.zeros(1)), (1, 0), [1.0], (np.inf, 1000), 300)
+
+    warm_engine().apply_batches(
+        FusedBatches([points], None, np.zeros((1, 2)), frame, False, None, sample), run_in_order
+    )
+
+    assert sample.counts.tolist() == [300.0]

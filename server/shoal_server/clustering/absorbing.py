@@ -20,12 +20,11 @@ def absorb_rows(
     sample_weight: Float64Array | None,
     labels: LabelArray,
     ages: Float64Array | float,
+    is_batch: bool,
     before: Frame,
     seed: int,
     kernels: SummaryKernels,
     run: RunTasks,
-    *,
-    is_batch: bool,
 ) -> Summary:
     """Return the summary with rows.
 
@@ -35,12 +34,12 @@ def absorb_rows(
         Before them.
     points, sample_weight, labels, ages
         As for `absorb`, but the points (n, d) as they came.
+    is_batch
+        Whether the rows are a batch, and all of it.
     before
         The frame that the rows met.
     seed, kernels, run
         As for `absorb`.
-    is_batch
-        Whether the rows are a batch, and all of it.
 
     Raises
     ------
@@ -49,7 +48,7 @@ def absorb_rows(
     """
     n, d = points.shape
     is_readable = _is_readable(points, before)
-    if is_batch and is_readable and is_sampled_whole(n, d) and not isinstance(ages, np.ndarray):
+    if is_batch and is_readable and is_sampled_whole(n, before) and not isinstance(ages, np.ndarray):
         whole = _with_batch(summary, points, sample_weight, labels, ages, before, seed, kernels, run)
         if whole is not None:
             return whole

@@ -1,26 +1,28 @@
 """Batches that go into a summary as a whole, with what the update rule has computed of them already.
 
 A block of a summary takes a batch so if all of it has room; if not, or if it is a small one, or so large that it is
-worked through in pieces, its rows go in one by one. Which way is for the batch and the block alone to say: so it is the
+worked through in pieces, its rows go in one by one. Which way depends on the batch and the block alone: so it is the
 same however batches are grouped into calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from shoal_server.clustering.buckets import SummaryKernels
-from shoal_server.clustering.open_block import MAX_SPAN, KeptRows, OpenBlock, with_kept
-from shoal_server.clustering.summary import Summary, with_open_block
-from shoal_server.engines.contract import PointArray, RowSample, RunTasks
+from shoal_server.clustering.open_block import MAX_SPAN, KeptRows, OpenBlock, Rows, with_kept
+from shoal_server.clustering.summary import Summary, open_block, with_open_block
+from shoal_server.engines.contract import Frame, PointArray, RowSample, RunTasks
 
-# Rows of a batch: to add one costs as much as to add k·d values, so fewer are better added with others.
-MIN_ROWS = 256
-# Values of a batch, which are added at once: up to 5 ms, and 8 MB of distances.
-MAX_VALUES = 1 << 20
+# Rows of a batch: to copy and to add up sums costs some value of centroids as much as a row, so fewer rows are better
+# added with others. But not so many that those who send batches of all sizes have few that are taken as a whole.
+_LEAST_ROWS, _MIN_ROWS, _VALUES_A_ROW = 16, 256, 16
+# Rows and values of a batch, which are added at once, in up to 3 ms.
+MAX_ROWS, MAX_VALUES = 1 << 18, 1 << 20
 # Weights are added up in another order here than in the kernels, which decide.
 _ROUNDING = 1e-9
 
@@ -34,15 +36,21 @@ class Sampling(NamedTuple):
     batches: int  # how many of the first ones are expected to have room
 
 
-def is_sampled_whole(rows: int, n_features: int) -> bool:
+def is_sampled_whole(rows: int, frame: Frame) -> bool:
     """Return whether a batch of so many rows may go into a summary as a whole."""
-    return rows >= MIN_ROWS and rows * n_features <= MAX_VALUES
+    return min_rows(*frame.centroids.shape) <= rows <= MAX_ROWS and rows * frame.centroids.shape[1] <= MAX_VALUES
+
+
+@lru_cache(maxsize=1024)
+def min_rows(k: int, d: int) -> int:
+    """Return how many rows such a batch has at least."""
+    return min(max(k * d // _VALUES_A_ROW, _LEAST_ROWS), _MIN_ROWS)
 
 
 def begin_sampling(
     summary: Summary,
     batches: Sequence[PointArray],
-    weights: Sequence[float],
+    weights: Iterable[float],
     ages: Sequence[float],
     seed: int,
     kernels: SummaryKernels,
@@ -57,7 +65,7 @@ def begin_sampling(
     batches
         m of (n, d), in the summary's precision.
     weights
-        What the rows of each weigh.
+        What the rows of each weigh; asked for only as far as there is room.
     ages
         How many half-lives had passed when each came.
     seed, kernels, run
@@ -65,7 +73,10 @@ def begin_sampling(
     """
     if summary.reference is None:
         return None
-    summary, block = with_open_block(summary, ages[0], seed, kernels, run)
+    block = open_block(summary, float(summary.waiting.ages[0]) if len(summary.waiting.ages) else ages[0], kernels)
+    if np.isinf(block.uniform) or _may_end(block, summary.waiting):
+        return None  # all rows are kept, so their sums aren't needed; or work that is lost with a batch that is invalid
+    summary, block = with_open_block(summary._replace(block=block), seed, kernels, run)
     count = _batches_with_room(block, weights, ages)
     if not count:
         return None
@@ -102,16 +113,25 @@ def with_batches(sampling: Sampling, rows: int, age: float) -> Summary:
     return summary._replace(block=block, rows=summary.rows + rows)
 
 
-def _batches_with_room(block: OpenBlock, weights: Sequence[float], ages: Sequence[float]) -> int:
+def _may_end(block: OpenBlock, waiting: Rows) -> bool:
+    """Return whether a block may end with rows that wait."""
+    if not len(waiting.ages):
+        return False
+    passed = float(waiting.ages[-1]) - block.begin
+    if passed > MAX_SPAN or block.kept + len(waiting.ages) >= block.max_kept:
+        return True
+    added = float(waiting.weights.sum()) * 2.0**passed
+    return bool(block.totals[0] + added >= block.max_weight * (1 - _ROUNDING))
+
+
+def _batches_with_room(block: OpenBlock, weights: Iterable[float], ages: Sequence[float]) -> int:
     """Return how many batches a block has room for, unless more of their rows are kept than is to be expected."""
-    if np.isinf(block.uniform):
-        return 0  # all rows are kept: their sums aren't needed
     total, most = float(block.totals[0]), block.max_weight * (1 + _ROUNDING)
-    span = ages[-1] - block.begin
-    if span <= MAX_SPAN and total + sum(weights) * 2.0**span < block.max_weight * (1 - _ROUNDING):
-        return len(weights)
     for count, (weight, age) in enumerate(zip(weights, ages, strict=True)):
-        total += weight * 2.0 ** (age - block.begin)
-        if not total < most or age - block.begin > MAX_SPAN:
+        passed = age - block.begin
+        if passed > MAX_SPAN:
             return count
-    return len(weights)
+        total += weight * 2.0**passed
+        if not total < most:
+            return count
+    return len(ages)

@@ -46,6 +46,7 @@ from shoal_server.engines.contract import (
 from shoal_server.errors import DomainError, Refusal
 
 _FEW = 16  # weights
+_SAMPLE_WORK = 64  # of each row: as much as so many multiplications, measured
 
 
 def apply_batches(
@@ -88,8 +89,8 @@ def apply_batches(
             break
         results.extend(outcomes)
         if tried and len(outcomes) == tried:
-            # After a refinement all that was looked at beyond it is looked at once more.
-            reach = min(2 * (tried if outcomes[-1].refined else reach), len(batches))
+            # What was looked at beyond the last one, as after a refinement, is looked at once more.
+            reach = min(2 * (tried if tried < len(ahead) else reach), len(batches))
             continue
         if tried:
             # Not much more is looked at in vain than was applied before: else many bad batches would cost the square.
@@ -127,7 +128,7 @@ def _apply_fused(
     if not is_fused(engine) or not can_skip_validation(model) or model.config.outlier_threshold is not None:
         return model, [], 0  # outliers are found before the centroids move
     try:
-        fusible = _fusible(model, batches, engine)
+        fusible = _fusible(model, batches, engine, samples=fitter is not None and is_summarised(model))
         if not fusible.batches:
             return model, [], 0
         return _apply_together(model, fusible, engine, run, fitter)
@@ -137,14 +138,14 @@ def _apply_fused(
         return model, [], len(batches)
 
 
-def _fusible(model: Model, batches: Sequence[Batch], engine: FusedEngine) -> _Fusible:
+def _fusible(model: Model, batches: Sequence[Batch], engine: FusedEngine, *, samples: bool) -> _Fusible:
     """Return the first batches, up to one that needs special care; the rows of all of them have weights, or of none."""
     frame, half_life, state = model.frame, model.config.half_life, model.state
     max_rows, dtype, n_features = engine.max_rows(frame), frame.dtype, state.n_features
     needs_time = half_life is not None and half_life.unit == "seconds"
     untimed = decay = Decay(0.0, 1.0, state.latest_event)
-    left = _call_rows(*frame.centroids.shape)
-    samples = is_summarised(model) and not frame.cosine
+    left = _call_rows(*frame.centroids.shape, samples=samples)
+    samples = samples and not frame.cosine
     found = batches_found, points_found, decays, weights = _Fusible([], [], [], [])
     for batch in batches:
         points, weight, time = batch.points, batch.sample_weight, batch.event_time
@@ -161,9 +162,9 @@ def _fusible(model: Model, batches: Sequence[Batch], engine: FusedEngine) -> _Fu
             or (weight is not None and len(weight) != rows)
             # All of them go into a summary as a whole, or none does.
             or (
-                samples
-                and batches_found
-                and is_sampled_whole(rows, columns) != is_sampled_whole(*points_found[0].shape)
+                points_found
+                and samples
+                and is_sampled_whole(len(points_found[0]), frame) != is_sampled_whole(rows, frame)
             )
         ):
             break
@@ -190,9 +191,9 @@ def _fusible(model: Model, batches: Sequence[Batch], engine: FusedEngine) -> _Fu
 
 
 @lru_cache(maxsize=1024)
-def _call_rows(k: int, d: int) -> int:
+def _call_rows(k: int, d: int, *, samples: bool) -> int:
     """Return how many rows one call may have, which can't be stopped."""
-    return piece_rows(k, d)
+    return piece_rows(k, d, extra_work=_SAMPLE_WORK if samples else 0)
 
 
 def _are_usual(weight: Float64Array) -> bool:
@@ -201,52 +202,53 @@ def _are_usual(weight: Float64Array) -> bool:
 
 
 def _apply_together(
-    model: Model,
-    fusible: _Fusible,
-    engine: FusedEngine,
-    run: RunTasks,
-    fitter: Fitter | None,
-    *,
-    by_rows: bool = False,
+    model: Model, fusible: _Fusible, engine: FusedEngine, run: RunTasks, fitter: Fitter | None
 ) -> tuple[Model, list[BatchResult], int]:
     """Apply batches in one call, up to one with an invalid value, or one after which there is a refinement or a drift.
 
-    Return also of how many that was tried: with `by_rows`, of the first one, whose rows go into the summary one by one.
+    Return also of how many that was tried.
     """
     sampling: Sampling | None = None
     if fitter is not None and is_summarised(model):
         done = batches_until_done(model, len(fusible.batches), fitter, run)
         fusible = fusible.first(done) if done else fusible
-        fusible, sampling = _begin_sampling(model, fusible, fitter, run, by_rows=by_rows)
-    batches = fusible.batches
+        if not model.frame.cosine and is_sampled_whole(len(fusible.points[0]), model.frame):
+            sampling = _begin_sampling(model, fusible, fitter, run)
+            fusible = fusible.first(sampling.batches if sampling else 1)
     fused = _fused(model, fusible, engine, run, sampling, labelled=fitter is not None and is_summarised(model))
-    results = _results(newest(model).version, fusible, fused)
-    if sampling is not None and len(results) < len(batches):
-        if not sampling.sample.found[1]:  # a batch is invalid, which may be in the sample
-            if results:
-                model, results, _ = _apply_together(model, fusible.first(len(results)), engine, run, fitter)
-        elif results:
-            return _accept(model, fusible.first(len(results)), fused, results, sampling, engine, run, fitter)
-        else:
-            return _apply_together(model, fusible, engine, run, fitter, by_rows=True)
-        return model, results, len(batches)
-    if not results:
-        return model, results, len(batches)
-    return _accept(model, fusible, fused, results, sampling, engine, run, fitter)
+    if sampling is not None and len(fused.inertias) < len(fusible.batches):
+        return _apply_cut_short(model, fusible, fused, sampling, engine, run, fitter)
+    return _accept(model, fusible, fused, sampling, engine, run, fitter)
 
 
-def _begin_sampling(
-    model: Model, fusible: _Fusible, fitter: Fitter, run: RunTasks, *, by_rows: bool
-) -> tuple[_Fusible, Sampling | None]:
-    """Return the batches that can be applied together, and what takes them into the summary as a whole, if they can."""
+def _apply_cut_short(
+    model: Model,
+    fusible: _Fusible,
+    fused: FusedResult,
+    sampling: Sampling,
+    engine: FusedEngine,
+    run: RunTasks,
+    fitter: Fitter | None,
+) -> tuple[Model, list[BatchResult], int]:
+    """Do what `_apply_together` does, after a call that hasn't applied all of the batches and has drawn a sample."""
+    applied = len(fused.inertias)
+    if sampling.sample.found[1]:  # there was no room for the next batch
+        if applied:
+            return _accept(model, fusible.first(applied), fused, sampling, engine, run, fitter)
+        first = fusible.first(1)
+        return _accept(model, first, _fused(model, first, engine, run, None, labelled=True), None, engine, run, fitter)
+    if not applied:
+        return model, [], len(fusible.batches)
+    # The next batch is invalid, and may be in the sample.
+    model, results, tried = _apply_together(model, fusible.first(applied), engine, run, fitter)
+    return model, results, tried if len(results) < applied else len(fusible.batches)
+
+
+def _begin_sampling(model: Model, fusible: _Fusible, fitter: Fitter, run: RunTasks) -> Sampling | None:
+    """Return what takes the first batches into the summary as a whole; None: not the first one."""
     _, points, decays, weights = fusible
-    if model.frame.cosine or not is_sampled_whole(*points[0].shape):
-        return fusible, None
-    sampling = None
-    if not by_rows:
-        sums = [_sum(each) for each in weights] if weights else [float(len(each)) for each in points]
-        sampling = begin_learning(model, points, sums, [decay.half_lives for decay in decays], fitter, run)
-    return fusible.first(sampling.batches if sampling else 1), sampling
+    sums = map(_sum, weights) if weights else map(float, map(len, points))
+    return begin_learning(model, points, sums, [decay.half_lives for decay in decays], fitter, run)
 
 
 def _fused(
@@ -271,14 +273,19 @@ def _accept(
     model: Model,
     fusible: _Fusible,
     fused: FusedResult,
-    results: list[BatchResult],
     sampling: Sampling | None,
     engine: FusedEngine,
     run: RunTasks,
     fitter: Fitter | None,
 ) -> tuple[Model, list[BatchResult], int]:
-    """Return the model after batches, up to one after which there is a refinement or a drift; the rest as above."""
+    """Return the model after batches, their results, and of how many that was tried.
+
+    Where a refinement or a drift comes before the last of them, those up to it are applied again, by themselves.
+    """
     batches, _, decays, _ = fusible
+    results = _results(newest(model).version, fusible, fused)
+    if not results:
+        return model, results, len(batches)
     frame, due, schedule = model.frame, len(results), None
     if fitter is not None and is_summarised(model):
         due, schedule = _until_refinement(model, results, decays)

@@ -8,7 +8,7 @@ so no batch waits long for it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -96,17 +96,14 @@ def learned(
         kernels = fitter.summary_kernels(before.dtype)
         if summary.reference is None:
             summary = first_summary(model.config, before, rows.points, rows.sample_weight, kernels, run)
-        points, weight, labels, ages, is_batch = rows
-        summary = absorb_rows(
-            summary, points, weight, labels, ages, before, seed_of(model), kernels, run, is_batch=is_batch
-        )
+        summary = absorb_rows(summary, *rows, before, seed_of(model), kernels, run)
     return _with_learning(model, learning._replace(summary=summary, schedule=schedule))
 
 
 def begin_learning(
     model: Model,
     batches: Sequence[PointArray],
-    weights: Sequence[float],
+    weights: Iterable[float],
     half_lives: Sequence[float],
     fitter: Fitter,
     run: RunTasks,

@@ -124,16 +124,24 @@ def absorb(
     return summary._replace(waiting=waiting, rows=after)
 
 
-def with_open_block(
-    summary: Summary, age: float, seed: int, kernels: SummaryKernels, run: RunTasks
-) -> tuple[Summary, OpenBlock]:
-    """Return the summary with the rows that have waited in its blocks, and with a block open for rows of an age.
+def open_block(summary: Summary, age: float, kernels: SummaryKernels) -> OpenBlock:
+    """Return the open block, or one for rows of an age."""
+    if summary.block is not None:
+        return summary.block
+    reference = _reference(summary)
+    row_length = kernels.row_length(reference.centroids.shape[1])
+    return begin_block(summary.buckets, reference, summary.size, age, row_length)
+
+
+def with_open_block(summary: Summary, seed: int, kernels: SummaryKernels, run: RunTasks) -> tuple[Summary, OpenBlock]:
+    """Return a summary that has an open block with the rows in it that have waited, which don't end it.
 
     The other parameters are those of `absorb`.
     """
     summary = _with_waiting(summary, seed, kernels, run)
-    block = _open_block(summary, age, kernels)
-    return summary._replace(block=block), block
+    if summary.block is None:
+        raise AssertionError("the rows that waited have ended the block")
+    return summary, summary.block
 
 
 def weighted_points(summary: Summary, age: float, run: RunTasks) -> WeightedPoints:
@@ -258,22 +266,13 @@ def _with_rows(
     """Return the summary with rows in its blocks, the first of which has a number in the stream."""
     stop = 0
     while stop < len(rows.labels):
-        block = _open_block(summary, float(rows.ages[min(stop, len(rows.ages) - 1)]), kernels)
+        block = open_block(summary, float(rows.ages[min(stop, len(rows.ages) - 1)]), kernels)
         block, stop, full = add_rows(block, rows, stop, number, origin, seed, kernels, run)
         summary = summary._replace(block=block)
         if full:
             summary = _closed(summary, seed, kernels, run)
             run(_one_piece, 1)
     return summary
-
-
-def _open_block(summary: Summary, age: float, kernels: SummaryKernels) -> OpenBlock:
-    """Return the open block, or one for rows of an age."""
-    if summary.block is not None:
-        return summary.block
-    reference = _reference(summary)
-    row_length = kernels.row_length(reference.centroids.shape[1])
-    return begin_block(summary.buckets, reference, summary.size, age, row_length)
 
 
 def _one_piece(_: int) -> Iterator[None]:

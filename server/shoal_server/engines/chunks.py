@@ -65,9 +65,9 @@ def min_chunk_rows(n_clusters: int, n_features: int) -> int:
     return _rounded_up(-(-MIN_CHUNK_WORK // row_work(n_clusters, n_features)), _GROUP_ROWS)
 
 
-def piece_rows(n_clusters: int, n_features: int, group_rows: int = 1) -> int:
-    """Return how many rows are one piece of work: whole groups, at least one."""
-    return max(PIECE_WORK // row_work(n_clusters, n_features) // group_rows, 1) * group_rows
+def piece_rows(n_clusters: int, n_features: int, group_rows: int = 1, *, extra_work: int = 0) -> int:
+    """Return how many rows are one piece of work, with what each row costs besides: whole groups, at least one."""
+    return max(PIECE_WORK // (row_work(n_clusters, n_features) + extra_work) // group_rows, 1) * group_rows
 
 
 def row_work(n_clusters: int, n_features: int) -> int:

@@ -238,7 +238,8 @@ class RowSample(NamedTuple):
 
     A row of weight w in a batch of factor f counts v = w·f, and is kept with the chance
     min(1, v·(uniform + by_distance·d² + by_label[label])), d² its squared distance to its centroid as that was before
-    the batch. A batch is sampled as a whole or not at all.
+    the batch. A batch is sampled as a whole or not at all: if there is no room for it, or if its squares are so small
+    that they lose digits.
     """
 
     reference: NDArray[np.floating[Any]]  # (k, length) relative to the origin: d columns, and zeros behind them
@@ -254,7 +255,7 @@ class RowSample(NamedTuple):
     kept: NDArray[np.floating[Any]]  # (room, d) get the rows that are kept, relative to the origin,
     kept_weight: Float64Array  # (room,) their v divided by their chance,
     kept_label: LabelArray  # (room,) and their labels; there is room for fewer rows than these hold
-    found: NDArray[np.int64]  # (2,) get how many these are, and whether there was no room for a batch
+    found: NDArray[np.int64]  # (2,) get how many these are, and whether a batch could not be taken
     distances: NDArray[np.floating[Any]]  # (rows of the largest batch,) to work in
     batch_squares: Float64Array  # (k,) likewise
 

@@ -26,7 +26,7 @@ from shoal_server.engines.contract import (
     RunTasks,
     UnusablePoints,
 )
-from shoal_server.engines.numba.arguments import FusedArguments, Version, no_sample
+from shoal_server.engines.numba.arguments import FusedArguments, Version, check_sample, no_sample
 from shoal_server.engines.numba.compilation import Kernels, compile_kernels
 from shoal_server.engines.numba.decorators import Reals
 from shoal_server.engines.numba.layout import Layout, lay_out
@@ -111,12 +111,14 @@ class NumbaEngine:
     def apply_batches(self, fused_batches: FusedBatches, run: RunTasks) -> FusedResult:
         """Apply batches of the frame's type, each C-contiguous."""
         batches, decays, centroids, frame, return_labels, sample_weights, sample = fused_batches
+        if sample is not None:
+            check_sample(sample, batches)
         buffers, pruning = frame.cache.get(SnapshotBuffers), frame.cache.get(PruningPolicy)
         before = buffers.version(frame.prepared(self._lay_out), centroids, frame.weights)
         after = buffers.writable(before)
         layout, rows = after.layout, sum(map(len, batches))
         counts, sums = self._sums.zeroed(layout.centroids.shape)
-        labels = np.empty(rows, np.int32) if return_labels else _NO_LABELS
+        labels = np.empty(rows, np.int32) if return_labels or sample is not None else _NO_LABELS
         inertias = np.empty(len(batches))
         # The kernel reads all of these where they are: they are held here until it returns.
         points = tuple(batches)
@@ -168,6 +170,7 @@ class NumbaEngine:
         frame: Frame,
         sample: RowSample,
     ) -> bool:
+        check_sample(sample, [points])
         layout = frame.prepared(self._lay_out)
         counts, sums = self._sums.zeroed(layout.centroids.shape)
         return kernels.sample_labelled(

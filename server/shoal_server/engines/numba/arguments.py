@@ -12,6 +12,7 @@ The offsets belong to the ABIs that extension modules are compiled for: `ob_item
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from numba import types
 from numba.core import cgutils
 from numba.np.arrayobj import populate_array
 
-from shoal_server.engines.contract import BoolArray, Float64Array, LabelArray, RowSample
+from shoal_server.engines.contract import BoolArray, Float64Array, LabelArray, PointArray, RowSample
 from shoal_server.engines.numba.decorators import Reals, generated
 from shoal_server.engines.numba.layout import Layout, layout_type
 from shoal_server.engines.numba.simd import DOUBLE, I64
@@ -72,6 +73,21 @@ def no_sample(precision: np.dtype[Any]) -> RowSample:
         rows, none, none, none, numbers, none, none, none, np.empty((0, 0)), none, rows, none, np.empty(0, np.int32),
         numbers, np.empty(0, precision), none,
     )  # fmt: skip
+
+
+def check_sample(sample: RowSample, batches: Sequence[PointArray]) -> None:
+    """Raise ValueError if a sample has no place for what the kernels write: they don't look."""
+    kept = len(sample.kept)
+    if (
+        len(sample.factors) < len(batches)
+        or len(sample.distances) < max(map(len, batches))
+        or not kept == len(sample.kept_weight) == len(sample.kept_label) > 0
+    ):
+        raise ValueError(
+            f"a sample of {len(sample.factors)} batches, with {len(sample.distances)} distances, {kept} rows to keep, "
+            f"{len(sample.kept_weight)} weights and {len(sample.kept_label)} labels, is too short for {len(batches)} "
+            f"batches of up to {max(map(len, batches))} rows"
+        )
 
 
 def sample_type(real: Any) -> Any:

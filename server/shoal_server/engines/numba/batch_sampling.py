@@ -14,11 +14,13 @@ import numpy as np
 
 from shoal_server.engines.contract import Float64Array, LabelArray
 from shoal_server.engines.numba.arguments import sample_at
-from shoal_server.engines.numba.decorators import Reals, compiled, compiled_exactly
+from shoal_server.engines.numba.decorators import Reals, compiled, compiled_exactly, inlined
 from shoal_server.engines.numba.kernels import add_rows
 from shoal_server.engines.numba.layout import Layout
 from shoal_server.engines.numba.sampling import draw
 from shoal_server.engines.numba.workspace import pointer_to, start_of
+
+_LEAST_FLOAT32, _LEAST_FLOAT64 = (float(np.finfo(each).tiny / np.finfo(each).eps) for each in (np.float32, np.float64))
 
 
 @compiled
@@ -69,7 +71,9 @@ def sample_batch(
     counts: Float64Array,
     sums: Float64Array,
 ) -> bool:
-    """Draw from a batch and add it to a block, unless the sample has no room for it; return whether it has.
+    """Draw from a batch and add it to a block, and return whether that is done.
+
+    It isn't where the sample has no room for it, or the squares are too small for the precision.
 
     Parameters
     ----------
@@ -96,7 +100,10 @@ def sample_batch(
         sample.rates[0], sample.rates[1], sample.by_label, sample.batch_squares, layout.origin, sample.kept,
         sample.kept_weight, sample.kept_label, sample.found[0],
     )  # fmt: skip
-    if found == len(sample.kept):
+    square = 0.0
+    for each in sample.batch_squares:
+        square += each
+    if found == len(sample.kept) or not square >= total * _least_square(sample.distances.itemsize):
         return False
     sample.found[0] = found
     sample.totals[0] += factor * total
@@ -107,6 +114,12 @@ def sample_batch(
         sample.sums, sample.squares,
     )  # fmt: skip
     return True
+
+
+@inlined
+def _least_square(size: int) -> float:
+    """Return the mean square from which on those that are lost to underflow, in values of a size, don't count."""
+    return _LEAST_FLOAT32 if size == 4 else _LEAST_FLOAT64  # noqa: PLR2004  (bytes)
 
 
 @compiled_exactly
