@@ -181,7 +181,7 @@ def _ranked(state: Outliers, labels: LabelArray, squares: Float64Array) -> tuple
     """Return the ratios of rows to the spreads, and their scores, (n,) both."""
     mean = _mean(state.counts, state.squares)
     spreads = (state.squares + _PRIOR_ROWS * mean) / (state.counts + _PRIOR_ROWS)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratios = np.where(squares > 0, np.minimum(squares / spreads[labels], _BEYOND), 0.0)
     return ratios, _scores(state, ratios)
 
