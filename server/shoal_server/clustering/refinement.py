@@ -2,8 +2,9 @@
 
 An update only moves a centroid to where its own points are, and so ends in whatever optimum the first points led to. A
 refinement leaves it: a centroid is taken away where little is lost by that, and put where more is won. A light one
-costs a few assignments of all points. A deep one also keeps swaps that lose a little, ever less of it (as in simulated
-annealing), and finds better optima than the best of ten fits from scratch.
+costs a few assignments of all points, and at its end looks for a small cluster that lies apart (distinct.py). A deep
+one also keeps swaps that lose a little, ever less of it (as in simulated annealing), and finds better optima than the
+best of ten fits from scratch.
 
 Work is counted, and bounded, in multiplications: nothing here looks at the clock. It is done on one thread, in pieces
 between which others go first, and the pieces change no bit of the result.
@@ -17,6 +18,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from shoal_server.clustering.distinct import MAX_LOSS, move_to_distinct
 from shoal_server.clustering.refinement_schedule import Depth
 from shoal_server.clustering.search import (
     Pieces,
@@ -176,7 +178,8 @@ def expected_work(m: int, k: int, d: int, depth: Depth, *, fresh: bool) -> int:
     one_pass = m * row_work(k, d)
     if depth == "light":
         swaps = _max_work(_LIGHT_PASSES, _LIGHT_WORK, m, k, d) + overshoot(m, k, d)
-        return pack_work(m, d) + (1 + _FIRST_STEPS + _LIGHT_STEPS) * one_pass + swaps
+        distinct = (2 + _LIGHT_STEPS) * one_pass
+        return pack_work(m, d) + (1 + _FIRST_STEPS + _LIGHT_STEPS) * one_pass + swaps + distinct
     a_stage = _max_work(_DEEP_PASSES, _DEEP_WORK, m, k, d) // len(STAGES) + overshoot(m, k, d)
     warm = pack_work(m, d) + (1 + _STEPS + _LAST_STEPS) * one_pass + len(STAGES) * a_stage
     anew = seed_work(m, k, d) + (1 + _STEPS + _STEPS + 1) * one_pass + a_stage
@@ -199,7 +202,27 @@ def _refine_lightly(search: Search, centroids: Float64Array, random: np.random.G
     m, k, d = search.shape
     max_work = _max_work(_LIGHT_PASSES, _LIGHT_WORK, m, k, d)
     yield from search.swap(_LIGHT_SWAPS + k // 2, 0.0, max_work, random)
-    return _better(before, (yield from search.settle(_LIGHT_STEPS)))._replace(before=before)
+    found = yield from search.settle(_LIGHT_STEPS)
+    if before.inertia <= found.inertia:
+        yield from search.place(before.centroids)
+        found = before
+    return (yield from _with_distinct(search, found))._replace(before=before)
+
+
+def _with_distinct(search: Search, found: Refined) -> Pieces[Refined]:
+    """Return what was found, and is in place, or centroids one of which is in a small cluster that lies apart."""
+    _, k, _ = search.shape
+    if k == 1:
+        return found
+    move = move_to_distinct(search.points, search.weights, *search.nearest_two(), k)
+    yield
+    if move is None:
+        return found
+    centroids = found.centroids.copy()
+    centroids[move.label] = move.place
+    yield from search.place(centroids)
+    other = yield from search.settle(_LIGHT_STEPS)
+    return other if other.inertia <= (1 + MAX_LOSS) * found.inertia else found
 
 
 def _refine_deeply(

@@ -137,7 +137,7 @@ class Search:
         self._kernels = kernels
         self._scale = _power_of_two(points)
         self._unit = float(weights.max())  # weights are computed with in this unit, lest their sums overflow
-        self._points, self._weights = points, weights
+        self.points, self.weights = points, weights
         self._means = np.zeros((n_clusters, points.shape[1]))
         self._partition = self._new_partition()
         self._resting: _Resting | None = None
@@ -145,7 +145,7 @@ class Search:
     @property
     def shape(self) -> tuple[int, int, int]:
         """The numbers of points, of centroids and of columns."""
-        (m, d), k = self._points.shape, len(self._means)
+        (m, d), k = self.points.shape, len(self._means)
         return m, k, d
 
     def rest(self) -> None:
@@ -266,9 +266,9 @@ class Search:
         return kept
 
     def _new_partition(self) -> Partition:
-        points = self._points
+        points = self.points
         scaled = points if self._scale == 1.0 else np.ascontiguousarray(points / points.dtype.type(self._scale))
-        partition: Partition = self._kernels.partition(scaled, self._weights / self._unit, len(self._means))
+        partition: Partition = self._kernels.partition(scaled, self.weights / self._unit, len(self._means))
         return partition
 
     def _place(self, means: Float64Array) -> Pieces[None]:
