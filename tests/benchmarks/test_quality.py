@@ -14,7 +14,7 @@ from rich.console import Console
 
 import shoal
 from benchmarks import quality
-from benchmarks.one_pass import costs, drift, peers, plot, rare, river_models, sessions, streams, tables
+from benchmarks.one_pass import costs, drift, peers, plot, rare, river_models, sessions, streams, tables, written
 from benchmarks.one_pass.cases import Case, all_cases
 from benchmarks.one_pass.figures import against_offline, against_peer, worst_against_offline
 from benchmarks.one_pass.offline import inertia, offline_fit
@@ -218,6 +218,15 @@ def test_a_rare_cluster_is_kept_if_every_version_of_every_seed_has_it() -> None:
     kept, lost = rare.found_row(None, [1.0, 1.0]), rare.found_row(10.0, [1.0, 0.99])
 
     assert [row.target and row.target.met(row.ratio) for row in (kept, lost)] == [True, False]
+
+
+def test_each_point_is_written_once() -> None:
+    stream = written.Stream("blobs", lambda seed: streams.blobs(seed, 4, 3, 8_192, 20.0), 4, 12_288, written._SHORT, [])
+
+    alone, seldom = (written.written_a_row(stream, 0, rows) for rows in (1_024, 8_192))
+
+    # All of the first 5,000 rows are kept: those of a block, and then its bucket.
+    assert 5_000 / 12_288 < seldom < alone < 20_000 / 12_288
 
 
 def test_costs_are_those_of_both_rules(client: shoal.Client) -> None:

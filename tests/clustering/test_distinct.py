@@ -42,8 +42,8 @@ def halved(points: NDArray[np.float32]) -> Any:
 
 
 def moved(points: NDArray[np.float32], weights: Any = None) -> Move | None:
-    weights = np.ones(len(points)) if weights is None else weights
-    return move_to_distinct(points, weights, *halved(points), 3)
+    labels, squares = halved(points)
+    return move_to_distinct(points, np.ones(len(points)) if weights is None else weights, labels, squares, 3)
 
 
 def test_a_centroid_of_a_halved_blob_moves_to_a_small_cluster() -> None:
