@@ -21,6 +21,8 @@ from benchmarks.one_pass.offline import inertia, offline_fit
 from benchmarks.pairing import Plan
 from benchmarks.results import Limit, Suite, Target
 from shoal.testing import LocalServer
+from tests.clustering.summary_builders import blobs as summary_blobs
+from tests.clustering.summary_builders import summarised
 
 PLAN = Plan(quick=True, rounds=2, console=Console(file=io.StringIO()))
 
@@ -220,13 +222,26 @@ def test_a_rare_cluster_is_kept_if_every_version_of_every_seed_has_it() -> None:
     assert [row.target and row.target.met(row.ratio) for row in (kept, lost)] == [True, False]
 
 
-def test_each_point_is_written_once() -> None:
+def test_fewer_points_are_written_with_fewer_commits() -> None:
     stream = written.Stream("blobs", lambda seed: streams.blobs(seed, 4, 3, 8_192, 20.0), 4, 12_288, written._SHORT, [])
 
-    alone, seldom = (written.written_a_row(stream, 0, rows) for rows in (1_024, 8_192))
+    often, seldom = (written.written_a_row(stream, 0, rows) for rows in (1_024, 8_192))
 
     # All of the first 5,000 rows are kept: those of a block, and then its bucket.
-    assert 5_000 / 12_288 < seldom < alone < 20_000 / 12_288
+    assert 5_000 / 12_288 < seldom < often < 20_000 / 12_288
+
+
+def test_what_has_been_written_is_not_counted_again() -> None:
+    points, centroids = summary_blobs(np.random.default_rng(0), 5_000, 3, 4)
+    summary, counted = summarised(points, centroids, size=1000), written.Written()
+
+    counts = []
+    for _ in range(2):
+        counted.commit(summary)
+        counts.append(counted.points)
+
+    assert summary.block is not None
+    assert counts == [sum(len(each.weights) for each in summary.buckets) + summary.block.kept] * 2
 
 
 def test_costs_are_those_of_both_rules(client: shoal.Client) -> None:

@@ -12,7 +12,8 @@ from benchmarks.one_pass.streams import rare_blobs
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.distinct import MAX_LOSS, Move, move_to_distinct
 from shoal_server.clustering.model import new_model
-from shoal_server.clustering.refinement import refine
+from shoal_server.clustering.refinement import expected_work, refine
+from shoal_server.clustering.search import run_steps
 from shoal_server.engines.contract import run_in_order
 from tests.clustering.builders import half_life, snapshot
 from tests.clustering.streaming import applied, cut
@@ -43,7 +44,8 @@ def halved(points: NDArray[np.float32]) -> Any:
 
 def moved(points: NDArray[np.float32], weights: Any = None) -> Move | None:
     labels, squares = halved(points)
-    return move_to_distinct(points, np.ones(len(points)) if weights is None else weights, labels, squares, 3)
+    weights = np.ones(len(points)) if weights is None else weights
+    return run_steps(move_to_distinct(points, weights, labels, squares, 3), run_in_order)
 
 
 def test_a_centroid_of_a_halved_blob_moves_to_a_small_cluster() -> None:
@@ -51,7 +53,7 @@ def test_a_centroid_of_a_halved_blob_moves_to_a_small_cluster() -> None:
 
     assert found is not None
     assert found.label in {0, 1}
-    assert np.linalg.norm(found.place - FAR) < 1.5
+    assert np.linalg.norm(found.mean - FAR) < 1.5
 
 
 @pytest.mark.parametrize(
@@ -77,34 +79,67 @@ def test_two_clusters_that_are_apart_are_not_joined_for_a_small_one() -> None:
     squares = ((points[:, None].astype(np.float64) - centroids) ** 2).sum(axis=2)
     order = np.argsort(squares, axis=1)[:, :2]
 
-    found = move_to_distinct(
+    steps = move_to_distinct(
         points, np.ones(len(points)), order.T.astype(np.int32), np.take_along_axis(squares, order, axis=1).T, 3
     )
 
-    assert found is None
+    assert run_steps(steps, run_in_order) is None
 
 
-@pytest.mark.parametrize("cosine", [False, True])
-def test_a_refinement_loses_no_more_than_it_may_for_a_small_cluster(cosine: bool) -> None:
+def test_a_small_cluster_that_has_a_centroid_is_not_spared_for_another() -> None:
+    second = -FAR + 20.0 * np.eye(5, D)[4]
+    points = np.concatenate([stream(20), blob(20, second, 5)]).astype(np.float32)
+    centroids = np.stack([-0.8 * np.eye(3, D)[2], 0.8 * np.eye(3, D)[2], OTHER, second])
+    squares = ((points[:, None].astype(np.float64) - centroids) ** 2).sum(axis=2)
+    order = np.argsort(squares, axis=1, kind="stable")[:, :2]
+    steps = move_to_distinct(
+        points, np.ones(len(points)), order.T.astype(np.int32), np.take_along_axis(squares, order, axis=1).T, 4
+    )
+
+    found = run_steps(steps, run_in_order)
+
+    assert found is not None
+    assert found.label in {0, 1}
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e90])
+def test_a_refinement_loses_no_more_than_it_may_for_a_small_cluster(scale: float) -> None:
     middles = 40 * np.random.default_rng(4).normal(size=(19, D))
     small = middles[0] + FAR
     parts = [blob(1_000, middle, seed) for seed, middle in enumerate(middles)]
-    points = np.concatenate([*parts, blob(20, small, 30)]).astype(np.float32)
-    start = np.concatenate([middles, middles[:1] + np.eye(3, D)[2]])
-    if cosine:
-        points, start = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (points, start))
+    points = scale * np.concatenate([*parts, blob(20, small, 30)])
+    start = scale * np.concatenate([middles, middles[:1] + np.eye(3, D)[2]])
 
     found = refine(
-        points, np.ones(len(points)), start, depth="light", fresh=False, seed=(1,), cosine=cosine,
+        points, np.full(len(points), scale), start, depth="light", fresh=False, seed=(1,), cosine=False,
         kernels=warm_engine().search, run=run_in_order,
     )  # fmt: skip
 
     assert found.before is not None
+    assert found.least is not None
+    assert found.least < found.inertia <= (1 + MAX_LOSS) * found.least
     assert found.inertia <= (1 + MAX_LOSS) * found.before.inertia
-    if cosine:
-        np.testing.assert_allclose(np.linalg.norm(found.centroids, axis=1), 1.0)
-    else:
-        assert np.linalg.norm(found.centroids - small, axis=1).min() < 1.0
+    assert np.linalg.norm(found.centroids / scale - small, axis=1).min() < 1.0
+    assert found.work <= expected_work(*points.shape[:1], 20, D, "light", fresh=False)
+
+
+def test_a_small_cluster_of_directions_gets_a_centroid_of_length_1() -> None:
+    random = np.random.default_rng(0)
+    axes = np.eye(8)
+    small = axes[0] + 0.5 * axes[7]
+    parts = [axis + 0.05 * random.normal(size=(1_000, 8)) for axis in axes[:7]]
+    points = np.concatenate([*parts, small + 0.02 * random.normal(size=(20, 8))])
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    start = np.concatenate([axes[:7], axes[:1] + 0.04 * axes[1:2]])
+    start /= np.linalg.norm(start, axis=1, keepdims=True)
+
+    found = refine(
+        points, np.ones(len(points)), start, depth="light", fresh=False, seed=(1,), cosine=True,
+        kernels=warm_engine().search, run=run_in_order,
+    )  # fmt: skip
+
+    np.testing.assert_allclose(np.linalg.norm(found.centroids, axis=1), 1.0)
+    assert (found.centroids @ (small / np.linalg.norm(small))).max() > 0.999
 
 
 @pytest.mark.parametrize("batches", [None, 10.0])

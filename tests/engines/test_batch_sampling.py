@@ -193,3 +193,12 @@ def test_labels_are_there_for_a_sample_even_if_they_are_not_asked_for() -> None:
     )
 
     assert sample.counts.tolist() == [300.0]
+
+
+def test_rows_that_equal_their_centroids_are_sampled_as_a_whole() -> None:
+    points, labels = np.full((300, 2), 0.1, np.float32), np.zeros(300, np.int32)
+    frame = frame_at(points[:3].copy(), np.zeros(2, np.float32))
+    sample = empty_sample(frame.centroids, (0.1, 0.0, np.zeros(3)), (1, 0), [1.0], (np.inf, 1000), 300)
+
+    assert sampled(sample, points, np.empty(0), labels, frame)
+    assert not sample.squares.any()

@@ -87,14 +87,14 @@ def _with_batch(
     if sampling is None:
         return None
     weights = np.empty(0) if sample_weight is None else np.ascontiguousarray(sample_weight, np.float64)
-    has_room = False
+    is_sampled = False
 
     def work(_: int) -> None:
-        nonlocal has_room
-        has_room = kernels.sample_batch(points, weights, labels, before, sampling.sample)
+        nonlocal is_sampled
+        is_sampled = kernels.sample_batch(points, weights, labels, before, sampling.sample)
 
     run(work, 1)
-    return with_batches(sampling, len(points), age) if has_room else None
+    return with_batches(sampling, len(points), age) if is_sampled else None
 
 
 def converted_bytes(n_features: int) -> int:

@@ -1,8 +1,8 @@
 """Batches that go into a summary as a whole, with what the update rule has computed of them already.
 
 A block of a summary takes a batch so if all of it has room; if not, or if it is a small one, or so large that it is
-worked through in pieces, its rows go in one by one. Which way depends on the batch and the block alone: so it is the
-same however batches are grouped into calls.
+worked through in pieces, its rows go in one by one. Which way depends on the batches before and the batch alone: so it
+is the same however they are grouped into calls.
 """
 
 from __future__ import annotations

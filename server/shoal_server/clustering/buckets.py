@@ -81,7 +81,7 @@ class SummaryKernels(Protocol):
     def sample_batch(
         self, points: PointArray, weight: Float64Array, labels: LabelArray, frame: Frame, sample: RowSample
     ) -> bool:
-        """Sample a batch (n, d) as a whole, by its distances to the centroids of a frame; return whether it has room.
+        """Sample a batch (n, d) as a whole, by its distances to a frame's centroids, and return whether that is done.
 
         Weights (n,) are C-contiguous; none: all are 1.
         """

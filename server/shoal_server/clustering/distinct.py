@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shoal_server.clustering.search import Points
+from shoal_server.clustering.buckets import IndexArray
+from shoal_server.clustering.search import Pieces, Points
 from shoal_server.engines.contract import BoolArray, Float64Array, LabelArray
 
-# What a fit may lose of its inertia for such a cluster. With 0.003 a cluster of a thousandth of the rows, 6 standard
-# deviations from a large one, was lost at times.
+# What a refinement may lose of its inertia for such a cluster. With 0.003 a cluster of a thousandth of the rows, 6
+# standard deviations from a large one, was lost at times.
 MAX_LOSS = 5e-3
 # A point may belong to such a cluster if its square is so many times the mean of those with the same label.
 _REMOTE = 3.0
@@ -24,102 +25,151 @@ _REMOTE = 3.0
 # distributions whose means are 6 standard deviations apart at 3.
 _APART, _TOGETHER = 2.5, 1.8
 _MIN_SHARE, _MIN_POINTS = 2e-4, 3  # of such a cluster: fewer are outliers
-_LABELS, _STEPS = 2, 3  # whose remote points are looked at, and how often these are assigned
+# Labels whose remote points are looked at, centroids that may be spared, and how often points are assigned to a place.
+_MAX_LABELS, _MAX_SPARE, _ASSIGNMENTS = 2, 4, 3
 _MAX_ESTIMATED_LOSS = 0.05  # before the centroids have moved to their means, which most often makes up for it
-_PIECE_VALUES = 1 << 16
+_PIECE_VALUES = 1 << 19  # in 2 ms
 
 
 class Move(NamedTuple):
     """A centroid that is to be put elsewhere."""
 
     label: int
-    place: Float64Array  # (d,)
+    mean: Float64Array  # (d,) of the small cluster
+
+
+class _Spare(NamedTuple):
+    """A centroid that can be spared: its points and those of another one are one cluster."""
+
+    label: int
+    heir: int  # the other one
+
+
+def distinct_work(m: int, d: int) -> int:
+    """Return as how many multiplications a look at m points of d columns counts, at most."""
+    passes = 2 * _MAX_SPARE + _MAX_LABELS * (2 * _ASSIGNMENTS + 4)
+    return m * (passes * d + 64)
 
 
 def move_to_distinct(
     points: Points, weights: Float64Array, labels: LabelArray, squares: Float64Array, k: int
-) -> Move | None:
+) -> Pieces[Move | None]:
     """Return which of two or more centroids had better be in a small cluster that lies apart; None: none.
 
     Parameters
     ----------
     points, weights
-        (m, d) and (m,), some above 0.
+        (m, d) and (m,), whose sums don't overflow.
     labels, squares
         Of the two centroids nearest to each point, (2, m) both.
     k
         How many centroids there are.
     """
-    nearest, second = labels
+    nearest, _ = labels
     costs = weights * squares[0]
     counts, own = np.bincount(nearest, weights, k), np.bincount(nearest, costs, k)
     mean = np.divide(own, counts, out=np.zeros(k), where=counts > 0)
-    remote = squares[0] > _REMOTE * mean[nearest]
-    remote_weights, remote_costs = (np.bincount(nearest[remote], each[remote], k) for each in (weights, costs))
+    remote = (squares[0] > _REMOTE * mean[nearest]) & (weights > 0)
     least = _MIN_SHARE * float(weights.sum())
-    candidates = np.argsort(np.where(remote_weights < least, 0.0, -remote_costs), kind="stable")[:_LABELS]
-    lost = np.bincount(nearest, weights * (squares[1] - squares[0]), k)
-    spare = int(lost.argmin())
-    its_own = nearest == spare
-    if not counts[spare] > 0 or not remote_costs[candidates[0]] > 0:
+    remote_weights, remote_costs = (np.bincount(nearest[remote], each[remote], k) for each in (weights, costs))
+    remote_costs[remote_weights < least] = 0.0
+    yield
+    if not remote_costs.any():
         return None
-    heir = int(np.bincount(second[its_own], weights[its_own], k).argmax())
-    if _separation(points, weights, its_own, nearest == heir) > _TOGETHER:
+    lost = np.bincount(nearest, weights * (squares[1] - squares[0]), k).astype(np.float64)
+    spare = yield from _spare(points, weights, labels, lost, k)
+    if spare is None:
         return None
-    for label in candidates.tolist():
-        moved = heir if label == spare else spare
+    for label in np.argsort(-remote_costs, kind="stable")[:_MAX_LABELS].tolist():
+        moved = spare.heir if label == spare.label else spare.label
         members = np.flatnonzero((nearest == label) & (weights > 0))
-        found = _distinct_part(points[members], weights[members], squares[0][members], remote[members], least)
+        found = yield from _distinct_part(points, weights, squares[0], members, remote, least)
         if found is not None and lost[moved] - found.gain <= _MAX_ESTIMATED_LOSS * float(costs.sum()):
-            return Move(moved, found.place)
+            return Move(moved, found.mean)
+    return None
+
+
+def _spare(
+    points: Points, weights: Float64Array, labels: LabelArray, lost: Float64Array, k: int
+) -> Pieces[_Spare | None]:
+    """Return the centroid by which least is lost (k,) of the cheapest that are one cluster with another; None: none."""
+    nearest, second = labels
+    for label in np.argsort(lost, kind="stable")[:_MAX_SPARE].tolist():
+        own = nearest == label
+        heir = int(np.bincount(second[own], weights[own], k).argmax())
+        sets = np.flatnonzero(own), np.flatnonzero(nearest == heir)
+        separation = yield from _separation(points, weights, *sets)
+        if separation <= _TOGETHER:
+            return _Spare(label, heir)
     return None
 
 
 class _Part(NamedTuple):
-    place: Float64Array  # (d,)
+    mean: Float64Array  # (d,)
     gain: float  # inertia that a centroid there saves
 
 
 def _distinct_part(
-    points: Points, weights: Float64Array, squares: Float64Array, remote: BoolArray, least: float
-) -> _Part | None:
+    points: Points, weights: Float64Array, squares: Float64Array, members: IndexArray, remote: BoolArray, least: float
+) -> Pieces[_Part | None]:
     """Return the part of a cluster that lies apart from the rest of it, around its costliest remote point."""
-    if not weights[remote].sum() >= least:
+    if not weights[members][remote[members]].sum() >= least:
         return None
-    place = points[np.argmax(np.where(remote, weights * squares, -1.0))].astype(np.float64)
-    for _ in range(_STEPS):
-        distances = _squares_from(place, points)
-        part = distances < squares
-        if part.sum() < _MIN_POINTS or weights[part].sum() < least or part.all():
+    costs = np.where(remote, weights * squares, -1.0)[members]
+    mean = points[members[np.argmax(costs)]].astype(np.float64)
+    for _ in range(_ASSIGNMENTS):
+        distances = yield from _squares_from(mean, points, members)
+        is_part = distances < squares[members]
+        part = members[is_part]
+        if not _MIN_POINTS <= len(part) < len(members) or weights[part].sum() < least:
             return None
-        place = np.average(points[part], axis=0, weights=weights[part])
-    if _separation(points, weights, part, ~part) < _APART:
+        mean = yield from _mean(points, weights, part)
+    separation = yield from _separation(points, weights, part, members[~is_part])
+    if separation < _APART:
         return None
-    return _Part(place, float(weights[part] @ (squares[part] - distances[part])))
+    return _Part(mean, float(weights[part] @ (squares[part] - distances[is_part])))
 
 
-def _separation(points: Points, weights: Float64Array, one: BoolArray, other: BoolArray) -> float:
+def _separation(points: Points, weights: Float64Array, one: IndexArray, other: IndexArray) -> Pieces[float]:
     """Return how far the means of two sets of points are apart: in the sum of their deviations along that line."""
-    sets = [(points[some], weights[some]) for some in (one, other)]
-    if not all(each.sum() > 0 for _, each in sets):
+    if not (weights[one].sum() > 0 and weights[other].sum() > 0):
         return 0.0
-    means = [np.average(rows, axis=0, weights=each) for rows, each in sets]
+    means = (yield from _mean(points, weights, one)), (yield from _mean(points, weights, other))
     line = means[0] - means[1]
     length = float(np.linalg.norm(line))
     if not length > 0:
         return 0.0
-    spread = 0.0
-    for (rows, each), mean in zip(sets, means, strict=True):
-        along = rows @ (line / length) - mean @ (line / length)
-        spread += float(np.sqrt(np.average(along**2, weights=each)))
-    return length / spread if spread > 0 else np.inf
+    line /= length
+    deviations = 0.0
+    for rows, mean in zip((one, other), means, strict=True):
+        total = 0.0
+        for part in _parts(points, rows):
+            total += float(weights[part] @ (points[part] @ line - mean @ line) ** 2)
+            yield
+        deviations += float(np.sqrt(total / weights[rows].sum()))
+    return length / deviations if deviations > 0 else np.inf
 
 
-def _squares_from(place: Float64Array, points: Points) -> Float64Array:
-    """Return the squared distances of points (n, d) to a place, (n,)."""
-    found = np.empty(len(points))
-    step = max(_PIECE_VALUES // len(place), 1)
-    for start in range(0, len(points), step):
-        deviations = points[start : start + step] - place
-        found[start : start + step] = np.einsum("nd,nd->n", deviations, deviations)
-    return found
+def _mean(points: Points, weights: Float64Array, rows: IndexArray) -> Pieces[Float64Array]:
+    total = np.zeros(points.shape[1])
+    for part in _parts(points, rows):
+        total += weights[part] @ points[part]
+        yield
+    total /= weights[rows].sum()
+    return total
+
+
+def _squares_from(place: Float64Array, points: Points, rows: IndexArray) -> Pieces[Float64Array]:
+    """Return the squared distances of some points (n,) to a place."""
+    found = []
+    for part in _parts(points, rows):
+        deviations = points[part] - place
+        found.append(np.einsum("nd,nd->n", deviations, deviations))
+        yield
+    return np.concatenate(found)
+
+
+def _parts(points: Points, rows: IndexArray) -> list[IndexArray]:
+    """Return rows in pieces."""
+    step = max(_PIECE_VALUES // points.shape[1], 1)
+    return [rows[start : start + step] for start in range(0, len(rows), step)]

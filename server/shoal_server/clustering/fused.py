@@ -232,7 +232,7 @@ def _apply_cut_short(
 ) -> tuple[Model, list[BatchResult], int]:
     """Do what `_apply_together` does, after a call that hasn't applied all of the batches and has drawn a sample."""
     applied = len(fused.inertias)
-    if sampling.sample.found[1]:  # there was no room for the next batch
+    if sampling.sample.found[1]:  # the sample didn't take the next batch
         if applied:
             return _accept(model, fusible.first(applied), fused, sampling, engine, run, fitter)
         first = fusible.first(1)

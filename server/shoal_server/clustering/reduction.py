@@ -1,4 +1,4 @@
-"""How a summary stays small: neighbouring buckets become one of half as many points.
+"""How a summary stays small: neighbouring buckets become one of half as many points, or somewhat fewer.
 
 Points that are near one another become one, their mean with their scatter, or one of them and its mirror image: weight,
 mean and the sum of squares stay exact. The cells are found by D², as in Ackermann et al., "StreamKM++: a clustering
@@ -35,8 +35,9 @@ MAX_BUCKETS = 32
 # fit to: 120 centroids for 50 blobs in 8 columns were 0.7 % worse with pairs, and flights in 5 columns the same. But
 # after a thousand merges means in 5 to 8 columns estimate inertia up to 8 % too high, and pairs within 5 %.
 MAX_PAIR_FEATURES, MAX_MERGED_PAIR_FEATURES = 4, 8
-# Of points that are halved so many may be left if no others need be halved then: a tenth fewer points were written, and
-# china.jpg's fits were 0.3 % better, since there are more points on average.
+# A reduction may leave as few as a third of the points, if the summary is small enough then: otherwise a second one
+# would follow. A tenth fewer points were written so, and china.jpg's fits were 0.3 % better, since there are more
+# points on average.
 _LEAST_LEFT = 1 / 3
 # Few points are halved together with their neighbours if these have at most so many times as much weight for each of
 # their points.

@@ -18,7 +18,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from shoal_server.clustering.distinct import MAX_LOSS, move_to_distinct
+from shoal_server.clustering.distinct import MAX_LOSS, distinct_work, move_to_distinct
 from shoal_server.clustering.refinement_schedule import Depth
 from shoal_server.clustering.search import (
     Pieces,
@@ -178,7 +178,7 @@ def expected_work(m: int, k: int, d: int, depth: Depth, *, fresh: bool) -> int:
     one_pass = m * row_work(k, d)
     if depth == "light":
         swaps = _max_work(_LIGHT_PASSES, _LIGHT_WORK, m, k, d) + overshoot(m, k, d)
-        distinct = (2 + _LIGHT_STEPS) * one_pass
+        distinct = (2 + _LIGHT_STEPS) * one_pass + distinct_work(m, d)
         return pack_work(m, d) + (1 + _FIRST_STEPS + _LIGHT_STEPS) * one_pass + swaps + distinct
     a_stage = _max_work(_DEEP_PASSES, _DEEP_WORK, m, k, d) // len(STAGES) + overshoot(m, k, d)
     warm = pack_work(m, d) + (1 + _STEPS + _LAST_STEPS) * one_pass + len(STAGES) * a_stage
@@ -203,26 +203,25 @@ def _refine_lightly(search: Search, centroids: Float64Array, random: np.random.G
     max_work = _max_work(_LIGHT_PASSES, _LIGHT_WORK, m, k, d)
     yield from search.swap(_LIGHT_SWAPS + k // 2, 0.0, max_work, random)
     found = yield from search.settle(_LIGHT_STEPS)
-    if before.inertia <= found.inertia:
+    if k > 1 and before.inertia <= found.inertia:
         yield from search.place(before.centroids)
-        found = before
-    return (yield from _with_distinct(search, found))._replace(before=before)
+    found = _better(before, found)
+    return (found if k == 1 else (yield from _with_distinct(search, found)))._replace(before=before)
 
 
 def _with_distinct(search: Search, found: Refined) -> Pieces[Refined]:
     """Return what was found, and is in place, or centroids one of which is in a small cluster that lies apart."""
-    _, k, _ = search.shape
-    if k == 1:
-        return found
-    move = move_to_distinct(search.points, search.weights, *search.nearest_two(), k)
-    yield
+    m, k, d = search.shape
+    move = yield from move_to_distinct(*search.in_units(), k)
+    search.work += distinct_work(m, d)
     if move is None:
         return found
     centroids = found.centroids.copy()
-    centroids[move.label] = move.place
+    centroids[move.label] = move.mean * search.scale
     yield from search.place(centroids)
     other = yield from search.settle(_LIGHT_STEPS)
-    return other if other.inertia <= (1 + MAX_LOSS) * found.inertia else found
+    is_allowed = np.isfinite(other.inertia) and other.inertia <= (1 + MAX_LOSS) * found.inertia
+    return other._replace(least=min(found.inertia, other.inertia)) if is_allowed else found
 
 
 def _refine_deeply(

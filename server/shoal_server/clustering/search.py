@@ -49,6 +49,7 @@ class Refined(NamedTuple):
     work: int  # multiplications done to find them
     labels: LabelArray  # (m,) of the points
     before: Refined | None = None  # what the centroids make of the points that a light refinement began with
+    least: float | None = None  # the inertia without a small cluster that was preferred; None: none was
 
 
 class Partition(Protocol):
@@ -137,7 +138,7 @@ class Search:
         self._kernels = kernels
         self._scale = _power_of_two(points)
         self._unit = float(weights.max())  # weights are computed with in this unit, lest their sums overflow
-        self.points, self.weights = points, weights
+        self._points, self._weights = points, weights
         self._means = np.zeros((n_clusters, points.shape[1]))
         self._partition = self._new_partition()
         self._resting: _Resting | None = None
@@ -145,7 +146,7 @@ class Search:
     @property
     def shape(self) -> tuple[int, int, int]:
         """The numbers of points, of centroids and of columns."""
-        (m, d), k = self.points.shape, len(self._means)
+        (m, d), k = self._points.shape, len(self._means)
         return m, k, d
 
     def rest(self) -> None:
@@ -187,6 +188,21 @@ class Search:
         if k == 1:
             squares[1] = np.inf
         return self._partition.labels[:, :m].copy(), squares
+
+    def in_units(self) -> tuple[Points, Float64Array, LabelArray, Float64Array]:
+        """Return points (m, d) and weights (m,) as they are computed with, and `nearest_two` of these: none overflows.
+
+        To be a centroid a place among them is multiplied by `scale`.
+        """
+        m, _, _ = self.shape
+        partition = self._partition
+        squares = partition.squares[:, :m].astype(np.float64)
+        return partition.points[:m], partition.weights[:m], partition.labels[:, :m].copy(), squares
+
+    @property
+    def scale(self) -> float:
+        """What the points are divided by."""
+        return self._scale
 
     def seed(self, random: np.random.Generator) -> Pieces[None]:
         """Begin with points that greedy k-means++ chooses."""
@@ -266,9 +282,9 @@ class Search:
         return kept
 
     def _new_partition(self) -> Partition:
-        points = self.points
+        points = self._points
         scaled = points if self._scale == 1.0 else np.ascontiguousarray(points / points.dtype.type(self._scale))
-        partition: Partition = self._kernels.partition(scaled, self.weights / self._unit, len(self._means))
+        partition: Partition = self._kernels.partition(scaled, self._weights / self._unit, len(self._means))
         return partition
 
     def _place(self, means: Float64Array) -> Pieces[None]:

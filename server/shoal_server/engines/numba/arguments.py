@@ -76,7 +76,7 @@ def no_sample(precision: np.dtype[Any]) -> RowSample:
 
 
 def check_sample(sample: RowSample, batches: Sequence[PointArray]) -> None:
-    """Raise ValueError if a sample has no place for what the kernels write: they don't look."""
+    """Raise ValueError if a sample has too little place for rows or batches: the kernels write without looking."""
     kept = len(sample.kept)
     if (
         len(sample.factors) < len(batches)

@@ -14,13 +14,17 @@ import numpy as np
 
 from shoal_server.engines.contract import Float64Array, LabelArray
 from shoal_server.engines.numba.arguments import sample_at
-from shoal_server.engines.numba.decorators import Reals, compiled, compiled_exactly, inlined
+from shoal_server.engines.numba.decorators import Reals, compiled, compiled_exactly
 from shoal_server.engines.numba.kernels import add_rows
-from shoal_server.engines.numba.layout import Layout
+from shoal_server.engines.numba.layout import Layout, largest_norm
 from shoal_server.engines.numba.sampling import draw
 from shoal_server.engines.numba.workspace import pointer_to, start_of
 
-_LEAST_FLOAT32, _LEAST_FLOAT64 = (float(np.finfo(each).tiny / np.finfo(each).eps) for each in (np.float32, np.float64))
+_EPS_FLOAT32, _EPS_FLOAT64 = float(np.finfo(np.float32).eps), float(np.finfo(np.float64).eps)
+_LEAST_FLOAT32, _LEAST_FLOAT64 = (
+    float(np.finfo(np.float32).tiny) / _EPS_FLOAT32,
+    float(np.finfo(np.float64).tiny) / _EPS_FLOAT64,
+)
 
 
 @compiled
@@ -34,7 +38,7 @@ def sample_labelled(
     sums: Float64Array,
     sample_address: int,
 ) -> bool:
-    """Sample a batch whose labels are known as `apply_batches` does, and return whether there is room for it.
+    """Sample a batch whose labels are known as `apply_batches` does, and return whether it has been sampled.
 
     Parameters
     ----------
@@ -52,10 +56,10 @@ def sample_labelled(
     sample = sample_at(sample_address, layout.centroids)
     inertia = add_rows(points, n, weight, layout, labels, sample.distances[:n], counts, sums)
     # A row of weight 0 that has a NaN is in the sums, and not in the counts.
-    has_room = np.isfinite(inertia) and sample_batch(sample, 0, 0, points, n, labels, weight, layout, counts, sums)
+    is_sampled = np.isfinite(inertia) and sample_batch(sample, 0, 0, points, n, labels, weight, layout, counts, sums)
     counts[:] = 0.0
     sums[:] = 0.0
-    return has_room
+    return is_sampled
 
 
 @compiled_exactly
@@ -103,7 +107,7 @@ def sample_batch(
     square = 0.0
     for each in sample.batch_squares:
         square += each
-    if found == len(sample.kept) or not square >= total * _least_square(sample.distances.itemsize):
+    if found == len(sample.kept) or not _holds_digits(square, total, layout, sample.distances.itemsize):
         return False
     sample.found[0] = found
     sample.totals[0] += factor * total
@@ -116,10 +120,14 @@ def sample_batch(
     return True
 
 
-@inlined
-def _least_square(size: int) -> float:
-    """Return the mean square from which on those that are lost to underflow, in values of a size, don't count."""
-    return _LEAST_FLOAT32 if size == 4 else _LEAST_FLOAT64  # noqa: PLR2004  (bytes)
+@compiled_exactly
+def _holds_digits(square: float, total: float, layout: Layout, size: int) -> bool:
+    """Return whether squares of a weight lost no digits to underflow, in values of a size, that matter.
+
+    They are large enough; or the centroids are so far from the origin that differences which underflow are none.
+    """
+    least, rounding = (_LEAST_FLOAT32, _EPS_FLOAT32) if size == 4 else (_LEAST_FLOAT64, _EPS_FLOAT64)  # noqa: PLR2004
+    return square >= total * least or largest_norm(layout.norms) * rounding * rounding >= least
 
 
 @compiled_exactly

@@ -34,7 +34,7 @@ _EPSILON = float(np.finfo(np.float64).eps)
 def apply_batches(
     points_address: int, weights_address: int, count: int, arguments_address: int, like: Reals
 ) -> tuple[int, int]:
-    """Apply batches in their order, up to the first that has an unusable value or for which a sample has no room.
+    """Apply batches in their order, up to the first that has an unusable value or that a sample doesn't take.
 
     A sample may have the batch, too, that is not applied because a centroid would not be finite.
 
