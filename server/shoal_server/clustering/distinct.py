@@ -22,8 +22,9 @@ _REMOTE = 3.0
 # How far the means of two sets of points are apart, in the sum of their standard deviations along that line, as in
 # Fisher's discriminant. A cluster that lies apart is at least _APART from the others of its label, and two that are one
 # are at most _TOGETHER. Halves of a normal distribution are at 1.3, halves of a uniform one at 1.7, and two normal
-# distributions whose means are 6 standard deviations apart at 3.
-_APART, _TOGETHER = 2.5, 1.8
+# distributions whose means are 6 standard deviations apart at 3. It must also be _TIMES_APART as far away as the two
+# are: otherwise pixels, whose colours blend, had small clusters for which china.jpg's worst fit was 1 % worse.
+_APART, _TOGETHER, _TIMES_APART = 2.5, 1.8, 1.5
 _MIN_SHARE, _MIN_POINTS = 2e-4, 3  # of such a cluster: fewer are outliers
 # Labels whose remote points are looked at, centroids that may be spared, and how often points are assigned to a place.
 _MAX_LABELS, _MAX_SPARE, _ASSIGNMENTS = 2, 4, 3
@@ -43,6 +44,7 @@ class _Spare(NamedTuple):
 
     label: int
     heir: int  # the other one
+    separation: float  # of the two
 
 
 def distinct_work(m: int, d: int) -> int:
@@ -83,7 +85,8 @@ def move_to_distinct(
     for label in np.argsort(-remote_costs, kind="stable")[:_MAX_LABELS].tolist():
         moved = spare.heir if label == spare.label else spare.label
         members = np.flatnonzero((nearest == label) & (weights > 0))
-        found = yield from _distinct_part(points, weights, squares[0], members, remote, least)
+        apart = max(_APART, _TIMES_APART * spare.separation)
+        found = yield from _distinct_part(points, weights, squares[0], members, remote, least, apart)
         if found is not None and lost[moved] - found.gain <= _MAX_ESTIMATED_LOSS * float(costs.sum()):
             return Move(moved, found.mean)
     return None
@@ -100,7 +103,7 @@ def _spare(
         sets = np.flatnonzero(own), np.flatnonzero(nearest == heir)
         separation = yield from _separation(points, weights, *sets)
         if separation <= _TOGETHER:
-            return _Spare(label, heir)
+            return _Spare(label, heir, separation)
     return None
 
 
@@ -110,7 +113,13 @@ class _Part(NamedTuple):
 
 
 def _distinct_part(
-    points: Points, weights: Float64Array, squares: Float64Array, members: IndexArray, remote: BoolArray, least: float
+    points: Points,
+    weights: Float64Array,
+    squares: Float64Array,
+    members: IndexArray,
+    remote: BoolArray,
+    least: float,
+    apart: float,
 ) -> Pieces[_Part | None]:
     """Return the part of a cluster that lies apart from the rest of it, around its costliest remote point."""
     if not weights[members][remote[members]].sum() >= least:
@@ -125,7 +134,7 @@ def _distinct_part(
             return None
         mean = yield from _mean(points, weights, part)
     separation = yield from _separation(points, weights, part, members[~is_part])
-    if separation < _APART:
+    if separation < apart:
         return None
     return _Part(mean, float(weights[part] @ (squares[part] - distances[is_part])))
 
