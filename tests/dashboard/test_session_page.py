@@ -158,10 +158,13 @@ def test_a_session_without_summary_is_reported(page: Page, client: shoal.Client,
 
 
 def test_an_invalid_number_of_clusters_is_reported(page: Page, ready: shoal.Session) -> None:
-    page.get_by_label("Clusters (k)").fill("0")
+    number = page.get_by_label("Clusters (k)")
+    number.fill("0")
+    number.blur()  # the page leaves it as it is
     page.get_by_role("button", name="Apply").click()
 
     expect(page.get_by_role("alert").filter(has_text="n_clusters")).to_be_visible()
+    expect(number).to_have_value("0")
     assert ready.describe().config.n_clusters == 3
 
 
