@@ -83,7 +83,7 @@ class SessionPage:
             ui.html("Change the session", sanitize=False, tag="h2")
             with ui.element("div").classes("form"):
                 # NiceGUI's own `min` would make a 0 that is left behind a 1, and most of the clusters would be merged.
-                self._n_clusters = ui.number("Clusters (k)", step=1, format="%d").classes("number").props("min=1")
+                self._n_clusters = ui.number("Clusters (k)", step=1, format="%d").classes("number")
                 self._engine = ui.select(["numba", "sklearn", "scipy"], label="Engine")
                 self._half_life = ui.input("Half-life", placeholder="such as 1000 points")
                 ui.button("Apply", on_click=self._apply).props("flat no-caps")

@@ -72,7 +72,7 @@ class SessionsPage:
     def _build_form(self) -> None:
         with ui.expansion("New session", icon="add").classes("card full"), ui.element("div").classes("form"):
             self._name = ui.input("Name")
-            self._n_clusters = ui.number("Clusters (k)", value=8, step=1, format="%d").classes("number").props("min=1")
+            self._n_clusters = ui.number("Clusters (k)", value=8, step=1, format="%d").classes("number")
             self._engine = ui.select(["numba", "sklearn", "scipy"], value="numba", label="Engine")
             self._update_rule = ui.select(_UPDATE_RULES, value=_UPDATE_RULES[0], label="Update rule")
             self._half_life = ui.input("Half-life", placeholder="such as 1000 points")
