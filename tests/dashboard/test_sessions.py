@@ -111,6 +111,20 @@ def test_the_page_shows_the_servers_message_for_a_refused_session(page: Page, se
     expect(page.get_by_role("alert").filter(has_text="exists")).to_be_visible()
 
 
+def test_a_session_of_no_clusters_is_refused(page: Page, client: shoal.Client) -> None:
+    page.goto("/sessions")
+
+    page.get_by_text("New session").click()
+    page.get_by_label("Name", exact=True).fill("without-clusters")
+    number = page.get_by_label("Clusters (k)")
+    number.fill("0")
+    number.blur()  # the page leaves it as it is
+    page.get_by_role("button", name="Create").click()
+
+    expect(page.get_by_role("alert").filter(has_text="n_clusters")).to_be_visible()
+    assert "without-clusters" not in [session.name for session in client.list_sessions()]
+
+
 def test_the_form_offers_the_update_rules(page: Page, client: shoal.Client) -> None:
     name = f"incremental-{uuid.uuid4().hex[:8]}"
     page.goto("/sessions")

@@ -18,9 +18,9 @@ from shoal_server.clustering.open_block import MAX_SPAN, KeptRows, OpenBlock, Ro
 from shoal_server.clustering.summary import Summary, open_block, with_open_block
 from shoal_server.engines.contract import Frame, PointArray, RowSample, RunTasks
 
-# Rows of a batch: to copy and to add up sums costs some value of centroids as much as a row, so fewer rows are better
-# added with others. But not so many that those who send batches of all sizes have few that are taken as a whole.
-_LEAST_ROWS, _MIN_ROWS, _VALUES_A_ROW = 16, 256, 16
+# Rows that a batch has at least, for small centroids and for large ones: copying and adding up _VALUES_A_ROW values of
+# sums costs as much as a row, so smaller batches are better added row by row, many at a time.
+_MIN_ROWS_OF_SMALL, _MIN_ROWS_OF_LARGE, _VALUES_A_ROW = 16, 256, 16
 # Rows and values of a batch, which are added at once, in up to 3 ms.
 MAX_ROWS, MAX_VALUES = 1 << 18, 1 << 20
 # Weights are added up in another order here than in the kernels, which decide.
@@ -44,7 +44,7 @@ def is_sampled_whole(rows: int, frame: Frame) -> bool:
 @lru_cache(maxsize=1024)
 def min_rows(k: int, d: int) -> int:
     """Return how many rows such a batch has at least."""
-    return min(max(k * d // _VALUES_A_ROW, _LEAST_ROWS), _MIN_ROWS)
+    return min(max(k * d // _VALUES_A_ROW, _MIN_ROWS_OF_SMALL), _MIN_ROWS_OF_LARGE)
 
 
 def begin_sampling(

@@ -259,7 +259,8 @@ def _refined(
     if only_if_better:
         labels, squares = nearest_centroids(stands_for.points, frame.centroids, kernels, run)
         inertia = float(np.dot(squares, stands_for.weights))
-        if (fitted.inertia if fitted.least is None else fitted.least) >= inertia:
+        least = fitted.inertia if fitted.without_small_cluster is None else fitted.without_small_cluster
+        if least >= inertia:
             schedule = schedule._replace(work=schedule.work + fitted.work)
             return _with_learning(model, Learning(summary, schedule, pending)), False
     expected = per_weight(fitted.inertia, stands_for)

@@ -2,9 +2,9 @@
 
 An update only moves a centroid to where its own points are, and so ends in whatever optimum the first points led to. A
 refinement leaves it: a centroid is taken away where little is lost by that, and put where more is won. A light one
-costs a few assignments of all points, and at its end looks for a small cluster that lies apart (distinct.py). A deep
-one also keeps swaps that lose a little, ever less of it (as in simulated annealing), and finds better optima than the
-best of ten fits from scratch.
+costs a few assignments of all points, and at its end looks for a small cluster that lies apart (small_clusters.py). A
+deep one also keeps swaps that lose a little, ever less of it (as in simulated annealing), and finds better optima than
+the best of ten fits from scratch.
 
 Work is counted, and bounded, in multiplications: nothing here looks at the clock. It is done on one thread, in pieces
 between which others go first, and the pieces change no bit of the result.
@@ -18,7 +18,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from shoal_server.clustering.distinct import MAX_LOSS, distinct_work, move_to_distinct
 from shoal_server.clustering.refinement_schedule import Depth
 from shoal_server.clustering.search import (
     Pieces,
@@ -31,6 +30,7 @@ from shoal_server.clustering.search import (
     run_steps,
     seed_work,
 )
+from shoal_server.clustering.small_clusters import MAX_LOSS, find_small_cluster, small_cluster_work
 from shoal_server.engines.chunks import row_work
 from shoal_server.engines.contract import Float64Array, RunTasks, holding_memory
 
@@ -178,8 +178,8 @@ def expected_work(m: int, k: int, d: int, depth: Depth, *, fresh: bool) -> int:
     one_pass = m * row_work(k, d)
     if depth == "light":
         swaps = _max_work(_LIGHT_PASSES, _LIGHT_WORK, m, k, d) + overshoot(m, k, d)
-        distinct = (2 + _LIGHT_STEPS) * one_pass + distinct_work(m, d)
-        return pack_work(m, d) + (1 + _FIRST_STEPS + _LIGHT_STEPS) * one_pass + swaps + distinct
+        small_cluster = (2 + _LIGHT_STEPS) * one_pass + small_cluster_work(m, d)
+        return pack_work(m, d) + (1 + _FIRST_STEPS + _LIGHT_STEPS) * one_pass + swaps + small_cluster
     a_stage = _max_work(_DEEP_PASSES, _DEEP_WORK, m, k, d) // len(STAGES) + overshoot(m, k, d)
     warm = pack_work(m, d) + (1 + _STEPS + _LAST_STEPS) * one_pass + len(STAGES) * a_stage
     anew = seed_work(m, k, d) + (1 + _STEPS + _STEPS + 1) * one_pass + a_stage
@@ -206,14 +206,14 @@ def _refine_lightly(search: Search, centroids: Float64Array, random: np.random.G
     if k > 1 and before.inertia <= found.inertia:
         yield from search.place(before.centroids)
     found = _better(before, found)
-    return (found if k == 1 else (yield from _with_distinct(search, found)))._replace(before=before)
+    return (found if k == 1 else (yield from _with_small_cluster(search, found)))._replace(before=before)
 
 
-def _with_distinct(search: Search, found: Refined) -> Pieces[Refined]:
+def _with_small_cluster(search: Search, found: Refined) -> Pieces[Refined]:
     """Return what was found, and is in place, or centroids one of which is in a small cluster that lies apart."""
     m, k, d = search.shape
-    move = yield from move_to_distinct(*search.in_units(), k)
-    search.work += distinct_work(m, d)
+    move = yield from find_small_cluster(*search.scaled_points(), k)
+    search.work += small_cluster_work(m, d)
     if move is None:
         return found
     centroids = found.centroids.copy()
@@ -221,7 +221,7 @@ def _with_distinct(search: Search, found: Refined) -> Pieces[Refined]:
     yield from search.place(centroids)
     other = yield from search.settle(_LIGHT_STEPS)
     is_allowed = np.isfinite(other.inertia) and other.inertia <= (1 + MAX_LOSS) * found.inertia
-    return other._replace(least=min(found.inertia, other.inertia)) if is_allowed else found
+    return other._replace(without_small_cluster=min(found.inertia, other.inertia)) if is_allowed else found
 
 
 def _refine_deeply(

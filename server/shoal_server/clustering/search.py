@@ -49,7 +49,7 @@ class Refined(NamedTuple):
     work: int  # multiplications done to find them
     labels: LabelArray  # (m,) of the points
     before: Refined | None = None  # what the centroids make of the points that a light refinement began with
-    least: float | None = None  # the inertia without a small cluster that was preferred; None: none was
+    without_small_cluster: float | None = None  # the inertia if none had been preferred; None: none was
 
 
 class Partition(Protocol):
@@ -189,10 +189,10 @@ class Search:
             squares[1] = np.inf
         return self._partition.labels[:, :m].copy(), squares
 
-    def in_units(self) -> tuple[Points, Float64Array, LabelArray, Float64Array]:
-        """Return points (m, d) and weights (m,) as they are computed with, and `nearest_two` of these: none overflows.
+    def scaled_points(self) -> tuple[Points, Float64Array, LabelArray, Float64Array]:
+        """Return points (m, d) and weights (m,), scaled so that no sum overflows, and `nearest_two` of these.
 
-        To be a centroid a place among them is multiplied by `scale`.
+        What is computed from them is multiplied by `scale` to be a centroid.
         """
         m, _, _ = self.shape
         partition = self._partition

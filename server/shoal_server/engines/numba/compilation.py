@@ -160,44 +160,29 @@ def _end_with_input() -> None:
 
 
 _BOOL, _INT, _FLOAT = types.boolean, types.int64, types.float64
+_SUMS = types.float64[::1], types.float64[:, ::1]  # counts, sums
 
 
 def _assign_rows_signature(real: Any) -> Any:
-    return types.Tuple((_FLOAT, _FLOAT, _BOOL, _INT))(
-        _INT,  # points
-        _INT,  # n
-        _read(types.float64),  # weight
-        layout_type(real),
-        types.int32[::1],  # labels
-        real[::1],  # distances
-        types.float64[::1],  # counts
-        types.float64[:, ::1],  # sums
-    )
+    return types.Tuple((_FLOAT, _FLOAT, _BOOL, _INT))(*_rows(real), real[::1], *_SUMS)  # distances
 
 
 def _add_rows_signature(real: Any) -> Any:
-    return _FLOAT(
-        _INT,  # points
-        _INT,  # n
-        _read(types.float64),  # weight
-        layout_type(real),
-        types.int32[::1],  # labels
-        real[::1],  # distances
-        types.float64[::1],  # counts
-        types.float64[:, ::1],  # sums
-    )
+    return _FLOAT(*_rows(real), real[::1], *_SUMS)  # distances
 
 
 def _sample_labelled_signature(real: Any) -> Any:
-    return _BOOL(
+    return _BOOL(*_rows(real), *_SUMS, _INT)  # sample_address
+
+
+def _rows(real: Any) -> tuple[Any, ...]:
+    """Return the types of the first arguments of the kernels that get the rows of one batch."""
+    return (
         _INT,  # points
         _INT,  # n
         _read(types.float64),  # weight
         layout_type(real),
         types.int32[::1],  # labels
-        types.float64[::1],  # counts
-        types.float64[:, ::1],  # sums
-        _INT,  # sample_address
     )
 
 

@@ -33,7 +33,7 @@ _PIECE_VALUES = 1 << 19  # in 2 ms
 
 
 class Move(NamedTuple):
-    """A centroid that is to be put elsewhere."""
+    """A centroid that is to be moved."""
 
     label: int
     mean: Float64Array  # (d,) of the small cluster
@@ -47,16 +47,16 @@ class _Spare(NamedTuple):
     separation: float  # of the two
 
 
-def distinct_work(m: int, d: int) -> int:
+def small_cluster_work(m: int, d: int) -> int:
     """Return as how many multiplications a look at m points of d columns counts, at most."""
     passes = 2 * _MAX_SPARE + _MAX_LABELS * (2 * _ASSIGNMENTS + 4)
     return m * (passes * d + 64)
 
 
-def move_to_distinct(
+def find_small_cluster(
     points: Points, weights: Float64Array, labels: LabelArray, squares: Float64Array, k: int
 ) -> Pieces[Move | None]:
-    """Return which of two or more centroids had better be in a small cluster that lies apart; None: none.
+    """Return which of two or more centroids is better moved to a small cluster that lies apart; None: none is.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def move_to_distinct(
         moved = spare.heir if label == spare.label else spare.label
         members = np.flatnonzero((nearest == label) & (weights > 0))
         apart = max(_APART, _TIMES_APART * spare.separation)
-        found = yield from _distinct_part(points, weights, squares[0], members, remote, least, apart)
+        found = yield from _separate_part(points, weights, squares[0], members, remote, least, apart)
         if found is not None and lost[moved] - found.gain <= _MAX_ESTIMATED_LOSS * float(costs.sum()):
             return Move(moved, found.mean)
     return None
@@ -112,7 +112,7 @@ class _Part(NamedTuple):
     gain: float  # inertia that a centroid there saves
 
 
-def _distinct_part(
+def _separate_part(
     points: Points,
     weights: Float64Array,
     squares: Float64Array,

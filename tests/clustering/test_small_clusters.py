@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from benchmarks.one_pass.streams import rare_blobs
 from shoal_server.clustering.config import ModelConfig
-from shoal_server.clustering.distinct import MAX_LOSS, Move, move_to_distinct
 from shoal_server.clustering.model import new_model
 from shoal_server.clustering.refinement import expected_work, refine
 from shoal_server.clustering.search import run_steps
+from shoal_server.clustering.small_clusters import MAX_LOSS, Move, find_small_cluster
 from shoal_server.engines.contract import run_in_order
 from tests.clustering.builders import half_life, snapshot
 from tests.clustering.streaming import applied, cut
@@ -45,7 +45,7 @@ def halved(points: NDArray[np.float32]) -> Any:
 def moved(points: NDArray[np.float32], weights: Any = None) -> Move | None:
     labels, squares = halved(points)
     weights = np.ones(len(points)) if weights is None else weights
-    return run_steps(move_to_distinct(points, weights, labels, squares, 3), run_in_order)
+    return run_steps(find_small_cluster(points, weights, labels, squares, 3), run_in_order)
 
 
 def test_a_centroid_of_a_halved_blob_moves_to_a_small_cluster() -> None:
@@ -79,7 +79,7 @@ def test_two_clusters_that_are_apart_are_not_joined_for_a_small_one() -> None:
     squares = ((points[:, None].astype(np.float64) - centroids) ** 2).sum(axis=2)
     order = np.argsort(squares, axis=1)[:, :2]
 
-    steps = move_to_distinct(
+    steps = find_small_cluster(
         points, np.ones(len(points)), order.T.astype(np.int32), np.take_along_axis(squares, order, axis=1).T, 3
     )
 
@@ -92,7 +92,7 @@ def test_a_small_cluster_that_has_a_centroid_is_not_spared_for_another() -> None
     centroids = np.stack([-0.8 * np.eye(3, D)[2], 0.8 * np.eye(3, D)[2], OTHER, second])
     squares = ((points[:, None].astype(np.float64) - centroids) ** 2).sum(axis=2)
     order = np.argsort(squares, axis=1, kind="stable")[:, :2]
-    steps = move_to_distinct(
+    steps = find_small_cluster(
         points, np.ones(len(points)), order.T.astype(np.int32), np.take_along_axis(squares, order, axis=1).T, 4
     )
 
@@ -116,8 +116,8 @@ def test_a_refinement_loses_no_more_than_it_may_for_a_small_cluster(scale: float
     )  # fmt: skip
 
     assert found.before is not None
-    assert found.least is not None
-    assert found.least < found.inertia <= (1 + MAX_LOSS) * found.least
+    assert found.without_small_cluster is not None
+    assert found.without_small_cluster < found.inertia <= (1 + MAX_LOSS) * found.without_small_cluster
     assert found.inertia <= (1 + MAX_LOSS) * found.before.inertia
     assert np.linalg.norm(found.centroids / scale - small, axis=1).min() < 1.0
     assert found.work <= expected_work(*points.shape[:1], 20, D, "light", fresh=False)
