@@ -58,8 +58,8 @@ def summarize(
     Returns
     -------
     Batch
-        With ``points``, shape (m, d), in the precision in which a session would compute with X (float32, or float64),
-        and ``sample_weight``, shape (m,) float64. It can be pushed and ingested like any other.
+        With ``points``, shape (m, d), in the precision in which a session would compute with X (float32, or float64)
+        unless they are all of its rows, and ``sample_weight``, shape (m,) float64. It can be pushed and ingested like any other.
 
     Raises
     ------
@@ -81,10 +81,15 @@ def summarize(
     if sample_weight is not None and np.count_nonzero(counting := weights > 0) <= most:
         if not counting.any():
             raise _bad_weight("sample_weight is 0 throughout; some row has to count")
-        return Batch(points[counting], weights[counting], batch.event_time)
+        return Batch(points[counting].astype(_precision(points)), weights[counting], batch.event_time)
     rows = _Rows(points, weights, largest)
     cells = _divide(rows, _pivots(rows, most, random))
     return replace(_calibrated(rows, cells, *_drawn(rows, cells, most, random)), event_time=batch.event_time)
+
+
+def _precision(points: NDArray[Any]) -> np.dtype[Any]:
+    """Return the precision in which a session would compute with points."""
+    return np.dtype(np.float32 if np.can_cast(points.dtype, np.float32, "safe") else np.float64)
 
 
 class _Rows:
@@ -94,7 +99,7 @@ class _Rows:
         self.points = points  # (n, d) as they came
         self.weight_unit = float(weights.max())
         self.weights = weights if self.weight_unit == 1 else weights / self.weight_unit  # (n,)
-        self.precision = np.dtype(np.float32 if np.can_cast(points.dtype, np.float32, "safe") else np.float64)
+        self.precision = _precision(points)
         self.unit = math.ldexp(1.0, math.frexp(largest)[1])  # a power of two: to divide by it loses nothing
         self.total = float(self.weights.sum())
         self.origin = np.zeros(points.shape[1])

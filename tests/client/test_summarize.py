@@ -82,6 +82,16 @@ def test_total_weight_and_mean_are_those_of_the_rows(
         assert points.dtype == precision
 
 
+def test_the_rows_that_count_are_in_the_precision_of_a_session_where_they_fit() -> None:
+    X, weights = np.arange(6, dtype=np.float16)[:, None], np.array([0.0, 1, 2, 0, 3, 0])
+
+    points, point_weights = summarized(X, 3, sample_weight=weights)
+
+    assert points.dtype == np.float32
+    assert points[:, 0].tolist() == [1.0, 2.0, 4.0]
+    assert point_weights.tolist() == [1.0, 2.0, 3.0]
+
+
 @pytest.mark.parametrize(("d", "k"), [(1, 5), (3, 20), (16, 20), (64, 10)])
 def test_summarized_points_estimate_the_inertia_of_any_centroids_without_bias(d: int, k: int) -> None:
     X = blobs(20_000, d, k, 0)
