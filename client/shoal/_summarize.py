@@ -59,7 +59,8 @@ def summarize(
     -------
     Batch
         With ``points``, shape (m, d), in the precision in which a session would compute with X (float32, or float64)
-        unless they are all of its rows, and ``sample_weight``, shape (m,) float64. It can be pushed and ingested like any other.
+        unless they are all of its rows, and ``sample_weight``, shape (m,) float64. It can be pushed and ingested like
+        any other.
 
     Raises
     ------
