@@ -23,6 +23,7 @@ from shoal_server.engines.contract import Frame, PointArray, RowSample, RunTasks
 _MIN_ROWS_OF_SMALL, _MIN_ROWS_OF_LARGE, _VALUES_A_ROW = 16, 256, 16
 # Rows and values of a batch, which are added at once, in up to 3 ms.
 MAX_ROWS, MAX_VALUES = 1 << 18, 1 << 20
+_DRAWS = 1024  # rows that are drawn for at a time
 # Weights are added up in another order here than in the kernels, which decide.
 _ROUNDING = 1e-9
 
@@ -100,6 +101,8 @@ def begin_sampling(
         np.zeros(2, np.int64),
         np.empty(max(rows), precision),
         np.empty(k),
+        np.empty(_DRAWS),
+        np.empty(_DRAWS, np.int64),
     )
     return Sampling(summary, block, sample, count)
 

@@ -258,6 +258,8 @@ class RowSample(NamedTuple):
     found: NDArray[np.int64]  # (2,) get how many these are, and whether a batch could not be taken
     distances: NDArray[np.floating[Any]]  # (rows of the largest batch,) to work in
     batch_squares: Float64Array  # (k,) likewise
+    draws: Float64Array  # (m,) likewise, m rows at a time,
+    chosen: NDArray[np.int64]  # (m,) as this is
 
 
 class FusedBatches(NamedTuple):

@@ -71,7 +71,7 @@ def no_sample(precision: np.dtype[Any]) -> RowSample:
     none, numbers, rows = np.empty(0), np.empty(0, np.int64), np.empty((0, 0), precision)
     return RowSample(
         rows, none, none, none, numbers, none, none, none, np.empty((0, 0)), none, rows, none, np.empty(0, np.int32),
-        numbers, np.empty(0, precision), none,
+        numbers, np.empty(0, precision), none, none, numbers,
     )  # fmt: skip
 
 
@@ -81,12 +81,14 @@ def check_sample(sample: RowSample, batches: Sequence[PointArray]) -> None:
     if (
         len(sample.factors) < len(batches)
         or len(sample.distances) < max(map(len, batches))
+        or not len(sample.draws) == len(sample.chosen) > 0
         or not kept == len(sample.kept_weight) == len(sample.kept_label) > 0
     ):
         raise ValueError(
             f"a sample of {len(sample.factors)} batches, with {len(sample.distances)} distances, {kept} rows to keep, "
-            f"{len(sample.kept_weight)} weights and {len(sample.kept_label)} labels, is too short for {len(batches)} "
-            f"batches of up to {max(map(len, batches))} rows"
+            f"{len(sample.kept_weight)} weights, {len(sample.kept_label)} labels, {len(sample.draws)} draws and "
+            f"{len(sample.chosen)} places for what is chosen, is too short for {len(batches)} batches of up to "
+            f"{max(map(len, batches))} rows"
         )
 
 
@@ -110,6 +112,8 @@ def sample_type(real: Any) -> Any:
         "found": integers,
         "distances": reals,
         "batch_squares": numbers,
+        "draws": numbers,
+        "chosen": integers,
     }
     return types.NamedTuple([fields[name] for name in RowSample._fields], RowSample)
 

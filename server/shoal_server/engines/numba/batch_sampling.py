@@ -11,13 +11,14 @@ from typing import Any
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Float64Array, LabelArray
 from shoal_server.engines.numba.arguments import sample_at
 from shoal_server.engines.numba.decorators import Reals, compiled, compiled_exactly
 from shoal_server.engines.numba.kernels import add_rows
 from shoal_server.engines.numba.layout import Layout, largest_norm
-from shoal_server.engines.numba.sampling import draw
+from shoal_server.engines.numba.sampling import draw_rows
 from shoal_server.engines.numba.workspace import pointer_to, start_of
 
 _EPS_FLOAT32, _EPS_FLOAT64 = float(np.finfo(np.float32).eps), float(np.finfo(np.float64).eps)
@@ -102,7 +103,7 @@ def sample_batch(
     found, rows = _draw_rows(
         points, n, labels, weight, sample.distances, sample.numbers[1] + begin, sample.numbers[0], factor,
         sample.rates[0], sample.rates[1], sample.by_label, sample.batch_squares, layout.origin, sample.kept,
-        sample.kept_weight, sample.kept_label, sample.found[0],
+        sample.kept_weight, sample.kept_label, sample.found[0], sample.draws, sample.chosen,
     )  # fmt: skip
     square = 0.0
     for each in sample.batch_squares:
@@ -149,29 +150,65 @@ def _draw_rows(
     kept_weight: Float64Array,
     kept_label: LabelArray,
     found: int,
+    draws: Float64Array,
+    chosen: NDArray[np.int64],
 ) -> tuple[int, int]:
     """Keep rows, and add up the squares of all; return how many are kept in all, and how many have a weight.
 
     It ends early where as many are kept as these arrays hold. Parameters are those of `sample_batch` and `RowSample`.
     """
-    weighted, rows = len(weight) > 0, 0
+    rows = 0
     squares[:] = 0.0
-    for row in range(n):
+    for start in range(0, n, len(draws)):
+        part = slice(start, min(start + len(draws), n))
+        draw_rows(seed, first_number + start, draws[: part.stop - start])
+        own_weight, own_labels, own_distances = weight[part], labels[part], distances[part]
+        count, more = _choose_rows(
+            own_labels, own_weight, own_distances, draws, factor, uniform, by_distance, by_label, squares, chosen
+        )
+        rows += more
+        for row in chosen[: min(count, len(kept) - found)]:
+            label, square = own_labels[row], np.float64(own_distances[row])
+            value = own_weight[row] * factor if len(weight) > 0 else factor
+            chance = value * (uniform + by_distance * square + by_label[label])
+            _keep(points, start + row, origin, kept, found)
+            kept_weight[found] = value / min(chance, 1.0)
+            kept_label[found] = label
+            found += 1
+        if found == len(kept):
+            break
+    return found, rows
+
+
+@compiled_exactly
+def _choose_rows(
+    labels: LabelArray,
+    weight: Float64Array,
+    distances: Reals,
+    draws: Float64Array,
+    factor: float,
+    uniform: float,
+    by_distance: float,
+    by_label: Float64Array,
+    squares: Float64Array,
+    chosen: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Write which rows are kept, and add up the squares of all; return how many are, and how many have a weight.
+
+    A loop that copies the rows, too, takes half as long again: so much doesn't fit into registers.
+    """
+    count, rows, weighted = 0, 0, len(weight) > 0
+    for row in range(len(labels)):
         own = weight[row] if weighted else 1.0
         if own > 0:
             rows += 1
-            place = np.uint64(labels[row])  # a signed index may count from the end: that is looked at each time
+            label = np.uint64(labels[row])  # a signed index may count from the end: that is looked at each time
             value, square = own * factor, np.float64(distances[row])
-            squares[place] += own * square
-            chance = value * (uniform + by_distance * square + by_label[place])
-            if draw(seed, first_number + row) < chance:
-                _keep(points, row, origin, kept, found)
-                kept_weight[found] = value / min(chance, 1.0)
-                kept_label[found] = labels[row]
-                found += 1
-                if found == len(kept):
-                    break
-    return found, rows
+            squares[label] += own * square
+            if draws[row] < value * (uniform + by_distance * square + by_label[label]):
+                chosen[count] = row
+                count += 1
+    return count, rows
 
 
 @compiled_exactly

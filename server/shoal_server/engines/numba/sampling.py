@@ -196,6 +196,13 @@ def _sample_rows_of_an_age(
     return row, found, full
 
 
+@compiled_exactly
+def draw_rows(seed: int, first_number: int, draws: Float64Array) -> None:
+    """Draw for rows, the first of which has a number: a loop of its own, as vectors do it in a quarter of the time."""
+    for row in range(len(draws)):
+        draws[row] = draw(seed, first_number + row)
+
+
 @inlined
 def draw(seed: int, number: int) -> float:
     """Return a number in [0, 1) that is a hash of two others."""
