@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.due_refinements import FRESH_STARTS
 from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import new_model, reconfigure
-from shoal_server.clustering.refined import FRESH_STARTS, PIECES_A_BATCH, _refined, schedule_of
+from shoal_server.clustering.refined import PIECES_A_BATCH, _refined, schedule_of
 from shoal_server.clustering.state import Batch, BatchResult, Model
 from shoal_server.engines.contract import run_in_order
 from tests.clustering.builders import on_bug, snapshot

@@ -10,6 +10,7 @@ import numpy as np
 
 from shoal_server.clustering.adapting import after_drift, watch_results
 from shoal_server.clustering.batch_sampling import Sampling, is_sampled_whole
+from shoal_server.clustering.due_refinements import due_refinements
 from shoal_server.clustering.fitted import Fitter
 from shoal_server.clustering.forgetting import MIN_WEIGHT, Decay
 from shoal_server.clustering.forgetting import decay as decay_of
@@ -18,7 +19,6 @@ from shoal_server.clustering.refined import (
     LabelledRows,
     batches_until_done,
     begin_learning,
-    due_depth,
     is_summarised,
     learned,
     learned_batches,
@@ -309,11 +309,11 @@ def _accept(
 
 def _until_refinement(model: Model, results: list[BatchResult], decays: list[Decay]) -> tuple[int, RefinementSchedule]:
     """Return how many results there are up to that after which a refinement is due, and the schedule after them."""
-    schedule = schedule_of(model)
+    schedule, due = schedule_of(model), due_refinements(model)
     for count, (result, decay) in enumerate(zip(results, decays, strict=False), 1):
         weight = float(result.accepted) if result.weight is None else result.weight
         schedule = schedule.after(decay.half_lives, result.accepted, weight, result.inertia)
-        if due_depth(model, schedule):
+        if due.depth(schedule):
             return count, schedule
     return len(results), schedule
 

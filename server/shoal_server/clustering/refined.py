@@ -17,14 +17,12 @@ import numpy as np
 from shoal_server.clustering.absorbing import absorb_rows
 from shoal_server.clustering.batch_sampling import Sampling, begin_sampling, with_batches
 from shoal_server.clustering.buckets import Reals, nearest_centroids
+from shoal_server.clustering.due_refinements import FRESH_STARTS, due_refinements
 from shoal_server.clustering.events import Event
 from shoal_server.clustering.fitted import Fitter, per_weight, seed_of, with_fitted
-from shoal_server.clustering.identity import succession_work
 from shoal_server.clustering.initial_summary import first_schedule, first_summary
-from shoal_server.clustering.refinement import DeepRefinement, expected_work, refine
+from shoal_server.clustering.refinement import DeepRefinement, refine
 from shoal_server.clustering.refinement_schedule import (
-    FIXED_WORK,
-    Depth,
     Learning,
     PendingRefinement,
     RefinementSchedule,
@@ -32,7 +30,6 @@ from shoal_server.clustering.refinement_schedule import (
 from shoal_server.clustering.state import Model
 from shoal_server.clustering.summary import empty_summary, weighted_points
 from shoal_server.clustering.update import newest
-from shoal_server.engines.chunks import row_work
 from shoal_server.engines.contract import (
     Float64Array,
     Frame,
@@ -44,7 +41,6 @@ from shoal_server.engines.contract import (
     holding_memory,
 )
 
-FRESH_STARTS = 2  # deep refinements that also start from scratch: no bad start survives them
 # A deep refinement is done bit by bit: so many pieces, each about 5 ms, with each batch that follows.
 PIECES_A_BATCH = 3
 
@@ -146,21 +142,6 @@ def learned_batches(model: Model, sampling: Sampling, rows: int, schedule: Refin
     return _with_learning(model, Learning(with_batches(sampling, rows, schedule.age), schedule, _pending(model)))
 
 
-def due_depth(model: Model, schedule: RefinementSchedule) -> Depth | None:
-    """Return which refinement is due at this point of the schedule; None: none."""
-    k, d = newest(model).centroids.shape
-    if not schedule.is_due(k) or model.config.rule(d) != "refined":
-        return None
-    a_row = row_work(k, d)
-    if not schedule.may_take(FIXED_WORK, a_row):  # it would take more: asked with each batch, so the answer is quick
-        return None
-    size = min(schedule.rows, model.config.summary_points(d))
-    work = expected_work(size, k, d, "light", fresh=False) + FIXED_WORK + succession_work(size)
-    if not schedule.may_take(work, a_row):
-        return None
-    return "light" if _pending(model) or not schedule.may_begin_deep(_deep_work(model, schedule), a_row) else "deep"
-
-
 def batches_until_done(model: Model, batches: int, fitter: Fitter, run: RunTasks) -> int:
     """Return after how many of so many batches to come a deep refinement that is pending is done; 0: after none."""
     pending = _pending(model)
@@ -219,7 +200,7 @@ def _refined_if_due(
             _forget_running(model)
             return _refined(model, deep.refined.centroids, fitter, run, only_if_better=True)
         model = _with_learning(model, learning._replace(pending=paid))
-    depth = due_depth(model, learning.schedule)
+    depth = due_refinements(model).depth(learning.schedule)
     if depth is None:
         return model, False
     model, is_refined = _refined(model, newest(model).centroids - model.frame.origin, fitter, run)
@@ -275,7 +256,7 @@ def _with_deep_begun(model: Model, run: RunTasks) -> Model:
         raise AssertionError("a model that is refined has a summary")
     summary, schedule, _ = model.state.learning
     stands_for = weighted_points(summary, schedule.age, holding_memory(run))
-    work = _deep_work(model, schedule)
+    work = due_refinements(model).deep_work(schedule)
     pending = PendingRefinement(
         stands_for.points,
         stands_for.weights,
@@ -331,13 +312,6 @@ def _forget_running(model: Model) -> None:
 
 def _pending(model: Model) -> PendingRefinement | None:
     return model.state.learning.pending if model.state.learning else None
-
-
-def _deep_work(model: Model, schedule: RefinementSchedule) -> int:
-    """Return how many multiplications a deep refinement takes at most."""
-    k, d = newest(model).centroids.shape
-    size = min(schedule.rows, model.config.summary_points(d))
-    return expected_work(size, k, d, "deep", fresh=schedule.deep_refinements < FRESH_STARTS)
 
 
 def _with_learning(model: Model, learning: Learning) -> Model:

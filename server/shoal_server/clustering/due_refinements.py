@@ -1,0 +1,59 @@
+"""Which refinement of a model is due after a batch, if any: the schedule applied to the model's size."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from shoal_server.clustering.identity import succession_work
+from shoal_server.clustering.refinement import expected_work
+from shoal_server.clustering.refinement_schedule import FIXED_WORK, Depth, RefinementSchedule
+from shoal_server.clustering.state import Model
+from shoal_server.clustering.update import newest
+from shoal_server.engines.chunks import row_work
+
+FRESH_STARTS = 2  # deep refinements that also start from scratch: no bad start survives them
+
+
+class DueRefinements(NamedTuple):
+    """What decides, beside the schedule, whether a refinement of a model is due: the same until there is one."""
+
+    is_refined: bool  # whether there are any
+    n_clusters: int
+    n_features: int
+    size: int  # points of the summary
+    is_pending: bool  # whether a deep one is under way
+    row_work: int  # multiplications that assign a row
+
+    def depth(self, schedule: RefinementSchedule) -> Depth | None:
+        """Return which refinement is due at this point of the schedule; None: none. Asked after each batch."""
+        if not schedule.is_due(self.n_clusters) or not self.is_refined:
+            return None
+        if not schedule.may_take(_light_work(self._points(schedule), self.n_clusters, self.n_features), self.row_work):
+            return None
+        if self.is_pending or not schedule.may_begin_deep(self.deep_work(schedule), self.row_work):
+            return "light"
+        return "deep"
+
+    def deep_work(self, schedule: RefinementSchedule) -> int:
+        """Return how many multiplications a deep refinement takes at most."""
+        fresh = schedule.deep_refinements < FRESH_STARTS
+        return expected_work(self._points(schedule), self.n_clusters, self.n_features, "deep", fresh=fresh)
+
+    def _points(self, schedule: RefinementSchedule) -> int:
+        return min(schedule.rows, self.size)
+
+
+def due_refinements(model: Model) -> DueRefinements:
+    """Return when a model's refinements are due."""
+    k, d = newest(model).centroids.shape
+    config, learning = model.config, model.state.learning
+    is_pending = learning is not None and learning.pending is not None
+    return DueRefinements(config.rule(d) == "refined", k, d, config.summary_points(d), is_pending, row_work(k, d))
+
+
+@lru_cache(maxsize=1024)
+def _light_work(points: int, n_clusters: int, n_features: int) -> int:
+    """Return how many multiplications a light refinement takes at most, with all that belongs to it."""
+    search = expected_work(points, n_clusters, n_features, "light", fresh=False)
+    return search + FIXED_WORK + succession_work(points)
