@@ -75,7 +75,7 @@ def test_a_session_that_names_no_rule_is_refined_and_finds_clusters_that_come_in
 
     snapshot = session.centroids()
     config = session.describe().config
-    assert (config.update_rule, config.summary_size) == ("refined", 5000)
+    assert (config.update_rule, config.summary_size) == ("refined", 4000)
     assert any(each.refined for each in results)
     middles = points.reshape(K, -1, 2).mean(axis=1, dtype=np.float64)
     if options.get("metric") == "cosine":

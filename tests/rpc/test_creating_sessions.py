@@ -243,8 +243,8 @@ def test_an_invalid_configuration_is_refused_and_makes_no_session(wire: Wire, na
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
-        ({}, (REFINED, 5000)),
-        ({"update_rule": REFINED}, (REFINED, 5000)),
+        ({}, (REFINED, 4000)),
+        ({"update_rule": REFINED}, (REFINED, 4000)),
         ({"summary_size": 300}, (REFINED, 300)),
         ({"summary_size": 0}, (INCREMENTAL, 0)),
         ({"update_rule": INCREMENTAL}, (INCREMENTAL, 0)),

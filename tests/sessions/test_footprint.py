@@ -266,12 +266,12 @@ def test_default_sessions_reserve_little() -> None:
     assert (np.array(sizes) < [0.45, 0.6, 1.5, 2.5, 48, 80]).all()
 
 
-@pytest.mark.parametrize("k", [8, 250, 1 << 15, 1 << 18])
+@pytest.mark.parametrize("k", [8, 200, 1 << 15, 1 << 18])
 def test_a_session_reserves_a_small_summary_until_its_columns_are_known(k: int) -> None:
     config = ModelConfig(k, update_rule=None)
 
     unknown, known = (model_bytes(config, columns) - model_bytes(ModelConfig(k), 1) for columns in (None, 1))
-    assert unknown == known if k <= 250 else unknown < known / 6
+    assert unknown == known if k <= 200 else unknown < known / 6
     assert unknown < 2 * MIB
     assert learning_bytes(config, None) <= learning_bytes(config, 1)
     assert swap_bytes(config, None) <= swap_bytes(config, 1)

@@ -26,7 +26,7 @@ OnDrift = Literal["report", "adapt"]
 DEFAULT_UPDATE_RULE: UpdateRule = "refined"  # of a session that doesn't say, where its centroids are few enough
 # The points of the summary of a session that doesn't say: more where there are many centroids, and fewer where they and
 # their weights would be more values than that, but never fewer than some for each centroid.
-DEFAULT_SUMMARY_SIZE = 5000
+DEFAULT_SUMMARY_SIZE = 4000  # with 5,000 fits of china.jpg are 0.2 % better, and a sixth more is written
 DEFAULT_SUMMARY_VALUES = 1 << 22
 _VALUES_BESIDE = 4  # of a point, besides its columns
 _MIN_POINTS_PER_CLUSTER = 2

@@ -52,7 +52,7 @@ def due_refinements(model: Model) -> DueRefinements:
     return DueRefinements(config.rule(d) == "refined", k, d, config.summary_points(d), is_pending, row_work(k, d))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024)  # asked for after each batch
 def _light_work(points: int, n_clusters: int, n_features: int) -> int:
     """Return how many multiplications a light refinement takes at most, with all that belongs to it."""
     search = expected_work(points, n_clusters, n_features, "light", fresh=False)

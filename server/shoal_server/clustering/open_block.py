@@ -23,7 +23,7 @@ MAX_SPAN = 32.0
 # small blocks are worse: to make room for them points become fewer again and again. With eighths of the size and fifths
 # of the weight as many points were written, and china.jpg's and flower.jpg's fits were 1 % and 0.3 % worse.
 _SIZE_DIVISOR, _WEIGHT_FACTOR = 2, 1 / 2
-# Once many rows have come (decayed), of all their weight: to end a block takes some 3 ms. Ingest of 3 columns was 6 %
+# Once many rows have come (decayed), of all their weight: to end a block takes some 2 ms. Ingest of 3 columns was 6 %
 # slower where blocks had twice the weight. On 2.4 million rows that stay the same estimates of inertia were off by
 # 0.26 % on average, and by 0.21 % with twice, 0.15 % with once the weight. Before that many rows china.jpg's fits were
 # 0.7 % worse with blocks of all the weight.

@@ -1,4 +1,4 @@
-"""How a summary stays small: neighbouring buckets become one of a third as many points.
+"""How a summary stays small: neighbouring buckets become one of half as many points, or somewhat fewer.
 
 Points that are near one another become one, their mean with their scatter, or one of them and its mirror image: weight,
 mean and the sum of squares stay exact. The cells are found by D², as in Ackermann et al., "StreamKM++: a clustering
@@ -35,11 +35,11 @@ MAX_BUCKETS = 32
 # fit to: 120 centroids for 50 blobs in 8 columns were 0.7 % worse with pairs, and flights in 5 columns the same. But
 # after a thousand merges means in 5 to 8 columns estimate inertia up to 8 % too high, and pairs within 5 %.
 MAX_PAIR_FEATURES, MAX_MERGED_PAIR_FEATURES = 4, 8
-# What a reduction leaves of the points. Half as many are written for each point that goes as with half of them, and a
-# seventh fewer in all; fits are as good. With a quarter those of patches were 1 % worse, and china.jpg's 0.3 %. A
-# thousand merges are as many reductions, which each add a little to the inertia: there the half is left.
-LEFT, MERGED_LEFT = 1 / 3, 1 / 2
-# Few points are reduced together with their neighbours if these have at most so many times as much weight for each of
+# A reduction may leave as few as a third of the points, if the summary is small enough then: otherwise a second one
+# would follow. A tenth fewer points were written so, and china.jpg's fits were 0.3 % better, since there are more
+# points on average.
+_LEAST_LEFT = 1 / 3
+# Few points are halved together with their neighbours if these have at most so many times as much weight for each of
 # their points.
 _ALIKE = 4.0
 _PIECE_WORK = 1 << 22  # differences of two values, in 3 ms
@@ -56,12 +56,12 @@ def reduced(
     *,
     at_once: int = 0,
     max_pair_features: int = MAX_PAIR_FEATURES,
-    left: float = LEFT,
 ) -> tuple[Bucket, ...]:
     """Return buckets with at most `size` points together, made of these.
 
-    Of two neighbours in time those are taken first that have most points for their weight: so the points end up spread
-    as the weight is.
+    Of two neighbours in time those are taken first that have most points for their weight, and half of the points are
+    left, or somewhat fewer: so each point that goes costs no more than one that is written, and the points end up
+    spread as the weight is.
 
     Parameters
     ----------
@@ -78,13 +78,11 @@ def reduced(
     kernels, run
         Compute.
     at_once
-        Fewer points than that aren't reduced alone if others like them are beside them in time. Of many small buckets
+        Fewer points than that aren't halved alone if others like them are beside them in time. Of many small buckets
         the cells are finer then: after a thousand merges of small summaries inertia is estimated within 1 %, and
         without it within 6 %. One after another, as blocks of a stream are closed, it makes no difference.
     max_pair_features
         In so many columns at most a cell becomes two points.
-    left
-        What of the points of two buckets the one has that they become.
 
     Raises
     ------
@@ -110,9 +108,9 @@ def reduced(
         some = buckets[first:last]
         whole = joined(some, max(bucket.age for bucket in some))
         if points > size:
-            most = max(int(_points(some) * left), 1)
+            left = _points_left(_points(some), points - size)
             whole = reduced_bucket(
-                whole, most, centroids, mixed(seed, first, points), kernels, run, max_pair_features
+                whole, left, centroids, mixed(seed, first, points), kernels, run, max_pair_features
             )  # fmt: skip
         buckets = (*buckets[:first], whole, *buckets[last:])
 
@@ -165,6 +163,12 @@ def reduced_bucket(
     )
 
 
+def _points_left(points: int, excess: int) -> int:
+    """Return how many of some points are to be left, where there are so many too many in all."""
+    half, enough = max(points // 2, 1), points - excess
+    return enough if _LEAST_LEFT * points <= enough < half else half
+
+
 def without_tiny_buckets(buckets: tuple[Bucket, ...], age: float) -> tuple[Bucket, ...]:
     """Return buckets without those that weigh next to nothing beside the others."""
     weights = [decayed(bucket.weight, bucket.age, age) for bucket in buckets]
@@ -215,7 +219,7 @@ def _allotted(weights: Float64Array, errors: Float64Array, counts: IndexArray, s
 
 
 def _sparsest(buckets: tuple[Bucket, ...], age: float, at_once: int) -> tuple[int, int]:
-    """Return where neighbours begin and end that are to become one bucket of fewer points.
+    """Return where neighbours begin and end that are to become one bucket of half as many points.
 
     They are the two with most points for their weight, and as long as these are fewer than `at_once`, others like them
     beside them.

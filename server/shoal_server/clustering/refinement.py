@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 
 import numpy as np
 
@@ -172,7 +171,6 @@ def fit(
     return _result(fit_steps(search, np.random.default_rng(seed), n_starts), search, run)
 
 
-@lru_cache(maxsize=1024)  # called after each batch
 def expected_work(m: int, k: int, d: int, depth: Depth, *, fresh: bool) -> int:
     """Return the most multiplications that `refine` does with m points of d columns and k centroids."""
     one_pass = m * row_work(k, d)

@@ -21,7 +21,7 @@ NEW_WEIGHT = 1 / 3  # of all weight, since the last refinement; and since the la
 REGRET = 0.02  # of the inertia that the last refinement left
 # Once SPARED of the first work has been taken, the regret that makes a refinement due doubles with every further
 # DOUBLING of it: a stream that goes to new places again and again can't use up early what its last rows will need.
-SPARED, DOUBLING = 1 / 4, 1 / 4
+SPARED, DOUBLING = 1 / 4, 1 / 3
 # Multiplications that refinements may take, some 12 of which a core does in a nanosecond: FIRST_WORK at first, for
 # models whose rows take more than SMALL_ROW_WORK so many times more, up to MAX_FIRST_WORK; and for each row as much as
 # assigning it takes.
@@ -33,7 +33,7 @@ RESERVE = 1 / 3
 # By how much rows may be farther from centroids than the points that these were fitted to, in numbers of centroids for
 # each point: 0.9 (16 columns) to 3.7 (3 columns), measured.
 OPTIMISM = 4
-BEGINNING_ROWS = 300_000
+BEGINNING_ROWS = 1 << 18  # a deep one that has begun by then is done before 300,000 rows of a small model
 # After these, what a refinement without regret may take of the work that the rows since the last one took to assign.
 ROUTINE_SHARE = 1 / 10
 MIN_ROWS_PER_CLUSTER = 3  # for the first refinement; and new ones between two, for each cluster

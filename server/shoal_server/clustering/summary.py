@@ -35,15 +35,13 @@ from shoal_server.clustering.open_block import (
     calibrated,
     followed,
 )
-from shoal_server.clustering.reduction import MAX_MERGED_PAIR_FEATURES, MERGED_LEFT, reduced, without_tiny_buckets
+from shoal_server.clustering.reduction import MAX_MERGED_PAIR_FEATURES, reduced, without_tiny_buckets
 from shoal_server.engines.contract import BoolArray, Float64Array, LabelArray, RunTasks
 
 Real = TypeVar("Real", bound=np.floating[Any])
 
 # Rows wait until the row number is a multiple of this: a call for one row copies these instead of the sums (k, d).
 CHUNK_ROWS = 64
-
-_AT_ONCE_SHARE = 2  # of the size of a summary: so many points are reduced at once when two are merged
 
 
 class Summary(NamedTuple):
@@ -245,7 +243,7 @@ def merge(
     blocks = one.blocks + other.blocks
     buckets = reduced(
         buckets, one.size, age, reference.centroids, mixed(seed, blocks), kernels, run,
-        at_once=one.size // _AT_ONCE_SHARE, max_pair_features=MAX_MERGED_PAIR_FEATURES, left=MERGED_LEFT,
+        at_once=one.size, max_pair_features=MAX_MERGED_PAIR_FEATURES,
     )  # fmt: skip
     return one._replace(buckets=buckets, reference=reference, rows=one.rows + other.rows, blocks=blocks)
 
