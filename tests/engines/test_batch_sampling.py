@@ -33,7 +33,7 @@ def empty_sample(
         np.pad(reference, ((0, 0), (0, length - d))), np.array(rates[:2]), rates[2], np.array(most[:1], np.float64),
         np.array(numbers), np.array(factors), np.zeros(3), np.zeros(k), np.zeros((k, length)), np.zeros(k),
         np.empty((most[1], d), reference.dtype), np.empty(most[1]), np.empty(most[1], np.int32), np.zeros(2, np.int64),
-        np.empty(rows, reference.dtype), np.empty(k), np.empty(64), np.empty(64, np.int64),
+        np.empty(rows, reference.dtype), np.empty(rows, np.int32), np.empty(k), np.empty(64), np.empty(64, np.int64),
     )  # fmt: skip
 
 

@@ -100,6 +100,7 @@ def begin_sampling(
         np.empty(room, np.int32),
         np.zeros(2, np.int64),
         np.empty(max(rows), precision),
+        np.empty(max(rows), np.int32),
         np.empty(k),
         np.empty(_DRAWS),
         np.empty(_DRAWS, np.int64),

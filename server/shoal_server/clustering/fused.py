@@ -215,7 +215,8 @@ def _apply_together(
         if not model.frame.cosine and is_sampled_whole(len(fusible.points[0]), model.frame):
             sampling = _begin_sampling(model, fusible, fitter, run)
             fusible = fusible.first(sampling.batches if sampling else 1)
-    fused = _fused(model, fusible, engine, run, sampling, labelled=fitter is not None and is_summarised(model))
+    labelled = sampling is None and fitter is not None and is_summarised(model)
+    fused = _fused(model, fusible, engine, run, sampling, labelled=labelled)
     if sampling is not None and len(fused.inertias) < len(fusible.batches):
         return _apply_cut_short(model, fusible, fused, sampling, engine, run, fitter)
     return _accept(model, fusible, fused, sampling, engine, run, fitter)
@@ -301,7 +302,7 @@ def _accept(
         rows = _labelled(model, fusible.first(len(results)), fused.labels)
         model = learned(model, frame, rows, schedule, fitter, run)
     else:
-        model = learned_batches(model, sampling, len(fused.labels), schedule)
+        model = learned_batches(model, sampling, sum(map(len, fusible.points[: len(results)])), schedule)
     model, refined = refined_if_due(after_drift(model, drift), len(results), fitter, run)
     results[-1] = last._replace(refined=refined)
     return model, results, len(batches)

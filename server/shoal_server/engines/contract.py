@@ -257,6 +257,7 @@ class RowSample(NamedTuple):
     kept_label: LabelArray  # (room,) and their labels; there is room for fewer rows than these hold
     found: NDArray[np.int64]  # (2,) get how many these are, and whether a batch could not be taken
     distances: NDArray[np.floating[Any]]  # (rows of the largest batch,) to work in
+    labels: LabelArray  # (rows of the largest batch,) likewise, where labels aren't asked for
     batch_squares: Float64Array  # (k,) likewise
     draws: Float64Array  # (m,) likewise, m rows at a time,
     chosen: NDArray[np.int64]  # (m,) as this is

@@ -118,7 +118,7 @@ class NumbaEngine:
         after = buffers.writable(before)
         layout, rows = after.layout, sum(map(len, batches))
         counts, sums = self._sums.zeroed(layout.centroids.shape)
-        labels = np.empty(rows, np.int32) if return_labels or sample is not None else _NO_LABELS
+        labels = np.empty(rows, np.int32) if return_labels else _NO_LABELS
         inertias = np.empty(len(batches))
         # The kernel reads all of these where they are: they are held here until it returns.
         points = tuple(batches)

@@ -71,7 +71,7 @@ def no_sample(precision: np.dtype[Any]) -> RowSample:
     none, numbers, rows = np.empty(0), np.empty(0, np.int64), np.empty((0, 0), precision)
     return RowSample(
         rows, none, none, none, numbers, none, none, none, np.empty((0, 0)), none, rows, none, np.empty(0, np.int32),
-        numbers, np.empty(0, precision), none, none, numbers,
+        numbers, np.empty(0, precision), np.empty(0, np.int32), none, none, numbers,
     )  # fmt: skip
 
 
@@ -80,15 +80,15 @@ def check_sample(sample: RowSample, batches: Sequence[PointArray]) -> None:
     kept = len(sample.kept)
     if (
         len(sample.factors) < len(batches)
-        or len(sample.distances) < max(map(len, batches))
+        or not len(sample.labels) == len(sample.distances) >= max(map(len, batches))
         or not len(sample.draws) == len(sample.chosen) > 0
         or not kept == len(sample.kept_weight) == len(sample.kept_label) > 0
     ):
         raise ValueError(
-            f"a sample of {len(sample.factors)} batches, with {len(sample.distances)} distances, {kept} rows to keep, "
-            f"{len(sample.kept_weight)} weights, {len(sample.kept_label)} labels, {len(sample.draws)} draws and "
-            f"{len(sample.chosen)} places for what is chosen, is too short for {len(batches)} batches of up to "
-            f"{max(map(len, batches))} rows"
+            f"a sample with {len(sample.factors)} factors, {len(sample.distances)} distances, {len(sample.labels)} "
+            f"labels, room for {kept} rows, {len(sample.kept_weight)} weights and {len(sample.kept_label)} labels of "
+            f"these, and {len(sample.draws)} draws of {len(sample.chosen)} rows is too short for {len(batches)} batches "
+            f"of up to {max(map(len, batches))} rows"
         )
 
 
@@ -111,6 +111,7 @@ def sample_type(real: Any) -> Any:
         "kept_label": types.int32[::1],
         "found": integers,
         "distances": reals,
+        "labels": types.int32[::1],
         "batch_squares": numbers,
         "draws": numbers,
         "chosen": integers,

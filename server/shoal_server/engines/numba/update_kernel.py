@@ -71,7 +71,9 @@ def apply_batches(
     for index in range(count):
         points = item_at(points_address, index)
         rows = length_at(points)
-        labels, own = all_labels[begin : begin + rows], array_at(item_at(weights_address, index), decays)
+        own = array_at(item_at(weights_address, index), decays)
+        in_part = sampling and len(all_labels) == 0
+        labels = arguments.sample.labels[:rows] if in_part else all_labels[begin : begin + rows]
         inertia, largest, nearly_zero, more = assign_groups(
             data_at(points), rows, own, layout, largest_norm(layout.norms), workspace, labels,
             arguments.sample.distances[:rows], counts, sums,
