@@ -87,8 +87,8 @@ def check_sample(sample: RowSample, batches: Sequence[PointArray]) -> None:
         raise ValueError(
             f"a sample with {len(sample.factors)} factors, {len(sample.distances)} distances, {len(sample.labels)} "
             f"labels, room for {kept} rows, {len(sample.kept_weight)} weights and {len(sample.kept_label)} labels of "
-            f"these, and {len(sample.draws)} draws of {len(sample.chosen)} rows is too short for {len(batches)} batches "
-            f"of up to {max(map(len, batches))} rows"
+            f"these, and {len(sample.draws)} draws of {len(sample.chosen)} rows is too short for {len(batches)} "
+            f"batches of up to {max(map(len, batches))} rows"
         )
 
 
