@@ -17,6 +17,8 @@ from shoal._retries import ResumableStream
 from shoal._watch import Item as WatchedItem
 from shoal._watch import Watch
 
+_SOURCE_SECONDS = 2.0  # that an exchange waits for its source when it ends
+
 
 def run_pipeline(
     connection: Connection, pipeline: Pipeline[Result], source: Iterable[Any]
@@ -65,8 +67,9 @@ def _next(connection: Connection, responses: Iterator[Any], stream: ResumableStr
 class _Exchange(Generic[Result]):
     """A pipeline between three threads: the caller's, the one that reads the source, and gRPC's, which sends.
 
-    The source has a thread of its own so that its slowness holds up no result. The thread ends when the exchange does;
-    only while the source itself keeps it waiting can it not, and then it ends with the source's next word.
+    The source has a thread of its own so that its slowness holds up no result. The exchange ends with that thread: one
+    that read a file while Python exits would abort the process. A source that keeps it waiting for long is left to
+    itself: the thread then ends with the source's next item.
     """
 
     def __init__(self, pipeline: Pipeline[Result], source: Iterable[Any]) -> None:
@@ -85,6 +88,8 @@ class _Exchange(Generic[Result]):
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        if threading.current_thread() is not self._reader:  # which may collect an exchange that nobody holds
+            self._reader.join(_SOURCE_SECONDS)
 
     @property
     def session(self) -> str:

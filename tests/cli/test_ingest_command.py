@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
+from pyarrow import csv, parquet
 
 import shoal
 from shoal.cli.failures import FAILED, UNREACHABLE, USAGE
 from shoal.testing import LocalServer
 from tests.cli.cli_runner import InProcess, Outcome, run_apart, run_on_terminal, running
 
-POINTS = np.random.default_rng(0).normal(size=(1000, 3)).astype(np.float32)
+RANDOM = np.random.default_rng(0)
+POINTS = RANDOM.normal(size=(1000, 3)).astype(np.float32)
 
 
 @pytest.fixture
@@ -275,6 +278,20 @@ def test_missing_file_is_reported_before_the_server_is_called(command: InProcess
 
 def test_ingest_into_an_unknown_session_fails(command: InProcess, name: str, points: Path) -> None:
     assert command("ingest", name, points).exit_code == FAILED
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_command_that_fails_while_a_file_is_read_does_not_crash_at_exit(
+    server: LocalServer, name: str, tmp_path: Path, kind: str
+) -> None:
+    table = pa.table({"x": RANDOM.normal(size=200_000), "y": RANDOM.normal(size=200_000)})
+    path = tmp_path / f"points.{kind}"
+    csv.write_csv(table, path) if kind == "csv" else parquet.write_table(table, path)
+
+    outcomes = [run_apart("--server", server.target, "ingest", name, path, "--batch-rows", 100) for _ in range(4)]
+
+    assert [outcome.exit_code for outcome in outcomes] == [FAILED] * 4
+    assert all(outcome.stderr.strip().startswith("error: there is no session") for outcome in outcomes)
 
 
 def test_ingest_into_an_unreachable_server_exits_with_3(command: InProcess, points: Path) -> None:
