@@ -227,8 +227,8 @@ def test_fewer_points_are_written_with_fewer_commits() -> None:
 
     often, seldom = (written.written_a_row(stream, 0, rows) for rows in (1_024, 8_192))
 
-    # All of the first 5,000 rows are kept: those of a block, and then its bucket.
-    assert 5_000 / 12_288 < seldom < often < 20_000 / 12_288
+    # All of the first 4,000 rows are kept: those of a block, and then its bucket.
+    assert 4_000 / 12_288 < seldom < often < 20_000 / 12_288
 
 
 def test_what_has_been_written_is_not_counted_again() -> None:

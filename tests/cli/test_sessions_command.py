@@ -44,7 +44,7 @@ def test_sessions_show_prints_the_update_rule_and_the_size_of_the_summary(comman
     lines = [line.split() for line in command("sessions", "show", name).stdout.splitlines()]
 
     assert ["config.update_rule", "refined"] in lines
-    assert ["config.summary_size", "5,000"] in lines
+    assert ["config.summary_size", "4,000"] in lines
 
 
 def test_sessions_update_sets_and_resets_threshold_and_drift(
