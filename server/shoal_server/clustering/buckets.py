@@ -134,13 +134,6 @@ def nearest_centroids(
         return labels, np.ldexp(squares.astype(np.float64), 2 * power)
 
 
-def add_by_label(values: Reals, weights: Float64Array, labels: LabelArray, sums: Float64Array) -> None:
-    """Add weight times row (n, d) to the sums (k, d) of the labels."""
-    order = np.argsort(labels, kind="stable")
-    present, starts = np.unique(labels[order], return_index=True)
-    sums[present] += np.add.reduceat(weights[order, None] * values[order], starts, axis=0)
-
-
 def decayed(weight: float, age: float, later: float) -> float:
     """Return what a weight as of an age is at a later one."""
     return float(weight * 0.5 ** (later - age))

@@ -14,16 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shoal_server.clustering.buckets import (
-    Bucket,
-    Reals,
-    SummaryKernels,
-    WeightedPoints,
-    add_by_label,
-    bucket_of,
-    decayed,
-    total_of,
-)
+from shoal_server.clustering.buckets import Bucket, Reals, SummaryKernels, WeightedPoints, bucket_of, decayed, total_of
 from shoal_server.engines.contract import BoolArray, Float64Array, LabelArray, RunTasks
 
 # Half-lives that a block spans at most: what came before weighs nothing beside what comes then.
@@ -231,7 +222,7 @@ def _calibration(block: OpenBlock, sample: KeptRows, live: BoolArray) -> Generat
     present = sampled > 0
     means = np.zeros((k, d))  # of the deviations from the reference, in the sample
     for piece in pieces:
-        add_by_label(points[piece].astype(np.float64) - reference[labels[piece]], weights[piece], labels[piece], means)
+        _add_by_label(points[piece].astype(np.float64) - reference[labels[piece]], weights[piece], labels[piece], means)
         yield
     np.divide(means, sampled[:, None], out=means, where=present[:, None])
     weights = weights * np.divide(block.counts, sampled, out=np.zeros(k), where=present)[labels]
@@ -288,6 +279,13 @@ def followed(reference: Reference, block: OpenBlock) -> Reference:
     inertia = float(block.squares.sum()) / weight if weight else reference.inertia
     centroids = (reference.centroids + shift).astype(reference.centroids.dtype)
     return Reference(centroids, weights, block.counts, block.begin, inertia)
+
+
+def _add_by_label(values: Float64Array, weights: Float64Array, labels: LabelArray, sums: Float64Array) -> None:
+    """Add weight times row (n, d) to the sums (k, d) of the labels."""
+    order = np.argsort(labels, kind="stable")
+    present, starts = np.unique(labels[order], return_index=True)
+    sums[present] += np.add.reduceat(weights[order, None] * values[order], starts, axis=0)
 
 
 def _joined(parts: tuple[KeptRows, ...]) -> KeptRows:

@@ -35,7 +35,7 @@ from shoal_server.clustering.open_block import (
     calibrated,
     followed,
 )
-from shoal_server.clustering.reduction import MAX_MERGED_PAIR_FEATURES, reduced, without_tiny_buckets
+from shoal_server.clustering.reduction import MAX_MERGED_PAIR_FEATURES, MOST_MERGED_LEFT, reduced, without_tiny_buckets
 from shoal_server.engines.contract import BoolArray, Float64Array, LabelArray, RunTasks
 
 Real = TypeVar("Real", bound=np.floating[Any])
@@ -243,7 +243,7 @@ def merge(
     blocks = one.blocks + other.blocks
     buckets = reduced(
         buckets, one.size, age, reference.centroids, mixed(seed, blocks), kernels, run,
-        at_once=one.size, max_pair_features=MAX_MERGED_PAIR_FEATURES,
+        at_once=one.size, max_pair_features=MAX_MERGED_PAIR_FEATURES, most_left=MOST_MERGED_LEFT,
     )  # fmt: skip
     return one._replace(buckets=buckets, reference=reference, rows=one.rows + other.rows, blocks=blocks)
 
