@@ -94,11 +94,16 @@ def grey_patches() -> Array:
     return np.ascontiguousarray(np.random.default_rng(0).permutation(patches))
 
 
+def wide_column() -> Array:
+    return np.random.default_rng(0).normal(size=(60_000, 12), scale=[100.0] + [1.0] * 11).astype(np.float32)
+
+
 STREAMS: dict[str, Any] = {
     "pixels d=3": lambda: load_sample_image("china.jpg")[::2].reshape(-1, 3).astype(np.float32),
     "grey patches d=16": grey_patches,
     "blobs d=128": lambda: spread_blobs(0, 40, 128, 20_000, 5.0),
     "blobs d=8": lambda: spread_blobs(1, 30, 8, 40_000, 6.0),
+    "a wide column d=12": wide_column,
     "digits d=64": lambda: load_digits().data.astype(np.float32),
 }
 

@@ -120,7 +120,7 @@ def test_a_refinement_loses_no_more_than_it_may_for_a_small_cluster(scale: float
     assert found.without_small_cluster < found.inertia <= (1 + MAX_LOSS) * found.without_small_cluster
     assert found.inertia <= (1 + MAX_LOSS) * found.before.inertia
     assert np.linalg.norm(found.centroids / scale - small, axis=1).min() < 1.0
-    assert found.work <= expected_work(*points.shape[:1], 20, D, "light", fresh=False)
+    assert found.work <= expected_work(len(points), 20, D, "light", fresh=False)
 
 
 def test_a_small_cluster_of_directions_gets_a_centroid_of_length_1() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shoal_server.clustering.buckets import WeightedPoints
@@ -143,6 +143,7 @@ def test_a_thousand_merges_in_any_order_estimate_inertia_within_five_percent(
     order=st.sampled_from(ORDERS),
     kind=st.sampled_from(KINDS),
 )
+@example(seed=196, d=14, k=8, order="one after another", kind="skewed")  # 5.3 % with half of the points left
 def test_a_thousand_merges_in_many_columns_estimate_inertia_within_five_percent_once_it_is_corrected(
     seed: int, d: int, k: int, order: str, kind: str
 ) -> None:

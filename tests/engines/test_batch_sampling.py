@@ -167,7 +167,9 @@ def test_squares_that_lose_digits_are_not_sampled_as_a_whole() -> None:
     assert taken == [False, True, True]
 
 
-@pytest.mark.parametrize("short", ["factors", "distances", "kept", "kept_weight", "kept_label"])
+@pytest.mark.parametrize(
+    "short", ["factors", "distances", "labels", "draws", "chosen", "kept", "kept_weight", "kept_label"]
+)
 def test_a_sample_that_is_too_short_for_the_batches_is_refused(short: str) -> None:
     points = np.ones((300, 2))
     frame = frame_at(np.zeros((3, 2)), np.zeros(2))
@@ -184,15 +186,27 @@ def test_a_sample_that_is_too_short_for_the_batches_is_refused(short: str) -> No
             )
 
 
-def test_labels_are_there_for_a_sample_even_if_they_are_not_asked_for() -> None:
-    points, frame = np.random.default_rng(0).normal(size=(300, 2)), frame_at(np.zeros((1, 2)), np.zeros(2))
-    sample = empty_sample(frame.centroids, (0.1, 0.0, np.zeros(1)), (1, 0), [1.0], (np.inf, 1000), 300)
+def test_a_sample_is_the_same_whether_labels_are_asked_for() -> None:
+    random = np.random.default_rng(0)
+    batches = [random.normal(size=(rows, 2)) for rows in (300, 20, 170)]
+    centroids = random.normal(size=(4, 2))
+    frame, by_label = frame_at(centroids, np.zeros(2)), np.array([0.0, 0.1, 0.2, 0.3])
 
-    warm_engine().apply_batches(
-        FusedBatches([points], None, np.zeros((1, 2)), frame, False, None, sample), run_in_order
-    )
+    samples = []
+    for return_labels in (False, True):
+        sample = empty_sample(centroids, (0.05, 0.1, by_label), (1, 0), [1.0] * 3, (np.inf, 1000), 300)
+        fused = warm_engine().apply_batches(
+            FusedBatches(batches, None, centroids, frame, return_labels, None, sample), run_in_order
+        )
+        assert len(fused.labels) == (490 if return_labels else 0)
+        found = slice(sample.found[0])
+        kept = sample.kept[found], sample.kept_weight[found], sample.kept_label[found]
+        samples.append((sample.totals, sample.counts, sample.sums, sample.squares, *kept))
 
-    assert sample.counts.tolist() == [300.0]
+    assert 20 < len(samples[0][-1]) < 400
+    assert set(samples[0][-1].tolist()) == {0, 1, 2, 3}
+    for one, other in zip(*samples, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_rows_that_equal_their_centroids_are_sampled_as_a_whole() -> None:

@@ -263,7 +263,7 @@ def test_default_sessions_reserve_little() -> None:
         for precision in (4, 8)
     ]
 
-    assert (np.array(sizes) < [0.45, 0.6, 1.5, 2.5, 48, 80]).all()
+    assert (np.array(sizes) < [0.4, 0.5, 1.2, 2, 48, 80]).all()
 
 
 @pytest.mark.parametrize("k", [8, 200, 1 << 15, 1 << 18])

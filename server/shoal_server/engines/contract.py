@@ -259,8 +259,8 @@ class RowSample(NamedTuple):
     distances: NDArray[np.floating[Any]]  # (rows of the largest batch,) to work in
     labels: LabelArray  # (rows of the largest batch,) likewise, where labels aren't asked for
     batch_squares: Float64Array  # (k,) likewise
-    draws: Float64Array  # (m,) likewise, m rows at a time,
-    chosen: NDArray[np.int64]  # (m,) as this is
+    draws: Float64Array  # (r,) likewise: what is drawn for r rows at a time,
+    chosen: NDArray[np.int64]  # (r,) and which of these are kept
 
 
 class FusedBatches(NamedTuple):

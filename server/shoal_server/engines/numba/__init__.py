@@ -136,7 +136,7 @@ class NumbaEngine:
             raise
         if applied < len(batches):
             batches, inertias = batches[:applied], inertias[:applied]
-            labels = labels[: sum(map(len, batches))]
+            labels = labels[: sum(map(len, batches))].copy()  # a view would keep the others, too
         if pruning.concerns(layout):
             pruning.note(layout, max(rows, 1), tried)
             self._look_at(frame, batches, run)  # it may be halted: then `before` is still the newest version

@@ -163,10 +163,10 @@ def _draw_rows(
         part = slice(start, min(start + len(draws), n))
         draw_rows(seed, first_number + start, draws[: part.stop - start])
         own_weight, own_labels, own_distances = weight[part], labels[part], distances[part]
-        count, more = _choose_rows(
+        count, weighted_rows = _choose_rows(
             own_labels, own_weight, own_distances, draws, factor, uniform, by_distance, by_label, squares, chosen
         )
-        rows += more
+        rows += weighted_rows
         for row in chosen[: min(count, len(kept) - found)]:
             label, square = own_labels[row], np.float64(own_distances[row])
             value = own_weight[row] * factor if len(weight) > 0 else factor

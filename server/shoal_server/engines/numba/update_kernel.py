@@ -72,8 +72,8 @@ def apply_batches(
         points = item_at(points_address, index)
         rows = length_at(points)
         own = array_at(item_at(weights_address, index), decays)
-        in_part = sampling and len(all_labels) == 0
-        labels = arguments.sample.labels[:rows] if in_part else all_labels[begin : begin + rows]
+        keeps_labels = len(all_labels) > 0 or not sampling
+        labels = all_labels[begin : begin + rows] if keeps_labels else arguments.sample.labels[:rows]
         inertia, largest, nearly_zero, more = assign_groups(
             data_at(points), rows, own, layout, largest_norm(layout.norms), workspace, labels,
             arguments.sample.distances[:rows], counts, sums,
