@@ -17,7 +17,7 @@ from rich.progress import track
 
 import shoal
 from benchmarks.datasets import Float32Array
-from benchmarks.one_pass import costs, drift, figures, plot, rare, written
+from benchmarks.one_pass import costs, drift, figures, plot, rare, waits, written
 from benchmarks.one_pass.cached import cached
 from benchmarks.one_pass.cases import Case, all_cases
 from benchmarks.one_pass.figures import (
@@ -63,7 +63,7 @@ class Ratios:
 
 
 def rows(plan: Plan) -> Iterator[Row | str]:
-    """Measure every case, then rare clusters, drift, what commits write and costs."""
+    """Measure every case, then rare clusters, drift, what commits write, costs and waits."""
     seeds = plan.with_rounds(plan.choose(_SEEDS, _QUICK_SEEDS)).rounds
     peers: dict[str, Contestant] = {
         name: cached(contestant, [name], ["scikit-learn"])
@@ -83,7 +83,13 @@ def rows(plan: Plan) -> Iterator[Row | str]:
                 yield from case_rows(case, contestants, seeds, plan)
             else:
                 yield f"{case.title} is left out: {case.package} isn't installed; pip install 'shoal[bench]'"
-        parts = {"rare cluster": rare.rows, "drift": drift.rows, "written": written.rows, "costs": costs.rows}
+        parts = {
+            "rare cluster": rare.rows,
+            "drift": drift.rows,
+            "written": written.rows,
+            "costs": costs.rows,
+            "waits": waits.rows,
+        }
         for name, more in parts.items():
             if re.search(plan.only, name):
                 yield from more(client, server, seeds, plan)

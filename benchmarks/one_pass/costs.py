@@ -21,14 +21,14 @@ from shoal import UpdateRule
 from shoal.testing import LocalServer
 
 BEGINNING = 300_000  # rows, of which refinements are frequent
-_BATCH_ROWS = 4096
-_DISTINCT_ROWS = 32 * _BATCH_ROWS  # they come again and again
-_PUSHED_ROWS = 1024
-_PUSHES = 100
+BATCH_ROWS = 4096
+DISTINCT_BATCHES = 32  # they come again and again
+PUSHED_ROWS = 1024
+PUSHES = 100
 _MORE_CPU = Limit("0.5 s more", 0.5, "CPU s")
 _WAIT = Limit("20 ms", 20.0, "ms")
 _MAX_SIZE_OF_CPU, _MAX_SIZE_OF_WAIT = 1024, 4096  # k × d up to which the limits are meant
-_RULES: tuple[UpdateRule, UpdateRule] = ("refined", "incremental")
+RULES: tuple[UpdateRule, UpdateRule] = ("refined", "incremental")
 
 
 @dataclass(frozen=True)
@@ -69,24 +69,28 @@ def rows(client: shoal.Client, server: LocalServer, _: int, plan: Plan) -> Itera
     """Compare the refined rule with the incremental one."""
     for shape in SHAPES[: plan.choose(3, 1)]:
         contestants: dict[str, Callable[[], Cost]] = {
-            rule: partial(cost, client, cpu_clock_of(server.pid), shape, rule) for rule in _RULES
+            rule: partial(cost, client, cpu_clock_of(server.pid), shape, rule) for rule in RULES
         }
         taken = take_turns(contestants, plan.with_rounds(plan.choose(9, 3)), f"quality: costs, {shape.case}")
-        yield from cost_rows(shape, *(taken[rule] for rule in _RULES))
+        yield from cost_rows(shape, *(taken[rule] for rule in RULES))
 
 
 def cost(client: shoal.Client, cpu_clock: Callable[[], float], shape: Shape, update_rule: UpdateRule) -> Cost:
     """Measure one stream into a new session, and single pushes into another."""
-    points = blobs(0, shape.k, shape.d, _DISTINCT_ROWS, shape.apart)
+    points = blobs(0, shape.k, shape.d, DISTINCT_BATCHES * BATCH_ROWS, shape.apart)
     options = session_options(0, update_rule=update_rule)
     with new_session(client, shape.k, options) as session:
         beginning, after = (
             measure(lambda: _exhaust(session, batches), batches, cpu_clock)  # noqa: B023  (called at once)
             for batches in (_stream(points, BEGINNING), _stream(points, shape.more_rows))
         )
-    with new_session(client, shape.k, options) as session:
-        pushes = [_timed_push(session, batch) for batch in islice(cut(points, _PUSHED_ROWS), _PUSHES)]
-    return Cost(beginning, after, pushes)
+    return Cost(beginning, after, push_seconds(client, points, shape, update_rule))
+
+
+def push_seconds(client: shoal.Client, points: Float32Array, shape: Shape, update_rule: UpdateRule) -> list[float]:
+    """Return the seconds of each of the first pushes into a new session."""
+    with new_session(client, shape.k, session_options(0, update_rule=update_rule)) as session:
+        return [_timed_push(session, batch) for batch in islice(cut(points, PUSHED_ROWS), PUSHES)]
 
 
 def cost_rows(shape: Shape, ours: list[Cost], incremental: list[Cost]) -> Iterator[Row]:
@@ -119,7 +123,7 @@ def cost_rows(shape: Shape, ours: list[Cost], incremental: list[Cost]) -> Iterat
     waits = [(max(each.pushes) - float(np.median(each.pushes))) * 1e3 for each in ours]
     longest = [(max(each.pushes) - float(np.median(each.pushes))) * 1e3 for each in incremental]
     yield _WAIT.row(
-        f"the longest of {_PUSHES} Pushes, over their median, {shape.case}",
+        f"the longest of {PUSHES} Pushes, over their median, {shape.case}",
         waits,
         aimed=shape.size <= _MAX_SIZE_OF_WAIT,
         facts={"with the incremental rule, ms": spread(longest).median},
@@ -127,8 +131,8 @@ def cost_rows(shape: Shape, ours: list[Cost], incremental: list[Cost]) -> Iterat
 
 
 def _stream(points: Float32Array, rows: int) -> list[Float32Array]:
-    batches = cut(points, _BATCH_ROWS)
-    return list(islice(chain.from_iterable(repeat(batches)), -(-rows // _BATCH_ROWS)))
+    batches = cut(points, BATCH_ROWS)
+    return list(islice(chain.from_iterable(repeat(batches)), -(-rows // BATCH_ROWS)))
 
 
 def _exhaust(session: shoal.Session, batches: list[Float32Array]) -> None:
