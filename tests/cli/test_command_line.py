@@ -152,7 +152,7 @@ def test_help_lists_the_commands(help_option: str) -> None:
 
 
 def test_the_version_is_printed() -> None:
-    assert run_here("--version").stdout.startswith("shoal ")
+    assert run_here("--version").stdout == f"shoal {shoal.__version__}\n"
 
 
 def test_no_color_is_honoured_even_if_colour_is_forced(command: InProcess, client: shoal.Client, name: str) -> None:
