@@ -14,7 +14,7 @@ from benchmarks.pairing import Plan, take_turns
 from benchmarks.results import Limit, Row
 from shoal.testing import LocalServer
 
-# 4,096 values of centroids, more or less: up to so many the limit is meant.
+# With about as many values of centroids as the limit is meant for: 4,096.
 SHAPES = (Shape(64, 64, 0, 4.0), Shape(32, 128, 0, 4.0), Shape(256, 16, 0, 4.0), Shape(4, 1000, 0, 4.0))
 _LIMIT = Limit("20 ms more", 20.0, "ms")
 
@@ -27,6 +27,11 @@ def rows(client: shoal.Client, _server: LocalServer, _seeds: int, plan: Plan) ->
             rule: partial(push_seconds, client, points, shape, rule) for rule in RULES
         }
         taken = take_turns(contestants, plan.with_rounds(plan.choose(9, 3)), f"quality: waits, {shape.case}")
-        rounds = zip(*(taken[rule] for rule in RULES), strict=True)
-        more = [max(np.subtract(ours, incremental)) * 1e3 for ours, incremental in rounds]
-        yield _LIMIT.row(f"a refinement makes one of {PUSHES} Pushes wait, {shape.case}", more)
+        yield wait_row(shape, *(taken[rule] for rule in RULES))
+
+
+def wait_row(shape: Shape, ours: list[list[float]], incremental: list[list[float]]) -> Row:
+    """Return the row of the longest waits, round by round, from the seconds that each Push took."""
+    rounds = zip(ours, incremental, strict=True)
+    more = [float(np.max(np.subtract(one, other))) * 1e3 for one, other in rounds]
+    return _LIMIT.row(f"a refinement makes one of {PUSHES} Pushes wait, {shape.case}", more)

@@ -14,6 +14,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from shoal import aio
 from shoal._analysis_types import ClusterDescription, Clustering, ClusterReport, Reclustering, Suggestion
 from shoal._client import Client, connect
@@ -142,9 +144,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> str:
-    if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415  (a sixth of the time that importing the client takes)
+if TYPE_CHECKING:
+    __version__: str
+else:
 
-        return version("shoal")
-    raise AttributeError(f"module 'shoal' has no attribute {name!r}")
+    def __getattr__(name: str) -> str:
+        if name == "__version__":
+            from importlib.metadata import version  # noqa: PLC0415  (a sixth of the time to import the client)
+
+            return version("shoal")
+        raise AttributeError(f"module 'shoal' has no attribute {name!r}")

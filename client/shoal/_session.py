@@ -182,7 +182,8 @@ class Session(SummaryMethods):
         Nothing happens before the first result is requested. The stream reconnects after a broken connection, and no
         batch is lost or counted twice. It raises UnavailableError after a minute without progress; if it has never
         worked, after the client's timeout, or after a few seconds if there is no server at all. Dropping or closing
-        the iterator (``contextlib.closing``) cancels the batches in flight.
+        the iterator (``contextlib.closing``) cancels the batches in flight, and waits up to two seconds for the next
+        item of `batches`.
 
         Parameters
         ----------

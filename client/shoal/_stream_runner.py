@@ -67,9 +67,9 @@ def _next(connection: Connection, responses: Iterator[Any], stream: ResumableStr
 class _Exchange(Generic[Result]):
     """A pipeline between three threads: the caller's, the one that reads the source, and gRPC's, which sends.
 
-    The source has a thread of its own so that its slowness holds up no result. The exchange ends with that thread: one
-    that read a file while Python exits would abort the process. A source that keeps it waiting for long is left to
-    itself: the thread then ends with the source's next item.
+    The source has a thread of its own so that its slowness holds up no result. The exchange waits for that thread when
+    it ends: a thread that is reading a file while Python exits aborts the process. If the source takes too long, the
+    thread ends by itself, with the source's next item.
     """
 
     def __init__(self, pipeline: Pipeline[Result], source: Iterable[Any]) -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 import shoal
 from benchmarks import quality
-from benchmarks.one_pass import costs, drift, peers, plot, rare, river_models, sessions, streams, tables, written
+from benchmarks.one_pass import costs, drift, peers, plot, rare, river_models, sessions, streams, tables, waits, written
 from benchmarks.one_pass.cases import Case, all_cases
 from benchmarks.one_pass.figures import against_offline, against_peer, worst_against_offline
 from benchmarks.one_pass.offline import inertia, offline_fit
@@ -253,6 +253,15 @@ def test_costs_are_those_of_both_rules(client: shoal.Client) -> None:
 
     assert (one.beginning.rows, one.after.rows, len(one.pushes)) == (74 * 4096, 8_192, 100)
     assert [row.ratio.median for row in rows[:3]] == [1.0, 1.0, 0.0]
+
+
+def test_a_push_is_compared_with_that_of_the_same_rows() -> None:
+    slow_start, refined = [0.2, 0.001, 0.001], [0.2, 0.001, 0.031]
+
+    row = waits.wait_row(waits.SHAPES[0], [refined, refined, slow_start], [slow_start] * 3)
+
+    assert row.shoal.median == pytest.approx(30.0)
+    assert row.ratio.median == pytest.approx(1.5)
 
 
 def test_cases_have_titles_of_their_own_and_five_are_public_tables() -> None:

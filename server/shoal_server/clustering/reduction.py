@@ -39,8 +39,8 @@ MAX_PAIR_FEATURES, MAX_MERGED_PAIR_FEATURES = 4, 8
 # would follow. A tenth fewer points were written so, and china.jpg's fits were 0.3 % better, since there are more
 # points on average.
 _LEAST_LEFT = 1 / 3
-# And at most half of them, or of merged summaries three quarters: of a thousand merges the inertia of skewed rows in 14
-# columns was estimated 5.3 % too high with halves, and 3.5 % with three quarters.
+# It leaves at most half of them, and three quarters where summaries are merged: after a thousand merges the inertia of
+# skewed rows in 14 columns was estimated 5.3 % too high with halves, and 3.5 % with three quarters.
 MOST_LEFT, MOST_MERGED_LEFT = 1 / 2, 3 / 4
 # Few points are halved together with their neighbours if these have at most so many times as much weight for each of
 # their points.
