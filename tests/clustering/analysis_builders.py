@@ -38,7 +38,7 @@ def streamed(points: Array, k: int, *, batch_rows: int = 1024, weights: Array | 
 
 
 def rows_of(model: Model) -> SummarisedRows:
-    return summarised_rows(model, run_in_order)
+    return summarised_rows(model, warm_engine(), run_in_order)
 
 
 def as_rows(points: Array, weights: Array | None = None, *, scatter: Array | None = None) -> SummarisedRows:

@@ -85,7 +85,7 @@ def centre_sets(random: np.random.Generator, points: Any, k: int) -> list[Any]:
 
 
 def weighted_points(summary: Summary, age: float) -> WeightedPoints:
-    return summary_points(summary, age, run_in_order)
+    return summary_points(summary, age, kernels_of(summary.waiting.points.dtype), run_in_order)
 
 
 def assert_exact(weighted: WeightedPoints, points: Any, weight: Any) -> None:

@@ -16,11 +16,11 @@ from shoal_server.clustering.fused import _fusible, apply_batches
 from shoal_server.clustering.model import new_model
 from shoal_server.clustering.open_block import calibrated
 from shoal_server.clustering.state import Batch, BatchResult, Model
-from shoal_server.clustering.summary import total_weight, weighted_points
+from shoal_server.clustering.summary import total_weight
 from shoal_server.engines.contract import Engine, Frame, run_in_order
 from tests.clustering.builders import half_life, on_bug, snapshot
 from tests.clustering.streaming import applied, blobs, cut, middles
-from tests.clustering.summary_builders import assert_exact, centre_sets, cost, estimated
+from tests.clustering.summary_builders import assert_exact, centre_sets, cost, estimated, weighted_points
 from tests.warm import warm_engine
 
 CONFIG = ModelConfig(10, random_state=3, update_rule="refined", summary_size=400)
@@ -143,7 +143,7 @@ def test_total_weight_and_mean_stay_exact(weighted: bool) -> None:
         model, _ = applied(model, batches[start : start + 5])
         assert model.state.learning is not None
         rows = slice((start + 5) * 2000)
-        found = weighted_points(model.state.learning.summary, 0.0, run_in_order)
+        found = weighted_points(model.state.learning.summary, 0.0)
         assert_exact(found, points[rows] - model.frame.origin, weight[rows])
 
 
@@ -155,7 +155,7 @@ def test_estimates_of_inertia_are_as_good_as_those_of_rows_that_go_in_one_by_one
     for rows in (MIN_ROWS - 1, 1000):
         model, _ = applied(new_model(config), cut(points, [rows]))
         assert model.state.learning is not None
-        found = weighted_points(model.state.learning.summary, 0.0, run_in_order)
+        found = weighted_points(model.state.learning.summary, 0.0)
         sets = centre_sets(np.random.default_rng(1), points - model.frame.origin, 10)
         errors[rows] = [
             abs(estimated(found, centres) / cost(points - model.frame.origin, np.ones(len(points)), centres) - 1)
@@ -257,7 +257,7 @@ def test_squares_that_a_precision_does_not_hold_are_added_up_in_a_wider_one(scal
     model, _ = fed(cut(points, [1000]), CONFIG, 8)
 
     assert model.state.learning is not None
-    found = weighted_points(model.state.learning.summary, 0.0, run_in_order)
+    found = weighted_points(model.state.learning.summary, 0.0)
     wide = points.astype(np.float64) / scale - model.frame.origin.astype(np.float64) / scale
     squares = float(found.weights @ ((found.points.astype(np.float64) / scale) ** 2).sum(axis=1))
     assert squares + float(found.scatter.sum()) / scale**2 == pytest.approx(float((wide**2).sum()), rel=1e-4)

@@ -16,6 +16,7 @@ from shoal_server.clustering.summarised import summarised_rows
 from shoal_server.engines.contract import Engine, Task, max_value, run_in_order
 from tests.clustering.builders import push, snapshot
 from tests.clustering.streaming import applied
+from tests.warm import warm_engine
 
 Engines = dict[EngineName, Engine]
 OFFSET = 1e6
@@ -117,7 +118,7 @@ def test_points_as_far_from_one_another_as_can_be_are_summarised_in_any_groups(r
     assert one.state == other.state
     assert one.state.learning is not None
     assert one.state.learning.summary.rows == 40 * 61
-    points, weights, _ = summarised_rows(one, run_in_order).points
+    points, weights, _ = summarised_rows(one, warm_engine(), run_in_order).points
     assert weights.sum() == pytest.approx(40 * 61)
     middle = weights @ (points + one.frame.origin) / weights.sum()
     expected = np.concatenate([batch.points for batch in batches]).astype(np.float64).mean(axis=0)

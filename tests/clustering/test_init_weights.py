@@ -13,11 +13,12 @@ from shoal_server.clustering.config import HalfLifeUnit, Metric, ModelConfig
 from shoal_server.clustering.fused import apply_batches
 from shoal_server.clustering.model import apply, new_model
 from shoal_server.clustering.state import Batch, BatchResult, Model
-from shoal_server.clustering.summary import total_weight, weighted_points
+from shoal_server.clustering.summary import total_weight
 from shoal_server.engines.contract import Engine, run_in_order
 from shoal_server.engines.scipy import ScipyEngine
 from shoal_server.engines.sklearn import SklearnEngine
 from tests.clustering.builders import half_life, on_bug, snapshot
+from tests.clustering.summary_builders import weighted_points
 from tests.warm import warm_engine
 
 Random = np.random.default_rng
@@ -139,7 +140,7 @@ def test_the_summary_takes_given_centroids_to_scatter_as_the_first_batch_does() 
     model = applied(new_model(refined(1000.0)), [Batch(points_at(MIDDLES, 400, 0))])
 
     assert model.state.learning is not None
-    weighted = weighted_points(model.state.learning.summary, 0.0, run_in_order)
+    weighted = weighted_points(model.state.learning.summary, 0.0)
     assert 1.8 < weighted.scatter.sum() / 8000 < 2.2  # two columns of variance 1
 
 
@@ -164,11 +165,11 @@ def test_given_weights_are_forgotten_by_batches_without_rows_that_come_first() -
 
     assert model.state.learning is not None
     expected = 8 * 1000 / 2**6 + 10
-    summary, schedule, _ = model.state.learning
+    summary, schedule, *_ = model.state.learning
     np.testing.assert_allclose(total_weight(summary, schedule.age), expected, rtol=1e-9)
     np.testing.assert_allclose(schedule.weight, expected, rtol=1e-9)
     np.testing.assert_allclose(snapshot(model).weights.sum(), expected, rtol=1e-9)
-    assert weighted_points(summary, schedule.age, run_in_order).points.dtype == np.float32
+    assert weighted_points(summary, schedule.age).points.dtype == np.float32
     model = applied(model, some[6:], 1)
     assert model.version > len(some)  # refined
     np.testing.assert_allclose(snapshot(model).weights.sum(), expected / 8 + 50 / 2 + 50, rtol=1e-9)

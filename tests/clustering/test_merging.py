@@ -17,11 +17,11 @@ from shoal_server.clustering.merging import merged_model
 from shoal_server.clustering.model import new_model
 from shoal_server.clustering.state import Batch, Model
 from shoal_server.clustering.summarised import summarised_model
-from shoal_server.clustering.summary import total_weight, weighted_points
+from shoal_server.clustering.summary import total_weight
 from shoal_server.engines.contract import run_in_order
 from shoal_server.errors import DomainError
 from tests.clustering.builders import half_life, on_bug, snapshot
-from tests.clustering.summary_builders import cost, estimated
+from tests.clustering.summary_builders import cost, estimated, weighted_points
 from tests.warm import warm_engine
 
 Random = np.random.default_rng
@@ -87,7 +87,7 @@ def test_a_merged_summary_stands_for_all_rows_whatever_the_origins() -> None:
 
     points = np.concatenate(parts)
     source = summarised_model(model)
-    weighted = weighted_points(source.summary, 0.0, run_in_order)
+    weighted = weighted_points(source.summary, 0.0)
     middle = weighted.weights @ weighted.points / len(points) + source.coordinates.origin
     np.testing.assert_allclose(weighted.weights.sum(), len(points), rtol=1e-9)
     np.testing.assert_allclose(middle, points.mean(axis=0, dtype=np.float64), rtol=1e-4, atol=1e-3)

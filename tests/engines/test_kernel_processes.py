@@ -14,7 +14,7 @@ import pytest
 from shoal_server.engines.numba import NumbaEngine, compilation
 from shoal_server.process import available_cores
 
-FUNCTIONS = 26  # that are compiled: half of them in each precision
+FUNCTIONS = 34  # that are compiled: half of them in each precision
 
 # Prints how many functions were loaded, how many compiled, and how many processes helped.
 STARTING = """
@@ -63,7 +63,7 @@ READING = """
                             empty_summary(4, d, dtype), points, None, np.zeros(n, np.int32), frame.centroids, 0.0, 0,
                             engine.summary_kernels(dtype), run_in_order,
                         )
-                        weighted_points(summary, 0.0, run_in_order)
+                        weighted_points(summary, 0.0, engine.summary_kernels(dtype), run_in_order)
     print("survived")
 """
 
@@ -99,7 +99,7 @@ NARROW = """
                 empty_summary(20, d, precision), points, weight, labels.astype(np.int32), frame.centroids, 0.0, 0,
                 kernels, run_in_order,
             )
-            weighted = weighted_points(summary, 0.0, run_in_order)
+            weighted = weighted_points(summary, 0.0, kernels, run_in_order)
             np.testing.assert_allclose(weighted.weights @ weighted.points, weight @ points, rtol=1e-9, atol=1e-9)
     print("right")
 """

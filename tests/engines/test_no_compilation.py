@@ -111,7 +111,7 @@ def test_no_call_of_the_kernels_of_a_summary_compiles(dtype: Any) -> None:
                         summary, points, weight, labels, centroids[:, :columns], ages, 0, kernels, run_in_order
                     )
                 relabelled(summary, centroids[:, :columns], np.ones(K), 1.0, 3.0, 0, kernels, run_in_order)
-                weighted_points(summary, 3.0, run_in_order)
+                weighted_points(summary, 3.0, kernels, run_in_order)
 
     assert not seen
 

@@ -107,14 +107,14 @@ def split(problem: Any, work: int) -> Any:
     progress = np.array([len(ends), 0, 0])
     m = sum(allotted) * (2 if pairs else 1)
     means, weights, inner = np.empty((m, d), points.dtype), np.empty(m), np.empty(m)
-    order, calls = np.arange(n), 1
+    order, places, calls = np.arange(n), np.empty(n, np.int32), 1
     while not kernels_of(points.dtype).split_cells(
         points, weight, scatter, order, stack, progress, seed, pairs, work, np.empty(n), np.empty(n, np.int64),
-        np.empty(n, np.int64), means, weights, inner,
+        np.empty(n, np.int64), places, means, weights, inner,
     ):  # fmt: skip
         calls += 1
     made = progress[1]
-    return means[:made], weights[:made], inner[:made], calls, order
+    return means[:made], weights[:made], inner[:made], places, calls, order
 
 
 @st.composite
@@ -135,7 +135,7 @@ def point_sets(draw: st.DrawFn) -> Any:
 def test_cells_keep_weight_mean_and_sum_of_squares_of_each_set(problem: Any) -> None:
     points, weight, scatter, sets, allotted, _, pairs = problem
 
-    means, weights, inner, _, order = split(problem, 1 << 40)
+    means, weights, inner, _, _, order = split(problem, 1 << 40)
 
     rounding = 1e-5 if points.dtype == np.float32 else 1e-10
     wide, found = points.astype(np.float64), means.astype(np.float64)
@@ -155,8 +155,80 @@ def test_cells_are_the_same_in_pieces_of_any_size(problem: Any) -> None:
     whole = split(problem, 1 << 40)
     cut = split(problem, 1)
 
-    for one, other in zip(whole[:3], cut[:3], strict=True):
+    for one, other in zip(whole[:4], cut[:4], strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@given(point_sets())
+def test_each_point_is_told_its_cell(problem: Any) -> None:
+    points, weight, scatter, _, _, _, pairs = problem
+
+    means, weights, inner, places, _, _ = split(problem, 1 << 40)
+
+    firsts = np.unique(places)
+    cells = np.split(np.arange(len(weights)), firsts[1:])  # the points that each of them became: one, or with pairs two
+    assert all(len(cell) <= (2 if pairs else 1) for cell in cells)
+    rounding = 1e-5 if points.dtype == np.float32 else 1e-10
+    for first, cell in zip(firsts, cells, strict=True):
+        members = places == first
+        wide, found = points[members].astype(np.float64), means[cell].astype(np.float64)
+        np.testing.assert_allclose(weights[cell].sum(), weight[members].sum(), rtol=1e-12)
+        total = weight[members] @ wide
+        np.testing.assert_allclose(weights[cell] @ found, total, atol=rounding * (1 + np.abs(total).max()))
+        squares = weight[members] @ (wide**2).sum(axis=1) + scatter[members].sum()
+        now = weights[cell] @ (found**2).sum(axis=1) + inner[cell].sum()
+        np.testing.assert_allclose(now, squares, rtol=10 * rounding)
+
+
+@st.composite
+def labelled_rows(draw: st.DrawFn) -> Any:
+    random = np.random.default_rng(draw(seeds))
+    dtype = draw(st.sampled_from(DATA_TYPES))
+    n, d, k = draw(st.integers(1, 60)), draw(st.integers(1, 21)), draw(st.integers(1, 5))
+    points, middles = random.normal(size=(n, d)).astype(dtype), random.normal(size=(k, d))
+    labels, cut = random.integers(0, k, n).astype(np.int32), draw(st.integers(0, n))
+    return points, random.choice([0.5, 1.0, 3.0], size=n), labels, middles, cut
+
+
+@given(labelled_rows())
+def test_deviations_and_squares_of_labels_are_those_of_the_rows_in_pieces_as_in_one(problem: Any) -> None:
+    points, weight, labels, middles, cut = problem
+    kernels, (k, d) = kernels_of(points.dtype), middles.shape
+    reference = np.pad(middles, ((0, 0), (0, 3))).astype(points.dtype)
+    wide, members = points.astype(np.float64), labels == np.arange(k)[:, None]
+
+    pieces = [(0, cut), (cut, len(points))]
+    sums, sums_at_once, squares, stretched = np.zeros((k, d)), np.zeros((k, d)), np.zeros(k), np.empty_like(points)
+    for piece in pieces:
+        kernels.add_deviations(points, weight, labels, *piece, reference, sums)
+        kernels.add_squares(points, weight, labels, *piece, middles, squares)
+        kernels.stretch_rows(points, labels, *piece, middles, np.full(k, 1.5), middles + 1, stretched)
+    kernels.add_deviations(points, weight, labels, 0, len(points), reference, sums_at_once)
+
+    deviations = wide - reference[labels, :d]
+    np.testing.assert_allclose(sums, (members * weight) @ deviations, rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(sums, sums_at_once)
+    around = wide - middles[labels]
+    np.testing.assert_allclose(squares, (members * weight) @ (around**2).sum(axis=1), rtol=1e-9)
+    np.testing.assert_allclose(stretched, middles[labels] + 1 + 1.5 * around, rtol=1e-5, atol=1e-5)
+
+
+@given(labelled_rows())
+def test_means_of_sets_are_those_of_their_rows_with_the_squares_around_them(problem: Any) -> None:
+    points, weight, labels, _, cut = problem
+    order, (present, counts) = np.argsort(labels, kind="stable"), np.unique(labels, return_counts=True)
+    begins, sets = np.r_[0, np.cumsum(counts)], len(present)
+    means, squares = np.empty((sets, points.shape[1]), points.dtype), np.empty(sets)
+
+    for piece in ((0, min(cut, sets)), (min(cut, sets), sets)):
+        kernels_of(points.dtype).write_means(points, weight, order, begins, *piece, means, squares)
+
+    rounding = 1e-5 if points.dtype == np.float32 else 1e-10
+    for label, mean, square in zip(present, means, squares, strict=True):
+        own, own_weight = points[labels == label].astype(np.float64), weight[labels == label]
+        expected = np.average(own, axis=0, weights=own_weight)
+        np.testing.assert_allclose(mean, expected, rtol=rounding, atol=rounding)
+        np.testing.assert_allclose(square, own_weight @ ((own - expected) ** 2).sum(axis=1), atol=1e-9)
 
 
 @pytest.mark.parametrize("pairs", [False, True])
@@ -164,7 +236,7 @@ def test_cells_are_the_same_in_pieces_of_any_size(problem: Any) -> None:
 def test_equal_points_become_one_cell(dtype: Any, pairs: bool) -> None:
     points = np.full((1000, 3), 0.1, dtype)
 
-    means, weights, inner, _, _ = split((points, np.ones(1000), np.zeros(1000), [1000], [100], 7, pairs), 1 << 40)
+    means, weights, inner, _, _, _ = split((points, np.ones(1000), np.zeros(1000), [1000], [100], 7, pairs), 1 << 40)
 
     np.testing.assert_allclose(means, points[:1], rtol=1e-6 if dtype == np.float32 else 1e-13)
     np.testing.assert_array_equal(weights, [1000.0])
@@ -174,7 +246,7 @@ def test_equal_points_become_one_cell(dtype: Any, pairs: bool) -> None:
 def test_distinct_points_fill_the_cells_that_they_may_make() -> None:
     points = np.random.default_rng(0).normal(size=(2000, 4))
 
-    means, _, inner, calls, _ = split((points, np.ones(2000), np.zeros(2000), [2000], [500], 7, False), 10_000)
+    means, _, inner, _, calls, _ = split((points, np.ones(2000), np.zeros(2000), [2000], [500], 7, False), 10_000)
 
     assert len(means) >= 490
     assert calls > 5

@@ -47,7 +47,7 @@ class Bucket(NamedTuple):
 
 
 class SummaryKernels(Protocol):
-    """The hot loops of a summary; see engines/numba/sampling.py for what the arrays mean."""
+    """The hot loops of a summary; see engines/numba for what the arrays mean."""
 
     def sample_rows(
         self,
@@ -87,6 +87,60 @@ class SummaryKernels(Protocol):
         """
         ...
 
+    def add_deviations(
+        self,
+        points: Reals,
+        weight: Float64Array,
+        labels: LabelArray,
+        first: int,
+        last: int,
+        reference: Reals,
+        sums: Float64Array,
+    ) -> None:
+        """Add weight times deviation from the reference (k, row_length) of some rows to sums (k, d)."""
+        ...
+
+    def add_squares(
+        self,
+        points: Reals,
+        weight: Float64Array,
+        labels: LabelArray,
+        first: int,
+        last: int,
+        middles: Float64Array,
+        squares: Float64Array,
+    ) -> None:
+        """Add weight times squared distance from the middles (k, d) of some rows to squares (k,)."""
+        ...
+
+    def stretch_rows(
+        self,
+        points: Reals,
+        labels: LabelArray,
+        first: int,
+        last: int,
+        middles: Float64Array,
+        stretch: Float64Array,
+        goals: Float64Array,
+        stretched: Reals,
+    ) -> None:
+        """Write some rows, stretched around their middles (k, d), which are moved to goals (k, d)."""
+        ...
+
+    def write_means(
+        self,
+        points: Reals,
+        weight: Float64Array,
+        order: IndexArray,
+        begins: IndexArray,
+        first: int,
+        last: int,
+        means: Reals,
+        squares: Float64Array,
+    ) -> None:
+        """Write the weighted means (m, d) of some sets of points, and the weighted squares around them (m,)."""
+        ...
+
     def split_cells(
         self,
         points: Reals,
@@ -101,6 +155,7 @@ class SummaryKernels(Protocol):
         nearest: Float64Array,
         cells: IndexArray,
         spare: IndexArray,
+        places: LabelArray,
         means: Reals,
         mean_weight: Float64Array,
         mean_scatter: Float64Array,

@@ -13,6 +13,9 @@ from shoal_server.clustering.update import newest
 from shoal_server.engines.chunks import row_work
 
 FRESH_STARTS = 2  # deep refinements that also start from scratch: no bad start survives them
+# A light refinement of more multiplications, which are 15 ms, is done in rounds with the batches that follow: unless
+# the batch itself takes as long, a quarter of that work, or many values of centroids make a round take long, too.
+_WORK_AT_ONCE, _OF_ITS_BATCH, _MAX_ROUND_VALUES = 500_000_000, 4, 1 << 12
 
 
 class DueRefinements(NamedTuple):
@@ -22,23 +25,35 @@ class DueRefinements(NamedTuple):
     n_clusters: int
     n_features: int
     size: int  # points of the summary
-    is_pending: bool  # whether a deep one is under way
+    light_pends: bool  # whether one is under way
+    deep_pends: bool
     row_work: int  # multiplications that assign a row
 
     def depth(self, schedule: RefinementSchedule) -> Depth | None:
         """Return which refinement is due at this point of the schedule; None: none. Asked after each batch."""
-        if not schedule.is_due(self.n_clusters) or not self.is_refined:
+        if self.light_pends or not schedule.is_due(self.n_clusters) or not self.is_refined:
             return None
-        if not schedule.may_take(_light_work(self._points(schedule), self.n_clusters, self.n_features), self.row_work):
+        if not schedule.may_take(self._light_work(schedule), self.row_work):
             return None
-        if self.is_pending or not schedule.may_begin_deep(self.deep_work(schedule), self.row_work):
-            return "light"
-        return "deep"
+        return "deep" if self.may_begin_deep(schedule) else "light"
+
+    def may_begin_deep(self, schedule: RefinementSchedule) -> bool:
+        """Return whether a deep refinement is to follow the light one that has just been done."""
+        return not self.deep_pends and schedule.may_begin_deep(self.deep_work(schedule), self.row_work)
+
+    def is_done_in_rounds(self, schedule: RefinementSchedule, batch_rows: int) -> bool:
+        """Return whether a light refinement is done in rounds that is due after a batch of so many rows."""
+        if schedule.is_urgent or self.n_clusters * self.n_features > _MAX_ROUND_VALUES:
+            return False
+        return self._light_work(schedule) > max(_WORK_AT_ONCE, _OF_ITS_BATCH * batch_rows * self.row_work)
 
     def deep_work(self, schedule: RefinementSchedule) -> int:
         """Return how many multiplications a deep refinement takes at most."""
         fresh = schedule.deep_refinements < FRESH_STARTS
         return expected_work(self._points(schedule), self.n_clusters, self.n_features, "deep", fresh=fresh)
+
+    def _light_work(self, schedule: RefinementSchedule) -> int:
+        return _light_work(self._points(schedule), self.n_clusters, self.n_features)
 
     def _points(self, schedule: RefinementSchedule) -> int:
         return min(schedule.rows, self.size)
@@ -48,8 +63,8 @@ def due_refinements(model: Model) -> DueRefinements:
     """Return when a model's refinements are due."""
     k, d = newest(model).centroids.shape
     config, learning = model.config, model.state.learning
-    is_pending = learning is not None and learning.pending is not None
-    return DueRefinements(config.rule(d) == "refined", k, d, config.summary_points(d), is_pending, row_work(k, d))
+    pends = (False, False) if learning is None else (learning.light is not None, learning.deep is not None)
+    return DueRefinements(config.rule(d) == "refined", k, d, config.summary_points(d), *pends, row_work(k, d))
 
 
 @lru_cache(maxsize=1024)  # asked for after each batch

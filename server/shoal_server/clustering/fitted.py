@@ -10,7 +10,7 @@ import numpy as np
 from shoal_server.clustering.buckets import IndexArray, SummaryKernels, WeightedPoints
 from shoal_server.clustering.events import Event, cluster_events, tell
 from shoal_server.clustering.identity import succeed, succession_work
-from shoal_server.clustering.refinement_schedule import Learning, PendingRefinement, RefinementSchedule
+from shoal_server.clustering.refinement_schedule import Learning, PendingDeep, RefinementSchedule
 from shoal_server.clustering.scoring import rebased_outliers
 from shoal_server.clustering.search import Refined, SearchKernels
 from shoal_server.clustering.state import Model, Snapshot, read_only_snapshot, shifts
@@ -48,7 +48,7 @@ def with_fitted(
     fitted: Refined,
     before: LabelArray,
     schedule: RefinementSchedule,
-    pending: PendingRefinement | None,
+    deep: PendingDeep | None,
     events: Sequence[Event],
     fitter: Fitter,
     run: RunTasks,
@@ -65,8 +65,8 @@ def with_fitted(
         To these.
     before
         (m,) labels of the points in the version before.
-    schedule, pending
-        After it.
+    schedule, deep
+        After it: the deep refinement is one that is pending. A light one isn't, any more.
     events
         That come before those of its clusters.
     fitter, run
@@ -88,7 +88,7 @@ def with_fitted(
     snapshot = _refined_snapshot(newest(model), centroids + frame.origin, weights, clusters.ids, expected)
     state = model.state._replace(
         snapshot=snapshot,
-        learning=Learning(summary, schedule, pending),
+        learning=Learning(summary, schedule, deep=deep),
         ids_given=clusters.ids_given,
         drift=model.state.drift.refined(),
     )

@@ -14,18 +14,16 @@ from shoal_server.clustering.due_refinements import due_refinements
 from shoal_server.clustering.fitted import Fitter
 from shoal_server.clustering.forgetting import MIN_WEIGHT, Decay
 from shoal_server.clustering.forgetting import decay as decay_of
-from shoal_server.clustering.model import apply, can_skip_validation
-from shoal_server.clustering.refined import (
+from shoal_server.clustering.learning import (
     LabelledRows,
-    batches_until_done,
     begin_learning,
     is_summarised,
     learned,
     learned_batches,
-    refined_if_due,
     schedule_of,
-    without_refinement,
 )
+from shoal_server.clustering.model import apply, can_skip_validation
+from shoal_server.clustering.refined import batches_until_done, refined_if_due, without_refinement
 from shoal_server.clustering.refinement_schedule import RefinementSchedule
 from shoal_server.clustering.state import Batch, BatchResult, Model
 from shoal_server.clustering.update import newest, next_version
@@ -303,7 +301,7 @@ def _accept(
         model = learned(model, frame, rows, schedule, fitter, run)
     else:
         model = learned_batches(model, sampling, sum(map(len, fusible.points[: len(results)])), schedule)
-    model, refined = refined_if_due(after_drift(model, drift), len(results), fitter, run)
+    model, refined = refined_if_due(after_drift(model, drift), len(results), last.accepted, fitter, run)
     results[-1] = last._replace(refined=refined)
     return model, results, len(batches)
 

@@ -73,7 +73,7 @@ def merged_model(sources: Sequence[SummarisedModel], config: ModelConfig, fitter
     d = len(coordinates.origin)
     seed, kernels = config.random_state or 0, fitter.summary_kernels(coordinates.precision)
     summary = _merged_summary(sources, config, fitter, run)
-    points, weights, scatter = weighted_points(summary, 0.0, run)
+    points, weights, scatter = weighted_points(summary, 0.0, kernels, run)
     check_points(len(weights), config.n_clusters)
     found = fit(
         points,

@@ -16,8 +16,9 @@ from shoal_server.clustering.fitted import Fitter
 from shoal_server.clustering.forgetting import Decay
 from shoal_server.clustering.forgetting import decay as decay_of
 from shoal_server.clustering.initialisation import FirstRows, collect, start
+from shoal_server.clustering.learning import LabelledRows, is_summarised, learned, schedule_of
 from shoal_server.clustering.origin import fit_coordinates
-from shoal_server.clustering.refined import LabelledRows, is_summarised, learned, refined_if_due, schedule_of
+from shoal_server.clustering.refined import refined_if_due
 from shoal_server.clustering.refinement_schedule import RefinementSchedule
 from shoal_server.clustering.resizing import resized
 from shoal_server.clustering.scoring import assign_with_scores, score_rows, without_outliers
@@ -221,7 +222,7 @@ def _learn(
     schedule = schedule_of(model).after(decay.half_lives, outcome.accepted, weight, inertia)
     labelled = LabelledRows(rows.points, rows.sample_weight, labels, schedule.age, is_batch=True)
     model = after_drift(learned(model, before, labelled, schedule, fitter, run), drift)
-    model, refined = refined_if_due(model, 1, fitter, run)
+    model, refined = refined_if_due(model, 1, len(rows.points), fitter, run)
     return model, outcome._replace(refined=refined)
 
 
@@ -231,7 +232,8 @@ def _learn_first(
     """Do the same with all rows that have been collected for the initial centroids."""
     schedule = RefinementSchedule().after(first.age, len(first.points), float(first.weights.sum()), first.inertia)
     rows = LabelledRows(first.points, first.sample_weight, first.labels, first.born, is_batch=False)
-    model, refined = refined_if_due(learned(model, first.frame, rows, schedule, fitter, run), 1, fitter, run)
+    model = learned(model, first.frame, rows, schedule, fitter, run)
+    model, refined = refined_if_due(model, 1, len(first.points), fitter, run)
     return model, outcome._replace(refined=refined)
 
 

@@ -32,7 +32,7 @@ _MANY_ROWS, _LATER_WEIGHT_FACTOR = 300_000, 3
 MAX_OVERSHOOT = 2
 PAGE_ROWS = 256  # kept rows that are never copied again
 _PIECE_WORK = 1 << 23  # values of rows added at once, in 5 ms,
-_PIECE_VALUES = 1 << 18  # and of rows calibrated
+_PIECE_VALUES = 1 << 22  # and of rows calibrated
 _MIN_SHARE = 1e-15  # of a block's weight: no sum of both has digits of less
 _MAX_STRETCH = 2.0
 _MIN_FOUND = 1e-9  # of the scatter, in the sample: less can't be stretched to it
@@ -185,7 +185,7 @@ def with_kept(
     )
 
 
-def calibrated(block: OpenBlock, run: RunTasks) -> Bucket | None:
+def calibrated(block: OpenBlock, kernels: SummaryKernels, run: RunTasks) -> Bucket | None:
     """Return what the block's rows are as a bucket; None: it has no rows.
 
     Of each cluster the weights are scaled to the weight of all its rows, the deviations from the mean to their scatter,
@@ -205,47 +205,46 @@ def calibrated(block: OpenBlock, run: RunTasks) -> Bucket | None:
     made: list[WeightedPoints] = []
 
     def work(_: int) -> Iterator[None]:
-        made.append((yield from _calibration(block, sample, live)))
+        made.append((yield from _calibration(block, sample, live, kernels)))
 
     run(work, 1)
     return bucket_of(*made[0], block.begin, decayed_rows)
 
 
-def _calibration(block: OpenBlock, sample: KeptRows, live: BoolArray) -> Generator[None, None, WeightedPoints]:
+def _calibration(
+    block: OpenBlock, sample: KeptRows, live: BoolArray, kernels: SummaryKernels
+) -> Generator[None, None, WeightedPoints]:
     """Return the sample calibrated to what all rows of the clusters (k,) that are `live` add up to."""
     points, weights, labels = sample
-    k, d = len(block.sums), points.shape[1]
-    reference = block.reference[:, :d]
-    rows = max(_PIECE_VALUES // d, 1)
-    pieces = [slice(start, start + rows) for start in range(0, len(labels), rows)]
+    k, (n, d) = len(block.sums), points.shape
+    step = max(_PIECE_VALUES // d, 1)
+    pieces = [(first, min(first + step, n)) for first in range(0, n, step)]
     sampled = np.bincount(labels, weights, k)
     present = sampled > 0
     means = np.zeros((k, d))  # of the deviations from the reference, in the sample
     for piece in pieces:
-        _add_by_label(points[piece].astype(np.float64) - reference[labels[piece]], weights[piece], labels[piece], means)
+        kernels.add_deviations(points, weights, labels, *piece, block.reference, means)
         yield
     np.divide(means, sampled[:, None], out=means, where=present[:, None])
     weights = weights * np.divide(block.counts, sampled, out=np.zeros(k), where=present)[labels]
+    reference = block.reference[:, :d].astype(np.float64)
     middles = reference + means
     found = np.zeros(k)
     for piece in pieces:
-        deviations = points[piece] - middles[labels[piece]]
-        with np.errstate(over="ignore"):
-            squares = np.einsum("nd,nd->n", deviations, deviations)
-            found += np.bincount(labels[piece], weights[piece] * squares, k)
+        kernels.add_squares(points, weights, labels, *piece, middles, found)
         yield
     exact, wanted = _moments(block, live, d)
     stretch, missing = _stretch(found, np.where(np.isfinite(wanted), wanted, found))
     goals = reference + exact
-    moved = np.empty_like(points)
-    for piece in pieces:
-        own = labels[piece]
-        moved[piece] = goals[own] + stretch[own, None] * (points[piece] - middles[own])
-        yield
-    scatter = weights * np.divide(missing, block.counts, out=np.zeros(k), where=live)[labels]
     lost = live & ~present
+    moved = np.empty((n + int(lost.sum()), d), points.dtype)
+    for piece in pieces:
+        kernels.stretch_rows(points, labels, *piece, middles, stretch, goals, moved)
+        yield
+    moved[n:] = goals[lost]
+    scatter = weights * np.divide(missing, block.counts, out=np.zeros(k), where=live)[labels]
     return WeightedPoints(
-        np.concatenate([moved, goals[lost].astype(points.dtype)]),
+        moved,
         np.concatenate([weights, block.counts[lost]]),
         np.concatenate([scatter, np.where(np.isfinite(wanted), wanted, 0.0)[lost]]),
     )
@@ -279,13 +278,6 @@ def followed(reference: Reference, block: OpenBlock) -> Reference:
     inertia = float(block.squares.sum()) / weight if weight else reference.inertia
     centroids = (reference.centroids + shift).astype(reference.centroids.dtype)
     return Reference(centroids, weights, block.counts, block.begin, inertia)
-
-
-def _add_by_label(values: Float64Array, weights: Float64Array, labels: LabelArray, sums: Float64Array) -> None:
-    """Add weight times row (n, d) to the sums (k, d) of the labels."""
-    order = np.argsort(labels, kind="stable")
-    present, starts = np.unique(labels[order], return_index=True)
-    sums[present] += np.add.reduceat(weights[order, None] * values[order], starts, axis=0)
 
 
 def _joined(parts: tuple[KeptRows, ...]) -> KeptRows:

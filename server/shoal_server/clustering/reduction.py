@@ -7,6 +7,7 @@ algorithm for data streams", 2012.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -45,6 +46,12 @@ MOST_LEFT, MOST_MERGED_LEFT = 1 / 2, 3 / 4
 # Few points are halved together with their neighbours if these have at most so many times as much weight for each of
 # their points.
 _ALIKE = 4.0
+# Points of more columns are divided into cells by count sketches of them: column c is added to column c modulo 64, with
+# a sign that is drawn (Charikar, Chen and Farach-Colton, "Finding frequent items in data streams", 2002; Weinberger and
+# others, "Feature hashing for large scale multitask learning", 2009). Squared distances are right on average, with a
+# standard deviation of 18 %. 2,700 points in 1,536 columns became half as many in 20 ms instead of 50 to 200, with 3 %
+# more scatter inside them.
+_MAX_SPLIT_FEATURES, _SKETCH_FEATURES = 128, 64
 _PIECE_WORK = 1 << 22  # differences of two values, in 3 ms
 
 
@@ -142,31 +149,78 @@ def reduced_bucket(
     inner = scatter / bucket.weight
     pairs = points.shape[1] <= max_pair_features and size > 1
     order, stack, sets = _sets(labels, relative, relative * squares + inner, max(size // 2, 1) if pairs else size)
+    sketches = points if points.shape[1] <= _MAX_SPLIT_FEATURES else _sketches(points, seed, run)
     progress = np.array([sets, 0, 0])
     count = int(stack[:sets, 2].sum()) * (2 if pairs else 1)
     means, mean_weights, mean_scatter = (
-        np.empty((count, points.shape[1]), points.dtype),
+        np.empty((count, sketches.shape[1]), points.dtype),
         np.empty(count),
         np.empty(count),
     )
     nearest, cells, spare = np.empty(len(points)), np.empty(len(points), np.int64), np.empty(len(points), np.int64)
+    places = np.empty(len(points), np.int32)
 
     def work(_: int) -> Iterator[None]:
         while not kernels.split_cells(
-            points, relative, inner, order, stack, progress, seed, pairs, _PIECE_WORK, nearest, cells, spare, means,
-            mean_weights, mean_scatter,
+            sketches, relative, inner, order, stack, progress, seed, pairs, _PIECE_WORK, nearest, cells, spare, places,
+            means, mean_weights, mean_scatter,
         ):  # fmt: skip
             yield
 
     run(work, 1)
     made = int(progress[1])
+    if sketches is points:
+        means = means[:made].copy()
+    else:
+        means, squares = _means(points, relative, places, made, kernels, run)
+        mean_scatter = squares + np.bincount(places, inner, made)
     return bucket_of(
-        means[:made].copy(),
+        means,
         mean_weights[:made] * bucket.weight,
         mean_scatter[:made] * bucket.weight,
         bucket.age,
         bucket.rows,
     )
+
+
+def _sketches(points: Reals, seed: int, run: RunTasks) -> Reals:
+    """Return points (n, d) in _SKETCH_FEATURES columns, about as far from one another, but for a common factor."""
+    n, d = points.shape
+    parts = -(-d // _SKETCH_FEATURES)
+    signs = np.zeros((parts, _SKETCH_FEATURES), points.dtype)
+    signs.reshape(-1)[:d] = np.random.default_rng(seed).choice(np.array([-1, 1], points.dtype), d)
+    signs /= math.sqrt(parts)  # lest squares overflow that didn't
+    sketches = np.zeros((n, _SKETCH_FEATURES), points.dtype)
+    step = max(_PIECE_WORK // d, 1)
+
+    def work(_: int) -> Iterator[None]:
+        for first in range(0, n, step):
+            rows = slice(first, first + step)
+            for part, factors in enumerate(signs):
+                columns = points[rows, part * _SKETCH_FEATURES : (part + 1) * _SKETCH_FEATURES]
+                sketches[rows, : columns.shape[1]] += columns * factors[: columns.shape[1]]
+            yield
+
+    run(work, 1)
+    return sketches
+
+
+def _means(
+    points: Reals, weights: Float64Array, places: LabelArray, count: int, kernels: SummaryKernels, run: RunTasks
+) -> tuple[Reals, Float64Array]:
+    """Return the mean (count, d) of the points (n, d) at each place (n,), and the squares around it (count,)."""
+    (n, d), order = points.shape, np.argsort(places, kind="stable")
+    begins = np.searchsorted(places[order], np.arange(count + 1))
+    means, squares = np.empty((count, d), points.dtype), np.empty(count)
+    step = max(_PIECE_WORK // d * count // n, 1)
+
+    def work(_: int) -> Iterator[None]:
+        for first in range(0, count, step):
+            kernels.write_means(points, weights, order, begins, first, min(first + step, count), means, squares)
+            yield
+
+    run(work, 1)
+    return means, squares
 
 
 def _points_left(points: int, excess: int, most: float) -> int:

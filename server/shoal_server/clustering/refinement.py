@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from shoal_server.clustering.refinement_schedule import Depth
+from shoal_server.clustering.refinement_schedule import Depth, PendingLight
 from shoal_server.clustering.search import (
     Pieces,
     Points,
@@ -44,6 +44,9 @@ _DEEP_PASSES, _DEEP_WORK = 16, 1 << 30
 # Moves of all centroids to their means, at most: before and after a light refinement's swaps, after the first stage of
 # a deep one, and at its end.
 _FIRST_STEPS, _LIGHT_STEPS, _STEPS, _LAST_STEPS = 2, 2, 3, 12
+# Of a light refinement that is done in rounds: moves of all centroids, before the first one's swaps and after all but
+# the last one's, and the multiplications of a round's swaps.
+_ROUND_STEPS, _ROUND_WORK = 1, 1 << 27
 # Pieces of a deep refinement that are done before others go first: 15 ms.
 PIECES_AT_ONCE = 3
 # Values of its points that are laid out for these without a pause, in 10 ms: as many as a default summary has.
@@ -92,6 +95,26 @@ def refine(
     if depth == "light":
         return _result(_refine_lightly(search, centroids, random), search, run)
     return _result(_refine_deeply(search, centroids, random, fresh=fresh), search, run)
+
+
+def refine_for_a_round(
+    points: Points,
+    weights: Float64Array,
+    start: PendingLight,
+    *,
+    seed: Sequence[int],
+    cosine: bool,
+    kernels: SearchKernels,
+    run: RunTasks,
+) -> tuple[PendingLight, float]:
+    """Go on with a light refinement for a while, and return how far it has come, and the inertia.
+
+    The points may be others than before; some have a weight above 0.
+
+    The first round starts with the centroids and `light_swaps`. The other parameters are those of `refine`.
+    """
+    search = Search(points, weights, len(start.centroids), cosine=cosine, kernels=kernels)
+    return run_steps(_refine_for_a_round(search, start, np.random.default_rng(seed)), run)
 
 
 class DeepRefinement:
@@ -192,6 +215,11 @@ def expected_fit_work(m: int, k: int, d: int, n_starts: int) -> int:
     return pack_work(m, d) + n_starts * one_start
 
 
+def light_swaps(n_clusters: int) -> int:
+    """Return how many swaps a light refinement tries."""
+    return _LIGHT_SWAPS + n_clusters // 2
+
+
 def _refine_lightly(search: Search, centroids: Float64Array, random: np.random.Generator) -> Pieces[Refined]:
     yield from search.pack()
     yield from search.place(centroids)
@@ -199,12 +227,36 @@ def _refine_lightly(search: Search, centroids: Float64Array, random: np.random.G
     yield from search.settle(_FIRST_STEPS)
     m, k, d = search.shape
     max_work = _max_work(_LIGHT_PASSES, _LIGHT_WORK, m, k, d)
-    yield from search.swap(_LIGHT_SWAPS + k // 2, 0.0, max_work, random)
+    yield from search.swap(light_swaps(k), 0.0, max_work, random)
     found = yield from search.settle(_LIGHT_STEPS)
     if k > 1 and before.inertia <= found.inertia:
         yield from search.place(before.centroids)
     found = _better(before, found)
     return (found if k == 1 else (yield from _with_small_cluster(search, found)))._replace(before=before)
+
+
+def _refine_for_a_round(
+    search: Search, start: PendingLight, random: np.random.Generator
+) -> Pieces[tuple[PendingLight, float]]:
+    yield from search.pack()
+    yield from search.place(start.centroids)
+    if not start.work:
+        yield from search.settle(_ROUND_STEPS)
+    before, (m, k, d) = search.work, search.shape
+    left = _max_work(_LIGHT_PASSES, _LIGHT_WORK, m, k, d) - start.swap_work
+    swaps = yield from search.swap(start.swaps_left, 0.0, min(left, _ROUND_WORK), random)
+    swap_work = search.work - before
+    is_last = swaps.tried >= start.swaps_left or swap_work >= left
+    found = yield from search.settle(_LIGHT_STEPS if is_last else _ROUND_STEPS)
+    if is_last and k > 1:
+        found = yield from _with_small_cluster(search, found)
+    return PendingLight(
+        found.centroids,
+        0 if is_last else start.swaps_left - swaps.tried,
+        start.swap_work + swap_work,
+        start.work + search.work,
+        found.without_small_cluster is not None,
+    ), found.inertia
 
 
 def _with_small_cluster(search: Search, found: Refined) -> Pieces[Refined]:
@@ -270,7 +322,8 @@ def _annealed(search: Search, random: np.random.Generator) -> Pieces[Refined]:
 def _stage(search: Search, allowed: float, random: np.random.Generator) -> Pieces[int]:
     m, k, d = search.shape
     max_work = _max_work(_DEEP_PASSES, _DEEP_WORK, m, k, d) // len(STAGES)
-    return (yield from search.swap(_STAGE_SWAPS + k, allowed, max_work, random))
+    swaps = yield from search.swap(_STAGE_SWAPS + k, allowed, max_work, random)
+    return swaps.kept
 
 
 def _max_work(passes: int, least: int, m: int, k: int, d: int) -> int:

@@ -48,12 +48,14 @@ def resized(model: Model, config: ModelConfig, events: Sequence[Event], fitter: 
     """
     check_summarised(model)
     run = holding_memory(run)
-    rows = summarised_rows(model, run)
+    if fitter is None:
+        raise AssertionError("a model whose rows are summarised has something that fits to them")
+    rows = summarised_rows(model, fitter, run)
     if config.n_clusters > len(rows.points.weights):
         raise too_few_points(config.n_clusters, len(rows.points.weights), "config.n_clusters")
     learning, snapshot = model.state.learning, model.snapshot
-    if learning is None or snapshot is None or fitter is None:
-        raise AssertionError("a model whose rows are summarised keeps a summary, and something that fits to it")
+    if learning is None or snapshot is None:
+        raise AssertionError("a model whose rows are summarised keeps a summary")
     frame, stands_for, schedule = rows.frame, rows.points, learning.schedule
     seed = (rows.seed, schedule.refinements, _SEED)
     kernels = fitter.summary_kernels(frame.dtype)
@@ -67,7 +69,7 @@ def resized(model: Model, config: ModelConfig, events: Sequence[Event], fitter: 
         depth="light", fresh=False, seed=seed, cosine=frame.cosine, kernels=fitter.search, run=run,
     )  # fmt: skip
     expected = per_weight(fitted.inertia, stands_for)
-    schedule = schedule.resized(learning.pending.work if learning.pending else 0)
+    schedule = schedule.resized(learning.deep.work if learning.deep else 0)
     schedule = schedule.refined(expected, len(start) / len(stands_for.weights), fitted.work)
     state = model.state._replace(drift=DriftWatch())  # the inertia of so many clusters is to be learnt anew
     renewed = Model(config, state, events=model.events)  # what engines have learnt is of other clusters

@@ -52,6 +52,13 @@ class Refined(NamedTuple):
     without_small_cluster: float | None = None  # the inertia if none had been preferred; None: none was
 
 
+class Swaps(NamedTuple):
+    """What came of swaps."""
+
+    tried: int
+    kept: int
+
+
 class Partition(Protocol):
     """Weighted points and the two nearest of k centroids of each, as kernels hold them; p is m or a few more."""
 
@@ -253,15 +260,15 @@ class Search:
         labels = self._partition.labels[0, : len(self._partition.points)].copy()
         return Refined(self._means * self._scale, counts * self._unit, inertia, self.work, labels)
 
-    def swap(self, swaps: int, allowed: float, max_work: int, random: np.random.Generator) -> Pieces[int]:
-        """Try so many swaps, and no more after so much work; return how many were kept.
+    def swap(self, swaps: int, allowed: float, max_work: int, random: np.random.Generator) -> Pieces[Swaps]:
+        """Try so many swaps, and no more after so much work.
 
         One is kept if it loses no more than `allowed` times what a cluster adds to the inertia on average.
         """
         _, k, _ = self.shape
         kept = number = done = 0
         if k == 1:
-            return kept
+            return Swaps(swaps, 0)
         draws = random.random((swaps, self._kernels.candidates))
         reach = np.repeat(np.array(_REACH)[:, None], self._kernels.candidates, axis=1)
         while number < swaps and done < max_work:
@@ -279,7 +286,7 @@ class Search:
         self.work += done
         moved = (self._partition.centroids != self._means.astype(self._partition.centroids.dtype)).any(axis=1)
         self._means[moved] = self._partition.centroids[moved]
-        return kept
+        return Swaps(number, kept)
 
     def _new_partition(self) -> Partition:
         points = self._points

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from shoal_server.clustering.buckets import WeightedPoints
-from shoal_server.clustering.fitted import seed_of
-from shoal_server.clustering.refined import schedule_of
+from shoal_server.clustering.fitted import Fitter, seed_of
+from shoal_server.clustering.learning import schedule_of
 from shoal_server.clustering.refinement_schedule import RefinementSchedule
 from shoal_server.clustering.state import CoordinateSystem, Model
 from shoal_server.clustering.summary import Summary, max_weighted_points, points_and_row_weights
@@ -64,7 +64,7 @@ def max_points(model: Model) -> int:
     return 0 if learning is None else max_weighted_points(learning.summary)
 
 
-def summarised_rows(model: Model, run: RunTasks) -> SummarisedRows:
+def summarised_rows(model: Model, fitter: Fitter, run: RunTasks) -> SummarisedRows:
     """Return the rows of a model that `check_summarised` has let pass.
 
     Raises
@@ -75,7 +75,7 @@ def summarised_rows(model: Model, run: RunTasks) -> SummarisedRows:
     learning, age = model.state.learning, schedule_of(model).age
     if learning is None:
         raise DomainError(_empty())
-    points, row_weights = points_and_row_weights(learning.summary, age, run)
+    points, row_weights = points_and_row_weights(learning.summary, age, fitter.summary_kernels(model.frame.dtype), run)
     if not len(points.weights):
         raise DomainError(_empty())
     return SummarisedRows(points, row_weights, model.frame, seed_of(model))

@@ -142,14 +142,24 @@ def with_open_block(summary: Summary, seed: int, kernels: SummaryKernels, run: R
     return summary, summary.block
 
 
-def weighted_points(summary: Summary, age: float, run: RunTasks) -> WeightedPoints:
+def with_block_ended(summary: Summary, seed: int, kernels: SummaryKernels, run: RunTasks) -> Summary:
+    """Return the summary with all rows in its buckets: of more points than its size, perhaps, until `relabelled`.
+
+    The other parameters are those of `absorb`.
+    """
+    return _with_bucket(_with_waiting(summary, seed, kernels, run), kernels, run)
+
+
+def weighted_points(summary: Summary, age: float, kernels: SummaryKernels, run: RunTasks) -> WeightedPoints:
     """Return what stands for all rows: weighted as of an age, in half-lives, that is not before the last row's."""
-    return _counting(summary, without_tiny_buckets(_all_buckets(summary, run), age), age)[0]
+    return _counting(summary, without_tiny_buckets(_all_buckets(summary, kernels, run), age), age)[0]
 
 
-def points_and_row_weights(summary: Summary, age: float, run: RunTasks) -> tuple[WeightedPoints, Float64Array]:
+def points_and_row_weights(
+    summary: Summary, age: float, kernels: SummaryKernels, run: RunTasks
+) -> tuple[WeightedPoints, Float64Array]:
     """Return `weighted_points`, and what each row weighs that they stand for, (m,): on average in their bucket."""
-    buckets = without_tiny_buckets(_all_buckets(summary, run), age)
+    buckets = without_tiny_buckets(_all_buckets(summary, kernels, run), age)
     points, counting = _counting(summary, buckets, age)
     each = [decayed(bucket.weight, bucket.age, age) / bucket.rows if bucket.rows > 0 else 0.0 for bucket in buckets]
     row_weights = np.repeat(np.array(each), [len(bucket.weights) for bucket in buckets])
@@ -185,7 +195,7 @@ def relabelled(
 ) -> Summary:
     """Return the summary for rows to come whose labels mean other clusters: those of a refinement, or of another k.
 
-    The open block ends: what it adds up to is of the clusters before.
+    The open block ends: what it adds up to is of the clusters before. There are no more points than the size then.
 
     Parameters
     ----------
@@ -200,7 +210,7 @@ def relabelled(
     seed, kernels, run
         As for `absorb`.
     """
-    summary = _closed(_with_waiting(summary, seed, kernels, run), seed, kernels, run)
+    summary = _reduced(with_block_ended(summary, seed, kernels, run), age, seed, kernels, run)
     relative = np.array(centroids, summary.waiting.points.dtype, order="C")
     return summary._replace(reference=Reference(relative, weights.copy(), weights.copy(), age, inertia))
 
@@ -228,8 +238,8 @@ def merge(
     seed, kernels, run
         As for `absorb`.
     """
-    one = _closed(_with_waiting(one, seed, kernels, run), seed, kernels, run)
-    other = _closed(_with_waiting(other, seed, kernels, run), seed, kernels, run)
+    one = with_block_ended(one, seed, kernels, run)
+    other = with_block_ended(other, seed, kernels, run)
     moved = [
         bucket._replace(points=(bucket.points + shift).astype(bucket.points.dtype), age=bucket.age + age - other_age)
         for bucket in other.buckets
@@ -268,7 +278,7 @@ def _with_rows(
         block, stop, full = add_rows(block, rows, stop, number, origin, seed, kernels, run)
         summary = summary._replace(block=block)
         if full:
-            summary = _closed(summary, seed, kernels, run)
+            summary = _reduced(_with_bucket(summary, kernels, run), block.latest, seed, kernels, run)
             run(_one_piece, 1)
     return summary
 
@@ -289,25 +299,32 @@ def _with_waiting(summary: Summary, seed: int, kernels: SummaryKernels, run: Run
     return _with_rows(summary, waiting, summary.rows - count, no_origin, seed, kernels, run)
 
 
-def _closed(summary: Summary, seed: int, kernels: SummaryKernels, run: RunTasks) -> Summary:
+def _with_bucket(summary: Summary, kernels: SummaryKernels, run: RunTasks) -> Summary:
     """Return the summary with its open block as a bucket."""
     block = summary.block
     if block is None:
         return summary
-    bucket = calibrated(block, run)
+    bucket = calibrated(block, kernels, run)
     if bucket is None:
         return summary._replace(block=None)
-    reference = followed(_reference(summary), block)
-    buckets = reduced(
-        (*summary.buckets, bucket), summary.size, block.latest, reference.centroids, mixed(seed, summary.blocks),
-        kernels, run,
-    )  # fmt: skip
-    return summary._replace(buckets=buckets, block=None, reference=reference, blocks=summary.blocks + 1)
+    return summary._replace(
+        buckets=(*summary.buckets, bucket),
+        block=None,
+        reference=followed(_reference(summary), block),
+        blocks=summary.blocks + 1,
+    )
 
 
-def _all_buckets(summary: Summary, run: RunTasks) -> tuple[Bucket, ...]:
+def _reduced(summary: Summary, age: float, seed: int, kernels: SummaryKernels, run: RunTasks) -> Summary:
+    """Return a summary without an open block with no more points than its size; their weights compare at an age."""
+    centroids = _reference(summary).centroids
+    buckets = reduced(summary.buckets, summary.size, age, centroids, mixed(seed, summary.blocks - 1), kernels, run)
+    return summary._replace(buckets=buckets)
+
+
+def _all_buckets(summary: Summary, kernels: SummaryKernels, run: RunTasks) -> tuple[Bucket, ...]:
     """Return the buckets, and as such the open block and the rows that wait."""
-    open_ = None if summary.block is None else calibrated(summary.block, run)
+    open_ = None if summary.block is None else calibrated(summary.block, kernels, run)
     waiting = summary.waiting
     counting = waiting.weights > 0
     buckets = summary.buckets if open_ is None else (*summary.buckets, open_)

@@ -78,7 +78,7 @@ class Analysis:
             self._check_numbers(numbers, m, d)
             needed = recluster_bytes(m, numbers[-1], d, precision)
             with self._call(needed, "reclustering", is_reclustering=True) as call:
-                rows = await call.compute(lambda: summarised_rows(model, call.run))
+                rows = await call.compute(lambda: summarised_rows(model, self._fitter, call.run))
                 found = len(rows.points.weights)
                 numbers = request.numbers or _usual_numbers(min(found, numbers[-1]))
                 if numbers[-1] > found:
@@ -112,7 +112,7 @@ class Analysis:
                 with self._call(needed, "describing the clusters of") as call:
                     descriptions = await call.compute(
                         lambda: describe_clusters(
-                            summarised_rows(model, call.run), n_typical, self._fitter.search, call.run
+                            summarised_rows(model, self._fitter, call.run), n_typical, self._fitter.search, call.run
                         )
                     )
         return ClusterReport(self._uid, model.version, newest(model).ids, descriptions)

@@ -17,8 +17,9 @@ FLOAT64 = 8
 # Of a summary: its objects, and those of the pages of its block for each point.
 _SUMMARY_OBJECTS, _PAGE_OBJECTS = 16 * 1024, 2
 # Of a deep refinement between two batches: of a point its weight, the labels of its nearest two centroids and of the
-# best found yet, and, in the points' precision, the squares; arrays of centroids in float64; and its objects.
-_PENDING_EXTRAS, _PENDING_SQUARES, _PENDING_FITTED, _PENDING_OBJECTS = FLOAT64 + 3 * 4, 2, 6, 8 * 1024
+# best found yet, and, in the points' precision, the squares; arrays of centroids in float64, and one of a light
+# refinement that is done in rounds; and its objects.
+_PENDING_EXTRAS, _PENDING_SQUARES, _PENDING_FITTED, _PENDING_OBJECTS = FLOAT64 + 3 * 4, 2, 6 + 1, 8 * 1024
 # While a block becomes a bucket, or centroids are fitted to the points of all buckets and of the block, which may be
 # twice as many as the summary's: copies of the summary's points, bytes beside these, and arrays of centroids.
 _LEARNING_COPIES, _LEARNING_EXTRAS, _LEARNING_FITTED = 6, 320, 14

@@ -159,7 +159,10 @@ class NumbaEngine:
     def summary_kernels(self, precision: np.dtype[Any]) -> NumbaSummaryKernels:
         """Return what a summary of this precision computes with."""
         kernels = self._kernels_of(precision)
-        return NumbaSummaryKernels(self, kernels.sample_rows, kernels.split_cells, partial(self._sample_batch, kernels))
+        return NumbaSummaryKernels(
+            self, kernels.sample_rows, kernels.add_deviations, kernels.add_squares, kernels.stretch_rows,
+            kernels.write_means, kernels.split_cells, partial(self._sample_batch, kernels),
+        )  # fmt: skip
 
     def _sample_batch(
         self,

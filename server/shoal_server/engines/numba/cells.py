@@ -12,17 +12,15 @@ from numba import types
 from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Float64Array
-from shoal_server.engines.numba.decorators import Reals, compiled_exactly, inlined
-from shoal_server.engines.numba.deviations import WIDTH, square_of_vectors
+from shoal_server.engines.numba.cell_points import DRAWS, POINTS, SETS, is_spread, write_members, write_pair
+from shoal_server.engines.numba.decorators import Reals, compiled_exactly
+from shoal_server.engines.numba.deviations import square_from_middle
 from shoal_server.engines.numba.sampling import draw, readable
 
 # Representatives that a set of points is divided among at a time.
 MAX_CELLS = 8
 # What the stack holds of each set: where it begins and ends in the order, and how many cells it may make.
 _BEGIN, _END, _ALLOTTED = range(3)
-# What the kernel goes on from: sets on the stack, points written, numbers drawn.
-_SETS, _POINTS, _DRAWS = range(3)
-_ROUNDING = 1e-24  # of squares: that of sums of thousands of float64
 
 
 @compiled_exactly
@@ -39,6 +37,7 @@ def split_cells(
     nearest: Float64Array,
     cells: NDArray[np.int64],
     spare: NDArray[np.int64],
+    places: NDArray[np.int32],
     means: Reals,
     mean_weight: Float64Array,
     mean_scatter: Float64Array,
@@ -70,6 +69,8 @@ def split_cells(
         How many differences of two values to compute, about, before returning.
     nearest, cells, spare
         (n,) each, to work in.
+    places
+        (n,) get where among the points that are written each one's cell is: its first point.
     means, mean_weight, mean_scatter
         Get the points: (m, d), (m,) and (m,), m the cells that all sets may make, or twice that with pairs.
 
@@ -82,19 +83,15 @@ def split_cells(
     middles, sizes = np.empty((MAX_CELLS, d)), np.empty(MAX_CELLS, np.int64)
     weights, squares, inner = np.empty(MAX_CELLS), np.empty(MAX_CELLS), np.empty(MAX_CELLS)
     done = 0
-    while progress[_SETS] > 0 and done < work:
-        progress[_SETS] -= 1
-        place = progress[_SETS]
+    while progress[SETS] > 0 and done < work:
+        progress[SETS] -= 1
+        place = progress[SETS]
         begin, end, allotted = stack[place, _BEGIN], stack[place, _END], stack[place, _ALLOTTED]
-        written = progress[_POINTS]
+        written = progress[POINTS]
         if allotted * (2 if pairs else 1) >= end - begin:
-            for index in range(begin, end):
-                member = order[index]
-                for column in range(d):
-                    means[written, column] = points[member, column]
-                mean_weight[written], mean_scatter[written] = weight[member], scatter[member]
-                written += 1
-            progress[_POINTS] = written
+            progress[POINTS] = write_members(
+                points, weight, scatter, order, begin, end, places, written, means, mean_weight, mean_scatter
+            )  # fmt: skip
             continue
         count = min(allotted, MAX_CELLS)
         count = _divide_by_distance(points, weight, order, begin, end, seed, progress, count, middles, nearest, cells)
@@ -106,8 +103,9 @@ def split_cells(
         done += (2 * count + 3) * (end - begin) * d
         if allotted <= MAX_CELLS or count == 1:
             for cell in range(count):
-                if pairs and _is_spread(middles, cell, weights[cell], squares[cell]):
-                    written = _write_pair(
+                sizes[cell] = written
+                if pairs and is_spread(middles, cell, weights[cell], squares[cell]):
+                    written = write_pair(
                         points, weight, order, begin, end, cells, cell, middles, weights[cell], squares[cell],
                         inner[cell], seed, progress, written, means, mean_weight, mean_scatter,
                     )  # fmt: skip
@@ -116,62 +114,14 @@ def split_cells(
                     means[written, column] = middles[cell, column]
                 mean_weight[written], mean_scatter[written] = weights[cell], squares[cell] + inner[cell]
                 written += 1
-            progress[_POINTS] = written
+            for index in range(begin, end):
+                places[order[index]] = sizes[cells[index]]
+            progress[POINTS] = written
             continue
         _share_cells(allotted, count, weights, squares, sizes, stack, place)
         _sort_by_cell(order, begin, end, cells, count, stack, place, spare)
-        progress[_SETS] += count
-    return bool(progress[_SETS] == 0)
-
-
-@compiled_exactly
-def _is_spread(middles: Float64Array, cell: int, weight: float, squares: float) -> bool:
-    """Return whether a cell's scatter is more than what rounding makes of equal points."""
-    norm = 0.0
-    for column in range(middles.shape[1]):
-        norm += middles[cell, column] * middles[cell, column]
-    return squares > _ROUNDING * weight * norm
-
-
-@compiled_exactly
-def _write_pair(
-    points: Reals,
-    weight: Float64Array,
-    order: NDArray[np.int64],
-    begin: int,
-    end: int,
-    cells: NDArray[np.int64],
-    cell: int,
-    middles: Float64Array,
-    total: float,
-    squares: float,
-    inner: float,
-    seed: int,
-    progress: NDArray[np.int64],
-    written: int,
-    means: Reals,
-    mean_weight: Float64Array,
-    mean_scatter: Float64Array,
-) -> int:
-    """Write a member of a cell and its mirror image, as far from the mean as the cell's points are."""
-    value, running, chosen = total * draw(seed, progress[_DRAWS]), 0.0, -1
-    progress[_DRAWS] += 1
-    for index in range(begin, end):
-        if cells[index] == cell:
-            chosen = order[index]
-            running += weight[chosen]
-            if running > value:
-                break
-    square = _square(points, chosen, middles, cell)
-    factor = np.sqrt(squares / total / square) if square > 0 else 0.0  # 0: the one that is at the mean
-    for sign in (1.0, -1.0):
-        for column in range(points.shape[1]):
-            middle = middles[cell, column]
-            means[written, column] = middle + sign * factor * (np.float64(points[chosen, column]) - middle)
-        mean_weight[written] = total / 2
-        mean_scatter[written] = (inner if square > 0 else inner + squares) / 2
-        written += 1
-    return written
+        progress[SETS] += count
+    return bool(progress[SETS] == 0)
 
 
 @compiled_exactly
@@ -197,8 +147,8 @@ def _divide_by_distance(
         total += weight[order[index]]
         nearest[index] = 1.0
     for cell in range(count):
-        value, running, chosen = total * draw(seed, progress[_DRAWS]), 0.0, order[begin]
-        progress[_DRAWS] += 1
+        value, running, chosen = total * draw(seed, progress[DRAWS]), 0.0, order[begin]
+        progress[DRAWS] += 1
         for index in range(begin, end):
             share = weight[order[index]] * nearest[index]
             running += share
@@ -210,7 +160,7 @@ def _divide_by_distance(
             middles[cell, column] = points[chosen, column]
         total = 0.0
         for index in range(begin, end):
-            square = _square(points, order[index], middles, cell)
+            square = square_from_middle(points, order[index], middles, cell)
             if cell == 0 or square < nearest[index]:
                 nearest[index] = square
                 cells[index] = cell
@@ -266,7 +216,7 @@ def _divide_by_means(
     for index in range(begin, end):
         least, chosen = np.inf, 0
         for cell in range(count):
-            square = _square(points, order[index], middles, cell)
+            square = square_from_middle(points, order[index], middles, cell)
             if square < least:
                 least, chosen = square, cell
         spare[index] = chosen
@@ -298,21 +248,9 @@ def _find_scatter(
         squares[cell], inner[cell], sizes[cell] = 0.0, 0.0, 0
     for index in range(begin, end):
         member, cell = order[index], cells[index]
-        squares[cell] += weight[member] * _square(points, member, middles, cell)
+        squares[cell] += weight[member] * square_from_middle(points, member, middles, cell)
         inner[cell] += scatter[member]
         sizes[cell] += 1
-
-
-@inlined
-def _square(points: Reals, row: int, middles: Float64Array, cell: int) -> float:
-    """Return the squared distance of a point to a middle."""
-    d = points.shape[1]
-    whole = d - d % WIDTH
-    square = square_of_vectors(points, row * d, middles, cell * d, whole) if whole > 0 else 0.0
-    for column in range(whole, d):
-        deviation = np.float64(points[row, column]) - middles[cell, column]
-        square += deviation * deviation
-    return square
 
 
 @compiled_exactly
@@ -385,6 +323,7 @@ def split_cells_signature(real: Any) -> Any:
         _FLOAT[::1],  # nearest
         _INT[::1],  # cells
         _INT[::1],  # spare
+        types.int32[::1],  # places
         real[:, ::1],  # means
         _FLOAT[::1],  # mean_weight
         _FLOAT[::1],  # mean_scatter

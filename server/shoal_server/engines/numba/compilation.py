@@ -29,6 +29,16 @@ from shoal_server.engines.numba.cache import caching_in, compile_cached, is_kept
 from shoal_server.engines.numba.cells import split_cells, split_cells_signature
 from shoal_server.engines.numba.decorators import EXACT, FASTMATH, FLAGS
 from shoal_server.engines.numba.kernels import add_rows, assign_rows
+from shoal_server.engines.numba.labelled_rows import (
+    add_deviations,
+    add_deviations_signature,
+    add_squares,
+    add_squares_signature,
+    stretch_rows,
+    stretch_rows_signature,
+    write_means,
+    write_means_signature,
+)
 from shoal_server.engines.numba.layout import PRECISIONS, Layout, lay_out_rows, layout_type
 from shoal_server.engines.numba.partition import (
     add_members,
@@ -60,6 +70,10 @@ class Kernels:
     lay_out_rows: Callable[[NDArray[np.int32], Layout], None]
     sample_rows: Callable[..., tuple[int, int, bool]]
     sample_labelled: Callable[..., bool]
+    add_deviations: Callable[..., None]
+    add_squares: Callable[..., None]
+    stretch_rows: Callable[..., None]
+    write_means: Callable[..., None]
     split_cells: Callable[..., bool]
     pack_points: Callable[..., None]
     find_nearest_two: Callable[..., None]
@@ -85,6 +99,10 @@ def compile_precision(dtype: np.dtype[Any]) -> Kernels:
             lay_out_rows=_compile(lay_out_rows, _lay_out_rows_signature(real)),
             sample_rows=_compile(sample_rows, sample_rows_signature(real), EXACT),
             sample_labelled=_compile(sample_labelled, _sample_labelled_signature(real)),
+            add_deviations=_compile(add_deviations, add_deviations_signature(real), EXACT),
+            add_squares=_compile(add_squares, add_squares_signature(real), EXACT),
+            stretch_rows=_compile(stretch_rows, stretch_rows_signature(real), EXACT),
+            write_means=_compile(write_means, write_means_signature(real), EXACT),
             split_cells=_compile(split_cells, split_cells_signature(real), EXACT),
             pack_points=_compile(pack_points, _groups_signature(real)),
             find_nearest_two=_compile(find_nearest_two, _groups_signature(real)),

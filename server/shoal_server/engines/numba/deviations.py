@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from shoal_server.engines.numba.decorators import generated, generated_for_literals
+from shoal_server.engines.contract import Float64Array
+from shoal_server.engines.numba.decorators import Reals, generated, generated_for_literals, inlined
 from shoal_server.engines.numba.simd import I64, Lanes
 from shoal_server.engines.numba.vectors import for_each_vector, masked, pointers
 
@@ -97,3 +99,15 @@ def square_of_vectors(_typing: Any, points: Any, row: Any, middles: Any, cell: A
 
     integer = types.int64
     return types.float64(points, integer, middles, integer, integer), generate
+
+
+@inlined
+def square_from_middle(points: Reals, row: int, middles: Float64Array, cell: int) -> float:
+    """Return the squared distance of a point to a middle."""
+    d = points.shape[1]
+    whole = d - d % WIDTH
+    square = square_of_vectors(points, row * d, middles, cell * d, whole) if whole > 0 else 0.0
+    for column in range(whole, d):
+        deviation = np.float64(points[row, column]) - middles[cell, column]
+        square += deviation * deviation
+    return square

@@ -30,6 +30,10 @@ class NumbaSummaryKernels:
 
     engine: Engine  # that assigns
     sample_rows: Callable[..., tuple[int, int, bool]]
+    add_deviations: Callable[..., None]
+    add_squares: Callable[..., None]
+    stretch_rows: Callable[..., None]
+    write_means: Callable[..., None]
     split_cells: Callable[..., bool]
     sample_batch: Callable[..., bool]
 

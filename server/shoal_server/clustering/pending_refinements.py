@@ -1,0 +1,67 @@
+"""Deep refinements under way: done bit by bit with the batches that follow, so that none of these waits long.
+
+What is kept of one is what it was begun with, and how many pieces of its work the batches since then have paid for.
+What has been computed may be lost, and is computed again: it is the same.
+"""
+
+from __future__ import annotations
+
+from shoal_server.clustering.buckets import Reals
+from shoal_server.clustering.fitted import Fitter, seed_of
+from shoal_server.clustering.refinement import DeepRefinement
+from shoal_server.clustering.refinement_schedule import PendingDeep
+from shoal_server.clustering.search import Refined
+from shoal_server.clustering.state import Model
+from shoal_server.engines.contract import Halted, RunTasks
+
+# With each batch so many pieces are done, each about 5 ms.
+PIECES_A_BATCH = 3
+
+
+def found_by(model: Model, pending: PendingDeep, fitter: Fitter, run: RunTasks) -> Refined | None:
+    """Go on with a refinement as far as the batches have paid for it, and return what it finds; None: it isn't done."""
+    deep = _running(model, pending, fitter)
+    try:
+        is_done = deep.advance(pending.pieces, run)
+    except Halted:
+        raise
+    except Exception:  # a generator that has raised is done for: what comes next begins anew, or gives it up
+        forget_running(model)
+        raise
+    return deep.refined if is_done else None
+
+
+def paid_for(pending: PendingDeep, batches: int) -> PendingDeep:
+    """Return a refinement after so many more batches."""
+    return pending._replace(pieces=pending.pieces + batches * PIECES_A_BATCH)
+
+
+def forget_running(model: Model) -> None:
+    """Let go of what has been computed of a refinement that has ended."""
+    running = model.cache.get(_Running)
+    running.points = running.deep = None
+
+
+class _Running:
+    """The deep refinement of the newest version, as far as it has been computed: perhaps ahead of its batches."""
+
+    def __init__(self) -> None:
+        self.points: Reals | None = None  # that it was begun with
+        self.deep: DeepRefinement | None = None
+
+
+def _running(model: Model, pending: PendingDeep, fitter: Fitter) -> DeepRefinement:
+    """Return the one that is pending; begun anew, if it has been lost."""
+    running = model.cache.get(_Running)
+    if running.deep is None or running.points is not pending.points:
+        running.points = pending.points
+        running.deep = DeepRefinement(
+            pending.points,
+            pending.weights,
+            pending.centroids,
+            fresh=pending.fresh,
+            seed=(seed_of(model), pending.number, 1),
+            cosine=model.frame.cosine,
+            kernels=fitter.search,
+        )
+    return running.deep

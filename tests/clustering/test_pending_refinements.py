@@ -1,0 +1,323 @@
+"""Refinements that are done in pieces with the batches that follow, and may be lost, fail or be given up."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.due_refinements import FRESH_STARTS
+from shoal_server.clustering.fused import apply_batches
+from shoal_server.clustering.learning import schedule_of
+from shoal_server.clustering.model import new_model, reconfigure
+from shoal_server.clustering.pending_refinements import PIECES_A_BATCH
+from shoal_server.clustering.refined import _refined, _with_found
+from shoal_server.clustering.refinement_schedule import Depth, Learning, PendingLight
+from shoal_server.clustering.state import Batch, BatchResult, Model
+from shoal_server.engines.contract import run_in_order
+from tests.clustering.builders import half_life, on_bug, snapshot
+from tests.clustering.streaming import applied, cut
+from tests.clustering.test_refined import CONFIG, blobs, ratio
+from tests.warm import warm_engine
+
+LARGE = ModelConfig(50, random_state=3, update_rule="refined")
+# Light refinements that take long: one round is enough with few clusters of many columns, and not with many clusters.
+WIDE = ModelConfig(16, random_state=3, update_rule="refined")
+MANY = ModelConfig(500, random_state=3, update_rule="refined")
+CASES: dict[str, tuple[ModelConfig, int, int, Depth]] = {
+    "light, one round": (WIDE, 256, 1000, "light"),
+    "light, many rounds": (MANY, 4, 1000, "light"),
+    "deep": (LARGE, 8, 500, "deep"),
+}
+EACH = pytest.mark.parametrize("case", CASES)
+
+
+def batches_of(case: str, rows: int = 60_000) -> list[Batch]:
+    config, d, batch_rows, depth = CASES[case]
+    if depth == "deep":
+        return cut(blobs(rows, config.n_clusters, d), [batch_rows])
+    return cut(np.random.default_rng(0).normal(size=(rows, d)).astype(np.float32), [batch_rows])
+
+
+def learning_of(model: Model) -> Learning:
+    assert model.state.learning is not None
+    return model.state.learning
+
+
+def pends(model: Model, depth: Depth) -> bool:
+    return model.state.learning is not None and getattr(model.state.learning, depth) is not None
+
+
+def until_pending(case: str) -> tuple[Model, list[Batch]]:
+    """Return a model in the middle of a refinement, and the batches that are left."""
+    config, _, _, depth = CASES[case]
+    model, batches = new_model(config), batches_of(case)
+    for number, batch in enumerate(batches):
+        deep = model.state.learning.deep if model.state.learning else None
+        if pends(model, "light") if depth == "light" else (deep is not None and deep.pieces > 0):
+            return model, list(batches[number:])
+        model, _ = applied(model, [batch], 1)
+    raise AssertionError(f"no {depth} refinement takes several batches")
+
+
+def until_end(
+    model: Model, batches: Sequence[Batch], depth: Depth, *, refined: bool = False
+) -> tuple[Model, Batch, Model, BatchResult]:
+    """Return the model before a refinement ends, the batch with which it does, and the model and the result after.
+
+    With `refined` it is one that has found better centroids.
+    """
+    for batch in batches:
+        after, (result,) = applied(model, [batch], 1)
+        if pends(model, depth) and not pends(after, depth) and result.refined >= refined:
+            return model, batch, after, result
+        model = after
+    raise AssertionError(f"no {depth} refinement ends")
+
+
+def test_a_deep_refinement_is_done_in_pieces_with_the_batches_that_follow() -> None:
+    model, batches = until_pending("deep")
+    pieces: list[int] = []
+
+    while deep := learning_of(model).deep:
+        pieces.append(deep.pieces)
+        model, _ = applied(model, [batches.pop(0)], 1)
+
+    assert len(pieces) > 1
+    assert pieces == list(range(pieces[0], pieces[0] + PIECES_A_BATCH * len(pieces), PIECES_A_BATCH))
+
+
+def test_a_light_refinement_is_done_in_rounds_with_the_batches_that_follow() -> None:
+    model, batches = until_pending("light, many rounds")
+    left, waits = [], 0
+
+    while light := learning_of(model).light:
+        left.append(light.swaps_left)
+        waits += light.has_waited
+        model, (result,) = applied(model, [batches.pop(0)], 1)
+        assert not (result.refined and pends(model, "light"))
+
+    assert left[-1] == 0
+    assert len(set(left)) > 1
+    assert len(left) == len(set(left)) + waits
+
+
+def test_a_stream_that_goes_to_a_new_place_does_not_wait_for_rounds() -> None:
+    model, _ = until_pending("light, many rounds")
+    far = np.random.default_rng(0).normal(size=(1000, 4)).astype(np.float32) + 100
+
+    after, (result,) = applied(model, [Batch(far)], 1)
+
+    assert result.refined
+    assert not pends(after, "light")
+    assert (snapshot(after).centroids.mean(axis=1) > 95).sum() > 10
+
+
+def test_a_light_refinement_waits_for_the_batch_after_the_end_of_a_block_but_no_longer() -> None:
+    """A block ends with each of these batches: their weight halves with every row."""
+    config = replace(WIDE, half_life=half_life(500.0, "points"))
+    model, waits, rounds = new_model(config), 0, 0
+
+    for batch in batches_of("light, one round"):
+        before = model.state.learning.light if model.state.learning else None
+        model, _ = applied(model, [batch], 1)
+        light = learning_of(model).light
+        if before is not None and before.has_waited:
+            assert light is None or not light.has_waited
+            rounds += 1
+        waits += light is not None and light.has_waited
+
+    assert waits > 3
+    assert rounds > 3
+
+
+@EACH
+@pytest.mark.parametrize("group", [2, 7])
+def test_a_refinement_that_is_lost_halfway_ends_with_the_same_bits(case: str, group: int) -> None:
+    model, batches = until_pending(case)
+
+    refinements = schedule_of(model).refinements
+    carried = Model(model.config, pickle.loads(pickle.dumps(model.state)))  # noqa: S301  (of this test's own)
+    model, results = applied(model.committed(), batches[:20], 1)
+    carried, same_results = applied(carried, batches[:20], group)
+
+    assert carried.state == model.state
+    assert carried.events == model.events
+    assert same_results == results
+    assert schedule_of(model).refinements > refinements
+
+
+def test_one_pass_over_sorted_wide_points_ends_near_the_offline_fit() -> None:
+    points = blobs(30_000, 16, 256, ordered=True)
+
+    model, results = applied(new_model(WIDE), cut(points, [1000]), 4)
+
+    assert ratio(points, model) < 1.01
+    assert sum(each.refined for each in results) > 3
+
+
+class NoSearch:
+    """A fitter that can't search."""
+
+    search: Any = object()
+    summary_kernels = warm_engine().summary_kernels
+
+
+@pytest.mark.parametrize("case", ["light, one round", "light, many rounds"])
+def test_what_a_light_refinement_found_takes_effect_with_a_batch_that_searches_no_further(case: str) -> None:
+    before, batch, after, result = until_end(*until_pending(case), "light", refined=True)
+
+    again, (same_result,) = apply_batches(
+        before, [batch], warm_engine(), run_in_order, lambda: False, on_bug, NoSearch()
+    )
+
+    assert result.refined
+    assert same_result == result
+    assert again.state == after.state
+
+
+def test_a_batch_with_a_round_does_nothing_for_a_deep_refinement() -> None:
+    model, rounds = new_model(WIDE), 0
+
+    for batch in batches_of("light, one round"):
+        before = model
+        model, _ = applied(model, [batch], 1)
+        deep, deep_before = (each.state.learning and each.state.learning.deep for each in (model, before))
+        if deep and deep_before and deep.number == deep_before.number:
+            has_round = pends(before, "light")
+            rounds += has_round
+            assert deep.pieces == deep_before.pieces + (0 if has_round else PIECES_A_BATCH)
+
+    assert rounds > 3
+
+
+def test_what_a_long_deep_refinement_found_is_refined_lightly_in_rounds() -> None:
+    before, _, after, result = until_end(new_model(WIDE), batches_of("light, one round"), "deep")
+
+    light = learning_of(after).light
+    assert light is not None
+    assert not result.refined
+    assert schedule_of(after).work < schedule_of(before).work  # it took less than was charged for it
+
+
+def test_a_large_batch_is_followed_by_its_light_refinement_at_once() -> None:
+    model, (result,) = applied(new_model(WIDE), cut(blobs(30_000, 16, 256), [30_000]), 1)
+
+    assert result.refined
+    assert not pends(model, "light")
+
+
+def test_a_resize_refunds_the_pending_deep_refinement_and_the_new_number_begins_fresh_ones() -> None:
+    model, batches = until_pending("deep")
+    learning = learning_of(model)
+    assert learning.deep is not None
+    used = learning._replace(schedule=learning.schedule._replace(deep_refinements=FRESH_STARTS))
+    model = model.with_state(model.state._replace(learning=used))
+
+    resized = reconfigure(model, replace(LARGE, n_clusters=45), fitter=warm_engine())
+    before, after = schedule_of(model), schedule_of(resized)
+    resized = reconfigure(resized, replace(LARGE, n_clusters=46), fitter=warm_engine())
+    a_resize = schedule_of(resized).work - after.work  # of about the same number
+    model = until_deep(resized, batches)
+
+    assert after.work <= before.work - learning.deep.work + 2 * a_resize
+    begun = learning_of(model).deep
+    assert begun is not None
+    assert begun.fresh
+
+
+def until_deep(model: Model, batches: Sequence[Batch]) -> Model:
+    """Return the model once a deep refinement has begun."""
+    for batch in batches:
+        if pends(model, "deep"):
+            return model
+        model, _ = applied(model, [batch], 1)
+    raise AssertionError("no deep refinement began")
+
+
+def test_a_resize_gives_up_the_pending_light_refinement() -> None:
+    model, batches = until_pending("light, one round")
+
+    resized = reconfigure(model, replace(WIDE, n_clusters=15), fitter=warm_engine())
+    assert not pends(resized, "light")
+    refinements = schedule_of(resized).refinements
+    model, _ = applied(resized, batches, 4)
+
+    assert snapshot(model).centroids.shape == (15, 256)
+    assert schedule_of(model).refinements > refinements
+
+
+def test_a_deep_refinement_that_found_nothing_better_pays_for_the_light_one_that_ended_it() -> None:
+    model, _ = applied(new_model(CONFIG), cut(blobs(4_000), [100]), 4)
+    worse = snapshot(model).centroids[:1] - model.frame.origin
+
+    after, is_refined = _refined(model, worse, warm_engine(), run_in_order, only_if_better=True)
+
+    assert not is_refined
+    assert after.snapshot is model.snapshot
+    assert schedule_of(after).work > schedule_of(model).work
+
+
+@pytest.mark.parametrize(
+    ("shift", "has_small_cluster", "is_taken"), [(0, False, False), (0.05, True, True), (1, True, False)]
+)
+def test_what_was_found_is_taken_only_if_it_is_better_or_has_a_small_cluster_of_its_own(
+    shift: float, has_small_cluster: bool, is_taken: bool
+) -> None:
+    """Which may cost 0.5 % of the inertia."""
+    model, _ = applied(new_model(CONFIG), cut(blobs(4_000), [100]), 4)
+    centroids = snapshot(model).centroids - model.frame.origin + shift
+    found = PendingLight(centroids, 0, work=10, has_small_cluster=has_small_cluster, expected=1.0)
+
+    after, is_refined = _with_found(model, found, warm_engine(), run_in_order)
+
+    assert is_refined == is_taken
+    assert (snapshot(after).version > snapshot(model).version) == is_taken
+    assert schedule_of(after).work > schedule_of(model).work
+    assert schedule_of(after).new_rows == 0  # nothing is due at once
+
+
+@EACH
+@pytest.mark.parametrize("failures", [1, 2])
+def test_learning_goes_on_after_a_refinement_has_failed(case: str, failures: int) -> None:
+    """Once: it is done anew in the same batch; twice: it is given up, and the batches that follow are learnt."""
+    model, batches = until_pending(case)
+    model = Model(model.config, model.state)  # begins the refinement anew, with kernels that fail
+    before = learning_of(model)
+    left = [failures]
+
+    class Search:
+        def __getattr__(self, name: str) -> Any:
+            if name == "find_nearest_two" and left[0]:
+                left[0] -= 1
+                raise MemoryError
+            return getattr(warm_engine().search, name)
+
+    class Failing:
+        search: Any = Search()
+        summary_kernels = warm_engine().summary_kernels
+
+    bugs: list[Exception] = []
+
+    def note(bug: Exception) -> Any:
+        bugs.append(bug)
+        return on_bug(bug)
+
+    results: list[BatchResult] = []
+    for batch in batches[:40]:
+        model, more = apply_batches(
+            model.committed(), [batch], warm_engine(), run_in_order, lambda: False, note, Failing()
+        )
+        results += more
+
+    assert left == [0]
+    assert not any(each.refusal for each in results)
+    assert [type(bug) for bug in bugs] == [MemoryError] * (failures - 1)
+    learning, batch_rows = learning_of(model), len(batches[0].points)
+    assert learning.summary.rows == before.summary.rows + (40 - (failures - 1)) * batch_rows
+    assert learning.schedule.refinements > before.schedule.refinements
