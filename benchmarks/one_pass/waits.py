@@ -17,7 +17,7 @@ from shoal.testing import LocalServer
 # With about as many values of centroids as the limit is meant for: 4,096.
 SHAPES = (
     Shape(64, 64, 0, 4.0), Shape(32, 128, 0, 4.0), Shape(256, 16, 0, 4.0), Shape(4, 1000, 0, 4.0),
-    Shape(384, 10, 0, 4.0), Shape(1536, 2, 0, 4.0),
+    Shape(384, 10, 0, 4.0), Shape(1536, 2, 0, 4.0), Shape(2, 2048, 0, 4.0),
 )  # fmt: skip
 _LIMIT = Limit("20 ms more", 20.0, "ms")
 

@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shoal_server.clustering.absorbing import schedule_of
+from shoal_server.clustering.adapting import after_drift
 from shoal_server.clustering.config import ModelConfig
+from shoal_server.clustering.deep_refinements import PIECES_A_BATCH
+from shoal_server.clustering.drift import Drift
 from shoal_server.clustering.due_refinements import FRESH_STARTS
 from shoal_server.clustering.fused import apply_batches
-from shoal_server.clustering.learning import schedule_of
+from shoal_server.clustering.learning import Learning, PendingLight
 from shoal_server.clustering.model import new_model, reconfigure
-from shoal_server.clustering.pending_refinements import PIECES_A_BATCH
-from shoal_server.clustering.refined import _refined, _with_found
-from shoal_server.clustering.refinement_schedule import Depth, Learning, PendingLight
+from shoal_server.clustering.refined import _refined, _with_light_ended, without_refinement
+from shoal_server.clustering.refinement_schedule import Depth
 from shoal_server.clustering.state import Batch, BatchResult, Model
 from shoal_server.engines.contract import run_in_order
 from tests.clustering.builders import half_life, on_bug, snapshot
@@ -32,6 +35,7 @@ MANY = ModelConfig(500, random_state=3, update_rule="refined")
 CASES: dict[str, tuple[ModelConfig, int, int, Depth]] = {
     "light, one round": (WIDE, 256, 1000, "light"),
     "light, many rounds": (MANY, 4, 1000, "light"),
+    "light, directions": (replace(WIDE, metric="cosine"), 256, 1000, "light"),
     "deep": (LARGE, 8, 500, "deep"),
 }
 EACH = pytest.mark.parametrize("case", CASES)
@@ -240,16 +244,103 @@ def until_deep(model: Model, batches: Sequence[Batch]) -> Model:
     raise AssertionError("no deep refinement began")
 
 
-def test_a_resize_gives_up_the_pending_light_refinement() -> None:
-    model, batches = until_pending("light, one round")
+def after_a_round(case: str = "light, many rounds") -> tuple[Model, list[Batch], PendingLight]:
+    """Return a model whose light refinement has done some work, the batches that are left, and that refinement."""
+    model, batches = until_pending(case)
+    light = learning_of(model).light
+    while light is None or not light.work or not light.swaps_left:
+        model, _ = applied(model, [batches.pop(0)], 1)
+        light = learning_of(model).light
+    return model, batches, light
 
-    resized = reconfigure(model, replace(WIDE, n_clusters=15), fitter=warm_engine())
+
+def test_a_resize_gives_up_the_pending_light_refinement_and_charges_it() -> None:
+    model, batches, light = after_a_round()
+    without = model.with_state(model.state._replace(learning=learning_of(model)._replace(light=None)))
+
+    resized, other = (
+        reconfigure(each, replace(MANY, n_clusters=490), fitter=warm_engine()) for each in (model, without)
+    )
     assert not pends(resized, "light")
+    assert schedule_of(resized).work == schedule_of(other).work + light.work
     refinements = schedule_of(resized).refinements
     model, _ = applied(resized, batches, 4)
 
-    assert snapshot(model).centroids.shape == (15, 256)
+    assert snapshot(model).centroids.shape == (490, 4)
     assert schedule_of(model).refinements > refinements
+
+
+def test_a_light_refinement_that_is_given_up_is_charged() -> None:
+    model, _, light = after_a_round()
+
+    after = without_refinement(model)
+
+    assert not pends(after, "light")
+    assert not pends(after, "deep")
+    refund = deep.work if (deep := learning_of(model).deep) else 0
+    assert schedule_of(after).work == schedule_of(model).work + light.work - refund
+
+
+def test_a_drift_that_a_session_adapts_to_gives_up_the_pending_light_refinement() -> None:
+    model, _, light = after_a_round()
+    model = Model(replace(MANY, on_drift="adapt"), model.state)
+
+    after = after_drift(model, Drift(1.0, 2.0, 10.0))
+
+    assert not pends(after, "light")
+    assert schedule_of(after).work == schedule_of(model).work + light.work
+
+
+def test_a_light_refinement_goes_on_where_there_is_no_work_left_to_do_it_at_once() -> None:
+    model, batches, light = after_a_round()
+    learning = learning_of(model)
+    urgent = learning.schedule._replace(regret=1e12, work=10**15)
+    assert urgent.is_urgent
+    model = model.with_state(model.state._replace(learning=learning._replace(schedule=urgent)))
+
+    after, (result,) = applied(model, batches[:1], 1)
+
+    gone_on = learning_of(after).light
+    assert gone_on is not None
+    assert gone_on.swaps_left < light.swaps_left or gone_on.has_waited
+    assert not result.refined
+
+
+def test_an_urgent_one_is_charged_for_its_rounds_too() -> None:
+    model, _, light = after_a_round()
+    far = np.random.default_rng(0).normal(size=(1000, 4)).astype(np.float32) + 100
+
+    after, (result,) = applied(model, [Batch(far)], 1)
+
+    assert result.refined
+    assert schedule_of(after).work > schedule_of(model).work + light.work
+
+
+def test_a_deep_refinement_that_is_due_begins_even_if_the_light_one_found_nothing_better() -> None:
+    """Where centroids are in a bad optimum, only a deep one may help."""
+    model, _, light = after_a_round()
+    learning = learning_of(model)
+    stale = learning.schedule._replace(new_weight_deep=learning.schedule.weight, new_rows_deep=10**6)
+    model = model.with_state(model.state._replace(learning=learning._replace(schedule=stale, deep=None)))
+    worse = light._replace(centroids=light.centroids + 100, swaps_left=0)
+
+    after, is_refined = _with_light_ended(model, worse, warm_engine(), run_in_order)
+
+    assert not is_refined
+    deep = learning_of(after).deep
+    assert deep is not None
+    assert len(deep.weights) <= MANY.summary_points(4)
+
+
+def test_what_is_expected_is_never_more_than_what_the_centroids_leave() -> None:
+    model, _, light = after_a_round()
+    worse = light._replace(centroids=light.centroids + 100, swaps_left=0, expected=1e9)
+
+    after, _ = _with_light_ended(model, worse, warm_engine(), run_in_order)
+
+    own = schedule_of(after).expected
+    assert own is not None
+    assert own < 10
 
 
 def test_a_deep_refinement_that_found_nothing_better_pays_for_the_light_one_that_ended_it() -> None:
@@ -264,17 +355,16 @@ def test_a_deep_refinement_that_found_nothing_better_pays_for_the_light_one_that
 
 
 @pytest.mark.parametrize(
-    ("shift", "has_small_cluster", "is_taken"), [(0, False, False), (0.05, True, True), (1, True, False)]
+    ("shift", "cost", "is_taken"), [(0.0, 1.0, False), (0.02, 1.0, False), (0.02, 1.005, True), (1.0, 1.005, False)]
 )
-def test_what_was_found_is_taken_only_if_it_is_better_or_has_a_small_cluster_of_its_own(
-    shift: float, has_small_cluster: bool, is_taken: bool
+def test_what_was_found_is_taken_only_if_it_is_better_but_for_what_a_small_cluster_costs(
+    shift: float, cost: float, is_taken: bool
 ) -> None:
-    """Which may cost 0.5 % of the inertia."""
     model, _ = applied(new_model(CONFIG), cut(blobs(4_000), [100]), 4)
     centroids = snapshot(model).centroids - model.frame.origin + shift
-    found = PendingLight(centroids, 0, work=10, has_small_cluster=has_small_cluster, expected=1.0)
+    found = PendingLight(centroids, 0, work=10, small_cluster_cost=cost, expected=1.0)
 
-    after, is_refined = _with_found(model, found, warm_engine(), run_in_order)
+    after, is_refined = _with_light_ended(model, found, warm_engine(), run_in_order)
 
     assert is_refined == is_taken
     assert (snapshot(after).version > snapshot(model).version) == is_taken

@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
+from shoal_server.clustering.absorbing import LabelledRows, learned, schedule_of
 from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.fused import apply_batches
-from shoal_server.clustering.learning import LabelledRows, learned, schedule_of
 from shoal_server.clustering.model import new_model, reconfigure
 from shoal_server.clustering.refinement_schedule import FIRST_WORK, FIXED_WORK, RESERVE
 from shoal_server.clustering.state import Batch, Model

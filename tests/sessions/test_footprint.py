@@ -175,7 +175,7 @@ def test_points_that_wait_for_centroids_take_no_more_than_is_reserved_for_them(
     )
 
 
-@pytest.mark.parametrize("shape", [(64, 3), (64, 16), (512, 64), (8, 200)])
+@pytest.mark.parametrize("shape", [(64, 3), (64, 16), (512, 64), (8, 200), (500, 4), (16, 256)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("stream", ["blobs", "ever farther", "far from zero"])
 def test_a_refined_model_takes_no_more_than_is_reserved_for_it(

@@ -1,7 +1,7 @@
 """Batches on the lookout for drift, and what a model does after one.
 
 One that is to adapt forgets at once: all that has come weighs as much afterwards as a part of the batches by which the
-drift was found. So those that follow soon outweigh it, and with a summary a refinement is due with the next one. Its
+drift was found. So those that follow soon outweigh it, and with a summary a refinement begins with the next one. Its
 half-life stays as it is. A drift that goes on is found again, and forgotten for again.
 """
 
@@ -43,6 +43,7 @@ def after_drift(model: Model, drift: Drift | None) -> Model:
     weights.setflags(write=False)
     learning = model.state.learning
     if learning is not None:
+        learning = learning.without_light()  # it has been fitted to what is forgotten
         learning = learning._replace(schedule=learning.schedule.forgetting(half_lives))
     return model.with_state(model.state._replace(snapshot=replace(before, weights=weights), learning=learning))
 

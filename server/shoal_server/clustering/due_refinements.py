@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from shoal_server.clustering.identity import succession_work
-from shoal_server.clustering.refinement import expected_work
+from shoal_server.clustering.refinement import expected_rounds, expected_work
 from shoal_server.clustering.refinement_schedule import FIXED_WORK, Depth, RefinementSchedule
 from shoal_server.clustering.state import Model
 from shoal_server.clustering.update import newest
@@ -14,38 +14,41 @@ from shoal_server.engines.chunks import row_work
 
 FRESH_STARTS = 2  # deep refinements that also start from scratch: no bad start survives them
 # A light refinement of more multiplications, which are 15 ms, is done in rounds with the batches that follow: unless
-# the batch itself takes as long, a quarter of that work, or many values of centroids make a round take long, too.
-_WORK_AT_ONCE, _OF_ITS_BATCH, _MAX_ROUND_VALUES = 500_000_000, 4, 1 << 12
+# its batch takes a quarter of that work or more, or there are more values of centroids. That many take longer in any
+# case, and what was found some batches before was worth little: image patches ended at 1.09 instead of 1.01.
+_WORK_AT_ONCE, _MAX_TIMES_OF_BATCH, _MAX_ROUND_VALUES = 500_000_000, 4, 1 << 12
 
 
 class DueRefinements(NamedTuple):
-    """What decides, beside the schedule, whether a refinement of a model is due: the same until there is one."""
+    """What decides, beside the schedule, whether a refinement of a model is due: the same until one begins or ends."""
 
     is_refined: bool  # whether there are any
     n_clusters: int
     n_features: int
     size: int  # points of the summary
-    light_pends: bool  # whether one is under way
-    deep_pends: bool
+    has_pending_light: bool  # whether one is under way
+    has_pending_deep: bool
     row_work: int  # multiplications that assign a row
 
     def depth(self, schedule: RefinementSchedule) -> Depth | None:
         """Return which refinement is due at this point of the schedule; None: none. Asked after each batch."""
-        if self.light_pends or not schedule.is_due(self.n_clusters) or not self.is_refined:
+        if self.has_pending_light or not schedule.is_due(self.n_clusters) or not self.is_refined:
             return None
         if not schedule.may_take(self._light_work(schedule), self.row_work):
             return None
         return "deep" if self.may_begin_deep(schedule) else "light"
 
     def may_begin_deep(self, schedule: RefinementSchedule) -> bool:
-        """Return whether a deep refinement is to follow the light one that has just been done."""
-        return not self.deep_pends and schedule.may_begin_deep(self.deep_work(schedule), self.row_work)
+        """Return whether a deep refinement is to follow a light one."""
+        return not self.has_pending_deep and schedule.may_begin_deep(self.deep_work(schedule), self.row_work)
 
     def is_done_in_rounds(self, schedule: RefinementSchedule, batch_rows: int) -> bool:
         """Return whether a light refinement is done in rounds that is due after a batch of so many rows."""
-        if schedule.is_urgent or self.n_clusters * self.n_features > _MAX_ROUND_VALUES:
+        k, d = self.n_clusters, self.n_features
+        if schedule.is_urgent or k * d > _MAX_ROUND_VALUES:
             return False
-        return self._light_work(schedule) > max(_WORK_AT_ONCE, _OF_ITS_BATCH * batch_rows * self.row_work)
+        most = max(_WORK_AT_ONCE, _MAX_TIMES_OF_BATCH * batch_rows * self.row_work)
+        return expected_work(self._points(schedule), k, d, "light", fresh=False) > most
 
     def deep_work(self, schedule: RefinementSchedule) -> int:
         """Return how many multiplications a deep refinement takes at most."""
@@ -70,5 +73,8 @@ def due_refinements(model: Model) -> DueRefinements:
 @lru_cache(maxsize=1024)  # asked for after each batch
 def _light_work(points: int, n_clusters: int, n_features: int) -> int:
     """Return how many multiplications a light refinement takes at most, with all that belongs to it."""
-    search = expected_work(points, n_clusters, n_features, "light", fresh=False)
-    return search + FIXED_WORK + succession_work(points)
+    work = expected_work(points, n_clusters, n_features, "light", fresh=False)
+    if work > _WORK_AT_ONCE and n_clusters * n_features <= _MAX_ROUND_VALUES:
+        rounds, each = expected_rounds(points, n_clusters, n_features)
+        work += rounds * (each + FIXED_WORK)
+    return work + FIXED_WORK + succession_work(points)

@@ -10,7 +10,8 @@ import numpy as np
 from shoal_server.clustering.buckets import IndexArray, SummaryKernels, WeightedPoints
 from shoal_server.clustering.events import Event, cluster_events, tell
 from shoal_server.clustering.identity import succeed, succession_work
-from shoal_server.clustering.refinement_schedule import Learning, PendingDeep, RefinementSchedule
+from shoal_server.clustering.learning import Learning, PendingDeep
+from shoal_server.clustering.refinement_schedule import RefinementSchedule
 from shoal_server.clustering.scoring import rebased_outliers
 from shoal_server.clustering.search import Refined, SearchKernels
 from shoal_server.clustering.state import Model, Snapshot, read_only_snapshot, shifts

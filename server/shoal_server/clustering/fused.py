@@ -8,13 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from shoal_server.clustering.adapting import after_drift, watch_results
-from shoal_server.clustering.batch_sampling import Sampling, is_sampled_whole
-from shoal_server.clustering.due_refinements import due_refinements
-from shoal_server.clustering.fitted import Fitter
-from shoal_server.clustering.forgetting import MIN_WEIGHT, Decay
-from shoal_server.clustering.forgetting import decay as decay_of
-from shoal_server.clustering.learning import (
+from shoal_server.clustering.absorbing import (
     LabelledRows,
     begin_learning,
     is_summarised,
@@ -22,6 +16,12 @@ from shoal_server.clustering.learning import (
     learned_batches,
     schedule_of,
 )
+from shoal_server.clustering.adapting import after_drift, watch_results
+from shoal_server.clustering.batch_sampling import Sampling, is_sampled_whole
+from shoal_server.clustering.due_refinements import due_refinements
+from shoal_server.clustering.fitted import Fitter
+from shoal_server.clustering.forgetting import MIN_WEIGHT, Decay
+from shoal_server.clustering.forgetting import decay as decay_of
 from shoal_server.clustering.model import apply, can_skip_validation
 from shoal_server.clustering.refined import batches_until_done, refined_if_due, without_refinement
 from shoal_server.clustering.refinement_schedule import RefinementSchedule

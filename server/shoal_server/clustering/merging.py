@@ -15,8 +15,9 @@ import numpy as np
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.events import first_clusters, tell
 from shoal_server.clustering.fitted import Fitter
+from shoal_server.clustering.learning import Learning
 from shoal_server.clustering.refinement import expected_fit_work, fit
-from shoal_server.clustering.refinement_schedule import Learning, RefinementSchedule
+from shoal_server.clustering.refinement_schedule import RefinementSchedule
 from shoal_server.clustering.state import ColumnMeans, Model, ModelState, read_only_snapshot
 from shoal_server.clustering.summarised import SummarisedModel, max_points
 from shoal_server.clustering.summary import (

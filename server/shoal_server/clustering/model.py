@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from shoal_server.clustering.absorbing import LabelledRows, is_summarised, learned, schedule_of
 from shoal_server.clustering.adapting import after_drift, watch_results
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.drift import Drift
@@ -16,7 +17,6 @@ from shoal_server.clustering.fitted import Fitter
 from shoal_server.clustering.forgetting import Decay
 from shoal_server.clustering.forgetting import decay as decay_of
 from shoal_server.clustering.initialisation import FirstRows, collect, start
-from shoal_server.clustering.learning import LabelledRows, is_summarised, learned, schedule_of
 from shoal_server.clustering.origin import fit_coordinates
 from shoal_server.clustering.refined import refined_if_due
 from shoal_server.clustering.refinement_schedule import RefinementSchedule

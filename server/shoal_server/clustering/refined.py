@@ -1,31 +1,33 @@
 """The refined rule: each batch goes into the summary too, and when it is due the centroids are fitted to that anew.
 
 Such a refinement makes a version of its own, in a place among the batches that depends on the rows alone. Between two
-of them the incremental rule applies. A light one follows its batch at once, if that takes 15 ms. A longer one is done
-in rounds with the batches that follow, each with the summary as it is by then, unless the stream has gone to a new
-place, which can't wait. A deep one goes on a little with each batch that follows. What is found so takes effect when it
-is done, if it is better than the centroids that there are by then: so no batch waits long.
+of them the incremental rule applies. A light one follows its batch at once, or, where that is too long to wait for, is
+done in rounds with the batches that follow (see `DueRefinements.is_done_in_rounds`), each with the summary as it is by
+then. A deep one goes on a little with each batch that follows. What is found so takes effect when it is done, if it is
+better than the centroids that there are by then.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from shoal_server.clustering.absorbing import with_learning
 from shoal_server.clustering.buckets import nearest_centroids
+from shoal_server.clustering.deep_refinements import advance_deep, forget_running, with_batches_paid
 from shoal_server.clustering.due_refinements import FRESH_STARTS, due_refinements
 from shoal_server.clustering.events import Event
 from shoal_server.clustering.fitted import Fitter, per_weight, seed_of, with_fitted
-from shoal_server.clustering.learning import with_learning
-from shoal_server.clustering.pending_refinements import forget_running, found_by, paid_for
+from shoal_server.clustering.learning import Learning, PendingDeep, PendingLight
 from shoal_server.clustering.refinement import light_swaps, refine, refine_for_a_round
-from shoal_server.clustering.refinement_schedule import Learning, PendingDeep, PendingLight
+from shoal_server.clustering.refinement_schedule import FIXED_WORK, RefinementSchedule
 from shoal_server.clustering.search import Refined
-from shoal_server.clustering.small_clusters import MAX_LOSS
 from shoal_server.clustering.state import Model
-from shoal_server.clustering.summary import weighted_points, with_block_ended
+from shoal_server.clustering.summary import relabelled, weighted_points, with_block_ended
 from shoal_server.clustering.update import newest
 from shoal_server.engines.chunks import row_work
 from shoal_server.engines.contract import Float64Array, RunTasks, UnusablePoints, holding_memory
+
+_ROUND_SEED = 3  # tells the seeds of rounds from those of deep refinements and of other numbers of clusters
 
 
 def batches_until_done(model: Model, batches: int, fitter: Fitter, run: RunTasks) -> int:
@@ -34,12 +36,14 @@ def batches_until_done(model: Model, batches: int, fitter: Fitter, run: RunTasks
     A light one needs one after each batch, and a deep one when it is done.
     """
     learning = model.state.learning
-    if learning is None or (learning.light is None and learning.deep is None):
+    if learning is None:
         return 0
-    if learning.light is not None or learning.deep is None:
+    if learning.light is not None:
         return 1
+    if learning.deep is None:
+        return 0
     for count in range(1, batches + 1):
-        if found_by(model, paid_for(learning.deep, count), fitter, run):
+        if advance_deep(model, with_batches_paid(learning.deep, count), fitter, run):
             return count
     return 0
 
@@ -69,27 +73,22 @@ def refined_if_due(model: Model, batches: int, batch_rows: int, fitter: Fitter, 
 
 def without_refinement(model: Model) -> Model:
     """Return the model with the refinement given up that is due or pending: one that failed may fail again."""
-    learning = model.state.learning
-    if learning is None:
+    if model.state.learning is None:
         return model
-    given_up = learning.deep.work if learning.deep else 0
-    schedule = learning.schedule.done_deep(given_up, 0)._replace(new_rows=0)
-    return with_learning(model, Learning(learning.summary, schedule))
+    learning = model.state.learning.without_pending()
+    return with_learning(model, learning._replace(schedule=learning.schedule._replace(new_rows=0)))
 
 
 def _refined_if_due(
     model: Model, learning: Learning, batches: int, batch_rows: int, fitter: Fitter, run: RunTasks
 ) -> tuple[Model, bool]:
     if learning.light is not None:
-        if not learning.schedule.is_urgent:
-            return _gone_on(model, learning, learning.light, batch_rows, fitter, run)
-        learning = learning._replace(light=None)
-        model = with_learning(model, learning)
+        return _with_light_continued(model, learning, learning.light, batch_rows, fitter, run)
     if learning.deep is None:
         forget_running(model)
     else:
-        deep = paid_for(learning.deep, batches)
-        found = found_by(model, deep, fitter, run)
+        deep = with_batches_paid(learning.deep, batches)
+        found = advance_deep(model, deep, fitter, run)
         if found is not None:
             return _with_deep_ended(model, learning, deep, found, batch_rows, fitter, run)
         learning = learning._replace(deep=deep)
@@ -103,7 +102,7 @@ def _refined_if_due(
         light = _light_from(start)
         if learning.deep is not None:  # the batch has waited for some pieces of that
             return with_learning(model, learning._replace(light=light)), False
-        return _gone_on(model, learning, light, batch_rows, fitter, run)
+        return _with_light_continued(model, learning, light, batch_rows, fitter, run)
     model, is_refined = _refined(model, start, fitter, run)
     return (_with_deep_begun(model, fitter, run) if is_refined and depth == "deep" else model), is_refined
 
@@ -121,7 +120,7 @@ def _with_deep_ended(
 
     It is refined lightly first, since more rows have come.
     """
-    schedule = learning.schedule.done_deep(pending.work, found.work)
+    schedule = learning.schedule.charged(found.work - pending.work)
     learning = learning._replace(schedule=schedule, deep=None)
     model = with_learning(model, learning)
     forget_running(model)
@@ -135,39 +134,52 @@ def _light_from(centroids: Float64Array) -> PendingLight:
     return PendingLight(centroids, light_swaps(len(centroids)))
 
 
-def _gone_on(
+def _with_light_continued(
     model: Model, learning: Learning, light: PendingLight, batch_rows: int, fitter: Fitter, run: RunTasks
 ) -> tuple[Model, bool]:
     """Return the model after another round of a light refinement, or with what it found, and whether it has that now.
 
-    Each round takes the summary as it is by then. One that follows the end of a block waits for the next batch.
+    Each round takes the summary as it is by then. One that follows the end of a block waits for the next batch. If the
+    stream goes to a new place meanwhile, the rest is done at once.
     """
+    if light.swaps_left and learning.schedule.is_urgent and _can_be_done_at_once(model, learning.schedule):
+        model = with_learning(model, learning._replace(light=light).without_light())
+        return _refined(model, light.centroids, fitter, run, only_if_better=True)
     block = learning.summary.block
     if not light.has_waited and (block is None or block.totals[2] < batch_rows):
         return with_learning(model, learning._replace(light=light._replace(has_waited=True))), False
     if light.swaps_left:
         return _with_round(model, learning, light, fitter, run), False
-    model, is_refined = _with_found(model, light, fitter, run)
-    begins = is_refined and due_refinements(model).may_begin_deep(_learning(model).schedule)
-    return (_with_deep_begun(model, fitter, run) if begins else model), is_refined
+    return _with_light_ended(model, light, fitter, run)
+
+
+def _can_be_done_at_once(model: Model, schedule: RefinementSchedule) -> bool:
+    return due_refinements(model)._replace(has_pending_light=False).depth(schedule) is not None
 
 
 def _with_round(model: Model, learning: Learning, light: PendingLight, fitter: Fitter, run: RunTasks) -> Model:
-    run, (summary, schedule, _, deep) = holding_memory(run), learning
-    stands_for = weighted_points(summary, schedule.age, fitter.summary_kernels(model.frame.dtype), run)
-    if not len(stands_for.weights):  # they have decayed to nothing
-        return with_learning(model, Learning(summary, schedule._replace(new_rows=0), deep=deep))
+    run, schedule = holding_memory(run), learning.schedule
+    kernels = fitter.summary_kernels(model.frame.dtype)
+    stands_for = weighted_points(learning.summary, schedule.age, kernels, run)
+    if not len(stands_for.weights):
+        return _with_nothing_left(model)
     light, inertia = refine_for_a_round(
         stands_for.points,
         stands_for.weights,
         light,
-        seed=(seed_of(model), schedule.refinements, light.swaps_left),
+        seed=(seed_of(model), schedule.refinements, _ROUND_SEED, light.swaps_left),
         cosine=model.frame.cosine,
         kernels=fitter.search,
         run=run,
     )
-    light = light._replace(expected=per_weight(inertia, stands_for))
+    light = light._replace(work=light.work + FIXED_WORK, expected=per_weight(inertia, stands_for))
     return with_learning(model, learning._replace(light=light))
+
+
+def _with_nothing_left(model: Model) -> Model:
+    """Return the model for which nothing is due until other rows come: those it had have decayed to nothing."""
+    learning = _learning(model).without_light()
+    return with_learning(model, learning._replace(schedule=learning.schedule._replace(new_rows=0)))
 
 
 def _refined(
@@ -177,14 +189,12 @@ def _refined(
 
     With `only_if_better` there is none if the centroids of the model are as good already.
     """
-    run = holding_memory(run)
-    summary, schedule, _, deep = _learning(model)
-    frame = model.frame
-    kernels = fitter.summary_kernels(frame.dtype)
-    ended = with_block_ended(summary, seed_of(model), kernels, run)
+    run, learning, frame = holding_memory(run), _learning(model), model.frame
+    schedule, kernels = learning.schedule, fitter.summary_kernels(frame.dtype)
+    ended = with_block_ended(learning.summary, seed_of(model), kernels, run)
     stands_for = weighted_points(ended, schedule.age, kernels, run)
-    if not (stands_for.weights > 0).any():  # its rows have decayed to nothing, or could not be summarised
-        return with_learning(model, Learning(summary, schedule._replace(new_rows=0), deep=deep)), False
+    if not len(stands_for.weights):
+        return _with_nothing_left(model), False
     fitted = refine(
         stands_for.points,
         stands_for.weights,
@@ -204,25 +214,26 @@ def _refined(
         inertia = float(np.dot(squares, stands_for.weights))
         least = fitted.inertia if fitted.without_small_cluster is None else fitted.without_small_cluster
         if least >= inertia:
-            schedule = schedule._replace(work=schedule.work + fitted.work)
-            return with_learning(model, Learning(summary, schedule, deep=deep)), False
+            return with_learning(model, learning._replace(schedule=schedule.charged(fitted.work))), False
     expected = per_weight(fitted.inertia, stands_for)
     schedule = schedule.refined(expected, len(start) / len(stands_for.weights), fitted.work)
     event = Event("refined", before=per_weight(inertia, stands_for), after=expected)
-    model = with_learning(model, Learning(ended, schedule, deep=deep))
-    return with_fitted(model, stands_for, fitted, labels, schedule, deep, [event], fitter, run), True
+    model = with_learning(model, learning._replace(summary=ended))
+    return with_fitted(model, stands_for, fitted, labels, schedule, learning.deep, [event], fitter, run), True
 
 
-def _with_found(model: Model, found: PendingLight, fitter: Fitter, run: RunTasks) -> tuple[Model, bool]:
-    """Return the model with the centroids of a light refinement that is done, if they are better than those it has."""
-    run = holding_memory(run)
-    summary, schedule, _, deep = _learning(model)
-    kernels = fitter.summary_kernels(model.frame.dtype)
-    ended = with_block_ended(summary, seed_of(model), kernels, run)
+def _with_light_ended(model: Model, found: PendingLight, fitter: Fitter, run: RunTasks) -> tuple[Model, bool]:
+    """Return the model with what a light refinement has found in rounds, if that is better, and whether it is.
+
+    Either way that counts as a refinement: the next one waits for other rows. A deep one follows if that is due.
+    """
+    run, learning = holding_memory(run), _learning(model)
+    schedule, kernels = learning.schedule, fitter.summary_kernels(model.frame.dtype)
+    ended = with_block_ended(learning.summary, seed_of(model), kernels, run)
     stands_for = weighted_points(ended, schedule.age, kernels, run)
     points, weights, _ = stands_for
-    if not len(weights):  # they have decayed to nothing
-        return with_learning(model, Learning(summary, schedule._replace(new_rows=0), deep=deep)), False
+    if not len(weights):
+        return _with_nothing_left(model), False
     k, d = found.centroids.shape
     before, squares = nearest_centroids(points, model.frame.centroids, kernels, run)
     inertia = float(np.dot(squares, weights))
@@ -235,21 +246,28 @@ def _with_found(model: Model, found: PendingLight, fitter: Fitter, run: RunTasks
         labels,
     )
     expected = per_weight(fitted.inertia, stands_for)
-    if fitted.inertia >= ((1 + MAX_LOSS) if found.has_small_cluster else 1) * inertia:
-        least = min(expected, found.expected)  # of what was found for the rows before the newest ones
-        schedule = schedule.refined(least, k / len(weights), fitted.work)
-        return with_learning(model, Learning(summary, schedule, deep=deep)), False
+    is_better = fitted.inertia < found.small_cluster_cost * inertia
+    if not is_better:  # of the rows up to its last round it may still tell best what can be expected
+        expected = min(per_weight(inertia, stands_for), found.expected)
     schedule = schedule.refined(expected, k / len(weights), fitted.work)
-    event = Event("refined", before=per_weight(inertia, stands_for), after=expected)
-    model = with_learning(model, Learning(ended, schedule, deep=deep))
-    return with_fitted(model, stands_for, fitted, before, schedule, deep, [event], fitter, run), True
+    if is_better:
+        event = Event("refined", before=per_weight(inertia, stands_for), after=expected)
+        model = with_learning(model, learning._replace(summary=ended))
+        model = with_fitted(model, stands_for, fitted, before, schedule, learning.deep, [event], fitter, run)
+    else:
+        summary = relabelled(
+            ended, model.frame.centroids, newest(model).weights, expected, schedule.age, seed_of(model), kernels, run
+        )  # fmt: skip
+        model = with_learning(model, learning._replace(summary=summary, schedule=schedule, light=None))
+    begins = due_refinements(model).may_begin_deep(_learning(model).schedule)
+    return (_with_deep_begun(model, fitter, run) if begins else model), is_better
 
 
 def _with_deep_begun(model: Model, fitter: Fitter, run: RunTasks) -> Model:
     """Return the model with a deep refinement pending, from where its centroids are now."""
-    summary, schedule, light, _ = _learning(model)
-    kernels = fitter.summary_kernels(model.frame.dtype)
-    stands_for = weighted_points(summary, schedule.age, kernels, holding_memory(run))
+    learning = _learning(model)
+    schedule, kernels = learning.schedule, fitter.summary_kernels(model.frame.dtype)
+    stands_for = weighted_points(learning.summary, schedule.age, kernels, holding_memory(run))
     work = due_refinements(model).deep_work(schedule)
     pending = PendingDeep(
         stands_for.points,
@@ -260,7 +278,7 @@ def _with_deep_begun(model: Model, fitter: Fitter, run: RunTasks) -> Model:
         work,
         0,
     )
-    return with_learning(model, Learning(summary, schedule.begun_deep(work), light, pending))
+    return with_learning(model, learning._replace(schedule=schedule.begun_deep(work), deep=pending))
 
 
 def _learning(model: Model) -> Learning:

@@ -17,7 +17,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from shoal_server.clustering.refinement_schedule import Depth, PendingLight
+from shoal_server.clustering.learning import PendingLight
+from shoal_server.clustering.refinement_schedule import Depth
 from shoal_server.clustering.search import (
     Pieces,
     Points,
@@ -207,6 +208,16 @@ def expected_work(m: int, k: int, d: int, depth: Depth, *, fresh: bool) -> int:
     return warm + anew if fresh else warm
 
 
+def expected_rounds(m: int, k: int, d: int) -> tuple[int, int]:
+    """Return how many rounds a light refinement takes at most, and the multiplications by which each adds to its work.
+
+    One more is for the comparison of what is found with what there is.
+    """
+    swaps = _max_work(_LIGHT_PASSES, _LIGHT_WORK, m, k, d)
+    again = (1 + _ROUND_STEPS) * m * row_work(k, d)  # to place the centroids, and to move them
+    return -(-swaps // _ROUND_WORK) + 1, pack_work(m, d) + again + overshoot(m, k, d)
+
+
 def expected_fit_work(m: int, k: int, d: int, n_starts: int) -> int:
     """Return the most multiplications that `fit` does with m points of d columns and k centroids."""
     one_pass = m * row_work(k, d)
@@ -250,13 +261,15 @@ def _refine_for_a_round(
     found = yield from search.settle(_LIGHT_STEPS if is_last else _ROUND_STEPS)
     if is_last and k > 1:
         found = yield from _with_small_cluster(search, found)
-    return PendingLight(
+    without = found.without_small_cluster
+    after = PendingLight(
         found.centroids,
         0 if is_last else start.swaps_left - swaps.tried,
         start.swap_work + swap_work,
         start.work + search.work,
-        found.without_small_cluster is not None,
-    ), found.inertia
+        found.inertia / without if without else 1.0,
+    )
+    return after, found.inertia
 
 
 def _with_small_cluster(search: Search, found: Refined) -> Pieces[Refined]:

@@ -11,18 +11,13 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-import numpy as np
-
-from shoal_server.clustering.buckets import Reals
-from shoal_server.clustering.summary import Summary
-from shoal_server.engines.contract import Float64Array
-
 Depth = Literal["light", "deep"]
 
 NEW_WEIGHT = 1 / 3  # of all weight, since the last refinement; and since the last deep one
 REGRET = 0.02  # of the inertia that the last refinement left
-# A refinement of so much regret is never put off. Of blobs that come one after another, 500 in 4 columns or 16 in 256,
-# a pass ended at 2 to 4 times the inertia, or was at 3 times on its way, where all long ones were done in rounds.
+# A refinement of so much regret isn't done in rounds, twice what optimism explains aside. Of blobs that come one after
+# another, 500 in 4 columns or 16 in 256, a pass ended at 2 to 4 times the inertia, or was at 3 times on its way, where
+# all long ones were.
 URGENT = 0.1
 # Once SPARED of the first work has been taken, the regret that makes a refinement due doubles with every further
 # DOUBLING of it: a stream that goes to new places again and again can't use up early what its last rows will need.
@@ -116,7 +111,7 @@ class RefinementSchedule(NamedTuple):
     @property
     def is_urgent(self) -> bool:
         """Return whether the stream has gone where the centroids are not: they are to be refined at once."""
-        return self._regrets(URGENT, self.optimism)
+        return self._regrets(URGENT, 2 * self.optimism)
 
     def may_begin_deep(self, work: int, row_work: int) -> bool:
         """Return whether a deep refinement of so much work is due and may begin."""
@@ -155,20 +150,13 @@ class RefinementSchedule(NamedTuple):
             work=self.work + work,
         )
 
-    def done_deep(self, expected_work: int, work: int) -> RefinementSchedule:
-        """Return the schedule once a deep refinement has ended that took fewer multiplications than expected."""
-        return self._replace(work=self.work + work - expected_work)
+    def charged(self, work: int) -> RefinementSchedule:
+        """Return the schedule once so many more multiplications have been taken; below 0: fewer than were charged."""
+        return self._replace(work=self.work + work)
 
-    def resized(self, given_up: int) -> RefinementSchedule:
-        """Return the schedule of another number of clusters, for which no deep refinement has begun.
-
-        Parameters
-        ----------
-        given_up
-            Multiplications that were charged for a deep refinement that isn't done any more; 0: there was none.
-        """
-        refunded = self.done_deep(given_up, 0)
-        return refunded._replace(new_weight_deep=self.weight, new_rows_deep=self.rows, deep_refinements=0)
+    def resized(self) -> RefinementSchedule:
+        """Return the schedule of another number of clusters, for which no deep refinement has begun."""
+        return self._replace(new_weight_deep=self.weight, new_rows_deep=self.rows, deep_refinements=0)
 
     @property
     def _is_new(self) -> bool:
@@ -187,36 +175,3 @@ class RefinementSchedule(NamedTuple):
 
 def _first_work(row_work: int) -> float:
     return float(min(FIRST_WORK * max(row_work / SMALL_ROW_WORK, 1.0), MAX_FIRST_WORK))
-
-
-class PendingLight(NamedTuple):
-    """A light refinement under way, which is done in rounds: how far it has come."""
-
-    centroids: Float64Array  # (k, d) relative to the origin
-    swaps_left: int  # 0: it is done
-    swap_work: int = 0  # multiplications of the swaps so far,
-    work: int = 0  # and of all steps
-    has_small_cluster: bool = False  # whether one of them has been preferred to half of a large one
-    expected: float = np.inf  # inertia of a weight of 1 that it left
-    has_waited: bool = False  # for the batch after the end of a block
-
-
-class PendingDeep(NamedTuple):
-    """A deep refinement under way: what it was begun with, and how far it has come."""
-
-    points: Reals  # (m, d) relative to the origin
-    weights: Float64Array  # (m,)
-    centroids: Float64Array  # (k, d) relative to the origin
-    fresh: bool
-    number: int  # of the refinements before it
-    work: int  # multiplications that it takes at most
-    pieces: int  # of its work that the batches since then have paid for
-
-
-class Learning(NamedTuple):
-    """What a model keeps of the stream besides its centroids."""
-
-    summary: Summary
-    schedule: RefinementSchedule
-    light: PendingLight | None = None  # a light refinement under way: it goes first
-    deep: PendingDeep | None = None

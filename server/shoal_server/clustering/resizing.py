@@ -22,7 +22,7 @@ from shoal_server.clustering.state import Model
 from shoal_server.clustering.summarised import check_summarised, summarised_rows, too_few_points
 from shoal_server.engines.contract import BoolArray, Float64Array, LabelArray, RunTasks, holding_memory
 
-_SEED = 2  # told from the seeds of refinements, which have 0 or 1 here
+_SEED = 2  # told from the seeds of refinements, which have 1 or 3 here, or nothing
 _ROUND_SHARE = 2  # of the clusters that are too many, at most one in so many goes before the others are looked at anew
 
 
@@ -69,7 +69,7 @@ def resized(model: Model, config: ModelConfig, events: Sequence[Event], fitter: 
         depth="light", fresh=False, seed=seed, cosine=frame.cosine, kernels=fitter.search, run=run,
     )  # fmt: skip
     expected = per_weight(fitted.inertia, stands_for)
-    schedule = schedule.resized(learning.deep.work if learning.deep else 0)
+    schedule = learning.without_pending().schedule.resized()
     schedule = schedule.refined(expected, len(start) / len(stands_for.weights), fitted.work)
     state = model.state._replace(drift=DriftWatch())  # the inertia of so many clusters is to be learnt anew
     renewed = Model(config, state, events=model.events)  # what engines have learnt is of other clusters

@@ -14,8 +14,8 @@ from shoal_server.clustering.buckets import IndexArray
 from shoal_server.clustering.config import ModelConfig
 from shoal_server.clustering.drift import DriftWatch
 from shoal_server.clustering.events import Event
+from shoal_server.clustering.learning import Learning
 from shoal_server.clustering.outliers import Outliers
-from shoal_server.clustering.refinement_schedule import Learning
 from shoal_server.engines.contract import (
     BoolArray,
     EngineCache,

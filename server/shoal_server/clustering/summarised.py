@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from shoal_server.clustering.absorbing import schedule_of
 from shoal_server.clustering.buckets import WeightedPoints
 from shoal_server.clustering.fitted import Fitter, seed_of
-from shoal_server.clustering.learning import schedule_of
 from shoal_server.clustering.refinement_schedule import RefinementSchedule
 from shoal_server.clustering.state import CoordinateSystem, Model
 from shoal_server.clustering.summary import Summary, max_weighted_points, points_and_row_weights

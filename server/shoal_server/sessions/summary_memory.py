@@ -36,7 +36,7 @@ class _Shape(NamedTuple):
 
 
 def summary_bytes(config: ModelConfig, n_features: int | None, precision_bytes: int) -> int:
-    """Return what a model's summary keeps at most, with a deep refinement that is pending.
+    """Return what a model's summary keeps at most, with the refinements that are pending.
 
     Parameters
     ----------

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from shoal_server.clustering.buckets import Reals
 from shoal_server.clustering.fitted import Fitter, seed_of
+from shoal_server.clustering.learning import PendingDeep
 from shoal_server.clustering.refinement import DeepRefinement
-from shoal_server.clustering.refinement_schedule import PendingDeep
 from shoal_server.clustering.search import Refined
 from shoal_server.clustering.state import Model
 from shoal_server.engines.contract import Halted, RunTasks
@@ -18,7 +18,7 @@ from shoal_server.engines.contract import Halted, RunTasks
 PIECES_A_BATCH = 3
 
 
-def found_by(model: Model, pending: PendingDeep, fitter: Fitter, run: RunTasks) -> Refined | None:
+def advance_deep(model: Model, pending: PendingDeep, fitter: Fitter, run: RunTasks) -> Refined | None:
     """Go on with a refinement as far as the batches have paid for it, and return what it finds; None: it isn't done."""
     deep = _running(model, pending, fitter)
     try:
@@ -31,8 +31,8 @@ def found_by(model: Model, pending: PendingDeep, fitter: Fitter, run: RunTasks) 
     return deep.refined if is_done else None
 
 
-def paid_for(pending: PendingDeep, batches: int) -> PendingDeep:
-    """Return a refinement after so many more batches."""
+def with_batches_paid(pending: PendingDeep, batches: int) -> PendingDeep:
+    """Return a refinement that so many more batches have paid for."""
     return pending._replace(pieces=pending.pieces + batches * PIECES_A_BATCH)
 
 
