@@ -291,7 +291,7 @@ def test_a_refinement_is_the_same_whatever_the_pieces(
     whole = refined(points, start, depth=depth, fresh=fresh)
     pieces = Counting()
 
-    monkeypatch.setattr(search, "_PIECE_WORK", 1 << 16)
+    monkeypatch.setattr(search, "PIECE_WORK", 1 << 16)
     cut = refined(points, start, depth=depth, fresh=fresh, run=pieces)
 
     assert pieces.count > 100
@@ -322,7 +322,7 @@ def test_pieces_are_short() -> None:
 
     result = refined(points, start, run=pieces)
 
-    assert result.work / pieces.count < search._PIECE_WORK
+    assert result.work / pieces.count < search.PIECE_WORK
 
 
 class Counting:

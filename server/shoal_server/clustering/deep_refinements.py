@@ -10,12 +10,13 @@ from shoal_server.clustering.buckets import Reals
 from shoal_server.clustering.fitted import Fitter, seed_of
 from shoal_server.clustering.learning import PendingDeep
 from shoal_server.clustering.refinement import DeepRefinement
-from shoal_server.clustering.search import Refined
+from shoal_server.clustering.search import PIECE_WORK, Refined, overshoot
 from shoal_server.clustering.state import Model
 from shoal_server.engines.contract import Halted, RunTasks
 
-# With each batch so many pieces are done, each about 5 ms.
-PIECES_A_BATCH = 3
+# With each batch so many pieces are done, each about 5 ms; and fewer where the last swap of a piece may make it half as
+# long again, if there are so few values of centroids that no batch is to wait for 20 ms.
+PIECES_A_BATCH, _FEWER_PIECES, _FEW_VALUES = 3, 2, 1 << 12
 
 
 def advance_deep(model: Model, pending: PendingDeep, fitter: Fitter, run: RunTasks) -> Refined | None:
@@ -33,7 +34,9 @@ def advance_deep(model: Model, pending: PendingDeep, fitter: Fitter, run: RunTas
 
 def with_batches_paid(pending: PendingDeep, batches: int) -> PendingDeep:
     """Return a refinement that so many more batches have paid for."""
-    return pending._replace(pieces=pending.pieces + batches * PIECES_A_BATCH)
+    (m, d), k = pending.points.shape, len(pending.centroids)
+    takes_long = k * d <= _FEW_VALUES and 2 * overshoot(m, k, d) > PIECE_WORK
+    return pending._replace(pieces=pending.pieces + batches * (_FEWER_PIECES if takes_long else PIECES_A_BATCH))
 
 
 def forget_running(model: Model) -> None:

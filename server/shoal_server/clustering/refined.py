@@ -250,16 +250,17 @@ def _with_light_ended(model: Model, found: PendingLight, fitter: Fitter, run: Ru
     if not is_better:  # of the rows up to its last round it may still tell best what can be expected
         expected = min(per_weight(inertia, stands_for), found.expected)
     schedule = schedule.refined(expected, k / len(weights), fitted.work)
+    begins = due_refinements(model).may_begin_deep(schedule)
     if is_better:
         event = Event("refined", before=per_weight(inertia, stands_for), after=expected)
         model = with_learning(model, learning._replace(summary=ended))
         model = with_fitted(model, stands_for, fitted, before, schedule, learning.deep, [event], fitter, run)
     else:
-        summary = relabelled(
-            ended, model.frame.centroids, newest(model).weights, expected, schedule.age, seed_of(model), kernels, run
-        )  # fmt: skip
+        summary = learning.summary
+        if begins:  # with as many points as are reserved for it
+            place = newest(model).weights, expected, schedule.age, seed_of(model)
+            summary = relabelled(ended, model.frame.centroids, *place, kernels, run)
         model = with_learning(model, learning._replace(summary=summary, schedule=schedule, light=None))
-    begins = due_refinements(model).may_begin_deep(_learning(model).schedule)
     return (_with_deep_begun(model, fitter, run) if begins else model), is_better
 
 

@@ -45,8 +45,8 @@ _DEEP_PASSES, _DEEP_WORK = 16, 1 << 30
 # Moves of all centroids to their means, at most: before and after a light refinement's swaps, after the first stage of
 # a deep one, and at its end.
 _FIRST_STEPS, _LIGHT_STEPS, _STEPS, _LAST_STEPS = 2, 2, 3, 12
-# Of a light refinement that is done in rounds: moves of all centroids, before the first one's swaps and after all but
-# the last one's, and the multiplications of a round's swaps.
+# Of a light refinement that is done in rounds: moves of all centroids, before the first one's swaps and after those of
+# each, and the multiplications of a round's swaps.
 _ROUND_STEPS, _ROUND_WORK = 1, 1 << 27
 # Pieces of a deep refinement that are done before others go first: 15 ms.
 PIECES_AT_ONCE = 3
@@ -243,7 +243,9 @@ def _refine_lightly(search: Search, centroids: Float64Array, random: np.random.G
     if k > 1 and before.inertia <= found.inertia:
         yield from search.place(before.centroids)
     found = _better(before, found)
-    return (found if k == 1 else (yield from _with_small_cluster(search, found)))._replace(before=before)
+    return (found if k == 1 else (yield from _with_small_cluster(search, found, steps=_LIGHT_STEPS)))._replace(
+        before=before
+    )
 
 
 def _refine_for_a_round(
@@ -258,9 +260,9 @@ def _refine_for_a_round(
     swaps = yield from search.swap(start.swaps_left, 0.0, min(left, _ROUND_WORK), random)
     swap_work = search.work - before
     is_last = swaps.tried >= start.swaps_left or swap_work >= left
-    found = yield from search.settle(_LIGHT_STEPS if is_last else _ROUND_STEPS)
+    found = yield from search.settle(_ROUND_STEPS)
     if is_last and k > 1:
-        found = yield from _with_small_cluster(search, found)
+        found = yield from _with_small_cluster(search, found, steps=0)
     without = found.without_small_cluster
     after = PendingLight(
         found.centroids,
@@ -272,7 +274,7 @@ def _refine_for_a_round(
     return after, found.inertia
 
 
-def _with_small_cluster(search: Search, found: Refined) -> Pieces[Refined]:
+def _with_small_cluster(search: Search, found: Refined, *, steps: int) -> Pieces[Refined]:
     """Return what was found, and is in place, or centroids one of which is in a small cluster that lies apart."""
     m, k, d = search.shape
     move = yield from find_small_cluster(*search.scaled_points(), k)
@@ -282,7 +284,7 @@ def _with_small_cluster(search: Search, found: Refined) -> Pieces[Refined]:
     centroids = found.centroids.copy()
     centroids[move.label] = move.mean * search.scale
     yield from search.place(centroids)
-    other = yield from search.settle(_LIGHT_STEPS)
+    other = yield from search.settle(steps)
     is_allowed = np.isfinite(other.inertia) and other.inertia <= (1 + MAX_LOSS) * found.inertia
     return other._replace(without_small_cluster=min(found.inertia, other.inertia)) if is_allowed else found
 

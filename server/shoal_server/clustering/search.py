@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_server.engines.chunks import PIECE_WORK, row_work
+from shoal_server.engines import chunks
+from shoal_server.engines.chunks import row_work
 from shoal_server.engines.contract import Float64Array, LabelArray, RunTasks
 
 Points = NDArray[np.floating[Any]]  # (m, d) float32 or float64, C-contiguous
@@ -27,7 +28,7 @@ _REACH = (1.0, 0.25)
 # Where the inertia falls by less, moving all centroids to their means isn't worth another step.
 _TOLERANCE = 1e-4
 # Kernels that look for two centroids do half as many multiplications in a nanosecond as those of an engine.
-_PIECE_WORK = PIECE_WORK // 2
+PIECE_WORK = chunks.PIECE_WORK // 2
 # What a distance costs beside its columns, in multiplications, where few are computed at a time: see the kernels.
 _DISTANCE_WORK = 16
 # What it costs to lay out a value, in multiplications: it is written far from the one before it.
@@ -277,7 +278,7 @@ class Search:
                 draws,
                 reach,
                 number,
-                min(_PIECE_WORK, max_work - done),
+                min(PIECE_WORK, max_work - done),
                 allowed=allowed,
                 cosine=self._cosine,
             )
@@ -304,7 +305,7 @@ class Search:
     def _seed(self, draws: Float64Array, chosen: NDArray[np.int64], first: int) -> Iterator[None]:
         """Choose points for the centroids from number `first` on."""
         m, k, d = self.shape
-        step = max(1, _PIECE_WORK // seed_work(m, 1, d))
+        step = max(1, PIECE_WORK // seed_work(m, 1, d))
         for begin in range(first, k, step):
             self._kernels.seed(self._partition, draws, chosen, begin, min(begin + step, k))
             yield
@@ -312,7 +313,7 @@ class Search:
 
     def _in_groups(self, kernel: Callable[[Any, int, int], None], a_row: int) -> Iterator[None]:
         groups, _, rows = self._partition.lanes.shape
-        step = max(1, _PIECE_WORK // (a_row * rows))
+        step = max(1, PIECE_WORK // (a_row * rows))
         for first in range(0, groups, step):
             kernel(self._partition, first, min(first + step, groups))
             yield
@@ -321,7 +322,7 @@ class Search:
         """Return the weights (k,) and weighted sums (k, d) of the clusters' points, and the inertia."""
         m, k, d = self.shape
         counts, sums, inertia = np.zeros(k), np.zeros((k, d)), 0.0
-        step = max(1, _PIECE_WORK // row_work(1, d))
+        step = max(1, PIECE_WORK // row_work(1, d))
         for first in range(0, m, step):
             inertia += self._kernels.add_members(self._partition, first, min(first + step, m), counts, sums)
             yield
