@@ -28,9 +28,6 @@ DEFAULT_UPDATE_RULE: UpdateRule = "refined"  # of a session that doesn't say, wh
 # their weights would be more values than that, but never fewer than some for each centroid.
 DEFAULT_SUMMARY_SIZE = 4000  # with 5,000 fits of china.jpg are 0.2 % better, and a sixth more is written
 DEFAULT_SUMMARY_VALUES = 1 << 22
-# Where there are few centroids, in more than some 500 columns: with half as many points fits in 768 to 1,536 columns
-# are 0.1 % worse, and batches wait half as long for them.
-WIDE_SUMMARY_VALUES = 1 << 21
 _VALUES_BESIDE = 4  # of a point, besides its columns
 _MIN_POINTS_PER_CLUSTER = 2
 _MIN_SUMMARY_SIZE = 100  # of fewer, blocks would be closed all the time
@@ -97,9 +94,8 @@ class ModelConfig:
             return self.summary_size
         if self.rule(n_features) == "incremental":
             return 0
-        values = (n_features or 1) + _VALUES_BESIDE
-        usual = min(DEFAULT_SUMMARY_SIZE, WIDE_SUMMARY_VALUES // values)
-        size = min(max(usual, _GOOD_POINTS_PER_CLUSTER * self.n_clusters), DEFAULT_SUMMARY_VALUES // values)
+        good = max(DEFAULT_SUMMARY_SIZE, _GOOD_POINTS_PER_CLUSTER * self.n_clusters)
+        size = min(good, DEFAULT_SUMMARY_VALUES // ((n_features or 1) + _VALUES_BESIDE))
         return max(size, _MIN_POINTS_PER_CLUSTER * self.n_clusters)
 
 

@@ -22,6 +22,7 @@ class PendingLight(NamedTuple):
     small_cluster_cost: float = 1.0  # by what a small cluster that was preferred multiplied the inertia
     expected: float = np.inf  # inertia of a weight of 1 after its last round
     has_waited: bool = False  # for the batch after the end of a block
+    was_compared: bool = False  # what it found wasn't better: all that is left is to begin a deep refinement
 
 
 class PendingDeep(NamedTuple):

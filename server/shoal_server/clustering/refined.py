@@ -150,6 +150,8 @@ def _with_light_continued(
         return with_learning(model, learning._replace(light=light._replace(has_waited=True))), False
     if light.swaps_left:
         return _with_round(model, learning, light, fitter, run), False
+    if light.was_compared:
+        return _with_deep_begun(_with_block_ended(model, fitter, run), fitter, run), False
     return _with_light_ended(model, light, fitter, run)
 
 
@@ -225,7 +227,8 @@ def _refined(
 def _with_light_ended(model: Model, found: PendingLight, fitter: Fitter, run: RunTasks) -> tuple[Model, bool]:
     """Return the model with what a light refinement has found in rounds, if that is better, and whether it is.
 
-    Either way that counts as a refinement: the next one waits for other rows. A deep one follows if that is due.
+    Either way that counts as a refinement: the next one waits for other rows. A deep one follows if that is due; where
+    nothing better was found, with the next batch, since the open block has to end first.
     """
     run, learning = holding_memory(run), _learning(model)
     schedule, kernels = learning.schedule, fitter.summary_kernels(model.frame.dtype)
@@ -251,17 +254,26 @@ def _with_light_ended(model: Model, found: PendingLight, fitter: Fitter, run: Ru
         expected = min(per_weight(inertia, stands_for), found.expected)
     schedule = schedule.refined(expected, k / len(weights), fitted.work)
     begins = due_refinements(model).may_begin_deep(schedule)
-    if is_better:
-        event = Event("refined", before=per_weight(inertia, stands_for), after=expected)
-        model = with_learning(model, learning._replace(summary=ended))
-        model = with_fitted(model, stands_for, fitted, before, schedule, learning.deep, [event], fitter, run)
-    else:
-        summary = learning.summary
-        if begins:  # with as many points as are reserved for it
-            place = newest(model).weights, expected, schedule.age, seed_of(model)
-            summary = relabelled(ended, model.frame.centroids, *place, kernels, run)
-        model = with_learning(model, learning._replace(summary=summary, schedule=schedule, light=None))
-    return (_with_deep_begun(model, fitter, run) if begins else model), is_better
+    if not is_better:
+        light = found._replace(was_compared=True, work=0) if begins else None
+        return with_learning(model, learning._replace(schedule=schedule, light=light)), False
+    event = Event("refined", before=per_weight(inertia, stands_for), after=expected)
+    model = with_learning(model, learning._replace(summary=ended))
+    model = with_fitted(model, stands_for, fitted, before, schedule, learning.deep, [event], fitter, run)
+    return (_with_deep_begun(model, fitter, run) if begins else model), True
+
+
+def _with_block_ended(model: Model, fitter: Fitter, run: RunTasks) -> Model:
+    """Return the model whose summary has an open block no more, and no light refinement pending."""
+    learning, now, kernels = _learning(model), newest(model), fitter.summary_kernels(model.frame.dtype)
+    schedule = learning.schedule
+    if schedule.expected is None:
+        raise AssertionError("there has been a refinement")
+    summary = relabelled(
+        learning.summary, model.frame.centroids, now.weights, schedule.expected, schedule.age, seed_of(model),
+        kernels, holding_memory(run),
+    )  # fmt: skip
+    return with_learning(model, learning._replace(summary=summary, light=None))
 
 
 def _with_deep_begun(model: Model, fitter: Fitter, run: RunTasks) -> Model:

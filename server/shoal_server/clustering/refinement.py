@@ -45,8 +45,7 @@ _DEEP_PASSES, _DEEP_WORK = 16, 1 << 30
 # Moves of all centroids to their means, at most: before and after a light refinement's swaps, after the first stage of
 # a deep one, and at its end.
 _FIRST_STEPS, _LIGHT_STEPS, _STEPS, _LAST_STEPS = 2, 2, 3, 12
-# Of a light refinement that is done in rounds: moves of all centroids, before the first one's swaps and after those of
-# each, and the multiplications of a round's swaps.
+# Of a light refinement that is done in rounds: moves of all centroids in each, and the multiplications of its swaps.
 _ROUND_STEPS, _ROUND_WORK = 1, 1 << 27
 # Pieces of a deep refinement that are done before others go first: 15 ms.
 PIECES_AT_ONCE = 3
@@ -253,8 +252,6 @@ def _refine_for_a_round(
 ) -> Pieces[tuple[PendingLight, float]]:
     yield from search.pack()
     yield from search.place(start.centroids)
-    if not start.work:
-        yield from search.settle(_ROUND_STEPS)
     before, (m, k, d) = search.work, search.shape
     left = _max_work(_LIGHT_PASSES, _LIGHT_WORK, m, k, d) - start.swap_work
     swaps = yield from search.swap(start.swaps_left, 0.0, min(left, _ROUND_WORK), random)
