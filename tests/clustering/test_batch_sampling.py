@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shoal_server.clustering import batch_sampling
 from shoal_server.clustering.batch_sampling import is_sampled_whole, min_rows
 from shoal_server.clustering.config import EngineName, ModelConfig
 from shoal_server.clustering.fused import _fusible, apply_batches
@@ -272,3 +273,43 @@ def test_small_batches_and_huge_ones_are_not_taken_as_a_whole(k: int, d: int, le
     taken = [rows for rows in (least - 1, least, most, most + 1) if is_sampled_whole(rows, frame)]
 
     assert taken == [least, most]
+
+
+@pytest.mark.parametrize("group", [1, 7])
+@pytest.mark.parametrize("engine", [None, OneByOne])
+def test_room_for_fewer_rows_than_are_kept_changes_no_bit(monkeypatch: Any, group: int, engine: Any) -> None:
+    """More are kept than are expected where the stream goes to a new place."""
+    batches = [*all_kinds(20_000), *cut(blobs(20_000, 1) + 30, SIZES)]
+    monkeypatch.setattr(batch_sampling, "_SPARE_ROOM", 10**6)
+    model, results = fed(batches, CONFIG, 8, engine=engine and engine())
+    failed = 0
+
+    def begun(*arguments: Any, **options: Any) -> Any:
+        nonlocal failed
+        failed += options["all_room"]
+        return batch_sampling.begin_sampling(*arguments, **options)
+
+    monkeypatch.setattr(batch_sampling, "_SPARE_ROOM", 1)
+    monkeypatch.setattr(batch_sampling, "_TIMES_EXPECTED", 1)
+    monkeypatch.setattr("shoal_server.clustering.absorbing.begin_sampling", begun)
+    other, same_results = fed(batches, CONFIG, group, engine=engine and engine())
+
+    assert failed > 20
+    assert other.state == model.state
+    assert same_results == results
+
+
+def test_a_call_makes_no_room_for_all_of_its_rows() -> None:
+    """Arrays that large are asked of the system anew for each call, which takes longer than to fill them."""
+    batches = cut(blobs(400_000), [4096])
+    model, _ = fed(batches[:60], CONFIG, 4)
+    assert model.state.learning is not None
+    summary = model.state.learning.summary
+
+    sampling = batch_sampling.begin_sampling(
+        summary, [batch.points for batch in batches[60:64]], [4096.0] * 4, [0.0] * 4, 3,
+        warm_engine().summary_kernels(np.dtype(np.float32)), run_in_order,
+    )  # fmt: skip
+
+    assert sampling is not None
+    assert len(sampling.sample.kept) < 4096 / 4

@@ -81,6 +81,8 @@ def begin_learning(
     half_lives: Sequence[float],
     fitter: Fitter,
     run: RunTasks,
+    *,
+    all_room: bool,
 ) -> Sampling | None:
     """Return what takes the first of some batches into the summary as they are applied; None: not the first one.
 
@@ -94,13 +96,17 @@ def begin_learning(
         What the rows of each weigh, and how many half-lives passed before it.
     fitter, run
         Compute.
+    all_room
+        As for `begin_sampling`.
     """
     learning = model.state.learning
     if learning is None:
         return None
     _, *ages = accumulate([learning.schedule.age, *half_lives])
     kernels = fitter.summary_kernels(model.frame.dtype)
-    return begin_sampling(learning.summary, batches, weights, ages, seed_of(model), kernels, holding_memory(run))
+    return begin_sampling(
+        learning.summary, batches, weights, ages, seed_of(model), kernels, holding_memory(run), all_room=all_room
+    )  # fmt: skip
 
 
 def learned_batches(model: Model, sampling: Sampling, rows: int, schedule: RefinementSchedule) -> Model:
@@ -197,10 +203,27 @@ def _with_batch(
 ) -> Summary | None:
     """Return the summary with a batch as a whole; None: its rows must be added one by one."""
     weight = float(len(points)) if sample_weight is None else float(sample_weight.sum())
-    sampling = begin_sampling(summary, (points,), (weight,), (age,), seed, kernels, run)
-    if sampling is None:
-        return None
     weights = np.empty(0) if sample_weight is None else np.ascontiguousarray(sample_weight, np.float64)
+    for all_room in (False, True):
+        sampling = begin_sampling(summary, (points,), (weight,), (age,), seed, kernels, run, all_room=all_room)
+        if sampling is None:
+            return None
+        if _is_sampled(sampling, points, weights, labels, before, kernels, run):
+            return with_batches(sampling, len(points), age)
+        if sampling.has_all_room:
+            break
+    return None
+
+
+def _is_sampled(
+    sampling: Sampling,
+    points: PointArray,
+    weights: Float64Array,
+    labels: LabelArray,
+    before: Frame,
+    kernels: SummaryKernels,
+    run: RunTasks,
+) -> bool:
     is_sampled = False
 
     def work(_: int) -> None:
@@ -208,7 +231,7 @@ def _with_batch(
         is_sampled = kernels.sample_batch(points, weights, labels, before, sampling.sample)
 
     run(work, 1)
-    return with_batches(sampling, len(points), age) if is_sampled else None
+    return is_sampled
 
 
 def converted_bytes(n_features: int) -> int:

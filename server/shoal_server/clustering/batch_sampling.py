@@ -24,6 +24,9 @@ _MIN_ROWS_OF_SMALL, _MIN_ROWS_OF_LARGE, _VALUES_A_ROW = 16, 256, 16
 # Rows and values of a batch, which are added at once, in up to 3 ms.
 MAX_ROWS, MAX_VALUES = 1 << 18, 1 << 20
 _DRAWS = 1024  # rows that are drawn for at a time
+# Room in a sample: how often as many as are expected, and some more. Arrays for all rows of a call, which a block can
+# keep, took longer to get from the system than all else here.
+_TIMES_EXPECTED, _SPARE_ROOM = 4, 256
 # Weights are added up in another order here than in the kernels, which decide.
 _ROUNDING = 1e-9
 
@@ -35,6 +38,7 @@ class Sampling(NamedTuple):
     block: OpenBlock  # of the summary
     sample: RowSample
     batches: int  # how many of the first ones are expected to have room
+    has_all_room: bool  # whether the sample has as much as the block; else it may fail for lack of it alone
 
 
 def is_sampled_whole(rows: int, frame: Frame) -> bool:
@@ -56,6 +60,8 @@ def begin_sampling(
     seed: int,
     kernels: SummaryKernels,
     run: RunTasks,
+    *,
+    all_room: bool = False,
 ) -> Sampling | None:
     """Return what takes the first of some batches as a whole; None: the first one's rows go in one by one.
 
@@ -71,6 +77,9 @@ def begin_sampling(
         How many half-lives had passed when each came.
     seed, kernels, run
         As for `absorb`.
+    all_room
+        Whether to make room for all rows that the block can keep; else for a few times as many as are expected. If that
+        is too little, it is to be done again, with all room: the result must not depend on what was expected.
     """
     if summary.reference is None:
         return None
@@ -78,11 +87,12 @@ def begin_sampling(
     if np.isinf(block.uniform) or _may_end(block, summary.waiting):
         return None  # all rows are kept, so their sums aren't needed; or work that is lost with a batch that is invalid
     summary, block = with_open_block(summary._replace(block=block), seed, kernels, run)
-    count = _batches_with_room(block, weights, ages)
+    count, added = _batches_with_room(block, weights, ages)
     if not count:
         return None
     rows = list(map(len, batches[:count]))
-    room = min(block.max_kept - block.kept, sum(rows) + 1)
+    most = min(block.max_kept - block.kept, sum(rows) + 1)
+    room = most if all_room else min(most, _room(block, added))
     (k, d), precision = (len(block.counts), batches[0].shape[1]), block.reference.dtype
     sample = RowSample(
         block.reference,
@@ -105,12 +115,12 @@ def begin_sampling(
         np.empty(_DRAWS),
         np.empty(_DRAWS, np.int64),
     )
-    return Sampling(summary, block, sample, count)
+    return Sampling(summary, block, sample, count, room == most)
 
 
 def with_batches(sampling: Sampling, rows: int, age: float) -> Summary:
     """Return the summary with batches that the sample has: so many rows, the last of which came at an age."""
-    summary, block, sample, _ = sampling
+    summary, block, sample, *_ = sampling
     found = slice(sample.found[0])
     new = KeptRows(sample.kept[found], sample.kept_weight[found], sample.kept_label[found])
     block = with_kept(block, new, age, sample.totals, sample.counts, sample.sums, sample.squares)
@@ -128,14 +138,19 @@ def _may_end(block: OpenBlock, waiting: Rows) -> bool:
     return bool(block.totals[0] + added >= block.max_weight * (1 - _ROUNDING))
 
 
-def _batches_with_room(block: OpenBlock, weights: Iterable[float], ages: Sequence[float]) -> int:
-    """Return how many batches a block has room for, unless more of their rows are kept than is to be expected."""
-    total, most = float(block.totals[0]), block.max_weight * (1 + _ROUNDING)
+def _room(block: OpenBlock, added: float) -> int:
+    """Return a few times as many rows as are expected to be kept of those that add so much to the block's weight."""
+    return _SPARE_ROOM + int(_TIMES_EXPECTED * 3 * block.uniform * added)  # see `begin_block`
+
+
+def _batches_with_room(block: OpenBlock, weights: Iterable[float], ages: Sequence[float]) -> tuple[int, float]:
+    """Return how many batches a block has room for by their weight, and what that adds."""
+    before = float(block.totals[0])
+    total, most = before, block.max_weight * (1 + _ROUNDING)
     for count, (weight, age) in enumerate(zip(weights, ages, strict=True)):
         passed = age - block.begin
-        if passed > MAX_SPAN:
-            return count
-        total += weight * 2.0**passed
-        if not total < most:
-            return count
-    return len(ages)
+        after = total + weight * 2.0**passed if passed <= MAX_SPAN else most
+        if not after < most:
+            return count, total - before
+        total = after
+    return len(ages), total - before

@@ -14,8 +14,8 @@ from shoal_server.clustering.search import PIECE_WORK, Refined, overshoot
 from shoal_server.clustering.state import Model
 from shoal_server.engines.contract import Halted, RunTasks
 
-# With each batch so many pieces are done, each about 5 ms; and fewer where the last swap of a piece may take as long as
-# all of it was to, if there are so few values of centroids that no batch is to wait for 20 ms.
+# With each batch so many pieces are done, each about 5 ms; and fewer where the last swap of a piece may make it half as
+# long again, if there are so few values of centroids that no batch is to wait for 20 ms.
 PIECES_A_BATCH, _FEWER_PIECES, _FEW_VALUES = 3, 2, 1 << 12
 
 
@@ -35,7 +35,7 @@ def advance_deep(model: Model, pending: PendingDeep, fitter: Fitter, run: RunTas
 def with_batches_paid(pending: PendingDeep, batches: int) -> PendingDeep:
     """Return a refinement that so many more batches have paid for."""
     (m, d), k = pending.points.shape, len(pending.centroids)
-    takes_long = k * d <= _FEW_VALUES and overshoot(m, k, d) > PIECE_WORK
+    takes_long = k * d <= _FEW_VALUES and 2 * overshoot(m, k, d) > PIECE_WORK
     return pending._replace(pieces=pending.pieces + batches * (_FEWER_PIECES if takes_long else PIECES_A_BATCH))
 
 

@@ -200,7 +200,13 @@ def _are_usual(weight: Float64Array) -> bool:
 
 
 def _apply_together(
-    model: Model, fusible: _Fusible, engine: FusedEngine, run: RunTasks, fitter: Fitter | None
+    model: Model,
+    fusible: _Fusible,
+    engine: FusedEngine,
+    run: RunTasks,
+    fitter: Fitter | None,
+    *,
+    all_room: bool = False,
 ) -> tuple[Model, list[BatchResult], int]:
     """Apply batches in one call, up to one with an invalid value, or one after which there is a refinement or a drift.
 
@@ -211,7 +217,7 @@ def _apply_together(
         done = batches_until_done(model, len(fusible.batches), fitter, run)
         fusible = fusible.first(done) if done else fusible
         if not model.frame.cosine and is_sampled_whole(len(fusible.points[0]), model.frame):
-            sampling = _begin_sampling(model, fusible, fitter, run)
+            sampling = _begin_sampling(model, fusible, fitter, run, all_room=all_room)
             fusible = fusible.first(sampling.batches if sampling else 1)
     labelled = sampling is None and fitter is not None and is_summarised(model)
     fused = _fused(model, fusible, engine, run, sampling, labelled=labelled)
@@ -231,6 +237,8 @@ def _apply_cut_short(
 ) -> tuple[Model, list[BatchResult], int]:
     """Do what `_apply_together` does, after a call that hasn't applied all of the batches and has drawn a sample."""
     applied = len(fused.inertias)
+    if sampling.sample.found[1] and not sampling.has_all_room:
+        return _apply_together(model, fusible, engine, run, fitter, all_room=True)
     if sampling.sample.found[1]:  # the sample didn't take the next batch
         if applied:
             return _accept(model, fusible.first(applied), fused, sampling, engine, run, fitter)
@@ -243,11 +251,14 @@ def _apply_cut_short(
     return model, results, tried if len(results) < applied else len(fusible.batches)
 
 
-def _begin_sampling(model: Model, fusible: _Fusible, fitter: Fitter, run: RunTasks) -> Sampling | None:
+def _begin_sampling(
+    model: Model, fusible: _Fusible, fitter: Fitter, run: RunTasks, *, all_room: bool
+) -> Sampling | None:
     """Return what takes the first batches into the summary as a whole; None: not the first one."""
     _, points, decays, weights = fusible
     sums = map(_sum, weights) if weights else map(float, map(len, points))
-    return begin_learning(model, points, sums, [decay.half_lives for decay in decays], fitter, run)
+    half_lives = [decay.half_lives for decay in decays]
+    return begin_learning(model, points, sums, half_lives, fitter, run, all_room=all_room)
 
 
 def _fused(

@@ -257,7 +257,8 @@ def _refine_for_a_round(
     swaps = yield from search.swap(start.swaps_left, 0.0, min(left, _ROUND_WORK), random)
     swap_work = search.work - before
     is_last = swaps.tried >= start.swaps_left or swap_work >= left
-    found = yield from search.settle(_ROUND_STEPS)
+    takes_long = is_last and m * row_work(k, d) > _ROUND_WORK  # and what the last round found is compared, too
+    found = yield from search.settle(0 if takes_long else _ROUND_STEPS)
     if is_last and k > 1:
         found = yield from _with_small_cluster(search, found, steps=0)
     without = found.without_small_cluster
