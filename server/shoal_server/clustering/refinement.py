@@ -46,7 +46,7 @@ _DEEP_PASSES, _DEEP_WORK = 16, 1 << 30
 # a deep one, and at its end.
 _FIRST_STEPS, _LIGHT_STEPS, _STEPS, _LAST_STEPS = 2, 2, 3, 12
 # Of a light refinement that is done in rounds: moves of all centroids in each, and the multiplications of its swaps.
-_ROUND_STEPS, _ROUND_WORK = 1, 1 << 27
+_ROUND_STEPS, _ROUND_WORK = 1, 1 << 26
 # Pieces of a deep refinement that are done before others go first: 15 ms.
 PIECES_AT_ONCE = 3
 # Values of its points that are laid out for these without a pause, in 10 ms: as many as a default summary has.
