@@ -14,9 +14,9 @@ from shoal_server.clustering.search import PIECE_WORK, Refined, overshoot
 from shoal_server.clustering.state import Model
 from shoal_server.engines.contract import Halted, RunTasks
 
-# With each batch so many pieces are done, each about 5 ms; and fewer where the last swap of a piece may make it half as
-# long again, if there are so few values of centroids that no batch is to wait for 20 ms.
-PIECES_A_BATCH, _FEWER_PIECES, _FEW_VALUES = 3, 2, 1 << 12
+# With each batch so many pieces are done, each about 5 ms. Where the last swap of a piece may make it half as long again,
+# or three times as long, they are fewer, if there are so few values of centroids that no batch is to wait for 20 ms.
+PIECES_A_BATCH, _FEW_VALUES = 3, 1 << 12
 
 
 def advance_deep(model: Model, pending: PendingDeep, fitter: Fitter, run: RunTasks) -> Refined | None:
@@ -35,8 +35,13 @@ def advance_deep(model: Model, pending: PendingDeep, fitter: Fitter, run: RunTas
 def with_batches_paid(pending: PendingDeep, batches: int) -> PendingDeep:
     """Return a refinement that so many more batches have paid for."""
     (m, d), k = pending.points.shape, len(pending.centroids)
-    takes_long = k * d <= _FEW_VALUES and 2 * overshoot(m, k, d) > PIECE_WORK
-    return pending._replace(pieces=pending.pieces + batches * (_FEWER_PIECES if takes_long else PIECES_A_BATCH))
+    return pending._replace(pieces=pending.pieces + batches * _pieces_a_batch(m, k, d))
+
+
+def _pieces_a_batch(m: int, k: int, d: int) -> int:
+    if k * d > _FEW_VALUES or 2 * overshoot(m, k, d) <= PIECE_WORK:
+        return PIECES_A_BATCH
+    return 2 if overshoot(m, k, d) <= 2 * PIECE_WORK else 1
 
 
 def forget_running(model: Model) -> None:
