@@ -14,8 +14,8 @@ from shoal_server.clustering.search import PIECE_WORK, Refined, overshoot
 from shoal_server.clustering.state import Model
 from shoal_server.engines.contract import Halted, RunTasks
 
-# With each batch so many pieces are done, each about 5 ms. Where the last swap of a piece may make it half as long again,
-# or three times as long, they are fewer, if there are so few values of centroids that no batch is to wait for 20 ms.
+# With each batch so many pieces are done, each about 5 ms. Where the last swap of a piece may make it half as long
+# again, or three times as long, they are fewer, if there are so few values of centroids that no batch is to wait long.
 PIECES_A_BATCH, _FEW_VALUES = 3, 1 << 12
 
 
