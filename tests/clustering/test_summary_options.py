@@ -13,6 +13,7 @@ from shoal_server.clustering.config import (
     DEFAULT_SUMMARY_VALUES,
     DEFAULT_UPDATE_RULE,
     MAX_SUMMARISED_VALUES,
+    WIDE_SUMMARY_VALUES,
     ModelConfig,
     UpdateRule,
     validate,
@@ -39,7 +40,7 @@ def test_an_incremental_session_has_no_summary_unless_it_asks_for_one() -> None:
     assert ModelConfig(8, summary_size=70).summary_points(3) == 70
 
 
-@pytest.mark.parametrize("n_features", [None, 1, 16, DEFAULT_SUMMARY_VALUES // DEFAULT_SUMMARY_SIZE - 4])
+@pytest.mark.parametrize("n_features", [None, 1, 16, WIDE_SUMMARY_VALUES // DEFAULT_SUMMARY_SIZE - 4])
 def test_a_refined_session_has_a_summary_of_the_default_size(n_features: int | None) -> None:
     assert ModelConfig(8, update_rule="refined").summary_points(n_features) == DEFAULT_SUMMARY_SIZE
 
@@ -57,6 +58,7 @@ def test_a_summary_of_the_default_size_is_bounded_and_has_points_for_every_centr
     assert points >= 2 * k
     assert points <= max(DEFAULT_SUMMARY_SIZE, 20 * k)
     assert points == 2 * k or points * (n_features + 4) <= DEFAULT_SUMMARY_VALUES
+    assert points <= 100 * k or points * (n_features + 4) <= WIDE_SUMMARY_VALUES
 
 
 @pytest.mark.parametrize("rule", ["incremental", "refined"])

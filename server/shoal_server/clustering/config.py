@@ -28,6 +28,10 @@ DEFAULT_UPDATE_RULE: UpdateRule = "refined"  # of a session that doesn't say, wh
 # their weights would be more values than that, but never fewer than some for each centroid.
 DEFAULT_SUMMARY_SIZE = 4000  # with 5,000 fits of china.jpg are 0.2 % better, and a sixth more is written
 DEFAULT_SUMMARY_VALUES = 1 << 22
+# In more than 258 columns a summary of few clusters has no more values than that, but 100 points for each of them. With
+# 5 clusters in 768 columns, or 2 in 1,536, fits are 0.1 % worse than with 4,000 points; with 68 points for each of 10
+# clusters they were 0.5 % worse.
+WIDE_SUMMARY_VALUES, _WIDE_POINTS_PER_CLUSTER = 1 << 20, 100
 _VALUES_BESIDE = 4  # of a point, besides its columns
 _MIN_POINTS_PER_CLUSTER = 2
 _MIN_SUMMARY_SIZE = 100  # of fewer, blocks would be closed all the time
@@ -94,8 +98,9 @@ class ModelConfig:
             return self.summary_size
         if self.rule(n_features) == "incremental":
             return 0
-        good = max(DEFAULT_SUMMARY_SIZE, _GOOD_POINTS_PER_CLUSTER * self.n_clusters)
-        size = min(good, DEFAULT_SUMMARY_VALUES // ((n_features or 1) + _VALUES_BESIDE))
+        k, values = self.n_clusters, (n_features or 1) + _VALUES_BESIDE
+        few = min(DEFAULT_SUMMARY_SIZE, max(WIDE_SUMMARY_VALUES // values, _WIDE_POINTS_PER_CLUSTER * k))
+        size = min(max(few, _GOOD_POINTS_PER_CLUSTER * k), DEFAULT_SUMMARY_VALUES // values)
         return max(size, _MIN_POINTS_PER_CLUSTER * self.n_clusters)
 
 

@@ -7,6 +7,7 @@ What has been computed may be lost, and is computed again: it is the same.
 from __future__ import annotations
 
 from shoal_server.clustering.buckets import Reals
+from shoal_server.clustering.due_refinements import MAX_ROUND_VALUES
 from shoal_server.clustering.fitted import Fitter, seed_of
 from shoal_server.clustering.learning import PendingDeep
 from shoal_server.clustering.refinement import DeepRefinement
@@ -14,9 +15,10 @@ from shoal_server.clustering.search import PIECE_WORK, Refined, overshoot
 from shoal_server.clustering.state import Model
 from shoal_server.engines.contract import Halted, RunTasks
 
-# With each batch so many pieces are done, each about 5 ms. Where the last swap of a piece may make it half as long
-# again, or three times as long, they are fewer, if there are so few values of centroids that no batch is to wait long.
-PIECES_A_BATCH, _FEW_VALUES = 3, 1 << 12
+# With each batch so many pieces are done, each about 5 ms. Where batches aren't to wait longer, as there are so few
+# values of centroids that long light refinements are done in rounds, pieces are fewer if the last swap may make one half
+# as long again, or three times as long, or if points have so many columns that few of them stay in the cache.
+PIECES_A_BATCH, _MANY_COLUMNS = 3, 512
 
 
 def advance_deep(model: Model, pending: PendingDeep, fitter: Fitter, run: RunTasks) -> Refined | None:
@@ -39,7 +41,11 @@ def with_batches_paid(pending: PendingDeep, batches: int) -> PendingDeep:
 
 
 def _pieces_a_batch(m: int, k: int, d: int) -> int:
-    if k * d > _FEW_VALUES or 2 * overshoot(m, k, d) <= PIECE_WORK:
+    if k * d > MAX_ROUND_VALUES:
+        return PIECES_A_BATCH
+    if d > _MANY_COLUMNS:
+        return 1
+    if 2 * overshoot(m, k, d) <= PIECE_WORK:
         return PIECES_A_BATCH
     return 2 if overshoot(m, k, d) <= 2 * PIECE_WORK else 1
 

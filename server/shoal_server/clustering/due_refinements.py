@@ -16,7 +16,7 @@ FRESH_STARTS = 2  # deep refinements that also start from scratch: no bad start 
 # A light refinement of more multiplications, which are 15 ms, is done in rounds with the batches that follow: unless
 # its batch takes a quarter of that work or more, or there are more values of centroids. That many take longer in any
 # case, and what was found some batches before was worth little: image patches ended at 1.09 instead of 1.01.
-_WORK_AT_ONCE, _MAX_TIMES_OF_BATCH, _MAX_ROUND_VALUES = 450_000_000, 4, 1 << 12
+_WORK_AT_ONCE, _MAX_TIMES_OF_BATCH, MAX_ROUND_VALUES = 450_000_000, 4, 1 << 12
 
 
 class DueRefinements(NamedTuple):
@@ -45,7 +45,7 @@ class DueRefinements(NamedTuple):
     def is_done_in_rounds(self, schedule: RefinementSchedule, batch_rows: int) -> bool:
         """Return whether a light refinement is done in rounds that is due after a batch of so many rows."""
         k, d = self.n_clusters, self.n_features
-        if schedule.is_urgent or k * d > _MAX_ROUND_VALUES:
+        if schedule.is_urgent or k * d > MAX_ROUND_VALUES:
             return False
         most = max(_WORK_AT_ONCE, _MAX_TIMES_OF_BATCH * batch_rows * self.row_work)
         return expected_work(self._points(schedule), k, d, "light", fresh=False) > most
@@ -74,7 +74,7 @@ def due_refinements(model: Model) -> DueRefinements:
 def _light_work(points: int, n_clusters: int, n_features: int) -> int:
     """Return how many multiplications a light refinement takes at most, with all that belongs to it."""
     work = expected_work(points, n_clusters, n_features, "light", fresh=False)
-    if work > _WORK_AT_ONCE and n_clusters * n_features <= _MAX_ROUND_VALUES:
+    if work > _WORK_AT_ONCE and n_clusters * n_features <= MAX_ROUND_VALUES:
         rounds, each = expected_rounds(points, n_clusters, n_features)
         work += rounds * (each + FIXED_WORK)
     return work + FIXED_WORK + succession_work(points)

@@ -11,15 +11,15 @@ import numpy as np
 
 from shoal_server.clustering.absorbing import converted_bytes
 from shoal_server.clustering.config import DEFAULT_SUMMARY_SIZE, ModelConfig
+from shoal_server.clustering.due_refinements import MAX_ROUND_VALUES
 from shoal_server.clustering.summary import CHUNK_ROWS, max_summary_bytes
 
 FLOAT64 = 8
 # Of a summary: its objects, and those of the pages of its block for each point.
 _SUMMARY_OBJECTS, _PAGE_OBJECTS = 16 * 1024, 2
 # Of a deep refinement between two batches: of a point its weight, the labels of its nearest two centroids and of the
-# best found yet, and, in the points' precision, the squares; arrays of centroids in float64, and one of a light
-# refinement that is done in rounds; and its objects.
-_PENDING_EXTRAS, _PENDING_SQUARES, _PENDING_FITTED, _PENDING_OBJECTS = FLOAT64 + 3 * 4, 2, 6 + 1, 8 * 1024
+# best found yet, and, in the points' precision, the squares; arrays of centroids in float64; and its objects.
+_PENDING_EXTRAS, _PENDING_SQUARES, _PENDING_FITTED, _PENDING_OBJECTS = FLOAT64 + 3 * 4, 2, 6, 8 * 1024
 # While a block becomes a bucket, or centroids are fitted to the points of all buckets and of the block, which may be
 # twice as many as the summary's: copies of the summary's points, bytes beside these, and arrays of centroids.
 _LEARNING_COPIES, _LEARNING_EXTRAS, _LEARNING_FITTED = 6, 320, 14
@@ -54,7 +54,8 @@ def summary_bytes(config: ModelConfig, n_features: int | None, precision_bytes: 
     if config.rule(n_features) == "incremental":
         return kept
     pending = points * (precision_bytes * (d + _PENDING_SQUARES) + _PENDING_EXTRAS)
-    return kept + pending + _PENDING_FITTED * FLOAT64 * k * d + _PENDING_OBJECTS
+    in_rounds = FLOAT64 * min(k * d, MAX_ROUND_VALUES)
+    return kept + pending + _PENDING_FITTED * FLOAT64 * k * d + in_rounds + _PENDING_OBJECTS
 
 
 def learning_bytes(config: ModelConfig, n_features: int | None, precision_bytes: int = FLOAT64) -> int:
