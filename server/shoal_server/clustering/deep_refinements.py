@@ -15,9 +15,9 @@ from shoal_server.clustering.search import PIECE_WORK, Refined, overshoot
 from shoal_server.clustering.state import Model
 from shoal_server.engines.contract import Halted, RunTasks
 
-# With each batch so many pieces are done, each about 5 ms. Where there are so few values of centroids that no batch is to
-# wait longer, as for rounds, pieces are fewer if the last swap may make one half as long again, or three times as long,
-# or if points have so many columns that few of them stay in the cache.
+# With each batch so many pieces are done, each about 5 ms. Where there are so few values of centroids that no batch is
+# to wait longer, as for rounds, pieces are fewer if the last swap may make one half as long again, or three times as
+# long, or if points have so many columns that few of them stay in the cache.
 PIECES_A_BATCH, _MANY_COLUMNS = 3, 512
 
 
