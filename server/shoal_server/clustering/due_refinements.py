@@ -16,7 +16,7 @@ FRESH_STARTS = 2  # deep refinements that also start from scratch: no bad start 
 # A light refinement of more multiplications, which are 15 ms, is done in rounds with the batches that follow: unless
 # its batch takes a quarter of that work or more, or there are more values of centroids. That many take longer in any
 # case, and what was found some batches before was worth little: image patches ended at 1.09 instead of 1.01.
-_WORK_AT_ONCE, _MAX_TIMES_OF_BATCH, MAX_ROUND_VALUES = 450_000_000, 4, 1 << 12
+_WORK_AT_ONCE, _MAX_TIMES_OF_BATCH, MAX_ROUND_VALUES = 500_000_000, 4, 1 << 12
 
 
 class DueRefinements(NamedTuple):
