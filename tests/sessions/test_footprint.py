@@ -175,7 +175,10 @@ def test_points_that_wait_for_centroids_take_no_more_than_is_reserved_for_them(
     )
 
 
-@pytest.mark.parametrize("shape", [(64, 3), (64, 16), (512, 64), (8, 200), (500, 4), (16, 256)])
+ROUNDS = (16, 256)  # clusters and columns whose light refinements are done in rounds, and seldom make a version
+
+
+@pytest.mark.parametrize("shape", [(64, 3), (64, 16), (512, 64), (8, 200), (500, 4), ROUNDS])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("stream", ["blobs", "ever farther", "far from zero"])
 def test_a_refined_model_takes_no_more_than_is_reserved_for_it(
@@ -204,7 +207,7 @@ def test_a_refined_model_takes_no_more_than_is_reserved_for_it(
         tracemalloc.stop()
 
     size = np.dtype(dtype).itemsize
-    assert refinements >= 3
+    assert refinements > (2 if shape == ROUNDS else 3)
     assert kept <= model_bytes(config, d, size) + OBJECTS
     assert model_bytes(config, d, size) <= 3 * kept
     assert held <= learning_bytes(config, d, size)

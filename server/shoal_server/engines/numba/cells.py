@@ -103,7 +103,7 @@ def split_cells(
         done += (2 * count + 3) * (end - begin) * d
         if allotted <= MAX_CELLS or count == 1:
             for cell in range(count):
-                sizes[cell] = written
+                sizes[cell] = written  # from here on: where the cell's first point is
                 if pairs and is_spread(middles, cell, weights[cell], squares[cell]):
                     written = write_pair(
                         points, weight, order, begin, end, cells, cell, middles, weights[cell], squares[cell],
