@@ -256,12 +256,18 @@ def test_costs_are_those_of_both_rules(client: shoal.Client) -> None:
 
 
 def test_a_push_is_compared_with_that_of_the_same_rows() -> None:
-    slow_start, refined = [0.2, 0.001, 0.001], [0.2, 0.001, 0.031]
+    slow_start, refined, stalled = [0.2, 0.001, 0.001], [0.2, 0.001, 0.031], [0.2, 0.301, 0.036]
 
-    row = waits.wait_row(waits.SHAPES[0], [refined, refined, slow_start], [slow_start] * 3)
+    row = waits.wait_row(waits.SHAPES[0], [refined, stalled, slow_start], [slow_start] * 3)
 
     assert row.shoal.median == pytest.approx(30.0)
     assert row.ratio.median == pytest.approx(1.5)
+
+
+def test_a_push_that_takes_long_in_any_case_is_not_compared() -> None:
+    row = waits.wait_row(waits.SHAPES[0], [[1.7, 0.001, 0.011]], [[1.4, 0.001, 0.001]])
+
+    assert row.shoal.median == pytest.approx(10.0)
 
 
 def test_cases_have_titles_of_their_own_and_five_are_public_tables() -> None:

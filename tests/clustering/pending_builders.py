@@ -19,6 +19,8 @@ LARGE = ModelConfig(50, random_state=3, update_rule="refined")
 # Light refinements that take long: one round is enough with few clusters of many columns, and not with many clusters.
 WIDE = ModelConfig(16, random_state=3, update_rule="refined")
 MANY = ModelConfig(500, random_state=3, update_rule="refined")
+# One that takes too long beside other work, and not long enough for rounds.
+ALONE = ModelConfig(32, random_state=3, update_rule="refined")
 CASES: dict[str, tuple[ModelConfig, int, int, Depth]] = {
     "light, one round": (WIDE, 256, 1000, "light"),
     "light, many rounds": (MANY, 4, 1000, "light"),
@@ -40,7 +42,11 @@ def learning_of(model: Model) -> Learning:
 
 
 def pends(model: Model, depth: Depth) -> bool:
-    return model.state.learning is not None and getattr(model.state.learning, depth) is not None
+    """Return whether a refinement is under way whose outcome isn't known."""
+    learning = model.state.learning
+    if learning is None:
+        return False
+    return learning.deep is not None if depth == "deep" else learning.light is not None and not learning.light.outcome
 
 
 def until_pending(case: str) -> tuple[Model, list[Batch]]:

@@ -53,6 +53,8 @@ def with_fitted(
     events: Sequence[Event],
     fitter: Fitter,
     run: RunTasks,
+    *,
+    is_reduced: bool = True,
 ) -> Model:
     """Return the model in the next version, with centroids that were fitted to its summary, perhaps more or fewer.
 
@@ -72,6 +74,8 @@ def with_fitted(
         That come before those of its clusters.
     fitter, run
         Compute.
+    is_reduced
+        Whether its summary is within its size after it.
     """
     if model.state.learning is None:
         raise AssertionError("a model whose centroids are fitted to its summary has one")
@@ -85,7 +89,9 @@ def with_fitted(
     kernels = fitter.summary_kernels(frame.dtype)
     size = model.config.summary_points(centroids.shape[1])
     summary = model.state.learning.summary._replace(size=size)
-    summary = relabelled(summary, centroids, weights, expected, schedule.age, seed_of(model), kernels, run)
+    summary = relabelled(
+        summary, centroids, weights, expected, schedule.age, seed_of(model), kernels, run, is_reduced=is_reduced
+    )  # fmt: skip
     snapshot = _refined_snapshot(newest(model), centroids + frame.origin, weights, clusters.ids, expected)
     state = model.state._replace(
         snapshot=snapshot,

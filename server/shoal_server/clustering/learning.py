@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,8 @@ class PendingLight(NamedTuple):
     small_cluster_cost: float = 1.0  # by what a small cluster that was preferred multiplied the inertia
     expected: float = np.inf  # inertia of a weight of 1 after its last round
     has_waited: bool = False  # for the batch after the end of a block
-    was_compared: bool = False  # what it found wasn't better: all that is left is to begin a deep refinement
+    outcome: Literal["better", "not better"] | None = None  # None: it hasn't been compared with the centroids
+    begins_deep: bool = False  # whether a deep refinement follows with the batch after that
 
 
 class PendingDeep(NamedTuple):
@@ -44,11 +45,12 @@ class Learning(NamedTuple):
     schedule: RefinementSchedule
     light: PendingLight | None = None
     deep: PendingDeep | None = None
+    is_put_off: bool = False  # a light one that is due: to the next batch
 
     def without_light(self) -> Learning:
         """Return this with the light refinement under way given up: what it has done is charged."""
         done = self.light.work if self.light else 0
-        return self._replace(schedule=self.schedule.charged(done), light=None)
+        return self._replace(schedule=self.schedule.charged(done), light=None, is_put_off=False)
 
     def without_pending(self) -> Learning:
         """Return this with all refinements under way given up: what was charged for a deep one is refunded."""

@@ -22,7 +22,7 @@ from shoal_server.clustering.refinement import light_swaps, refine, refine_for_a
 from shoal_server.clustering.refinement_schedule import FIXED_WORK, RefinementSchedule
 from shoal_server.clustering.search import Refined
 from shoal_server.clustering.state import Model
-from shoal_server.clustering.summary import relabelled, weighted_points, with_block_ended
+from shoal_server.clustering.summary import relabelled, weighted_points, with_block_ended, within_size
 from shoal_server.clustering.update import newest
 from shoal_server.engines.chunks import row_work
 from shoal_server.engines.contract import Float64Array, RunTasks, UnusablePoints, holding_memory
@@ -38,7 +38,7 @@ def batches_until_done(model: Model, batches: int, fitter: Fitter, run: RunTasks
     learning = model.state.learning
     if learning is None:
         return 0
-    if learning.light is not None:
+    if learning.light is not None or learning.is_put_off:
         return 1
     if learning.deep is None:
         return 0
@@ -84,7 +84,11 @@ def _refined_if_due(
 ) -> tuple[Model, bool]:
     if learning.light is not None:
         return _with_light_continued(model, learning, learning.light, batch_rows, fitter, run)
-    if learning.deep is None:
+    was_put_off = learning.is_put_off
+    if was_put_off:
+        learning = learning._replace(is_put_off=False)
+        model = with_learning(model, learning)
+    elif learning.deep is None:
         forget_running(model)
     else:
         deep = with_batches_paid(learning.deep, batches)
@@ -93,6 +97,13 @@ def _refined_if_due(
             return _with_deep_ended(model, learning, deep, found, batch_rows, fitter, run)
         learning = learning._replace(deep=deep)
         model = with_learning(model, learning)
+    return _with_due_begun(model, learning, was_put_off, batch_rows, fitter, run)
+
+
+def _with_due_begun(
+    model: Model, learning: Learning, was_put_off: bool, batch_rows: int, fitter: Fitter, run: RunTasks
+) -> tuple[Model, bool]:
+    """Return the model with the refinement begun, or put off, that is due, and whether it has taken effect."""
     due = due_refinements(model)
     depth = due.depth(learning.schedule)
     if depth is None:
@@ -103,6 +114,9 @@ def _refined_if_due(
         if learning.deep is not None:  # the batch has waited for some pieces of that
             return with_learning(model, learning._replace(light=light)), False
         return _with_light_continued(model, learning, light, batch_rows, fitter, run)
+    has_waited = learning.deep is not None or _has_ended_block(learning, batch_rows)
+    if has_waited and not was_put_off and due.may_be_put_off(learning.schedule, batch_rows):
+        return with_learning(model, learning._replace(is_put_off=True)), False
     model, is_refined = _refined(model, start, fitter, run)
     return (_with_deep_begun(model, fitter, run) if is_refined and depth == "deep" else model), is_refined
 
@@ -145,14 +159,19 @@ def _with_light_continued(
     if light.swaps_left and learning.schedule.is_urgent and _can_be_done_at_once(model, learning.schedule):
         model = with_learning(model, learning._replace(light=light).without_light())
         return _refined(model, light.centroids, fitter, run, only_if_better=True)
-    block = learning.summary.block
-    if not light.has_waited and (block is None or block.totals[2] < batch_rows):
+    if not light.has_waited and _has_ended_block(learning, batch_rows):
         return with_learning(model, learning._replace(light=light._replace(has_waited=True))), False
     if light.swaps_left:
         return _with_round(model, learning, light, fitter, run), False
-    if light.was_compared:
-        return _with_deep_begun(_with_block_ended(model, fitter, run), fitter, run), False
+    if light.outcome is not None:
+        return _with_light_done(model, learning, light, fitter, run), False
     return _with_light_ended(model, light, fitter, run)
+
+
+def _has_ended_block(learning: Learning, batch_rows: int) -> bool:
+    """Return whether the last batch, of so many rows, has ended a block."""
+    block = learning.summary.block
+    return block is None or block.totals[2] < batch_rows
 
 
 def _can_be_done_at_once(model: Model, schedule: RefinementSchedule) -> bool:
@@ -227,8 +246,8 @@ def _refined(
 def _with_light_ended(model: Model, found: PendingLight, fitter: Fitter, run: RunTasks) -> tuple[Model, bool]:
     """Return the model with what a light refinement has found in rounds, if that is better, and whether it is.
 
-    Either way that counts as a refinement: the next one waits for other rows. A deep one follows if that is due; where
-    nothing better was found, with the next batch, since the open block has to end first.
+    Either way that counts as a refinement: the next one waits for other rows. With the next batch the summary gets
+    within its size again, and a deep one begins if that is due.
     """
     run, learning = holding_memory(run), _learning(model)
     schedule, kernels = learning.schedule, fitter.summary_kernels(model.frame.dtype)
@@ -255,25 +274,31 @@ def _with_light_ended(model: Model, found: PendingLight, fitter: Fitter, run: Ru
     schedule = schedule.refined(expected, k / len(weights), fitted.work)
     begins = due_refinements(model).may_begin_deep(schedule)
     if not is_better:
-        light = found._replace(was_compared=True, work=0) if begins else None
+        light = found._replace(outcome="not better", work=0, begins_deep=True) if begins else None
         return with_learning(model, learning._replace(schedule=schedule, light=light)), False
     event = Event("refined", before=per_weight(inertia, stands_for), after=expected)
     model = with_learning(model, learning._replace(summary=ended))
-    model = with_fitted(model, stands_for, fitted, before, schedule, learning.deep, [event], fitter, run)
-    return (_with_deep_begun(model, fitter, run) if begins else model), True
-
-
-def _with_block_ended(model: Model, fitter: Fitter, run: RunTasks) -> Model:
-    """Return the model whose summary has an open block no more, and no light refinement pending."""
-    learning, now, kernels = _learning(model), newest(model), fitter.summary_kernels(model.frame.dtype)
-    schedule = learning.schedule
-    if schedule.expected is None:
-        raise AssertionError("there has been a refinement")
-    summary = relabelled(
-        learning.summary, model.frame.centroids, now.weights, schedule.expected, schedule.age, seed_of(model),
-        kernels, holding_memory(run),
+    model = with_fitted(
+        model, stands_for, fitted, before, schedule, learning.deep, [event], fitter, run, is_reduced=False
     )  # fmt: skip
-    return with_learning(model, learning._replace(summary=summary, light=None))
+    light = found._replace(outcome="better", work=0, begins_deep=begins, has_waited=True)
+    return with_learning(model, _learning(model)._replace(light=light)), True
+
+
+def _with_light_done(model: Model, learning: Learning, light: PendingLight, fitter: Fitter, run: RunTasks) -> Model:
+    """Return the model after a light refinement whose outcome is known, and that is pending no more."""
+    now, schedule, seed = newest(model), learning.schedule, seed_of(model)
+    run, kernels = holding_memory(run), fitter.summary_kernels(model.frame.dtype)
+    if light.outcome == "better":  # the open block has begun after it
+        summary = within_size(learning.summary, schedule.age, seed, kernels, run)
+    else:
+        expected = schedule.expected or 0.0
+        centroids = model.frame.centroids
+        summary = relabelled(
+            learning.summary, centroids, now.weights, expected, schedule.age, seed, kernels, run
+        )  # fmt: skip
+    model = with_learning(model, learning._replace(summary=summary, light=None))
+    return _with_deep_begun(model, fitter, run) if light.begins_deep else model
 
 
 def _with_deep_begun(model: Model, fitter: Fitter, run: RunTasks) -> Model:

@@ -45,8 +45,8 @@ _DEEP_PASSES, _DEEP_WORK = 16, 1 << 30
 # Moves of all centroids to their means, at most: before and after a light refinement's swaps, after the first stage of
 # a deep one, and at its end.
 _FIRST_STEPS, _LIGHT_STEPS, _STEPS, _LAST_STEPS = 2, 2, 3, 12
-# Of a light refinement that is done in rounds: moves of all centroids in each, and the multiplications of its swaps.
-_ROUND_STEPS, _ROUND_WORK = 1, 1 << 26
+# Of a light refinement that is done in rounds: the multiplications of the swaps of each.
+_ROUND_WORK = 1 << 26
 # Pieces of a deep refinement that are done before others go first: 15 ms.
 PIECES_AT_ONCE = 3
 # Values of its points that are laid out for these without a pause, in 10 ms: as many as a default summary has.
@@ -213,8 +213,7 @@ def expected_rounds(m: int, k: int, d: int) -> tuple[int, int]:
     One more is for the comparison of what is found with what there is.
     """
     swaps = _max_work(_LIGHT_PASSES, _LIGHT_WORK, m, k, d)
-    again = (1 + _ROUND_STEPS) * m * row_work(k, d)  # to place the centroids, and to move them
-    return -(-swaps // _ROUND_WORK) + 1, pack_work(m, d) + again + overshoot(m, k, d)
+    return -(-swaps // _ROUND_WORK) + 1, pack_work(m, d) + m * row_work(k, d) + overshoot(m, k, d)
 
 
 def expected_fit_work(m: int, k: int, d: int, n_starts: int) -> int:
@@ -256,20 +255,17 @@ def _refine_for_a_round(
     left = _max_work(_LIGHT_PASSES, _LIGHT_WORK, m, k, d) - start.swap_work
     swaps = yield from search.swap(start.swaps_left, 0.0, min(left, _ROUND_WORK), random)
     swap_work = search.work - before
-    is_last = swaps.tried >= start.swaps_left or swap_work >= left
-    takes_long = is_last and m * row_work(k, d) > _ROUND_WORK  # and what the last round found is compared, too
-    found = yield from search.settle(0 if takes_long else _ROUND_STEPS)
-    if is_last and k > 1:
+    done = start.swap_work + swap_work
+    if swaps.tried < start.swaps_left and swap_work < left:
+        centroids, inertia = yield from search.move()
+        return PendingLight(centroids, start.swaps_left - swaps.tried, done, start.work + search.work), inertia
+    takes_long = m * row_work(k, d) > _ROUND_WORK  # and what the last round found is compared, too
+    found = yield from search.settle(0 if takes_long else 1)
+    if k > 1:
         found = yield from _with_small_cluster(search, found, steps=0)
     without = found.without_small_cluster
-    after = PendingLight(
-        found.centroids,
-        0 if is_last else start.swaps_left - swaps.tried,
-        start.swap_work + swap_work,
-        start.work + search.work,
-        found.inertia / without if without else 1.0,
-    )
-    return after, found.inertia
+    cost = found.inertia / without if without else 1.0
+    return PendingLight(found.centroids, 0, done, start.work + search.work, cost), found.inertia
 
 
 def _with_small_cluster(search: Search, found: Refined, *, steps: int) -> Pieces[Refined]:

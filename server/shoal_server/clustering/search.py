@@ -261,6 +261,12 @@ class Search:
         labels = self._partition.labels[0, : len(self._partition.points)].copy()
         return Refined(self._means * self._scale, counts * self._unit, inertia, self.work, labels)
 
+    def move(self) -> Pieces[tuple[Float64Array, float]]:
+        """Move all centroids to the means of their points; return them, and the inertia before that: it comes last."""
+        counts, sums, inertia = yield from self._add_up()
+        self._means = self._new_means(counts, sums, occupy=True)
+        return self._means * self._scale, inertia * self._scale**2 * self._unit
+
     def swap(self, swaps: int, allowed: float, max_work: int, random: np.random.Generator) -> Pieces[Swaps]:
         """Try so many swaps, and no more after so much work.
 

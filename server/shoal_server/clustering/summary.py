@@ -192,10 +192,13 @@ def relabelled(
     seed: int,
     kernels: SummaryKernels,
     run: RunTasks,
+    *,
+    is_reduced: bool = True,
 ) -> Summary:
     """Return the summary for rows to come whose labels mean other clusters: those of a refinement, or of another k.
 
-    The open block ends: what it adds up to is of the clusters before. There are no more points than the size then.
+    The open block ends: what it adds up to is of the clusters before. There are no more points than the size then,
+    unless it is left to `within_size`.
 
     Parameters
     ----------
@@ -209,10 +212,20 @@ def relabelled(
         Half-lives that have passed.
     seed, kernels, run
         As for `absorb`.
+    is_reduced
+        False: it is left to `within_size`, which follows soon.
     """
-    summary = _reduced(with_block_ended(summary, seed, kernels, run), age, seed, kernels, run)
+    summary = with_block_ended(summary, seed, kernels, run)
+    summary = within_size(summary, age, seed, kernels, run) if is_reduced else summary
     relative = np.array(centroids, summary.waiting.points.dtype, order="C")
     return summary._replace(reference=Reference(relative, weights.copy(), weights.copy(), age, inertia))
+
+
+def within_size(summary: Summary, age: float, seed: int, kernels: SummaryKernels, run: RunTasks) -> Summary:
+    """Return a summary with no more points in its buckets than its size; their weights compare at an age."""
+    centroids = _reference(summary).centroids
+    buckets = reduced(summary.buckets, summary.size, age, centroids, mixed(seed, summary.blocks - 1), kernels, run)
+    return summary._replace(buckets=buckets)
 
 
 def merge(
@@ -278,7 +291,7 @@ def _with_rows(
         block, stop, full = add_rows(block, rows, stop, number, origin, seed, kernels, run)
         summary = summary._replace(block=block)
         if full:
-            summary = _reduced(_with_bucket(summary, kernels, run), block.latest, seed, kernels, run)
+            summary = within_size(_with_bucket(summary, kernels, run), block.latest, seed, kernels, run)
             run(_one_piece, 1)
     return summary
 
@@ -313,13 +326,6 @@ def _with_bucket(summary: Summary, kernels: SummaryKernels, run: RunTasks) -> Su
         reference=followed(_reference(summary), block),
         blocks=summary.blocks + 1,
     )
-
-
-def _reduced(summary: Summary, age: float, seed: int, kernels: SummaryKernels, run: RunTasks) -> Summary:
-    """Return a summary without an open block with no more points than its size; their weights compare at an age."""
-    centroids = _reference(summary).centroids
-    buckets = reduced(summary.buckets, summary.size, age, centroids, mixed(seed, summary.blocks - 1), kernels, run)
-    return summary._replace(buckets=buckets)
 
 
 def _all_buckets(summary: Summary, kernels: SummaryKernels, run: RunTasks) -> tuple[Bucket, ...]:
