@@ -15,7 +15,7 @@ from pathlib import Path
 
 from shoal._errors import ServerStartError
 
-_START_SECONDS = 120.0  # the first start of the server compiles the kernels
+_START_SECONDS = 600.0  # the first start of the server compiles the kernels: a minute or two, on a busy machine more
 _STOP_SECONDS = 60.0
 _TAIL_LINES = 40
 
@@ -55,7 +55,7 @@ class ManagedProcess:
         Raises
         ------
         ServerStartError
-            If it ends before, or takes two minutes; the message has the end of its log.
+            If it ends before, or takes ten minutes; the message has the end of its log.
         """
         reading, writing = os.pipe()
         try:

@@ -19,6 +19,7 @@ _FIRST_DELAY = 0.1  # seconds; then twice as long each time
 _MAX_DELAY = 2.0
 # Seconds without anybody at the address: enough for a hiccup, and a server that isn't there is soon told.
 UNREACHABLE_PATIENCE = 3.0
+STARTING = "SERVER_STARTING"
 PATIENCE = 60.0  # seconds that a stream which once worked may be down
 # Seconds after which a connection that has broken counts as one that was up, though nothing had come over it.
 _STABLE_SECONDS = 10.0
@@ -55,7 +56,7 @@ class CallRetries:
     deadline
         When the call must be over, in the seconds of the clock that `delay_after` is told.
     repeatable
-        Whether the call may be made again.
+        Whether the call may be made again, though the server may have taken it.
     uniform
         Draws a random number between two; spreads the clients of a server that comes back.
     """
@@ -73,7 +74,8 @@ class CallRetries:
     def delay_after(self, failure: ShoalError, now: float) -> float:
         """Return the seconds to wait before the next attempt, or raise the failure if there will be none."""
         delay = self._backoff.next(failure)
-        if not self._repeatable or not isinstance(failure, UnavailableError) or now + delay >= self._deadline:
+        may_repeat = self._repeatable or failure.reason == STARTING  # that server has done nothing yet
+        if not may_repeat or not isinstance(failure, UnavailableError) or now + delay >= self._deadline:
             raise failure
         if self._unreachable.seconds_unreachable(failure, now, delay) > UNREACHABLE_PATIENCE:
             raise failure

@@ -11,7 +11,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,6 +40,7 @@ from shoal_server.settings import LogFormat, LogLevel, Settings
 from shoal_server.shared_results import SharedResults
 
 STANDARD_INPUT = 0
+_LOG_EVERY = 5.0  # seconds between two lines of the log that say how far the compilation is
 _LAST_CALL = 0.5  # seconds for the threads to end, which are asked to
 
 log = structlog.get_logger()
@@ -73,9 +74,11 @@ async def serve(settings: Settings) -> bool:
     compute_on_one_thread()
     stop = _stop_requested(settings)
     started = monotonic()
-    numba = NumbaEngine()
+    compiling = _Compiling()
+    numba = NumbaEngine(compiling.report)
     engines: dict[EngineName, Engine] = {"numba": numba, "sklearn": SklearnEngine(), "scipy": ScipyEngine()}
     async with _parts(settings, engines, numba) as parts:
+        compiling.tell_callers = parts.server.note_compiled
         port = await parts.server.start(settings.host, settings.port)
         address = host_and_port(settings.host, port)
         log.info("starting", address=address, compute_threads=settings.compute_threads)
@@ -94,6 +97,22 @@ async def serve(settings: Settings) -> bool:
     has_ended = parts.compute.ends_within(_LAST_CALL)
     log.info("stopped", **({} if has_ended else {"given_up": "a call of scikit-learn or SciPy"}))
     return has_ended
+
+
+class _Compiling:
+    """Says how far the compilation of the kernels is: to callers, and now and then in the log."""
+
+    def __init__(self) -> None:
+        self.tell_callers: Callable[[int, int], None] = lambda *_: None
+        self._logged_at = float("-inf")
+
+    def report(self, done: int, of: int) -> None:
+        """Say that so many of the functions are compiled."""
+        self.tell_callers(done, of)
+        if monotonic() - self._logged_at > _LOG_EVERY:
+            self._logged_at = monotonic()
+            note = {} if done else {"note": "once on this machine, about a minute"}
+            log.info("compiling the kernels", done=done, of=of, **note)
 
 
 def _configure_logs(log_format: LogFormat, level: LogLevel) -> None:

@@ -31,9 +31,10 @@ def test_a_call_is_repeated_with_growing_delays() -> None:
     assert delays == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0])
 
 
-@pytest.mark.parametrize("failure", [DOWN, STARTING])
-def test_a_call_is_repeated_until_its_deadline(failure: ShoalError) -> None:
-    given_up = failing_until_given_up(CallRetries(30.0, repeatable=True, uniform=longest), failure)
+@pytest.mark.parametrize(("failure", "repeatable"), [(DOWN, True), (STARTING, True), (STARTING, False)])
+def test_a_call_is_repeated_until_its_deadline(failure: ShoalError, repeatable: bool) -> None:
+    """Any call, where the server is starting: it has taken nothing."""
+    given_up = failing_until_given_up(CallRetries(30.0, repeatable=repeatable, uniform=longest), failure)
 
     assert 27.0 <= given_up < 30.0
 

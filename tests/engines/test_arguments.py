@@ -33,7 +33,7 @@ from shoal_server.engines.numba.arguments import (
     version_type,
 )
 from shoal_server.engines.numba.compilation import Kernels
-from shoal_server.engines.numba.decorators import compiled
+from shoal_server.engines.numba.decorators import callable_from_python
 from shoal_server.engines.numba.layout import NUMBERS, PRECISIONS
 from shoal_server.engines.numba.workspace import address_of, start_of
 from tests.clustering.streaming import applied, cut
@@ -43,7 +43,7 @@ K, D = 9, 24
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
-@compiled
+@callable_from_python
 def _arrays(items: Any) -> list[tuple[int, int]]:
     found = []
     for each in literal_unroll(items):
@@ -51,21 +51,21 @@ def _arrays(items: Any) -> list[tuple[int, int]]:
     return found
 
 
-@compiled
+@callable_from_python
 def _seen_layout(address: int, like: Any) -> Any:
     layout = version_at(address, like).layout
     numbers = (layout.max_value, layout.cosine, layout.d, layout.group, layout.width, layout.stored)
     return numbers, _arrays((*layout[:10], layout.numbers))
 
 
-@compiled
+@callable_from_python
 def _seen_arguments(address: int, sample_address: int, like: Any) -> Any:
     arguments = fused_arguments_at(address, like)
     before, after, others = _arrays(arguments.before[1:]), _arrays(arguments.after[1:]), _arrays(arguments[2:-1])
     return before, after, others, _arrays(arguments.sample), _arrays(sample_at(sample_address, like))
 
 
-@compiled
+@callable_from_python
 def _seen_items(address: int, index: int, like: Any) -> Any:
     item = item_at(address, index)
     array = array_at(item, like)

@@ -16,19 +16,20 @@ from shoal_server.process import available_cores
 
 FUNCTIONS = 34  # that are compiled: half of them in each precision
 
-# Prints how many functions were loaded, how many compiled, and how many processes helped.
+# Prints how many functions were loaded, how many compiled, how many processes helped, and what was reported.
 STARTING = """
     import json, sys
     helpers = []
     sys.addaudithook(lambda event, arguments: helpers.append(event) if event == "subprocess.Popen" else None)
     from shoal_server.engines.numba import NumbaEngine
-    engine = NumbaEngine()
+    reports = []
+    engine = NumbaEngine(lambda *report: reports.append(report))
     engine.warm_up()
     functions = [function for kernels in engine._kernels.values() for function in vars(kernels).values()]
     stats = [each.stats for each in functions]
     print(json.dumps([sum(sum(each.cache_hits.values()) for each in stats),
                       sum(sum(each.cache_misses.values()) for each in stats),
-                      len(helpers)]))
+                      len(helpers), reports]))
 """
 
 # Rows at either end of memory between two pages that kill whoever reads them.
@@ -121,7 +122,7 @@ def _run(code: str, **environment: str) -> str:
 def test_a_process_compiles_nothing_and_starts_no_helper_if_another_has_compiled(engine: NumbaEngine) -> None:
     assert engine is not None  # it has compiled what the process is to load
 
-    assert json.loads(_run(STARTING)) == [FUNCTIONS, 0, 0]
+    assert json.loads(_run(STARTING)) == [FUNCTIONS, 0, 0, []]
 
 
 @pytest.mark.torture
@@ -130,7 +131,8 @@ def test_a_first_start_compiles_in_two_processes_and_a_later_one_compiles_nothin
 
     helpers = 1 if available_cores() > 1 else 0
     helped = helpers * FUNCTIONS // 2
-    assert two_starts == [[helped, FUNCTIONS - helped, helpers], [FUNCTIONS, 0, 0]]
+    reports = [[done, FUNCTIONS] for done in range(FUNCTIONS + 1)]
+    assert two_starts == [[helped, FUNCTIONS - helped, helpers, reports], [FUNCTIONS, 0, 0, []]]
 
 
 def test_the_compiling_helper_process_ends_with_its_parent(tmp_path: Path) -> None:

@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shoal_server.engines.numba.decorators import compiled
-from shoal_server.engines.numba.layout import Layout, lay_out, lay_out_rows
+from shoal_server.engines.numba.decorators import callable_from_python
+from shoal_server.engines.numba.layout import Layout, lay_out
 from shoal_server.engines.numba.pruned_assignment import _append_lengths
 from shoal_server.engines.numba.scores import bound, project
 from shoal_server.engines.numba.vectors import pack
 from shoal_server.engines.numba.workspace import allocate_workspace, held, start_of
 from tests.engines.builders import frame_of
+from tests.warm import warm_engine
 
 DTYPES: list[Any] = [np.dtype(np.float32), np.dtype(np.float64)]
 
 
-@compiled
+@callable_from_python
 def _bounds(address: int, layout: Layout) -> Any:
     """Return the bounds (k, group) of a group of rows, and their squared lengths (group,), as the kernel has them."""
     d, k, group = layout.d, len(layout.centroids), layout.group
@@ -40,6 +41,7 @@ def _bounds(address: int, layout: Layout) -> Any:
 def _layout(centroids: NDArray[Any], axes: int, random: np.random.Generator) -> Layout:
     """Return a layout with any axes at all: what they leave of rows that are parallel is parallel too."""
     turn, _ = np.linalg.qr(random.normal(size=(centroids.shape[1], axes)))
+    lay_out_rows = warm_engine()._kernels[centroids.dtype].lay_out_rows
     return lay_out(frame_of(centroids), np.ascontiguousarray(turn.T), lay_out_rows)
 
 

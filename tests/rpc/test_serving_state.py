@@ -40,6 +40,17 @@ def test_a_refusal_keeps_no_reference_to_the_refused_calls(reason: str) -> None:
     assert len(caught.traceback) == 2  # this frame, and the gate's
 
 
+def test_a_caller_is_told_how_far_the_compilation_is_until_the_server_serves() -> None:
+    serving_state = ServingState()
+    serving_state.note_compiled(12, 34)
+
+    with pytest.raises(DomainError, match="compiles its kernels, once on this machine: 12 of 34 functions"):
+        serving_state.check()
+    serving_state.open()
+    serving_state.note_compiled(34, 34)
+    serving_state.check()
+
+
 async def test_each_interrupted_stream_gets_its_own_error() -> None:
     serving_state = ServingState()
     serving_state.open()

@@ -152,6 +152,10 @@ class RpcServer:
         self._receiver.start()
         return bound
 
+    def note_compiled(self, done: int, of: int) -> None:
+        """Tell the callers that are refused before `serve` how many of the kernels' functions are compiled."""
+        self._serving_state.note_compiled(done, of)
+
     async def serve(self) -> None:
         """Admit calls."""
         self._serving_state.open()

@@ -14,7 +14,8 @@ class ServingState:
     """Closed at first, then open, then draining: new calls are refused, and streams are interrupted."""
 
     def __init__(self) -> None:
-        self._refusal: Refusal | None = _starting()
+        self._refusal: Refusal | None = _starting("it loads its kernels")
+        self._opened = False
         self._waiting: set[asyncio.Task[Any]] = set()
         self._inside = 0
         self._empty = asyncio.Event()
@@ -22,7 +23,13 @@ class ServingState:
 
     def open(self) -> None:
         """Admit calls."""
+        self._opened = True
         self._refusal = None
+
+    def note_compiled(self, done: int, of: int) -> None:
+        """Say in the refusals before `open` how far the compilation is."""
+        if not self._opened:
+            self._refusal = _starting(f"it compiles its kernels, once on this machine: {done} of {of} functions")
 
     def drain(self) -> None:
         """Refuse new calls, and interrupt those that wait for input or news that won't come."""
@@ -81,10 +88,10 @@ def this_task() -> asyncio.Task[Any]:
     return task
 
 
-def _starting() -> Refusal:
+def _starting(what: str) -> Refusal:
     return Refusal(
         Reason.SERVER_STARTING,
-        "the server is starting: it compiles its kernels; try again in a few seconds",
+        f"the server is starting: {what}; try again in a few seconds",
         retry_after=1.0,
     )
 

@@ -27,7 +27,7 @@ from shoal_server.engines.contract import (
     UnusablePoints,
 )
 from shoal_server.engines.numba.arguments import FusedArguments, Version, check_sample, no_sample
-from shoal_server.engines.numba.compilation import Kernels, compile_kernels
+from shoal_server.engines.numba.compilation import Kernels, Report, compile_kernels
 from shoal_server.engines.numba.decorators import Reals
 from shoal_server.engines.numba.layout import Layout, lay_out
 from shoal_server.engines.numba.pruning_policy import MIN_SAMPLE_ROWS, PruningPolicy, sample_rows
@@ -54,15 +54,21 @@ class NumbaEngine:
     """Assigns and adds up in compiled code that reads points where they are and lets other threads run.
 
     Points of the frame's own type are not copied. Others are brought into the frame's coordinates block by block.
+
+    Parameters
+    ----------
+    report
+        Told how many functions `warm_up` has compiled, and of how many; on any thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, report: Report = lambda *_: None) -> None:
+        self._report = report
         self._kernels: dict[np.dtype[Any], Kernels] = {}
         self._sums = SumBuffers()
 
     def warm_up(self) -> None:
         """Compile the kernels, or load them from the cache of an earlier run."""
-        self._kernels = compile_kernels()
+        self._kernels = compile_kernels(self._report)
 
     @property
     def search(self) -> NumbaSearch:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Float64Array, LabelArray
 from shoal_server.engines.numba.arguments import sample_at
-from shoal_server.engines.numba.decorators import Reals, compiled, compiled_exactly
+from shoal_server.engines.numba.decorators import ZERO, Reals, compiled, compiled_exactly
 from shoal_server.engines.numba.kernels import add_rows
 from shoal_server.engines.numba.layout import Layout, largest_norm
 from shoal_server.engines.numba.sampling import draw_rows
@@ -57,7 +57,9 @@ def sample_labelled(
     sample = sample_at(sample_address, layout.centroids)
     inertia = add_rows(points, n, weight, layout, labels, sample.distances[:n], counts, sums)
     # A row of weight 0 that has a NaN is in the sums, and not in the counts.
-    is_sampled = np.isfinite(inertia) and sample_batch(sample, 0, 0, points, n, labels, weight, layout, counts, sums)
+    is_sampled = np.isfinite(inertia) and sample_batch(
+        sample, ZERO, ZERO, points, n, labels, weight, layout, counts, sums
+    )  # fmt: skip
     counts[:] = 0.0
     sums[:] = 0.0
     return is_sampled

@@ -13,10 +13,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from threading import Thread
-from typing import Any
+from threading import Lock, Thread
+from typing import IO, Any
 
 import numba
 import numpy as np
@@ -55,6 +55,10 @@ from shoal_server.process import available_cores
 _CODE = f"import sys; from {__name__} import help_out; help_out(sys.argv[1], sys.argv[2:])"
 
 _PATIENCE = 300.0  # seconds; both take about as long
+_ONE_DONE = b"."  # what the helper prints for each function
+
+# Is told how many functions are compiled, and of how many.
+Report = Callable[[int, int], None]
 
 log = structlog.get_logger()
 
@@ -82,69 +86,99 @@ class Kernels:
     try_swaps: Callable[..., tuple[int, int, int]]
 
 
-def compile_kernels() -> dict[np.dtype[Any], Kernels]:
-    """Compile every signature, or load it from the cache on disk."""
-    return compile_cached(_compile_all)
+def compile_kernels(report: Report = lambda *_: None) -> dict[np.dtype[Any], Kernels]:
+    """Compile every signature, or load it from the cache on disk; what is loaded isn't reported."""
+    return compile_cached(lambda: _compile_all(report))
 
 
-def compile_precision(dtype: np.dtype[Any]) -> Kernels:
+def compile_precision(dtype: np.dtype[Any], one_done: Callable[[], None] = lambda: None) -> Kernels:
     """Compile the signatures of a precision, or load them from its part of the cache in use."""
     real = PRECISIONS[dtype]
+
+    def compiled(function: Any, signature: Any, fastmath: set[str] = FASTMATH) -> Any:
+        function = numba.njit([signature], cache=is_kept(), fastmath=fastmath, **FLAGS)(function.py_func)
+        one_done()
+        return function
+
     with part_of_cache(dtype.name):
         return Kernels(
-            assign_rows=_compile(assign_rows, _assign_rows_signature(real)),
-            add_rows=_compile(add_rows, _add_rows_signature(real)),
-            apply_batches=_compile(apply_batches, _apply_batches_signature(real)),
-            apply_contribution=_compile(apply_contribution, _apply_contribution_signature(real)),
-            lay_out_rows=_compile(lay_out_rows, _lay_out_rows_signature(real)),
-            sample_rows=_compile(sample_rows, sample_rows_signature(real), EXACT),
-            sample_labelled=_compile(sample_labelled, _sample_labelled_signature(real)),
-            add_deviations=_compile(add_deviations, add_deviations_signature(real), EXACT),
-            add_squares=_compile(add_squares, add_squares_signature(real), EXACT),
-            stretch_rows=_compile(stretch_rows, stretch_rows_signature(real), EXACT),
-            write_means=_compile(write_means, write_means_signature(real), EXACT),
-            split_cells=_compile(split_cells, split_cells_signature(real), EXACT),
-            pack_points=_compile(pack_points, _groups_signature(real)),
-            find_nearest_two=_compile(find_nearest_two, _groups_signature(real)),
-            add_members=_compile(add_members, _add_members_signature(real)),
-            seed=_compile(seed, _seed_signature(real)),
-            try_swaps=_compile(try_swaps, _try_swaps_signature(real)),
+            assign_rows=compiled(assign_rows, _assign_rows_signature(real)),
+            add_rows=compiled(add_rows, _add_rows_signature(real)),
+            apply_batches=compiled(apply_batches, _apply_batches_signature(real)),
+            apply_contribution=compiled(apply_contribution, _apply_contribution_signature(real)),
+            lay_out_rows=compiled(lay_out_rows, _lay_out_rows_signature(real)),
+            sample_rows=compiled(sample_rows, sample_rows_signature(real), EXACT),
+            sample_labelled=compiled(sample_labelled, _sample_labelled_signature(real)),
+            add_deviations=compiled(add_deviations, add_deviations_signature(real), EXACT),
+            add_squares=compiled(add_squares, add_squares_signature(real), EXACT),
+            stretch_rows=compiled(stretch_rows, stretch_rows_signature(real), EXACT),
+            write_means=compiled(write_means, write_means_signature(real), EXACT),
+            split_cells=compiled(split_cells, split_cells_signature(real), EXACT),
+            pack_points=compiled(pack_points, _groups_signature(real)),
+            find_nearest_two=compiled(find_nearest_two, _groups_signature(real)),
+            add_members=compiled(add_members, _add_members_signature(real)),
+            seed=compiled(seed, _seed_signature(real)),
+            try_swaps=compiled(try_swaps, _try_swaps_signature(real)),
         )
 
 
-def _compile_all() -> dict[np.dtype[Any], Kernels]:
+class _Progress:
+    """Counts the functions that are compiled, here and by the helper, and reports it."""
+
+    def __init__(self, report: Report, precisions: Sequence[np.dtype[Any]]) -> None:
+        self._report = report
+        self._of = len(precisions) * len(fields(Kernels))
+        self._done = 0
+        self._lock = Lock()
+        if precisions:
+            report(0, self._of)
+
+    def one_done(self) -> None:
+        """Report one more."""
+        with self._lock:
+            if self._done < self._of:  # what the helper has compiled is loaded after it
+                self._done += 1
+                self._report(self._done, self._of)
+
+    def count(self, printed: IO[bytes]) -> None:
+        """Report those that the helper says it has done, until it ends."""
+        while printed.read(len(_ONE_DONE)):
+            self.one_done()
+
+
+def _compile_all(report: Report) -> dict[np.dtype[Any], Kernels]:
     first, *others = PRECISIONS
-    with _helping(others):
-        kernels = {first: compile_precision(first)}
-    return kernels | {dtype: compile_precision(dtype) for dtype in others}
+    progress = _Progress(report, [dtype for dtype in PRECISIONS if _is_missing(dtype)])
+    with _helping(others, progress):
+        kernels = {first: compile_precision(first, progress.one_done)}
+    return kernels | {dtype: compile_precision(dtype, progress.one_done) for dtype in others}
 
 
-def _compile(function: Any, signature: Any, fastmath: set[str] = FASTMATH) -> Any:
-    return numba.njit([signature], cache=is_kept(), fastmath=fastmath, **FLAGS)(function.py_func)
+def _is_missing(dtype: np.dtype[Any]) -> bool:
+    """Return whether the cache in use has nothing of a precision."""
+    return not is_kept() or not any((Path(numba.config.CACHE_DIR) / dtype.name).rglob("*.nbi"))
 
 
 @contextmanager
-def _helping(precisions: Sequence[np.dtype[Any]]) -> Iterator[None]:
+def _helping(precisions: Sequence[np.dtype[Any]], progress: _Progress) -> Iterator[None]:
     """While the body compiles one precision, compile others into the cache in use, unless they are there already.
 
     Whatever keeps the helper from it, whoever asks for them then compiles them.
     """
-    if not is_kept():
-        yield
-        return
-    missing = [
-        dtype.name for dtype in precisions if not any((Path(numba.config.CACHE_DIR) / dtype.name).rglob("*.nbi"))
-    ]
-    if not missing or not sys.executable or available_cores() == 1:
+    missing = [dtype.name for dtype in precisions if _is_missing(dtype)]
+    if not is_kept() or not missing or not sys.executable or available_cores() == 1:
         yield
         return
     # Its input ends with this process, and so does it.
     with subprocess.Popen(  # noqa: S603  (this very program)
         [sys.executable, "-P", "-c", _CODE, numba.config.CACHE_DIR, *missing],
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as helper:
+        if helper.stdout is None:
+            raise AssertionError("it is a pipe")
+        Thread(target=progress.count, args=(helper.stdout,), daemon=True).start()
         try:
             yield
         except BaseException:
@@ -168,8 +202,12 @@ def help_out(folder: str, names: Sequence[str]) -> None:
     Thread(target=_end_with_input, daemon=True).start()
     with caching_in(folder):
         for name in names:
-            compile_precision(np.dtype(name))
+            compile_precision(np.dtype(name), _print_one_done)
     os._exit(0)  # the thread waits for ever
+
+
+def _print_one_done() -> None:
+    os.write(1, _ONE_DONE)
 
 
 def _end_with_input() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Float64Array
-from shoal_server.engines.numba.decorators import Reals, compiled
+from shoal_server.engines.numba.decorators import ZERO, Reals, compiled
 from shoal_server.engines.numba.microkernel import TILE
 from shoal_server.engines.numba.partition import (
     CANDIDATES,
@@ -123,7 +123,7 @@ def gather(partition: Partition, index: Index, candidate: int, leaving: int, swa
             swap.rows[rows] = order[at]
             rows += 1
     group = partition.lanes.shape[2]
-    pack_rows(partition.points, swap.rows, rows, 0, -(-rows // group), swap.lanes)
+    pack_rows(partition.points, swap.rows, rows, ZERO, -(-rows // group), swap.lanes)
     return count, rows
 
 
@@ -181,7 +181,7 @@ def move_locally(partition: Partition, count: int, rows: int, cosine: bool, swap
             for feature in range(d):
                 swap.moved[place, feature] = swap.means[place, feature]
         fill_tiles(swap.moved, count, swap.tiles)
-        nearest_two_of_groups(lanes, 0, groups, swap.tiles, count, squares, labels)
+        nearest_two_of_groups(lanes, ZERO, groups, swap.tiles, count, squares, labels)
         work += distances_work(rows, count, d)
         last, after = after, 0.0
         for place in range(rows):
@@ -227,9 +227,9 @@ def keep_swap(partition: Partition, count: int, swap: Swap) -> int:
         for feature in range(d):
             centroids[swap.members[place], feature] = swap.moved[place, feature]
     if 2 * count >= k:
-        find_nearest_two(partition, 0, groups)
+        find_nearest_two(partition, ZERO, groups)
         return distances_work(m, k, d)
-    nearest_two_of_groups(lanes, 0, groups, swap.tiles, count, swap.squares, swap.labels)
+    nearest_two_of_groups(lanes, ZERO, groups, swap.tiles, count, swap.squares, swap.labels)
     doubtful = _rank_moved(partition, swap)
     _find_nearest_two_of(partition, doubtful, swap)
     return distances_work(m, count, d) + distances_work(doubtful, k, d)
@@ -288,8 +288,8 @@ def _find_nearest_two_of(partition: Partition, count: int, swap: Swap) -> None:
     tiles = np.empty(tile_values(k, d), partition.centroids.dtype)
     fill_tiles(partition.centroids, k, tiles)
     groups = -(-count // group)
-    pack_rows(partition.points, swap.rows, count, 0, groups, swap.lanes)
-    nearest_two_of_groups(swap.lanes, 0, groups, tiles, k, swap.squares, swap.labels)
+    pack_rows(partition.points, swap.rows, count, ZERO, groups, swap.lanes)
+    nearest_two_of_groups(swap.lanes, ZERO, groups, tiles, k, swap.squares, swap.labels)
     for place in range(count):
         row = swap.rows[place]
         for rank in range(2):

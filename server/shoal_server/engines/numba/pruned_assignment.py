@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Float64Array
-from shoal_server.engines.numba.decorators import Reals, compiled, inlined
+from shoal_server.engines.numba.decorators import ZERO, Reals, compiled, inlined
 from shoal_server.engines.numba.scores import (
     UNROLLED,
     bound,
@@ -147,7 +147,7 @@ def _try_candidates(
     selected, scores = numba.carray(workspace.selected, UNROLLED), numba.carray(workspace.selected_scores, UNROLLED)
     labels, highest = numba.carray(workspace.labels, group), numba.carray(workspace.highest, group)[lane]
     first = best = labels[lane]
-    at, tried, doubtful = 0, 0, False
+    at, tried, doubtful = ZERO, 0, False
     while True:
         at, some = _select_candidates(at, lane, group, len(centroids), first, highest - allowed, workspace)
         if some == 0:

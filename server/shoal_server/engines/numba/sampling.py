@@ -15,7 +15,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from shoal_server.engines.contract import Engine, Float64Array, Frame, LabelArray, RunTasks
-from shoal_server.engines.numba.decorators import Reals, compiled_exactly, inlined
+from shoal_server.engines.numba.decorators import ZERO, Reals, compiled_exactly, inlined
 from shoal_server.engines.numba.deviations import FEW, WIDTH, add_deviation
 
 # SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
@@ -114,7 +114,7 @@ def sample_rows(
         The first row that was not looked at, how many were kept, and whether the block is full.
     """
     n, d = points.shape
-    length, found, full, row = len(origin), 0, False, start
+    length, found, full, row = len(origin), ZERO, False, start
     readable_rows = max(n - (length - 1) // d, 0)  # in whole vectors, with nothing read behind the last row
     last = np.zeros((n - readable_rows + length // d + 1, d), points.dtype)
     for index in range(readable_rows, n):

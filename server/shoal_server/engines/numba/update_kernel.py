@@ -20,7 +20,7 @@ from shoal_server.engines.numba.arguments import (
     version_at,
 )
 from shoal_server.engines.numba.batch_sampling import sample_batch
-from shoal_server.engines.numba.decorators import Reals, compiled, compiled_exactly
+from shoal_server.engines.numba.decorators import ZERO, Reals, compiled, compiled_exactly
 from shoal_server.engines.numba.kernels import assign_groups
 from shoal_server.engines.numba.layout import Layout, largest_norm, lay_out_rows
 from shoal_server.engines.numba.microkernel import TILE
@@ -67,7 +67,7 @@ def apply_batches(
     workspace, memory = allocate_workspace(layout)
     sampling = len(arguments.sample.factors) > 0
     moved, touched = np.empty((k, d)), np.empty(k, np.int32)
-    begin = applied = tried = 0
+    begin, applied, tried = ZERO, 0, 0
     for index in range(count):
         points = item_at(points_address, index)
         rows = length_at(points)
@@ -112,10 +112,14 @@ def apply_contribution(
     after = version_at(after_address, like)
     _begin(version_at(before_address, like), after)
     k, d = after.centroids.shape
-    moved, touched = np.empty((k, d)), np.empty(k, np.int32)
+    own, moved, touched = np.empty(k), np.empty((k, d)), np.empty(k, np.int32)
     for label in range(k):
+        own[label] = counts[label]
         after.moved_rows[label] = counts[label] > 0
-    return _update(1.0, counts, sums, after.layout, after.centroids, after.weights, after.movement, moved, touched)
+        for feature in range(d):
+            moved[label, feature] = sums[label, feature]
+    # A centroid's sum is read before the place of it, or of one before it, gets where that moves.
+    return _update(1.0, own, moved, after.layout, after.centroids, after.weights, after.movement, moved, touched)
 
 
 @compiled

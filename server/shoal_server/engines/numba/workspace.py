@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from shoal_server.engines.numba.decorators import compiled, generated
+from shoal_server.engines.numba.decorators import ZERO, compiled, generated
 from shoal_server.engines.numba.layout import Layout
 from shoal_server.engines.numba.scores import UNROLLED
 from shoal_server.engines.numba.simd import I64
@@ -49,7 +49,7 @@ def allocate_workspace(layout: Layout) -> Any:
 
     Fifteen arrays instead of one took as long as a batch of one row.
     """
-    _, size = _lay_out_workspace(layout, 0)
+    _, size = _lay_out_workspace(layout, ZERO)
     memory = np.empty(size + LINE, np.uint8)
     workspace, _ = _lay_out_workspace(layout, _next_line(address_of(start_of(memory))))
     factors, largest = numba.carray(workspace.factors, layout.group), numba.carray(workspace.largest, layout.width)
