@@ -1,6 +1,6 @@
 """A real server, in its own process, for a test or a notebook; and the dashboard.
 
-The server needs ``pip install 'shoal[server]'``, the dashboard ``pip install 'shoal[dashboard]'``.
+In a checkout of Shoal the server needs ``pip install '.[server]'``, the dashboard ``pip install '.[dashboard]'``.
 """
 
 from __future__ import annotations
@@ -183,5 +183,7 @@ class LocalDashboard(_Local):
 def _require(package: str, title: str) -> None:
     if importlib.util.find_spec(package) is None:
         raise ServerStartError(
-            f"the {title} isn't installed in {sys.prefix}: pip install 'shoal[{title}]'", reason="SERVER_NOT_INSTALLED"
+            f"{package} isn't installed in {sys.prefix}; the {title} needs, in a checkout of Shoal: "
+            f"pip install '.[{title}]'",
+            reason="SERVER_NOT_INSTALLED",
         )

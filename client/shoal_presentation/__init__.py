@@ -6,6 +6,6 @@ package   contents
 views     a comparison as texts and plain values, for any page or terminal to show
 drawing   points and centroids as SVG
 report    a comparison as one HTML page
-demo      `shoal demo`; needs ``pip install 'shoal[demo]'``, the others numpy alone
+demo      `shoal demo`; needs ``pip install '.[demo]'``, the others numpy alone
 ========  ==========================================================================
 """

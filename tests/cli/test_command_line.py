@@ -164,10 +164,36 @@ def test_no_color_is_honoured_even_if_colour_is_forced(command: InProcess, clien
     assert "\x1b[31m" not in plain.stderr
 
 
-def test_a_missing_package_gets_advice_and_no_traceback() -> None:
-    without_rich = "import sys; sys.modules['rich'] = None; from shoal.cli import main; main()"
+@pytest.mark.parametrize(
+    ("package", "program", "title", "extra"),
+    [
+        ("rich", "shoal", "the command", "cli"),
+        ("pydantic_settings", "server", "the server", "server"),
+        ("typer", "dashboard", "the dashboard", "dashboard"),
+    ],
+)
+def test_a_missing_package_gets_advice_and_no_traceback(package: str, program: str, title: str, extra: str) -> None:
+    without = f"import sys; sys.modules[{package!r}] = None; from shoal_programs import {program}; {program}()"
 
-    outcome = subprocess.run([sys.executable, "-c", without_rich], capture_output=True, text=True, check=False)
+    outcome = subprocess.run([sys.executable, "-c", without], capture_output=True, text=True, check=False)
 
     assert outcome.returncode == 1
-    assert outcome.stderr == "error: the package 'rich' is missing; the command needs: pip install 'shoal[cli]'\n"
+    assert outcome.stderr == (
+        f"error: the package {package!r} is missing; {title} needs, in a checkout of Shoal: pip install '.[{extra}]'\n"
+    )
+
+
+@pytest.mark.parametrize("program", ["shoal", "server", "dashboard"])
+def test_ctrl_c_while_a_program_is_loaded_ends_it_without_a_traceback(program: str) -> None:
+    interrupted = (
+        "import signal, sys; import shoal_programs\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, *_):\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        f"sys.meta_path.insert(0, Interrupting()); shoal_programs.{program}()"
+    )
+
+    outcome = subprocess.run([sys.executable, "-c", interrupted], capture_output=True, text=True, check=False)
+
+    assert outcome.returncode == 130
+    assert outcome.stderr == ""

@@ -153,7 +153,9 @@ def test_a_missing_package_gets_advice(package: str, tmp_path: Path, monkeypatch
     outcome = run_here("demo", "--output-dir", tmp_path / "report")
 
     assert outcome.exit_code == FAILED
-    assert outcome.stderr == f"error: the package '{package}' is missing; the demo needs: pip install 'shoal[demo]'\n"
+    assert outcome.stderr == (
+        f"error: the package '{package}' is missing; the demo needs, in a checkout of Shoal: pip install '.[demo]'\n"
+    )
     assert not (tmp_path / "report").exists()
 
 

@@ -74,5 +74,5 @@ def test_without_nicegui_the_demo_says_how_to_get_the_page_and_goes_on(
 
     assert outcome.exit_code == 0
     assert "there is no page to watch" in outcome.stderr
-    assert "pip install 'shoal[dashboard]'" in outcome.stderr
+    assert "pip install '.[dashboard]'" in outcome.stderr
     assert (tmp_path / "report.html").exists()

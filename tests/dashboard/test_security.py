@@ -25,7 +25,7 @@ IMPATIENT = f"""
 import sys
 from shoal_dashboard import layout, security
 layout.CONNECT_TIMEOUT, security.MAX_WAITING_PAGES = 0.1, 1
-from shoal_dashboard.__main__ import main
+from shoal_dashboard.program import main
 sys.argv = ["shoal-dashboard", "--server", {NO_SERVER!r}, "--port", "0", "--until-eof"]
 main()
 """

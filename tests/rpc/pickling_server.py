@@ -11,10 +11,10 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
 from shoal_server import app
-from shoal_server.__main__ import main
 from shoal_server.clustering.state import Batch, BatchResult
 from shoal_server.engines.contract import PointArray
 from shoal_server.errors import DomainError
+from shoal_server.program import main
 from shoal_server.sessions.local import LocalSessions
 from shoal_server.sessions.port import (
     Changes,

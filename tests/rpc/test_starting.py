@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from shoal.testing import LocalServer
-from shoal_server import __main__ as program
-from shoal_server.__main__ import main
+from shoal_server import program
 from shoal_server.process import unknown_variables
+from shoal_server.program import main
 from shoal_server.settings import Settings
 from tests.rpc.wire import Wire, config
 
@@ -252,10 +252,11 @@ def test_a_signal_while_the_kernels_are_compiled_ends_the_server_at_once(tmp_pat
         stderr=subprocess.PIPE,
     ) as process:
         assert process.stderr is not None
-        first = process.stderr.readline()
+        first = process.stderr.readline(), process.stderr.readline()
         process.send_signal(signal.SIGTERM)
-        rest = process.stderr.read()
+        rest = process.stderr.read().splitlines()
 
     assert process.returncode == 0
-    events = [json.loads(line)["event"] for line in (first + rest).splitlines()]
-    assert events == ["starting", "stopping", "stopped"]
+    lines = [json.loads(line) for line in (*first, *rest)]
+    assert [line["event"] for line in lines] == ["starting", "compiling the kernels", "stopping", "stopped"]
+    assert (lines[1]["done"], lines[1]["of"]) == (0, 34)

@@ -1,6 +1,6 @@
 """`python -m shoal.cli`, for when the command isn't on the path."""
 
-from shoal.cli import main
+from shoal_programs import shoal
 
 if __name__ == "__main__":
-    main()
+    shoal()

@@ -85,4 +85,6 @@ def _check_packages(*, own_server: bool) -> None:
     needed = (*_REPORT_PACKAGES, *(_SERVER_PACKAGES if own_server else ()))
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
-        raise CommandError(f"the package {missing[0]!r} is missing; the demo needs: pip install 'shoal[demo]'")
+        raise CommandError(
+            f"the package {missing[0]!r} is missing; the demo needs, in a checkout of Shoal: pip install '.[demo]'"
+        )

@@ -82,7 +82,7 @@ print("ENGINE", centroids, labels, sep="\\n")
 """
 
 _NUMBA = """\
-# ENGINE's kernel runs in its server: this starts one, for which it needs pip install 'shoal[server]'.
+# ENGINE's kernel runs in its server: this starts one, for which it needs, in a checkout: pip install '.[server]'.
 with LocalServer() as server, shoal.connect(server.target) as client:
     comparison = client.compare(
         X, len(start), init=start, engines=["numba"], max_iter=max_iter, tol=tol

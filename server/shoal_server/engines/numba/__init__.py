@@ -54,11 +54,7 @@ class NumbaEngine:
     """Assigns and adds up in compiled code that reads points where they are and lets other threads run.
 
     Points of the frame's own type are not copied. Others are brought into the frame's coordinates block by block.
-
-    Parameters
-    ----------
-    report
-        Told how many functions `warm_up` has compiled, and of how many; on any thread.
+    `report` is told, on any thread, how many functions `warm_up` has compiled, and of how many.
     """
 
     def __init__(self, report: Report = lambda *_: None) -> None:
