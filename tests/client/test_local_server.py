@@ -64,7 +64,7 @@ def test_local_server_ends_with_the_process_that_started_it() -> None:
 def test_local_server_without_the_server_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
 
-    with pytest.raises(shoal.ServerStartError, match=r"pip install 'shoal\[server\]'"):
+    with pytest.raises(shoal.ServerStartError, match=r"pip install '\.\[server\]'"):
         LocalServer().start()
 
 

@@ -147,7 +147,7 @@ def test_a_port_in_use_is_reported_in_one_line() -> None:
 def test_a_missing_nicegui_is_reported_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
 
-    with pytest.raises(shoal.ServerStartError, match=r"pip install 'shoal\[dashboard\]'"):
+    with pytest.raises(shoal.ServerStartError, match=r"pip install '\.\[dashboard\]'"):
         LocalDashboard(NOBODY).start()
 
 
