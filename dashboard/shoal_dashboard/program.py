@@ -1,4 +1,4 @@
-"""`shoal-dashboard`: reads its flags and runs it."""
+"""`shoal-dashboard`: read the flags, and run the dashboard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`shoal-server`: reads its flags and runs it."""
+"""`shoal-server`: read the flags, and run the server."""
 
 from __future__ import annotations
 

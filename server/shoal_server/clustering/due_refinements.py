@@ -52,7 +52,7 @@ class DueRefinements(NamedTuple):
         return self._is_longer(_WORK_AT_ONCE, schedule, batch_rows)
 
     def may_be_put_off(self, schedule: RefinementSchedule, batch_rows: int) -> bool:
-        """Return whether a light refinement that is due after a batch of so many rows may have the next one's time."""
+        """Return whether a light refinement that is due after a batch of so many rows is left to the next batch."""
         return self._is_longer(_WORK_BESIDE_OTHER, schedule, batch_rows)
 
     def _is_longer(self, work: int, schedule: RefinementSchedule, batch_rows: int) -> bool:

@@ -75,7 +75,7 @@ def with_fitted(
     fitter, run
         Compute.
     is_reduced
-        Whether its summary is within its size after it.
+        Whether to reduce its summary to its size; False: `within_size` follows with the next batch.
     """
     if model.state.learning is None:
         raise AssertionError("a model whose centroids are fitted to its summary has one")

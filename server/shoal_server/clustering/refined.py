@@ -291,12 +291,12 @@ def _with_light_done(model: Model, learning: Learning, light: PendingLight, fitt
     run, kernels = holding_memory(run), fitter.summary_kernels(model.frame.dtype)
     if light.outcome == "better":  # the open block has begun after it
         summary = within_size(learning.summary, schedule.age, seed, kernels, run)
+    elif schedule.expected is None:
+        raise AssertionError("there has been a refinement")
     else:
-        expected = schedule.expected or 0.0
-        centroids = model.frame.centroids
         summary = relabelled(
-            learning.summary, centroids, now.weights, expected, schedule.age, seed, kernels, run
-        )  # fmt: skip
+            learning.summary, model.frame.centroids, now.weights, schedule.expected, schedule.age, seed, kernels, run
+        )
     model = with_learning(model, learning._replace(summary=summary, light=None))
     return _with_deep_begun(model, fitter, run) if light.begins_deep else model
 
